@@ -1,0 +1,349 @@
+"""The configuration: typed at the border, frozen after, unknown keys refused with the nearest right name."""
+
+import difflib
+import json
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from pipeline.errors import InputError
+from pipeline.manifest import value_hash
+
+SCHEMA = "schema.json"
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+
+
+class SensorConfig(_Section):
+    """What the files hold."""
+
+    name: Literal["sentinel-2-l2a", "sentinel-2-l1c", "landsat-c2-l2-oli", "landsat-c2-l2-tm", "custom"]
+    """Row of the sensor table; `custom` needs the fields below."""
+    bands: tuple[str, ...] = ()
+    """custom: the band names in the order of the file."""
+    scale: float | None = None
+    """custom: value = number x scale + offset."""
+    offset: float = 0.0
+    """custom: see `scale`."""
+    nodata: float | Literal["none"] | None = None
+    """custom: the number that means not observed, or `none` where every number is a measurement."""
+    units: str = "reflectance"
+    """custom: `reflectance` (0..1), or what the values are, for example `digital numbers`."""
+    wavelengths_nm: dict[str, float] = Field(default_factory=dict)
+    """custom: centre wavelengths by band name, where they differ from Sentinel-2's."""
+    number_offset: float | None = None
+    """Sentinel-2: what to add to every number (0 or -1000), where neither file name nor tags tell the baseline."""
+
+    @model_validator(mode="after")
+    def _custom_says_all(self) -> "SensorConfig":
+        if self.name == "custom":
+            for key, value in (("bands", self.bands), ("scale", self.scale), ("nodata", self.nodata)):
+                if value is None or value == ():
+                    raise ValueError(f"sensor custom needs `{key}`: nothing about the numbers is guessed")
+        else:
+            given = [k for k in ("bands", "scale", "nodata", "wavelengths_nm") if k in self.model_fields_set]
+            if given:
+                raise ValueError(f"`{given[0]}` belongs to sensor custom; {self.name} has its own")
+        return self
+
+
+class ScenesConfig(_Section):
+    """Where the scenes are."""
+
+    folder: Path = Path(".")
+    """Relative to the data folder."""
+    pattern: str = "*.tif"
+    """Which files of the folder."""
+    dates: dict[str, date] = Field(default_factory=dict)
+    """File name to date, where neither name nor tags tell it."""
+
+
+class EpochConfig(_Section):
+    """A date range; the scenes in it are composited, the most observed first."""
+
+    start: date
+    """First day."""
+    end: date
+    """Last day, included."""
+
+
+class EpochsConfig(_Section):
+    """The two epochs that are compared."""
+
+    before: EpochConfig
+    """Earlier."""
+    after: EpochConfig
+    """Later."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "EpochsConfig":
+        if self.before.end >= self.after.start:
+            raise ValueError(f"before ends on {self.before.end}, after starts on {self.after.start}: the dates must ascend")
+        return self
+
+
+class GridConfig(_Section):
+    """The region's grid, where it is not simply that of the scenes."""
+
+    crs: str
+    """Projected, for example `EPSG:32633`."""
+    pixel_size: float = Field(gt=0)
+    """In the units of the CRS, mostly metres."""
+    bounds: tuple[float, float, float, float]
+    """West, south, east, north in the CRS."""
+
+
+class ClassConfig(_Section):
+    """One land-use class."""
+
+    code: int = Field(ge=1, le=16)
+    """1..16."""
+    name: str = Field(min_length=1, max_length=80)
+    """What a reader of the map sees."""
+    colour: str = Field(pattern="^#[0-9a-fA-F]{6}$")
+    """`#rrggbb`."""
+
+
+class PolygonLabels(_Section):
+    """Labels in a vector layer."""
+
+    path: Path
+    """Any format that GDAL reads, any CRS."""
+    layer: str | None = None
+    """Layer, where the file has several."""
+    before_column: str = "before"
+    """Class before: name or code."""
+    after_column: str = "after"
+    """Class after: name or code."""
+    change_column: str | None = None
+    """`changed` or `unchanged` (or 1 and 0), for a binary project."""
+    region_column: str | None = None
+    """Region of each polygon."""
+
+
+class RasterLabels(_Section):
+    """Labels in rasters on the grid of the scenes."""
+
+    before: Path | None = None
+    """Classes before."""
+    after: Path | None = None
+    """Classes after."""
+    change: Path | None = None
+    """Changed or unchanged."""
+    values: dict[int, str | int]
+    """Raster value to class name or code, `changed`, `unchanged` or `not labelled`."""
+
+
+class LabelsConfig(_Section):
+    """Where the labels are: polygons or rasters."""
+
+    polygons: PolygonLabels | None = None
+    """A vector layer."""
+    rasters: RasterLabels | None = None
+    """Rasters."""
+
+    @model_validator(mode="after")
+    def _one(self) -> "LabelsConfig":
+        if (self.polygons is None) == (self.rasters is None):
+            raise ValueError("give either `polygons` or `rasters`")
+        return self
+
+
+class SplitConfig(_Section):
+    """How labels are divided into training, validation and test by spatial blocks."""
+
+    block_px: int = Field(64, ge=4)
+    """Side of a block in pixels."""
+    buffer_px: int = Field(16, ge=0)
+    """Labels closer than this to a block of another split are not used."""
+    fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
+    """Shares of training, validation and test."""
+    min_pixels: int = Field(50, ge=1)
+    """Pixels that each class needs in each split."""
+    seed: int = 0
+    """Which assignment of blocks."""
+
+
+class EncoderFile(_Section):
+    """A checkpoint of your own."""
+
+    path: Path
+    """.safetensors, or .pth that holds tensors only."""
+    architecture: str
+    """Encoder name in segmentation_models_pytorch, for example `resnet50`."""
+    bands: tuple[str, ...]
+    """Bands that it was trained on, in order."""
+    mean: tuple[float, ...] = ()
+    """Of each band, in reflectance; empty: standardise with both dates together."""
+    std: tuple[float, ...] = ()
+    """Of each band, in reflectance."""
+
+
+class ModelConfig(_Section):
+    """The network."""
+
+    encoder: str = "imagenet-efficientnet-lite0"
+    """Row of the encoder table; `landshift check` lists them when the name is wrong."""
+    file: EncoderFile | None = None
+    """A checkpoint of your own; then `encoder: file`."""
+    extra_bands: Literal["mean", "drop"] = "mean"
+    """Bands that the encoder was not trained on: start them from the mean of its filters, or leave them out."""
+    heads: Literal["auto", "change", "landuse", "both"] = "auto"
+    """`auto`: both where the legend has classes, else change."""
+    decoder: Literal["unet", "fpn", "upernet"] = "unet"
+    """From segmentation_models_pytorch."""
+    decoder_channels: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
+    """Widths of the U-Net's stages; the first is the pyramid's width for fpn and upernet."""
+    fusion: Literal["difference", "concatenation"] = "difference"
+    """How the features of the dates meet."""
+
+
+class TrainingConfig(_Section):
+    """How to train."""
+
+    strategy: Literal["frozen", "lp-ft", "discriminative", "full", "scratch"] = "discriminative"
+    """How far the encoder may move."""
+    epochs: int = Field(20, ge=1)
+    """At most."""
+    chips_per_epoch: int = Field(256, ge=1)
+    """Chips drawn in an epoch."""
+    chip: int = Field(128, ge=32)
+    """Side of a chip in pixels, a multiple of 32."""
+    batch: int = Field(8, ge=1)
+    """Chips a step."""
+    learning_rate: float = Field(1e-3, gt=0)
+    """Peak, of the decoders."""
+    weight_decay: float = Field(1e-2, ge=0)
+    """AdamW's."""
+    patience: int = Field(6, ge=1)
+    """Epochs without a better validation score."""
+    loss: Literal["dice", "cross-entropy", "both"] = "both"
+    """Of each head."""
+    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    """One training each; the report gives mean and spread, the best on validation is kept."""
+    workers: int = Field(0, ge=0)
+    """Processes that read chips."""
+    precision: Literal["auto", "32", "bf16", "16"] = "auto"
+    """`auto` uses mixed precision on a GPU."""
+
+
+class DetectConfig(_Section):
+    """How to make the map."""
+
+    core: int = Field(1024, ge=32)
+    """Side of a tile's core in pixels, a multiple of 32."""
+    margin: Annotated[int, Field(ge=0)] | Literal["auto"] = 128
+    """Pixels read around a core, a multiple of 32; `auto` calibrates it on one chip."""
+    min_area_ha: float = Field(0.0, ge=0)
+    """Minimum mapping unit in hectares; smaller patches are dropped."""
+    threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
+    """Probability from which a pixel counts as changed; None takes the one chosen on the validation blocks."""
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """Where to compute."""
+
+
+class Project(_Section):
+    """One territory and two dates."""
+
+    name: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    """Short name without spaces; outputs and ids carry it."""
+    sensor: SensorConfig
+    """What the files hold."""
+    scenes: ScenesConfig = ScenesConfig()
+    """Where the scenes are."""
+    epochs: EpochsConfig
+    """The two epochs."""
+    grid: GridConfig | None = None
+    """The region's grid; None takes the one that all scenes share."""
+    bands: tuple[str, ...] = ()
+    """Bands to use, in order; empty takes all that every scene has."""
+    legend: tuple[ClassConfig, ...] = ()
+    """Land-use classes; empty for a binary project (changed or unchanged)."""
+    labels: LabelsConfig | None = None
+    """Needed to train."""
+    split: SplitConfig = SplitConfig()
+    """How labels are divided."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    training: TrainingConfig = TrainingConfig()
+    """How to train."""
+    detect: DetectConfig = DetectConfig()
+    """How to make the map."""
+    trained_model: Path | None = None
+    """A model trained elsewhere, for detect; None takes the one that `landshift train` made for this project."""
+    output: Path = Path("runs")
+    """Folder of the outputs, relative to the working directory; the project's name is added."""
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "Project":
+        if not self.legend and self.model.heads in ("landuse", "both"):
+            raise ValueError(f"model: heads: {self.model.heads} needs a `legend`")
+        if self.model.encoder == "file" and self.model.file is None:
+            raise ValueError("model: encoder: file needs `model: file:`")
+        return self
+
+    @property
+    def key(self) -> str:
+        """Hash of the whole configuration."""
+        return value_hash(self.model_dump(mode="json"))
+
+
+def load_project(path: Path) -> Project:
+    """Read and validate a config.
+
+    Raises:
+        InputError: No such file, no YAML, or a key or value that is wrong; every fault is named at once.
+    """
+    if not path.is_file():
+        raise InputError(f"{path} is not there. Expected a config; `landshift init FOLDER` writes one.")
+    try:
+        content = yaml.safe_load(path.read_text(encoding="utf-8"))
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise InputError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds {type(content).__name__}; expected keys such as `name:`, `sensor:` and `epochs:`.")
+    try:
+        return Project.model_validate(content)
+    except ValidationError as error:
+        raise InputError(f"{path} has {error.error_count()} faults:\n" + "\n".join(_fault(e) for e in error.errors())) from error
+
+
+def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
+    where = ": ".join(str(part) for part in error["loc"]) or "config"
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Expected one of {', '.join(sorted(known))}."
+        return f"  {where}: this key is not known. {hint}"
+    found = "" if error["type"] == "missing" else f" (found {error['input']!r})"
+    text = str(error["msg"]).removeprefix("Value error, ")
+    return f"  {where}: {text}{found if len(found) < 120 else ''}"
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """Follow a location through the schema and list the keys that are allowed there."""
+    schema = Project.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        if isinstance(part, int):
+            node = node.get("items", node)
+        else:
+            node = node.get("properties", {}).get(part, {})
+        options = [*node.get("anyOf", []), *node.get("allOf", []), node]
+        for option in options:
+            if "$ref" in option:
+                node = schema["$defs"][option["$ref"].rpartition("/")[2]]
+            elif "items" in option and "$ref" in option["items"]:
+                node = {"items": schema["$defs"][option["items"]["$ref"].rpartition("/")[2]]}
+    return list(node.get("properties", {}))
+
+
+def schema_text() -> str:
+    """Return the content of `configs/schema.json`, which editors use to complete and to check."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Project.model_json_schema()}
+    return json.dumps(schema, indent=2) + "\n"

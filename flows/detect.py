@@ -1,0 +1,353 @@
+"""Detect: a trained model and two dates to the folder that leaves the house."""
+
+import json
+import platform
+import time
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from prefect import flow
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from flows.config import Project
+from flows.prepare import Plan, Prepared, as_task, plan, prepare
+from flows.progress import step
+from flows.workspace import Workspace, versions, workspace
+from pipeline.change import Decision, decide, drop_small, min_patch_pixels
+from pipeline.errors import InputError
+from pipeline.grid import pixel_area_ha
+from pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
+from pipeline.manifest import MANIFEST, file_hash, replace_when_done, value_hash, write_json, write_text
+from pipeline.pictures import change_picture, colour_pair, data_uri
+from pipeline.raster import Layout, open_writer, read_raster, write_cog, write_raster
+from pipeline.report import run_page
+from pipeline.styles import continuous_qml, land_use_entries, occurring, pam_xml, raster_colormap, raster_qml
+from pipeline.tiles import Tile, tiles
+from pipeline.vector import not_observed_polygons, polygons, write_changes
+
+CONFIDENCE_SCALE = 0.005
+"""confidence.tif holds round(confidence / 0.005) in 0..200."""
+CONFIDENCE_NODATA = 255
+_DEFAULT_MARGIN = 128
+
+FILES = {
+    "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
+    "confidence.tif": "Probability of what the change map says, 0 to 1 (scale 0.005; 255 = not observed).",
+    "landuse_before.tif": "Land use before, one code a class; 0 = not observed.",
+    "landuse_after.tif": "Land use after, one code a class; 0 = not observed.",
+    "changes.gpkg": "Change polygons with from, to, hectares, confidence and dates, and their style; areas not observed.",
+    "run.json": "Inputs, configuration, versions and areas for machines.",
+    "report.html": "This page.",
+}
+"""What a run can hold, in words."""
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What a detect run made."""
+
+    run: Path
+    """Folder with the map, the layers and the report."""
+    changed_ha: float
+    """Hectares mapped as changed (pixel count)."""
+    polygons: int
+    """Patches."""
+    fresh: bool
+    """False where the same run was there already."""
+
+
+def model_folder(ws: Workspace) -> Path:
+    """Return the folder of the model to use."""
+    return ws.model if ws.project.trained_model is None else ws.input(ws.project.trained_model, "trained_model")
+
+
+def require_model_fits(ws: Workspace, made: Plan) -> Any:  # noqa: ANN401 (a Bundle; torch stays out of this module's imports)
+    """Refuse a model whose bands, units or legend are not those of the images.
+
+    Raises:
+        InputError: Says what differs.
+    """
+    from models.bundle import describe
+
+    bundle = describe(model_folder(ws))
+    if bundle.spec.image_bands != made.bands:
+        raise InputError(
+            f"The model {model_folder(ws)} needs the bands {', '.join(bundle.spec.image_bands)}; the scenes give "
+            f"{', '.join(made.bands)}. Set `bands:` to the model's, or train again."
+        )
+    if bundle.units != made.sensor.units:
+        raise InputError(f"The model was trained on {bundle.units}, the scenes are in {made.sensor.units}. Correct `sensor:`, or train again.")
+    return bundle
+
+
+def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, float]:
+    """Stream both dates through the model, and write the raw map tile by tile.
+
+    Returns:
+        `seconds` of the whole step and `model_seconds` that the model alone took.
+    """
+    folder = ws.work / key
+    manifest = ws.manifest(folder)
+    if manifest.is_current("raw", key):
+        return dict(manifest.facts("raw"))
+    from models.bundle import load
+    from models.inference import calibrate_margin, device_of, stream, write_behind
+
+    started = time.perf_counter()
+    config = ws.project.detect
+    bundle, network = load(model_folder(ws))
+    network = network.to(device_of(config.device))
+    legend = bundle.legend
+    grid = plan(ws).grid
+    shape = (grid.shape[0], grid.shape[1])
+    margin = config.margin if isinstance(config.margin, int) else calibrate_margin(network, prepared.images, shape)[0]
+    threshold = config.threshold or bundle.threshold
+    codes = Layout(grid, 1, "uint8", NOT_OBSERVED)
+    paths = {name: folder / f"raw_{name}.tif" for name in ("change", "before", "after", "confidence")}
+    used = list(paths) if not legend.binary else ["change", "confidence"]
+    work = tiles(shape, config.core, margin)
+    mixed = ws.project.training.precision in ("auto", "bf16")
+    from contextlib import ExitStack
+
+    with ExitStack() as stack, step("Detecting changes") as advance:
+        writers = {
+            name: stack.enter_context(open_writer(paths[name], replace(codes, nodata=CONFIDENCE_NODATA) if name == "confidence" else codes))
+            for name in used
+        }
+
+        def write(tile: Tile, said: Any) -> None:  # noqa: ANN401 (Probabilities)
+            decision = decide(said.change, said.before, said.after, legend, threshold)
+            layers = {"change": decision.change, "before": decision.before, "after": decision.after,
+                      "confidence": _confidence_codes(decision.confidence)}  # fmt: skip
+            for name in used:
+                writers[name](tile.core, np.asarray(layers[name])[np.newaxis])
+
+        seconds = [0.0]
+        results = stream(network, prepared.images, work, bundle.temperatures, mixed=mixed, model_seconds=seconds)
+        for number, _ in enumerate(write_behind(results, write), start=1):
+            advance(number / len(work))
+    facts = {"seconds": time.perf_counter() - started, "model_seconds": seconds[0], "margin": float(margin), "threshold": threshold}
+    manifest.record("raw", key, [paths[n] for n in used], facts)
+    return facts
+
+
+def _confidence_codes(confidence: np.ndarray) -> np.ndarray:
+    codes = np.rint(np.nan_to_num(confidence) / CONFIDENCE_SCALE).astype(np.uint8)
+    codes[np.isnan(confidence)] = CONFIDENCE_NODATA
+    return codes
+
+
+def write_maps(ws: Workspace, key: str) -> dict[str, Any]:
+    """Apply the minimum mapping unit, and write the rasters and polygons as they leave the house.
+
+    Returns:
+        The areas, as in `run.json`.
+    """
+    folder = ws.work / key
+    manifest = ws.manifest(folder)
+    if manifest.is_current("maps", key):
+        return dict(manifest.facts("maps"))
+    from models.bundle import describe
+
+    legend, made = describe(model_folder(ws)).legend, plan(ws)
+    with step("Writing maps and polygons") as advance:
+        decision = _dropped(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
+        advance(0.2)
+        files = _write_rasters(folder, decision, legend, made)
+        advance(0.5)
+        dates = (made.before.date, made.after.date)
+        confidence = decision.confidence
+        frame = polygons(decision.change, confidence, made.grid, legend, *dates, prefix=ws.project.name)
+        unseen = not_observed_polygons(decision.change, made.grid, *dates)
+        files.append(write_changes(folder / "changes.gpkg", frame, legend, not_observed=unseen))
+        advance(1.0)
+    hectare = pixel_area_ha(made.grid)
+    counts = np.bincount(decision.change.ravel(), minlength=256)
+    per_code = frame.groupby("change_code")["area_ha"].agg(["size", "sum"]) if len(frame) else None
+    rows = [
+        {
+            "code": c.code, "name": c.name, "colour": c.colour, "pixels": int(counts[c.code]),
+            "polygons": 0 if per_code is None else int(per_code.loc[c.code, "size"]),
+            "area_ha": 0.0 if per_code is None else round(float(per_code.loc[c.code, "sum"]), 4),
+        }
+        for c in legend.changes if c.code >= CHANGED and counts[c.code]
+    ]  # fmt: skip
+    seen = int(counts[UNCHANGED:].sum())
+    areas = {
+        "method": "pixel count (biased; estimate areas from a reference sample before publishing)",
+        "changed_ha": round(sum(r["area_ha"] for r in rows), 4),
+        "changed_share": float(counts[CHANGED:].sum() / seen) if seen else 0.0,
+        "unchanged_ha": round(float(counts[UNCHANGED]) * hectare, 4),
+        "not_observed_ha": round(float(counts[NOT_OBSERVED]) * hectare, 4),
+        "polygons": len(frame), "changes": sorted(rows, key=lambda r: -r["area_ha"]),
+    }  # fmt: skip
+    manifest.record("maps", key, files, areas)
+    return areas
+
+
+def _dropped(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) -> Decision:
+    change = read_raster(folder / "raw_change.tif")[0]
+    codes = read_raster(folder / "raw_confidence.tif")[0]
+    confidence = np.where(codes == CONFIDENCE_NODATA, np.nan, codes * np.float32(CONFIDENCE_SCALE)).astype(np.float32)
+    dates = [None, None] if legend.binary else [read_raster(folder / f"raw_{n}.tif")[0] for n in ("before", "after")]
+    return drop_small(Decision(change, dates[0], dates[1], confidence), min_patch_pixels(min_area_ha, pixel_ha))
+
+
+def _write_rasters(folder: Path, decision: Decision, legend: Legend, made: Plan) -> list[Path]:
+    """Write the COGs with everything a GIS shows: colours, names, attribute table and style."""
+    dates = {"BEFORE_DATE": str(made.before.date), "AFTER_DATE": str(made.after.date), "AREA_OR_POINT": "Area"}
+    written: list[Path] = []
+
+    def publish(name: str, data: np.ndarray, description: str, **layout: Any) -> None:  # noqa: ANN401
+        plain = write_raster(folder / f"plain_{name}", data, made.grid, descriptions=[description], tags=dates, **layout)
+        written.append(write_cog(folder / name, plain, categorical="colormap" in layout))
+        plain.unlink()
+
+    def beside(name: str, style: str, table: str | None) -> None:
+        written.append(write_text((folder / name).with_suffix(".qml"), style))
+        if table is not None:
+            written.append(write_text(folder / f"{name}.aux.xml", table))
+
+    counts = {code: int(n) for code, n in enumerate(np.bincount(decision.change.ravel(), minlength=1)) if n}
+    publish("change.tif", decision.change, "change", nodata=NOT_OBSERVED, colormap=raster_colormap(legend.changes))
+    listed = occurring(legend.changes, counts)
+    beside("change.tif", raster_qml(listed), pam_xml(listed, counts))
+    publish(
+        "confidence.tif", _confidence_codes(decision.confidence), "confidence", nodata=CONFIDENCE_NODATA,
+        scale=CONFIDENCE_SCALE, offset=0.0, units=["1"],
+    )  # fmt: skip
+    beside("confidence.tif", continuous_qml(), None)
+    for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
+        if codes is None:
+            continue
+        entries = land_use_entries(legend)
+        counts = {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=1)) if n}
+        publish(name, codes, name.removesuffix(".tif"), nodata=NOT_OBSERVED, colormap=raster_colormap(entries))
+        beside(name, raster_qml(entries), pam_xml(entries, counts))
+    return written
+
+
+def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, Any], facts: dict[str, float]) -> Detected:
+    """Write `run.json` and the page, and move the whole run to its place in one step."""
+    from models.bundle import MODEL, WEIGHTS
+
+    folder = ws.work / key
+    bundle = require_model_fits(ws, plan(ws))
+    made = plan(ws)
+    run = {
+        "name": ws.project.name, "key": key, "before_date": str(made.before.date), "after_date": str(made.after.date),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": [
+            {"path": ws.relative(p), "epoch": e.name, "date": str(s.date), "hash": file_hash(p)}
+            for e in made.epochs for s in e.scenes for p in s.paths
+        ],
+        "grid": {
+            "crs": f"EPSG:{made.grid.crs.epsg}" if made.grid.crs is not None and made.grid.crs.epsg else str(made.grid.crs),
+            "rows": made.grid.shape[0], "columns": made.grid.shape[1], "pixel_size_m": made.grid.transform.a,
+            "transform": list(made.grid.transform)[:6],
+        },
+        "bands": list(made.bands), "units": made.sensor.units,
+        "observed": {"before": prepared.observed[0], "after": prepared.observed[1]},
+        "model": {
+            "name": bundle.name, "encoder": bundle.encoder["name"], "weights": file_hash(model_folder(ws) / WEIGHTS),
+            "description": file_hash(model_folder(ws) / MODEL), "scores": bundle.facts.get("scores"),
+        },
+        "threshold": facts["threshold"], "margin_px": facts["margin"],
+        "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
+        "areas": areas, "warnings": _warnings(bundle, areas, prepared),
+        "config": _published(ws.project), "versions": {**versions(), "python": platform.python_version()},
+        "files": {n: t for n, t in FILES.items() if (folder / n).exists() or n in ("run.json", "report.html")},
+    }  # fmt: skip
+    before, after = colour_pair(*prepared.images)
+    pictures = {
+        "before": data_uri(before), "after": data_uri(after),
+        "change": data_uri(change_picture(folder / "change.tif", bundle.legend.changes, after)),
+    }  # fmt: skip
+    with replace_when_done(ws.run) as target:
+        target.mkdir(parents=True)
+        kept = [p for p in folder.iterdir() if not p.name.startswith(("raw_", ".")) and p.name != MANIFEST]
+        for path in kept:
+            path.rename(target / path.name)
+        write_json(target / "run.json", run)
+        write_text(target / "report.html", run_page(run, pictures))
+        ws.manifest(target).record("run", key, sorted(p for p in target.iterdir() if p.name != MANIFEST))
+    import shutil
+
+    shutil.rmtree(ws.work, ignore_errors=True)
+    return Detected(ws.run, areas["changed_ha"], areas["polygons"], True)
+
+
+def _published(project: Project) -> dict[str, Any]:
+    """Return the configuration without what belongs to one machine."""
+    content = project.model_dump(mode="json", exclude={"output"})
+    if content.get("trained_model"):
+        content["trained_model"] = Path(content["trained_model"]).name
+    return content
+
+
+def _warnings(bundle: Any, areas: dict[str, Any], prepared: Prepared) -> list[str]:  # noqa: ANN401
+    found = list((bundle.facts.get("scores") or {}).get("warnings", []))
+    if bundle.facts.get("inputs", {}) != {"before": prepared.hashes[0], "after": prepared.hashes[1]}:
+        found.append("The model was trained on other images than these; its scores need not hold here.")
+    if not areas["polygons"]:
+        found.append("No change was found.")
+    return found
+
+
+def run_key(ws: Workspace, prepared: Prepared) -> str:
+    """Return the key of a detect run: what its inputs, its model and its settings come to."""
+    from models.bundle import MODEL
+
+    parts = [prepared.hashes, file_hash(model_folder(ws) / MODEL), _published(ws.project), versions()]
+    return value_hash(parts)[7:23]
+
+
+def finished_run(ws: Workspace, key: str) -> Detected | None:
+    """Return the run where it is there already, whole and unharmed, from the same inputs."""
+    if not ws.manifest(ws.run).is_current("run", key):
+        return None
+    areas = json.loads((ws.run / "run.json").read_text(encoding="utf-8"))["areas"]
+    return Detected(ws.run, areas["changed_ha"], areas["polygons"], False)
+
+
+detect_changes_task = as_task(detect_changes, "detect-changes")
+write_maps_task = as_task(write_maps, "write-maps")
+publish_run_task = as_task(publish_run, "publish-run")
+
+
+@flow(name="detect", persist_result=False)
+def detect(project: Project, data: Path, output: Path | None = None, allow_outside: bool = False) -> Detected:
+    """Map the changes between the project's two epochs."""
+    ws = workspace(project, data, output, allow_outside=allow_outside)
+    ws.require_writable()
+    require_model_fits(ws, plan(ws))
+    prepared = prepare(project, data, output, allow_outside)
+    key = run_key(ws, prepared)
+    there = finished_run(ws, key)
+    if there is not None:
+        return there
+    facts = detect_changes_task(ws, prepared, key)
+    areas = write_maps_task(ws, key)
+    detected: Detected = publish_run_task(ws, prepared, key, areas, facts)
+    _show(ws, detected, areas)
+    return detected
+
+
+def _show(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:
+    name = "".join(c if c.isalnum() else "-" for c in ws.project.name.lower())
+    create_table_artifact(areas["changes"], key=f"{name}-areas", description="Mapped change in hectares (pixel count)")
+    create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")
+    prepared = (ws.epochs / "before.tif", ws.epochs / "after.tif")
+    after = colour_pair(*prepared, side=360)[1]
+    changes = [c for c in _legend_of_run(ws).changes]
+    picture = data_uri(change_picture(detected.run / "change.tif", changes, after, side=360))
+    create_markdown_artifact(f"![Mapped change]({picture})", key=f"{name}-preview", description="Preview of the change map")
+
+
+def _legend_of_run(ws: Workspace) -> Legend:
+    from models.bundle import describe
+
+    return describe(model_folder(ws)).legend

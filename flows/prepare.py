@@ -1,0 +1,175 @@
+"""Prepare: choose the scenes, and make one analysis-ready image an epoch."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from prefect import flow, task
+from prefect.cache_policies import NO_CACHE
+
+from flows.config import Project, SensorConfig
+from flows.progress import step
+from flows.workspace import Workspace, workspace
+from pipeline.catalog import choose_epoch, common_bands, region_grid, require_pair, scenes_in
+from pipeline.composite import compose, require_plausible
+from pipeline.errors import InputError
+from pipeline.grid import Grid, grid_from_bounds
+from pipeline.legend import LandUse, Legend
+from pipeline.manifest import file_hash, value_hash
+from pipeline.scene import Epoch
+from pipeline.sensors import Sensor, custom_sensor, sensor_named
+
+_FORMAT = 1
+"""Raised whenever the content of a prepared image changes for the same inputs."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a project comes to, from metadata alone."""
+
+    before: Epoch
+    """Earlier."""
+    after: Epoch
+    """Later."""
+    grid: Grid
+    """Of the region."""
+    bands: tuple[str, ...]
+    """In order."""
+    sensor: Sensor
+    """Of every scene."""
+
+    @property
+    def epochs(self) -> tuple[Epoch, Epoch]:
+        """Before, after."""
+        return self.before, self.after
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """The images that the next steps read."""
+
+    before: Path
+    """Image of the epoch before."""
+    after: Path
+    """Image of the epoch after."""
+    hashes: tuple[str, str]
+    """Of both files."""
+    observed: tuple[float, float]
+    """Share of pixels observed on each date, 0..1."""
+
+    @property
+    def images(self) -> tuple[Path, Path]:
+        """Before, after."""
+        return self.before, self.after
+
+
+def legend_of(project: Project) -> Legend:
+    """Build the project's legend."""
+    return Legend(tuple(LandUse(c.code, c.name, c.colour) for c in project.legend))
+
+
+def sensor_of(config: SensorConfig) -> Sensor:
+    """Build the project's sensor."""
+    if config.name != "custom":
+        return sensor_named(config.name)
+    nodata = None if config.nodata in ("none", None) else float(config.nodata)
+    return custom_sensor(
+        config.bands, scale=config.scale or 1.0, offset=config.offset, nodata=nodata, units=config.units,
+        wavelengths_nm=config.wavelengths_nm,
+    )  # fmt: skip
+
+
+def plan(ws: Workspace) -> Plan:
+    """Find and choose the scenes, and check everything that metadata can tell.
+
+    Raises:
+        InputError: Anything about the scenes, dates, bands or grids that does not fit.
+    """
+    project = ws.project
+    sensor = sensor_of(project.sensor)
+    folder = ws.input(project.scenes.folder, "scenes: folder")
+    scenes = scenes_in(
+        folder, sensor, pattern=project.scenes.pattern, dates=project.scenes.dates,
+        declared_offset=project.sensor.number_offset,
+    )  # fmt: skip
+    for scene in scenes:
+        for path in scene.paths:
+            ws.input(path.resolve(), "scenes: pattern")
+    before, after = (
+        choose_epoch(name, epoch.start, epoch.end, scenes)
+        for name, epoch in (("before", project.epochs.before), ("after", project.epochs.after))
+    )
+    require_pair(before, after)
+    grid = region_grid((before, after)) if project.grid is None else grid_from_bounds(
+        project.grid.bounds, project.grid.crs, project.grid.pixel_size
+    )  # fmt: skip
+    result = Plan(before, after, grid, common_bands((before, after), project.bands), sensor)
+    for epoch in result.epochs:
+        for scene in epoch.scenes:
+            require_plausible(scene, result.bands, grid)
+    return result
+
+
+def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
+    """Make an epoch's image, unless it is there already from the same inputs.
+
+    Returns:
+        `path`, `hash` and `observed` of the image.
+    """
+    epoch = made.before if name == "before" else made.after
+    sensor = made.sensor
+    facts = {
+        "format": _FORMAT,
+        "scenes": [[ws.relative(p), file_hash(p)] for s in epoch.scenes for p in s.paths],
+        "dates": [str(s.date) for s in epoch.scenes],
+        "numbers": [[s.number_offset, sensor.scale, sensor.offset, sensor.nodata, sensor.units] for s in epoch.scenes],
+        "bands": made.bands,
+        "grid": [str(made.grid.crs), tuple(made.grid.transform)[:6], tuple(made.grid.shape)],
+    }
+    key = value_hash(facts)
+    image, observation = ws.epochs / f"{name}.tif", ws.epochs / f"{name}_observation.tif"
+    manifest = ws.manifest(ws.epochs)
+    if not manifest.is_current(name, key):
+        with step(f"Preparing {name} ({epoch.date})") as advance:
+            observed = compose(epoch, made.bands, made.grid, image, observation, advance)
+        manifest.record(name, key, [image, observation], {"observed": observed})
+    files = manifest.entries()[name]["files"]
+    return {"path": image, "hash": files[image.name], "observed": manifest.facts(name)["observed"]}
+
+
+def is_worth_retrying(_task: object, _run: object, state: Any) -> bool:  # noqa: ANN401 (Prefect's state)
+    """Tell Prefect that bad input stays bad, while a full disk or a lost share may pass."""
+    try:
+        state.result()
+    except InputError:
+        return False
+    except Exception:  # noqa: BLE001 (whatever else a step raised is worth another try)
+        return True
+    return False
+
+
+def as_task(function: Callable[..., Any], name: str) -> Any:  # noqa: ANN401 (Prefect's Task is generic in the signature)
+    """Make a Prefect task of a step.
+
+    Steps keep their own record of what is done, by content, so Prefect's cache stays off.
+    """
+    return task(
+        function, name=name, retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=is_worth_retrying,
+        cache_policy=NO_CACHE, persist_result=False,
+    )  # fmt: skip
+
+
+prepare_epoch_task = as_task(prepare_epoch, "prepare-epoch")
+
+
+@flow(name="prepare", persist_result=False)
+def prepare(project: Project, data: Path, output: Path | None = None, allow_outside: bool = False) -> Prepared:
+    """Make the images of both epochs."""
+    ws = workspace(project, data, output, allow_outside=allow_outside)
+    ws.require_writable()
+    made = plan(ws)
+    before, after = (prepare_epoch_task(ws, made, name) for name in ("before", "after"))
+    return Prepared(before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"]))
+
+

@@ -1,0 +1,205 @@
+"""Streamed inference: a reader for each date, the model, and a writer work at the same time, tile by tile."""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from models.network import ChangeNetwork, Output
+from pipeline.raster import RasterReader
+from pipeline.tiles import STRIDE, Tile, Window
+
+_AHEAD = 2
+"""Tiles read before they are needed: enough to hide the reading, few enough to keep memory flat."""
+
+MARGINS = (32, 64, 96, 128, 192, 256)
+"""Pixels that `calibrate_margin` tries."""
+
+
+@dataclass(frozen=True)
+class Temperatures:
+    """What the logits are divided by before they are read as probabilities."""
+
+    change: float = 1.0
+    """Of the change head, above 0."""
+    landuse: float = 1.0
+    """Of the land-use heads, above 0."""
+
+
+@dataclass(frozen=True)
+class Probabilities:
+    """Calibrated probabilities of the core of a tile; NaN where a date was not observed."""
+
+    change: np.ndarray | None
+    """float32 (y, x), None without a change head."""
+    before: np.ndarray | None
+    """float32 (class, y, x), None without land-use heads."""
+    after: np.ndarray | None
+    """float32 (class, y, x), None without land-use heads."""
+
+
+def device_of(wanted: str = "auto") -> torch.device:
+    """Return the device to work on: `auto` takes a GPU where there is one."""
+    return torch.device("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else torch.device(wanted)
+
+
+@torch.inference_mode()
+def predict(
+    network: ChangeNetwork, before: np.ndarray, after: np.ndarray, temperatures: Temperatures, *, mixed: bool = False
+) -> Probabilities:
+    """Predict one window, whole.
+
+    Args:
+        network: In evaluation mode, on its device.
+        before: float32 (band, y, x), sides multiples of 32, NaN = not observed.
+        after: The same window after.
+        temperatures: From the bundle.
+        mixed: Use bfloat16 where it is safe (on a GPU only).
+    """
+    device = next(network.parameters()).device
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
+        features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in (before, after)]
+        output = network.decode(*features)
+    unseen = np.isnan(before).any(axis=0) | np.isnan(after).any(axis=0)
+    return _probabilities(output, unseen, temperatures)
+
+
+def _probabilities(output: Output, unseen: np.ndarray, temperatures: Temperatures) -> Probabilities:
+    change = None
+    if output.change is not None:
+        change = torch.sigmoid(output.change[0].float() / temperatures.change).cpu().numpy()
+        change[unseen] = np.nan
+    dates: list[np.ndarray | None] = []
+    for logits in (output.before, output.after):
+        if logits is None:
+            dates.append(None)
+            continue
+        share = torch.softmax(logits[0].float() / temperatures.landuse, dim=0).cpu().numpy()
+        share[:, unseen] = np.nan
+        dates.append(share)
+    return Probabilities(change, *dates)
+
+
+def _cropped(whole: Probabilities, core: Window) -> Probabilities:
+    rows, columns = core.slices
+    parts = [None if a is None else np.ascontiguousarray(a[..., rows, columns]) for a in (whole.change, whole.before, whole.after)]
+    return Probabilities(*parts)
+
+
+def stream(
+    network: ChangeNetwork,
+    images: tuple[Path, Path],
+    tiles: Sequence[Tile],
+    temperatures: Temperatures,
+    *,
+    mixed: bool = False,
+    model_seconds: list[float] | None = None,
+) -> Iterator[tuple[Tile, Probabilities]]:
+    """Predict tile by tile; one thread a date reads ahead while the model works.
+
+    Memory does not grow with the scene: at most a few tiles are in flight.
+
+    Args:
+        network: In evaluation mode, on its device.
+        images: Before and after, on one grid.
+        tiles: What to predict, in order.
+        temperatures: From the bundle.
+        mixed: Use bfloat16 where it is safe (on a GPU only).
+        model_seconds: Its first item grows by the seconds that the model alone takes.
+
+    Yields:
+        Each tile with the probabilities of its core.
+    """
+    readers = [RasterReader(path) for path in images]
+    with ExitStack() as stack:
+        pools = [stack.enter_context(ThreadPoolExecutor(1, f"reader-{name}")) for name in ("before", "after")]
+        waiting: deque[tuple[Tile, list[Future[np.ndarray]]]] = deque()
+        todo = iter(tiles)
+
+        def read_next() -> None:
+            tile = next(todo, None)
+            if tile is not None:
+                waiting.append((tile, [p.submit(r.read, tile.read) for p, r in zip(pools, readers, strict=True)]))
+
+        for _ in range(_AHEAD):
+            read_next()
+        try:
+            while waiting:
+                tile, futures = waiting.popleft()
+                before, after = (f.result() for f in futures)
+                read_next()
+                started = time.perf_counter()
+                whole = predict(network, before, after, temperatures, mixed=mixed)
+                if model_seconds is not None:
+                    model_seconds[0] += time.perf_counter() - started
+                yield tile, _cropped(whole, tile.core.within(tile.read))
+        finally:
+            for _, futures in waiting:
+                for future in futures:
+                    future.cancel()
+
+
+def write_behind(results: Iterable[tuple[Tile, Probabilities]], write: Callable[[Tile, Probabilities], None]) -> Iterator[Tile]:
+    """Hand each result to one writer thread, at most two waiting, and yield its tile once it is written.
+
+    Raises:
+        Exception: Whatever the writer raised, as soon as it is noticed.
+    """
+    with ThreadPoolExecutor(1, "writer") as pool:
+        waiting: deque[tuple[Tile, Future[None]]] = deque()
+        for tile, probabilities in results:
+            waiting.append((tile, pool.submit(write, tile, probabilities)))
+            while len(waiting) > _AHEAD:
+                done, future = waiting.popleft()
+                future.result()
+                yield done
+        for done, future in waiting:
+            future.result()
+            yield done
+
+
+def calibrate_margin(
+    network: ChangeNetwork, images: tuple[Path, Path], shape: tuple[int, int], core: int = 256, threshold: float = 0.5
+) -> tuple[int, dict[int, float]]:
+    """Find the smallest margin at which a crop says what whole-image inference says.
+
+    Looks at one chip in the middle of the scene. Networks with global pooling (squeeze and excitation) may find none; the
+    largest margin is then the answer.
+
+    Args:
+        network: In evaluation mode, on its device.
+        images: Before and after, on one grid.
+        shape: Rows and columns of the grid.
+        core: Side of the compared core in pixels, a multiple of 32.
+        threshold: Probability from which a pixel counts as changed.
+
+    Returns:
+        The margin in pixels, and the flipped pixels in parts per million for each margin tried.
+    """
+    readers = [RasterReader(path) for path in images]
+    plain = Temperatures()
+    y, x = (max((n - core) // 2, 0) // STRIDE * STRIDE for n in shape)
+    reach = 2 * MARGINS[-1]
+
+    def decide(margin: int) -> np.ndarray:
+        window = Window(y - margin, x - margin, core + 2 * margin, core + 2 * margin)
+        parts = _cropped(predict(network, readers[0].read(window), readers[1].read(window), plain), Window(margin, margin, core, core))
+        if parts.change is not None:
+            return parts.change >= threshold
+        if parts.before is None or parts.after is None:
+            raise ValueError("the network has no head")
+        return np.stack([parts.before.argmax(0), parts.after.argmax(0)])
+
+    whole = decide(reach)
+    flips: dict[int, float] = {}
+    for margin in MARGINS:
+        flips[margin] = float((decide(margin) != whole).mean() * 1e6)
+        if flips[margin] == 0:
+            return margin, flips
+    return MARGINS[-1], flips

@@ -1,0 +1,176 @@
+"""The siamese network: one encoder for both dates, decoders for the change and for the land use of each date."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
+from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
+from torch import Tensor, nn
+
+from models.encoders import Normalisation
+from pipeline.errors import InputError
+
+DECODERS = ("unet", "fpn", "upernet")
+HEADS = ("change", "landuse", "both")
+FUSIONS = ("difference", "concatenation")
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What is needed to build the network again, without its weights."""
+
+    architecture: str
+    """Name of the encoder's architecture, as in the encoder table."""
+    image_bands: tuple[str, ...]
+    """Common names of the bands that the images must have, in order."""
+    bands: tuple[str, ...]
+    """Those of them that the encoder takes, in order."""
+    heads: str
+    """`change`, `landuse` or `both`."""
+    classes: int
+    """Land-use classes; 0 where the heads are `change`."""
+    decoder: str = "unet"
+    """One of `DECODERS`."""
+    fusion: str = "difference"
+    """`difference` (swapping the dates swaps from and to exactly) or `concatenation`."""
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+    """Channels of the five U-Net stages, from the coarsest; the first is the pyramid's width for `fpn` and `upernet`."""
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions.
+
+        Raises:
+            InputError: A name that is not in its table, or land-use heads without classes.
+        """
+        missing = [b for b in self.bands if b not in self.image_bands]
+        if missing:
+            raise InputError(f"The encoder takes band {missing[0]}, the images have {', '.join(self.image_bands)}.")
+        for value, table, name in (
+            (self.decoder, DECODERS, "decoder"), (self.heads, HEADS, "heads"), (self.fusion, FUSIONS, "fusion"),
+        ):  # fmt: skip
+            if value not in table:
+                raise InputError(f"{name} {value!r} is not known; expected one of {', '.join(table)}.")
+        if self.heads != "change" and self.classes < 2:
+            raise InputError(f"heads: {self.heads} needs a legend with at least two classes; it has {self.classes}.")
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network says of a batch, before any calibration."""
+
+    change: Tensor | None
+    """Logit of change (batch, y, x), None without a change head."""
+    before: Tensor | None
+    """Logits of land use before (batch, class, y, x), None without land-use heads."""
+    after: Tensor | None
+    """Logits of land use after (batch, class, y, x), None without land-use heads."""
+
+
+class _Decoder(nn.Module):
+    """An smp decoder with its head, back at the resolution of the input."""
+
+    def __init__(self, spec: NetworkSpec, channels: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        depth, width = len(channels) - 1, spec.decoder_channels[0]
+        if spec.decoder == "unet":
+            self.decoder = UnetDecoder(encoder_channels=channels, decoder_channels=spec.decoder_channels[:depth], n_blocks=depth)
+            last, upsampling = spec.decoder_channels[depth - 1], 1
+        elif spec.decoder == "fpn":
+            self.decoder = FPNDecoder(channels, depth, pyramid_channels=width, segmentation_channels=width // 2, dropout=0.0)
+            last, upsampling = width // 2, 4
+        else:
+            self.decoder = UPerNetDecoder(channels, depth, decoder_channels=width)
+            last, upsampling = width, 4
+        self.head = SegmentationHead(last, outputs, kernel_size=3, upsampling=upsampling)
+        initialize_decoder(self.decoder)
+        initialize_head(self.head)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        return self.head(self.decoder(features))
+
+
+class ChangeNetwork(nn.Module):
+    """Encode each date once, fuse, decode (Daudt 2018, doi:10.1109/ICIP.2018.8451652, with any pretrained encoder)."""
+
+    def __init__(self, spec: NetworkSpec, encoder: nn.Module, normalisation: Normalisation) -> None:
+        """Build the decoders for an encoder.
+
+        Args:
+            spec: What to build.
+            encoder: Gives a list of feature maps at strides 1, 2, 4, ... and says their channels in `out_channels`.
+            normalisation: Mean and deviation for each band of `spec`.
+        """
+        super().__init__()
+        self.spec = spec
+        self.encoder = encoder
+        channels = list(encoder.out_channels)  # type: ignore[call-overload]
+        fused = channels if spec.fusion == "difference" else [2 * c for c in channels]
+        self.change_decoder = _Decoder(spec, fused, 1) if spec.heads != "landuse" else None
+        self.landuse_decoder = _Decoder(spec, channels, spec.classes) if spec.heads != "change" else None
+        self.scale = normalisation.scale
+        self._taken = None if spec.bands == spec.image_bands else [spec.image_bands.index(b) for b in spec.bands]
+        for name in ("mean", "std"):
+            value = torch.tensor(getattr(normalisation, name), dtype=torch.float32).reshape(-1, 1, 1)
+            # Not in the state dict: model.json holds it, in one place, readable.
+            self.register_buffer(name, value, persistent=False)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Encode one date.
+
+        Args:
+            image: (batch, band, y, x) in the units of the scenes, NaN = not observed; sides are multiples of 32.
+
+        Returns:
+            Feature maps, finest first.
+        """
+        taken = image if self._taken is None else image[:, self._taken]
+        normal = (taken * self.scale - self.mean) / self.std
+        # The mean of a band is the least misleading value for a pixel that nobody saw.
+        return list(self.encoder(torch.nan_to_num(normal, nan=0.0)))
+
+    def decode(self, before: list[Tensor], after: list[Tensor]) -> Output:
+        """Decode the features of both dates."""
+        change = None
+        if self.change_decoder is not None:
+            pairs = zip(before, after, strict=True)
+            if self.spec.fusion == "difference":
+                fused = [(a - b).abs() for b, a in pairs]
+            else:
+                fused = [torch.cat(pair, dim=1) for pair in pairs]
+            change = self.change_decoder(fused)[:, 0]
+        if self.landuse_decoder is None:
+            return Output(change, None, None)
+        return Output(change, self.landuse_decoder(before), self.landuse_decoder(after))
+
+    def forward(self, before: Tensor, after: Tensor) -> Output:
+        """Encode both dates in one batch and decode.
+
+        In training, BatchNorm then sees both dates together and cannot learn to normalise a date's change away.
+        """
+        features = self.encode(torch.cat([before, after]))
+        return self.decode([f[: len(before)] for f in features], [f[len(before) :] for f in features])
+
+    def load_decoder(self, state: dict[str, Tensor]) -> list[str]:
+        """Start the decoders from a pretrained U-Net decoder, where the shapes fit.
+
+        Args:
+            state: State of an smp `UnetDecoder`.
+
+        Returns:
+            Names of the decoders that took it; empty where the spec asks for another shape.
+        """
+        taken = []
+        for name, part in (("change", self.change_decoder), ("landuse", self.landuse_decoder)):
+            if part is None:
+                continue
+            own = part.decoder.state_dict()
+            if own.keys() == state.keys() and all(own[k].shape == state[k].shape for k in own):
+                part.decoder.load_state_dict(state)
+                taken.append(name)
+        return taken
+
+

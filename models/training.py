@@ -1,0 +1,361 @@
+"""Fine-tune a network: strategies, losses, and a loop that can be killed and resumed."""
+
+import logging
+import math
+import warnings
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning
+import numpy as np
+import segmentation_models_pytorch as smp
+import torch
+from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
+from sklearn.metrics import average_precision_score, f1_score
+from torch import Tensor, nn
+from torch.utils.data import DataLoader, Dataset, Sampler
+
+from models.network import ChangeNetwork, Output
+from pipeline.errors import InputError
+from pipeline.legend import NOT_LABELLED
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True)
+class Strategy:
+    """How far the pretrained encoder may move."""
+
+    name: str
+    """As written in a config."""
+    pretrained: bool = True
+    """Whether the encoder starts from its weights."""
+    frozen_share: float = 0.0
+    """Share of the epochs, 0..1, in which no parameter and no BatchNorm statistic of the encoder moves."""
+    encoder_rate: float = 1.0
+    """Learning rate of the encoder's last stage, relative to the decoders'."""
+    stage_decay: float = 1.0
+    """Factor of the learning rate from one encoder stage to the next earlier one."""
+
+
+STRATEGIES = (
+    Strategy("frozen", frozen_share=1.0),
+    # Kumar 2022, https://arxiv.org/abs/2202.10054: probe first, so that a random head does not tear the features apart.
+    Strategy("lp-ft", frozen_share=0.3, encoder_rate=0.1),
+    # Howard and Ruder 2018, doi:10.18653/v1/P18-1031: early layers are the most general, so they move least.
+    Strategy("discriminative", encoder_rate=0.5, stage_decay=0.5),
+    Strategy("full"),
+    Strategy("scratch", pretrained=False),
+)
+"""Every way to use an encoder."""
+
+_STAGES = 5
+
+
+def strategy_named(name: str) -> Strategy:
+    """Return the table's row.
+
+    Raises:
+        InputError: No such row.
+    """
+    for strategy in STRATEGIES:
+        if strategy.name == name:
+            return strategy
+    raise InputError(f"Strategy {name!r} is not known; expected one of {', '.join(s.name for s in STRATEGIES)}.")
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """How long and how to train."""
+
+    strategy: Strategy
+    """Row of `STRATEGIES`."""
+    epochs: int = 20
+    """At most; early stopping may end sooner."""
+    batch: int = 8
+    """Chips a step and device."""
+    learning_rate: float = 1e-3
+    """Peak, for the decoders."""
+    weight_decay: float = 1e-2
+    """AdamW's."""
+    patience: int = 6
+    """Epochs without a better validation score before training stops."""
+    loss: str = "both"
+    """`dice`, `cross-entropy` or `both`."""
+    seed: int = 0
+    """Of weights and chips."""
+    workers: int = 0
+    """Processes that read chips; 0 reads in the training process."""
+    precision: str = "auto"
+    """`auto` (bf16 or fp16 on a GPU that has it, else float32), `32`, `bf16` or `16`."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """What a training did."""
+
+    epochs: int
+    """Epochs run, over all resumed parts."""
+    best_epoch: int
+    """Epoch of the weights that were kept, from 0."""
+    best_score: float
+    """Validation score of those weights, 0..1."""
+    history: tuple[dict[str, float], ...] = field(default_factory=tuple)
+    """One row an epoch: `epoch`, `loss`, `score`."""
+
+
+class EpochSampler(Sampler[int]):
+    """New indices every epoch, shared out between the processes; Lightning tells it the epoch, also after a resume."""
+
+    def __init__(self, count: int) -> None:
+        """Remember how many indices make an epoch."""
+        self._count, self._epoch = count, 0
+
+    def set_epoch(self, epoch: int) -> None:
+        """Move to an epoch."""
+        self._epoch = epoch
+
+    def __len__(self) -> int:
+        """Return the number of indices that this process draws."""
+        return self._count // _world()[1]
+
+    def __iter__(self) -> Iterator[int]:
+        """Yield this process's indices."""
+        rank, size = _world()
+        start = self._epoch * self._count
+        return iter(range(start + rank, start + len(self) * size, size))
+
+
+def _world() -> tuple[int, int]:
+    group = torch.distributed
+    return (group.get_rank(), group.get_world_size()) if group.is_available() and group.is_initialized() else (0, 1)
+
+
+class Learner(lightning.LightningModule):
+    """The training step, the validation score and the optimiser of a `ChangeNetwork`."""
+
+    def __init__(self, network: ChangeNetwork, settings: TrainingSettings) -> None:
+        """Wrap a network; nothing of it changes yet."""
+        super().__init__()
+        self.network = network
+        self.settings = settings
+        self._probe_epochs = math.ceil(settings.strategy.frozen_share * settings.epochs)
+        self._seen: dict[str, list[np.ndarray]] = {}
+
+    @property
+    def encoder_frozen(self) -> bool:
+        """Whether the encoder stands still in this epoch."""
+        return self.current_epoch < self._probe_epochs
+
+    def train(self, mode: bool = True) -> "Learner":
+        """Switch the mode, and keep a frozen encoder's BatchNorm statistics still."""
+        super().train(mode)
+        if mode and self.encoder_frozen:
+            self.network.encoder.eval()
+        return self
+
+    def on_train_epoch_start(self) -> None:
+        """Freeze or release the encoder."""
+        self.network.encoder.requires_grad_(not self.encoder_frozen)
+        self.train()
+
+    def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
+        """Return the loss of a batch."""
+        output = self.network(batch["before"], batch["after"])
+        value = loss_of(output, batch, self.settings.loss)
+        self.log("loss", value, on_step=False, on_epoch=True, batch_size=len(batch["before"]), sync_dist=True)
+        return value
+
+    def validation_step(self, batch: dict[str, Tensor], _index: int) -> None:
+        """Collect what the labelled pixels were given."""
+        output = self.network.decode(self.network.encode(batch["before"]), self.network.encode(batch["after"]))
+        if output.change is not None:
+            label = batch["change_label"]
+            known = label != NOT_LABELLED
+            self._keep("change", torch.sigmoid(output.change[known].float()), label[known])
+        for name in ("before", "after"):
+            logits, label = getattr(output, name), batch[f"{name}_label"]
+            if logits is not None:
+                known = label != NOT_LABELLED
+                self._keep("landuse", logits.argmax(1)[known], label[known])
+
+    def _keep(self, name: str, said: Tensor, true: Tensor) -> None:
+        self._seen.setdefault(name, []).append(said.cpu().numpy())
+        self._seen.setdefault(f"{name}_true", []).append(true.cpu().numpy())
+
+    def on_validation_epoch_end(self) -> None:
+        """Score the epoch: average precision of change, and macro F1 of land use, where the network has them."""
+        seen = {k: np.concatenate(v) for k, v in self._seen.items()}
+        self._seen.clear()
+        scores = []
+        if "change" in seen and 0 < seen["change_true"].sum() < len(seen["change_true"]):
+            scores.append(float(average_precision_score(seen["change_true"], seen["change"])))
+        if len(seen.get("landuse", ())):
+            scores.append(float(f1_score(seen["landuse_true"], seen["landuse"], average="macro", zero_division=0)))
+        self.log("score", float(np.mean(scores)) if scores else 0.0, sync_dist=True)
+
+    def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's union)
+        """AdamW with a warm-up of 5 % and a cosine; the encoder's stages have their own rates."""
+        optimiser = torch.optim.AdamW(parameter_groups(self.network, self.settings))
+        steps = max(int(self.trainer.estimated_stepping_batches), 1)
+        warm = max(steps // 20, 1)
+
+        def factor(step: int) -> float:
+            return (step + 1) / warm if step < warm else 0.5 * (1 + math.cos(math.pi * (step - warm) / max(steps - warm, 1)))
+
+        schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
+        return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def parameter_groups(network: ChangeNetwork, settings: TrainingSettings) -> list[dict[str, Any]]:
+    """Give each encoder stage its learning rate; depth is the order in which an encoder defines its parameters.
+
+    Returns:
+        Groups for an optimiser: the five fifths of the encoder from the earliest, then everything else.
+    """
+    encoder = list(network.encoder.parameters())
+    own = {id(p) for p in encoder}
+    groups = []
+    for stage in range(_STAGES):
+        part = [p for i, p in enumerate(encoder) if i * _STAGES // len(encoder) == stage]
+        rate = settings.strategy.encoder_rate * settings.strategy.stage_decay ** (_STAGES - 1 - stage)
+        groups.append({"params": part, "lr": settings.learning_rate * rate, "weight_decay": settings.weight_decay})
+    rest = [p for p in network.parameters() if id(p) not in own]
+    groups.append({"params": rest, "lr": settings.learning_rate, "weight_decay": settings.weight_decay})
+    return [g for g in groups if g["params"]]
+
+
+def loss_of(output: Output, batch: dict[str, Tensor], kind: str) -> Tensor:
+    """Return the loss of a batch: the mean over the heads that have a label in it.
+
+    Args:
+        output: Logits.
+        batch: With `change_label`, `before_label`, `after_label` (batch, y, x) int64, 255 = not labelled.
+        kind: `dice` (Milletari 2016, doi:10.1109/3DV.2016.79), `cross-entropy` or `both` (their sum).
+
+    Returns:
+        A scalar, 0 where nothing in the batch is labelled.
+
+    Raises:
+        InputError: `kind` is not known.
+    """
+    if kind not in ("dice", "cross-entropy", "both"):
+        raise InputError(f"training: loss: {kind!r} is not known; expected dice, cross-entropy or both.")
+    terms = []
+    if output.change is not None and (batch["change_label"] != NOT_LABELLED).any():
+        terms.append(_head_loss(output.change[:, None], batch["change_label"], "binary", kind))
+    for name in ("before", "after"):
+        logits, label = getattr(output, name), batch[f"{name}_label"]
+        if logits is not None and (label != NOT_LABELLED).any():
+            terms.append(_head_loss(logits, label, "multiclass", kind))
+    if not terms:
+        # Keeps the graph whole for processes that train together.
+        parts = [t for t in (output.change, output.before, output.after) if t is not None]
+        return torch.stack([t.sum() for t in parts]).sum() * 0.0
+    return torch.stack(terms).mean()
+
+
+def _head_loss(logits: Tensor, label: Tensor, mode: str, kind: str) -> Tensor:
+    logits = logits.float()
+    value = logits.new_zeros(())
+    if kind in ("dice", "both"):
+        value = value + smp.losses.DiceLoss(mode, ignore_index=NOT_LABELLED)(logits, label)
+    if kind in ("cross-entropy", "both"):
+        if mode == "binary":
+            known = label != NOT_LABELLED
+            value = value + nn.functional.binary_cross_entropy_with_logits(logits[:, 0][known], label[known].float())
+        else:
+            value = value + nn.functional.cross_entropy(logits, label, ignore_index=NOT_LABELLED)
+    return value
+
+
+class _History(Callback):
+    """Keeps one row an epoch, through kills and resumes, and tells how far the training is."""
+
+    def __init__(self, epochs: int, advance: Callable[[float], None]) -> None:
+        self.rows: list[dict[str, float]] = []
+        self._epochs, self._advance = epochs, advance
+
+    def on_train_epoch_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
+        metrics = {k: float(trainer.callback_metrics[k]) for k in ("loss", "score") if k in trainer.callback_metrics}
+        if not math.isfinite(metrics.get("loss", 0.0)):
+            raise RuntimeError(
+                f"Training diverged: the loss is {metrics['loss']} in epoch {trainer.current_epoch}. "
+                f"Lower `training: learning_rate:`, or train with `precision: 32`."
+            )
+        self.rows.append({"epoch": float(trainer.current_epoch), **metrics})
+        self._advance((trainer.current_epoch + 1) / self._epochs)
+
+    def state_dict(self) -> dict[str, Any]:
+        return {"rows": self.rows}
+
+    def load_state_dict(self, state_dict: dict[str, Any]) -> None:
+        self.rows = list(state_dict["rows"])
+
+
+def precision_for(wanted: str) -> Any:  # noqa: ANN401 (Lightning's literal)
+    """Return Lightning's name for the precision to train with on this machine."""
+    if wanted == "auto":
+        if not torch.cuda.is_available():
+            return "32-true"
+        return "bf16-mixed" if torch.cuda.is_bf16_supported() else "16-mixed"
+    return {"32": "32-true", "bf16": "bf16-mixed", "16": "16-mixed"}[wanted]
+
+
+def fit(
+    network: ChangeNetwork,
+    training: Dataset[dict[str, Tensor]],
+    validation: Dataset[dict[str, Tensor]],
+    settings: TrainingSettings,
+    folder: Path,
+    advance: Callable[[float], None] = lambda share: None,
+) -> Fit:
+    """Train, and leave the best weights in `network`.
+
+    Args:
+        network: Trained in place.
+        training: Chips; index `epoch x length + i` is chip `i` of an epoch.
+        validation: Chips of held-out blocks, for early stopping.
+        settings: How.
+        folder: Keeps the checkpoints; a training that was killed goes on from its last whole epoch.
+        advance: Called with the share done, 0..1.
+
+    Raises:
+        RuntimeError: The loss is not finite.
+    """
+    lightning.seed_everything(settings.seed, verbose=False)
+    logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
+    history = _History(settings.epochs, advance)
+    best = ModelCheckpoint(folder, filename="best", monitor="score", mode="max", save_last=True, enable_version_counter=False)
+    last = folder / "last.ckpt"
+    trainer = lightning.Trainer(
+        accelerator="auto",
+        strategy="ddp_find_unused_parameters_true" if torch.cuda.device_count() > 1 else "auto",
+        max_epochs=settings.epochs,
+        precision=precision_for(settings.precision),
+        # The history comes first, so that a checkpoint holds the row of its own epoch.
+        callbacks=[history, EarlyStopping("score", mode="max", patience=settings.patience), best],
+        gradient_clip_val=1.0,
+        logger=False, enable_progress_bar=False, enable_model_summary=False,
+        num_sanity_val_steps=0, use_distributed_sampler=False,
+    )  # fmt: skip
+    learner = Learner(network, settings)
+    size: int = len(training)  # type: ignore[arg-type]
+    loaders = (
+        DataLoader(training, settings.batch, sampler=EpochSampler(size), num_workers=settings.workers, drop_last=size > settings.batch),
+        DataLoader(validation, settings.batch, num_workers=settings.workers),
+    )
+    with warnings.catch_warnings():
+        # Reading in the training process is meant where `workers` is 0, and so are short epochs.
+        warnings.filterwarnings("ignore", message=".*does not have many workers.*|.*number of training batches.*|.*Checkpoint directory.*")
+        trainer.fit(learner, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
+    state = torch.load(best.best_model_path or last, map_location="cpu", weights_only=True)
+    learner.load_state_dict(state["state_dict"])
+    network.requires_grad_(True)
+    network.eval().to("cpu")
+    rows = history.rows
+    top = max(rows, key=lambda r: r.get("score", 0.0)) if rows else {"epoch": 0.0, "score": 0.0}
+    _log.info("Trained %d epochs; best score %.3f in epoch %d.", len(rows), top.get("score", 0.0), int(top["epoch"]))
+    return Fit(len(rows), int(top["epoch"]), float(top.get("score", 0.0)), tuple(rows))

@@ -1,0 +1,184 @@
+"""Probabilities that mean what they say, and the threshold that turns them into a map."""
+
+import math
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from sklearn.metrics import precision_recall_curve
+
+from pipeline.errors import InputError
+from pipeline.legend import NOT_LABELLED
+
+TEMPERATURE_RANGE = (0.05, 20.0)
+"""Where labels are met without an error the best temperature is 0, and every probability would become 0 or 1."""
+
+_TINY_SHARE = 0.01
+
+
+@dataclass(frozen=True)
+class ReliabilityBin:
+    """The pixels whose probability is about the same."""
+
+    low: float
+    """Lower edge, 0..1, inside the bin only in the first one."""
+    high: float
+    """Upper edge, 0..1, inside the bin."""
+    count: int
+    """Pixels, at least 1."""
+    mean_probability: float
+    """What the model says, 0..1."""
+    observed_share: float
+    """Share that is labelled changed, 0..1."""
+
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """Find the temperature T for which `logits / T` gives the most likely probabilities (Guo 2017, arXiv:1706.04599).
+
+    Args:
+        logits: (n,) for changed against unchanged, or (n, class); NaN = not observed.
+        truth: (n,): 0 or 1, or the index of the class; 255 = not labelled.
+
+    Returns:
+        Above 1 where the model is too sure of itself, below 1 where it is not sure enough; 0.05..20.
+
+    Raises:
+        InputError: No pixel is labelled and observed.
+        ValueError: The shapes do not fit, or `truth` holds an index beyond the logits.
+    """
+    if logits.ndim not in (1, 2) or truth.shape != logits.shape[:1]:
+        raise ValueError(f"Logits {logits.shape} and labels {truth.shape}: expected (n,) or (n, class), and (n,).")
+    # A binary logit is the gap to a class whose logit is 0.
+    z = logits if logits.ndim == 2 else np.stack([np.zeros_like(logits), logits], axis=1)
+    keep = (truth != NOT_LABELLED) & np.isfinite(z).all(axis=1)
+    z, y = z[keep].astype(np.float64), truth[keep].astype(np.int64)
+    if y.size == 0:
+        raise InputError("No validation pixel is labelled and observed, so the model cannot be calibrated: add labels.")
+    if y.min() < 0 or y.max() >= z.shape[1]:
+        raise ValueError(f"Labels go from {y.min()} to {y.max()}; the logits have classes 0 to {z.shape[1] - 1}.")
+    own = np.take_along_axis(z, y[:, None], axis=1)[:, 0]
+
+    def negative_log_likelihood(log_temperature: float) -> float:
+        t = np.exp(log_temperature)
+        return float(np.mean(logsumexp(z / t, axis=1) - own / t))
+
+    bounds = (math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]))
+    found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    return float(np.exp(found.x))
+
+
+def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
+    """Find the threshold with the highest F1 of changed, where a pixel is changed if `probability >= threshold`.
+
+    F1 is the same between two neighbouring probabilities: the middle of the widest stretch with the highest F1 is
+    taken, which moves least when the probabilities do.
+
+    Args:
+        probability: Any shape, 0..1, NaN = not observed.
+        truth: Same shape: 0 = unchanged, 1 = changed, 255 = not labelled.
+
+    Returns:
+        0..1.
+
+    Raises:
+        InputError: The labelled pixels are all changed, all unchanged, or none.
+    """
+    p, y = _known(probability, truth)
+    changed = int(y.sum())
+    if not 0 < changed < y.size:
+        raise InputError(
+            f"The validation labels hold {changed} changed and {y.size - changed} unchanged pixels; a threshold needs "
+            "both: add labels or let the split use smaller blocks."
+        )
+    precision, recall, upper = precision_recall_curve(y, p)
+    precision, recall = precision[:-1], recall[:-1]  # the last point stands for no pixel at all and has no threshold
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    lower = np.concatenate([[0.0], upper[:-1]])
+    best = f1 >= f1.max() - 1e-12
+    starts = np.flatnonzero(best & ~np.concatenate([[False], best[:-1]]))
+    ends = np.flatnonzero(best & ~np.concatenate([best[1:], [False]]))
+    widest = int(np.argmax(upper[ends] - lower[starts]))
+    low, high = lower[starts[widest]], upper[ends[widest]]
+    # In the precision of the probabilities the middle may round down to the lower edge, which has another F1.
+    middle = p.dtype.type((float(low) + float(high)) / 2)
+    return float(middle if middle > low else high)
+
+
+def reliability(
+    probability: np.ndarray, truth: np.ndarray, bins: int = 15, *, equal_mass: bool = True
+) -> tuple[ReliabilityBin, ...]:
+    """Tabulate what the model says against what the labels say.
+
+    Args:
+        probability: Any shape, 0..1, NaN = not observed.
+        truth: Same shape: 0 = unchanged, 1 = changed, 255 = not labelled.
+        bins: How many; empty ones are left out, and bins of equal mass are joined where probabilities are equal.
+        equal_mass: About as many pixels in each bin; otherwise bins of the same width.
+
+    Raises:
+        ValueError: `bins` is below 1.
+    """
+    if bins < 1:
+        raise ValueError(f"Reliability needs at least 1 bin, not {bins}.")
+    p, y = _known(probability, truth)
+    if p.size == 0:
+        return ()
+    p = p.astype(np.float64)
+    # Observed values as edges (not values between them), so that pixels of equal probability share a bin.
+    inner = np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf") if equal_mass else None
+    edges = np.unique(np.concatenate([[0.0], inner, [1.0]])) if inner is not None else np.linspace(0, 1, bins + 1)
+    index = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, len(edges) - 2)
+    count, said, seen = (np.bincount(index, weights=w, minlength=len(edges) - 1) for w in (np.ones_like(p), p, y))
+    return tuple(
+        ReliabilityBin(low, high, int(n), float(said_sum / n), float(seen_sum / n))
+        for low, high, n, said_sum, seen_sum in zip(edges.tolist(), edges[1:].tolist(), count, said, seen, strict=False)
+        if n
+    )
+
+
+def expected_calibration_error(
+    probability: np.ndarray, truth: np.ndarray, bins: int = 15, *, equal_mass: bool = True
+) -> float | None:
+    """Return the mean distance between said and observed share of changed, 0..1, weighted by pixels.
+
+    None where no pixel is labelled and observed. For the arguments see `reliability`.
+    """
+    table = reliability(probability, truth, bins, equal_mass=equal_mass)
+    n = sum(b.count for b in table)
+    return sum(b.count * abs(b.mean_probability - b.observed_share) for b in table) / n if n else None
+
+
+def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: float) -> str | None:
+    """Say so where a model gives (nearly) one answer everywhere although the labels hold both.
+
+    Args:
+        probability: Any shape, 0..1, NaN = not observed.
+        truth: Same shape: 0 = unchanged, 1 = changed, 255 = not labelled.
+        threshold: A pixel is changed if `probability >= threshold`.
+
+    Returns:
+        A sentence for the user, or None: each answer is given for at least 1 % as many pixels as have it as their
+        label, or the labels hold one class only.
+    """
+    p, y = _known(probability, truth)
+    labelled = {"unchanged": int((y == 0).sum()), "changed": int((y == 1).sum())}
+    mapped = {"unchanged": int((p < threshold).sum()), "changed": int((p >= threshold).sum())}
+    if not all(labelled.values()):
+        return None
+    for missing, given in (("changed", "unchanged"), ("unchanged", "changed")):
+        if mapped[missing] < _TINY_SHARE * labelled[missing]:
+            return (
+                f"The model says {given!r} (nearly) everywhere: it maps {mapped[missing]} of {y.size} labelled pixels "
+                f"as {missing}, and {labelled[missing]} are labelled so; its overall accuracy means nothing. "
+                f"Train for longer, weight the loss by class, or label more {missing} pixels."
+            )
+    return None
+
+
+def _known(probability: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    if probability.shape != truth.shape:
+        raise ValueError(f"Probabilities {probability.shape} and labels {truth.shape} must have the same shape.")
+    keep = (truth != NOT_LABELLED) & np.isfinite(probability)
+    return probability[keep], truth[keep].astype(np.uint8)

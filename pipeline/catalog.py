@@ -1,0 +1,236 @@
+"""Find scenes in a folder of GeoTIFFs, and choose them for the epochs."""
+
+import re
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from datetime import date
+from pathlib import Path
+
+from pipeline.errors import InputError
+from pipeline.grid import Grid, common_grid
+from pipeline.raster import RasterInfo, inspect
+from pipeline.scene import Epoch, Scene, Source
+from pipeline.sensors import Sensor, number_offset
+
+_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
+_DATE_TAGS = ("DATATAKE_DATETIME", "SENSING_TIME", "DATE_ACQUIRED", "datetime", "TIFFTAG_DATETIME")
+_BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
+_RESOLUTION = re.compile(r"_(10|20|30|60)m$")
+
+
+def scenes_in(
+    folder: Path,
+    sensor: Sensor,
+    *,
+    pattern: str = "*.tif",
+    dates: Mapping[str, date] | None = None,
+    declared_offset: float | None = None,
+) -> list[Scene]:
+    """Find the scenes in a folder: one file a date with all bands, or one file a band.
+
+    Dates come from `dates`, else from the file names, else from the tags.
+
+    Args:
+        folder: Where to look, with its subfolders where the pattern has `**`.
+        sensor: What the files hold.
+        pattern: Which files, as in a shell.
+        dates: File name to date, for names and tags that do not tell.
+        declared_offset: What to add to every number, where the user knows it.
+
+    Returns:
+        By date, then by id.
+
+    Raises:
+        InputError: No folder or file, a file that cannot be used, a date, a band order or an offset that nobody can know.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check `scenes: folder:`.")
+    paths = sorted(p for p in folder.glob(pattern) if p.is_file())
+    if not paths:
+        raise InputError(f"{folder} holds no file like {pattern}. Check `scenes: folder:` and `pattern:`.")
+    infos = [inspect(p) for p in paths]
+    groups: dict[str, list[RasterInfo]] = defaultdict(list)
+    for info in infos:
+        groups[_scene_id(info, sensor)].append(info)
+    scenes = [_scene(key, group, sensor, dates or {}, declared_offset) for key, group in groups.items()]
+    return sorted(scenes, key=lambda s: (s.date, s.id))
+
+
+def _scene_id(info: RasterInfo, sensor: Sensor) -> str:
+    stem = info.path.stem
+    if info.count > 1:
+        return stem
+    bare = _RESOLUTION.sub("", stem)
+    quality = sensor.quality and re.search(rf"_{sensor.quality}$", bare)
+    band = sensor.band_in(bare.rpartition("_")[2]) or sensor.band_in("_".join(bare.split("_")[-2:]))
+    if quality:
+        return bare[: quality.start()]
+    if band is None:
+        if len(sensor.bands) == 1:
+            return stem
+        raise InputError(
+            f"{info.path} has one band, and its name ends in none of {', '.join(b.native or b.name for b in sensor.bands)}. "
+            f"Name the files of a scene alike up to the band (SCENE_B04.tif), or give one file with all bands."
+        )
+    native = band.native or band.name
+    return re.sub(rf"_({re.escape(native)}|{re.escape(band.name)})$", "", bare, flags=re.IGNORECASE)
+
+
+def _scene(
+    key: str, group: list[RasterInfo], sensor: Sensor, dates: Mapping[str, date], declared_offset: float | None
+) -> Scene:
+    bands: dict[str, Source] = {}
+    quality: Source | None = None
+    for info in group:
+        names = _band_names(info, sensor) if info.count > 1 or len(sensor.bands) == 1 else [_one_band_name(info, sensor)]
+        for number, name in enumerate(names, start=1):
+            if name == sensor.quality and name is not None:
+                quality = Source(info.path, number)
+            elif name is not None:
+                if name in bands:
+                    raise InputError(f"{info.path}: band {name} is there twice, in {bands[name].path} too. Remove one.")
+                bands[name] = Source(info.path, number)
+        if sensor.nodata is not None and info.nodata is not None and info.nodata != sensor.nodata:
+            raise InputError(
+                f"{info.path} declares nodata {info.nodata:g}, but sensor {sensor.name} has nodata {sensor.nodata:g}. "
+                f"Correct `sensor: nodata:`, or the file (`gdal_edit.py -a_nodata`)."
+            )
+        if sensor.nodata is None and info.nodata is not None:
+            raise InputError(
+                f"{info.path} declares nodata {info.nodata:g}, but the config says `nodata: none`. "
+                f"Set `sensor: nodata: {info.nodata:g}`, or unset it in the file (`gdal_edit.py -unsetnodata`)."
+            )
+    first = group[0]
+    offset = number_offset(sensor, _baseline(group), declared_offset, str(first.path))
+    finest = min((i.grid for i in group), key=lambda g: float(g.transform.a))
+    return Scene(key, _date(group, dates), sensor, bands, quality, finest, offset)
+
+
+def _band_names(info: RasterInfo, sensor: Sensor) -> list[str | None]:
+    """Name each band of a multi-band file, by its description or by the declared order."""
+    described = [_described(d, sensor) for d in info.descriptions]
+    if sensor.name != "custom":
+        if not any(described):
+            raise InputError(
+                f"{info.path} has {info.count} bands without descriptions, so their order is not known. Describe them "
+                f"(B02, B03, ...), or use `sensor: custom` and list the bands in their order."
+            )
+        return described
+    declared = [b.name for b in sensor.bands]
+    if info.count != len(declared):
+        raise InputError(
+            f"{info.path} has {info.count} bands ({', '.join(d or '?' for d in info.descriptions)}), but the config lists "
+            f"{len(declared)}: {', '.join(declared)}. List every band of the file, in its order."
+        )
+    for number, (said, name) in enumerate(zip(described, declared, strict=True), start=1):
+        if said is not None and said != name:
+            raise InputError(
+                f"{info.path}, band {number}: its description {info.descriptions[number - 1]!r} says {said}, the config says "
+                f"{name}. Put `sensor: bands:` in the order of the file."
+            )
+    return list(declared)
+
+
+def _described(text: str, sensor: Sensor) -> str | None:
+    if sensor.quality and sensor.quality.casefold() in text.casefold():
+        return sensor.quality
+    band = sensor.band_in(text) if text else None
+    return band.name if band else None
+
+
+def _one_band_name(info: RasterInfo, sensor: Sensor) -> str | None:
+    bare = _RESOLUTION.sub("", info.path.stem)
+    if sensor.quality and bare.endswith(f"_{sensor.quality}"):
+        return sensor.quality
+    band = sensor.band_in(bare.rpartition("_")[2]) or sensor.band_in("_".join(bare.split("_")[-2:]))
+    return band.name if band else None
+
+
+def _date(group: Sequence[RasterInfo], dates: Mapping[str, date]) -> date:
+    for info in group:
+        if info.path.name in dates:
+            return dates[info.path.name]
+    for info in group:
+        for text in (info.path.name, *(info.tags.get(t, "").replace(":", "-", 2) for t in _DATE_TAGS)):
+            found = _DATE.search(text)
+            if found:
+                try:
+                    return date(*(int(part) for part in found.groups()))
+                except ValueError as error:
+                    raise InputError(f"{info.path}: {found.group()} is no date ({error}). Set it in `scenes: dates:`.") from error
+    raise InputError(
+        f"{group[0].path}: no date in its name (YYYYMMDD or YYYY-MM-DD) nor in its tags. "
+        f"Set it in the config: `scenes: dates: {{{group[0].path.name}: 2020-06-15}}`."
+    )
+
+
+def _baseline(group: Sequence[RasterInfo]) -> str | None:
+    for info in group:
+        named = _BASELINE.search(info.path.stem)
+        if named:
+            return named.group(1)
+        if "PROCESSING_BASELINE" in info.tags:
+            return str(info.tags["PROCESSING_BASELINE"])
+    return None
+
+
+def choose_epoch(name: str, start: date, end: date, scenes: Sequence[Scene]) -> Epoch:
+    """Choose the scenes whose date lies in a range.
+
+    Raises:
+        InputError: The range is empty or holds no scene; the message lists the dates that there are.
+    """
+    if end < start:
+        raise InputError(f"Epoch {name} runs from {start} to {end}; expected the first day before the last.")
+    chosen = tuple(s for s in scenes if start <= s.date <= end)
+    if not chosen:
+        there = ", ".join(sorted({str(s.date) for s in scenes}))
+        raise InputError(f"No scene from {start} to {end} for epoch {name}; the folder has {there}. Widen the epoch.")
+    return Epoch(name, start, end, chosen)
+
+
+def require_pair(before: Epoch, after: Epoch) -> None:
+    """Refuse two epochs that cannot be compared.
+
+    Raises:
+        InputError: The dates do not ascend, or share a scene.
+    """
+    last, first = max(s.date for s in before.scenes), min(s.date for s in after.scenes)
+    if last >= first:
+        raise InputError(
+            f"Epoch before ends with {last} and epoch after begins with {first}; the dates must ascend. Correct `epochs:`."
+        )
+
+
+def common_bands(epochs: Sequence[Epoch], wanted: Sequence[str] | None = None) -> tuple[str, ...]:
+    """Return the bands that every scene has, in the order of the first scene, or in the order wanted.
+
+    Raises:
+        InputError: A wanted band is missing, or scenes have different bands and none was asked for.
+    """
+    scenes = [s for e in epochs for s in e.scenes]
+    if wanted:
+        for scene in scenes:
+            missing = [b for b in wanted if b not in scene.bands]
+            if missing:
+                raise InputError(
+                    f"{scene.paths[0]} lacks the band {missing[0]}; it has {', '.join(scene.bands)}. Correct `bands:`."
+                )
+        return tuple(wanted)
+    first = scenes[0]
+    for scene in scenes[1:]:
+        if set(scene.bands) != set(first.bands):
+            raise InputError(
+                f"{first.paths[0]} has the bands {', '.join(first.bands)}, {scene.paths[0]} has {', '.join(scene.bands)}. "
+                f"Set `bands:` to the ones to use on both dates."
+            )
+    return tuple(first.bands)
+
+
+def region_grid(epochs: Sequence[Epoch]) -> Grid:
+    """Return the grid that all scenes share.
+
+    Raises:
+        InputError: Two scenes differ, two UTM zones for example; the message says how, and the remedy.
+    """
+    return common_grid((str(s.paths[0]), s.grid) for e in epochs for s in e.scenes)

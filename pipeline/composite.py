@@ -1,0 +1,138 @@
+"""Make one analysis-ready image from the scenes of an epoch."""
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.errors import InputError
+from pipeline.grid import Grid, overlap_share
+from pipeline.raster import Layout, open_writer, read_onto
+from pipeline.scene import Epoch, Scene
+from pipeline.sensors import REFLECTANCE, observed, to_values
+from pipeline.tiles import Window
+
+_ROWS = 512
+_EPOCH_DAY = "1970-01-01"
+_LOWEST, _HIGHEST = -0.2, 2.0
+"""Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
+
+
+def read_scene(scene: Scene, bands: Sequence[str], grid: Grid, window: Window) -> np.ndarray:
+    """Read a window of a scene in its sensor's units, clouds and nodata masked.
+
+    Returns:
+        float32 (band, y, x), NaN where not observed; a pixel is observed in all bands or in none.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    layers = []
+    for name in bands:
+        source = scene.bands[name]
+        numbers = read_onto(source.path, grid, source.band, "bilinear", scene.sensor.nodata, window)
+        layers.append(to_values(numbers, scene.sensor, scene.number_offset))
+    values = np.stack(layers)
+    seen = np.isfinite(values).all(axis=0)
+    if scene.quality is not None:
+        seen &= observed(scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", None, window))
+    values[:, ~seen] = np.nan
+    return values
+
+
+def compose(
+    epoch: Epoch,
+    bands: Sequence[str],
+    grid: Grid,
+    image: Path,
+    observation: Path,
+    advance: Callable[[float], None] = lambda share: None,
+) -> float:
+    """Write an epoch's image and its observation layer, strip by strip.
+
+    Each pixel comes from the first scene that observed it; scenes with more observed pixels come first, earlier dates
+    where they tie. A single scene is the smallest epoch.
+
+    Args:
+        epoch: The scenes.
+        bands: Which, in which order.
+        grid: Where to.
+        image: float32 GeoTIFF to write: one band each, NaN = not observed.
+        observation: int32 GeoTIFF to write: band 1 how many scenes observed the pixel, band 2 the day of the scene used
+            (days since 1970-01-01), -1 where not observed.
+        advance: Called with the share done, 0..1.
+
+    Returns:
+        Share of pixels observed, above 0..1.
+
+    Raises:
+        InputError: No scene overlaps the grid, nothing was observed, or the values cannot be reflectance.
+    """
+    for scene in epoch.scenes:
+        if overlap_share(grid, scene.grid) == 0:
+            raise InputError(
+                f"{scene.paths[0]} does not overlap the region's grid ({grid.extent.boundingbox}). "
+                f"Check `grid:`, or leave the scene out with `scenes: pattern:`."
+            )
+    height, width = grid.shape
+    strips = [Window(y, 0, min(_ROWS, height - y), width) for y in range(0, height, _ROWS)]
+    scenes = _most_observed_first(epoch.scenes, bands, grid, strips)
+    units = scenes[0].sensor.units
+    tags = {"EPOCH": epoch.name, "DATES": " ".join(str(s.date) for s in epoch.scenes), "UNITS": units}
+    layout = Layout(grid, len(bands), "float32", float("nan"), tuple(bands), (units,) * len(bands), tags=tags)
+    seen_layout = Layout(grid, 2, "int32", -1, ("observation_count", "observation_day"), ("scenes", f"days since {_EPOCH_DAY}"))
+    seen_pixels = 0
+    with open_writer(image, layout) as write, open_writer(observation, seen_layout) as write_seen:
+        for number, strip in enumerate(strips, start=1):
+            values = np.full((len(bands), strip.height, strip.width), np.nan, dtype=np.float32)
+            count = np.zeros((strip.height, strip.width), dtype=np.int32)
+            day = np.full_like(count, -1)
+            for scene in scenes:
+                pixels = read_scene(scene, bands, grid, strip)
+                seen = np.isfinite(pixels[0])
+                new = seen & (count == 0)
+                values[:, new] = pixels[:, new]
+                day[new] = (np.datetime64(scene.date) - np.datetime64(_EPOCH_DAY)).astype(int)
+                count += seen
+            seen_pixels += int((count > 0).sum())
+            write(strip, values)
+            write_seen(strip, np.stack([np.where(count > 0, count, -1), day]))
+            advance(number / len(strips))
+        if seen_pixels == 0:
+            raise InputError(
+                f"Epoch {epoch.name} ({tags['DATES']}): no pixel was observed; every one is nodata, cloud or outside. "
+                f"Check `sensor: nodata:` and the quality band of {epoch.scenes[0].paths[0]}."
+            )
+    return seen_pixels / (height * width)
+
+
+def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
+    """Look at a few windows of a scene, and refuse values that cannot be what its sensor says.
+
+    Raises:
+        InputError: Units are reflectance and a band's median lies outside -0.2..2: the scale or offset is wrong.
+    """
+    if scene.sensor.units != REFLECTANCE:
+        return
+    height, width = grid.shape
+    side = min(256, height, width)
+    corners = [((height - side) * i // 2, (width - side) * j // 2) for i in range(3) for j in range(3)]
+    looks = [read_scene(scene, bands, grid, Window(y, x, side, side)) for y, x in dict.fromkeys(corners)]
+    values = np.concatenate([v.reshape(len(bands), -1) for v in looks], axis=1)
+    values = values[:, np.isfinite(values[0])]
+    if values.shape[1] == 0:
+        return
+    for name, median in zip(bands, np.median(values, axis=1), strict=True):
+        if not _LOWEST <= median <= _HIGHEST:
+            raise InputError(
+                f"{scene.bands[name].path}, band {name}: the median is {median:.3g} after scaling with {scene.sensor.scale:g} and "
+                f"offset {scene.number_offset:g}, which is no reflectance (0..1). Correct `sensor: scale:` or `offset:`, or "
+                f"set `units:` to what the numbers are."
+            )
+
+
+def _most_observed_first(scenes: Sequence[Scene], bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> list[Scene]:
+    if len(scenes) == 1:
+        return list(scenes)
+    seen = [sum(int(np.isfinite(read_scene(s, bands[:1], grid, strip)).sum()) for strip in strips) for s in scenes]
+    return [s for _, s in sorted(zip(seen, scenes, strict=True), key=lambda pair: (-pair[0], pair[1].date))]

@@ -1,0 +1,9 @@
+"""The error that a user can mend."""
+
+
+class InputError(ValueError):
+    """What the user gave cannot be used.
+
+    The message names what was found, what was expected and what to do, with the file and the band. The command line
+    prints it without a traceback and exits with 2.
+    """

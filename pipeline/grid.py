@@ -1,0 +1,127 @@
+"""Where pixels are: one projected, north-up grid for everything in a region."""
+
+from collections.abc import Iterable
+from typing import Any
+
+from affine import Affine
+from odc.geo.crs import CRS
+from odc.geo.geobox import GeoBox
+
+from pipeline.errors import InputError
+
+Grid = GeoBox
+"""Shape (y, x) in pixels, affine transform and CRS in one frozen value."""
+
+_TOLERANCE_PX = 1e-3
+"""Origins closer than this are the same grid: well under what any resampling could show."""
+
+
+def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "raster") -> Grid:  # noqa: ANN401 (any CRS type)
+    """Build a grid and refuse what a map in hectares cannot be made on.
+
+    Args:
+        transform: Pixel (column, row) to CRS coordinates.
+        shape: Rows and columns.
+        crs: Anything that odc-geo reads as a CRS, None where the file has none.
+        name: What to call it in errors.
+
+    Raises:
+        InputError: No CRS, a geographic CRS, or a transform that is rotated, mirrored or south-up.
+    """
+    if not crs:
+        raise InputError(
+            f"{name} has no CRS, so nobody can tell where it lies. Write it into the file (for example "
+            f"`gdal_edit.py -a_srs EPSG:32651 FILE`), or set `crs:` beside the scene if you are sure of it."
+        )
+    system = CRS(crs)
+    if system.geographic:
+        raise InputError(
+            f"{name} is in {_crs_name(system)}, whose unit is degrees; hectares need a projected CRS. "
+            f"Reproject it first (for example `gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone), or set `grid: crs:`."
+        )
+    if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
+        raise InputError(
+            f"{name} has the transform {tuple(transform)[:6]}: rotated, mirrored or not north-up. "
+            f"Expected pixels along the axes with rows going south; run `gdalwarp` on it once."
+        )
+    return GeoBox(shape, transform, system)
+
+
+def differences(first: Grid, second: Grid) -> list[str]:
+    """Say in words how two grids differ, an empty list where they do not."""
+    found = []
+    if first.crs != second.crs:
+        found.append(f"CRS {_crs_name(first.crs)} and {_crs_name(second.crs)}")
+    a, b = first.transform, second.transform
+    if abs(a.a - b.a) > 1e-9 * a.a or abs(a.e - b.e) > 1e-9 * -a.e:
+        found.append(f"pixel size {a.a:g} x {-a.e:g} and {b.a:g} x {-b.e:g}")
+    if abs(a.c - b.c) > _TOLERANCE_PX * a.a or abs(a.f - b.f) > _TOLERANCE_PX * a.a:
+        found.append(f"upper left corner ({a.c:.3f}, {a.f:.3f}) and ({b.c:.3f}, {b.f:.3f})")
+    if tuple(first.shape) != tuple(second.shape):
+        found.append(f"{first.shape[0]} x {first.shape[1]} and {second.shape[0]} x {second.shape[1]} pixels (rows x columns)")
+    return found
+
+
+def require_same_grid(first: Grid, second: Grid, names: tuple[str, str]) -> None:
+    """Refuse two grids that differ.
+
+    Raises:
+        InputError: Names every difference, and the remedy.
+    """
+    found = differences(first, second)
+    if found:
+        raise InputError(
+            f"{names[0]} and {names[1]} are not on one grid: {'; '.join(found)}. Expected the same grid. "
+            f"Set `grid:` in the config to say which one to resample onto, or warp one file onto the other."
+        )
+
+
+def common_grid(grids: Iterable[tuple[str, Grid]]) -> Grid:
+    """Return the grid that all named grids share.
+
+    Raises:
+        InputError: The list is empty, or two of them differ.
+    """
+    named = list(grids)
+    if not named:
+        raise InputError("No raster to take the grid from; give at least one scene.")
+    for name, grid in named[1:]:
+        require_same_grid(named[0][1], grid, (named[0][0], name))
+    return named[0][1]
+
+
+def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_size: float) -> Grid:
+    """Build the grid that covers bounds, its edges on whole pixels.
+
+    Args:
+        bounds: West, south, east, north in the units of `crs`.
+        crs: Projected CRS, for example `EPSG:32651`.
+        pixel_size: Side of a pixel in the units of `crs`, above 0.
+
+    Raises:
+        InputError: Bounds that are empty, or a CRS that is geographic.
+    """
+    west, south, east, north = bounds
+    if not (west < east and south < north and pixel_size > 0):
+        raise InputError(f"Grid bounds {bounds} with pixels of {pixel_size:g}: expected west < east and south < north.")
+    box = GeoBox.from_bbox(bounds, crs=crs, resolution=pixel_size)
+    return grid_of(box.transform, (box.shape[0], box.shape[1]), box.crs, "grid:")
+
+
+def overlap_share(grid: Grid, other: Grid) -> float:
+    """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
+    region = grid.extent
+    footprint = other.extent if other.crs == grid.crs else other.extent.to_crs(grid.crs, resolution=other.resolution.x * 16)
+    return float((region & footprint).area / region.area)
+
+
+def pixel_area_ha(grid: Grid) -> float:
+    """Return the area of one pixel on the map plane in hectares."""
+    metres = grid.crs.proj.axis_info[0].unit_conversion_factor if grid.crs is not None else 1.0
+    return float(abs(grid.transform.a * grid.transform.e) * metres * metres / 10_000)
+
+
+def _crs_name(crs: CRS | None) -> str:
+    if crs is None:
+        return "no CRS"
+    return f"EPSG:{crs.epsg}" if crs.epsg else crs.to_wkt().split('"')[1]

@@ -1,0 +1,133 @@
+"""Land-use classes and the dense codes of the changes between them."""
+
+import colorsys
+import difflib
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from pipeline.errors import InputError
+
+NOT_OBSERVED = 0
+UNCHANGED = 1
+CHANGED = 2
+NOT_LABELLED = 255
+MAX_CLASSES = 16
+
+_GREY = "#d9d9d9"
+_RED = "#d7301f"
+
+
+@dataclass(frozen=True)
+class LandUse:
+    """One land-use class."""
+
+    code: int
+    """1..16, unique within a legend."""
+    name: str
+    """What a reader of the map sees, for example `Forest`."""
+    colour: str
+    """`#rrggbb`."""
+
+
+@dataclass(frozen=True)
+class Change:
+    """One value of the change map."""
+
+    code: int
+    """0..255: 0 = not observed, 1 = unchanged, from 2 on one code for each change."""
+    name: str
+    """For example `Forest to Cropland`."""
+    colour: str
+    """`#rrggbb`."""
+    from_code: int | None
+    """Land-use code before, None where the code stands for no single class."""
+    from_name: str
+    """Name of the class before, empty where there is none."""
+    to_code: int | None
+    """Land-use code after, None where the code stands for no single class."""
+    to_name: str
+    """Name of the class after, empty where there is none."""
+
+
+@dataclass(frozen=True)
+class Legend:
+    """The land-use classes of a project; without classes the project is binary (changed or unchanged)."""
+
+    classes: tuple[LandUse, ...] = ()
+    """At most 16, codes 1..16 in ascending order."""
+
+    def __post_init__(self) -> None:
+        """Refuse codes and names that could not be told apart.
+
+        Raises:
+            InputError: Codes or names repeat, a code is outside 1..16, or there is just one class.
+        """
+        codes = [c.code for c in self.classes]
+        names = [c.name for c in self.classes]
+        if len(codes) == 1:
+            raise InputError(f"The legend has one class, {names[0]!r}; list at least two, or none for a binary project.")
+        wrong = [c for c in codes if not 1 <= c <= MAX_CLASSES]
+        if wrong:
+            raise InputError(f"The legend has code {wrong[0]}; land-use codes are 1 to {MAX_CLASSES}: renumber it.")
+        if codes != sorted(set(codes)):
+            raise InputError(f"The legend's codes are {codes}; give each class its own code, in ascending order.")
+        if len(set(names)) != len(names):
+            raise InputError(f"The legend's names are {names}; give each class its own name.")
+
+    @property
+    def binary(self) -> bool:
+        """Whether the project tells only changed from unchanged."""
+        return not self.classes
+
+    @cached_property
+    def changes(self) -> tuple[Change, ...]:
+        """Every value that the change map can hold, by ascending code without gaps."""
+        fixed = (
+            Change(NOT_OBSERVED, "Not observed", "#ffffff", None, "", None, ""),
+            Change(UNCHANGED, "Unchanged", _GREY, None, "", None, ""),
+        )
+        if self.binary:
+            return (*fixed, Change(CHANGED, "Changed", _RED, None, "", None, ""))
+        pairs = [(a, b) for a in self.classes for b in self.classes if a != b]
+        return fixed + tuple(
+            Change(CHANGED + k, f"{a.name} to {b.name}", _change_colour(a, b, self.classes), a.code, a.name, b.code, b.name)
+            for k, (a, b) in enumerate(pairs)
+        )
+
+    def change_lookup(self) -> np.ndarray:
+        """Return the change code for each pair of land-use codes.
+
+        Returns:
+            uint8 (17, 17), indexed `[before, after]`; equal codes give 1 and a code that is not in the legend gives 0.
+        """
+        table = np.zeros((MAX_CLASSES + 1, MAX_CLASSES + 1), dtype=np.uint8)
+        for c in self.classes:
+            table[c.code, c.code] = UNCHANGED
+        for change in self.changes:
+            if change.from_code is not None and change.to_code is not None:
+                table[change.from_code, change.to_code] = change.code
+        return table
+
+    def code_of(self, name: str) -> int:
+        """Return the code of the class called `name`, whatever its case.
+
+        Raises:
+            InputError: No class is called so; the message names the nearest one.
+        """
+        by_name = {c.name.casefold(): c.code for c in self.classes}
+        if name.casefold() in by_name:
+            return by_name[name.casefold()]
+        near = difflib.get_close_matches(name.casefold(), by_name, n=1)
+        hint = f" Did you mean {next(c.name for c in self.classes if c.name.casefold() == near[0])!r}?" if near else ""
+        raise InputError(f"Class {name!r} is not in the legend ({', '.join(c.name for c in self.classes)}).{hint}")
+
+
+def _change_colour(before: LandUse, after: LandUse, classes: tuple[LandUse, ...]) -> str:
+    """Take the hue of the class after, and a lightness that tells the classes before apart."""
+    red, green, blue = (int(after.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
+    rank = classes.index(before) / max(len(classes) - 1, 1)
+    shifted = min(max(lightness + 0.36 * (rank - 0.5), 0.15), 0.85)
+    return "#" + "".join(f"{round(255 * v):02x}" for v in colorsys.hls_to_rgb(hue, shifted, max(saturation, 0.35)))

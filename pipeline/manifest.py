@@ -1,0 +1,122 @@
+"""Files that appear whole or not at all, and the record of what was made from what."""
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+MANIFEST = "manifest.json"
+
+
+@contextmanager
+def replace_when_done(path: Path) -> Iterator[Path]:
+    """Give a temporary path beside `path`, and move it there once the block ends well.
+
+    The temporary name keeps the suffix, which some GDAL drivers look at. After an error nothing is left behind; after a
+    kill the leftover begins with `.partial-`, and `remove_partials` takes it away.
+
+    Args:
+        path: File or directory to make; an earlier file or directory of that name is replaced.
+
+    Raises:
+        OSError: The folder cannot be written to.
+    """
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
+    _remove(temporary)
+    try:
+        yield temporary
+        if temporary.is_dir() and path.is_dir():
+            # A directory cannot be renamed over another one, so the old one steps aside first.
+            aside = path.with_name(f".partial-{os.getpid()}-old-{path.name}")
+            path.rename(aside)
+            temporary.rename(path)
+            _remove(aside)
+        else:
+            temporary.replace(path)
+    finally:
+        for leftover in path.parent.glob(f"{temporary.name}*"):
+            _remove(leftover)
+
+
+def remove_partials(folder: Path) -> None:
+    """Take away what an interrupted run left half-written in `folder`."""
+    for leftover in folder.glob(".partial-*"):
+        _remove(leftover)
+
+
+def write_text(path: Path, text: str) -> Path:
+    """Write UTF-8 text in one atomic step."""
+    with replace_when_done(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
+    return path
+
+
+def write_json(path: Path, value: object) -> Path:
+    """Write JSON in one atomic step, with stable order and no NaN."""
+    return write_text(path, json.dumps(value, indent=2, ensure_ascii=False, allow_nan=False) + "\n")
+
+
+def file_hash(path: Path) -> str:
+    """Return `sha256:` and the hexadecimal digest of a file's bytes."""
+    with path.open("rb") as stream:
+        return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
+
+
+def value_hash(value: object) -> str:
+    """Return `sha256:` and the digest of a JSON-like value, whatever the order of its keys."""
+    text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)
+    return f"sha256:{hashlib.sha256(text.encode()).hexdigest()}"
+
+
+@dataclass(frozen=True)
+class Manifest:
+    """The record, beside the outputs, of what each was made from; the truth about what is done.
+
+    An output counts as done only while the key of its inputs is the one on record, and its file is there with the hash
+    that was recorded.
+    """
+
+    folder: Path
+    """Where the outputs and `manifest.json` lie."""
+
+    def entries(self) -> dict[str, dict[str, Any]]:
+        """Return the record: output name to `key` (hash of the inputs) and `files` (name to hash)."""
+        path = self.folder / MANIFEST
+        if not path.exists():
+            return {}
+        try:
+            return dict(json.loads(path.read_text(encoding="utf-8")))
+        except json.JSONDecodeError:
+            # A record that cannot be read proves nothing: the work is done again.
+            return {}
+
+    def is_current(self, name: str, key: str) -> bool:
+        """Whether the step `name` was done from inputs with this key, and its files are unharmed."""
+        entry = self.entries().get(name)
+        if entry is None or entry["key"] != key:
+            return False
+        return all((self.folder / f).is_file() and file_hash(self.folder / f) == h for f, h in entry["files"].items())
+
+    def record(self, name: str, key: str, files: list[Path], facts: Mapping[str, Any] | None = None) -> None:
+        """Record that the step `name` made `files` (inside the folder) from inputs with this key."""
+        entries = self.entries()
+        hashes = {f.relative_to(self.folder).as_posix(): file_hash(f) for f in files}
+        entries[name] = {"key": key, "files": hashes, **({"facts": dict(facts)} if facts else {})}
+        write_json(self.folder / MANIFEST, entries)
+
+    def facts(self, name: str) -> dict[str, Any]:
+        """Return the small facts that were recorded with a step, empty where there are none."""
+        return dict(self.entries().get(name, {}).get("facts", {}))
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)

@@ -1,0 +1,380 @@
+"""The one door for rasters: every raster file is opened here, for reading and for writing."""
+
+import os
+import threading
+import warnings
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import rasterio
+import rasterio.shutil
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
+
+from pipeline.errors import InputError
+from pipeline.grid import Grid, differences, grid_of
+from pipeline.manifest import replace_when_done
+from pipeline.tiles import Window
+
+_DRIVERS = {
+    b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff", b"\0\0\0\x0c": "JP2OpenJPEG",
+}  # fmt: skip
+"""First bytes of the formats accepted as input, and GDAL's driver. VRT and other indirect formats can point anywhere, so
+they are refused before GDAL sees them."""
+
+CACHE_BYTES = 512 * 2**20
+"""GDAL's block cache: it must hold the block rows that a row of tiles spans on both dates, or blocks are read again."""
+
+_BLOCK = 512
+_CREATION: dict[str, Any] = {
+    "driver": "GTiff", "tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK,
+    "compress": "zstd", "zstd_level": 1, "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER",
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """What a raster file says about itself."""
+
+    path: Path
+    """The file."""
+    shape: tuple[int, int]
+    """Rows and columns."""
+    transform: Affine
+    """Pixel (column, row) to CRS coordinates."""
+    crs: str | None
+    """Well-known text, None where the file names no CRS."""
+    count: int
+    """Number of bands."""
+    dtype: str
+    """Pixel type of band 1, for example `uint16`."""
+    nodata: float | None
+    """Declared nodata value of band 1, None where the file declares none."""
+    descriptions: tuple[str, ...]
+    """Band descriptions, empty strings where a band has none."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Dataset tags."""
+
+    @property
+    def grid(self) -> Grid:
+        """The file's own grid.
+
+        Raises:
+            InputError: No CRS, a geographic CRS or a transform that is not north-up.
+        """
+        return grid_of(self.transform, self.shape, self.crs, str(self.path))
+
+
+def _environment() -> rasterio.Env:
+    return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_NUM_THREADS="ALL_CPUS")
+
+
+def _open(path: Path) -> Any:  # noqa: ANN401 (rasterio is not typed)
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
+        raise InputError(
+            f"{path} is not there. " + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
+        )
+    with warnings.catch_warnings():
+        # What the warning says, the missing CRS says again as an error with a remedy.
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            with path.open("rb") as stream:
+                driver = _DRIVERS.get(stream.read(4))
+            if driver is None:
+                raise InputError(
+                    f"{path} is neither a GeoTIFF nor JPEG 2000. VRT and other formats that point to further files are "
+                    f"not accepted; convert it once with `gdal_translate`."
+                )
+            return rasterio.open(path, driver=driver)
+        except (RasterioError, OSError) as error:
+            raise InputError(
+                f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
+                f"copy or download it again."
+            ) from error
+
+
+def inspect(path: Path) -> RasterInfo:
+    """Read a raster's metadata, and check that its file is complete.
+
+    Raises:
+        InputError: The file is missing, unreadable, truncated or of a format that is not accepted.
+    """
+    with _environment(), _open(path) as source:
+        _require_complete(source, path)
+        return RasterInfo(
+            path=path,
+            shape=(source.height, source.width),
+            transform=source.transform,
+            crs=source.crs.to_wkt() if source.crs else None,
+            count=source.count,
+            dtype=source.dtypes[0],
+            nodata=source.nodata,
+            descriptions=tuple(d or "" for d in source.descriptions),
+            tags=dict(source.tags()),
+        )
+
+
+def _require_complete(source: Any, path: Path) -> None:  # noqa: ANN401
+    """Refuse a TIFF whose directory points past its end, without reading pixels."""
+    if source.driver != "GTiff":
+        return
+    size = path.stat().st_size
+    height, width = source.block_shapes[0]
+    rows, columns = -(-source.height // height), -(-source.width // width)
+    for band in {1, source.count}:
+        # The last row of blocks lies last in nearly every file; the first one catches files written bottom-up.
+        for y in {0, rows - 1}:
+            for x in range(columns):
+                offset = source.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=band)
+                length = source.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=band)
+                if offset and length and int(offset) + int(length) > size:
+                    raise InputError(
+                        f"{path} is truncated: band {band} has a block that ends at byte {int(offset) + int(length)}, "
+                        f"the file has {size}. Download or copy it again."
+                    )
+
+
+def read_raster(path: Path, band: int = 1) -> tuple[np.ndarray, Grid]:
+    """Read one band whole.
+
+    Returns:
+        (y, x) in the file's own type and numbers, and its grid.
+
+    Raises:
+        InputError: The file cannot be read, or has no usable grid.
+    """
+    grid = inspect(path).grid
+    with _environment(), _open(path) as source:
+        return _pixels(path, band, lambda: source.read(band)), grid
+
+
+def read_onto(
+    path: Path,
+    grid: Grid,
+    band: int = 1,
+    resampling: Literal["nearest", "bilinear", "average", "cubic"] = "nearest",
+    nodata: float | None = None,
+    window: Window | None = None,
+) -> np.ndarray:
+    """Read one band on a grid; a file that has this grid already is read exactly, without resampling.
+
+    Args:
+        path: The raster.
+        grid: Where to.
+        band: From 1.
+        resampling: Ignored on the file's own grid. `bilinear` and `cubic` leave nodata out of the mean.
+        nodata: Value that means nodata in this file; the file's own declaration where None.
+        window: Part of `grid` to read; the whole where None. Must lie inside it.
+
+    Returns:
+        (y, x) in the file's own type; pixels that the file does not cover hold its nodata value, or 0 where it has none.
+
+    Raises:
+        InputError: The file cannot be read, or has no usable grid.
+    """
+    part = window or Window(0, 0, grid.shape[0], grid.shape[1])
+    with _environment(), _open(path) as source:
+        own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
+        if not differences(own, grid):
+            return _pixels(path, band, lambda: source.read(band, window=_rasterio(part)))
+        declared = source.nodata if nodata is None else nodata
+        with WarpedVRT(
+            source, crs=str(grid.crs), transform=grid.transform, height=grid.shape[0], width=grid.shape[1],
+            resampling=Resampling[resampling], src_nodata=declared, nodata=declared if declared is not None else 0,
+        ) as warped:  # fmt: skip
+            return _pixels(path, band, lambda: warped.read(band, window=_rasterio(part)))
+
+
+def _pixels(path: Path, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+    try:
+        return read()
+    except (RasterioError, IndexError) as error:
+        raise InputError(
+            f"{path}, band {band}: the pixels cannot be read ({error}). The file is damaged or has fewer bands; "
+            f"run `gdalinfo -checksum` on it and copy it again."
+        ) from error
+
+
+def _rasterio(window: Window) -> RasterioWindow:
+    return RasterioWindow(window.x, window.y, window.width, window.height)
+
+
+def read_preview(path: Path, bands: Sequence[int], side: int = 900) -> np.ndarray:
+    """Read bands at most `side` pixels wide and high, from overviews where there are some.
+
+    Returns:
+        (band, y, x) in the file's own type; nodata as it is in the file.
+    """
+    with _environment(), _open(path) as source:
+        step = max(source.height, source.width) / side
+        shape = (len(bands), *(max(round(n / max(step, 1)), 1) for n in (source.height, source.width)))
+        return np.asarray(source.read(list(bands), out_shape=shape, resampling=Resampling.nearest))
+
+
+class RasterReader:
+    """Reads windows of a raster that may reach past its edge; safe in threads and in forked workers.
+
+    GDAL handles must not be shared between threads, nor between a process and its forks, so each gets its own on first
+    use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember the file; it is opened at the first read.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        self.path = path
+        self.info = inspect(path)
+        self._handles: dict[tuple[int, int], Any] = {}
+
+    def read(self, window: Window) -> np.ndarray:
+        """Read all bands of a window as float32.
+
+        Returns:
+            (band, y, x), NaN where not observed and past the edge.
+        """
+        out = np.full((self.info.count, window.height, window.width), np.nan, dtype=np.float32)
+        inside = window.clipped(self.info.shape)
+        if inside.height and inside.width:
+            key = (os.getpid(), threading.get_ident())
+            with _environment():
+                if key not in self._handles:
+                    self._handles[key] = _open(self.path)
+                data = self._handles[key].read(window=_rasterio(inside), out_dtype="float32")
+            if self.info.nodata is not None and not np.isnan(self.info.nodata):
+                data[data == self.info.nodata] = np.nan
+            out[(slice(None), *inside.within(window).slices)] = data
+        return out
+
+    def close(self) -> None:
+        """Close the handles that this process opened."""
+        for key in [k for k in self._handles if k[0] == os.getpid()]:
+            self._handles.pop(key).close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process without handles."""
+        return {"path": self.path, "info": self.info, "_handles": {}}
+
+
+@dataclass(frozen=True)
+class Layout:
+    """What a raster to be written looks like."""
+
+    grid: Grid
+    """Where its pixels are."""
+    count: int
+    """Number of bands."""
+    dtype: str
+    """Pixel type, for example `uint8`."""
+    nodata: float | None = None
+    """Value that means not observed."""
+    descriptions: tuple[str, ...] = ()
+    """One a band."""
+    units: tuple[str, ...] = ()
+    """One a band."""
+    scale: float | None = None
+    """Real value = number x scale + offset, for every band."""
+    offset: float | None = None
+    """See `scale`."""
+    tags: Mapping[str, str] = field(default_factory=dict)
+    """Dataset tags."""
+    colormap: Mapping[int, tuple[int, int, int, int]] | None = None
+    """Colour table of band 1: value to red, green, blue, alpha."""
+
+
+@contextmanager
+def open_writer(path: Path, layout: Layout) -> Iterator[Callable[[Window, np.ndarray], None]]:
+    """Write a tiled GeoTIFF window by window; it appears under its name when the block ends well.
+
+    Yields:
+        A function of a window inside the grid and its pixels (band, y, x).
+    """
+    with replace_when_done(path) as temporary, _environment():
+        with rasterio.open(
+            temporary, "w", height=layout.grid.shape[0], width=layout.grid.shape[1], count=layout.count, dtype=layout.dtype,
+            crs=layout.grid.crs.to_wkt() if layout.grid.crs is not None else None, transform=layout.grid.transform,
+            nodata=layout.nodata, interleave="band", **_CREATION,
+        ) as target:  # fmt: skip
+            _describe(target, layout)
+            yield lambda window, data: target.write(data, window=_rasterio(window))
+
+
+def _describe(target: Any, layout: Layout) -> None:  # noqa: ANN401
+    if layout.descriptions:
+        target.descriptions = layout.descriptions
+    if layout.units:
+        target.units = layout.units
+    if layout.scale is not None or layout.offset is not None:
+        target.scales = [1.0 if layout.scale is None else layout.scale] * layout.count
+        target.offsets = [layout.offset or 0.0] * layout.count
+    if layout.tags:
+        target.update_tags(**layout.tags)
+    if layout.colormap:
+        target.write_colormap(1, dict(layout.colormap))
+
+
+def write_raster(
+    path: Path,
+    data: np.ndarray,
+    grid: Grid,
+    *,
+    nodata: float | None = None,
+    descriptions: Sequence[str] = (),
+    tags: Mapping[str, str] | None = None,
+    units: Sequence[str] = (),
+    scale: float | None = None,
+    offset: float | None = None,
+    colormap: Mapping[int, tuple[int, int, int, int]] | None = None,
+) -> Path:
+    """Write an array as a tiled GeoTIFF (zstd level 1) in one atomic step.
+
+    Args:
+        path: The file to make.
+        data: (band, y, x) or (y, x).
+        grid: Where the pixels are; its shape is the array's.
+        nodata: Value that means not observed.
+        descriptions: One a band.
+        tags: Dataset tags.
+        units: One a band.
+        scale: Real value = number x scale + offset.
+        offset: See `scale`.
+        colormap: Colour table of band 1.
+
+    Raises:
+        ValueError: The array does not have the grid's shape.
+    """
+    bands = data[np.newaxis] if data.ndim == 2 else data
+    if bands.shape[1:] != tuple(grid.shape):
+        raise ValueError(f"{path}: array of {bands.shape[1:]} pixels, grid of {tuple(grid.shape)}")
+    layout = Layout(
+        grid, len(bands), str(bands.dtype), nodata, tuple(descriptions), tuple(units), scale, offset, dict(tags or {}), colormap
+    )
+    with open_writer(path, layout) as write:
+        write(Window(0, 0, grid.shape[0], grid.shape[1]), bands)
+    return path
+
+
+def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
+    """Rewrite a GeoTIFF as a cloud-optimised one with GDAL's COG driver, in one atomic step.
+
+    Args:
+        path: The file to make.
+        source: Tiled GeoTIFF with descriptions, nodata and colour table, which are carried over.
+        categorical: Codes get MODE overviews and no predictor; numbers get AVERAGE overviews and a predictor.
+    """
+    options = {
+        "COMPRESS": "DEFLATE", "LEVEL": "9", "PREDICTOR": "NO" if categorical else "YES", "BLOCKSIZE": str(_BLOCK),
+        "OVERVIEW_RESAMPLING": "MODE" if categorical else "AVERAGE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS",
+    }  # fmt: skip
+    with replace_when_done(path) as temporary, _environment():
+        rasterio.shutil.copy(source, temporary, driver="COG", **options)
+    return path

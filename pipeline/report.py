@@ -1,0 +1,44 @@
+"""The page of a detect run and the card of a model."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+
+def run_page(run: Mapping[str, Any], pictures: Mapping[str, str]) -> str:
+    """Write the page of a run: one file that needs no network.
+
+    Args:
+        run: Content of `run.json`.
+        pictures: `before`, `after` and `change` as data URIs.
+    """
+    return _environment(html=True).get_template("run.html.j2").render(run=run, pictures=pictures)
+
+
+def model_card(report: Mapping[str, Any], model: Mapping[str, Any]) -> str:
+    """Write the card of a model in Markdown.
+
+    Args:
+        report: Content of `training.json`.
+        model: Content of `model.json`.
+    """
+    return _environment(html=False).get_template("card.md.j2").render(report=report, model=model)
+
+
+def _environment(*, html: bool) -> Environment:
+    # Names come from users, so a page escapes every one of them; Markdown is read as text.
+    environment = Environment(
+        loader=PackageLoader("pipeline"), autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    environment.filters["figure"] = _figure
+    return environment
+
+
+def _figure(value: object) -> str:
+    """Show a number with three decimals, and a missing one as a dash."""
+    if value is None:
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)

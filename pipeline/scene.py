@@ -1,0 +1,63 @@
+"""Scenes: what was acquired when, and in which files it lies. Metadata only."""
+
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+
+from pipeline.grid import Grid
+from pipeline.sensors import Sensor
+
+
+@dataclass(frozen=True)
+class Source:
+    """One band of one file."""
+
+    path: Path
+    """The file."""
+    band: int
+    """From 1."""
+
+
+@dataclass(frozen=True)
+class Scene:
+    """One acquisition."""
+
+    id: str
+    """The name of its file, or what the names of its files share."""
+    date: date
+    """Day of the acquisition (UTC)."""
+    sensor: Sensor
+    """How to read its numbers."""
+    bands: dict[str, Source]
+    """Common band name to where it lies, in the order of the file."""
+    quality: Source | None
+    """The quality band, None where there is none."""
+    grid: Grid
+    """The finest grid among its bands."""
+    number_offset: float
+    """What to add to its numbers before scaling."""
+
+    @property
+    def paths(self) -> tuple[Path, ...]:
+        """Every file of the scene, once, in order."""
+        sources = [*self.bands.values(), *([self.quality] if self.quality else [])]
+        return tuple(dict.fromkeys(s.path for s in sources))
+
+
+@dataclass(frozen=True)
+class Epoch:
+    """A named date range and the scenes chosen for it."""
+
+    name: str
+    """`before` or `after`."""
+    start: date
+    """First day."""
+    end: date
+    """Last day, included."""
+    scenes: tuple[Scene, ...]
+    """At least one, by date."""
+
+    @property
+    def date(self) -> date:
+        """The day that stands for the epoch: the middle one of its scenes."""
+        return sorted(s.date for s in self.scenes)[(len(self.scenes) - 1) // 2]

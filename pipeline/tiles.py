@@ -1,0 +1,76 @@
+"""Tiles: the cores partition a grid, the reads add a margin that may reach past its edge."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from pipeline.errors import InputError
+
+STRIDE = 32
+"""Pixels: the coarsest step of the encoders; cores and margins are multiples of it, so that every tile sees the same phase."""
+
+
+@dataclass(frozen=True)
+class Window:
+    """A rectangle of pixels, which may reach past the edges of its grid."""
+
+    y: int
+    """First row."""
+    x: int
+    """First column."""
+    height: int
+    """Rows."""
+    width: int
+    """Columns."""
+
+    @property
+    def slices(self) -> tuple[slice, slice]:
+        """Rows and columns as slices of an array (only for a window that lies inside it)."""
+        return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
+
+    def clipped(self, shape: tuple[int, int]) -> "Window":
+        """Return the part that lies inside a grid of `shape` (rows, columns)."""
+        y0, x0 = max(self.y, 0), max(self.x, 0)
+        y1, x1 = min(self.y + self.height, shape[0]), min(self.x + self.width, shape[1])
+        return Window(y0, x0, max(y1 - y0, 0), max(x1 - x0, 0))
+
+    def within(self, outer: "Window") -> "Window":
+        """Return the same pixels, counted from the corner of `outer`."""
+        return Window(self.y - outer.y, self.x - outer.x, self.height, self.width)
+
+
+@dataclass(frozen=True)
+class Tile:
+    """A piece of work of the streamed inference."""
+
+    row: int
+    """Tile row, from 0."""
+    column: int
+    """Tile column, from 0."""
+    core: Window
+    """What the tile writes; inside the grid."""
+    read: Window
+    """What the tile reads: whole strides around the core, plus the margin; may reach past the edge."""
+
+
+def tiles(shape: tuple[int, int], core: int = 1024, margin: int = 128) -> list[Tile]:
+    """Cut a grid into tiles, row by row.
+
+    Args:
+        shape: Rows and columns of the grid, each at least 1.
+        core: Side of a core in pixels, a positive multiple of 32.
+        margin: Pixels read around a core, a multiple of 32, or 0.
+
+    Raises:
+        InputError: `core` or `margin` is not a multiple of 32.
+    """
+    if core <= 0 or core % STRIDE or margin < 0 or margin % STRIDE:
+        raise InputError(f"Tile core {core} and margin {margin}: both must be multiples of {STRIDE}, the core above 0.")
+    return list(_tiles(shape, core, margin))
+
+
+def _tiles(shape: tuple[int, int], core: int, margin: int) -> Iterator[Tile]:
+    for row, y in enumerate(range(0, shape[0], core)):
+        for column, x in enumerate(range(0, shape[1], core)):
+            inside = Window(y, x, core, core).clipped(shape)
+            height, width = (-(-n // STRIDE) * STRIDE + 2 * margin for n in (inside.height, inside.width))
+            yield Tile(row, column, inside, Window(y - margin, x - margin, height, width))

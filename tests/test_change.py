@@ -1,0 +1,194 @@
+"""A pixel is changed if and only if its codes differ; patches below the minimum mapping unit become unchanged."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import arrays
+
+from pipeline.change import Decision, changed_only, decide, drop_small, min_patch_pixels, small_patch_pixels
+from pipeline.legend import LandUse, Legend
+from pipeline.patches import find_patches
+
+FOREST, CROP, TOWN = 1, 4, 7
+LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(7, "Town", "#cc0000")))
+BINARY = Legend()
+NAN = np.nan
+
+
+def pixels(*probabilities: tuple[float, float, float]) -> np.ndarray:
+    """One row of pixels, each with its probabilities of forest, cropland and town."""
+    return np.array(probabilities, dtype=np.float32).T[:, np.newaxis, :]
+
+
+def row(*values: float) -> np.ndarray:
+    return np.array([values], dtype=np.float32)
+
+
+def picture(*rows: str) -> np.ndarray:
+    """Digits are codes, a dot is 1 (unchanged), a blank is 0 (not observed)."""
+    return np.array([[{".": 1, " ": 0}.get(c) if c in ". " else int(c) for c in r] for r in rows], dtype=np.uint8)
+
+
+def test_the_change_head_says_whether_and_the_land_use_heads_say_what() -> None:
+    # Changed and clear; unchanged; changed though both dates look like forest; unchanged though they look different.
+    before = pixels((0.9, 0.1, 0.0), (0.8, 0.1, 0.1), (0.7, 0.2, 0.1), (0.5, 0.4, 0.1))
+    after = pixels((0.1, 0.8, 0.1), (0.8, 0.1, 0.1), (0.6, 0.1, 0.3), (0.1, 0.7, 0.2))
+    found = decide(row(0.9, 0.1, 0.5, 0.4), before, after, LEGEND, 0.5)
+    assert found.before is not None
+    assert found.after is not None
+    np.testing.assert_array_equal(found.before, [[FOREST, FOREST, FOREST, CROP]])
+    np.testing.assert_array_equal(found.after, [[CROP, FOREST, TOWN, CROP]])
+    names = [LEGEND.changes[code].name for code in found.change[0]]
+    assert names == ["Forest to Cropland", "Unchanged", "Forest to Town", "Unchanged"]
+    np.testing.assert_allclose(found.confidence, [[0.9, 0.9, 0.5, 0.6]], rtol=1e-6)
+
+
+def test_without_a_change_head_change_is_what_the_land_use_does_not_share() -> None:
+    before, after = pixels((0.9, 0.1, 0.0), (0.9, 0.1, 0.0)), pixels((0.2, 0.8, 0.0), (0.9, 0.0, 0.1))
+    found = decide(None, before, after, LEGEND, 0.5)
+    np.testing.assert_array_equal(found.change, [[2, 1]])
+    np.testing.assert_allclose(found.confidence, [[1 - 0.26, 0.81]], rtol=1e-6)
+
+
+def test_what_one_input_did_not_observe_is_not_observed() -> None:
+    certain = (1.0, 0.0, 0.0)
+    before = pixels(certain, (NAN, 0.0, 1.0), certain, certain)
+    after = pixels(certain, certain, (NAN, NAN, NAN), certain)
+    found = decide(row(0.1, 0.1, 0.9, NAN), before, after, LEGEND, 0.5)
+    for codes in (found.change, found.before, found.after):
+        np.testing.assert_array_equal(codes, [[1, 0, 0, 0]])
+    np.testing.assert_array_equal(np.isnan(found.confidence), [[False, True, True, True]])
+
+
+def test_binary_projects_have_codes_and_no_land_use() -> None:
+    found = decide(row(0.2, 0.5, 0.9, NAN), None, None, BINARY, 0.5)
+    np.testing.assert_array_equal(found.change, [[1, 2, 2, 0]])
+    np.testing.assert_allclose(found.confidence, [[0.8, 0.5, 0.9, NAN]], rtol=1e-6)
+    assert found.before is None
+    assert found.after is None
+
+
+def test_where_no_direction_can_be_named_the_pixel_is_unchanged_with_low_confidence() -> None:
+    same = pixels((0.2, 0.7, 0.1), (0.0, 0.0, 1.0))
+    found = decide(row(0.9, 0.9), same, same, LEGEND, 0.5)
+    np.testing.assert_array_equal(found.change, [[1, 1]])
+    np.testing.assert_array_equal(found.after, [[CROP, TOWN]])
+    np.testing.assert_allclose(found.confidence, [[0.1, 0.1]], atol=1e-6)
+
+
+def test_certain_heads_that_disagree_below_the_threshold_do_not_give_an_impossible_class() -> None:
+    found = decide(row(0.1), pixels((0.0, 1.0, 0.0)), pixels((0.0, 0.0, 1.0)), LEGEND, 0.5)
+    np.testing.assert_array_equal(found.before, [[CROP]])
+
+
+@pytest.mark.parametrize(
+    ("change", "before", "after", "legend"),
+    [
+        (None, None, None, BINARY),
+        (row(0.5), pixels((1, 0, 0)), pixels((1, 0, 0)), BINARY),
+        (row(0.5), None, None, LEGEND),
+        (None, pixels((1, 0, 0))[:2], pixels((1, 0, 0))[:2], LEGEND),
+        (row(0.5, 0.5), pixels((1, 0, 0)), pixels((1, 0, 0)), LEGEND),
+    ],
+)
+def test_inputs_that_do_not_fit_are_refused(
+    change: np.ndarray | None, before: np.ndarray | None, after: np.ndarray | None, legend: Legend
+) -> None:
+    with pytest.raises(ValueError, match="probabilit"):
+        decide(change, before, after, legend, 0.5)
+
+
+# Few values make ties common; zeros and ones are what a saturated softmax gives.
+PROBABILITIES = st.sampled_from([0.0, 0.1, 0.25, 0.5, 1.0, NAN])
+STACKS = arrays(np.float32, (3, 4, 5), elements=PROBABILITIES)
+HEADS = st.none() | arrays(np.float32, (4, 5), elements=PROBABILITIES)
+
+
+@given(HEADS, STACKS, STACKS)
+@settings(deadline=None)
+def test_swapping_the_dates_swaps_from_and_to_exactly(
+    head: np.ndarray | None, before: np.ndarray, after: np.ndarray
+) -> None:
+    forth, back = decide(head, before, after, LEGEND, 0.5), decide(head, after, before, LEGEND, 0.5)
+    np.testing.assert_array_equal(forth.before, back.after)
+    np.testing.assert_array_equal(forth.after, back.before)
+    np.testing.assert_array_equal(forth.confidence, back.confidence)
+
+
+@given(HEADS, STACKS, STACKS)
+@settings(deadline=None)
+def test_a_pixel_is_changed_if_and_only_if_its_codes_differ(
+    head: np.ndarray | None, before: np.ndarray, after: np.ndarray
+) -> None:
+    found = decide(head, before, after, LEGEND, 0.5)
+    assert found.before is not None
+    assert found.after is not None
+    np.testing.assert_array_equal(found.change >= 2, found.before != found.after)
+    np.testing.assert_array_equal(found.change, LEGEND.change_lookup()[found.before, found.after])
+    np.testing.assert_array_equal(found.change == 0, np.isnan(found.confidence))
+    np.testing.assert_array_equal(found.change == 0, found.before == 0)
+
+
+@given(STACKS, STACKS)
+@settings(deadline=None)
+def test_the_pair_is_the_most_probable_one(before: np.ndarray, after: np.ndarray) -> None:
+    before, after = np.nan_to_num(before), np.nan_to_num(after)
+    found = decide(np.ones((4, 5), np.float32), before, after, LEGEND, 0.5)
+    joint = before[:, np.newaxis] * after[np.newaxis]
+    joint[np.arange(3), np.arange(3)] = -1
+    index = {c.code: k for k, c in enumerate(LEGEND.classes)}
+    for y, x in np.argwhere(found.change >= 2):
+        i, j = index[int(found.before[y, x])], index[int(found.after[y, x])]  # type: ignore[index]
+        assert joint[i, j, y, x] == joint[:, :, y, x].max()
+
+
+def decision(change: np.ndarray) -> Decision:
+    """Forest everywhere before; after, cropland for code 2 and town for code 3."""
+    before = np.where(change == 0, 0, FOREST).astype(np.uint8)
+    after = np.choose(change, [0, FOREST, CROP, TOWN]).astype(np.uint8)
+    return Decision(change, before, after, np.where(change == 0, NAN, 0.75).astype(np.float32))
+
+
+def test_patches_below_the_unit_become_unchanged_and_nothing_else() -> None:
+    before = decision(picture(
+        "22.3 ",
+        "2..33",
+        ".2..3",
+        "3222.",
+    ))  # fmt: skip
+    after = drop_small(before, 4)
+    np.testing.assert_array_equal(after.change, picture(
+        "...3 ",
+        "...33",
+        ".2..3",
+        ".222.",
+    ))  # fmt: skip
+    np.testing.assert_array_equal(after.change >= 2, after.before != after.after)
+    dropped = before.change != after.change
+    assert (after.confidence[dropped] == 0.25).all()
+    np.testing.assert_array_equal(after.confidence[~dropped], before.confidence[~dropped])
+
+
+def test_dropping_does_not_alter_its_input_and_works_without_land_use() -> None:
+    change = picture("2..", "...")
+    assert drop_small(Decision(change, None, None, np.ones((2, 3), np.float32)), 2).change.max() == 1
+    assert change.max() == 2
+
+
+@given(arrays(np.uint8, (7, 6), elements=st.integers(0, 3)), st.integers(1, 9))
+@settings(deadline=None)
+def test_the_unit_holds_after_dropping_and_dropping_again_does_nothing(change: np.ndarray, least: int) -> None:
+    once = drop_small(decision(change), least)
+    left = find_patches(changed_only(once.change))
+    assert (left.pixel_count >= least).all()
+    assert len(small_patch_pixels(once.change, least)) == 0
+    np.testing.assert_array_equal(once.change == 0, change == 0)
+    np.testing.assert_array_equal(once.change[once.change >= 2], change[once.change >= 2])
+
+
+@pytest.mark.parametrize(
+    ("area", "pixel", "expected"), [(0.5, 0.01, 50), (0.07, 0.01, 7), (0.5, 0.09, 6), (0.0, 0.01, 1), (0.001, 0.01, 1)]
+)
+def test_the_unit_in_pixels_is_the_fewest_that_reach_the_area(area: float, pixel: float, expected: int) -> None:
+    assert min_patch_pixels(area, pixel) == expected

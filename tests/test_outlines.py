@@ -1,0 +1,97 @@
+"""Outlines follow pixels exactly; simplified, they still cover the same ground without gaps and overlaps."""
+
+import numpy as np
+import pytest
+import shapely
+from affine import Affine
+from geopandas import GeoSeries
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra.numpy import array_shapes, arrays
+from pyproj import CRS, Geod
+
+from pipeline.grid import grid_of
+from pipeline.outlines import ellipsoidal_area_ha, outlines, simplify_coverage, to_map
+from pipeline.patches import find_patches
+
+MAPS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3))
+# Blocks of pixels make patches that are large enough to be simplified.
+BLOCKS = MAPS.map(lambda codes: codes.repeat(3, axis=0).repeat(3, axis=1))
+
+
+@given(MAPS)
+@settings(deadline=None)
+def test_outlines_are_valid_and_measure_their_pixels(codes: np.ndarray) -> None:
+    patches = find_patches(codes)
+    exact = outlines(codes, patches)
+    assert shapely.is_valid(exact).all()
+    np.testing.assert_array_equal(shapely.area(exact), patches.pixel_count)
+    y, x = np.divmod(patches.first_pixel, codes.shape[1])
+    assert shapely.contains_xy(exact, x + 0.5, y + 0.5).all()
+    assert not len(exact) or shapely.coverage_is_valid(exact)
+
+
+@given(MAPS | BLOCKS)
+@settings(deadline=None)
+def test_simplified_outlines_are_valid_and_neither_gap_nor_overlap(codes: np.ndarray) -> None:
+    patches = find_patches(codes)
+    exact = outlines(codes, patches)
+    simple = simplify_coverage(exact, patches)
+    assert len(simple) == len(patches)
+    assert shapely.is_valid(simple).all()
+    assert (shapely.get_type_id(simple) == shapely.GeometryType.POLYGON).all()
+    assert (np.abs(shapely.area(simple) / patches.pixel_count - 1) <= 1 / 3).all()
+    if len(simple):
+        assert shapely.coverage_is_valid(simple)
+        # Holes in the union would be slivers between neighbours: the union has those of the pixels, and no others.
+        together, before = shapely.coverage_union_all(simple), shapely.coverage_union_all(exact)
+        assert shapely.get_num_interior_rings(shapely.get_parts(together)).sum() == (
+            shapely.get_num_interior_rings(shapely.get_parts(before)).sum()
+        )
+
+
+def test_a_slanted_border_loses_its_staircase_and_stays_shared() -> None:
+    codes = np.tril(np.ones((20, 20), dtype=np.uint8)) + 1
+    patches = find_patches(codes)
+    exact = outlines(codes, patches)
+    simple = simplify_coverage(exact, patches)
+    assert shapely.get_num_coordinates(simple).sum() < shapely.get_num_coordinates(exact).sum() / 8
+    shared = shapely.intersection(shapely.boundary(simple[0]), shapely.boundary(simple[1]))
+    assert shapely.length(shared) == pytest.approx(20 * np.sqrt(2), rel=0.1)
+
+
+def test_a_single_pixel_stays_a_square_beside_a_patch_that_is_simplified() -> None:
+    codes = np.tril(np.ones((20, 20), dtype=np.uint8))
+    codes[10, 11] = 2
+    patches = find_patches(codes)
+    simple = simplify_coverage(outlines(codes, patches), patches)
+    assert shapely.area(simple[patches.code == 2]).tolist() == [1.0]
+    assert shapely.coverage_is_valid(simple)
+
+
+@pytest.mark.parametrize("crs", ["EPSG:32633", "EPSG:3035", "EPSG:3413", "EPSG:27572", "EPSG:2263"])
+def test_areas_are_those_of_the_ellipsoid(crs: str) -> None:
+    system = CRS(crs)
+    area = system.area_of_use
+    assert area is not None
+    geodetic = system.geodetic_crs
+    assert geodetic is not None
+    longitude, latitude = (area.west + area.east) / 2, (area.south + area.north) / 2
+    corner = shapely.points(longitude, latitude)
+    x, y = GeoSeries([corner], crs="EPSG:4326").to_crs(system).get_coordinates().to_numpy()[0]
+    side = 3000.0
+    square = shapely.segmentize(shapely.box(x, y, x + side, y + side), side / 50)
+    ring = GeoSeries([square], crs=system).to_crs(geodetic)
+    ellipsoid = geodetic.ellipsoid
+    assert ellipsoid is not None
+    geod = Geod(a=ellipsoid.semi_major_metre, rf=ellipsoid.inverse_flattening)
+    degrees = geodetic.axis_info[0].unit_conversion_factor * 180 / np.pi
+    expected = abs(geod.geometry_area_perimeter(shapely.transform(ring.iloc[0], lambda xy: xy * degrees))[0]) / 10_000
+    assert ellipsoidal_area_ha(np.array([square]), system)[0] == pytest.approx(expected, rel=1e-6)
+
+
+def test_pixels_lie_where_the_grid_says() -> None:
+    grid = grid_of(Affine(10, 0, 500_000, 0, -20, 4_000_000), (2, 3), "EPSG:32633")
+    codes = np.array([[0, 0, 0], [0, 5, 5]], dtype=np.uint8)
+    placed = to_map(outlines(codes, find_patches(codes)), grid)
+    assert shapely.bounds(placed).tolist() == [[500_010, 3_999_960, 500_030, 3_999_980]]
