@@ -2,12 +2,13 @@
 
 import difflib
 import json
+import math
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
 
 from pipeline.errors import InputError
 from pipeline.manifest import value_hash
@@ -26,9 +27,9 @@ class SensorConfig(_Section):
     """Row of the sensor table; `custom` needs the fields below."""
     bands: tuple[str, ...] = ()
     """custom: the band names in the order of the file."""
-    scale: float | None = None
-    """custom: value = number x scale + offset."""
-    offset: float = 0.0
+    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """custom: value = number x scale + offset; above 0."""
+    offset: float = Field(default=0.0, allow_inf_nan=False)
     """custom: see `scale`."""
     nodata: float | Literal["none"] | None = None
     """custom: the number that means not observed, or `none` where every number is a measurement."""
@@ -36,8 +37,13 @@ class SensorConfig(_Section):
     """custom: `reflectance` (0..1), or what the values are, for example `digital numbers`."""
     wavelengths_nm: dict[str, float] = Field(default_factory=dict)
     """custom: centre wavelengths by band name, where they differ from Sentinel-2's."""
-    number_offset: float | None = None
+    number_offset: Annotated[float, Field(allow_inf_nan=False)] | None = None
     """Sentinel-2: what to add to every number (0 or -1000), where neither file name nor tags tell the baseline."""
+
+    @field_serializer("nodata", when_used="json")
+    def _nan_as_text(self, nodata: float | str | None) -> float | str | None:
+        """Write NaN as a word that is read back, because JSON has none."""
+        return "nan" if isinstance(nodata, float) and math.isnan(nodata) else nodata
 
     @model_validator(mode="after")
     def _custom_says_all(self) -> "SensorConfig":
@@ -46,16 +52,18 @@ class SensorConfig(_Section):
                 if value is None or value == ():
                     raise ValueError(f"sensor custom needs `{key}`: nothing about the numbers is guessed")
         else:
-            given = [k for k in ("bands", "scale", "nodata", "wavelengths_nm") if k in self.model_fields_set]
+            given = [k for k in self.model_fields_set if k not in ("name", "number_offset")]
             if given:
-                raise ValueError(f"`{given[0]}` belongs to sensor custom; {self.name} has its own")
+                raise ValueError(f"`{min(given)}` belongs to sensor custom; {self.name} has its own")
+        if self.number_offset is not None and not self.name.startswith("sentinel-2"):
+            raise ValueError(f"`number_offset` belongs to Sentinel-2; {self.name} has none")
         return self
 
 
 class ScenesConfig(_Section):
     """Where the scenes are."""
 
-    folder: Path = Path(".")
+    folder: Path = Path()
     """Relative to the data folder."""
     pattern: str = "*.tif"
     """Which files of the folder."""
@@ -157,13 +165,13 @@ class LabelsConfig(_Section):
 class SplitConfig(_Section):
     """How labels are divided into training, validation and test by spatial blocks."""
 
-    block_px: int = Field(64, ge=4)
+    block_px: int = Field(default=64, ge=4)
     """Side of a block in pixels."""
-    buffer_px: int = Field(16, ge=0)
+    buffer_px: int = Field(default=16, ge=0)
     """Labels closer than this to a block of another split are not used."""
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
     """Shares of training, validation and test."""
-    min_pixels: int = Field(50, ge=1)
+    min_pixels: int = Field(default=50, ge=1)
     """Pixels that each class needs in each split."""
     seed: int = 0
     """Which assignment of blocks."""
@@ -208,25 +216,25 @@ class TrainingConfig(_Section):
 
     strategy: Literal["frozen", "lp-ft", "discriminative", "full", "scratch"] = "discriminative"
     """How far the encoder may move."""
-    epochs: int = Field(20, ge=1)
+    epochs: int = Field(default=20, ge=1)
     """At most."""
-    chips_per_epoch: int = Field(256, ge=1)
+    chips_per_epoch: int = Field(default=256, ge=1)
     """Chips drawn in an epoch."""
-    chip: int = Field(128, ge=32)
+    chip: int = Field(default=128, ge=32, multiple_of=32)
     """Side of a chip in pixels, a multiple of 32."""
-    batch: int = Field(8, ge=1)
+    batch: int = Field(default=8, ge=1)
     """Chips a step."""
-    learning_rate: float = Field(1e-3, gt=0)
+    learning_rate: float = Field(default=1e-3, gt=0)
     """Peak, of the decoders."""
-    weight_decay: float = Field(1e-2, ge=0)
+    weight_decay: float = Field(default=1e-2, ge=0)
     """AdamW's."""
-    patience: int = Field(6, ge=1)
+    patience: int = Field(default=6, ge=1)
     """Epochs without a better validation score."""
     loss: Literal["dice", "cross-entropy", "both"] = "both"
     """Of each head."""
-    seeds: tuple[int, ...] = Field((0,), min_length=1)
+    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
     """One training each; the report gives mean and spread, the best on validation is kept."""
-    workers: int = Field(0, ge=0)
+    workers: int = Field(default=0, ge=0)
     """Processes that read chips."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """`auto` uses mixed precision on a GPU."""
@@ -235,11 +243,11 @@ class TrainingConfig(_Section):
 class DetectConfig(_Section):
     """How to make the map."""
 
-    core: int = Field(1024, ge=32)
+    core: int = Field(default=1024, ge=32, multiple_of=32)
     """Side of a tile's core in pixels, a multiple of 32."""
-    margin: Annotated[int, Field(ge=0)] | Literal["auto"] = 128
+    margin: Annotated[int, Field(ge=0, multiple_of=32)] | Literal["auto"] = 128
     """Pixels read around a core, a multiple of 32; `auto` calibrates it on one chip."""
-    min_area_ha: float = Field(0.0, ge=0)
+    min_area_ha: float = Field(default=0.0, ge=0)
     """Minimum mapping unit in hectares; smaller patches are dropped."""
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Probability from which a pixel counts as changed; None takes the one chosen on the validation blocks."""
@@ -303,14 +311,16 @@ def load_project(path: Path) -> Project:
         raise InputError(f"{path} is not there. Expected a config; `landshift init FOLDER` writes one.")
     try:
         content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
+    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
         raise InputError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds {type(content).__name__}; expected keys such as `name:`, `sensor:` and `epochs:`.")
     try:
         return Project.model_validate(content)
     except ValidationError as error:
-        raise InputError(f"{path} has {error.error_count()} faults:\n" + "\n".join(_fault(e) for e in error.errors())) from error
+        raise InputError(
+            f"{path} has {error.error_count()} faults:\n" + "\n".join(_fault(e) for e in error.errors())
+        ) from error
 
 
 def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
@@ -330,10 +340,7 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     schema = Project.model_json_schema()
     node: dict[str, Any] = schema
     for part in location:
-        if isinstance(part, int):
-            node = node.get("items", node)
-        else:
-            node = node.get("properties", {}).get(part, {})
+        node = node.get("items", node) if isinstance(part, int) else node.get("properties", {}).get(part, {})
         options = [*node.get("anyOf", []), *node.get("allOf", []), node]
         for option in options:
             if "$ref" in option:
@@ -347,3 +354,16 @@ def schema_text() -> str:
     """Return the content of `configs/schema.json`, which editors use to complete and to check."""
     schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Project.model_json_schema()}
     return json.dumps(schema, indent=2) + "\n"
+
+
+def shipped_config(name: str) -> Path:
+    """Return a config that comes with Landshift: from the installed package, else from the repository.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    here = Path(__file__).parent
+    for folder in (here / "configs", here.parent / "configs"):
+        if (folder / name).is_file():
+            return folder / name
+    raise InputError(f"Landshift ships no config {name}.")

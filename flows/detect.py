@@ -59,11 +59,6 @@ class Detected:
     """False where the same run was there already."""
 
 
-def model_folder(ws: Workspace) -> Path:
-    """Return the folder of the model to use."""
-    return ws.model if ws.project.trained_model is None else ws.input(ws.project.trained_model, "trained_model")
-
-
 def require_model_fits(ws: Workspace, made: Plan) -> Any:  # noqa: ANN401 (a Bundle; torch stays out of this module's imports)
     """Refuse a model whose bands, units or legend are not those of the images.
 
@@ -72,10 +67,10 @@ def require_model_fits(ws: Workspace, made: Plan) -> Any:  # noqa: ANN401 (a Bun
     """
     from models.bundle import describe
 
-    bundle = describe(model_folder(ws))
+    bundle = describe(ws.model_in_use)
     if bundle.spec.image_bands != made.bands:
         raise InputError(
-            f"The model {model_folder(ws)} needs the bands {', '.join(bundle.spec.image_bands)}; the scenes give "
+            f"The model {ws.model_in_use} needs the bands {', '.join(bundle.spec.image_bands)}; the scenes give "
             f"{', '.join(made.bands)}. Set `bands:` to the model's, or train again."
         )
     if bundle.units != made.sensor.units:
@@ -98,7 +93,7 @@ def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, flo
 
     started = time.perf_counter()
     config = ws.project.detect
-    bundle, network = load(model_folder(ws))
+    bundle, network = load(ws.model_in_use)
     network = network.to(device_of(config.device))
     legend = bundle.legend
     grid = plan(ws).grid
@@ -152,7 +147,7 @@ def write_maps(ws: Workspace, key: str) -> dict[str, Any]:
         return dict(manifest.facts("maps"))
     from models.bundle import describe
 
-    legend, made = describe(model_folder(ws)).legend, plan(ws)
+    legend, made = describe(ws.model_in_use).legend, plan(ws)
     with step("Writing maps and polygons") as advance:
         decision = _dropped(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
         advance(0.2)
@@ -252,8 +247,8 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, An
         "bands": list(made.bands), "units": made.sensor.units,
         "observed": {"before": prepared.observed[0], "after": prepared.observed[1]},
         "model": {
-            "name": bundle.name, "encoder": bundle.encoder["name"], "weights": file_hash(model_folder(ws) / WEIGHTS),
-            "description": file_hash(model_folder(ws) / MODEL), "scores": bundle.facts.get("scores"),
+            "name": bundle.name, "encoder": bundle.encoder["name"], "weights": file_hash(ws.model_in_use / WEIGHTS),
+            "description": file_hash(ws.model_in_use / MODEL), "scores": bundle.facts.get("scores"),
         },
         "threshold": facts["threshold"], "margin_px": facts["margin"],
         "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
@@ -301,7 +296,7 @@ def run_key(ws: Workspace, prepared: Prepared) -> str:
     """Return the key of a detect run: what its inputs, its model and its settings come to."""
     from models.bundle import MODEL
 
-    parts = [prepared.hashes, file_hash(model_folder(ws) / MODEL), _published(ws.project), versions()]
+    parts = [prepared.hashes, file_hash(ws.model_in_use / MODEL), _published(ws.project), versions()]
     return value_hash(parts)[7:23]
 
 
@@ -319,9 +314,11 @@ publish_run_task = as_task(publish_run, "publish-run")
 
 
 @flow(name="detect", persist_result=False)
-def detect(project: Project, data: Path, output: Path | None = None, allow_outside: bool = False) -> Detected:
+def detect(
+    project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None
+) -> Detected:
     """Map the changes between the project's two epochs."""
-    ws = workspace(project, data, output, allow_outside=allow_outside)
+    ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
     ws.require_writable()
     require_model_fits(ws, plan(ws))
     prepared = prepare(project, data, output, allow_outside)
@@ -350,4 +347,4 @@ def _show(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:
 def _legend_of_run(ws: Workspace) -> Legend:
     from models.bundle import describe
 
-    return describe(model_folder(ws)).legend
+    return describe(ws.model_in_use).legend

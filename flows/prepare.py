@@ -11,13 +11,13 @@ from prefect.cache_policies import NO_CACHE
 from flows.config import Project, SensorConfig
 from flows.progress import step
 from flows.workspace import Workspace, workspace
-from pipeline.catalog import choose_epoch, common_bands, region_grid, require_pair, scenes_in
-from pipeline.composite import compose, require_plausible
+from pipeline.catalog import choose_epoch, common_bands, files_in, region_grid, require_pair, scenes_in
+from pipeline.composite import compose, require_overlap, require_plausible
 from pipeline.errors import InputError
 from pipeline.grid import Grid, grid_from_bounds
 from pipeline.legend import LandUse, Legend
 from pipeline.manifest import file_hash, value_hash
-from pipeline.scene import Epoch
+from pipeline.scene import Epoch, Source
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
 
 _FORMAT = 1
@@ -75,7 +75,7 @@ def sensor_of(config: SensorConfig) -> Sensor:
         return sensor_named(config.name)
     nodata = None if config.nodata in ("none", None) else float(config.nodata)
     return custom_sensor(
-        config.bands, scale=config.scale or 1.0, offset=config.offset, nodata=nodata, units=config.units,
+        config.bands, scale=1.0 if config.scale is None else config.scale, offset=config.offset, nodata=nodata, units=config.units,
         wavelengths_nm=config.wavelengths_nm,
     )  # fmt: skip
 
@@ -89,13 +89,12 @@ def plan(ws: Workspace) -> Plan:
     project = ws.project
     sensor = sensor_of(project.sensor)
     folder = ws.input(project.scenes.folder, "scenes: folder")
+    for path in files_in(folder, project.scenes.pattern):
+        ws.input(path, "scenes: pattern")
     scenes = scenes_in(
         folder, sensor, pattern=project.scenes.pattern, dates=project.scenes.dates,
         declared_offset=project.sensor.number_offset,
     )  # fmt: skip
-    for scene in scenes:
-        for path in scene.paths:
-            ws.input(path.resolve(), "scenes: pattern")
     before, after = (
         choose_epoch(name, epoch.start, epoch.end, scenes)
         for name, epoch in (("before", project.epochs.before), ("after", project.epochs.after))
@@ -107,6 +106,7 @@ def plan(ws: Workspace) -> Plan:
     result = Plan(before, after, grid, common_bands((before, after), project.bands), sensor)
     for epoch in result.epochs:
         for scene in epoch.scenes:
+            require_overlap(scene, grid)
             require_plausible(scene, result.bands, grid)
     return result
 
@@ -121,7 +121,9 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
     sensor = made.sensor
     facts = {
         "format": _FORMAT,
-        "scenes": [[ws.relative(p), file_hash(p)] for s in epoch.scenes for p in s.paths],
+        "files": {ws.relative(p): file_hash(p) for s in epoch.scenes for p in s.paths},
+        "scenes": [[_place(ws, s.bands[b]) for b in made.bands] + [_place(ws, s.quality)] for s in epoch.scenes],
+        "sensor": sensor.name,
         "dates": [str(s.date) for s in epoch.scenes],
         "numbers": [[s.number_offset, sensor.scale, sensor.offset, sensor.nodata, sensor.units] for s in epoch.scenes],
         "bands": made.bands,
@@ -138,13 +140,19 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
     return {"path": image, "hash": files[image.name], "observed": manifest.facts(name)["observed"]}
 
 
+def _place(ws: Workspace, source: Source | None) -> list[str | int] | None:
+    """Return which band of which file is read."""
+    return None if source is None else [ws.relative(source.path), source.band]
+
+
 def is_worth_retrying(_task: object, _run: object, state: Any) -> bool:  # noqa: ANN401 (Prefect's state)
     """Tell Prefect that bad input stays bad, while a full disk or a lost share may pass."""
     try:
         state.result()
     except InputError:
         return False
-    except Exception:  # noqa: BLE001 (whatever else a step raised is worth another try)
+    except Exception:
+        # Whatever else a step raised is worth another try.
         return True
     return False
 
@@ -154,10 +162,11 @@ def as_task(function: Callable[..., Any], name: str) -> Any:  # noqa: ANN401 (Pr
 
     Steps keep their own record of what is done, by content, so Prefect's cache stays off.
     """
-    return task(
-        function, name=name, retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=is_worth_retrying,
-        cache_policy=NO_CACHE, persist_result=False,
+    make = task(
+        name=name, retries=2, retry_delay_seconds=[2, 10], retry_condition_fn=is_worth_retrying, cache_policy=NO_CACHE,
+        persist_result=False,
     )  # fmt: skip
+    return make(function)
 
 
 prepare_epoch_task = as_task(prepare_epoch, "prepare-epoch")
@@ -171,5 +180,3 @@ def prepare(project: Project, data: Path, output: Path | None = None, allow_outs
     made = plan(ws)
     before, after = (prepare_epoch_task(ws, made, name) for name in ("before", "after"))
     return Prepared(before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"]))
-
-

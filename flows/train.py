@@ -115,7 +115,7 @@ def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[
     Returns:
         Row name to scores.
     """
-    key = value_hash([prepared.hashes, labels_hash, "classical 1"])
+    key = value_hash([prepared.hashes, labels_hash, "classical 2"])
     manifest = ws.manifest(ws.training)
     path = ws.training / _ROWS
     if not manifest.is_current("classical", key):
@@ -141,9 +141,11 @@ def _classical_scores(prepared: Prepared, shape: tuple[int, ...]) -> dict[str, n
     strips = [Window(y, 0, min(_STRIP, shape[0] - y), shape[1]) for y in range(0, shape[0], _STRIP)]
     parts = [sample_pixels(*(r.read(s) for r in readers), limit=max(1_000_000 // len(strips), 1)) for s in strips]
     before, after = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
+    mad = fit_ir_mad(before, after)
     methods: dict[str, Any] = {
         "Change vector analysis": fit_change_vector(before, after).apply,
-        "IR-MAD": fit_ir_mad(before, after).apply,
+        # The square root of the chi-square statistic, whose two modes Otsu's threshold can tell apart.
+        "IR-MAD": lambda b, a: np.sqrt(mad.apply(b, a)),
     }
     bands = readers[0].info.descriptions
     if {"red", "nir"} <= set(bands):
@@ -169,23 +171,41 @@ def _known(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> tuple[np
     return first[kept], second[kept]
 
 
+def encoder_of(ws: Workspace) -> Any:  # noqa: ANN401 (an Encoder; torch stays out of this module's imports)
+    """Return the row of the encoder table, or the checkpoint, that the config names.
+
+    Raises:
+        InputError: There is no such row or file.
+    """
+    from models.encoders import encoder_named, file_encoder
+
+    config = ws.project.model
+    if config.file is None:
+        return encoder_named(config.encoder)
+    path = ws.input(config.file.path, "model: file: path")
+    return file_encoder(
+        path, architecture=config.file.architecture, bands=config.file.bands, mean=config.file.mean, std=config.file.std
+    )
+
+
+def _encoder_facts(encoder: Any) -> dict[str, Any]:  # noqa: ANN401
+    """Return what a training depends on; a local file counts by its content."""
+    facts = asdict(encoder)
+    return {**facts, "weights": file_hash(Path(encoder.weights))} if encoder.source == "file" else facts
+
+
 def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -> dict[str, Any]:
     """Train, calibrate and judge one candidate, unless it is there already from the same inputs.
 
     Returns:
         Its scores: `validation_score`, `threshold`, `test` and more, as in its `scores.json`.
     """
-    from models.encoders import encoder_named, file_encoder
-
     project = ws.project
-    encoder = encoder_named(project.model.encoder) if project.model.file is None else file_encoder(
-        ws.input(project.model.file.path, "model: file: path"), architecture=project.model.file.architecture,
-        bands=project.model.file.bands, mean=project.model.file.mean, std=project.model.file.std,
-    )  # fmt: skip
+    encoder = encoder_of(ws)
     folder = ws.training / f"seed-{seed}"
     settings = project.training.model_dump(mode="json", exclude={"seeds", "workers"})
     tiling = [project.detect.core, project.detect.margin]
-    key = value_hash([prepared.hashes, labels_hash, project.model.model_dump(mode="json"), settings, tiling, seed, asdict(encoder)])
+    key = value_hash([prepared.hashes, labels_hash, project.model.model_dump(mode="json"), settings, tiling, seed, _encoder_facts(encoder)])
     manifest = ws.manifest(folder)
     if not manifest.is_current("candidate", key):
         checkpoints = folder / f"checkpoints-{key[7:19]}"

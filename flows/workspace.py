@@ -21,6 +21,19 @@ class Workspace:
     """Folder of this project's outputs."""
     allow_outside: bool = False
     """Whether paths in the config may leave the data folder."""
+    chosen_model: Path | None = None
+    """A model named on the command line, which goes before the config's and the project's own."""
+
+    @property
+    def model_in_use(self) -> Path:
+        """The model that detect uses.
+
+        Raises:
+            InputError: The config names one outside the data folder, and that is not allowed.
+        """
+        if self.chosen_model is not None:
+            return self.chosen_model
+        return self.model if self.project.trained_model is None else self.input(self.project.trained_model, "trained_model")
 
     @property
     def epochs(self) -> Path:
@@ -85,10 +98,14 @@ class Workspace:
             probe.write_text("")
             probe.unlink()
         except OSError as error:
-            raise InputError(f"{self.output} cannot be written to ({error.strerror}). Choose another folder with --output.") from error
+            raise InputError(
+                f"{self.output} cannot be written to ({error.strerror}). Choose another folder with --output."
+            ) from error
 
 
-def workspace(project: Project, data: Path, output: Path | None = None, *, allow_outside: bool = False) -> Workspace:
+def workspace(
+    project: Project, data: Path, output: Path | None = None, *, allow_outside: bool = False, model: Path | None = None
+) -> Workspace:
     """Put a project and its folders together.
 
     Args:
@@ -96,14 +113,25 @@ def workspace(project: Project, data: Path, output: Path | None = None, *, allow
         data: Data folder.
         output: Folder of outputs; the config's where None. The project's name is added.
         allow_outside: Whether paths in the config may leave the data folder.
+        model: A model to use instead of the project's own.
     """
-    return Workspace(project, data, (output or project.output) / project.name, allow_outside)
+    return Workspace(project, data, (output or project.output) / project.name, allow_outside, model)
 
 
 def versions() -> dict[str, str]:
     """Return the versions of everything that can change a pixel."""
     found = {}
-    for name in ("landshift", "torch", "segmentation-models-pytorch", "timm", "torchgeo", "rasterio", "numpy", "shapely", "prefect"):
+    for name in (
+        "landshift",
+        "torch",
+        "segmentation-models-pytorch",
+        "timm",
+        "torchgeo",
+        "rasterio",
+        "numpy",
+        "shapely",
+        "prefect",
+    ):
         try:
             found[name] = version(name)
         except PackageNotFoundError:

@@ -102,7 +102,7 @@ def describe(folder: Path) -> Bundle:
             raise InputError(f"{path} has format {content['format']}, this version reads {FORMAT}. Train again, or use the version that wrote it.")
         bundle = _bundle(content)
         expected = content["weights"]
-    except (KeyError, TypeError, ValueError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged ({error!r}). Train again, or copy the whole folder again.") from error

@@ -32,6 +32,9 @@ class Temperatures:
     """Of the land-use heads, above 0."""
 
 
+_PLAIN = Temperatures()
+
+
 @dataclass(frozen=True)
 class Probabilities:
     """Calibrated probabilities of the core of a tile; NaN where a date was not observed."""
@@ -57,7 +60,7 @@ def predict(
 
     Args:
         network: In evaluation mode, on its device.
-        before: float32 (band, y, x), sides multiples of 32, NaN = not observed.
+        before: float32 (band, y, x), sides multiples of 32, NaN in any band = not observed.
         after: The same window after.
         temperatures: From the bundle.
         mixed: Use bfloat16 where it is safe (on a GPU only).
@@ -66,7 +69,7 @@ def predict(
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
         features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in (before, after)]
         output = network.decode(*features)
-    unseen = np.isnan(before).any(axis=0) | np.isnan(after).any(axis=0)
+    unseen = ~(np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0))
     return _probabilities(output, unseen, temperatures)
 
 
@@ -118,6 +121,9 @@ def stream(
     """
     readers = [RasterReader(path) for path in images]
     with ExitStack() as stack:
+        # Entered first, so left last: no file is closed while its thread still reads.
+        for reader in readers:
+            stack.callback(reader.close)
         pools = [stack.enter_context(ThreadPoolExecutor(1, f"reader-{name}")) for name in ("before", "after")]
         waiting: deque[tuple[Tile, list[Future[np.ndarray]]]] = deque()
         todo = iter(tiles)
@@ -165,12 +171,17 @@ def write_behind(results: Iterable[tuple[Tile, Probabilities]], write: Callable[
 
 
 def calibrate_margin(
-    network: ChangeNetwork, images: tuple[Path, Path], shape: tuple[int, int], core: int = 256, threshold: float = 0.5
+    network: ChangeNetwork,
+    images: tuple[Path, Path],
+    shape: tuple[int, int],
+    core: int = 256,
+    threshold: float = 0.5,
+    temperatures: Temperatures = _PLAIN,
 ) -> tuple[int, dict[int, float]]:
     """Find the smallest margin at which a crop says what whole-image inference says.
 
-    Looks at one chip in the middle of the scene. Networks with global pooling (squeeze and excitation) may find none; the
-    largest margin is then the answer.
+    Looks at one chip in the middle of the scene. Networks with global pooling (squeeze and excitation) may find none, and
+    a chip that nobody observed tells nothing; the largest margin is then the answer.
 
     Args:
         network: In evaluation mode, on its device.
@@ -178,28 +189,31 @@ def calibrate_margin(
         shape: Rows and columns of the grid.
         core: Side of the compared core in pixels, a multiple of 32.
         threshold: Probability from which a pixel counts as changed.
+        temperatures: From the bundle.
 
     Returns:
-        The margin in pixels, and the flipped pixels in parts per million for each margin tried.
+        The margin in pixels, and the flipped pixels in parts per million of the observed ones for each margin tried: a
+        pixel is flipped if its change or the land use of a date is another one.
     """
-    readers = [RasterReader(path) for path in images]
-    plain = Temperatures()
     y, x = (max((n - core) // 2, 0) // STRIDE * STRIDE for n in shape)
-    reach = 2 * MARGINS[-1]
+    with ExitStack() as stack:
+        readers = [RasterReader(path) for path in images]
+        for reader in readers:
+            stack.callback(reader.close)
 
-    def decide(margin: int) -> np.ndarray:
-        window = Window(y - margin, x - margin, core + 2 * margin, core + 2 * margin)
-        parts = _cropped(predict(network, readers[0].read(window), readers[1].read(window), plain), Window(margin, margin, core, core))
-        if parts.change is not None:
-            return parts.change >= threshold
-        if parts.before is None or parts.after is None:
-            raise ValueError("the network has no head")
-        return np.stack([parts.before.argmax(0), parts.after.argmax(0)])
+        def decide(margin: int) -> tuple[np.ndarray, np.ndarray]:
+            window = Window(y - margin, x - margin, core + 2 * margin, core + 2 * margin)
+            whole = predict(network, readers[0].read(window), readers[1].read(window), temperatures)
+            parts = _cropped(whole, Window(margin, margin, core, core))
+            dates = [p for p in (parts.before, parts.after) if p is not None]
+            said = [p.argmax(axis=0) for p in dates] + ([] if parts.change is None else [parts.change >= threshold])
+            seen = np.isfinite(dates[0][0] if parts.change is None else parts.change)
+            return np.stack(said), seen
 
-    whole = decide(reach)
-    flips: dict[int, float] = {}
-    for margin in MARGINS:
-        flips[margin] = float((decide(margin) != whole).mean() * 1e6)
-        if flips[margin] == 0:
-            return margin, flips
+        wanted, seen = decide(2 * MARGINS[-1])
+        flips: dict[int, float] = {}
+        for margin in MARGINS if seen.any() else ():
+            flips[margin] = float((decide(margin)[0] != wanted)[:, seen].any(axis=0).mean() * 1e6)
+            if flips[margin] == 0:
+                return margin, flips
     return MARGINS[-1], flips

@@ -18,6 +18,8 @@ DECODERS = ("unet", "fpn", "upernet")
 HEADS = ("change", "landuse", "both")
 FUSIONS = ("difference", "concatenation")
 
+_STAGES = 5
+
 
 @dataclass(frozen=True)
 class NetworkSpec:
@@ -44,8 +46,10 @@ class NetworkSpec:
         """Refuse contradictions.
 
         Raises:
-            InputError: A name that is not in its table, or land-use heads without classes.
+            InputError: A name that is not in its table, land-use heads without classes, or widths that the decoder cannot have.
         """
+        if not self.bands:
+            raise InputError(f"The encoder takes no band; give it at least one of {', '.join(self.image_bands)}.")
         missing = [b for b in self.bands if b not in self.image_bands]
         if missing:
             raise InputError(f"The encoder takes band {missing[0]}, the images have {', '.join(self.image_bands)}.")
@@ -56,6 +60,17 @@ class NetworkSpec:
                 raise InputError(f"{name} {value!r} is not known; expected one of {', '.join(table)}.")
         if self.heads != "change" and self.classes < 2:
             raise InputError(f"heads: {self.heads} needs a legend with at least two classes; it has {self.classes}.")
+        self._check_channels()
+
+    def _check_channels(self) -> None:
+        wanted = _STAGES if self.decoder == "unet" else 1
+        if len(self.decoder_channels) < wanted or min(self.decoder_channels) < 1:
+            raise InputError(
+                f"decoder_channels: {list(self.decoder_channels)}; decoder {self.decoder!r} needs {wanted} positive numbers."
+            )
+        # smp's FPN normalises half of the width in 32 groups.
+        if self.decoder == "fpn" and self.decoder_channels[0] % 64:
+            raise InputError(f"decoder_channels: {list(self.decoder_channels)}; decoder 'fpn' needs a multiple of 64 as the first.")
 
 
 @dataclass(frozen=True)
@@ -103,8 +118,16 @@ class ChangeNetwork(nn.Module):
             spec: What to build.
             encoder: Gives a list of feature maps at strides 1, 2, 4, ... and says their channels in `out_channels`.
             normalisation: Mean and deviation for each band of `spec`.
+
+        Raises:
+            InputError: Another number of means or deviations than of bands.
         """
         super().__init__()
+        if not len(normalisation.mean) == len(normalisation.std) == len(spec.bands):
+            raise InputError(
+                f"{len(normalisation.mean)} means and {len(normalisation.std)} standard deviations for the "
+                f"{len(spec.bands)} bands {', '.join(spec.bands)}; give one each."
+            )
         self.spec = spec
         self.encoder = encoder
         channels = list(encoder.out_channels)  # type: ignore[call-overload]
@@ -129,8 +152,8 @@ class ChangeNetwork(nn.Module):
         """
         taken = image if self._taken is None else image[:, self._taken]
         normal = (taken * self.scale - self.mean) / self.std
-        # The mean of a band is the least misleading value for a pixel that nobody saw.
-        return list(self.encoder(torch.nan_to_num(normal, nan=0.0)))
+        # The mean of a band is the least misleading value for a pixel that nobody saw, and infinity is no observation.
+        return list(self.encoder(torch.nan_to_num(normal, nan=0.0, posinf=0.0, neginf=0.0)))
 
     def decode(self, before: list[Tensor], after: list[Tensor]) -> Output:
         """Decode the features of both dates."""
@@ -158,18 +181,22 @@ class ChangeNetwork(nn.Module):
         """Start the decoders from a pretrained U-Net decoder, where the shapes fit.
 
         Args:
-            state: State of an smp `UnetDecoder`.
+            state: Of an smp `Unet` without its encoder, named `decoder.*` and `segmentation_head.*`. The head is left
+                out, because its classes are not ours.
 
         Returns:
             Names of the decoders that took it; empty where the spec asks for another shape.
         """
+        given = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
         taken = []
         for name, part in (("change", self.change_decoder), ("landuse", self.landuse_decoder)):
             if part is None:
                 continue
             own = part.decoder.state_dict()
-            if own.keys() == state.keys() and all(own[k].shape == state[k].shape for k in own):
-                part.decoder.load_state_dict(state)
+            # Weights published for inference come without BatchNorm's counters, which are no weights.
+            missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
+            if not missing and all(k in own and own[k].shape == v.shape for k, v in given.items()):
+                part.decoder.load_state_dict({**own, **given})
                 taken.append(name)
         return taken
 

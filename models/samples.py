@@ -16,6 +16,13 @@ from pipeline.raster import RasterReader
 from pipeline.tiles import STRIDE, Window
 
 
+_RADIOMETRY = 0.1
+"""Standard deviation of gains (relative to 1) and of offsets (relative to a band's contrast in the chip)."""
+
+_HIDDEN_SHARE = 0.25
+"""Share of the training chips that look as if they reached past the edge of the scene."""
+
+
 @dataclass(frozen=True)
 class Masks:
     """Labels restricted to one split."""
@@ -69,7 +76,7 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
             size: Side of a chip in pixels, a multiple of 32.
             count: Chips in an epoch of training.
             seed: Which chips.
-            augment: Flip, turn and swap the dates at random.
+            augment: Flip, turn and swap the dates, vary the radiometry of each date, and hide strips, all at random.
 
         Raises:
             InputError: The size is not a multiple of 32, or the split has no label.
@@ -103,6 +110,9 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
         window = Window(int(y), int(x), self._size, self._size)
         chip = _chip(self._readers, self._masks, window)
         if self._augment:
+            chip = with_other_radiometry(chip, rng, _RADIOMETRY)
+            if rng.random() < _HIDDEN_SHARE:
+                chip = with_hidden_strip(chip, int(rng.integers(1, self._size // 2)))
             chip = augmented(chip, int(rng.integers(4)), bool(rng.integers(2)), bool(rng.integers(2)))
         return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in chip.items()}
 
@@ -161,4 +171,40 @@ def augmented(chip: dict[str, np.ndarray], quarters: int, flip: bool, swap: bool
     if swap:
         names = {"before": "after", "after": "before", "before_label": "after_label", "after_label": "before_label"}
         out = {names.get(k, k): v for k, v in out.items()}
+    return out
+
+
+def with_other_radiometry(chip: dict[str, np.ndarray], rng: np.random.Generator, strength: float) -> dict[str, np.ndarray]:
+    """Give each band of each date a gain and an offset of its own, as another sun, haze or sensor would.
+
+    Both are relative to the contrast of the band in the chip, so units do not matter: values become
+    `mean + gain x (value - mean) + offset x deviation`, with mean and deviation over both dates.
+
+    Args:
+        chip: With `before` and `after`, float32 (band, y, x), NaN = not observed.
+        rng: Source of gains and offsets.
+        strength: Standard deviation of gains around 1, and of offsets in deviations of the band; 0 changes nothing.
+    """
+    dates = np.stack([chip["before"], chip["after"]])
+    seen = np.isfinite(dates)
+    count = np.maximum(seen.sum(axis=(0, 2, 3)), 1)[:, None, None]
+    mean = np.where(seen, dates, 0).sum(axis=(0, 2, 3))[:, None, None] / count
+    deviation = np.sqrt((np.where(seen, dates - mean, 0) ** 2).sum(axis=(0, 2, 3))[:, None, None] / count)
+    gain, offset = rng.normal(0, strength, (2, *dates.shape[:2], 1, 1))
+    varied = (mean + (1 + gain) * (dates - mean) + offset * deviation).astype(np.float32)
+    return {**chip, "before": varied[0], "after": varied[1]}
+
+
+def with_hidden_strip(chip: dict[str, np.ndarray], depth: int) -> dict[str, np.ndarray]:
+    """Hide the first rows of a chip in both dates, and their labels, as at the edge of a scene.
+
+    What lies past an edge is filled with one value, which must not look like change to the pixels beside it.
+
+    Args:
+        chip: `before`, `after` (band, y, x) and labels (y, x).
+        depth: Rows to hide.
+    """
+    out = {k: v.copy() for k, v in chip.items()}
+    for name, values in out.items():
+        values[..., :depth, :] = NOT_LABELLED if name.endswith("_label") else np.nan
     return out

@@ -13,11 +13,12 @@ import numpy as np
 import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
-from sklearn.metrics import average_precision_score, f1_score
+from sklearn.metrics import f1_score
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset, Sampler
 
 from models.network import ChangeNetwork, Output
+from pipeline.calibration import fit_temperature
 from pipeline.errors import InputError
 from pipeline.legend import NOT_LABELLED
 
@@ -186,12 +187,12 @@ class Learner(lightning.LightningModule):
         self._seen.setdefault(f"{name}_true", []).append(true.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
-        """Score the epoch: average precision of change, and macro F1 of land use, where the network has them."""
+        """Score the epoch: calibrated likelihood of change, and macro F1 of land use, where the network has them."""
         seen = {k: np.concatenate(v) for k, v in self._seen.items()}
         self._seen.clear()
         scores = []
         if "change" in seen and 0 < seen["change_true"].sum() < len(seen["change_true"]):
-            scores.append(float(average_precision_score(seen["change_true"], seen["change"])))
+            scores.append(calibrated_likelihood(seen["change"], seen["change_true"]))
         if len(seen.get("landuse", ())):
             scores.append(float(f1_score(seen["landuse_true"], seen["landuse"], average="macro", zero_division=0)))
         self.log("score", float(np.mean(scores)) if scores else 0.0, sync_dist=True)
@@ -207,6 +208,21 @@ class Learner(lightning.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def calibrated_likelihood(logits: np.ndarray, truth: np.ndarray) -> float:
+    """Return the probability that calibrated logits give to the truth: the geometric mean over pixels, 0..1.
+
+    Rankings such as average precision are perfect long before training is over; the likelihood goes on telling epochs
+    apart. It is taken after fitting a temperature, since the model will be calibrated anyway and is not to be stopped for
+    growing too sure (Berta 2025, arXiv:2501.19195).
+
+    Args:
+        logits: (n,) of changed.
+        truth: (n,): 0 = unchanged, 1 = changed.
+    """
+    margin = np.where(truth == 1, logits, -logits).astype(np.float64) / fit_temperature(logits, truth)
+    return float(np.exp(-np.logaddexp(0, -margin).mean()))
 
 
 def parameter_groups(network: ChangeNetwork, settings: TrainingSettings) -> list[dict[str, Any]]:
@@ -328,7 +344,9 @@ def fit(
     lightning.seed_everything(settings.seed, verbose=False)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     history = _History(settings.epochs, advance)
-    best = ModelCheckpoint(folder, filename="best", monitor="score", mode="max", save_last=True, enable_version_counter=False)
+    best = ModelCheckpoint(folder, filename="best", monitor="score", mode="max", enable_version_counter=False)
+    # A row of its own: `save_last` of the one above would skip the epochs that are not the best so far.
+    newest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     last = folder / "last.ckpt"
     trainer = lightning.Trainer(
         accelerator="auto",
@@ -336,7 +354,7 @@ def fit(
         max_epochs=settings.epochs,
         precision=precision_for(settings.precision),
         # The history comes first, so that a checkpoint holds the row of its own epoch.
-        callbacks=[history, EarlyStopping("score", mode="max", patience=settings.patience), best],
+        callbacks=[history, EarlyStopping("score", mode="max", patience=settings.patience), best, newest],
         gradient_clip_val=1.0,
         logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, use_distributed_sampler=False,

@@ -1,21 +1,41 @@
 """Find scenes in a folder of GeoTIFFs, and choose them for the epochs."""
 
+import difflib
 import re
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date
 from pathlib import Path
 
+import numpy as np
+
 from pipeline.errors import InputError
 from pipeline.grid import Grid, common_grid
 from pipeline.raster import RasterInfo, inspect
 from pipeline.scene import Epoch, Scene, Source
-from pipeline.sensors import Sensor, number_offset
+from pipeline.sensors import Band, Sensor, number_offset
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
 _DATE_TAGS = ("DATATAKE_DATETIME", "SENSING_TIME", "DATE_ACQUIRED", "datetime", "TIFFTAG_DATETIME")
 _BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
 _RESOLUTION = re.compile(r"_(10|20|30|60)m$")
+
+
+def files_in(folder: Path, pattern: str) -> list[Path]:
+    """List the files of a folder that a pattern names, without opening them.
+
+    Raises:
+        InputError: No folder, no such file, or a pattern that is none.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check `scenes: folder:`.")
+    try:
+        paths = sorted(p for p in folder.glob(pattern) if p.is_file())
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(f"`scenes: pattern: {pattern}` cannot be used ({error}). Expected something like `*.tif`.") from error
+    if not paths:
+        raise InputError(f"{folder} holds no file like {pattern}. Check `scenes: folder:` and `pattern:`.")
+    return paths
 
 
 def scenes_in(
@@ -43,12 +63,8 @@ def scenes_in(
     Raises:
         InputError: No folder or file, a file that cannot be used, a date, a band order or an offset that nobody can know.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check `scenes: folder:`.")
-    paths = sorted(p for p in folder.glob(pattern) if p.is_file())
-    if not paths:
-        raise InputError(f"{folder} holds no file like {pattern}. Check `scenes: folder:` and `pattern:`.")
-    infos = [inspect(p) for p in paths]
+    infos = [inspect(p) for p in files_in(folder, pattern)]
+    _require_dates_used(dates or {}, infos)
     groups: dict[str, list[RasterInfo]] = defaultdict(list)
     for info in infos:
         groups[_scene_id(info, sensor)].append(info)
@@ -56,15 +72,19 @@ def scenes_in(
     return sorted(scenes, key=lambda s: (s.date, s.id))
 
 
+def _require_dates_used(dates: Mapping[str, date], infos: Sequence[RasterInfo]) -> None:
+    names = [i.path.name for i in infos]
+    for unknown in sorted(dates.keys() - set(names)):
+        near = difflib.get_close_matches(unknown, names, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"The scenes are {', '.join(names[:5])}."
+        raise InputError(f"`scenes: dates:` names {unknown}, which is none of the scenes' files. {hint}")
+
+
 def _scene_id(info: RasterInfo, sensor: Sensor) -> str:
     stem = info.path.stem
     if info.count > 1:
         return stem
-    bare = _RESOLUTION.sub("", stem)
-    quality = sensor.quality and re.search(rf"_{sensor.quality}$", bare)
-    band = sensor.band_in(bare.rpartition("_")[2]) or sensor.band_in("_".join(bare.split("_")[-2:]))
-    if quality:
-        return bare[: quality.start()]
+    scene, _, band = _one_band(info, sensor)
     if band is None:
         if len(sensor.bands) == 1:
             return stem
@@ -72,8 +92,21 @@ def _scene_id(info: RasterInfo, sensor: Sensor) -> str:
             f"{info.path} has one band, and its name ends in none of {', '.join(b.native or b.name for b in sensor.bands)}. "
             f"Name the files of a scene alike up to the band (SCENE_B04.tif), or give one file with all bands."
         )
-    native = band.native or band.name
-    return re.sub(rf"_({re.escape(native)}|{re.escape(band.name)})$", "", bare, flags=re.IGNORECASE)
+    return scene
+
+
+def _one_band(info: RasterInfo, sensor: Sensor) -> tuple[str, str, str | None]:
+    """Return what the name of a one-band file says: the scene, how it spells the band, and which band or quality that is."""
+    bare = _RESOLUTION.sub("", info.path.stem)
+    if sensor.quality and bare.casefold().endswith(f"_{sensor.quality.casefold()}"):
+        return bare[: -len(sensor.quality) - 1], sensor.quality, sensor.quality
+    pieces = bare.split("_")
+    for count in (2, 1):  # SR_B4 before B4
+        last = "_".join(pieces[-count:])
+        band: Band | None = sensor.band_in(last) if len(pieces) >= count else None
+        if band is not None and (count == 1 or last.casefold() in (band.native.casefold(), band.name.casefold())):
+            return "_".join(pieces[:-count]) or bare, last, band.name
+    return bare, "", None
 
 
 def _scene(
@@ -82,7 +115,8 @@ def _scene(
     bands: dict[str, Source] = {}
     quality: Source | None = None
     for info in group:
-        names = _band_names(info, sensor) if info.count > 1 or len(sensor.bands) == 1 else [_one_band_name(info, sensor)]
+        whole = info.count > 1 or len(sensor.bands) == 1
+        names = _band_names(info, sensor) if whole else [_one_band(info, sensor)[2]]
         for number, name in enumerate(names, start=1):
             if name == sensor.quality and name is not None:
                 quality = Source(info.path, number)
@@ -90,20 +124,54 @@ def _scene(
                 if name in bands:
                     raise InputError(f"{info.path}: band {name} is there twice, in {bands[name].path} too. Remove one.")
                 bands[name] = Source(info.path, number)
-        if sensor.nodata is not None and info.nodata is not None and info.nodata != sensor.nodata:
-            raise InputError(
-                f"{info.path} declares nodata {info.nodata:g}, but sensor {sensor.name} has nodata {sensor.nodata:g}. "
-                f"Correct `sensor: nodata:`, or the file (`gdal_edit.py -a_nodata`)."
-            )
-        if sensor.nodata is None and info.nodata is not None:
-            raise InputError(
-                f"{info.path} declares nodata {info.nodata:g}, but the config says `nodata: none`. "
-                f"Set `sensor: nodata: {info.nodata:g}`, or unset it in the file (`gdal_edit.py -unsetnodata`)."
-            )
+        if names != [sensor.quality]:
+            _require_nodata(info, sensor)
+    _require_one_crs(group)
+    if not bands:
+        raise InputError(
+            f"{group[0].path} is a quality band, and none of its scene's bands is there. Correct `scenes: pattern:`."
+        )
     first = group[0]
     offset = number_offset(sensor, _baseline(group), declared_offset, str(first.path))
     finest = min((i.grid for i in group), key=lambda g: float(g.transform.a))
     return Scene(key, _date(group, dates), sensor, bands, quality, finest, offset)
+
+
+def _require_nodata(info: RasterInfo, sensor: Sensor) -> None:
+    """Refuse a file and a sensor that disagree on the number that means not observed."""
+    if sensor.nodata is None and info.nodata is not None:
+        raise InputError(
+            f"{info.path} declares nodata {info.nodata:g}, but the config says `nodata: none`. "
+            f"Set `sensor: nodata: {_yaml(info.nodata)}`, or unset it in the file (`gdal_edit.py -unsetnodata`)."
+        )
+    if sensor.nodata is None:
+        return
+    # NaN differs from itself.
+    if info.nodata is not None and not np.array_equal(info.nodata, sensor.nodata, equal_nan=True):
+        raise InputError(
+            f"{info.path} declares nodata {info.nodata:g}, but sensor {sensor.name} has nodata {sensor.nodata:g}. "
+            f"Correct `sensor: nodata:`, or the file (`gdal_edit.py -a_nodata`)."
+        )
+    kind = np.dtype(info.dtype)
+    if kind.kind in "iu" and not (np.iinfo(kind).min <= sensor.nodata <= np.iinfo(kind).max and sensor.nodata % 1 == 0):
+        raise InputError(
+            f"{info.path} holds {info.dtype}, which cannot be {sensor.nodata:g}, the nodata of the config. "
+            f"Set `sensor: nodata:` to the number that its empty pixels have, or to `none`."
+        )
+
+
+def _yaml(number: float) -> str:
+    return ".nan" if np.isnan(number) else f"{number:g}"
+
+
+def _require_one_crs(group: Sequence[RasterInfo]) -> None:
+    first = group[0]
+    for info in group[1:]:
+        if info.grid.crs != first.grid.crs:
+            raise InputError(
+                f"{first.path} is in {first.grid.crs}, {info.path} of the same scene in {info.grid.crs}. Expected one CRS "
+                f"a scene; warp one file (`gdalwarp -t_srs`), or rename it if it belongs to another scene."
+            )
 
 
 def _band_names(info: RasterInfo, sensor: Sensor) -> list[str | None]:
@@ -138,14 +206,6 @@ def _described(text: str, sensor: Sensor) -> str | None:
     return band.name if band else None
 
 
-def _one_band_name(info: RasterInfo, sensor: Sensor) -> str | None:
-    bare = _RESOLUTION.sub("", info.path.stem)
-    if sensor.quality and bare.endswith(f"_{sensor.quality}"):
-        return sensor.quality
-    band = sensor.band_in(bare.rpartition("_")[2]) or sensor.band_in("_".join(bare.split("_")[-2:]))
-    return band.name if band else None
-
-
 def _date(group: Sequence[RasterInfo], dates: Mapping[str, date]) -> date:
     for info in group:
         if info.path.name in dates:
@@ -157,7 +217,9 @@ def _date(group: Sequence[RasterInfo], dates: Mapping[str, date]) -> date:
                 try:
                     return date(*(int(part) for part in found.groups()))
                 except ValueError as error:
-                    raise InputError(f"{info.path}: {found.group()} is no date ({error}). Set it in `scenes: dates:`.") from error
+                    raise InputError(
+                        f"{info.path}: {found.group()} is no date ({error}). Set it in `scenes: dates:`."
+                    ) from error
     raise InputError(
         f"{group[0].path}: no date in its name (YYYYMMDD or YYYY-MM-DD) nor in its tags. "
         f"Set it in the config: `scenes: dates: {{{group[0].path.name}: 2020-06-15}}`."
@@ -206,9 +268,11 @@ def common_bands(epochs: Sequence[Epoch], wanted: Sequence[str] | None = None) -
     """Return the bands that every scene has, in the order of the first scene, or in the order wanted.
 
     Raises:
-        InputError: A wanted band is missing, or scenes have different bands and none was asked for.
+        InputError: A wanted band is missing or named twice, or scenes have different bands and none was asked for.
     """
     scenes = [s for e in epochs for s in e.scenes]
+    if wanted and len(set(wanted)) != len(wanted):
+        raise InputError(f"`bands:` lists {', '.join(wanted)}; name each band once.")
     if wanted:
         for scene in scenes:
             missing = [b for b in wanted if b not in scene.bands]

@@ -7,12 +7,13 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid, overlap_share
-from pipeline.raster import Layout, open_writer, read_onto
+from pipeline.raster import Layout, covered, open_writer, read_onto
 from pipeline.scene import Epoch, Scene
 from pipeline.sensors import REFLECTANCE, observed, to_values
 from pipeline.tiles import Window
 
 _ROWS = 512
+_LOOK = 256
 _EPOCH_DAY = "1970-01-01"
 _LOWEST, _HIGHEST = -0.2, 2.0
 """Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
@@ -34,6 +35,10 @@ def read_scene(scene: Scene, bands: Sequence[str], grid: Grid, window: Window) -
         layers.append(to_values(numbers, scene.sensor, scene.number_offset))
     values = np.stack(layers)
     seen = np.isfinite(values).all(axis=0)
+    if scene.sensor.nodata is None or np.isnan(scene.sensor.nodata):
+        # Past the edge of such a file a read gives 0, which could be a measurement.
+        for path in {scene.bands[name].path for name in bands}:
+            seen &= covered(path, grid, window)
     if scene.quality is not None:
         seen &= observed(scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", None, window))
     values[:, ~seen] = np.nan
@@ -69,11 +74,7 @@ def compose(
         InputError: No scene overlaps the grid, nothing was observed, or the values cannot be reflectance.
     """
     for scene in epoch.scenes:
-        if overlap_share(grid, scene.grid) == 0:
-            raise InputError(
-                f"{scene.paths[0]} does not overlap the region's grid ({grid.extent.boundingbox}). "
-                f"Check `grid:`, or leave the scene out with `scenes: pattern:`."
-            )
+        require_overlap(scene, grid)
     height, width = grid.shape
     strips = [Window(y, 0, min(_ROWS, height - y), width) for y in range(0, height, _ROWS)]
     scenes = _most_observed_first(epoch.scenes, bands, grid, strips)
@@ -106,6 +107,20 @@ def compose(
     return seen_pixels / (height * width)
 
 
+def require_overlap(scene: Scene, grid: Grid) -> None:
+    """Refuse a scene that lies elsewhere.
+
+    Raises:
+        InputError: No pixel of the grid lies on the scene.
+    """
+    if overlap_share(grid, scene.grid) == 0:
+        west, south, east, north = (round(v) for v in grid.extent.boundingbox.bbox)
+        raise InputError(
+            f"{scene.paths[0]} does not overlap the region's grid (x {west} to {east}, y {south} to {north} in {grid.crs}). "
+            f"Check `grid:`, or leave the scene out with `scenes: pattern:`."
+        )
+
+
 def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     """Look at a few windows of a scene, and refuse values that cannot be what its sensor says.
 
@@ -115,9 +130,9 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     if scene.sensor.units != REFLECTANCE:
         return
     height, width = grid.shape
-    side = min(256, height, width)
-    corners = [((height - side) * i // 2, (width - side) * j // 2) for i in range(3) for j in range(3)]
-    looks = [read_scene(scene, bands, grid, Window(y, x, side, side)) for y, x in dict.fromkeys(corners)]
+    rows, columns = min(_LOOK, height), min(_LOOK, width)
+    corners = [((height - rows) * i // 2, (width - columns) * j // 2) for i in range(3) for j in range(3)]
+    looks = [read_scene(scene, bands, grid, Window(y, x, rows, columns)) for y, x in dict.fromkeys(corners)]
     values = np.concatenate([v.reshape(len(bands), -1) for v in looks], axis=1)
     values = values[:, np.isfinite(values[0])]
     if values.shape[1] == 0:
@@ -125,9 +140,9 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     for name, median in zip(bands, np.median(values, axis=1), strict=True):
         if not _LOWEST <= median <= _HIGHEST:
             raise InputError(
-                f"{scene.bands[name].path}, band {name}: the median is {median:.3g} after scaling with {scene.sensor.scale:g} and "
-                f"offset {scene.number_offset:g}, which is no reflectance (0..1). Correct `sensor: scale:` or `offset:`, or "
-                f"set `units:` to what the numbers are."
+                f"{scene.bands[name].path}, band {name}: the median is {median:.3g} after (number + "
+                f"{scene.number_offset:g}) x {scene.sensor.scale:g} + {scene.sensor.offset:g}, which is no reflectance (0..1). "
+                f"Correct `sensor: scale:`, `offset:` or `number_offset:`, or set `units:` to what the numbers are."
             )
 
 

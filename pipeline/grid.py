@@ -1,9 +1,11 @@
 """Where pixels are: one projected, north-up grid for everything in a region."""
 
+import math
 from collections.abc import Iterable
 from typing import Any
 
 from affine import Affine
+from odc.geo import CRSError
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 
@@ -26,17 +28,27 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
         name: What to call it in errors.
 
     Raises:
-        InputError: No CRS, a geographic CRS, or a transform that is rotated, mirrored or south-up.
+        InputError: No CRS, one that is unknown or not projected, or a transform that is rotated, mirrored or south-up.
     """
     if not crs:
         raise InputError(
             f"{name} has no CRS, so nobody can tell where it lies. Write it into the file (for example "
             f"`gdal_edit.py -a_srs EPSG:32651 FILE`), or set `crs:` beside the scene if you are sure of it."
         )
-    system = CRS(crs)
+    try:
+        system = CRS(crs)
+    except CRSError as error:
+        raise InputError(
+            f"{name} has the CRS {crs!r}, which is not known ({error}). Expected one such as EPSG:32651."
+        ) from error
     if system.geographic:
         raise InputError(
             f"{name} is in {_crs_name(system)}, whose unit is degrees; hectares need a projected CRS. "
+            f"Reproject it first (for example `gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone), or set `grid: crs:`."
+        )
+    if not system.projected:
+        raise InputError(
+            f"{name} is in {_crs_name(system)}, which is not projected; hectares need a projected CRS. "
             f"Reproject it first (for example `gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone), or set `grid: crs:`."
         )
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
@@ -99,19 +111,22 @@ def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_
         pixel_size: Side of a pixel in the units of `crs`, above 0.
 
     Raises:
-        InputError: Bounds that are empty, or a CRS that is geographic.
+        InputError: Bounds that are empty or not finite, or a CRS that is unknown or not projected.
     """
     west, south, east, north = bounds
-    if not (west < east and south < north and pixel_size > 0):
+    if not (west < east and south < north and pixel_size > 0 and all(map(math.isfinite, (*bounds, pixel_size)))):
         raise InputError(f"Grid bounds {bounds} with pixels of {pixel_size:g}: expected west < east and south < north.")
-    box = GeoBox.from_bbox(bounds, crs=crs, resolution=pixel_size)
-    return grid_of(box.transform, (box.shape[0], box.shape[1]), box.crs, "grid:")
+    # Without a CRS odc-geo only snaps the bounds to pixels, so that every fault of the CRS is told in one place.
+    box = GeoBox.from_bbox(bounds, crs=None, resolution=pixel_size)
+    return grid_of(box.transform, (box.shape[0], box.shape[1]), crs, "grid:")
 
 
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent
-    footprint = other.extent if other.crs == grid.crs else other.extent.to_crs(grid.crs, resolution=other.resolution.x * 16)
+    footprint = other.extent
+    if grid.crs is not None and other.crs != grid.crs:
+        footprint = footprint.to_crs(grid.crs, resolution=other.resolution.x * 16)
     return float((region & footprint).area / region.area)
 
 

@@ -1,31 +1,31 @@
 """Labels: what people say about the land use of pixels, from polygons or rasters, and checked before training."""
 
 import difflib
-import numbers
 import warnings
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
 
-import geopandas as gpd
 import numpy as np
-import pandas as pd
 from shapely.geometry import box
 
 from pipeline.errors import InputError
-from pipeline.grid import Grid, require_same_grid
+from pipeline.grid import Grid
+from pipeline.label_values import (
+    CHANGE_NAMES,
+    burn_codes,
+    burn_regions,
+    change_code,
+    class_reader,
+    codes_of,
+    extent_text,
+    read_values,
+    translate,
+)
 from pipeline.legend import NOT_LABELLED, Legend
 from pipeline.manifest import file_hash
-from pipeline.raster import inspect, read_onto, read_raster
-from pipeline.vector import burn, read_polygons
-
-CHANGE_NAMES = {"unchanged": 0, "changed": 1}
-"""Values of `Labels.change`."""
-
-_NOT_LABELLED = (NOT_LABELLED, "not labelled", "Not labelled")
-_NO_REGION = -1
-_SHOWN = 10
+from pipeline.raster import inspect
+from pipeline.vector import read_polygons
 
 
 @dataclass(frozen=True, eq=False)
@@ -117,19 +117,19 @@ def labels_from_polygons(
     if not frame.geometry.intersects(box(*grid.boundingbox.bbox)).any():
         west, south, east, north = (round(float(v)) for v in frame.total_bounds)
         raise InputError(
-            f"{path}: all {len(frame)} polygons lie outside the grid. They cover x {west} to {east} and y {south} to "
-            f"{north}, the grid {_extent(grid)}, in {grid.crs}: check the region, or the CRS that the file declares."
+            f"{path}: all {len(frame)} polygons lie outside the grid. They cover x {west} to {east} and y {south} "
+            f"to {north}, the grid {extent_text(grid)}, in {grid.crs}: check the region, or the CRS that the file declares."
         )
-    read = {"before": _class_reader(legend), "after": _class_reader(legend), "change": _change_code}
+    read = {"before": class_reader(legend), "after": class_reader(legend), "change": change_code}
     burnt: dict[str, np.ndarray] = {}
     disagree = np.zeros(tuple(grid.shape), dtype=bool)
     for role in ("before", "after", "change"):
         values = [NOT_LABELLED] * len(frame)
         if role in columns:
-            values = _codes(frame[columns[role]].tolist(), read[role], f"{path}, column {columns[role]!r}")
-        burnt[role], clash = _burn(frame, values, grid)
+            values = codes_of(frame[columns[role]].tolist(), read[role], f"{path}, column {columns[role]!r}")
+        burnt[role], clash = burn_codes(frame, values, grid)
         disagree |= clash
-    region, names = _regions(frame, columns.get("region"), grid)
+    region, names = burn_regions(frame, columns.get("region"), grid)
     return _checked(burnt, disagree, region, names, {"polygons": file_hash(path)}, str(path))
 
 
@@ -169,9 +169,9 @@ def labels_from_rasters(
     burnt = {role: np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8) for role in ("before", "after", "change")}
     for role, path in paths.items():
         table = values if role != "change" or change_values is None else change_values
-        reader = _change_code if role == "change" else _class_reader(legend)
-        codes = dict(zip(table, _codes(list(table.values()), reader, f"values of {path}"), strict=True))
-        burnt[role] = _translate(_read(path, grid, resample=resample), codes, inspect(path).nodata, path)
+        reader = change_code if role == "change" else class_reader(legend)
+        codes = dict(zip(table, codes_of(list(table.values()), reader, f"values of {path}"), strict=True))
+        burnt[role] = translate(read_values(path, grid, resample=resample), codes, inspect(path).nodata, path)
     nothing = np.zeros(tuple(grid.shape), dtype=bool)
     hashes = {role: file_hash(path) for role, path in paths.items()}
     return _checked(burnt, nothing, None, (), hashes, ", ".join(str(p) for p in paths.values()))
@@ -247,115 +247,3 @@ def _require_columns(
     if not columns.keys() - {"region"}:
         wanted = "set `change_column`" if legend.binary else f"expected {dates[0]!r}, {dates[1]!r} or a change column"
         raise InputError(f"{path} says nothing that the legend can use: {wanted}. Its columns are {listed}.")
-
-
-def _class_reader(legend: Legend) -> Callable[[str | int], int]:
-    codes = {c.code for c in legend.classes}
-
-    def read(value: str | int) -> int:
-        if isinstance(value, int):
-            if value not in codes:
-                known = ", ".join(f"{c.code} {c.name}" for c in legend.classes)
-                raise InputError(f"Code {value} is not in the legend ({known}).")
-            return value
-        return legend.code_of(value)
-
-    return read
-
-
-def _change_code(value: str | int) -> int:
-    code = CHANGE_NAMES.get(value.casefold()) if isinstance(value, str) else int(value)
-    if code not in (0, 1):
-        raise InputError(f"{value!r} is neither `unchanged` (0) nor `changed` (1).")
-    return code
-
-
-def _codes(values: Sequence[Any], read: Callable[[str | int], int], where: str) -> list[int]:
-    """Turn the values of a column into codes; each different value is looked up once."""
-    codes: dict[Hashable, int] = {}
-    for value in values:
-        key = _plain(value)
-        if key not in codes:
-            try:
-                codes[key] = NOT_LABELLED if key is None or key in _NOT_LABELLED else read(key)
-            except InputError as error:
-                raise InputError(f"{where}: {error}") from error
-    return [codes[_plain(v)] for v in values]
-
-
-def _plain(value: Any) -> str | int | None:  # noqa: ANN401 (whatever a vector file holds)
-    """Return a name, a number, or None for what is missing; `3`, 3.0 and "3" are one number."""
-    if pd.isna(value):
-        return None
-    if isinstance(value, numbers.Real):
-        number = float(value)
-        return int(number) if number.is_integer() else str(value)
-    text = str(value).strip()
-    return int(text) if text.isdecimal() else text or None
-
-
-def _burn(frame: Any, values: Sequence[int], grid: Grid) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 (GeoDataFrame)
-    """Return uint8 (y, x), 255 where nothing is said, and bool (y, x) where two different values meet.
-
-    One value after the other: burning all at once shows the last polygon only, not what it covers.
-    """
-    out = np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8)
-    clash = np.zeros(tuple(grid.shape), dtype=bool)
-    given = np.asarray(values)
-    for value in np.unique(given[given != NOT_LABELLED]):
-        part = frame[given == value]
-        here = burn(part, [1] * len(part), grid, 0) == 1
-        clash |= here & (out != NOT_LABELLED)
-        out[here] = value
-    return out, clash
-
-
-def _regions(frame: Any, column: str | None, grid: Grid) -> tuple[np.ndarray | None, tuple[str, ...]]:  # noqa: ANN401
-    if column is None:
-        return None, ()
-    named = [None if (key := _plain(v)) is None else str(key) for v in frame[column].tolist()]
-    names = tuple(sorted({n for n in named if n is not None}))
-    region = np.full(tuple(grid.shape), _NO_REGION, dtype=np.int16)
-    for k, name in enumerate(names):
-        part = frame[[n == name for n in named]]
-        region[burn(part, [1] * len(part), grid, 0) == 1] = k
-    return region, names
-
-
-def _read(path: Path, grid: Grid, *, resample: bool) -> np.ma.MaskedArray:
-    """Return (y, x), masked where the file does not reach."""
-    own = inspect(path).grid
-    if own.extent.to_crs(str(grid.crs)).disjoint(grid.extent):
-        raise InputError(
-            f"{path} lies outside the grid: it covers {_extent(own)} in {own.crs}, the grid {_extent(grid)}."
-        )
-    if not resample:
-        require_same_grid(own, grid, (str(path), "the grid of the labels"))
-        return np.ma.masked_array(read_raster(path)[0])
-    extent = own.extent.to_crs(str(grid.crs), resolution=own.resolution.x * 16)
-    reached = burn(gpd.GeoDataFrame(geometry=[extent.geom], crs=str(grid.crs)), [1], grid, 0) == 1
-    return np.ma.masked_array(read_onto(path, grid, 1, "nearest"), mask=~reached)
-
-
-def _translate(data: np.ma.MaskedArray, codes: Mapping[int, int], nodata: float | None, path: Path) -> np.ndarray:
-    """Replace the values of a raster by codes, uint8 (y, x); masked, nodata and NaN pixels become 255."""
-    out = np.full(data.shape, NOT_LABELLED, dtype=np.uint8)
-    absent = np.ma.getmaskarray(data) | np.isnan(data.data)
-    unknown = []
-    for value in np.unique(data.data[~absent]).tolist():
-        if value in codes:
-            out[~absent & (data.data == value)] = codes[value]
-        elif value != nodata:
-            unknown.append(f"{value:g}")
-    if unknown:
-        listed = ", ".join(unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
-        raise InputError(
-            f"{path} holds {listed}, and `values` says nothing of it (only {', '.join(str(v) for v in codes)}): name "
-            "the class of every value, or `not labelled`."
-        )
-    return out
-
-
-def _extent(grid: Grid) -> str:
-    west, south, east, north = (round(float(v)) for v in grid.boundingbox.bbox)
-    return f"x {west} to {east} and y {south} to {north}"

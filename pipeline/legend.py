@@ -73,8 +73,8 @@ class Legend:
             raise InputError(f"The legend has code {wrong[0]}; land-use codes are 1 to {MAX_CLASSES}: renumber it.")
         if codes != sorted(set(codes)):
             raise InputError(f"The legend's codes are {codes}; give each class its own code, in ascending order.")
-        if len(set(names)) != len(names):
-            raise InputError(f"The legend's names are {names}; give each class its own name.")
+        if len({n.casefold() for n in names}) != len(names):
+            raise InputError(f"The legend's names are {names}; give each class its own name, whatever the case of its letters.")
 
     @property
     def binary(self) -> bool:

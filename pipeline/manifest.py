@@ -1,5 +1,6 @@
 """Files that appear whole or not at all, and the record of what was made from what."""
 
+import glob
 import hashlib
 import json
 import os
@@ -31,17 +32,34 @@ def replace_when_done(path: Path) -> Iterator[Path]:
     _remove(temporary)
     try:
         yield temporary
-        if temporary.is_dir() and path.is_dir():
-            # A directory cannot be renamed over another one, so the old one steps aside first.
-            aside = path.with_name(f".partial-{os.getpid()}-old-{path.name}")
-            path.rename(aside)
-            temporary.rename(path)
-            _remove(aside)
+        if temporary.is_file():
+            _flush(temporary)
+        if path.exists() and (temporary.is_dir() or path.is_dir()):
+            _swap(temporary, path)
         else:
             temporary.replace(path)
     finally:
-        for leftover in path.parent.glob(f"{temporary.name}*"):
+        for leftover in path.parent.glob(f"{glob.escape(temporary.name)}*"):
             _remove(leftover)
+
+
+def _flush(path: Path) -> None:
+    """Wait until the bytes are on the disk: some file systems only now say that there is no room."""
+    with path.open("rb") as stream:
+        os.fsync(stream.fileno())
+
+
+def _swap(temporary: Path, path: Path) -> None:
+    """Put a directory in the place of another: it cannot be renamed over it, so the old one steps aside first."""
+    aside = path.with_name(f".partial-{os.getpid()}-old-{path.name}")
+    _remove(aside)
+    path.rename(aside)
+    try:
+        temporary.rename(path)
+    except OSError:
+        aside.rename(path)
+        raise
+    _remove(aside)
 
 
 def remove_partials(folder: Path) -> None:
@@ -91,10 +109,18 @@ class Manifest:
         if not path.exists():
             return {}
         try:
-            return dict(json.loads(path.read_text(encoding="utf-8")))
-        except json.JSONDecodeError:
+            found = json.loads(path.read_text(encoding="utf-8"))
+        except ValueError:
+            found = None
+        if not isinstance(found, dict):
             # A record that cannot be read proves nothing: the work is done again.
             return {}
+        whole = {"key": str, "files": dict}
+        return {
+            name: entry
+            for name, entry in found.items()
+            if isinstance(entry, dict) and all(isinstance(entry.get(k), kind) for k, kind in whole.items())
+        }
 
     def is_current(self, name: str, key: str) -> bool:
         """Whether the step `name` was done from inputs with this key, and its files are unharmed."""

@@ -43,7 +43,7 @@ def _stretched(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarr
     # A gamma below 1 lifts forests and shadows out of the black.
     out = (255 * np.nan_to_num(share) ** 0.8).astype(np.uint8).transpose(1, 2, 0)
     out[~np.isfinite(image).all(axis=0)] = _NOT_SEEN
-    return out
+    return np.asarray(out)
 
 
 def change_picture(change: Path, changes: Sequence[Change], under: np.ndarray, side: int = 900) -> np.ndarray:

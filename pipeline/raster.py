@@ -76,11 +76,12 @@ def _environment() -> rasterio.Env:
     return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_NUM_THREADS="ALL_CPUS")
 
 
-def _open(path: Path) -> Any:  # noqa: ANN401 (rasterio is not typed)
+def _open(path: Path, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise InputError(
-            f"{path} is not there. " + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
+            f"{path} is not there. "
+            + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
         )
     with warnings.catch_warnings():
         # What the warning says, the missing CRS says again as an error with a remedy.
@@ -93,7 +94,7 @@ def _open(path: Path) -> Any:  # noqa: ANN401 (rasterio is not typed)
                     f"{path} is neither a GeoTIFF nor JPEG 2000. VRT and other formats that point to further files are "
                     f"not accepted; convert it once with `gdal_translate`."
                 )
-            return rasterio.open(path, driver=driver)
+            return rasterio.open(path, driver=driver, **(options if driver == "GTiff" else {}))
         except (RasterioError, OSError) as error:
             raise InputError(
                 f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
@@ -193,6 +194,32 @@ def read_onto(
             return _pixels(path, band, lambda: warped.read(band, window=_rasterio(part)))
 
 
+def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
+    """Return where on a grid a file has pixels at all, whatever they hold.
+
+    Args:
+        path: The raster.
+        grid: Where to.
+        window: Part of `grid`; the whole where None. Must lie inside it.
+
+    Returns:
+        bool (y, x), True where the centre of the pixel lies on the file.
+
+    Raises:
+        InputError: The file cannot be read, or has no usable grid.
+    """
+    part = window or Window(0, 0, grid.shape[0], grid.shape[1])
+    with _environment(), _open(path) as source:
+        own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
+        if not differences(own, grid):
+            return np.ones((part.height, part.width), dtype=bool)
+        with WarpedVRT(
+            source, crs=str(grid.crs), transform=grid.transform, height=grid.shape[0], width=grid.shape[1],
+            src_nodata=None, nodata=None, add_alpha=True,
+        ) as warped:  # fmt: skip
+            return np.asarray(warped.read(warped.count, window=_rasterio(part)) > 0)
+
+
 def _pixels(path: Path, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
     try:
         return read()
@@ -248,7 +275,9 @@ class RasterReader:
             key = (os.getpid(), threading.get_ident())
             with _environment():
                 if key not in self._handles:
-                    self._handles[key] = _open(self.path)
+                    # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would
+                    # wait for ever.
+                    self._handles[key] = _open(self.path, NUM_THREADS="1")
                 data = self._handles[key].read(window=_rasterio(inside), out_dtype="float32")
             if self.info.nodata is not None and not np.isnan(self.info.nodata):
                 data[data == self.info.nodata] = np.nan
@@ -297,6 +326,9 @@ def open_writer(path: Path, layout: Layout) -> Iterator[Callable[[Window, np.nda
 
     Yields:
         A function of a window inside the grid and its pixels (band, y, x).
+
+    Raises:
+        OSError: The file could not be written whole.
     """
     with replace_when_done(path) as temporary, _environment():
         with rasterio.open(
@@ -306,6 +338,29 @@ def open_writer(path: Path, layout: Layout) -> Iterator[Callable[[Window, np.nda
         ) as target:  # fmt: skip
             _describe(target, layout)
             yield lambda window, data: target.write(data, window=_rasterio(window))
+        _require_written(temporary, path)
+
+
+def _require_written(temporary: Path, path: Path) -> None:
+    """Refuse a TIFF that GDAL could not write whole: on a full disk it only logs what went wrong.
+
+    Raises:
+        OSError: A block or the directory is missing.
+    """
+    size, fault = temporary.stat().st_size, ""
+    try:
+        with _open(temporary) as written:
+            for band, (height, width) in enumerate(written.block_shapes, start=1):
+                rows, columns = -(-written.height // height), -(-written.width // width)
+                for y, x in np.ndindex(rows, columns):
+                    offset = written.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=band)
+                    length = written.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=band)
+                    if not offset or not length or int(offset) + int(length) > size:
+                        fault = f"block {y}, {x} of band {band} is missing"
+    except InputError as error:
+        fault = f"GDAL cannot read it: {error.__cause__ or error}"
+    if fault:
+        raise OSError(f"{path} could not be written whole ({fault}). Is the disk full?")
 
 
 def _describe(target: Any, layout: Layout) -> None:  # noqa: ANN401
@@ -377,4 +432,5 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
     }  # fmt: skip
     with replace_when_done(path) as temporary, _environment():
         rasterio.shutil.copy(source, temporary, driver="COG", **options)
+        _require_written(temporary, path)
     return path

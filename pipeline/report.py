@@ -1,5 +1,6 @@
 """The page of a detect run and the card of a model."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -37,7 +38,7 @@ def _environment(*, html: bool) -> Environment:
 
 def _figure(value: object) -> str:
     """Show a number with three decimals, and a missing one as a dash."""
-    if value is None:
+    if value is None or (isinstance(value, float) and math.isnan(value)):
         return "–"
     if isinstance(value, float):
         return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.1f}"

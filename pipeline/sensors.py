@@ -58,17 +58,20 @@ class Sensor:
 
     def band_in(self, text: str) -> Band | None:
         """Return the band that a file name or a band description speaks of, None where it speaks of none."""
-        for token in reversed(re.split(r"[\s.;:,()/-]+", text)):
-            for piece in (token, *reversed(token.split("_"))):
-                name = _ALIASES.get(piece.casefold(), piece.casefold())
-                for band in self.bands:
-                    if name in (band.name.casefold(), band.native.casefold()):
-                        return band
-                    if band.native and re.search(rf"(^|_){re.escape(band.native)}($|_)", token, re.IGNORECASE):
-                        return band
-        return None
+        for band in self.bands:
+            if band.native and re.search(rf"(^|[^a-z0-9]){re.escape(band.native)}($|[^a-z0-9])", text, re.IGNORECASE):
+                return band
+        folded = _RED_EDGE.sub("rededge", text).casefold()
+        said = {piece for token in re.split(r"[\s.;:,()/-]+", folded) for piece in (token, *token.split("_"))} - {""}
+        said |= {_ALIASES[piece] for piece in said & _ALIASES.keys()}
+        found = [band for band in self.bands if said & {band.name.casefold(), band.native.casefold()}]
+        # "coastal blue" names two bands, so it tells nothing.
+        return found[0] if len(found) == 1 else None
 
 
+_RED_EDGE = re.compile(r"red[\s_-]+edge[\s_-]*", re.IGNORECASE)
+"""Two words for one band, of which the first names another."""
+_BASELINE = re.compile(r"N?(?:(\d{1,2}\.\d{1,2})|(\d{4}))", re.IGNORECASE)
 _ALIASES = {"swir1": "swir16", "swir2": "swir22", "b1": "b01", "b2": "b02", "b3": "b03", "b4": "b04", "b5": "b05",
             "b6": "b06", "b7": "b07", "b8": "b08", "b9": "b09"}  # fmt: skip
 
@@ -165,7 +168,7 @@ def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, 
 
     Args:
         sensor: The scene's sensor.
-        baseline: Processing baseline such as `05.09` or `0509`, None where neither name nor tags tell.
+        baseline: Processing baseline such as `05.09`, `0509` or `N0509`, None where neither name nor tags tell.
         declared: What the config says to add, which wins.
         name: The scene, for errors.
 
@@ -181,10 +184,10 @@ def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, 
             f"{name}: the processing baseline is in neither the file name (_N0509_) nor the tags, so nobody can tell whether "
             f"1000 has to be taken off its numbers. Set `sensor: number_offset:` to 0 (baseline below 04.00) or -1000."
         )
-    try:
-        value = float(baseline) if "." in baseline else int(baseline) / 100
-    except ValueError as error:
-        raise InputError(f"{name}: processing baseline {baseline!r}; expected something like 05.09 or N0509.") from error
+    found = _BASELINE.fullmatch(baseline.strip())
+    if found is None:
+        raise InputError(f"{name}: processing baseline {baseline!r}; expected something like 05.09 or N0509.")
+    value = float(found[1]) if found[1] else int(found[2]) / 100
     return _SENTINEL_2_OFFSET if value >= _OFFSET_SINCE_BASELINE else 0.0
 
 
@@ -219,7 +222,7 @@ def observed(sensor: Sensor, quality: np.ndarray) -> np.ndarray:
         ValueError: The sensor has no quality rule.
     """
     if sensor.quality == "SCL":
-        return np.isin(quality, _SCL_OBSERVED)
+        return np.asarray(np.isin(quality, _SCL_OBSERVED))
     if sensor.quality == "QA_PIXEL":
-        return (quality.astype(np.uint32) & _QA_NOT_OBSERVED) == 0
+        return np.asarray((quality.astype(np.uint32) & _QA_NOT_OBSERVED) == 0)
     raise ValueError(f"sensor {sensor.name} has no quality rule")

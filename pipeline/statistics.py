@@ -53,7 +53,9 @@ def sampled_pixels(image: Path, limit: int = 200_000, mask: np.ndarray | None = 
             chosen &= mask[window.slices]
         parts.append(values[:, chosen].T)
     reader.close()
-    return np.concatenate(parts)
+    pixels = np.concatenate(parts)
+    # Chance may draw a few too many.
+    return pixels if len(pixels) <= limit else pixels[np.sort(rng.choice(len(pixels), limit, replace=False))]
 
 
 def band_statistics(images: Sequence[Path], mask: np.ndarray | None = None) -> BandStatistics:

@@ -1,0 +1,47 @@
+# make demo: from nothing to a change map.   make test: from nothing to passing tests.
+PYTHON ?= python3
+VENV ?= .venv
+BIN := $(VENV)/bin
+export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
+export DO_NOT_TRACK ?= 1
+
+.PHONY: setup demo test slow check format schema gpu-check benchmarks clean
+
+setup: $(VENV)/.installed
+
+$(VENV)/.installed: pyproject.toml constraints.txt
+	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Landshift needs Python 3.11 or later: make PYTHON=python3.11")'
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[encoders,dev]'
+	touch $@
+
+demo: setup
+	$(BIN)/landshift demo landshift-demo
+
+test: setup
+	$(BIN)/python -m pytest
+
+slow: setup
+	$(BIN)/python -m pytest -m slow
+
+check: setup
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/python -m pytest
+
+format: setup
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+schema: setup
+	$(BIN)/python -c 'from flows.config import schema_text; print(schema_text(), end="")' > configs/schema.json
+
+gpu-check: setup
+	$(BIN)/python benchmarks/gpu_check.py
+
+benchmarks: setup
+	$(BIN)/python benchmarks/detect_share.py
+
+clean:
+	rm -rf $(VENV) landshift-demo runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

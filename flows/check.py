@@ -1,0 +1,129 @@
+"""Check: everything about a project that can be told without heavy work, and what it will cost."""
+
+import shutil
+import time
+from typing import Any
+
+import numpy as np
+
+from flows.config import TrainingConfig
+from flows.prepare import Plan, legend_of, plan
+from flows.train import read_labels, split_labels
+from flows.workspace import Workspace
+from pipeline.grid import pixel_area_ha
+from pipeline.labels import summary
+from pipeline.splits import ROLES
+from pipeline.tiles import tiles
+
+_PROBE = 256
+"""Side in pixels of the window that the expected time is measured on."""
+_BACKWARD = 3.0
+"""Forward and backward pass cost about this many forward passes."""
+_DEFAULT_MARGIN = 128
+
+
+def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
+    """Validate a project and plan its work.
+
+    Returns:
+        The plan for machines, and as lines for people.
+
+    Raises:
+        InputError: Whatever would stop `train` or `detect`.
+    """
+    ws.require_writable()
+    made = plan(ws)
+    content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made)}
+    if ws.project.labels is not None:
+        labels = read_labels(ws, made.grid)
+        splits = split_labels(ws, labels)
+        content["labels"] = summary(labels, legend_of(ws.project)).as_dict()
+        content["splits"] = {role: dict(splits.counts.get(role, {})) for role in ROLES}
+    content |= _network(ws, made)
+    return content, _lines(content)
+
+
+def _images(ws: Workspace, made: Plan) -> dict[str, Any]:
+    height, width = made.grid.shape
+    margin = ws.project.detect.margin if isinstance(ws.project.detect.margin, int) else _DEFAULT_MARGIN
+    pixels = height * width
+    # Two float32 images and two observation layers before compression, then the maps.
+    needed = pixels * (2 * 4 * len(made.bands) + 2 * 8 + 8)
+    return {
+        "scenes": {e.name: [f"{s.date} {s.id}" for s in e.scenes] for e in made.epochs},
+        "grid": {
+            "crs": f"EPSG:{made.grid.crs.epsg}" if made.grid.crs is not None and made.grid.crs.epsg else str(made.grid.crs),
+            "rows": height, "columns": width, "pixel_size_m": made.grid.transform.a,
+            "area_ha": round(pixels * pixel_area_ha(made.grid), 2),
+        },
+        "bands": list(made.bands), "units": made.sensor.units,
+        "tiles": len(tiles((height, width), ws.project.detect.core, margin)),
+        "disk": {"needed_gb": round(needed / 1e9, 3), "free_gb": round(shutil.disk_usage(ws.output).free / 1e9, 3)},
+    }  # fmt: skip
+
+
+def _network(ws: Workspace, made: Plan) -> dict[str, Any]:
+    """Say what the encoder comes to, and measure one window with random weights."""
+    from models.encoders import Normalisation, build_encoder, match_bands
+    from models.inference import Temperatures, device_of, predict
+    from models.network import ChangeNetwork, NetworkSpec
+
+    from flows.train import encoder_of
+
+    encoder = encoder_of(ws)
+    wavelengths = {b.name: b.wavelength_nm for b in made.sensor.bands if b.name in made.bands and b.wavelength_nm}
+    matched = match_bands(encoder, made.bands, wavelengths, extra=ws.project.model.extra_bands)
+    config, classes = ws.project.model, len(ws.project.legend)
+    heads = config.heads if config.heads != "auto" else ("both" if classes else "change")
+    spec = NetworkSpec(
+        encoder.architecture, matched.used, matched.used, heads, classes if heads != "change" else 0, config.decoder,
+        config.fusion, config.decoder_channels,
+    )  # fmt: skip
+    ones = tuple(1.0 for _ in matched.used)
+    device = device_of(ws.project.detect.device)
+    network = ChangeNetwork(spec, build_encoder(encoder.architecture, len(ones)), Normalisation(ones, ones, 1.0, "encoder"))
+    network = network.eval().to(device)
+    image = np.zeros((len(ones), _PROBE, _PROBE), dtype=np.float32)
+    predict(network, image, image, Temperatures())
+    started = time.perf_counter()
+    predict(network, image, image, Temperatures())
+    per_pixel = (time.perf_counter() - started) / _PROBE**2
+    height, width = made.grid.shape
+    margin = ws.project.detect.margin if isinstance(ws.project.detect.margin, int) else _DEFAULT_MARGIN
+    read = sum(t.read.height * t.read.width for t in tiles((height, width), ws.project.detect.core, margin))
+    return {
+        "encoder": {"name": encoder.name, "bands": list(matched.used), "notes": list(matched.notes), "device": str(device)},
+        "expected_minutes": {
+            "train": round(_training_pixels(ws.project.training) * per_pixel / 60, 1) if ws.project.labels else None,
+            "detect": round(read * per_pixel / 60, 1),
+        },
+    }
+
+
+def _training_pixels(config: TrainingConfig) -> float:
+    """Return how many pixels of forward pass a whole training is worth, if it does not stop early."""
+    return len(config.seeds) * config.epochs * config.chips_per_epoch * config.chip**2 * _BACKWARD
+
+
+def _lines(content: dict[str, Any]) -> list[str]:
+    grid, disk, minutes = content["grid"], content["disk"], content["expected_minutes"]
+    lines = [
+        f"Project  {content['project']}: everything fits.",
+        *(f"{name.capitalize():<8} {', '.join(scenes)}" for name, scenes in content["scenes"].items()),
+        f"Grid     {grid['rows']} x {grid['columns']} pixels of {grid['pixel_size_m']:g} m, {grid['crs']}, {grid['area_ha']:,.0f} ha",
+        f"Bands    {', '.join(content['bands'])} ({content['units']})",
+        f"Encoder  {content['encoder']['name']} on {content['encoder']['device']}",
+        *(f"         {note}" for note in content["encoder"]["notes"]),
+        f"Tiles    {content['tiles']}",
+    ]
+    if "labels" in content:
+        lines.append(f"Labels   {content['labels']['labelled']:,} pixels")
+        lines += [f"  {role:<10} " + ", ".join(f"{k} {v:,}" for k, v in counts.items()) for role, counts in content["splits"].items()]
+    else:
+        lines.append("Labels   none: detect needs a trained model, train needs `labels:`")
+    train = "" if minutes["train"] is None else f"train at most {minutes['train']:g} min, "
+    lines.append(f"Time     {train}detect {minutes['detect']:g} min (measured on one window here)")
+    lines.append(f"Disk     {disk['needed_gb']:g} GB needed, {disk['free_gb']:g} GB free")
+    if disk["needed_gb"] > disk["free_gb"]:
+        lines.append("Warning: the disk may be too small; choose another folder with --output.")
+    return lines

@@ -1,0 +1,209 @@
+"""The command line. Everything heavy is imported inside the verbs, so that help answers at once."""
+
+import json
+import logging
+import os
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from flows.config import Project
+
+OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
+
+app = typer.Typer(
+    name="landshift",
+    no_args_is_help=True,
+    rich_markup_mode="markdown",
+    pretty_exceptions_enable=False,
+    help="From satellite images of two dates and a few labels to a land-use change map.\n\n"
+    "Try `landshift demo` first. Exit codes: 0 done, 1 failed, 2 bad input.",
+)
+
+_Config = Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)]
+_Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data; the config's own folder by default.", show_default=False)]
+_Output = Annotated[Path | None, typer.Option("--output", help="Folder of the outputs, instead of the config's.", show_default=False)]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+_Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
+
+
+@contextmanager
+def _session(as_json: bool, verbose: bool) -> Iterator[None]:
+    """Turn what a verb raises into words and an exit code."""
+    _quiet_prefect(verbose)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
+    try:
+        yield
+    except InputError as error:
+        _complain("bad input", str(error), as_json)
+        raise typer.Exit(BAD_INPUT) from error
+    except KeyboardInterrupt as error:
+        _complain("interrupted", "Interrupted. Run the same command again: it goes on where it stopped.", as_json)
+        raise typer.Exit(INTERRUPTED) from error
+    except Exception as error:
+        if verbose:
+            traceback.print_exc()
+        _complain("failed", f"{type(error).__name__}: {error}" + ("" if verbose else "\nRun again with --verbose for the traceback."), as_json)
+        raise typer.Exit(FAILED) from error
+
+
+def _complain(kind: str, text: str, as_json: bool) -> None:
+    if as_json:
+        typer.echo(json.dumps({"error": kind, "message": text}))
+    typer.secho(f"{kind.capitalize()}: {text}", err=True, fg=typer.colors.RED)
+
+
+def _quiet_prefect(verbose: bool) -> None:
+    """Set what Prefect reads from the environment at import, where the operator has not."""
+    defaults = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # The first start makes its database, which takes longer than Prefect's default allows on small machines.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "ERROR",
+        # Nobody watches the heartbeats of a flow that runs in the foreground, and joining them costs a second a flow.
+        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "",
+    }
+    for key, value in defaults.items():
+        if value:
+            os.environ.setdefault(key, value)
+
+
+def _open(config: Path, data: Path | None, output: Path | None, outside: bool) -> "tuple[Project, dict[str, Any]]":
+    from flows.config import load_project
+
+    project = load_project(config)
+    folder = data if data is not None else config.parent
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. Expected the data folder; check --data.")
+    return project, {"data": folder, "output": output, "allow_outside": outside}
+
+
+def _answer(content: dict[str, Any], lines: list[str], as_json: bool) -> None:
+    typer.echo(json.dumps(content, ensure_ascii=False, indent=2, default=str) if as_json else "\n".join(lines))
+
+
+@app.command(epilog="Example: `landshift demo landshift-demo`")
+def demo(
+    folder: Annotated[Path, typer.Argument(help="Where to put the demo.")] = Path("landshift-demo"),
+    seed: Annotated[int, typer.Option(help="Which landscape.")] = 7,
+    as_json: _Json = False,
+    verbose: _Verbose = False,
+) -> None:
+    """Make a landscape with known truth, train, detect, and say what to try next."""
+    with _session(as_json, verbose):
+        from flows.demo import run_demo
+        from flows.progress import bars
+
+        with bars(as_json):
+            content, lines = run_demo(folder, seed)
+        _answer(content, lines, as_json)
+
+
+@app.command(epilog="Example: `landshift init my-scenes`")
+def init(
+    folder: Annotated[Path, typer.Argument(help="Folder with GeoTIFFs of at least two dates.", show_default=False)],
+    config: Annotated[Path | None, typer.Option(help="Config to write; FOLDER/landshift.yaml by default.", show_default=False)] = None,
+    as_json: _Json = False,
+    verbose: _Verbose = False,
+) -> None:
+    """Read the rasters in a folder, and write a commented config to complete."""
+    with _session(as_json, verbose):
+        from flows.init import write_config
+
+        path, questions = write_config(folder, config or folder / "landshift.yaml")
+        lines = [f"Wrote {path}."]
+        lines += [f"  to decide: {q}" for q in questions]
+        _answer({"config": path, "to_decide": questions}, [*lines, f"Then run: landshift check {path}"], as_json)
+
+
+@app.command(epilog="Example: `landshift check configs/taizhou.yaml --data taizhou`")
+def check(
+    config: _Config, data: _Data = None, output: _Output = None, allow_outside: _Outside = False, as_json: _Json = False,
+    verbose: _Verbose = False,
+) -> None:  # fmt: skip
+    """Check a config and its files without heavy work, and print the plan."""
+    with _session(as_json, verbose):
+        from flows.check import check_project
+        from flows.workspace import workspace
+
+        project, where = _open(config, data, output, allow_outside)
+        ws = workspace(project, where["data"], where["output"], allow_outside=allow_outside)
+        content, lines = check_project(ws)
+        _answer(content, lines, as_json)
+
+
+@app.command(epilog="Example: `landshift train configs/taizhou.yaml --data taizhou`")
+def train(
+    config: _Config, data: _Data = None, output: _Output = None, allow_outside: _Outside = False, as_json: _Json = False,
+    verbose: _Verbose = False,
+) -> None:  # fmt: skip
+    """Train the model of a project, and measure it on blocks it never saw."""
+    with _session(as_json, verbose):
+        project, where = _open(config, data, output, allow_outside)
+        from flows.progress import bars
+        from flows.train import train as flow
+
+        with bars(as_json):
+            trained = flow(project, **where)
+        report = json.loads(trained.report.read_text(encoding="utf-8"))
+        card = (trained.model / "card.md").read_text(encoding="utf-8")
+        _answer({"model": trained.model, **report}, [card, f"Model: {trained.model}"], as_json)
+
+
+@app.command(epilog="Example: `landshift detect configs/taizhou.yaml --data taizhou`")
+def detect(
+    config: _Config, data: _Data = None, output: _Output = None,
+    model: Annotated[Path | None, typer.Option(help="Use this model instead of the project's own.", show_default=False)] = None,
+    allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+) -> None:  # fmt: skip
+    """Make the change map of a project, with its layers and its page."""
+    with _session(as_json, verbose):
+        project, where = _open(config, data, output, allow_outside)
+        from flows.detect import detect as flow
+        from flows.progress import bars
+
+        with bars(as_json):
+            detected = flow(project, **where, model=model)
+        content = json.loads((detected.run / "run.json").read_text(encoding="utf-8"))
+        note = "" if detected.fresh else " (it was there already, from the same inputs)"
+        lines = [
+            f"{detected.changed_ha:,.1f} ha mapped as changed, in {detected.polygons:,} patches{note}.",
+            *(f"  {r['area_ha']:>10,.1f} ha  {r['name']}" for r in content["areas"]["changes"][:12]),
+            *(f"Warning: {w}" for w in content["warnings"]),
+            f"Map:    {detected.run / 'change.tif'}",
+            f"Layers: {detected.run / 'changes.gpkg'}",
+            f"Page:   {detected.run / 'report.html'}",
+        ]
+        _answer({"run": detected.run, "fresh": detected.fresh, "areas": content["areas"], "warnings": content["warnings"]}, lines, as_json)
+
+
+@app.command(epilog="Example: `landshift encoders --json`")
+def encoders(as_json: _Json = False, verbose: _Verbose = False) -> None:
+    """List the pretrained encoders: bands, source task, and whether they need the network."""
+    with _session(as_json, verbose):
+        from dataclasses import asdict
+
+        from models.encoders import encoders as table
+
+        rows = table()
+        lines = [f"{e.name:<58} {e.source:<9} {', '.join(e.bands) or 'any bands'}" for e in rows]
+        _answer({"encoders": [asdict(e) for e in rows]}, lines, as_json)
+
+
+def main() -> None:
+    """Run the command line."""
+    app()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,82 @@
+"""Demo: a landscape with known truth, from nothing to a finished map."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.config import load_project, shipped_config
+from flows.progress import step
+from flows.workspace import workspace
+from pipeline.accuracy import binary_scores
+from pipeline.demo import make_demo
+from pipeline.legend import CHANGED, NOT_OBSERVED
+from pipeline.manifest import replace_when_done
+from pipeline.raster import read_raster
+
+_TERRITORY = "north"
+
+
+def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
+    """Make the demo's data unless they are there, train, detect, and compare with the truth.
+
+    Args:
+        folder: Where everything goes.
+        seed: Which landscape.
+
+    Returns:
+        The result for machines, and as lines for people.
+    """
+    started = time.perf_counter()
+    data = folder / f"landscape-{seed}"
+    if not data.is_dir():
+        with step("Making the landscape") as advance, replace_when_done(data) as temporary:
+            make_demo(temporary, seed=seed)
+            advance(1.0)
+    config = folder / "demo.yaml"
+    shutil.copyfile(shipped_config("demo.yaml"), config)
+    project = load_project(config)
+    from flows.detect import detect
+    from flows.train import train
+
+    output = folder / "runs"
+    trained = train(project, data / _TERRITORY, output)
+    detected = detect(project, data / _TERRITORY, output)
+    ws = workspace(project, data / _TERRITORY, output)
+    truth = _against_truth(detected.run, data / _TERRITORY)
+    seconds = time.perf_counter() - started
+    content = {
+        "run": str(detected.run), "model": str(trained.model), "seconds": round(seconds, 1),
+        "changed_ha": detected.changed_ha, "polygons": detected.polygons, "outside_labels": truth,
+    }  # fmt: skip
+    command = f"landshift detect {config} --data"
+    lines = [
+        (ws.model / "card.md").read_text(encoding="utf-8").partition("## Scores of change")[2].partition("## Scores of land use")[0].strip(),
+        "",
+        f"Against the exact truth outside the labelled blocks: F1 {truth['f1']:.3f}, kappa {truth['kappa']:.3f} "
+        f"({truth['n']:,} pixels that nobody labelled).",
+        f"{detected.changed_ha:,.1f} ha mapped as changed, in {detected.polygons:,} patches; {seconds:.0f} s in all.",
+        "",
+        f"Map     {detected.run / 'change.tif'}      (open it in QGIS: it comes with its colours)",
+        f"Layers  {detected.run / 'changes.gpkg'}",
+        f"Page    {detected.run / 'report.html'}     (any browser)",
+        f"Numbers {detected.run / 'run.json'}, {trained.report}",
+        "",
+        "Try next:",
+        f"  {command} {data / 'north'} --output {output}     again: nothing is done twice",
+        f"  landshift check {config} --data {data / 'north'}",
+        "  landshift init FOLDER     with your own scenes of two dates",
+    ]
+    return content, lines
+
+
+def _against_truth(run: Path, data: Path) -> dict[str, Any]:
+    """Score the map on every observed pixel that no label covered."""
+    before, after = (read_raster(data / f"truth_{name}.tif")[0] for name in ("before", "after"))
+    labelled = read_raster(data / "labels_before.tif")[0] > 0
+    found = read_raster(run / "change.tif")[0]
+    used = ~labelled & (found != NOT_OBSERVED)
+    truth = (before != after).astype(np.uint8)
+    return binary_scores(truth[used], (found[used] >= CHANGED).astype(np.float32), 0.5).as_dict()

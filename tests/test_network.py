@@ -1,0 +1,247 @@
+"""The siamese network: exact symmetry in time, every combination of its parts, and what it refuses."""
+
+import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import Tensor, nn
+
+from models.encoders import Normalisation, build_encoder, encoder_named, load_encoder
+from models.network import DECODERS, FUSIONS, HEADS, ChangeNetwork, NetworkSpec
+from pipeline.errors import InputError
+
+RGB = ("red", "green", "blue")
+TINY = "tu-test_efficientnet"
+SPEC = NetworkSpec(TINY, RGB, RGB, "both", 3, decoder_channels=(32, 16, 16, 8, 8))
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    yield
+    torch.set_num_threads(threads)
+
+
+def plain(bands: int) -> Normalisation:
+    return Normalisation((0.0,) * bands, (1.0,) * bands, 1.0, "both dates")
+
+
+def network_of(spec: NetworkSpec, normalisation: Normalisation | None = None) -> ChangeNetwork:
+    torch.manual_seed(0)
+    encoder = build_encoder(spec.architecture, len(spec.bands))
+    return ChangeNetwork(spec, encoder, normalisation or plain(len(spec.bands))).eval()
+
+
+def logits(network: ChangeNetwork, before: Tensor, after: Tensor) -> list[Tensor]:
+    with torch.no_grad():
+        output = network(before, after)
+    return [t for t in (output.change, output.before, output.after) if t is not None]
+
+
+NETWORK = network_of(SPEC)
+
+
+@settings(deadline=None, max_examples=25)
+@given(
+    seed=st.integers(0, 2**31),
+    batch=st.integers(1, 3),
+    height=st.sampled_from([32, 64]),
+    width=st.sampled_from([32, 96]),
+    spread=st.sampled_from([1e-3, 1.0, 1e3]),
+    holes=st.booleans(),
+)
+def test_swapping_the_dates_swaps_from_and_to_exactly(seed: int, batch: int, height: int, width: int, spread: float, holes: bool) -> None:
+    source = torch.Generator().manual_seed(seed)
+    before, after = (torch.randn((batch, 3, height, width), generator=source) * spread for _ in range(2))
+    if holes:
+        before[torch.rand(before.shape, generator=source) < 0.1] = torch.nan
+    change, was, became = logits(NETWORK, before, after)
+    change_back, was_back, became_back = logits(NETWORK, after, before)
+    assert torch.equal(change, change_back)
+    assert torch.equal(was, became_back)
+    assert torch.equal(became, was_back)
+    assert change.std() > 0
+
+
+def test_the_same_image_twice_is_the_same_land_use_twice() -> None:
+    image = torch.randn(1, 3, 64, 64)
+    _, was, became = logits(NETWORK, image, image)
+    assert torch.equal(was, became)
+
+
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("fusion", FUSIONS)
+@pytest.mark.parametrize("heads", HEADS)
+def test_every_decoder_fusion_and_head_gives_the_size_of_the_input(decoder: str, fusion: str, heads: str) -> None:
+    channels = (64, 16, 16, 8, 8) if decoder != "unet" else SPEC.decoder_channels
+    spec = replace(SPEC, decoder=decoder, fusion=fusion, heads=heads, classes=0 if heads == "change" else 3, decoder_channels=channels)
+    with torch.no_grad():
+        output = network_of(spec)(torch.randn(2, 3, 64, 96), torch.randn(2, 3, 64, 96))
+    if heads == "landuse":
+        assert output.change is None
+    else:
+        assert output.change.shape == (2, 64, 96)
+    for date in (output.before, output.after):
+        if heads == "change":
+            assert date is None
+        else:
+            assert date.shape == (2, 3, 64, 96)
+
+
+def test_concatenation_sees_the_direction_of_change() -> None:
+    network = network_of(replace(SPEC, fusion="concatenation"))
+    before, after = torch.randn(2, 1, 3, 32, 32)
+    assert not torch.allclose(logits(network, before, after)[0], logits(network, after, before)[0])
+
+
+def test_one_batch_for_both_dates_says_what_each_date_alone_says() -> None:
+    before, after = torch.randn(2, 2, 3, 64, 64)
+    with torch.no_grad():
+        apart = NETWORK.decode(NETWORK.encode(before), NETWORK.encode(after))
+    for together, alone in zip(logits(NETWORK, before, after), (apart.change, apart.before, apart.after), strict=True):
+        torch.testing.assert_close(together, alone, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.parametrize("bad", [torch.nan, torch.inf, -torch.inf])
+def test_a_pixel_that_nobody_saw_never_spoils_the_logits(bad: float) -> None:
+    before, after = torch.randn(2, 1, 3, 64, 64)
+    before[0, 1, 5, 7] = bad
+    after[:, :, :32] = bad
+    assert all(t.isfinite().all() for t in logits(NETWORK, before, after))
+    assert all(t.isfinite().all() for t in logits(NETWORK, torch.full_like(before, bad), torch.full_like(after, bad)))
+
+
+def test_a_pixel_that_nobody_saw_counts_as_the_mean_of_its_band() -> None:
+    network = network_of(SPEC, Normalisation((500.0, 1000.0, 2000.0), (10.0, 20.0, 40.0), 10_000.0, "encoder"))
+    holed, filled = torch.rand(2, 1, 3, 32, 32)
+    holed[:, :, 3, 4] = torch.nan
+    filled[:] = holed
+    filled[0, :, 3, 4] = torch.tensor([0.05, 0.1, 0.2])
+    for one, other in zip(logits(network, holed, holed), logits(network, filled, filled), strict=True):
+        torch.testing.assert_close(one, other)
+
+
+class Recorder(nn.Module):
+    """Remembers what it was given."""
+
+    def __init__(self, encoder: Any) -> None:
+        super().__init__()
+        self.encoder, self.out_channels = encoder, encoder.out_channels
+        self.given: Tensor | None = None
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        self.given = x
+        return list(self.encoder(x))
+
+
+def test_normalisation_scales_then_centres_each_band() -> None:
+    encoder = Recorder(build_encoder(TINY, 2))
+    spec = replace(SPEC, image_bands=("green", "red"), bands=("green", "red"), heads="change", classes=0)
+    network = ChangeNetwork(spec, encoder, Normalisation((100.0, 500.0), (50.0, 100.0), 1000.0, "encoder")).eval()
+    image = torch.full((1, 2, 32, 32), 0.2)
+    logits(network, image, image)
+    assert encoder.given is not None
+    torch.testing.assert_close(encoder.given[0, :, 0, 0], torch.tensor([2.0, -3.0]))
+
+
+def test_bands_that_the_encoder_does_not_take_are_left_out_in_its_order() -> None:
+    encoder = Recorder(build_encoder(TINY, 2))
+    spec = replace(SPEC, image_bands=("blue", "green", "red", "nir"), bands=("nir", "green"), heads="change", classes=0)
+    network = ChangeNetwork(spec, encoder, plain(2)).eval()
+    image = torch.arange(4.0).reshape(1, 4, 1, 1).expand(1, 4, 32, 32).clone()
+    said = logits(network, image, image + 1)
+    assert encoder.given is not None
+    assert encoder.given[0, :, 0, 0].tolist() == [3.0, 1.0]
+    image[:, [0, 2]] = torch.nan
+    assert torch.equal(said[0], logits(network, image, image + 1)[0])
+
+
+def test_extra_bands_can_be_dropped_from_a_real_encoder() -> None:
+    bands = ("blue", "green", "red", "nir")
+    loaded = load_encoder(encoder_named("imagenet-efficientnet-lite0"), bands, extra="drop")
+    spec = NetworkSpec("tu-tf_efficientnet_lite0", bands, loaded.bands, "change", 0, decoder_channels=SPEC.decoder_channels)
+    network = ChangeNetwork(spec, loaded.model, plain(3)).eval()
+    before, after = torch.rand(2, 1, 4, 32, 32)
+    said = logits(network, before, after)[0]
+    assert torch.equal(said, logits(network, torch.cat([before[:, :3], before[:, 3:] + 9], dim=1), after)[0])
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"decoder": "segformer"}, "decoder 'segformer' is not known; expected one of unet, fpn, upernet"),
+        ({"heads": "chnge"}, "heads 'chnge' is not known"),
+        ({"fusion": "sum"}, "fusion 'sum' is not known"),
+        ({"heads": "landuse", "classes": 0}, "at least two classes; it has 0"),
+        ({"heads": "both", "classes": 1}, "at least two classes; it has 1"),
+        ({"bands": ("red", "swir16")}, "takes band swir16, the images have red, green, blue"),
+        ({"bands": ()}, "takes no band"),
+        ({"decoder_channels": (32, 16)}, "needs 5 positive numbers"),
+        ({"decoder_channels": (32, 16, 8, 8, 0)}, "needs 5 positive numbers"),
+        ({"decoder": "upernet", "decoder_channels": ()}, "needs 1 positive numbers"),
+        ({"decoder": "fpn", "decoder_channels": (32,)}, "multiple of 64"),
+    ],
+)
+def test_contradictions_are_refused(change: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        replace(SPEC, **change)
+
+
+def test_normalisation_of_another_number_of_bands_is_refused() -> None:
+    with pytest.raises(InputError, match="2 means and 2 standard deviations for the 3 bands red, green, blue"):
+        network_of(SPEC, plain(2))
+
+
+def test_normalisation_is_kept_out_of_the_weights() -> None:
+    names = NETWORK.state_dict().keys()
+    assert not names & {"mean", "std"}
+    assert {n.split(".")[0] for n in names} == {"encoder", "change_decoder", "landuse_decoder"}
+
+
+BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
+
+
+@pytest.fixture(scope="module")
+def clouds() -> Any:  # noqa: ANN401
+    return load_encoder(encoder_named("ukis-csmask-6b-l2a"), BANDS)
+
+
+@pytest.mark.parametrize(
+    ("change", "taken"),
+    [
+        ({}, ["change", "landuse"]),
+        ({"heads": "change", "classes": 0}, ["change"]),
+        ({"fusion": "concatenation"}, ["landuse"]),
+        ({"decoder_channels": (32, 16, 16, 8, 8)}, []),
+        ({"decoder": "fpn"}, []),
+    ],
+)
+def test_a_pretrained_decoder_is_taken_where_its_shape_fits(clouds: Any, change: dict[str, Any], taken: list[str]) -> None:  # noqa: ANN401
+    spec = replace(NetworkSpec("efficientnet-b4", BANDS, BANDS, "both", 4), **change)
+    network = ChangeNetwork(spec, clouds.model, plain(6))
+    heads = {k: v.clone() for k, v in network.state_dict().items() if ".head." in k}
+    assert network.load_decoder(clouds.decoder_state) == taken
+    state = network.state_dict()
+    for name in taken:
+        for key, value in clouds.decoder_state.items():
+            if key.startswith("decoder."):
+                assert torch.equal(state[f"{name}_decoder.{key}"], value)
+    assert all(torch.equal(state[k], v) for k, v in heads.items())
+
+
+def test_a_decoder_with_a_missing_or_foreign_tensor_is_not_taken(clouds: Any) -> None:  # noqa: ANN401
+    network = ChangeNetwork(NetworkSpec("efficientnet-b4", BANDS, BANDS, "change", 0), clouds.model, plain(6))
+    before = {k: v.clone() for k, v in network.state_dict().items()}
+    key = "decoder.blocks.0.conv1.0.weight"
+    assert network.load_decoder({k: v for k, v in clouds.decoder_state.items() if k != key}) == []
+    assert network.load_decoder({**clouds.decoder_state, "decoder.blocks.9.conv1.0.weight": torch.zeros(1)}) == []
+    assert network.load_decoder({}) == []
+    assert all(torch.equal(v, before[k]) for k, v in network.state_dict().items())

@@ -1,0 +1,373 @@
+"""Fine-tuning: what stands still, what the loss looks at, and a fit that survives being killed."""
+
+import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+
+import math
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from models.encoders import Normalisation, build_encoder
+from models.network import ChangeNetwork, NetworkSpec, Output
+from models.training import STRATEGIES, EpochSampler, Fit, TrainingSettings, fit, loss_of, parameter_groups, precision_for, strategy_named
+from pipeline.errors import InputError
+from pipeline.legend import NOT_LABELLED
+
+N = NOT_LABELLED
+BANDS = ("red", "nir")
+SPEC = NetworkSpec("tu-test_efficientnet", BANDS, BANDS, "change", 0, decoder_channels=(32, 16, 16, 8, 8))
+SETTINGS = TrainingSettings(strategy_named("full"), epochs=3, batch=4, learning_rate=3e-3)
+
+
+@pytest.fixture(autouse=True)
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+class Brightened(Dataset[dict[str, Tensor]]):
+    """Noise before; after, a rectangle of it is brighter and has changed from class 0 to class 1."""
+
+    def __init__(self, count: int, *, first: int = 0, fail_at: int | None = None, value: float = 2.0) -> None:
+        self._count, self._first, self._fail_at, self._value = count, first, fail_at, value
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        if index == self._fail_at:
+            raise Killed
+        source = torch.Generator().manual_seed(self._first + index)
+        before = torch.randn((2, 32, 32), generator=source) * 0.3
+        top, left = torch.randint(0, 20, (2,), generator=source).tolist()
+        change = torch.zeros((32, 32), dtype=torch.int64)
+        change[top : top + 12, left : left + 12] = 1
+        labels = {"before_label": torch.zeros_like(change), "after_label": change.clone(), "change_label": change}
+        return {"before": before, "after": before + self._value * change, **labels}
+
+
+class Killed(BaseException):
+    """Stands for whatever ends a process."""
+
+
+def network_of(spec: NetworkSpec = SPEC, seed: int = 0) -> ChangeNetwork:
+    torch.manual_seed(seed)
+    count = len(spec.bands)
+    normalisation = Normalisation((0.0,) * count, (1.0,) * count, 1.0, "both dates")
+    return ChangeNetwork(spec, build_encoder(spec.architecture, count), normalisation)
+
+
+def copied(module: nn.Module) -> dict[str, Tensor]:
+    return {k: v.clone() for k, v in module.state_dict().items()}
+
+
+def moved(before: dict[str, Tensor], module: nn.Module) -> dict[str, float]:
+    """By how much each tensor has moved, relative to its size."""
+    after = module.state_dict()
+    return {k: float((after[k].double() - v.double()).norm() / (v.double().norm() + 1e-3)) for k, v in before.items()}
+
+
+def run(network: ChangeNetwork, folder: Path, settings: TrainingSettings = SETTINGS, advance: Callable[[float], None] = lambda _: None) -> Fit:
+    return fit(network, Brightened(8), Brightened(4, first=10_000), settings, folder, advance)
+
+
+# Strategies
+
+
+def test_strategies_are_a_table() -> None:
+    assert [s.name for s in STRATEGIES] == ["frozen", "lp-ft", "discriminative", "full", "scratch"]
+    assert [s.pretrained for s in STRATEGIES] == [True, True, True, True, False]
+    with pytest.raises(InputError, match="'frosen' is not known; expected one of frozen, lp-ft"):
+        strategy_named("frosen")
+
+
+def watch(network: ChangeNetwork, seen: list[dict[str, Tensor]]) -> Callable[[float], None]:
+    return lambda _share: seen.append(copied(network.encoder))
+
+
+def test_frozen_moves_nothing_of_the_encoder_not_even_its_statistics(tmp_path: Path) -> None:
+    network = network_of()
+    start, decoder = copied(network.encoder), copied(network.change_decoder)
+    assert any(k.endswith("num_batches_tracked") for k in start)
+    seen: list[dict[str, Tensor]] = []
+    run(network, tmp_path, replace(SETTINGS, strategy=strategy_named("frozen")), watch(network, seen))
+    assert len(seen) == 3
+    for state in (*seen, network.encoder.state_dict()):
+        assert all(torch.equal(state[k], v) for k, v in start.items())
+    went = moved(decoder, network.change_decoder)
+    assert min(v for k, v in went.items() if k.endswith(("weight", "running_mean"))) > 0
+    assert all(p.requires_grad for p in network.parameters())
+    assert not network.training
+
+
+def test_lp_ft_probes_first_and_then_moves_the_encoder(tmp_path: Path) -> None:
+    network = network_of()
+    start = copied(network.encoder)
+    seen: list[dict[str, Tensor]] = []
+    settings = replace(SETTINGS, strategy=strategy_named("lp-ft"), epochs=4)  # 30 % of 4, rounded up: 2 frozen epochs
+    run(network, tmp_path, settings, watch(network, seen))
+    assert [all(torch.equal(state[k], v) for k, v in start.items()) for state in seen] == [True, True, False, False]
+    changed = [k for k, v in start.items() if not torch.equal(seen[2][k], v)]
+    assert any("running_mean" in k for k in changed)
+    assert any(k.endswith("conv_stem.weight") for k in changed)
+
+
+def test_rates_of_the_stages_typed_out() -> None:
+    def rates(name: str) -> list[float]:
+        return [g["lr"] for g in parameter_groups(network_of(), TrainingSettings(strategy_named(name), learning_rate=1.0))]
+
+    assert rates("discriminative") == [0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0]
+    assert rates("lp-ft") == pytest.approx([0.1] * 5 + [1.0])
+    for name in ("full", "scratch", "frozen"):
+        assert rates(name) == [1.0] * 6
+
+
+def test_every_parameter_has_one_rate() -> None:
+    network = network_of()
+    groups = parameter_groups(network, SETTINGS)
+    grouped = [id(p) for g in groups for p in g["params"]]
+    assert sorted(grouped) == sorted(id(p) for p in network.parameters())
+    assert {id(p) for p in groups[-1]["params"]} == {id(p) for p in network.change_decoder.parameters()}
+    assert groups[0]["params"][0] is next(network.encoder.parameters())
+
+
+def test_discriminative_moves_earlier_stages_less(tmp_path: Path) -> None:
+    network = network_of()
+    start = {k: v.detach().clone() for k, v in network.encoder.named_parameters()}
+    run(network, tmp_path, replace(SETTINGS, strategy=strategy_named("discriminative"), epochs=1, weight_decay=0.0))
+    # AdamW's step is about the learning rate, whatever the gradient.
+    steps = [float((p.detach() - start[k]).abs().median()) for k, p in network.encoder.named_parameters()]
+    fifths: list[list[float]] = [[] for _ in range(5)]
+    for index, size in enumerate(steps):
+        fifths[index * 5 // len(steps)].append(size)
+    means = [sum(f) / len(f) for f in fifths]
+    assert all(0 < early < late for early, late in zip(means, means[1:], strict=False))
+
+
+# Loss
+
+
+def batch_of(change: Tensor, before: Tensor | None = None, after: Tensor | None = None) -> dict[str, Tensor]:
+    nothing = torch.full_like(change, N)
+    given = {"change": change, "before": nothing if before is None else before, "after": nothing if after is None else after}
+    return {f"{k}_label": v for k, v in given.items()}
+
+
+def test_loss_of_change_has_known_values() -> None:
+    label = torch.tensor([[[1, 0, N], [0, 1, N]]])
+    output = Output(torch.tensor([[[0.0, 0.0, 50.0], [0.0, 0.0, -50.0]]]), None, None)
+    assert float(loss_of(output, batch_of(label), "cross-entropy")) == pytest.approx(math.log(2))
+    assert float(loss_of(output, batch_of(label), "dice")) == pytest.approx(1 - 2 * 1 / (2 + 2))
+    assert float(loss_of(output, batch_of(label), "both")) == pytest.approx(math.log(2) + 0.5)
+    right = Output(torch.tensor([[[40.0, -40.0, 0.0], [-40.0, 40.0, 0.0]]]), None, None)
+    assert float(loss_of(right, batch_of(label), "both")) == pytest.approx(0, abs=1e-6)
+
+
+def test_loss_of_land_use_has_known_values() -> None:
+    label = torch.tensor([[[0, 1, 2, N]]])
+    logits = torch.zeros(1, 3, 1, 4)
+    logits[..., 3] = torch.tensor([9.0, 0.0, 0.0])[None, :, None]
+    output = Output(None, logits, logits)
+    only_before = batch_of(torch.full_like(label, N), before=label)
+    assert float(loss_of(output, only_before, "cross-entropy")) == pytest.approx(math.log(3))
+    # Each class: 2 x 1/3 against 1 + 1.
+    assert float(loss_of(output, only_before, "dice")) == pytest.approx(1 - (2 / 3) / 2)
+
+
+@pytest.mark.parametrize("kind", ["dice", "cross-entropy", "both"])
+def test_loss_looks_at_labelled_pixels_only(kind: str) -> None:
+    torch.manual_seed(0)
+    change, before, after = torch.randint(0, 2, (2, 8, 8)), torch.randint(0, 3, (2, 8, 8)), torch.randint(0, 3, (2, 8, 8))
+    output = Output(torch.randn(2, 8, 8), torch.randn(2, 3, 8, 8), torch.randn(2, 3, 8, 8))
+    partial = {k: v.clone() for k, v in batch_of(change, before, after).items()}
+    for label in partial.values():
+        label[:, 5:] = N
+        label[:, :, :2] = N
+    part = (..., slice(None, 5), slice(2, None))
+    cropped = Output(*(t[part] for t in (output.change, output.before, output.after) if t is not None))
+    expected = loss_of(cropped, {k: v[part] for k, v in partial.items()}, kind)
+    torch.testing.assert_close(loss_of(output, partial, kind), expected)
+    wild = Output(*(torch.where(torch.ones(8, 8).triu().bool(), t, t) for t in (output.change, output.before, output.after) if t is not None))
+    for tensor in (wild.change, wild.before, wild.after):
+        assert tensor is not None
+        tensor[..., 5:, :] = 1e4
+    torch.testing.assert_close(loss_of(wild, partial, kind), expected)
+
+
+def test_each_head_counts_once_and_heads_without_labels_not_at_all() -> None:
+    label = torch.tensor([[[0, 1]]])
+    output = Output(torch.zeros(1, 1, 2), torch.zeros(1, 4, 1, 2), torch.zeros(1, 4, 1, 2))
+    two, four = math.log(2), math.log(4)
+    nothing = torch.full_like(label, N)
+    for batch, expected in (
+        (batch_of(label), two),
+        (batch_of(nothing, before=label), four),
+        (batch_of(label, before=label), (two + four) / 2),
+        (batch_of(label, label, label), (two + four + four) / 3),
+    ):
+        assert float(loss_of(output, batch, "cross-entropy")) == pytest.approx(expected)
+
+
+def test_a_batch_without_labels_has_loss_zero_and_still_a_gradient() -> None:
+    network = network_of(replace(SPEC, heads="both", classes=3))
+    image = torch.randn(1, 2, 32, 32)
+    loss = loss_of(network(image, image), batch_of(torch.full((1, 32, 32), N)), "both")
+    assert float(loss) == 0
+    loss.backward()  # type: ignore[no-untyped-call]
+    heads = [p.grad for p in network.parameters() if p.grad is not None]
+    assert len(heads) > 10
+    assert not any(g.any() for g in heads)
+
+
+def test_an_unknown_loss_is_refused() -> None:
+    with pytest.raises(InputError, match="'focal' is not known; expected dice, cross-entropy or both"):
+        loss_of(Output(torch.zeros(1, 2, 2), None, None), batch_of(torch.zeros(1, 2, 2, dtype=torch.int64)), "focal")
+
+
+# Fits
+
+
+def test_a_trivial_change_is_learned(tmp_path: Path) -> None:
+    network = network_of(replace(SPEC, heads="both", classes=2))
+    shares: list[float] = []
+    settings = replace(SETTINGS, epochs=6, learning_rate=1e-2)
+    result = fit(network, Brightened(32), Brightened(8, first=10_000), settings, tmp_path, shares.append)
+    assert result.best_score > 0.9
+    assert result.epochs == 6
+    assert shares == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
+    assert [row["epoch"] for row in result.history] == [0, 1, 2, 3, 4, 5]
+    assert result.history[-1]["loss"] < result.history[0]["loss"]
+    assert result.best_score == max(row["score"] for row in result.history)
+    assert result.history[result.best_epoch]["score"] == result.best_score
+    assert not network.training
+
+
+def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
+    network = network_of()
+    seen: list[dict[str, Tensor]] = []
+    result = run(network, tmp_path, replace(SETTINGS, epochs=4), lambda _: seen.append(copied(network)))
+    assert all(torch.equal(v, seen[result.best_epoch][k]) for k, v in network.state_dict().items())
+
+
+def identical(first: nn.Module, second: nn.Module) -> bool:
+    other = second.state_dict()
+    return all(torch.equal(v, other[k]) for k, v in first.state_dict().items())
+
+
+def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
+    one, two = network_of(), network_of()
+    assert run(one, tmp_path / "one") == run(two, tmp_path / "two")
+    assert identical(one, two)
+
+
+def end_after(epochs: float) -> Callable[[float], None]:
+    def advance(share: float) -> None:
+        if share >= epochs / SETTINGS.epochs:
+            raise Killed
+
+    return advance
+
+
+@pytest.mark.parametrize("strategy", ["full", "lp-ft"])
+def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path: Path, strategy: str) -> None:
+    settings = replace(SETTINGS, strategy=strategy_named(strategy))
+    undisturbed, killed, resumed = network_of(), network_of(), network_of(seed=99)
+    expected = run(undisturbed, tmp_path / "whole", settings)
+    with pytest.raises(Killed):
+        run(killed, tmp_path / "parts", settings, end_after(2))
+    shares: list[float] = []
+    result = run(resumed, tmp_path / "parts", settings, shares.append)
+    # The epoch in which it was killed had no checkpoint yet, and is run again.
+    assert shares == pytest.approx([2 / 3, 1])
+    assert result == expected
+    assert identical(resumed, undisturbed)
+
+
+def test_a_fit_killed_inside_an_epoch_goes_on_to_the_same_bits(tmp_path: Path) -> None:
+    undisturbed, parts = network_of(), network_of()
+    expected = run(undisturbed, tmp_path / "whole")
+    with pytest.raises(Killed):
+        # Index 8 x 1 + 5: the second half of the second epoch.
+        fit(parts, Brightened(8, fail_at=13), Brightened(4, first=10_000), SETTINGS, tmp_path / "parts")
+    assert run(parts, tmp_path / "parts") == expected
+    assert identical(parts, undisturbed)
+
+
+def test_a_finished_fit_is_not_run_again(tmp_path: Path) -> None:
+    first, second = network_of(), network_of(seed=99)
+    expected = run(first, tmp_path)
+    shares: list[float] = []
+    assert run(second, tmp_path, advance=shares.append) == expected
+    assert shares == []
+    assert identical(first, second)
+
+
+def test_training_stops_when_the_score_no_longer_rises(tmp_path: Path) -> None:
+    settings = replace(SETTINGS, epochs=9, patience=2, learning_rate=0.0)
+    result = run(network_of(), tmp_path, settings)
+    assert result.epochs < 9
+    assert result.epochs - 1 - result.best_epoch <= 2
+
+
+@pytest.mark.parametrize("value", [math.inf, math.nan])
+def test_a_loss_that_is_not_finite_ends_with_a_remedy(tmp_path: Path, value: float) -> None:
+    network = network_of()
+    with torch.no_grad():
+        network.change_decoder.head[0].bias.fill_(value)
+    with pytest.raises(RuntimeError, match=r"diverged.*epoch 0.*Lower `training: learning_rate:`"):
+        run(network, tmp_path)
+
+
+def test_a_rate_that_is_much_too_high_ends_with_a_remedy(tmp_path: Path) -> None:
+    with pytest.raises(RuntimeError, match="Training diverged"):
+        run(network_of(), tmp_path, replace(SETTINGS, learning_rate=1e30))
+
+
+# Shares of the processes
+
+
+@pytest.mark.parametrize(("count", "world"), [(8, 1), (8, 2), (10, 4)])
+def test_processes_share_new_indices_every_epoch(monkeypatch: pytest.MonkeyPatch, count: int, world: int) -> None:
+    def drawn(rank: int, epoch: int) -> list[int]:
+        for name, value in (("is_available", True), ("is_initialized", True), ("get_rank", rank), ("get_world_size", world)):
+            monkeypatch.setattr(torch.distributed, name, lambda value=value: value)
+        sampler = EpochSampler(count)
+        sampler.set_epoch(epoch)
+        indices = list(sampler)
+        assert len(indices) == len(sampler) == count // world
+        return indices
+
+    for epoch in range(3):
+        together = [i for rank in range(world) for i in drawn(rank, epoch)]
+        assert len(set(together)) == len(together)
+        assert set(together) <= set(range(epoch * count, (epoch + 1) * count))
+        assert len(together) > count - world
+
+
+def test_every_epoch_of_a_fit_sees_new_chips(tmp_path: Path) -> None:
+    asked: list[int] = []
+
+    class Asked(Brightened):
+        def __getitem__(self, index: int) -> dict[str, Tensor]:
+            asked.append(index)
+            return super().__getitem__(index)
+
+    fit(network_of(), Asked(8), Brightened(4), replace(SETTINGS, epochs=2), tmp_path)
+    assert asked == list(range(16))
+
+
+def test_precision_has_lightnings_names(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert [precision_for(p) for p in ("32", "bf16", "16")] == ["32-true", "bf16-mixed", "16-mixed"]
+    for available, bf16, expected in ((False, False, "32-true"), (True, True, "bf16-mixed"), (True, False, "16-mixed")):
+        found: Any = {"is_available": available, "is_bf16_supported": bf16}
+        for name, value in found.items():
+            monkeypatch.setattr(torch.cuda, name, lambda value=value: value)
+        assert precision_for("auto") == expected
