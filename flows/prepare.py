@@ -74,8 +74,9 @@ def sensor_of(config: SensorConfig) -> Sensor:
     if config.name != "custom":
         return sensor_named(config.name)
     nodata = None if config.nodata in ("none", None) else float(config.nodata)
+    scale = 1.0 if config.scale is None else config.scale
     return custom_sensor(
-        config.bands, scale=1.0 if config.scale is None else config.scale, offset=config.offset, nodata=nodata, units=config.units,
+        config.bands, scale=scale, offset=config.offset, nodata=nodata, units=config.units,
         wavelengths_nm=config.wavelengths_nm,
     )  # fmt: skip
 

@@ -83,7 +83,9 @@ def load(folder: Path) -> tuple[Bundle, ChangeNetwork]:
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, OSError) as error:
-        raise InputError(f"{folder / WEIGHTS} does not fit {MODEL} ({error}). Train again, or copy the whole folder again.") from error
+        raise InputError(
+            f"{folder / WEIGHTS} does not fit {MODEL} ({error}). Train again, or copy the whole folder again."
+        ) from error
     return bundle, network.eval()
 
 
@@ -99,7 +101,9 @@ def describe(folder: Path) -> Bundle:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
-            raise InputError(f"{path} has format {content['format']}, this version reads {FORMAT}. Train again, or use the version that wrote it.")
+            raise InputError(
+                f"{path} has format {content['format']}, this version reads {FORMAT}. Train again, or use the version that wrote it."
+            )
         bundle = _bundle(content)
         expected = content["weights"]
     except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -107,7 +111,9 @@ def describe(folder: Path) -> Bundle:
             raise
         raise InputError(f"{path} is damaged ({error!r}). Train again, or copy the whole folder again.") from error
     if not (folder / WEIGHTS).is_file() or file_hash(folder / WEIGHTS) != expected:
-        raise InputError(f"{folder / WEIGHTS} is missing or is not the file that {MODEL} was written with. Copy the whole folder again.")
+        raise InputError(
+            f"{folder / WEIGHTS} is missing or is not the file that {MODEL} was written with. Copy the whole folder again."
+        )
     return bundle
 
 

@@ -91,7 +91,9 @@ def _probabilities(output: Output, unseen: np.ndarray, temperatures: Temperature
 
 def _cropped(whole: Probabilities, core: Window) -> Probabilities:
     rows, columns = core.slices
-    parts = [None if a is None else np.ascontiguousarray(a[..., rows, columns]) for a in (whole.change, whole.before, whole.after)]
+    parts = [
+        None if a is None else np.ascontiguousarray(a[..., rows, columns]) for a in (whole.change, whole.before, whole.after)
+    ]
     return Probabilities(*parts)
 
 

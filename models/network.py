@@ -19,6 +19,8 @@ HEADS = ("change", "landuse", "both")
 FUSIONS = ("difference", "concatenation")
 
 _STAGES = 5
+_DETAIL = 24
+"""Channels of the path at full resolution."""
 
 
 @dataclass(frozen=True)
@@ -70,7 +72,9 @@ class NetworkSpec:
             )
         # smp's FPN normalises half of the width in 32 groups.
         if self.decoder == "fpn" and self.decoder_channels[0] % 64:
-            raise InputError(f"decoder_channels: {list(self.decoder_channels)}; decoder 'fpn' needs a multiple of 64 as the first.")
+            raise InputError(
+                f"decoder_channels: {list(self.decoder_channels)}; decoder 'fpn' needs a multiple of 64 as the first."
+            )
 
 
 @dataclass(frozen=True)
@@ -92,20 +96,28 @@ class _Decoder(nn.Module):
         super().__init__()
         depth, width = len(channels) - 1, spec.decoder_channels[0]
         if spec.decoder == "unet":
-            self.decoder = UnetDecoder(encoder_channels=channels, decoder_channels=spec.decoder_channels[:depth], n_blocks=depth)
-            last, upsampling = spec.decoder_channels[depth - 1], 1
+            self.decoder = UnetDecoder(
+                encoder_channels=channels, decoder_channels=spec.decoder_channels[:depth], n_blocks=depth
+            )
+            last, step = spec.decoder_channels[depth - 1], 1
         elif spec.decoder == "fpn":
             self.decoder = FPNDecoder(channels, depth, pyramid_channels=width, segmentation_channels=width // 2, dropout=0.0)
-            last, upsampling = width // 2, 4
+            last, step = width // 2, 4
         else:
             self.decoder = UPerNetDecoder(channels, depth, decoder_channels=width)
-            last, upsampling = width, 4
-        self.head = SegmentationHead(last, outputs, kernel_size=3, upsampling=upsampling)
+            last, step = width, 4
+        self.upsample = nn.UpsamplingBilinear2d(scale_factor=step) if step > 1 else nn.Identity()
+        # smp's decoders leave the finest map, the bands themselves, out. A patch of a few pixels needs it: the next finer
+        # map has a quarter of the pixels.
+        self.detail = nn.Sequential(nn.Conv2d(channels[0], _DETAIL, 3, padding=1), nn.ReLU(inplace=True))
+        self.head = SegmentationHead(last + _DETAIL, outputs, kernel_size=3)
         initialize_decoder(self.decoder)
+        initialize_decoder(self.detail)
         initialize_head(self.head)
 
     def forward(self, features: list[Tensor]) -> Tensor:
-        return self.head(self.decoder(features))
+        coarse = self.upsample(self.decoder(features))
+        return self.head(torch.cat([coarse, self.detail(features[0])], dim=1))
 
 
 class ChangeNetwork(nn.Module):
@@ -199,5 +211,3 @@ class ChangeNetwork(nn.Module):
                 part.decoder.load_state_dict({**own, **given})
                 taken.append(name)
         return taken
-
-

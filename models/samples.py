@@ -15,7 +15,6 @@ from pipeline.legend import NOT_LABELLED
 from pipeline.raster import RasterReader
 from pipeline.tiles import STRIDE, Window
 
-
 _RADIOMETRY = 0.1
 """Standard deviation of gains (relative to 1) and of offsets (relative to a band's contrast in the chip)."""
 
@@ -36,7 +35,7 @@ class Masks:
 
     @property
     def labelled(self) -> np.ndarray:
-        """bool (y, x): where at least one of the three is labelled."""
+        """Bool (y, x): where at least one of the three is labelled."""
         return (self.change != NOT_LABELLED) | (self.before != NOT_LABELLED) | (self.after != NOT_LABELLED)
 
 

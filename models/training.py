@@ -175,7 +175,7 @@ class Learner(lightning.LightningModule):
         if output.change is not None:
             label = batch["change_label"]
             known = label != NOT_LABELLED
-            self._keep("change", torch.sigmoid(output.change[known].float()), label[known])
+            self._keep("change", output.change[known].float(), label[known])
         for name in ("before", "after"):
             logits, label = getattr(output, name), batch[f"{name}_label"]
             if logits is not None:
@@ -191,7 +191,9 @@ class Learner(lightning.LightningModule):
         seen = {k: np.concatenate(v) for k, v in self._seen.items()}
         self._seen.clear()
         scores = []
-        if "change" in seen and 0 < seen["change_true"].sum() < len(seen["change_true"]):
+        # A model that has diverged scores nothing here; the end of the epoch says so with a remedy.
+        finite = "change" in seen and bool(np.isfinite(seen["change"]).all())
+        if finite and 0 < seen["change_true"].sum() < len(seen["change_true"]):
             scores.append(calibrated_likelihood(seen["change"], seen["change_true"]))
         if len(seen.get("landuse", ())):
             scores.append(float(f1_score(seen["landuse_true"], seen["landuse"], average="macro", zero_division=0)))
@@ -311,6 +313,13 @@ class _History(Callback):
         self.rows = list(state_dict["rows"])
 
 
+class _Patience(EarlyStopping):
+    """Early stopping that does not run one more epoch each time a training that it ended is resumed."""
+
+    def on_train_start(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
+        trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
 def precision_for(wanted: str) -> Any:  # noqa: ANN401 (Lightning's literal)
     """Return Lightning's name for the precision to train with on this machine."""
     if wanted == "auto":
@@ -354,7 +363,7 @@ def fit(
         max_epochs=settings.epochs,
         precision=precision_for(settings.precision),
         # The history comes first, so that a checkpoint holds the row of its own epoch.
-        callbacks=[history, EarlyStopping("score", mode="max", patience=settings.patience), best, newest],
+        callbacks=[history, _Patience("score", mode="max", patience=settings.patience), best, newest],
         gradient_clip_val=1.0,
         logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, use_distributed_sampler=False,

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.grid import Grid, common_grid
+from pipeline.grid import Grid, common_grid, crs_name
 from pipeline.raster import RasterInfo, inspect
 from pipeline.scene import Epoch, Scene, Source
 from pipeline.sensors import Band, Sensor, number_offset
@@ -169,8 +169,8 @@ def _require_one_crs(group: Sequence[RasterInfo]) -> None:
     for info in group[1:]:
         if info.grid.crs != first.grid.crs:
             raise InputError(
-                f"{first.path} is in {first.grid.crs}, {info.path} of the same scene in {info.grid.crs}. Expected one CRS "
-                f"a scene; warp one file (`gdalwarp -t_srs`), or rename it if it belongs to another scene."
+                f"{first.path} is in {crs_name(first.grid.crs)}, {info.path} of the same scene in "
+                f"{crs_name(info.grid.crs)}. Expected one CRS a scene; warp one file (`gdalwarp -t_srs`), or rename it if it belongs to another scene."
             )
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.grid import Grid, overlap_share
+from pipeline.grid import Grid, crs_name, overlap_share
 from pipeline.raster import Layout, covered, open_writer, read_onto
 from pipeline.scene import Epoch, Scene
 from pipeline.sensors import REFLECTANCE, observed, to_values
@@ -116,8 +116,8 @@ def require_overlap(scene: Scene, grid: Grid) -> None:
     if overlap_share(grid, scene.grid) == 0:
         west, south, east, north = (round(v) for v in grid.extent.boundingbox.bbox)
         raise InputError(
-            f"{scene.paths[0]} does not overlap the region's grid (x {west} to {east}, y {south} to {north} in {grid.crs}). "
-            f"Check `grid:`, or leave the scene out with `scenes: pattern:`."
+            f"{scene.paths[0]} does not overlap the region's grid (x {west} to {east}, y {south} to {north} in "
+            f"{crs_name(grid.crs)}). Check `grid:`, or leave the scene out with `scenes: pattern:`."
         )
 
 

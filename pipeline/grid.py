@@ -43,12 +43,12 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
         ) from error
     if system.geographic:
         raise InputError(
-            f"{name} is in {_crs_name(system)}, whose unit is degrees; hectares need a projected CRS. "
+            f"{name} is in {crs_name(system)}, whose unit is degrees; hectares need a projected CRS. "
             f"Reproject it first (for example `gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone), or set `grid: crs:`."
         )
     if not system.projected:
         raise InputError(
-            f"{name} is in {_crs_name(system)}, which is not projected; hectares need a projected CRS. "
+            f"{name} is in {crs_name(system)}, which is not projected; hectares need a projected CRS. "
             f"Reproject it first (for example `gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone), or set `grid: crs:`."
         )
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
@@ -63,7 +63,7 @@ def differences(first: Grid, second: Grid) -> list[str]:
     """Say in words how two grids differ, an empty list where they do not."""
     found = []
     if first.crs != second.crs:
-        found.append(f"CRS {_crs_name(first.crs)} and {_crs_name(second.crs)}")
+        found.append(f"CRS {crs_name(first.crs)} and {crs_name(second.crs)}")
     a, b = first.transform, second.transform
     if abs(a.a - b.a) > 1e-9 * a.a or abs(a.e - b.e) > 1e-9 * -a.e:
         found.append(f"pixel size {a.a:g} x {-a.e:g} and {b.a:g} x {-b.e:g}")
@@ -116,9 +116,10 @@ def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_
     west, south, east, north = bounds
     if not (west < east and south < north and pixel_size > 0 and all(map(math.isfinite, (*bounds, pixel_size)))):
         raise InputError(f"Grid bounds {bounds} with pixels of {pixel_size:g}: expected west < east and south < north.")
-    # Without a CRS odc-geo only snaps the bounds to pixels, so that every fault of the CRS is told in one place.
-    box = GeoBox.from_bbox(bounds, crs=None, resolution=pixel_size)
-    return grid_of(box.transform, (box.shape[0], box.shape[1]), crs, "grid:")
+    left, bottom = (math.floor(v / pixel_size + _TOLERANCE_PX) for v in (west, south))
+    right, top = (math.ceil(v / pixel_size - _TOLERANCE_PX) for v in (east, north))
+    transform = Affine(pixel_size, 0, left * pixel_size, 0, -pixel_size, top * pixel_size)
+    return grid_of(transform, (max(top - bottom, 1), max(right - left, 1)), crs, "grid:")
 
 
 def overlap_share(grid: Grid, other: Grid) -> float:
@@ -136,7 +137,8 @@ def pixel_area_ha(grid: Grid) -> float:
     return float(abs(grid.transform.a * grid.transform.e) * metres * metres / 10_000)
 
 
-def _crs_name(crs: CRS | None) -> str:
+def crs_name(crs: CRS | None) -> str:
+    """Return what to call a CRS in a message: its EPSG code, else its name."""
     if crs is None:
         return "no CRS"
     return f"EPSG:{crs.epsg}" if crs.epsg else crs.to_wkt().split('"')[1]

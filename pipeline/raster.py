@@ -13,6 +13,7 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
+from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
@@ -425,12 +426,18 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
         path: The file to make.
         source: Tiled GeoTIFF with descriptions, nodata and colour table, which are carried over.
         categorical: Codes get MODE overviews and no predictor; numbers get AVERAGE overviews and a predictor.
+
+    Raises:
+        OSError: The file could not be written whole.
     """
     options = {
         "COMPRESS": "DEFLATE", "LEVEL": "9", "PREDICTOR": "NO" if categorical else "YES", "BLOCKSIZE": str(_BLOCK),
         "OVERVIEW_RESAMPLING": "MODE" if categorical else "AVERAGE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS",
     }  # fmt: skip
     with replace_when_done(path) as temporary, _environment():
-        rasterio.shutil.copy(source, temporary, driver="COG", **options)
+        try:
+            rasterio.shutil.copy(source, temporary, driver="COG", **options)
+        except (CPLE_BaseError, RasterioError) as error:
+            raise OSError(f"{path} could not be written whole ({error}). Is the disk full?") from error
         _require_written(temporary, path)
     return path

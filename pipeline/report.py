@@ -31,7 +31,7 @@ def _environment(*, html: bool) -> Environment:
     # Names come from users, so a page escapes every one of them; Markdown is read as text.
     environment = Environment(
         loader=PackageLoader("pipeline"), autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
+    )  # noqa: S701 (off for Markdown only)
     environment.filters["figure"] = _figure
     return environment
 

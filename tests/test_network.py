@@ -58,7 +58,9 @@ NETWORK = network_of(SPEC)
     spread=st.sampled_from([1e-3, 1.0, 1e3]),
     holes=st.booleans(),
 )
-def test_swapping_the_dates_swaps_from_and_to_exactly(seed: int, batch: int, height: int, width: int, spread: float, holes: bool) -> None:
+def test_swapping_the_dates_swaps_from_and_to_exactly(
+    seed: int, batch: int, height: int, width: int, spread: float, holes: bool
+) -> None:
     source = torch.Generator().manual_seed(seed)
     before, after = (torch.randn((batch, 3, height, width), generator=source) * spread for _ in range(2))
     if holes:
@@ -82,7 +84,8 @@ def test_the_same_image_twice_is_the_same_land_use_twice() -> None:
 @pytest.mark.parametrize("heads", HEADS)
 def test_every_decoder_fusion_and_head_gives_the_size_of_the_input(decoder: str, fusion: str, heads: str) -> None:
     channels = (64, 16, 16, 8, 8) if decoder != "unet" else SPEC.decoder_channels
-    spec = replace(SPEC, decoder=decoder, fusion=fusion, heads=heads, classes=0 if heads == "change" else 3, decoder_channels=channels)
+    classes = 0 if heads == "change" else 3
+    spec = replace(SPEC, decoder=decoder, fusion=fusion, heads=heads, classes=classes, decoder_channels=channels)
     with torch.no_grad():
         output = network_of(spec)(torch.randn(2, 3, 64, 96), torch.randn(2, 3, 64, 96))
     if heads == "landuse":
@@ -210,7 +213,7 @@ BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
 
 
 @pytest.fixture(scope="module")
-def clouds() -> Any:  # noqa: ANN401
+def clouds() -> Any:
     return load_encoder(encoder_named("ukis-csmask-6b-l2a"), BANDS)
 
 
@@ -224,7 +227,7 @@ def clouds() -> Any:  # noqa: ANN401
         ({"decoder": "fpn"}, []),
     ],
 )
-def test_a_pretrained_decoder_is_taken_where_its_shape_fits(clouds: Any, change: dict[str, Any], taken: list[str]) -> None:  # noqa: ANN401
+def test_a_pretrained_decoder_is_taken_where_its_shape_fits(clouds: Any, change: dict[str, Any], taken: list[str]) -> None:
     spec = replace(NetworkSpec("efficientnet-b4", BANDS, BANDS, "both", 4), **change)
     network = ChangeNetwork(spec, clouds.model, plain(6))
     heads = {k: v.clone() for k, v in network.state_dict().items() if ".head." in k}
@@ -237,7 +240,7 @@ def test_a_pretrained_decoder_is_taken_where_its_shape_fits(clouds: Any, change:
     assert all(torch.equal(state[k], v) for k, v in heads.items())
 
 
-def test_a_decoder_with_a_missing_or_foreign_tensor_is_not_taken(clouds: Any) -> None:  # noqa: ANN401
+def test_a_decoder_with_a_missing_or_foreign_tensor_is_not_taken(clouds: Any) -> None:
     network = ChangeNetwork(NetworkSpec("efficientnet-b4", BANDS, BANDS, "change", 0), clouds.model, plain(6))
     before = {k: v.clone() for k, v in network.state_dict().items()}
     key = "decoder.blocks.0.conv1.0.weight"

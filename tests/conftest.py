@@ -1,0 +1,112 @@
+"""Small projects on disk for the tests: a folder, two scenes and a config, each part of which a test can spoil."""
+
+import os
+import resource
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+
+from pipeline.grid import Grid, grid_of
+from pipeline.raster import write_raster
+
+# Read when the libraries load: the suite shares its cores.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("DO_NOT_TRACK", "1")
+
+
+def pytest_runtest_setup() -> None:
+    """Keep torch to one thread, without importing it for tests that do not need it."""
+    torch = sys.modules.get("torch")
+    if torch is not None and hasattr(torch, "get_num_threads") and torch.get_num_threads() != 1:
+        torch.set_num_threads(1)
+
+
+def small_grid(height: int = 40, width: int = 48, *, crs: str = "EPSG:32651", x: float = 300_000, y: float = 3_600_000) -> Grid:
+    return grid_of(Affine(10, 0, x, 0, -10, y), (height, width), crs)
+
+
+class Territory:
+    """A folder with two scenes of two bands (red, nir; numbers 1..9999; 0 = nodata) and the config that fits them."""
+
+    def __init__(self, folder: Path) -> None:
+        self.data = folder / "data"
+        self.data.mkdir()
+        self.output = folder / "out"
+        self.grid = small_grid()
+        self.names = ("place_20200615.tif", "place_20220620.tif")
+        self.config: dict[str, Any] = {
+            "name": "place",
+            "sensor": {"name": "custom", "bands": ["red", "nir"], "scale": 1e-4, "nodata": 0},
+            "scenes": {"pattern": "place_*.tif"},
+            "epochs": {
+                "before": {"start": "2020-06-01", "end": "2020-06-30"},
+                "after": {"start": "2022-06-01", "end": "2022-06-30"},
+            },
+        }
+        for seed, name in enumerate(self.names):
+            self.write(name, seed=seed)
+
+    def numbers(self, *, seed: int = 0, grid: Grid | None = None, bands: int = 2) -> np.ndarray:
+        shape = (grid or self.grid).shape
+        return np.random.default_rng(seed).integers(1, 10_000, (bands, *shape)).astype(np.uint16)
+
+    def write(self, name: str, data: np.ndarray | None = None, *, seed: int = 0, grid: Grid | None = None, **more: Any) -> Path:
+        data = self.numbers(seed=seed, grid=grid) if data is None else data
+        more = {"nodata": 0, "descriptions": ("red", "nir")} | more
+        return write_raster(self.data / name, data, grid or self.grid, **more)
+
+    def workspace(self, *, allow_outside: bool = False) -> Any:
+        from flows.config import Project
+        from flows.workspace import workspace
+
+        return workspace(Project.model_validate(self.config), self.data, self.output, allow_outside=allow_outside)
+
+    def plan(self) -> Any:
+        from flows.prepare import plan
+
+        return plan(self.workspace())
+
+    def prepare(self) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Run both steps as the flow does, without Prefect."""
+        from flows.prepare import plan, prepare_epoch
+
+        ws = self.workspace()
+        ws.require_writable()
+        made = plan(ws)
+        return prepare_epoch(ws, made, "before"), prepare_epoch(ws, made, "after")
+
+    def outputs(self) -> dict[str, bytes]:
+        return {p.relative_to(self.output).as_posix(): p.read_bytes() for p in sorted(self.output.rglob("*")) if p.is_file()}
+
+
+@pytest.fixture
+def territory(tmp_path: Path) -> Territory:
+    return Territory(tmp_path)
+
+
+@pytest.fixture
+def new_territory(tmp_path_factory: pytest.TempPathFactory) -> Callable[[], Territory]:
+    """Make a territory for each example of a Hypothesis test."""
+    return lambda: Territory(tmp_path_factory.mktemp("territory"))
+
+
+@contextmanager
+def disk_of(size: int) -> Iterator[None]:
+    """Let no file grow beyond `size` bytes: a write past it fails, as on a full disk."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+@pytest.fixture
+def full_disk() -> Callable[[int], Any]:
+    return disk_of

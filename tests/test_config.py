@@ -1,0 +1,174 @@
+"""A config says everything or is refused, with every fault named and the nearest right key."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from flows.config import Project, load_project, schema_text, shipped_config
+from pipeline.errors import InputError
+
+CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
+
+
+def content() -> dict[str, Any]:
+    return {
+        "name": "place",
+        "sensor": {"name": "custom", "bands": ["red", "nir"], "scale": 1e-4, "nodata": 0},
+        "epochs": {
+            "before": {"start": "2020-06-01", "end": "2020-06-30"},
+            "after": {"start": "2022-06-01", "end": "2022-06-30"},
+        },
+    }
+
+
+def load(folder: Path, config: Any) -> Project:
+    path = folder / "config.yaml"
+    path.write_text(config if isinstance(config, str) else yaml.safe_dump(config), encoding="utf-8")
+    return load_project(path)
+
+
+def test_a_small_config_is_enough(tmp_path: Path) -> None:
+    project = load(tmp_path, content())
+    assert project.sensor.bands == ("red", "nir")
+    assert project.split.block_px == 64
+    assert project.detect.margin == 128
+
+
+@pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
+def test_what_we_ship_is_valid(path: Path) -> None:
+    assert load_project(path).name
+    assert shipped_config(path.name).samefile(path)
+
+
+def test_what_we_do_not_ship() -> None:
+    with pytest.raises(InputError, match="ships no config mars.yaml"):
+        shipped_config("mars.yaml")
+
+
+def put(**values: Any) -> Callable[[dict[str, Any]], None]:
+    """Set keys, `a__b` for `b` in the section `a`."""
+
+    def change(config: dict[str, Any]) -> None:
+        for key, value in values.items():
+            *sections, last = key.split("__")
+            node = config
+            for section in sections:
+                node = node.setdefault(section, {})
+            node[last] = value
+
+    return change
+
+
+S2 = {"name": "sentinel-2-l2a"}
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (put(sensr={}), r"sensr: this key is not known. Did you mean `sensor`"),
+        (put(detect__min_area=1), r"detect: min_area: this key is not known. Did you mean `min_area_ha`"),
+        (put(legend=[{"code": 1, "name": "a", "color": "#000000", "colour": "#000000"}]), "legend: 0: color: .*Did you mean `colour`"),
+        (put(labels={"polygons": {"path": "a", "befor_column": "x"}}), "befor_column: .*Did you mean `before_column`"),
+        (put(grid={"zzz": 1}), "grid: zzz: this key is not known. Expected one of bounds, crs, pixel_size"),
+        (put(name="two words"), "name: .*two words"),
+        (put(name="../escape"), "name: "),
+        (put(sensor__name="sentinel-3"), "sensor: name: .*sentinel-2-l2a"),
+        (put(sensor={"name": "custom", "bands": ["red"], "scale": 1}), "sensor: sensor custom needs `nodata`"),
+        (put(sensor={"name": "custom", "scale": 1, "nodata": 0}), "sensor custom needs `bands`"),
+        (put(sensor__scale=0), "sensor: scale: .*greater than 0"),
+        (put(sensor__scale=".inf"), "sensor: scale"),
+        (put(sensor=S2 | {"scale": 1}), "`scale` belongs to sensor custom; sentinel-2-l2a has its own"),
+        (put(sensor=S2 | {"offset": -0.1}), "`offset` belongs to sensor custom"),
+        (put(sensor=S2 | {"units": "dn"}), "`units` belongs to sensor custom"),
+        (put(sensor__number_offset=-1000), "`number_offset` belongs to Sentinel-2; custom has none"),
+        (put(epochs__before__end="2022-06-01"), "before ends on 2022-06-01, after starts on 2022-06-01: the dates must ascend"),
+        (put(epochs__before={"start": "2023-01-01", "end": "2023-02-01"}), "the dates must ascend"),
+        (put(epochs__before__start="yesterday"), "epochs: before: start: .*yesterday"),
+        (put(grid={"crs": "EPSG:32651", "pixel_size": 0, "bounds": [0, 0, 1, 1]}), "grid: pixel_size"),
+        (put(labels={}), "give either `polygons` or `rasters`"),
+        (put(labels={"polygons": {"path": "a"}, "rasters": {"values": {}}}), "give either"),
+        (put(model__heads="landuse"), "model: heads: landuse needs a `legend`"),
+        (put(model__encoder="file"), "model: encoder: file needs `model: file:`"),
+        (put(detect__core=1000), "detect: core: .*multiple of 32"),
+        (put(detect__margin=100), "detect: margin: .*multiple of 32"),
+        (put(training__chip=100), "training: chip: .*multiple of 32"),
+        (put(detect__threshold=1), "detect: threshold"),
+        (put(training__seeds=[]), "training: seeds"),
+    ],
+)
+def test_faults(tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
+    config = content()
+    change(config)
+    with pytest.raises(InputError, match=message) as error:
+        load(tmp_path, config)
+    assert "config.yaml" in str(error.value)
+
+
+def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
+    config = content()
+    put(sensr=1, detect__core=7)(config)
+    del config["epochs"]
+    with pytest.raises(InputError, match="3 faults") as error:
+        load(tmp_path, config)
+    for key in ("sensr", "detect: core", "epochs: Field required"):
+        assert key in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [("", "holds NoneType; expected keys"), ("- a", "holds list"), ("name: [", "is no YAML"), ("a: !!python/object/apply:os.getcwd []", "is no YAML")],
+)
+def test_what_is_no_config(tmp_path: Path, text: str, message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        load(tmp_path, text)
+
+
+def test_no_file(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"a.yaml is not there.*landshift init"):
+        load_project(tmp_path / "a.yaml")
+    (tmp_path / "a.yaml").write_bytes(b"name: \xff\xfe")
+    with pytest.raises(InputError, match="is no YAML"):
+        load_project(tmp_path / "a.yaml")
+
+
+@pytest.mark.parametrize(("text", "kept"), [("0", 0.0), ("none", "none"), (".nan", "nan"), ("nan", "nan"), ("-9999", -9999.0)])
+def test_nodata_survives_json(tmp_path: Path, text: str, kept: object) -> None:
+    """JSON has no NaN, and the config is published in run.json."""
+    project = load(tmp_path, yaml.safe_dump(content()).replace("nodata: 0", f"nodata: {text}"))
+    said = project.model_dump(mode="json")
+    assert said["sensor"]["nodata"] == kept
+    json.dumps(said, allow_nan=False)
+    assert Project.model_validate(said).key == project.key
+
+
+def test_the_key_changes_with_any_value() -> None:
+    config = content()
+    first = Project.model_validate(config)
+    assert Project.model_validate(content()).key == first.key
+    put(split__seed=1)(config)
+    assert Project.model_validate(config).key != first.key
+
+
+def test_a_project_is_frozen() -> None:
+    project = Project.model_validate(content())
+    with pytest.raises(ValueError, match="frozen"):
+        project.name = "other"
+
+
+def test_the_schema_explains_every_key() -> None:
+    schema = json.loads(schema_text())
+    assert schema["additionalProperties"] is False
+    for section in [schema, *schema["$defs"].values()]:
+        for name, key in section["properties"].items():
+            assert key.get("description"), f"{section['title']}: {name}"
+
+
+def test_the_shipped_schema_is_current() -> None:
+    path = Path(__file__).parents[1] / "configs" / "schema.json"
+    if not path.exists():
+        pytest.skip("configs/schema.json is not written yet")
+    assert path.read_text(encoding="utf-8") == schema_text()

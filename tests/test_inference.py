@@ -1,0 +1,389 @@
+"""Streamed inference: stitched tiles say what the whole image says, in bounded memory, and every thread ends."""
+
+import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+
+import threading
+import time
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from affine import Affine
+from torch import Tensor, nn
+from torch.utils.data import Dataset
+
+from models import inference
+from models.encoders import Normalisation, build_encoder, encoder_named, load_encoder, normalisation_for
+from models.inference import Probabilities, Temperatures, calibrate_margin, predict, stream, write_behind
+from models.network import ChangeNetwork, NetworkSpec
+from models.training import TrainingSettings, fit, strategy_named
+from pipeline.grid import grid_of
+from pipeline.raster import write_raster
+from pipeline.tiles import Tile, Window, tiles
+
+RGB = ("red", "green", "blue")
+SHAPE = (320, 288)
+PLAIN = Temperatures()
+SPEC = NetworkSpec("tu-test_efficientnet", RGB, RGB, "both", 3, decoder_channels=(32, 16, 16, 8, 8))
+LITE = "imagenet-efficientnet-lite0"
+
+
+@pytest.fixture(autouse=True, scope="module")
+def _one_thread() -> Iterator[None]:
+    threads = torch.get_num_threads()
+    torch.set_num_threads(1)
+    yield
+    torch.set_num_threads(threads)
+
+
+def write(path: Path, image: np.ndarray) -> Path:
+    grid = grid_of(Affine(10, 0, 600_000, 0, -10, 5_900_000), (image.shape[1], image.shape[2]), "EPSG:32633")
+    return write_raster(path, image, grid, nodata=float("nan"))
+
+
+def two_dates(shape: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Noise before; after, ten rectangles of it are brighter."""
+    rng = np.random.default_rng(seed)
+    before = rng.random((3, *shape), dtype=np.float32) * 0.4
+    after = before.copy()
+    for _ in range(10):
+        y, x = rng.integers(0, shape[0] - 8), rng.integers(0, shape[1] - 8)
+        after[:, y : y + 24, x : x + 24] = before[:, y : y + 24, x : x + 24] + 0.5
+    return before, after
+
+
+@pytest.fixture(scope="module")
+def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+    folder = tmp_path_factory.mktemp("epochs")
+    before, after = two_dates(SHAPE, 0)
+    before[:, 40:50, 60:80] = np.nan
+    after[1, 200:210, 100] = np.nan
+    return write(folder / "before.tif", before), write(folder / "after.tif", after)
+
+
+@pytest.fixture(scope="module")
+def network() -> ChangeNetwork:
+    torch.manual_seed(0)
+    return ChangeNetwork(
+        SPEC, build_encoder(SPEC.architecture, 3), Normalisation((0.2,) * 3, (0.3,) * 3, 1.0, "both dates")
+    ).eval()
+
+
+class Chips(Dataset[dict[str, Tensor]]):
+    """What `two_dates` draws, with one rectangle a chip."""
+
+    def __init__(self, count: int, first: int = 0) -> None:
+        self._count, self._first = count, first
+
+    def __len__(self) -> int:
+        return self._count
+
+    def __getitem__(self, index: int) -> dict[str, Tensor]:
+        rng = np.random.default_rng(self._first + index)
+        before = rng.random((3, 64, 64), dtype=np.float32) * 0.4
+        y, x = rng.integers(0, 40, 2)
+        label = torch.zeros((64, 64), dtype=torch.int64)
+        label[y : y + 24, x : x + 24] = 1
+        after = torch.from_numpy(before) + 0.5 * label
+        return {
+            "before": torch.from_numpy(before),
+            "after": after.float(),
+            "change_label": label,
+            "before_label": 0 * label,
+            "after_label": label,
+        }
+
+
+@pytest.fixture(scope="module")
+def lite(tmp_path_factory: pytest.TempPathFactory) -> ChangeNetwork:
+    """ImageNet's EfficientNet-Lite0 with a U-Net decoder, trained for seconds; before that its logits mean nothing."""
+    torch.manual_seed(0)
+    encoder = encoder_named(LITE)
+    loaded = load_encoder(encoder, RGB)
+    spec = replace(SPEC, architecture=encoder.architecture, classes=2, decoder_channels=(64, 32, 16, 16, 8))
+    network = ChangeNetwork(spec, loaded.model, normalisation_for(encoder, RGB, "rgb 0..1"))
+    settings = TrainingSettings(strategy_named("full"), epochs=5, learning_rate=3e-3, precision="32")
+    result = fit(network, Chips(24), Chips(8, 9000), settings, tmp_path_factory.mktemp("fit"))
+    assert result.best_score > 0.9
+    return network
+
+
+def stitched(network: ChangeNetwork, images: tuple[Path, Path], core: int, margin: int, **options: Any) -> Probabilities:
+    change = np.full(SHAPE, -1, np.float32)
+    dates = [np.full((network.spec.classes, *SHAPE), -1, np.float32) for _ in range(2)]
+    for tile, said in stream(network, images, tiles(SHAPE, core, margin), PLAIN, **options):
+        rows, columns = tile.core.slices
+        assert said.change is not None
+        assert said.before is not None
+        assert said.after is not None
+        change[rows, columns] = said.change
+        dates[0][:, rows, columns], dates[1][:, rows, columns] = said.before, said.after
+    return Probabilities(change, dates[0], dates[1])
+
+
+def compare(one: Probabilities, other: Probabilities) -> tuple[int, float]:
+    """Return pixels whose change or land use differs, and the largest difference of a probability."""
+    pairs = [(one.change, other.change), (one.before, other.before), (one.after, other.after)]
+    flipped, furthest = np.zeros(SHAPE, bool), 0.0
+    for a, b in pairs:
+        assert a is not None
+        assert b is not None
+        assert np.array_equal(np.isnan(a), np.isnan(b))
+        seen = np.isfinite(a[0] if a.ndim == 3 else a)
+        decided = [p.argmax(axis=0) if p.ndim == 3 else p >= 0.5 for p in (a, b)]
+        flipped |= (decided[0] != decided[1]) & seen
+        furthest = max(furthest, float(np.nanmax(np.abs(a - b))))
+    return int(flipped.sum()), furthest
+
+
+class Pyramid(nn.Module):
+    """Five convolutions of stride 2: with a U-Net it looks less than 128 pixels far."""
+
+    out_channels = (3, 4, 4, 4, 4, 4)
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.steps = nn.ModuleList(nn.Conv2d(i, 4, 3, stride=2, padding=1) for i in self.out_channels[:-1])
+
+    def forward(self, x: Tensor) -> list[Tensor]:
+        maps = [x]
+        for step in self.steps:
+            maps.append(torch.relu(step(maps[-1])))
+        return maps
+
+
+@pytest.mark.parametrize("core", [96, 160])
+def test_a_network_that_looks_less_far_than_the_margin_says_exactly_the_same(images: tuple[Path, Path], core: int) -> None:
+    torch.manual_seed(0)
+    spec = replace(SPEC, decoder_channels=(8, 8, 8, 8, 8))
+    network = ChangeNetwork(spec, Pyramid(), Normalisation((0.2,) * 3, (0.3,) * 3, 1.0, "both dates")).eval()
+    flipped, furthest = compare(stitched(network, images, core, 128), stitched(network, images, 320, 128))
+    assert flipped == 0
+    assert furthest < 1e-5
+
+
+def test_stitched_tiles_of_a_trained_network_say_what_the_whole_image_says(
+    lite: ChangeNetwork, images: tuple[Path, Path]
+) -> None:
+    whole = stitched(lite, images, 320, 128)
+    assert whole.change is not None
+    assert 0.03 < np.nanmean(whole.change >= 0.5) < 0.2
+    flipped, furthest = compare(stitched(lite, images, 128, 128), whole)
+    small, small_furthest = compare(stitched(lite, images, 128, 32), whole)
+    print(f"margin 128: {flipped} pixels, {furthest:.4f}; margin 32: {small} pixels, {small_furthest:.4f}")  # for `pytest -s`
+    assert flipped == 0
+    assert furthest < 0.1
+    assert flipped <= small
+    assert furthest <= small_furthest
+
+
+def test_calibration_finds_a_margin_without_flips(
+    lite: ChangeNetwork, images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "MARGINS", (32, 64, 96, 128))
+    margin, flips = calibrate_margin(lite, images, SHAPE, core=64)
+    assert margin in inference.MARGINS
+    assert flips[margin] == 0
+    assert list(flips) == list(inference.MARGINS[: len(flips)])
+    assert all(flips[m] > 0 for m in list(flips)[:-1])
+
+
+def test_calibration_tells_flips_in_parts_per_million_and_falls_back_to_the_largest(
+    network: ChangeNetwork, images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "MARGINS", (32, 64))
+
+    def pretended(_network: object, before: np.ndarray, *_: object, **__: object) -> Probabilities:
+        """A network whose answer depends on the size of what it reads, in one pixel of the core."""
+        side = before.shape[1]
+        probability = np.zeros((side, side), np.float32)
+        probability[side // 2, side // 2] = side / 1000
+        probability[side // 2 + 1, side // 2] = np.nan
+        return Probabilities(probability, None, None)
+
+    monkeypatch.setattr(inference, "predict", pretended)
+    # 32 + 2 x 128 pixels for the truth: 0.288; 96 and 160 for the margins.
+    assert calibrate_margin(network, images, SHAPE, core=32, threshold=0.2) == (
+        64,
+        pytest.approx({32: 1e6 / 1023, 64: 1e6 / 1023}),
+    )
+    assert calibrate_margin(network, images, SHAPE, core=32, threshold=0.12) == (64, {32: pytest.approx(1e6 / 1023), 64: 0})
+    assert calibrate_margin(network, images, SHAPE, core=32, threshold=0.05) == (32, {32: 0})
+
+
+def test_calibration_looks_at_land_use_too(
+    network: ChangeNetwork, images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "MARGINS", (32, 64))
+
+    def pretended(_network: object, before: np.ndarray, *_: object, **__: object) -> Probabilities:
+        side = before.shape[1]
+        flat = np.full((2, side, side), 0.5, np.float32)
+        after = flat.copy()
+        after[1] += 0.1 if side > 100 else -0.1
+        return Probabilities(flat[0], flat, after)
+
+    monkeypatch.setattr(inference, "predict", pretended)
+    assert calibrate_margin(network, images, SHAPE, core=32) == (64, {32: 1e6, 64: 0})
+
+
+def test_calibration_on_pixels_that_nobody_saw_takes_the_largest_margin(
+    network: ChangeNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(inference, "MARGINS", (32, 64))
+    path = write(tmp_path / "empty.tif", np.full((3, 64, 64), np.nan, np.float32))
+    assert calibrate_margin(network, (path, path), (64, 64), core=32) == (64, {})
+
+
+@pytest.mark.parametrize("heads", ["change", "landuse", "both"])
+def test_a_pixel_unseen_at_either_date_is_unseen_in_every_output(heads: str) -> None:
+    spec = replace(SPEC, heads=heads, classes=0 if heads == "change" else 3)
+    network = ChangeNetwork(
+        spec, build_encoder(spec.architecture, 3), Normalisation((0.0,) * 3, (1.0,) * 3, 1.0, "both dates")
+    ).eval()
+    before, after = np.zeros((2, 3, 32, 32), np.float32)
+    before[:, 1, 2] = np.nan
+    after[2, 5, 6] = np.nan
+    after[0, 9, 9] = np.inf
+    expected = np.zeros((32, 32), bool)
+    expected[[1, 5, 9], [2, 6, 9]] = True
+    said = predict(network, before, after, PLAIN)
+    assert (said.change is None, said.before is None, said.after is None) == (heads == "landuse", *[heads == "change"] * 2)
+    for part in (said.change, said.before, said.after):
+        if part is not None:
+            assert part.dtype == np.float32
+            assert np.array_equal(np.isnan(part), np.broadcast_to(expected, part.shape))
+
+
+def test_probabilities_are_shares_and_temperatures_only_make_them_flatter(network: ChangeNetwork) -> None:
+    before, after = two_dates((64, 64), 1)
+    sharp, plain, flat = (predict(network, before, after, Temperatures(t, t)) for t in (0.25, 1.0, 4.0))
+    for said in (sharp, plain, flat):
+        for share in (said.before, said.after):
+            assert share is not None
+            np.testing.assert_allclose(share.sum(axis=0), 1, atol=1e-5)
+    for name in ("before", "after"):
+        decided = [getattr(said, name).argmax(axis=0) for said in (sharp, plain, flat)]
+        assert np.array_equal(decided[0], decided[1])
+        assert np.array_equal(decided[1], decided[2])
+        assert (getattr(sharp, name).max(axis=0) >= getattr(flat, name).max(axis=0)).all()
+    assert sharp.change is not None
+    assert plain.change is not None
+    assert np.array_equal(sharp.change >= 0.5, plain.change >= 0.5)
+    logits = np.log(plain.change / (1 - plain.change))
+    np.testing.assert_allclose(sharp.change, 1 / (1 + np.exp(-logits / 0.25)), atol=1e-4)
+
+
+def test_each_date_is_encoded_once_a_tile(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
+    batches: list[int] = []
+    handle = network.encoder.register_forward_hook(lambda _m, given, _o: batches.append(len(given[0])))
+    seconds = [0.0]
+    started = time.perf_counter()
+    stitched(network, images, 160, 32, model_seconds=seconds)
+    handle.remove()
+    assert batches == [1] * 2 * len(tiles(SHAPE, 160, 32))
+    assert 0 < seconds[0] <= time.perf_counter() - started
+
+
+def test_tiles_come_in_order_with_the_shape_of_their_core(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
+    work = tiles(SHAPE, 128, 32)
+    results = list(stream(network, images, work, PLAIN))
+    assert [t for t, _ in results] == work
+    for tile, said in results:
+        assert said.change is not None
+        assert said.change.shape == (tile.core.height, tile.core.width)
+        assert said.change.flags.owndata  # a view would keep the whole read alive
+    assert list(stream(network, images, [], PLAIN)) == []
+
+
+def readers() -> list[str]:
+    return [t.name for t in threading.enumerate() if t.name.startswith(("reader", "writer"))]
+
+
+def open_files(paths: tuple[Path, Path]) -> list[str]:
+    links = [p.readlink() for p in Path("/proc/self/fd").iterdir() if p.is_symlink()]
+    return [str(link) for link in links if link in paths]
+
+
+def test_an_abandoned_stream_ends_its_threads_and_closes_its_files(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
+    results = stream(network, images, tiles(SHAPE, 64, 32), PLAIN)
+    next(results)
+    assert readers()
+    assert len(open_files(images)) == 2
+    results.close()
+    assert readers() == []
+    assert open_files(images) == []
+
+
+def test_an_error_in_the_model_ends_the_stream(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
+    handle = network.encoder.register_forward_hook(lambda *_: 1 / 0)
+    with pytest.raises(ZeroDivisionError):
+        list(stream(network, images, tiles(SHAPE, 64, 32), PLAIN))
+    handle.remove()
+    assert readers() == []
+    assert open_files(images) == []
+
+
+WORK = [Tile(0, c, Window(0, 32 * c, 32, 32), Window(0, 32 * c, 32, 32)) for c in range(8)]
+
+
+def made(upto: list[int]) -> Iterator[tuple[Tile, Probabilities]]:
+    for tile in WORK:
+        upto.append(tile.column)
+        yield tile, Probabilities(None, None, None)
+
+
+def test_every_tile_is_written_once_in_order_by_one_thread() -> None:
+    written: list[tuple[int, str]] = []
+    done = list(write_behind(made([]), lambda tile, _: written.append((tile.column, threading.current_thread().name))))
+    assert done == WORK
+    assert [column for column, _ in written] == list(range(8))
+    assert len({name for _, name in written}) == 1
+    assert written[0][1] != threading.current_thread().name
+    assert readers() == []
+
+
+def test_a_tile_is_told_only_once_it_is_written() -> None:
+    written: list[int] = []
+
+    def write_slowly(tile: Tile, _said: Probabilities) -> None:
+        time.sleep(0.005)
+        written.append(tile.column)
+
+    for tile in write_behind(made([]), write_slowly):
+        assert tile.column in written
+
+
+def test_results_do_not_pile_up_before_a_slow_writer() -> None:
+    taken: list[int] = []
+    ahead: list[int] = []
+    for tile in write_behind(made(taken), lambda *_: time.sleep(0.002)):
+        ahead.append(len(taken) - tile.column)
+    assert max(ahead) <= 3
+
+
+def test_the_error_of_the_writer_is_raised_and_stops_the_work() -> None:
+    taken: list[int] = []
+
+    def full(tile: Tile, _said: Probabilities) -> None:
+        if tile.column == 1:
+            raise OSError("No space left on device")
+
+    done = []
+    with pytest.raises(OSError, match="No space left on device"):
+        done.extend(write_behind(made(taken), full))
+    assert max(taken) <= 4
+    assert readers() == []
+
+
+def test_the_error_of_the_last_tile_is_raised_too() -> None:
+    def full(tile: Tile, _said: Probabilities) -> None:
+        if tile.column == 7:
+            raise OSError("No space left on device")
+
+    with pytest.raises(OSError, match="No space left"):
+        list(write_behind(made([]), full))

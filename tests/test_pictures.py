@@ -1,0 +1,82 @@
+"""Pictures show bands in their colours, one stretch for both dates, and changes in the colours of the legend."""
+
+import base64
+import io
+from pathlib import Path
+
+import numpy as np
+from affine import Affine
+from PIL import Image
+
+from pipeline.grid import grid_of
+from pipeline.legend import Legend
+from pipeline.pictures import change_picture, colour_pair, data_uri, png, side_by_side
+from pipeline.raster import write_raster
+
+NOT_SEEN = [235, 235, 235]
+CHANGED = [0xD7, 0x30, 0x1F]
+
+
+def image(folder: Path, name: str, data: np.ndarray, bands: tuple[str, ...] = ()) -> Path:
+    on = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), data.shape[-2:], "EPSG:32651")
+    return write_raster(folder / name, data, on, descriptions=bands, nodata=float("nan") if data.dtype.kind == "f" else 0)
+
+
+def test_red_green_and_blue_are_found_by_name(tmp_path: Path) -> None:
+    data = np.zeros((4, 2, 2), np.float32)
+    data[3, 0, 0] = 1  # red
+    data[1, 0, 1] = 1  # green
+    data[0, 1, 0] = 1  # blue
+    path = image(tmp_path, "a.tif", data, ("blue", "green", "nir", "red"))
+    before, after = colour_pair(path, path)
+    assert before[:, :, :].argmax(axis=2).tolist() == [[0, 1], [2, 0]]
+    assert before[1, 1].tolist() == [0, 0, 0]
+    assert before.dtype == np.uint8
+    np.testing.assert_array_equal(before, after)
+
+
+def test_one_stretch_for_both_dates(tmp_path: Path) -> None:
+    dark = np.broadcast_to(np.linspace(0, 0.5, 100, dtype=np.float32).reshape(10, 10), (3, 10, 10))
+    before, after = colour_pair(image(tmp_path, "a.tif", dark), image(tmp_path, "b.tif", dark + 0.5))
+    assert before.max() < after.min() + 2
+    assert before.mean() < 120 < after.mean()
+
+
+def test_what_was_not_seen_is_grey(tmp_path: Path) -> None:
+    data = np.random.default_rng(0).random((1, 3, 3), dtype=np.float32)
+    data[0, 1, 2] = np.nan
+    empty = np.full((1, 3, 3), np.nan, np.float32)
+    before, after = colour_pair(image(tmp_path, "a.tif", data), image(tmp_path, "b.tif", empty))
+    assert before[1, 2].tolist() == NOT_SEEN
+    assert (after == NOT_SEEN).all()
+    colour_pair(tmp_path / "b.tif", tmp_path / "b.tif")
+
+
+def test_changes_lie_over_a_faded_picture(tmp_path: Path) -> None:
+    codes = np.array([[0, 1, 2]], np.uint8)
+    under = np.array([[[0, 0, 0], [10, 200, 30], [9, 9, 9]]], np.uint8)
+    shown = change_picture(image(tmp_path, "c.tif", codes), Legend().changes, under)
+    assert shown[0, 0].tolist() == NOT_SEEN
+    assert shown[0, 1].tolist() == [193, 193, 193]
+    assert shown[0, 2].tolist() == CHANGED
+
+
+def test_long_rasters_are_made_smaller_together(tmp_path: Path) -> None:
+    data = np.ones((3, 30, 70), np.float32)
+    before, _ = colour_pair(*[image(tmp_path, "a.tif", data)] * 2, side=20)
+    shown = change_picture(image(tmp_path, "c.tif", np.ones((30, 70), np.uint8)), Legend().changes, before, side=20)
+    assert before.shape == shown.shape == (9, 20, 3)
+
+
+def test_a_png_holds_the_picture() -> None:
+    picture = np.random.default_rng(0).integers(0, 255, (5, 7, 3)).astype(np.uint8)
+    np.testing.assert_array_equal(np.asarray(Image.open(io.BytesIO(png(picture)))), picture)
+    head, _, body = data_uri(picture).partition(",")
+    assert head == "data:image/png;base64"
+    assert base64.b64decode(body) == png(picture)
+
+
+def test_side_by_side_with_a_white_gap() -> None:
+    black, grey = np.zeros((2, 3, 3), np.uint8), np.full((2, 1, 3), 128, np.uint8)
+    row = side_by_side([black, grey], gap=2)[0, :, 0]
+    assert row.tolist() == [0, 0, 0, 255, 255, 128]

@@ -1,0 +1,61 @@
+"""Cores partition any grid, and what a tile reads holds its core with the margin."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.errors import InputError
+from pipeline.tiles import STRIDE, Window, tiles
+
+GRIDS = st.tuples(st.integers(1, 300), st.integers(1, 300))
+CORES = st.integers(1, 6).map(lambda n: n * STRIDE)
+MARGINS = st.integers(0, 4).map(lambda n: n * STRIDE)
+
+
+@settings(deadline=None)
+@given(GRIDS, CORES, MARGINS)
+def test_cores_partition_the_grid(shape: tuple[int, int], core: int, margin: int) -> None:
+    count = np.zeros(shape, dtype=int)
+    for tile in tiles(shape, core, margin):
+        assert tile.core.clipped(shape) == tile.core
+        count[tile.core.slices] += 1
+    assert (count == 1).all()
+
+
+@settings(deadline=None)
+@given(GRIDS, CORES, MARGINS)
+def test_reads_hold_the_core_and_its_margin_in_whole_strides(shape: tuple[int, int], core: int, margin: int) -> None:
+    for tile in tiles(shape, core, margin):
+        inner = tile.core.within(tile.read)
+        assert inner.y == inner.x == margin
+        assert tile.read.height >= tile.core.height + 2 * margin
+        assert tile.read.width >= tile.core.width + 2 * margin
+        assert tile.read.height % STRIDE == tile.read.width % STRIDE == 0
+        assert tile.read.y % STRIDE == tile.read.x % STRIDE == 0
+
+
+@settings(deadline=None)
+@given(*[st.integers(-50, 50)] * 2, *[st.integers(0, 60)] * 2)
+def test_a_clipped_window_is_the_part_inside(y: int, x: int, height: int, width: int) -> None:
+    shape = (20, 30)
+    inside = Window(y, x, height, width).clipped(shape)
+    rows = set(range(y, y + height)) & set(range(shape[0]))
+    columns = set(range(x, x + width)) & set(range(shape[1]))
+    assert inside.height == len(rows)
+    assert inside.width == len(columns)
+    if rows and columns:
+        assert (inside.y, inside.x) == (min(rows), min(columns))
+
+
+def test_tiles_go_row_by_row() -> None:
+    assert [(t.row, t.column, t.core) for t in tiles((40, 70), 32, 0)] == [
+        (0, 0, Window(0, 0, 32, 32)), (0, 1, Window(0, 32, 32, 32)), (0, 2, Window(0, 64, 32, 6)),
+        (1, 0, Window(32, 0, 8, 32)), (1, 1, Window(32, 32, 8, 32)), (1, 2, Window(32, 64, 8, 6)),
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(("core", "margin"), [(0, 0), (-32, 0), (33, 0), (32, 16), (32, -32)])
+def test_sizes_that_break_the_stride(core: int, margin: int) -> None:
+    with pytest.raises(InputError, match=f"core {core} and margin {margin}: both must be multiples of 32"):
+        tiles((10, 10), core, margin)

@@ -1,0 +1,75 @@
+"""Inputs stay inside the data folder, outputs are probed before any work."""
+
+from pathlib import Path
+
+import pytest
+
+from conftest import Territory
+from flows.workspace import versions, workspace
+from pipeline.errors import InputError
+
+
+def test_folders(territory: Territory) -> None:
+    ws = territory.workspace()
+    assert ws.output == territory.output / "place"
+    assert len({ws.epochs, ws.training, ws.model, ws.work, ws.run}) == 5
+    assert all(p.parent == ws.output for p in (ws.epochs, ws.training, ws.model, ws.work, ws.run))
+    assert workspace(ws.project, territory.data).output == Path("runs/place")
+
+
+@pytest.mark.parametrize("path", ["../secret.tif", "/etc/passwd", "a/../../secret.tif", "link/secret.tif"])
+def test_a_path_that_leaves_the_data_folder(territory: Territory, path: str) -> None:
+    (territory.data / "link").symlink_to(territory.data.parent)
+    with pytest.raises(InputError, match=r"labels: path: .* points outside the data folder .*--allow-outside"):
+        territory.workspace().input(Path(path), "labels: path")
+    assert territory.workspace(allow_outside=True).input(Path(path), "labels: path").is_absolute()
+
+
+def test_a_path_that_stays(territory: Territory) -> None:
+    ws = territory.workspace()
+    assert ws.input(Path("deep/../a.tif"), "key") == (territory.data / "a.tif").resolve()
+    assert ws.input(territory.data / "a.tif", "key") == (territory.data / "a.tif").resolve()
+
+
+def test_what_is_published_names_no_folder_of_this_machine(territory: Territory) -> None:
+    ws = territory.workspace()
+    assert ws.relative(territory.data / "deep" / "a.tif") == "deep/a.tif"
+    assert ws.relative(Path("/home/somebody/a.tif")) == "a.tif"
+
+
+def test_the_model_in_use(territory: Territory) -> None:
+    assert territory.workspace().model_in_use == territory.output / "place" / "model"
+    territory.config["trained_model"] = "models/forest"
+    assert territory.workspace().model_in_use == (territory.data / "models" / "forest").resolve()
+    territory.config["trained_model"] = "../forest"
+    with pytest.raises(InputError, match="trained_model"):
+        _ = territory.workspace().model_in_use
+    chosen = workspace(territory.workspace().project, territory.data, model=Path("/elsewhere"))
+    assert chosen.model_in_use == Path("/elsewhere")
+
+
+def test_a_record_is_opened_without_leftovers(territory: Territory) -> None:
+    ws = territory.workspace()
+    assert not ws.manifest(ws.epochs).entries()
+    ws.epochs.mkdir(parents=True)
+    (ws.epochs / ".partial-1-before.tif").write_text("half")
+    ws.manifest(ws.epochs)
+    assert not list(ws.epochs.iterdir())
+
+
+def test_an_output_that_can_be_written_to(territory: Territory) -> None:
+    ws = territory.workspace()
+    ws.require_writable()
+    assert not list(ws.output.iterdir())
+
+
+def test_an_output_that_cannot(territory: Territory) -> None:
+    territory.output.write_text("a file where the folder should be")
+    with pytest.raises(InputError, match=r"cannot be written to \(Not a directory\).*--output"):
+        territory.workspace().require_writable()
+
+
+def test_versions_of_what_can_change_a_pixel() -> None:
+    found = versions()
+    assert found["rasterio"][0].isdigit()
+    assert set(found) >= {"landshift", "torch", "rasterio", "numpy"}
