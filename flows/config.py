@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 
 import yaml
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
+from pydantic.fields import FieldInfo
 
 from pipeline.errors import InputError
 from pipeline.manifest import value_hash
@@ -18,6 +19,10 @@ SCHEMA = "schema.json"
 
 class _Section(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+
+
+def _default(field: FieldInfo) -> object:
+    return field.get_default(call_default_factory=True)
 
 
 class SensorConfig(_Section):
@@ -52,7 +57,9 @@ class SensorConfig(_Section):
                 if value is None or value == ():
                     raise ValueError(f"sensor custom needs `{key}`: nothing about the numbers is guessed")
         else:
-            given = [k for k in self.model_fields_set if k not in ("name", "number_offset")]
+            fields = type(self).model_fields
+            # By value, since a configuration that comes back from JSON has every field set.
+            given = [k for k in fields if k not in ("name", "number_offset") and getattr(self, k) != _default(fields[k])]
             if given:
                 raise ValueError(f"`{min(given)}` belongs to sensor custom; {self.name} has its own")
         if self.number_offset is not None and not self.name.startswith("sentinel-2"):

@@ -8,15 +8,18 @@ from typing import Any
 import numpy as np
 
 from flows.config import load_project, shipped_config
+from flows.prepare import legend_of
 from flows.progress import step
-from flows.workspace import workspace
+from flows.workspace import Workspace, workspace
 from pipeline.accuracy import binary_scores
 from pipeline.demo import make_demo
 from pipeline.legend import CHANGED, NOT_OBSERVED
 from pipeline.manifest import replace_when_done
+from pipeline.pictures import change_picture, colour_pair, png, side_by_side
 from pipeline.raster import read_raster
 
 _TERRITORY = "north"
+_SIDE = 512
 
 
 def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
@@ -46,6 +49,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     detected = detect(project, data / _TERRITORY, output)
     ws = workspace(project, data / _TERRITORY, output)
     truth = _against_truth(detected.run, data / _TERRITORY)
+    picture = _picture(ws, folder / "demo.png")
     seconds = time.perf_counter() - started
     content = {
         "run": str(detected.run), "model": str(trained.model), "seconds": round(seconds, 1),
@@ -62,6 +66,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
         f"Map     {detected.run / 'change.tif'}      (open it in QGIS: it comes with its colours)",
         f"Layers  {detected.run / 'changes.gpkg'}",
         f"Page    {detected.run / 'report.html'}     (any browser)",
+        f"Picture {picture}     (before, after, change)",
         f"Numbers {detected.run / 'run.json'}, {trained.report}",
         "",
         "Try next:",
@@ -70,6 +75,15 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
         "  landshift init FOLDER     with your own scenes of two dates",
     ]
     return content, lines
+
+
+def _picture(ws: Workspace, path: Path) -> Path:
+    """Put before, after and change side by side."""
+    before, after = colour_pair(ws.epochs / "before.tif", ws.epochs / "after.tif", _SIDE)
+    change = change_picture(ws.run / "change.tif", legend_of(ws.project).changes, after, _SIDE)
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(png(side_by_side([before, after, change])))
+    return path
 
 
 def _against_truth(run: Path, data: Path) -> dict[str, Any]:

@@ -224,14 +224,12 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
 
 
 def _fit(ws: Workspace, prepared: Prepared, encoder: Any, seed: int, checkpoints: Path) -> "tuple[Bundle, ChangeNetwork]":  # noqa: ANN401
-    import torch
-
     from models.bundle import Bundle
     from models.encoders import encoder_named, load_encoder, normalisation_for
     from models.inference import Temperatures
     from models.network import ChangeNetwork, NetworkSpec
     from models.samples import LabelledTiles, TrainingChips, masks_of
-    from models.training import TrainingSettings, fit, strategy_named
+    from models.training import TrainingSettings, fit, seed_everything, strategy_named
 
     project, legend, config = ws.project, legend_of(ws.project), ws.project.training
     made = plan(ws)
@@ -241,7 +239,7 @@ def _fit(ws: Workspace, prepared: Prepared, encoder: Any, seed: int, checkpoints
         encoder = encoder_named(f"random:{encoder.architecture}")
     statistics = band_statistics(prepared.images)
     wavelengths = {b.name: b.wavelength_nm for b in made.sensor.bands if b.name in made.bands and b.wavelength_nm}
-    torch.manual_seed(seed)
+    seed_everything(seed)
     loaded = load_encoder(encoder, made.bands, extra=project.model.extra_bands, wavelengths=wavelengths)
     normalisation = normalisation_for(
         encoder, made.bands, made.sensor.units, (statistics.mean, statistics.std), wavelengths=wavelengths,

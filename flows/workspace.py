@@ -87,7 +87,7 @@ class Workspace:
         return Manifest(folder)
 
     def require_writable(self) -> None:
-        """Refuse an output folder that cannot be written to, before any long work.
+        """Refuse an output folder that cannot be written to, before any long work, and clear what a kill left in it.
 
         Raises:
             InputError: The folder cannot be made or written to.
@@ -95,6 +95,7 @@ class Workspace:
         probe = self.output / ".partial-probe"
         try:
             self.output.mkdir(parents=True, exist_ok=True)
+            remove_partials(self.output)
             probe.write_text("")
             probe.unlink()
         except OSError as error:

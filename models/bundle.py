@@ -102,7 +102,8 @@ def describe(folder: Path) -> Bundle:
         content = json.loads(path.read_text(encoding="utf-8"))
         if content["format"] != FORMAT:
             raise InputError(
-                f"{path} has format {content['format']}, this version reads {FORMAT}. Train again, or use the version that wrote it."
+                f"{path} has format {content['format']}, this version reads {FORMAT}. Train again, or use the version that "
+                "wrote it."
             )
         bundle = _bundle(content)
         expected = content["weights"]
@@ -118,14 +119,18 @@ def describe(folder: Path) -> Bundle:
 
 
 def _bundle(content: dict[str, Any]) -> Bundle:
-    spec, normal = content["spec"], content["normalisation"]
-    tuples = {k: tuple(v) if isinstance(v, list) else v for k, v in spec.items()}
+    # JSON has no tuples.
+    spec: dict[str, Any]
+    normal: dict[str, Any]
+    spec, normal = (
+        {k: tuple(v) if isinstance(v, list) else v for k, v in content[n].items()} for n in ("spec", "normalisation")
+    )
     return Bundle(
         name=content["name"],
-        spec=NetworkSpec(**tuples),
+        spec=NetworkSpec(**spec),
         encoder=content["encoder"],
         units=content["units"],
-        normalisation=Normalisation(**{k: tuple(v) if isinstance(v, list) else v for k, v in normal.items()}),
+        normalisation=Normalisation(**normal),
         legend=Legend(tuple(LandUse(**c) for c in content["legend"])),
         temperatures=Temperatures(**content["temperatures"]),
         threshold=float(content["threshold"]),

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import cast
 
 import torch
 from segmentation_models_pytorch.base import SegmentationHead
@@ -117,11 +118,15 @@ class _Decoder(nn.Module):
 
     def forward(self, features: list[Tensor]) -> Tensor:
         coarse = self.upsample(self.decoder(features))
-        return self.head(torch.cat([coarse, self.detail(features[0])], dim=1))
+        logits: Tensor = self.head(torch.cat([coarse, self.detail(features[0])], dim=1))
+        return logits
 
 
 class ChangeNetwork(nn.Module):
     """Encode each date once, fuse, decode (Daudt 2018, doi:10.1109/ICIP.2018.8451652, with any pretrained encoder)."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, spec: NetworkSpec, encoder: nn.Module, normalisation: Normalisation) -> None:
         """Build the decoders for an encoder.
@@ -142,7 +147,7 @@ class ChangeNetwork(nn.Module):
             )
         self.spec = spec
         self.encoder = encoder
-        channels = list(encoder.out_channels)  # type: ignore[call-overload]
+        channels = list(cast(Sequence[int], encoder.out_channels))
         fused = channels if spec.fusion == "difference" else [2 * c for c in channels]
         self.change_decoder = _Decoder(spec, fused, 1) if spec.heads != "landuse" else None
         self.landuse_decoder = _Decoder(spec, channels, spec.classes) if spec.heads != "change" else None

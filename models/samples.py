@@ -36,7 +36,7 @@ class Masks:
     @property
     def labelled(self) -> np.ndarray:
         """Bool (y, x): where at least one of the three is labelled."""
-        return (self.change != NOT_LABELLED) | (self.before != NOT_LABELLED) | (self.after != NOT_LABELLED)
+        return np.asarray((self.change != NOT_LABELLED) | (self.before != NOT_LABELLED) | (self.after != NOT_LABELLED))
 
 
 def masks_of(labels: Labels, role: np.ndarray, wanted: int, codes: Sequence[int]) -> Masks:

@@ -29,7 +29,7 @@ def declare_missing_operators() -> bool:
     library = next(Path(spec.origin).parent.glob("_C*.so"), None)
     if library is not None:
         try:
-            torch.ops.load_library(str(library))
+            torch.ops.load_library(str(library))  # type: ignore[no-untyped-call]
         except OSError:
             pass
         else:

@@ -82,7 +82,7 @@ class TrainingSettings:
     weight_decay: float = 1e-2
     """AdamW's."""
     patience: int = 6
-    """Epochs without a better validation score before training stops."""
+    """Epochs without a better validation score before training stops; the count starts anew at half of the epochs."""
     loss: str = "both"
     """`dice`, `cross-entropy` or `both`."""
     seed: int = 0
@@ -100,7 +100,7 @@ class Fit:
     epochs: int
     """Epochs run, over all resumed parts."""
     best_epoch: int
-    """Epoch of the weights that were kept, from 0."""
+    """Epoch of the weights that were kept, from 0: the best of the second half, if training came so far."""
     best_score: float
     """Validation score of those weights, 0..1."""
     history: tuple[dict[str, float], ...] = field(default_factory=tuple)
@@ -197,7 +197,9 @@ class Learner(lightning.LightningModule):
             scores.append(calibrated_likelihood(seen["change"], seen["change_true"]))
         if len(seen.get("landuse", ())):
             scores.append(float(f1_score(seen["landuse_true"], seen["landuse"], average="macro", zero_division=0)))
-        self.log("score", float(np.mean(scores)) if scores else 0.0, sync_dist=True)
+        score = float(np.mean(scores)) if scores else 0.0
+        self.log("score", score, sync_dist=True)
+        self.log("choice", score - (not _is_settled(self.current_epoch, self.settings.epochs)), sync_dist=True)
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's union)
         """AdamW with a warm-up of 5 % and a cosine; the encoder's stages have their own rates."""
@@ -210,6 +212,14 @@ class Learner(lightning.LightningModule):
 
         schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, factor)
         return {"optimizer": optimiser, "lr_scheduler": {"scheduler": schedule, "interval": "step"}}
+
+
+def _is_settled(epoch: int, epochs: int) -> bool:
+    """Tell whether an epoch may be the one to keep: the rate has come down from its peak, in the second half.
+
+    Before, weights jump about, and on few validation patches the best of many jumps is so by chance.
+    """
+    return 2 * (epoch + 1) > epochs
 
 
 def calibrated_likelihood(logits: np.ndarray, truth: np.ndarray) -> float:
@@ -297,7 +307,8 @@ class _History(Callback):
         self._epochs, self._advance = epochs, advance
 
     def on_train_epoch_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
-        metrics = {k: float(trainer.callback_metrics[k]) for k in ("loss", "score") if k in trainer.callback_metrics}
+        known = trainer.callback_metrics
+        metrics: dict[str, float] = {k: float(known[k]) for k in ("loss", "score") if k in known}
         if not math.isfinite(metrics.get("loss", 0.0)):
             raise RuntimeError(
                 f"Training diverged: the loss is {metrics['loss']} in epoch {trainer.current_epoch}. "
@@ -320,6 +331,11 @@ class _Patience(EarlyStopping):
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
 
 
+def seed_everything(seed: int) -> None:
+    """Seed every source of random numbers that weights and chips come from."""
+    lightning.seed_everything(seed, verbose=False)
+
+
 def precision_for(wanted: str) -> Any:  # noqa: ANN401 (Lightning's literal)
     """Return Lightning's name for the precision to train with on this machine."""
     if wanted == "auto":
@@ -337,7 +353,7 @@ def fit(
     folder: Path,
     advance: Callable[[float], None] = lambda share: None,
 ) -> Fit:
-    """Train, and leave the best weights in `network`.
+    """Train, and leave the best weights of the second half of the epochs in `network`.
 
     Args:
         network: Trained in place.
@@ -350,10 +366,10 @@ def fit(
     Raises:
         RuntimeError: The loss is not finite.
     """
-    lightning.seed_everything(settings.seed, verbose=False)
+    seed_everything(settings.seed)
     logging.getLogger("lightning.pytorch").setLevel(logging.ERROR)
     history = _History(settings.epochs, advance)
-    best = ModelCheckpoint(folder, filename="best", monitor="score", mode="max", enable_version_counter=False)
+    best = ModelCheckpoint(folder, filename="best", monitor="choice", mode="max", enable_version_counter=False)
     # A row of its own: `save_last` of the one above would skip the epochs that are not the best so far.
     newest = ModelCheckpoint(folder, filename="last", enable_version_counter=False)
     last = folder / "last.ckpt"
@@ -363,7 +379,7 @@ def fit(
         max_epochs=settings.epochs,
         precision=precision_for(settings.precision),
         # The history comes first, so that a checkpoint holds the row of its own epoch.
-        callbacks=[history, _Patience("score", mode="max", patience=settings.patience), best, newest],
+        callbacks=[history, _Patience("choice", mode="max", patience=settings.patience), best, newest],
         gradient_clip_val=1.0,
         logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, use_distributed_sampler=False,
@@ -371,18 +387,26 @@ def fit(
     learner = Learner(network, settings)
     size: int = len(training)  # type: ignore[arg-type]
     loaders = (
-        DataLoader(training, settings.batch, sampler=EpochSampler(size), num_workers=settings.workers, drop_last=size > settings.batch),
+        DataLoader(
+            training, settings.batch, sampler=EpochSampler(size), num_workers=settings.workers, drop_last=size > settings.batch
+        ),
         DataLoader(validation, settings.batch, num_workers=settings.workers),
     )
     with warnings.catch_warnings():
         # Reading in the training process is meant where `workers` is 0, and so are short epochs.
-        warnings.filterwarnings("ignore", message=".*does not have many workers.*|.*number of training batches.*|.*Checkpoint directory.*")
+        warnings.filterwarnings(
+            "ignore", message=".*does not have many workers.*|.*number of training batches.*|.*Checkpoint directory.*"
+        )
         trainer.fit(learner, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
     state = torch.load(best.best_model_path or last, map_location="cpu", weights_only=True)
     learner.load_state_dict(state["state_dict"])
     network.requires_grad_(True)
     network.eval().to("cpu")
     rows = history.rows
-    top = max(rows, key=lambda r: r.get("score", 0.0)) if rows else {"epoch": 0.0, "score": 0.0}
+
+    def worth(row: dict[str, float]) -> tuple[bool, float]:
+        return _is_settled(int(row["epoch"]), settings.epochs), row.get("score", 0.0)
+
+    top = max(rows, key=worth, default={"epoch": 0.0, "score": 0.0})
     _log.info("Trained %d epochs; best score %.3f in epoch %d.", len(rows), top.get("score", 0.0), int(top["epoch"]))
     return Fit(len(rows), int(top["epoch"]), float(top.get("score", 0.0)), tuple(rows))

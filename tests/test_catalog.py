@@ -76,7 +76,7 @@ def test_landsat_as_it_is_delivered(tmp_path: Path) -> None:
 
 def test_a_quality_band_alone_is_no_scene(tmp_path: Path) -> None:
     write(tmp_path, "LC08_20200615_QA_PIXEL.tif", nodata=1)
-    with pytest.raises(InputError, match="QA_PIXEL.tif is a quality band, and none"):
+    with pytest.raises(InputError, match=r"QA_PIXEL.tif is a quality band, and none"):
         scenes_in(tmp_path, OLI)
 
 
@@ -211,7 +211,9 @@ def test_an_epoch_holds_its_first_and_its_last_day() -> None:
 def test_dates_ascend() -> None:
     require_pair(epoch(scene("2020-06-01")), epoch(scene("2020-06-02")))
     for after in ("2020-06-01", "2019-06-01"):
-        with pytest.raises(InputError, match=f"ends with 2020-06-01 and epoch after begins with {after}; the dates must ascend"):
+        with pytest.raises(
+            InputError, match=f"ends with 2020-06-01 and epoch after begins with {after}; the dates must ascend"
+        ):
             require_pair(epoch(scene("2020-06-01")), epoch(scene(after)))
 
 
@@ -230,5 +232,7 @@ def test_bands_that_all_scenes_have() -> None:
 
 def test_the_grid_of_all_scenes() -> None:
     assert region_grid([epoch(scene("2020-06-01")), epoch(scene("2021-06-01"))]) == grid()
-    with pytest.raises(InputError, match=r"2020-06-01.tif and 2021-06-01.tif are not on one grid: CRS EPSG:32651 and EPSG:32650"):
+    with pytest.raises(
+        InputError, match=r"2020-06-01.tif and 2021-06-01.tif are not on one grid: CRS EPSG:32651 and EPSG:32650"
+    ):
         region_grid([epoch(scene("2020-06-01")), epoch(scene("2021-06-01", on=grid(crs="EPSG:32650")))])

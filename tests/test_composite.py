@@ -28,7 +28,9 @@ def grid(height: int, width: int, size: float = 10, dx: float = 0, dy: float = 0
     return grid_of(Affine(size, 0, 300_000 + dx, 0, -size, 3_600_000 + dy), (height, width), CRS)
 
 
-def scene(folder: Path, day: int, numbers: np.ndarray, sensor: Sensor = COUNTS, quality: np.ndarray | None = None, **more: float) -> Scene:
+def scene(
+    folder: Path, day: int, numbers: np.ndarray, sensor: Sensor = COUNTS, quality: np.ndarray | None = None, **more: float
+) -> Scene:
     numbers = numbers[np.newaxis] if numbers.ndim == 2 else numbers
     on = grid(*numbers.shape[1:], **more)
     path = write_raster(folder / f"{day}.tif", numbers, on)
@@ -68,7 +70,7 @@ def test_where_they_tie_the_earlier_one_comes_first(tmp_path: Path) -> None:
 def test_what_nobody_saw_is_nan(tmp_path: Path) -> None:
     image, count, days, share = composite(tmp_path, grid(2, 2), scene(tmp_path, 1, np.array([[5, 0], [0, 0]], np.uint16)))
     np.testing.assert_array_equal(image, [[5, NAN], [NAN, NAN]])
-    assert count.tolist() == days.tolist()[:0] + [[1, -1], [-1, -1]]
+    assert count.tolist() == [[1, -1], [-1, -1]]
     assert days.tolist() == [[day(1), -1], [-1, -1]]
     assert share == 0.25
 
@@ -76,10 +78,12 @@ def test_what_nobody_saw_is_nan(tmp_path: Path) -> None:
 NUMBERS = st.lists(arrays(np.uint16, (3, 4), elements=st.integers(0, 3)), min_size=1, max_size=3)
 
 
-@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(deadline=None, max_examples=15, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(NUMBERS.filter(lambda scenes: any(s.any() for s in scenes)))
 def test_seen_in_one_scene_is_seen_in_the_composite(tmp_path: Path, numbers: list[np.ndarray]) -> None:
-    image, count, days, share = composite(tmp_path, grid(3, 4), *(scene(tmp_path, i, n) for i, n in enumerate(numbers, start=1)))
+    image, count, days, share = composite(
+        tmp_path, grid(3, 4), *(scene(tmp_path, i, n) for i, n in enumerate(numbers, start=1))
+    )
     seen = np.stack(numbers) > 0
     np.testing.assert_array_equal(np.isfinite(image), seen.any(axis=0))
     np.testing.assert_array_equal(count, np.where(seen.any(axis=0), seen.sum(axis=0), -1))

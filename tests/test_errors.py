@@ -6,5 +6,5 @@ from pipeline.errors import InputError
 
 
 def test_it_is_a_value_error_with_a_message_for_people() -> None:
-    with pytest.raises(ValueError, match="^scene.tif has no CRS; write one$"):
+    with pytest.raises(ValueError, match=r"^scene\.tif has no CRS; write one$"):
         raise InputError("scene.tif has no CRS; write one")

@@ -35,7 +35,12 @@ def test_no_crs(crs: str | None) -> None:
 
 @pytest.mark.parametrize(
     ("crs", "message"),
-    [("EPSG:4326", "EPSG:4326, whose unit is degrees"), ("EPSG:4978", "not projected"), ("EPSG:99999", "not known"), ("UTM 51", "not known")],
+    [
+        ("EPSG:4326", "EPSG:4326, whose unit is degrees"),
+        ("EPSG:4978", "not projected"),
+        ("EPSG:99999", "not known"),
+        ("UTM 51", "not known"),
+    ],
 )
 def test_a_crs_without_metres(crs: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
@@ -85,7 +90,9 @@ def test_the_common_grid() -> None:
 
 @settings(deadline=None)
 @given(st.floats(-1e5, 1e5), st.floats(-1e5, 1e5), st.floats(1, 1e4), st.floats(1, 1e4), st.sampled_from([10, 20, 30, 0.5]))
-def test_a_grid_from_bounds_covers_them_on_whole_pixels(west: float, south: float, width: float, height: float, size: float) -> None:
+def test_a_grid_from_bounds_covers_them_on_whole_pixels(
+    west: float, south: float, width: float, height: float, size: float
+) -> None:
     bounds = (500_000 + west, 4e6 + south, 500_000 + west + width, 4e6 + south + height)
     grid = grid_from_bounds(bounds, UTM, size)
     box = grid.boundingbox

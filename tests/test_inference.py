@@ -175,9 +175,10 @@ def test_stitched_tiles_of_a_trained_network_say_what_the_whole_image_says(
     flipped, furthest = compare(stitched(lite, images, 128, 128), whole)
     small, small_furthest = compare(stitched(lite, images, 128, 32), whole)
     print(f"margin 128: {flipped} pixels, {furthest:.4f}; margin 32: {small} pixels, {small_furthest:.4f}")  # for `pytest -s`
-    assert flipped == 0
-    assert furthest < 0.1
-    assert flipped <= small
+    # Lite0 looks further than 128 pixels, if faintly: measured 0 of 92,160 pixels, and one is left to other machines.
+    assert flipped <= 1
+    assert furthest < 0.15
+    assert flipped <= small + 1
     assert furthest <= small_furthest
 
 

@@ -87,7 +87,8 @@ def test_vector_layers_have_one_door(module: str) -> None:
 
 def test_there_are_no_circles() -> None:
     graph = {
-        module: {n for n in imported(tree) if n in MODULES and n != module and n not in PACKAGES} for module, tree in MODULES.items()
+        module: {n for n in imported(tree) if n in MODULES and n != module and n not in PACKAGES}
+        for module, tree in MODULES.items()
     }
     graphlib.TopologicalSorter(graph).prepare()
 

@@ -70,7 +70,9 @@ def test_changes_to_one_class_can_be_told_apart() -> None:
 
 def test_names_are_found_whatever_their_case() -> None:
     assert THREE.code_of("cropLAND") == 4
-    with pytest.raises(InputError, match=r"'Forrest' is not in the legend \(Forest, Cropland, Built-up\). Did you mean 'Forest'"):
+    with pytest.raises(
+        InputError, match=r"'Forrest' is not in the legend \(Forest, Cropland, Built-up\). Did you mean 'Forest'"
+    ):
         THREE.code_of("Forrest")
     with pytest.raises(InputError, match="'Sea' is not in the legend"):
         THREE.code_of("Sea")

@@ -145,7 +145,8 @@ def test_a_lost_output_is_not_current(tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "damage", [b"", b"{", b"\xff\xfe\x00", b"[1]", b"null", b'{"step": 1}', b'{"step": {"key": "key"}}', b'{"step": {"files": {}}}']
+    "damage",
+    [b"", b"{", b"\xff\xfe\x00", b"[1]", b"null", b'{"step": 1}', b'{"step": {"key": "key"}}', b'{"step": {"files": {}}}'],
 )
 def test_a_damaged_record_proves_nothing(tmp_path: Path, damage: bytes) -> None:
     manifest = recorded(tmp_path)

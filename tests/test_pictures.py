@@ -13,7 +13,7 @@ from pipeline.legend import Legend
 from pipeline.pictures import change_picture, colour_pair, data_uri, png, side_by_side
 from pipeline.raster import write_raster
 
-NOT_SEEN = [235, 235, 235]
+NOT_SEEN = [204, 204, 212]
 CHANGED = [0xD7, 0x30, 0x1F]
 
 

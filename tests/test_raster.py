@@ -197,7 +197,8 @@ def test_window_by_window_is_the_same_file(tmp_path: Path) -> None:
 
 
 def test_nothing_is_left_of_a_write_that_fails(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="half way"), open_writer(tmp_path / "a.tif", Layout(grid(9, 9), 1, "uint8")) as write:  # noqa: PT012
+    layout = Layout(grid(9, 9), 1, "uint8")
+    with pytest.raises(RuntimeError, match="half way"), open_writer(tmp_path / "a.tif", layout) as write:  # noqa: PT012
         write(Window(0, 0, 4, 9), noise(1, 4, 9))
         raise RuntimeError("half way")
     assert not list(tmp_path.iterdir())

@@ -5,6 +5,7 @@ import models  # noqa: F401  # isort: skip - declares torchvision operators that
 import math
 from collections.abc import Callable, Iterator
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -164,7 +165,7 @@ def test_discriminative_moves_earlier_stages_less(tmp_path: Path) -> None:
     for index, size in enumerate(steps):
         fifths[index * 5 // len(steps)].append(size)
     means = [sum(f) / len(f) for f in fifths]
-    assert all(0 < early < late for early, late in zip(means, means[1:], strict=False))
+    assert all(0 < early < late for early, late in pairwise(means))
 
 
 # Loss
@@ -259,7 +260,8 @@ def test_a_trivial_change_is_learned(tmp_path: Path) -> None:
     assert shares == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
     assert [row["epoch"] for row in result.history] == [0, 1, 2, 3, 4, 5]
     assert result.history[-1]["loss"] < result.history[0]["loss"]
-    assert result.best_score == max(row["score"] for row in result.history)
+    # Only the second half of the epochs may be kept.
+    assert result.best_score == max(row["score"] for row in result.history[3:])
     assert result.history[result.best_epoch]["score"] == result.best_score
     assert not network.training
 

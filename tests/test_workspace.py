@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from conftest import Territory
 from flows.workspace import versions, workspace
 from pipeline.errors import InputError
+from tests.conftest import Territory
 
 
 def test_folders(territory: Territory) -> None:

@@ -1,0 +1,122 @@
+"""The command line: help, exit codes, words for people and JSON for machines."""
+
+import json
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.config import load_project
+from tests.conftest import Territory
+
+VERBS = ("demo", "init", "check", "train", "detect", "encoders")
+
+
+def run(*words: str | Path) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(w) for w in words], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+    return result.exit_code, re.sub(r"\x1b\[[0-9;]*m", "", result.stdout), re.sub(r"\x1b\[[0-9;]*m", "", result.stderr)
+
+
+@pytest.mark.parametrize("verb", VERBS)
+def test_every_verb_has_help_with_an_example(verb: str) -> None:
+    code, out, _ = run(verb, "--help")
+    assert code == 0
+    assert f"landshift {verb}" in out
+    assert "--json" in out
+
+
+def test_help_imports_nothing_heavy() -> None:
+    script = (
+        "import sys; from flows.cli import app; from typer.testing import CliRunner; "
+        "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
+        "print([m for m in ('torch', 'prefect', 'rasterio', 'geopandas', 'numpy', 'pydantic') if m in sys.modules])"
+    )
+    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert said.stdout.strip() == "[]"
+
+
+def test_a_missing_config_is_bad_input() -> None:
+    code, _, err = run("check", "nowhere.yaml")
+    assert code == 2
+    assert "nowhere.yaml is not there" in err
+
+
+def test_bad_input_as_json(tmp_path: Path) -> None:
+    (tmp_path / "a.yaml").write_text("nmae: x\n")
+    code, out, _ = run("train", tmp_path / "a.yaml", "--json")
+    assert code == 2
+    said = json.loads(out)
+    assert said["error"] == "bad input"
+    assert "Did you mean `name`" in said["message"]
+
+
+def test_a_failure_is_1_and_its_traceback_is_asked_for(territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = territory.data / "place.yaml"
+    config.write_text(yaml.safe_dump(territory.config))
+
+    def broken(*_: object) -> None:
+        raise RuntimeError("the roof fell in")
+
+    monkeypatch.setattr("flows.check.check_project", broken)
+    code, _, err = run("check", config)
+    assert code == 1
+    assert "the roof fell in" in err
+    assert "--verbose" in err
+
+
+def test_check_without_labels_prints_the_plan(territory: Territory) -> None:
+    config = territory.data / "place.yaml"
+    config.write_text(yaml.safe_dump(territory.config))
+    code, out, err = run("check", config, "--output", territory.output, "--json")
+    assert code == 0, err
+    plan = json.loads(out)
+    assert plan["bands"] == ["red", "nir"]
+    assert plan["expected_minutes"]["train"] is None
+
+
+def test_init_writes_a_config_that_loads_and_says_what_to_decide(territory: Territory) -> None:
+    territory.write("label.tif", np.ones((1, *territory.grid.shape), np.uint8), nodata=None, descriptions=["label"])
+    code, out, err = run("init", territory.data)
+    assert code == 0, err
+    assert "to decide: sensor: scale" in out
+    project = load_project(territory.data / "landshift.yaml")
+    assert project.sensor.bands == ("red", "nir")
+    assert str(project.epochs.before.start) == "2020-06-15"
+    assert project.scenes.pattern == "place_*.tif"
+    assert project.labels is not None
+
+
+def test_init_overwrites_nothing(territory: Territory) -> None:
+    (territory.data / "landshift.yaml").write_text("name: mine\n")
+    code, _, err = run("init", territory.data)
+    assert code == 2
+    assert "not overwritten" in err
+    assert (territory.data / "landshift.yaml").read_text() == "name: mine\n"
+
+
+def test_init_knows_sentinel_2_by_its_band_names(territory: Territory) -> None:
+    for name in territory.names:
+        (territory.data / name).unlink()
+    for day in ("20200615", "20220620"):
+        data = np.ones((4, *territory.grid.shape), np.uint16)
+        territory.write(f"S2_{day}.tif", data, descriptions=("B02", "B03", "B04", "SCL"))
+    assert run("init", territory.data)[0] == 0
+    assert load_project(territory.data / "landshift.yaml").sensor.name == "sentinel-2-l2a"
+
+
+def test_init_needs_two_dates(tmp_path: Path) -> None:
+    code, _, err = run("init", tmp_path)
+    assert code == 2
+    assert "two or more" in err
+
+
+def test_encoders_lists_the_table_as_json() -> None:
+    code, out, _ = run("encoders", "--json")
+    assert code == 0
+    assert "imagenet-efficientnet-lite0" in {e["name"] for e in json.loads(out)["encoders"]}

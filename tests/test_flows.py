@@ -1,0 +1,261 @@
+"""The flows from scenes to a finished run, on a small demo, under Prefect with its test server."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+from prefect.server.api.server import create_app
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import detect as detecting
+from flows.check import check_project
+from flows.config import Project, load_project, shipped_config
+from flows.detect import detect
+from flows.train import train
+from flows.workspace import workspace
+from pipeline.demo import demo_legend, make_demo
+from pipeline.errors import InputError
+from pipeline.raster import read_raster
+from pipeline.vector import read_polygons
+
+SIZE = 128
+SMALL = {
+    "split": {"block_px": 16, "buffer_px": 0, "min_pixels": 1, "seed": 0},
+    "model": {"encoder": "imagenet-efficientnet-lite0", "decoder_channels": (32, 16, 16, 8, 8)},
+    "training": {"strategy": "full", "epochs": 2, "chips_per_epoch": 16, "chip": 64, "batch": 4, "learning_rate": 0.003},
+    "detect": {"core": 64, "margin": 32, "min_area_ha": 0.05, "device": "cpu"},
+}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+def demo_project(**changes: Any) -> Project:
+    content = load_project(shipped_config("demo.yaml")).model_dump(mode="json")
+    for section, values in (SMALL | changes).items():
+        content[section] = {**content[section], **values} if isinstance(values, dict) else values
+    return Project.model_validate(content)
+
+
+@pytest.fixture(scope="module")
+def done(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A project that was trained and detected once."""
+    folder = tmp_path_factory.mktemp("demo")
+    make_demo(folder / "demo", seed=11, size=SIZE)
+    project, data, output = demo_project(), folder / "demo" / "north", folder / "runs"
+    trained = train(project, data, output)
+    detected = detect(project, data, output)
+    return SimpleNamespace(project=project, data=data, output=output, trained=trained, run=detected.run, detected=detected)
+
+
+def content_of(folder: Path) -> dict[str, tuple[bytes, int]]:
+    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()}
+
+
+def layers_of(run: Path) -> dict[str, np.ndarray]:
+    return {n: read_raster(run / f"{n}.tif")[0] for n in ("change", "confidence", "landuse_before", "landuse_after")}
+
+
+def test_the_demo_config_has_the_legend_of_the_landscape() -> None:
+    project = load_project(shipped_config("demo.yaml"))
+    assert [(c.code, c.name, c.colour) for c in project.legend] == [(c.code, c.name, c.colour) for c in demo_legend().classes]
+
+
+def test_prefects_server_imports_with_the_pinned_fastapi() -> None:
+    assert create_app() is not None
+
+
+def test_a_run_is_whole_and_leaves_no_work_behind(done: SimpleNamespace) -> None:
+    assert {p.name for p in done.run.iterdir()} == {
+        "change.tif", "change.tif.aux.xml", "change.qml", "confidence.tif", "confidence.qml", "landuse_before.tif",
+        "landuse_before.tif.aux.xml", "landuse_before.qml", "landuse_after.tif", "landuse_after.tif.aux.xml", "landuse_after.qml",
+        "changes.gpkg", "run.json", "report.html", "manifest.json",
+    }  # fmt: skip
+    assert not (done.output / "demo" / "work").exists()
+    assert not list(done.output.rglob(".partial*"))
+
+
+def test_everything_run_again_changes_no_byte(done: SimpleNamespace) -> None:
+    before = content_of(done.output)
+    train(done.project, done.data, done.output)
+    again = detect(done.project, done.data, done.output)
+    assert not again.fresh
+    assert content_of(done.output) == before
+
+
+def test_a_damaged_output_is_made_again(done: SimpleNamespace, tmp_path: Path) -> None:
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    target = output / "demo" / "run" / "change.tif"
+    whole = target.read_bytes()
+    target.write_bytes(whole[:-10])
+    assert detect(done.project, done.data, output).fresh
+    assert target.read_bytes() == whole
+
+
+def test_nodata_on_either_date_is_nodata_in_every_output(done: SimpleNamespace) -> None:
+    epochs = done.output / "demo" / "epochs"
+    unseen = np.isnan(read_raster(epochs / "before.tif")[0]) | np.isnan(read_raster(epochs / "after.tif")[0])
+    assert 0 < unseen.sum() < unseen.size
+    layers = layers_of(done.run)
+    for name in ("change", "landuse_before", "landuse_after"):
+        np.testing.assert_array_equal(layers[name] == 0, unseen, err_msg=name)
+    np.testing.assert_array_equal(layers["confidence"] == 255, unseen)
+
+
+def test_the_maps_never_contradict_each_other(done: SimpleNamespace) -> None:
+    layers = layers_of(done.run)
+    lookup = demo_legend().change_lookup()
+    np.testing.assert_array_equal(layers["change"], lookup[layers["landuse_before"], layers["landuse_after"]])
+
+
+def test_polygons_hold_the_pixels_of_the_map(done: SimpleNamespace) -> None:
+    change, grid = read_raster(done.run / "change.tif")
+    frame = read_polygons(done.run / "changes.gpkg", grid.crs, layer="changes")
+    assert frame["pixel_count"].sum() == (change >= 2).sum()
+    assert len(frame) == 0 or abs(frame["area_ha"].sum() / (frame["pixel_count"].sum() * 0.01) - 1) < 0.005
+    run = json.loads((done.run / "run.json").read_text())
+    assert run["areas"]["polygons"] == len(frame)
+    assert (frame["pixel_count"] >= 5).all(), "0.05 ha are five pixels of 10 m"
+
+
+def test_run_json_names_inputs_and_no_machine(done: SimpleNamespace) -> None:
+    text = (done.run / "run.json").read_text()
+    run = json.loads(text)
+    assert [i["path"] for i in run["inputs"]] == ["scenes/S2_L2A_20190612.tif", "scenes/S2_L2A_20230618.tif"]
+    assert str(done.output) not in text
+    assert str(done.data) not in (done.run / "report.html").read_text()
+
+
+def test_training_reports_the_classical_rows_on_the_same_pixels(done: SimpleNamespace) -> None:
+    report = json.loads(done.trained.report.read_text())
+    pixels = {s["test"]["n"] for s in report["seeds"]} | {r["n"] for r in report["classical"].values()}
+    assert len(pixels) == 1
+    assert {n.partition(",")[0] for n in report["classical"]} == {"Change vector analysis", "IR-MAD", "NDVI difference"}
+
+
+@pytest.mark.parametrize("step", ["detect_changes", "write_maps", "publish_run"])
+def test_an_interrupted_detect_goes_on_and_ends_the_same(
+    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+) -> None:
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    shutil.rmtree(output / "demo" / "run")
+    original: Callable[..., Any] = getattr(detecting, f"{step}_task").fn
+
+    def killed(*args: Any) -> Any:
+        original(*args)
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(detecting, f"{step}_task", killed)
+    with pytest.raises(KeyboardInterrupt):
+        detect(done.project, done.data, output)
+    monkeypatch.undo()
+    detect(done.project, done.data, output)
+    for name in ("change.tif", "confidence.tif", "landuse_after.tif", "change.qml", "change.tif.aux.xml"):
+        assert (output / "demo" / "run" / name).read_bytes() == (done.run / name).read_bytes(), name
+    assert not (output / "demo" / "work").exists()
+
+
+def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
+    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows.prepare import as_task
+
+    calls = []
+
+    def step(*_: Any) -> None:
+        calls.append(1)
+        raise InputError("the file is not there")
+
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    shutil.rmtree(output / "demo" / "run")
+    monkeypatch.setattr(detecting, "write_maps_task", as_task(step, "write-maps"))
+    with pytest.raises(InputError, match="not there"):
+        detect(done.project, done.data, output)
+    assert len(calls) == 1
+    assert not (output / "demo" / "run").exists()
+
+
+def test_a_step_that_fails_for_another_reason_is_tried_again() -> None:
+    from prefect import flow
+
+    from flows.prepare import as_task
+
+    calls = []
+
+    def step() -> str:
+        calls.append(1)
+        if len(calls) < 2:
+            raise OSError("the share was away")
+        return "done"
+
+    retried = as_task(step, "step").with_options(retry_delay_seconds=0)
+
+    @flow
+    def once() -> str:
+        return retried()
+
+    assert once() == "done"
+    assert len(calls) == 2
+
+
+def test_a_model_of_other_bands_is_refused_before_any_work(done: SimpleNamespace, tmp_path: Path) -> None:
+    project = done.project.model_copy(update={"bands": ("red", "nir")})
+    with pytest.raises(InputError, match="needs the bands blue, green"):
+        detect(project, done.data, tmp_path / "runs", model=done.trained.model)
+    assert not list((tmp_path / "runs").rglob("*.tif"))
+
+
+def test_detect_without_a_model_says_to_train_first(done: SimpleNamespace, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="landshift train"):
+        detect(done.project, done.data, tmp_path / "runs")
+
+
+def test_a_binary_project_goes_the_whole_way(done: SimpleNamespace, tmp_path: Path) -> None:
+    from pipeline.raster import write_raster
+
+    data = tmp_path / "data"
+    shutil.copytree(done.data, data)
+    before, grid = read_raster(data / "labels_before.tif")
+    after = read_raster(data / "labels_after.tif")[0]
+    change = np.where((before == 0) | (after == 0), 0, 1 + (before != after)).astype(np.uint8)
+    write_raster(data / "changed.tif", change, grid)
+    project = demo_project(
+        legend=(), labels={"rasters": {"change": "changed.tif", "values": {0: "not labelled", 1: "unchanged", 2: "changed"}}},
+        model={"fusion": "concatenation"}, training={"epochs": 1},
+    )  # fmt: skip
+    train(project, data, tmp_path / "runs")
+    run = detect(project, data, tmp_path / "runs").run
+    assert set(np.unique(read_raster(run / "change.tif")[0])) <= {0, 1, 2}
+    assert not (run / "landuse_before.tif").exists()
+
+
+def test_check_prints_a_plan_without_making_an_image(done: SimpleNamespace, tmp_path: Path) -> None:
+    ws = workspace(done.project, done.data, tmp_path / "runs")
+    content, lines = check_project(ws)
+    assert content["grid"]["rows"] == SIZE
+    assert content["tiles"] == 4
+    assert set(content["splits"]) == {"train", "validation", "test"}
+    assert any("imagenet-efficientnet-lite0" in line for line in lines)
+    assert not list((tmp_path / "runs").rglob("*.tif"))
+
+
+@pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="gdal-bin is not installed (apt-get install gdal-bin)")
+def test_gdal_reads_the_change_map_as_a_styled_cog(done: SimpleNamespace) -> None:
+    said = subprocess.run(["gdalinfo", "-json", "change.tif"], cwd=done.run, capture_output=True, text=True, check=True)
+    info = json.loads(said.stdout)
+    assert info["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"] == "COG"
+    band = info["bands"][0]
+    assert (band["type"], band["noDataValue"], band["colorInterpretation"]) == ("Byte", 0.0, "Palette")
+    assert band["categories"][1] == "Unchanged"
