@@ -1,7 +1,7 @@
 """How much of detect's wall time is the bare model, and whether memory stays flat as the scene grows.
 
-For scenes of two sizes (the demo's landscape, repeated), runs the detect step in a process of its own, and prints one JSON object:
-wall seconds, the share that the model took, peak memory, and the ratio of both between the sizes.
+For scenes of two sizes (the demo's landscape, repeated), runs the detect step in a process of its own, and prints one JSON
+object: wall seconds, the share that the model took, peak memory, and the ratio of both between the sizes.
 
     python benchmarks/detect_share.py [--out FILE] [--sizes 1024 2048] [--core 512]
 """

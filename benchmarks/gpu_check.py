@@ -59,7 +59,9 @@ def network() -> ChangeNetwork:
     loaded = load_encoder(encoder, bands)
     count = len(loaded.bands)
     normalisation = normalisation_for(encoder, bands, "reflectance", ((0.15,) * count, (0.1,) * count))
-    spec = NetworkSpec(encoder.architecture, bands, loaded.bands, "both", len(demo_legend().classes), decoder_channels=(128, 64, 48, 32, 24))
+    spec = NetworkSpec(
+        encoder.architecture, bands, loaded.bands, "both", len(demo_legend().classes), decoder_channels=(128, 64, 48, 32, 24)
+    )
     if not isinstance(normalisation, Normalisation):
         raise TypeError(normalisation)
     return ChangeNetwork(spec, loaded.model, normalisation)
@@ -144,7 +146,10 @@ def main() -> int:
             full = detect(trained, images, options.size, mixed=False)[0]
             reference, speed = detect(trained.to("cpu"), images, options.size, mixed=False)
             result["cpu"]["mpx_per_second"] = round(speed, 3)
-            result["flips_ppm"] = {"bf16": round(flips_ppm(half, reference), 1), "float32": round(flips_ppm(full, reference), 1)}
+            result["flips_ppm"] = {
+                "bf16": round(flips_ppm(half, reference), 1),
+                "float32": round(flips_ppm(full, reference), 1),
+            }
             failed = (
                 result["loss_difference"] > LOSS_TOLERANCE
                 or result["flips_ppm"]["bf16"] > FLIPS_TOLERANCE_PPM

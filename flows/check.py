@@ -7,8 +7,8 @@ from typing import Any
 import numpy as np
 
 from flows.config import TrainingConfig
+from flows.labelling import read_labels, split_labels
 from flows.prepare import Plan, legend_of, plan
-from flows.train import read_labels, split_labels
 from flows.workspace import Workspace
 from pipeline.grid import pixel_area_ha
 from pipeline.labels import summary
@@ -64,11 +64,10 @@ def _images(ws: Workspace, made: Plan) -> dict[str, Any]:
 
 def _network(ws: Workspace, made: Plan) -> dict[str, Any]:
     """Say what the encoder comes to, and measure one window with random weights."""
+    from flows.train import encoder_of
     from models.encoders import Normalisation, build_encoder, match_bands
     from models.inference import Temperatures, device_of, predict
     from models.network import ChangeNetwork, NetworkSpec
-
-    from flows.train import encoder_of
 
     encoder = encoder_of(ws)
     wavelengths = {b.name: b.wavelength_nm for b in made.sensor.bands if b.name in made.bands and b.wavelength_nm}
@@ -110,7 +109,8 @@ def _lines(content: dict[str, Any]) -> list[str]:
     lines = [
         f"Project  {content['project']}: everything fits.",
         *(f"{name.capitalize():<8} {', '.join(scenes)}" for name, scenes in content["scenes"].items()),
-        f"Grid     {grid['rows']} x {grid['columns']} pixels of {grid['pixel_size_m']:g} m, {grid['crs']}, {grid['area_ha']:,.0f} ha",
+        f"Grid     {grid['rows']} x {grid['columns']} pixels of {grid['pixel_size_m']:g} m, {grid['crs']}, "
+        f"{grid['area_ha']:,.0f} ha",
         f"Bands    {', '.join(content['bands'])} ({content['units']})",
         f"Encoder  {content['encoder']['name']} on {content['encoder']['device']}",
         *(f"         {note}" for note in content["encoder"]["notes"]),
@@ -118,7 +118,9 @@ def _lines(content: dict[str, Any]) -> list[str]:
     ]
     if "labels" in content:
         lines.append(f"Labels   {content['labels']['labelled']:,} pixels")
-        lines += [f"  {role:<10} " + ", ".join(f"{k} {v:,}" for k, v in counts.items()) for role, counts in content["splits"].items()]
+        lines += [
+            f"  {role:<10} " + ", ".join(f"{k} {v:,}" for k, v in counts.items()) for role, counts in content["splits"].items()
+        ]
     else:
         lines.append("Labels   none: detect needs a trained model, train needs `labels:`")
     train = "" if minutes["train"] is None else f"train at most {minutes['train']:g} min, "

@@ -29,8 +29,12 @@ app = typer.Typer(
 )
 
 _Config = Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)]
-_Data = Annotated[Path | None, typer.Option("--data", help="Folder of the data; the config's own folder by default.", show_default=False)]
-_Output = Annotated[Path | None, typer.Option("--output", help="Folder of the outputs, instead of the config's.", show_default=False)]
+_Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the data; the config's own folder by default.", show_default=False)
+]
+_Output = Annotated[
+    Path | None, typer.Option("--output", help="Folder of the outputs, instead of the config's.", show_default=False)
+]
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 _Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")]
 _Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
@@ -52,7 +56,11 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
     except Exception as error:
         if verbose:
             traceback.print_exc()
-        _complain("failed", f"{type(error).__name__}: {error}" + ("" if verbose else "\nRun again with --verbose for the traceback."), as_json)
+        _complain(
+            "failed",
+            f"{type(error).__name__}: {error}" + ("" if verbose else "\nRun again with --verbose for the traceback."),
+            as_json,
+        )
         raise typer.Exit(FAILED) from error
 
 
@@ -112,7 +120,9 @@ def demo(
 @app.command(epilog="Example: `landshift init my-scenes`")
 def init(
     folder: Annotated[Path, typer.Argument(help="Folder with GeoTIFFs of at least two dates.", show_default=False)],
-    config: Annotated[Path | None, typer.Option(help="Config to write; FOLDER/landshift.yaml by default.", show_default=False)] = None,
+    config: Annotated[
+        Path | None, typer.Option(help="Config to write; FOLDER/landshift.yaml by default.", show_default=False)
+    ] = None,
     as_json: _Json = False,
     verbose: _Verbose = False,
 ) -> None:
@@ -184,7 +194,11 @@ def detect(
             f"Layers: {detected.run / 'changes.gpkg'}",
             f"Page:   {detected.run / 'report.html'}",
         ]
-        _answer({"run": detected.run, "fresh": detected.fresh, "areas": content["areas"], "warnings": content["warnings"]}, lines, as_json)
+        _answer(
+            {"run": detected.run, "fresh": detected.fresh, "areas": content["areas"], "warnings": content["warnings"]},
+            lines,
+            as_json,
+        )
 
 
 @app.command(epilog="Example: `landshift encoders --json`")

@@ -57,7 +57,11 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     }  # fmt: skip
     command = f"landshift detect {config} --data"
     lines = [
-        (ws.model / "card.md").read_text(encoding="utf-8").partition("## Scores of change")[2].partition("## Scores of land use")[0].strip(),
+        (ws.model / "card.md")
+        .read_text(encoding="utf-8")
+        .partition("## Scores of change")[2]
+        .partition("## Scores of land use")[0]
+        .strip(),
         "",
         f"Against the exact truth outside the labelled blocks: F1 {truth['f1']:.3f}, kappa {truth['kappa']:.3f} "
         f"({truth['n']:,} pixels that nobody labelled).",

@@ -13,7 +13,7 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from flows.config import Project
-from flows.prepare import Plan, Prepared, as_task, plan, prepare
+from flows.prepare import Plan, Prepared, artifact_name, as_task, plan, prepare
 from flows.progress import step
 from flows.workspace import Workspace, versions, workspace
 from pipeline.change import Decision, decide, drop_small, min_patch_pixels
@@ -22,27 +22,11 @@ from pipeline.grid import pixel_area_ha
 from pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
 from pipeline.manifest import MANIFEST, file_hash, replace_when_done, value_hash, write_json, write_text
 from pipeline.pictures import change_picture, colour_pair, data_uri
-from pipeline.raster import Layout, open_writer, read_raster, write_cog, write_raster
+from pipeline.publish import CONFIDENCE_NODATA, FILES, confidence_codes, confidence_of, write_rasters
+from pipeline.raster import Layout, open_writer, read_raster
 from pipeline.report import run_page
-from pipeline.styles import continuous_qml, land_use_entries, occurring, pam_xml, raster_colormap, raster_qml
 from pipeline.tiles import Tile, tiles
 from pipeline.vector import not_observed_polygons, polygons, write_changes
-
-CONFIDENCE_SCALE = 0.005
-"""confidence.tif holds round(confidence / 0.005) in 0..200."""
-CONFIDENCE_NODATA = 255
-_DEFAULT_MARGIN = 128
-
-FILES = {
-    "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
-    "confidence.tif": "Probability of what the change map says, 0 to 1 (scale 0.005; 255 = not observed).",
-    "landuse_before.tif": "Land use before, one code a class; 0 = not observed.",
-    "landuse_after.tif": "Land use after, one code a class; 0 = not observed.",
-    "changes.gpkg": "Change polygons with from, to, hectares, confidence and dates, and their style; areas not observed.",
-    "run.json": "Inputs, configuration, versions and areas for machines.",
-    "report.html": "This page.",
-}
-"""What a run can hold, in words."""
 
 
 @dataclass(frozen=True)
@@ -74,7 +58,10 @@ def require_model_fits(ws: Workspace, made: Plan) -> Any:  # noqa: ANN401 (a Bun
             f"{', '.join(made.bands)}. Set `bands:` to the model's, or train again."
         )
     if bundle.units != made.sensor.units:
-        raise InputError(f"The model was trained on {bundle.units}, the scenes are in {made.sensor.units}. Correct `sensor:`, or train again.")
+        raise InputError(
+            f"The model was trained on {bundle.units}, the scenes are in {made.sensor.units}. "
+            f"Correct `sensor:`, or train again."
+        )
     return bundle
 
 
@@ -109,14 +96,16 @@ def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, flo
 
     with ExitStack() as stack, step("Detecting changes") as advance:
         writers = {
-            name: stack.enter_context(open_writer(paths[name], replace(codes, nodata=CONFIDENCE_NODATA) if name == "confidence" else codes))
+            name: stack.enter_context(
+                open_writer(paths[name], replace(codes, nodata=CONFIDENCE_NODATA) if name == "confidence" else codes)
+            )
             for name in used
         }
 
         def write(tile: Tile, said: Any) -> None:  # noqa: ANN401 (Probabilities)
             decision = decide(said.change, said.before, said.after, legend, threshold)
             layers = {"change": decision.change, "before": decision.before, "after": decision.after,
-                      "confidence": _confidence_codes(decision.confidence)}  # fmt: skip
+                      "confidence": confidence_codes(decision.confidence)}  # fmt: skip
             for name in used:
                 writers[name](tile.core, np.asarray(layers[name])[np.newaxis])
 
@@ -124,15 +113,14 @@ def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, flo
         results = stream(network, prepared.images, work, bundle.temperatures, mixed=mixed, model_seconds=seconds)
         for number, _ in enumerate(write_behind(results, write), start=1):
             advance(number / len(work))
-    facts = {"seconds": time.perf_counter() - started, "model_seconds": seconds[0], "margin": float(margin), "threshold": threshold}
+    facts = {
+        "seconds": time.perf_counter() - started,
+        "model_seconds": seconds[0],
+        "margin": float(margin),
+        "threshold": threshold,
+    }
     manifest.record("raw", key, [paths[n] for n in used], facts)
     return facts
-
-
-def _confidence_codes(confidence: np.ndarray) -> np.ndarray:
-    codes = np.rint(np.nan_to_num(confidence) / CONFIDENCE_SCALE).astype(np.uint8)
-    codes[np.isnan(confidence)] = CONFIDENCE_NODATA
-    return codes
 
 
 def write_maps(ws: Workspace, key: str) -> dict[str, Any]:
@@ -151,7 +139,7 @@ def write_maps(ws: Workspace, key: str) -> dict[str, Any]:
     with step("Writing maps and polygons") as advance:
         decision = _dropped(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
         advance(0.2)
-        files = _write_rasters(folder, decision, legend, made)
+        files = write_rasters(folder, decision, legend, made.grid, (made.before.date, made.after.date))
         advance(0.5)
         dates = (made.before.date, made.after.date)
         confidence = decision.confidence
@@ -159,70 +147,41 @@ def write_maps(ws: Workspace, key: str) -> dict[str, Any]:
         unseen = not_observed_polygons(decision.change, made.grid, *dates)
         files.append(write_changes(folder / "changes.gpkg", frame, legend, not_observed=unseen))
         advance(1.0)
-    hectare = pixel_area_ha(made.grid)
-    counts = np.bincount(decision.change.ravel(), minlength=256)
-    per_code = frame.groupby("change_code")["area_ha"].agg(["size", "sum"]) if len(frame) else None
-    rows = [
-        {
-            "code": c.code, "name": c.name, "colour": c.colour, "pixels": int(counts[c.code]),
-            "polygons": 0 if per_code is None else int(per_code.loc[c.code, "size"]),
-            "area_ha": 0.0 if per_code is None else round(float(per_code.loc[c.code, "sum"]), 4),
-        }
-        for c in legend.changes if c.code >= CHANGED and counts[c.code]
-    ]  # fmt: skip
-    seen = int(counts[UNCHANGED:].sum())
-    areas = {
-        "method": "pixel count (biased; estimate areas from a reference sample before publishing)",
-        "changed_ha": round(sum(r["area_ha"] for r in rows), 4),
-        "changed_share": float(counts[CHANGED:].sum() / seen) if seen else 0.0,
-        "unchanged_ha": round(float(counts[UNCHANGED]) * hectare, 4),
-        "not_observed_ha": round(float(counts[NOT_OBSERVED]) * hectare, 4),
-        "polygons": len(frame), "changes": sorted(rows, key=lambda r: -r["area_ha"]),
-    }  # fmt: skip
+    areas = _areas(decision, frame, legend, pixel_area_ha(made.grid))
     manifest.record("maps", key, files, areas)
     return areas
+
+
+def _areas(decision: Decision, frame: Any, legend: Legend, pixel_ha: float) -> dict[str, Any]:  # noqa: ANN401 (a GeoDataFrame)
+    """Count pixels and patches of each change that occurs, the largest first."""
+    counts = np.bincount(decision.change.ravel(), minlength=256)
+    rows: list[dict[str, Any]] = []
+    for entry in legend.changes:
+        if entry.code < CHANGED or not counts[entry.code]:
+            continue
+        patches = frame[frame["change_code"] == entry.code]
+        rows.append({
+            "code": entry.code, "name": entry.name, "colour": entry.colour, "pixels": int(counts[entry.code]),
+            "polygons": len(patches), "area_ha": round(float(patches["area_ha"].sum()), 4),
+        })  # fmt: skip
+    rows.sort(key=lambda row: (-float(row["area_ha"]), int(row["code"])))
+    seen = int(counts[UNCHANGED:].sum())
+    return {
+        "method": "pixel count (biased; estimate areas from a reference sample before publishing)",
+        "changed_ha": round(float(frame["area_ha"].sum()), 4),
+        "changed_share": float(counts[CHANGED:].sum() / seen) if seen else 0.0,
+        "unchanged_ha": round(float(counts[UNCHANGED]) * pixel_ha, 4),
+        "not_observed_ha": round(float(counts[NOT_OBSERVED]) * pixel_ha, 4),
+        "polygons": len(frame), "changes": rows,
+    }  # fmt: skip
 
 
 def _dropped(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) -> Decision:
     change = read_raster(folder / "raw_change.tif")[0]
     codes = read_raster(folder / "raw_confidence.tif")[0]
-    confidence = np.where(codes == CONFIDENCE_NODATA, np.nan, codes * np.float32(CONFIDENCE_SCALE)).astype(np.float32)
+    confidence = confidence_of(codes)
     dates = [None, None] if legend.binary else [read_raster(folder / f"raw_{n}.tif")[0] for n in ("before", "after")]
     return drop_small(Decision(change, dates[0], dates[1], confidence), min_patch_pixels(min_area_ha, pixel_ha))
-
-
-def _write_rasters(folder: Path, decision: Decision, legend: Legend, made: Plan) -> list[Path]:
-    """Write the COGs with everything a GIS shows: colours, names, attribute table and style."""
-    dates = {"BEFORE_DATE": str(made.before.date), "AFTER_DATE": str(made.after.date), "AREA_OR_POINT": "Area"}
-    written: list[Path] = []
-
-    def publish(name: str, data: np.ndarray, description: str, **layout: Any) -> None:  # noqa: ANN401
-        plain = write_raster(folder / f"plain_{name}", data, made.grid, descriptions=[description], tags=dates, **layout)
-        written.append(write_cog(folder / name, plain, categorical="colormap" in layout))
-        plain.unlink()
-
-    def beside(name: str, style: str, table: str | None) -> None:
-        written.append(write_text((folder / name).with_suffix(".qml"), style))
-        if table is not None:
-            written.append(write_text(folder / f"{name}.aux.xml", table))
-
-    counts = {code: int(n) for code, n in enumerate(np.bincount(decision.change.ravel(), minlength=1)) if n}
-    publish("change.tif", decision.change, "change", nodata=NOT_OBSERVED, colormap=raster_colormap(legend.changes))
-    listed = occurring(legend.changes, counts)
-    beside("change.tif", raster_qml(listed), pam_xml(listed, counts))
-    publish(
-        "confidence.tif", _confidence_codes(decision.confidence), "confidence", nodata=CONFIDENCE_NODATA,
-        scale=CONFIDENCE_SCALE, offset=0.0, units=["1"],
-    )  # fmt: skip
-    beside("confidence.tif", continuous_qml(), None)
-    for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
-        if codes is None:
-            continue
-        entries = land_use_entries(legend)
-        counts = {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=1)) if n}
-        publish(name, codes, name.removesuffix(".tif"), nodata=NOT_OBSERVED, colormap=raster_colormap(entries))
-        beside(name, raster_qml(entries), pam_xml(entries, counts))
-    return written
 
 
 def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, Any], facts: dict[str, float]) -> Detected:
@@ -334,13 +293,12 @@ def detect(
 
 
 def _show(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:
-    name = "".join(c if c.isalnum() else "-" for c in ws.project.name.lower())
+    name = artifact_name(ws.project)
     create_table_artifact(areas["changes"], key=f"{name}-areas", description="Mapped change in hectares (pixel count)")
     create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")
     prepared = (ws.epochs / "before.tif", ws.epochs / "after.tif")
     after = colour_pair(*prepared, side=360)[1]
-    changes = [c for c in _legend_of_run(ws).changes]
-    picture = data_uri(change_picture(detected.run / "change.tif", changes, after, side=360))
+    picture = data_uri(change_picture(detected.run / "change.tif", _legend_of_run(ws).changes, after, side=360))
     create_markdown_artifact(f"![Mapped change]({picture})", key=f"{name}-preview", description="Preview of the change map")
 
 

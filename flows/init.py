@@ -40,8 +40,8 @@ def write_config(folder: Path, path: Path) -> tuple[Path, list[str]]:
     dates = sorted({"-".join(_DATE.search(f.name).groups()) for f in scenes})  # type: ignore[union-attr]
     if len(dates) < 2:
         raise InputError(
-            f"{folder} has scenes of {len(dates)} dates ({', '.join(dates) or 'no file name holds a date'}); expected two or more, "
-            f"with the date in the name (YYYYMMDD), as GeoTIFF."
+            f"{folder} has scenes of {len(dates)} dates ({', '.join(dates) or 'no file name holds a date'}); expected two or "
+            f"more, with the date in the name (YYYYMMDD), as GeoTIFF."
         )
     folders = {f.parent for f in scenes}
     if len(folders) > 1:
@@ -60,7 +60,8 @@ def _config(
     inner = scenes[0].parent.relative_to(folder).as_posix()
     lines = [
         f"# {len(scenes)} rasters of {len(dates)} dates: {', '.join(dates)}",
-        f"# {scenes[0].name}: {info.shape[0]} x {info.shape[1]} pixels, {info.count} bands, {info.dtype}, nodata {_nodata(info)}",
+        f"# {scenes[0].name}: {info.shape[0]} x {info.shape[1]} pixels, {info.count} bands, {info.dtype}, "
+        f"nodata {_nodata(info)}",
         "# Check it with `landshift check`; docs/concepts.md explains every section.",
         f"name: {name}", "", *sensor, "", "scenes:", f"  folder: {_quoted(inner)} # relative to the data folder",
         f"  pattern: {_quoted(_pattern(scenes, folder, labels))}", "", "epochs: # earlier and later dates to compare",

@@ -181,3 +181,8 @@ def prepare(project: Project, data: Path, output: Path | None = None, allow_outs
     made = plan(ws)
     before, after = (prepare_epoch_task(ws, made, name) for name in ("before", "after"))
     return Prepared(before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"]))
+
+
+def artifact_name(project: Project) -> str:
+    """Return the project's name as Prefect allows it in an artifact's key: lowercase letters, digits and dashes."""
+    return "".join(c if c.isascii() and c.isalnum() else "-" for c in project.name.lower())

@@ -143,9 +143,7 @@ def match_bands(
     used = tuple(band for band in bands if band in channels or extra == "mean")
     lacking = [want for want, band in zip(encoder.bands, channels, strict=True) if band is None]
     if lacking:
-        notes.append(
-            f"The encoder wants {', '.join(lacking)}, which lack: their first-convolution weights are dropped."
-        )
+        notes.append(f"The encoder wants {', '.join(lacking)}, which lack: their first-convolution weights are dropped.")
     if unknown and extra == "mean":
         notes.append(f"The encoder does not know {', '.join(unknown)}: they get the mean first-convolution weights.")
     elif unknown:

@@ -63,9 +63,7 @@ def _fetch(encoder: Encoder, path: Path) -> None:
                 while block := reply.read(1 << 20):
                     file.write(block)
             if unlike_published(path, file_hash(partial)):
-                raise InputError(
-                    f"Encoder {encoder.name}: {encoder.url} sent something else than its name says; try again."
-                )
+                raise InputError(f"Encoder {encoder.name}: {encoder.url} sent something else than its name says; try again.")
     except (OSError, HTTPException) as error:
         raise InputError(
             f"Encoder {encoder.name}: its weights are not on this machine and could not be fetched ({error}). Fetch "

@@ -185,9 +185,7 @@ def _scores(truth: np.ndarray, predicted: np.ndarray, names: Mapping[int, str]) 
     t, p = truth[keep], predicted[keep]
     unknown = sorted({int(v) for v in np.concatenate([np.unique(t), np.unique(p)])} - set(names))
     if unknown:
-        raise InputError(
-            f"Code {unknown[0]} is not in the legend ({sorted(names)}): was the map made with another one?"
-        )
+        raise InputError(f"Code {unknown[0]} is not in the legend ({sorted(names)}): was the map made with another one?")
     counts = confusion(t, p, tuple(names))
     hits, labelled, mapped = counts.diagonal(), counts.sum(axis=1), counts.sum(axis=0)
     classes = tuple(

@@ -72,9 +72,7 @@ def decide(
     return Decision(codes, land_use[0], land_use[1], _confidence(np.where(observed, probability, np.nan), changed))
 
 
-def _require_inputs(
-    change: np.ndarray | None, before: np.ndarray | None, after: np.ndarray | None, legend: Legend
-) -> None:
+def _require_inputs(change: np.ndarray | None, before: np.ndarray | None, after: np.ndarray | None, legend: Legend) -> None:
     if legend.binary and (change is None or before is not None or after is not None):
         raise ValueError("a binary project is decided from the probability of change alone")
     if legend.binary:

@@ -75,9 +75,7 @@ class IrMad:
         return np.asarray(((u - v) ** 2 / _column(_variances(self.correlations))).sum(axis=0), dtype=np.float32)
 
 
-def sample_pixels(
-    before: np.ndarray, after: np.ndarray, limit: int = SAMPLES, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray]:
+def sample_pixels(before: np.ndarray, after: np.ndarray, limit: int = SAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     """Draw pixels that are observed in every band of both dates.
 
     Args:
@@ -141,9 +139,7 @@ def fit_ir_mad(before: np.ndarray, after: np.ndarray, *, iterations: int = 50, t
         if new_weights.sum() < 10 * bands:  # next to nothing looks unchanged: another round would fit noise
             break
         weights, previous = new_weights, correlations
-    return IrMad(
-        mean_x * scale_b, mean_y * scale_a, u / scale_b[:, None], v / scale_a[:, None], correlations, done, converged
-    )
+    return IrMad(mean_x * scale_b, mean_y * scale_a, u / scale_b[:, None], v / scale_a[:, None], correlations, done, converged)
 
 
 def change_vector_analysis(before: np.ndarray, after: np.ndarray, *, seed: int = 0) -> np.ndarray:

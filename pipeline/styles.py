@@ -64,9 +64,7 @@ def continuous_qml(low: float = 0.0, high: float = 1.0, band: int = 1) -> str:
     return _qml(root)
 
 
-def vector_qml(
-    entries: Iterable[Change], attribute: str = "change_code", headings: Mapping[str, str] | None = None
-) -> str:
+def vector_qml(entries: Iterable[Change], attribute: str = "change_code", headings: Mapping[str, str] | None = None) -> str:
     """Return a QGIS style that paints polygons by category, exactly the given ones.
 
     Args:
@@ -143,9 +141,7 @@ def _row(entry: Change | LandUse, pixel_count: int) -> list[object]:
 def _raster_style(kind: str, band: int) -> tuple[ET.Element, ET.Element]:
     root = ET.Element("qgis", version=_QGIS_VERSION, styleCategories="Symbology")
     pipe = ET.SubElement(root, "pipe")
-    renderer = ET.SubElement(
-        pipe, "rasterrenderer", type=kind, band=str(band), opacity="1", alphaBand="-1", nodataColor=""
-    )
+    renderer = ET.SubElement(pipe, "rasterrenderer", type=kind, band=str(band), opacity="1", alphaBand="-1", nodataColor="")
     ET.SubElement(pipe, "rasterresampler", maxOversampling="2")
     return root, renderer
 

@@ -293,9 +293,7 @@ def _add_tables(database: sqlite3.Connection) -> None:
         database.execute(_REGISTER_EXTENSION, (table,))
 
 
-def _describe(
-    database: sqlite3.Connection, layer: str, columns: Sequence[Column], entries: Sequence[Change]
-) -> None:
+def _describe(database: sqlite3.Connection, layer: str, columns: Sequence[Column], entries: Sequence[Change]) -> None:
     """Add the default style of a layer, and the headings and comments of its columns."""
     # The headings go into the style as well: QGIS reads them from the standard's table only with recent GDAL.
     qml = vector_qml(entries, headings={c.name: c.alias for c in columns})

@@ -111,9 +111,7 @@ PAIRS = st.lists(st.tuples(st.sampled_from([0, 1, 255]), st.floats(0, 1)), min_s
 
 @settings(deadline=None, max_examples=60)
 @given(PAIRS, st.floats(0, 1))
-def test_scores_are_in_their_ranges_and_do_not_depend_on_order(
-    pairs: list[tuple[int, float]], threshold: float
-) -> None:
+def test_scores_are_in_their_ranges_and_do_not_depend_on_order(pairs: list[tuple[int, float]], threshold: float) -> None:
     truth, score = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
     scores = binary_scores(truth, score, threshold).as_dict()
     backwards = binary_scores(truth[::-1], score[::-1], threshold).as_dict()

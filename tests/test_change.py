@@ -107,9 +107,7 @@ HEADS = st.none() | arrays(np.float32, (4, 5), elements=PROBABILITIES)
 
 @given(HEADS, STACKS, STACKS)
 @settings(deadline=None)
-def test_swapping_the_dates_swaps_from_and_to_exactly(
-    head: np.ndarray | None, before: np.ndarray, after: np.ndarray
-) -> None:
+def test_swapping_the_dates_swaps_from_and_to_exactly(head: np.ndarray | None, before: np.ndarray, after: np.ndarray) -> None:
     forth, back = decide(head, before, after, LEGEND, 0.5), decide(head, after, before, LEGEND, 0.5)
     np.testing.assert_array_equal(forth.before, back.after)
     np.testing.assert_array_equal(forth.after, back.before)

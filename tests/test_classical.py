@@ -85,9 +85,7 @@ def test_a_tile_gets_the_values_of_the_whole() -> None:
     samples = sample_pixels(before, after)
     tile = (slice(None), slice(10, 30), slice(20, 50))
     for fitted in (fit_change_vector(*samples), fit_ir_mad(*samples)):
-        np.testing.assert_allclose(
-            fitted.apply(before[tile], after[tile]), fitted.apply(before, after)[tile[1:]], rtol=1e-5
-        )
+        np.testing.assert_allclose(fitted.apply(before[tile], after[tile]), fitted.apply(before, after)[tile[1:]], rtol=1e-5)
 
 
 def test_ir_mad_converges_and_repeats() -> None:

@@ -180,9 +180,7 @@ def test_lacking_and_extra_bands_are_said() -> None:
         (["red"], None, "zero", "'zero'; use one of mean, drop"),
     ],
 )
-def test_bands_that_cannot_be_matched(
-    bands: list[str], wavelengths: dict[str, float] | None, extra: str, said: str
-) -> None:
+def test_bands_that_cannot_be_matched(bands: list[str], wavelengths: dict[str, float] | None, extra: str, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         match_bands(RGB, bands, wavelengths, extra=extra)
 
@@ -208,9 +206,7 @@ def test_each_band_feeds_at_most_one_channel(wanted: list[str], ours: list[str])
 
 
 def test_encoder_statistics_follow_our_order_and_units() -> None:
-    row = Encoder(
-        "t", "resnet18", "file", "", ("red", "nir"), "reflectance x 10000", (1000.0, 3000.0), (500.0, 900.0), 1e4
-    )
+    row = Encoder("t", "resnet18", "file", "", ("red", "nir"), "reflectance x 10000", (1000.0, 3000.0), (500.0, 900.0), 1e4)
     normal = normalisation_for(row, ["nir", "blue", "red"], "reflectance")
     assert normal.origin == "encoder"
     assert normal.bands == ("nir", "blue", "red")
@@ -248,9 +244,7 @@ def test_reflectance_is_not_a_photograph() -> None:
         ("digital numbers", ([1.0, 2.0], [1.0, 2.0]), "2 means and 2 standard deviations for the bands red"),
     ],
 )
-def test_normalisation_that_cannot_be_right(
-    units: str, statistics: tuple[list[float], list[float]] | None, said: str
-) -> None:
+def test_normalisation_that_cannot_be_right(units: str, statistics: tuple[list[float], list[float]] | None, said: str) -> None:
     with pytest.raises(InputError, match=re.escape(said)):
         normalisation_for(encoder_named(MOCO), ["red"], units, statistics)
 

@@ -58,7 +58,9 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 def content_of(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()}
+    return {
+        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()
+    }
 
 
 def layers_of(run: Path) -> dict[str, np.ndarray]:
@@ -77,7 +79,8 @@ def test_prefects_server_imports_with_the_pinned_fastapi() -> None:
 def test_a_run_is_whole_and_leaves_no_work_behind(done: SimpleNamespace) -> None:
     assert {p.name for p in done.run.iterdir()} == {
         "change.tif", "change.tif.aux.xml", "change.qml", "confidence.tif", "confidence.qml", "landuse_before.tif",
-        "landuse_before.tif.aux.xml", "landuse_before.qml", "landuse_after.tif", "landuse_after.tif.aux.xml", "landuse_after.qml",
+        "landuse_before.tif.aux.xml", "landuse_before.qml", "landuse_after.tif", "landuse_after.tif.aux.xml",
+        "landuse_after.qml",
         "changes.gpkg", "run.json", "report.html", "manifest.json",
     }  # fmt: skip
     assert not (done.output / "demo" / "work").exists()

@@ -55,9 +55,7 @@ def test_polygons_become_the_pixels_that_were_drawn(tmp_path: Path) -> None:
 
 
 def test_summary_counts_classes_and_changes(tmp_path: Path) -> None:
-    path = layer(
-        tmp_path, [rectangle(0, 0, 2, 2), rectangle(2, 0, 1, 6)], before=["1", "2"], after=["3", "2"], r=["a", "b"]
-    )
+    path = layer(tmp_path, [rectangle(0, 0, 2, 2), rectangle(2, 0, 1, 6)], before=["1", "2"], after=["3", "2"], r=["a", "b"])
     counts = summary(labels_from_polygons(path, GRID, LEGEND, region_column="r"), LEGEND)
     assert counts.labelled == 10
     assert counts.before == {"Forest": 4, "Cropland": 6, "Built-up": 0}

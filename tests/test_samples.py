@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 from torch.utils.data import DataLoader
 
+from models import samples
 from models.samples import (
     LabelledTiles,
     Masks,
@@ -145,8 +146,9 @@ def test_a_split_without_labels_is_refused(images: tuple[Path, Path]) -> None:
         TrainingChips(*images, Masks(nothing, nothing, nothing))
 
 
-def test_labels_follow_the_pixels_of_every_chip(images: tuple[Path, Path]) -> None:
+def test_labels_follow_the_pixels_of_every_chip(images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
     """Labels are derived from the pixels themselves, so a wrong turn of either would show."""
+    monkeypatch.setattr(samples, "_RADIOMETRY", 0.0, raising=False)  # numbers stay readable
     row, column = numbered().astype(np.int64)
     masks = Masks((row % 5).astype(np.uint8), (column % 7).astype(np.uint8), ((row * 3 + column) % 2).astype(np.uint8))
     chips = TrainingChips(*images, masks, size=32, seed=2)
@@ -155,15 +157,15 @@ def test_labels_follow_the_pixels_of_every_chip(images: tuple[Path, Path]) -> No
         chip = {k: v.numpy() for k, v in chips[index].items()}
         inside = np.isfinite(chip["before"][0])
         was, became = ("before", "after") if np.nanmin(chip["before"]) < 1000 else ("after", "before")
-        y, x = (p[inside].astype(np.int64) for p in chip[was])
-        np.testing.assert_array_equal(chip[became][:, inside] - 1000, [y, x])
+        y, x = (np.rint(p[inside]).astype(np.int64) for p in chip[was])
+        np.testing.assert_array_equal(np.rint(chip[became][:, inside]) - 1000, [y, x])
         np.testing.assert_array_equal(chip[f"{was}_label"][inside], y % 5)
         np.testing.assert_array_equal(chip[f"{became}_label"][inside], x % 7)
         np.testing.assert_array_equal(chip["change_label"][inside], (y * 3 + x) % 2)
         assert all((chip[f"{k}_label"][~inside] == N).all() for k in ("before", "after", "change"))
         swapped.add(was)
         if inside.all():
-            pixels = chip[was]
+            pixels = np.rint(chip[was])
             turned.add((*(pixels[:, 0, 1] - pixels[:, 0, 0]), *(pixels[:, 1, 0] - pixels[:, 0, 0])))
     assert swapped == {"before", "after"}
     assert len(turned) == 8  # every turn, with and without a flip
@@ -225,6 +227,42 @@ def test_eight_turns_and_flips_are_eight_pictures() -> None:
     chip = a_chip(0)
     seen = {augmented(chip, q, f, swap=False)["before"].tobytes() for q, f in product(range(4), (False, True))}
     assert len(seen) == 8
+
+
+@settings(deadline=None, max_examples=30)
+@given(seed=st.integers(0, 999), factor=st.sampled_from([1e-4, 1.0, 1e4]))
+def test_other_radiometry_is_a_gain_and_an_offset_a_band_and_date(seed: int, factor: float) -> None:
+    chip = a_chip(seed)
+    chip["before"][0, 1, 2] = np.nan
+    varied = samples.with_other_radiometry(chip, np.random.default_rng(seed), 0.1)
+    fits = set()
+    for date in ("before", "after"):
+        assert varied[date].dtype == np.float32
+        for ours, theirs in zip(chip[date], varied[date], strict=True):
+            seen = np.isfinite(ours)
+            assert np.array_equal(seen, np.isfinite(theirs))
+            gain, offset = np.polyfit(ours[seen], theirs[seen], 1)
+            np.testing.assert_allclose(theirs[seen], gain * ours[seen] + offset, atol=1e-5)
+            fits.add((round(gain, 6), round(offset, 6)))
+            assert 0.4 < gain < 1.6
+    assert len(fits) == 4
+    for name in ("before_label", "after_label", "change_label"):
+        assert np.array_equal(varied[name], chip[name])
+    # The same in other units: what is drawn is relative to the contrast of the chip.
+    other = {**chip, "before": chip["before"] * factor, "after": chip["after"] * factor}
+    scaled = samples.with_other_radiometry(other, np.random.default_rng(seed), 0.1)
+    for date in ("before", "after"):
+        np.testing.assert_allclose(scaled[date] / factor, varied[date], atol=1e-5)
+
+
+def test_radiometry_of_strength_zero_and_of_flat_or_empty_bands_changes_nothing() -> None:
+    chip = a_chip(0)
+    still = samples.with_other_radiometry(chip, np.random.default_rng(0), 0.0)
+    np.testing.assert_allclose(still["before"], chip["before"], atol=1e-6)
+    np.testing.assert_allclose(still["after"], chip["after"], atol=1e-6)
+    flat = np.stack([np.full((4, 4), 3.0), np.full((4, 4), np.nan)])
+    varied = samples.with_other_radiometry({**chip, "before": flat, "after": flat}, np.random.default_rng(0), 0.1)
+    np.testing.assert_array_equal(varied["before"], flat)
 
 
 def test_a_hidden_strip_hides_pixels_and_labels_of_both_dates_and_nothing_else() -> None:

@@ -24,9 +24,7 @@ def binary(change: np.ndarray) -> Labels:
 def scattered(seed: int, shape: tuple[int, int] = (60, 50), share: float = 0.5) -> Labels:
     """Land use in patches, labelled here and there."""
     rng = np.random.default_rng(seed)
-    before, after = (
-        rng.integers(1, 3, (12, 10)).repeat(5, axis=0).repeat(5, axis=1).astype(np.uint8) for _ in range(2)
-    )
+    before, after = (rng.integers(1, 3, (12, 10)).repeat(5, axis=0).repeat(5, axis=1).astype(np.uint8) for _ in range(2))
     hidden = rng.random(shape) >= share
     change = (before != after).astype(np.uint8)
     for layer in (before, after, change):
