@@ -5,6 +5,7 @@ import logging
 import os
 import sys
 import traceback
+import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -45,6 +46,10 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
     """Turn what a verb raises into words and an exit code."""
     _quiet_prefect(verbose)
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
+    for name in ("httpx", "alembic", "fsspec", "pyogrio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    # A notice between two libraries, of no use to anyone here.
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     try:
         yield
     except InputError as error:
@@ -78,12 +83,9 @@ def _quiet_prefect(verbose: bool) -> None:
         # The first start makes its database, which takes longer than Prefect's default allows on small machines.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
         "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "ERROR",
-        # Nobody watches the heartbeats of a flow that runs in the foreground, and joining them costs a second a flow.
-        "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "",
     }
     for key, value in defaults.items():
-        if value:
-            os.environ.setdefault(key, value)
+        os.environ.setdefault(key, value)
 
 
 def _open(config: Path, data: Path | None, output: Path | None, outside: bool) -> "tuple[Project, dict[str, Any]]":

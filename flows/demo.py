@@ -86,7 +86,7 @@ def _picture(ws: Workspace, path: Path) -> Path:
     before, after = colour_pair(ws.epochs / "before.tif", ws.epochs / "after.tif", _SIDE)
     change = change_picture(ws.run / "change.tif", legend_of(ws.project).changes, after, _SIDE)
     with replace_when_done(path) as temporary:
-        temporary.write_bytes(png(side_by_side([before, after, change])))
+        temporary.write_bytes(png(side_by_side([before, after, change]), colours=256))
     return path
 
 

@@ -2,7 +2,9 @@
 
 import json
 import platform
+import shutil
 import time
+from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -85,15 +87,16 @@ def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, flo
     legend = bundle.legend
     grid = plan(ws).grid
     shape = (grid.shape[0], grid.shape[1])
-    margin = config.margin if isinstance(config.margin, int) else calibrate_margin(network, prepared.images, shape)[0]
     threshold = config.threshold or bundle.threshold
+    if isinstance(config.margin, int):
+        margin = config.margin
+    else:
+        margin = calibrate_margin(network, prepared.images, shape, threshold=threshold, temperatures=bundle.temperatures)[0]
     codes = Layout(grid, 1, "uint8", NOT_OBSERVED)
     paths = {name: folder / f"raw_{name}.tif" for name in ("change", "before", "after", "confidence")}
     used = list(paths) if not legend.binary else ["change", "confidence"]
     work = tiles(shape, config.core, margin)
     mixed = ws.project.training.precision in ("auto", "bf16")
-    from contextlib import ExitStack
-
     with ExitStack() as stack, step("Detecting changes") as advance:
         writers = {
             name: stack.enter_context(
@@ -228,8 +231,6 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, An
         write_json(target / "run.json", run)
         write_text(target / "report.html", run_page(run, pictures))
         ws.manifest(target).record("run", key, sorted(p for p in target.iterdir() if p.name != MANIFEST))
-    import shutil
-
     shutil.rmtree(ws.work, ignore_errors=True)
     return Detected(ws.run, areas["changed_ha"], areas["polygons"], True)
 

@@ -146,7 +146,7 @@ class LabelledTiles(Dataset[dict[str, Tensor]]):
 
 def _chip(readers: tuple[RasterReader, RasterReader], masks: Masks, window: Window) -> dict[str, np.ndarray]:
     before, after = (r.read(window) for r in readers)
-    seen = np.isfinite(before[0]) & np.isfinite(after[0])
+    seen = np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0)
     chip = {"before": before, "after": after}
     for name in ("before", "after", "change"):
         mask = getattr(masks, name)

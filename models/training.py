@@ -158,7 +158,8 @@ class Learner(lightning.LightningModule):
         return self
 
     def on_train_epoch_start(self) -> None:
-        """Freeze or release the encoder."""
+        """Freeze or release the encoder, and seed what is random within the epoch, so that a resumed one is the same."""
+        torch.manual_seed(self.settings.seed * 100_003 + self.current_epoch)
         self.network.encoder.requires_grad_(not self.encoder_frozen)
         self.train()
 
@@ -397,7 +398,11 @@ def fit(
         warnings.filterwarnings(
             "ignore", message=".*does not have many workers.*|.*number of training batches.*|.*Checkpoint directory.*"
         )
-        trainer.fit(learner, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
+        try:
+            trainer.fit(learner, *loaders, ckpt_path=last if last.exists() else None, weights_only=True)
+        except SystemExit as error:
+            # Lightning turns an interrupt into an exit of its own; the command line has words and a code for it.
+            raise KeyboardInterrupt from error
     state = torch.load(best.best_model_path or last, map_location="cpu", weights_only=True)
     learner.load_state_dict(state["state_dict"])
     network.requires_grad_(True)

@@ -68,22 +68,15 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
-def best_threshold(probability: np.ndarray, truth: np.ndarray, *, prefer: float | None = None) -> float:
+def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     """Find the threshold with the highest F1 of changed, where a pixel is changed if `probability >= threshold`.
 
     F1 is the same between two neighbouring probabilities: the middle of the widest stretch with the highest F1 is
     taken, which moves least when the probabilities do.
 
-    Where the classes are far apart, F1 is nearly flat and a handful of pixels decides. With `prefer`, the threshold
-    nearest to it is taken of all whose F1 is within one standard error of the highest (Breiman 1984, the 1-SE rule).
-    For calibrated probabilities prefer 0.5, which half of the highest F1 tends to (Lipton 2014, arXiv:1402.1892). The
-    error is that of the intersection over union, which rises with F1 and is a share of pixels; neighbours are alike, so
-    that the true one is larger.
-
     Args:
         probability: Any shape, 0..1, NaN = not observed.
         truth: Same shape: 0 = unchanged, 1 = changed, 255 = not labelled.
-        prefer: Where the threshold should be unless the labels say otherwise, 0..1; None = they alone decide.
 
     Returns:
         0..1.
@@ -103,27 +96,14 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray, *, prefer: float 
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
     lower = np.concatenate([[0.0], upper[:-1]])
-    if prefer is not None:
-        overlap = f1 / (2 - f1)
-        top = int(overlap.argmax())
-        union = changed * recall[top] / overlap[top]  # above 0: some threshold takes every changed pixel
-        good = overlap >= overlap[top] - math.sqrt(overlap[top] * (1 - overlap[top]) / union) - 1e-12
-        away = np.where(good, np.maximum(np.maximum(lower - prefer, prefer - upper), 0), np.inf)
-        nearest = int(away.argmin())
-        return _between(lower[nearest], upper[nearest], p.dtype, prefer)
     best = f1 >= f1.max() - 1e-12
     starts = np.flatnonzero(best & ~np.concatenate([[False], best[:-1]]))
     ends = np.flatnonzero(best & ~np.concatenate([best[1:], [False]]))
     widest = int(np.argmax(upper[ends] - lower[starts]))
-    return _between(lower[starts[widest]], upper[ends[widest]], p.dtype)
-
-
-def _between(low: float, high: float, dtype: np.dtype, wanted: float | None = None) -> float:
-    """Return what is wanted if it is above `low` and not above `high`, else their middle."""
-    inside = wanted is not None and low < wanted <= high
-    # In the precision of the probabilities the value may round down to the lower edge, which has another F1.
-    value = dtype.type(wanted if inside else (float(low) + float(high)) / 2)
-    return float(value if low < value <= high else high)
+    low, high = lower[starts[widest]], upper[ends[widest]]
+    # In the precision of the probabilities the middle may round down to the lower edge, which has another F1.
+    middle = p.dtype.type((float(low) + float(high)) / 2)
+    return float(middle if middle > low else high)
 
 
 def reliability(

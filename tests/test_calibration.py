@@ -68,44 +68,6 @@ def test_threshold_takes_the_widest_of_equal_stretches() -> None:
     assert best_threshold(probability, truth) == pytest.approx(0.15)
 
 
-def test_threshold_stays_where_it_is_preferred_unless_the_labels_object() -> None:
-    # 40 of 40 changed pixels are found from 0.8 on, 39 and one false from 0.4 on, none from 0.95 on.
-    probability = np.array([0.1] * 40 + [0.5] + [0.9] * 40)
-    truth = np.array([0] * 41 + [1] * 40)
-    assert best_threshold(probability, truth) == pytest.approx(0.7)
-    assert best_threshold(probability, truth, prefer=0.6) == pytest.approx(0.6)
-    assert best_threshold(probability, truth, prefer=0.3) == pytest.approx(0.7)  # without an error, nothing else is as good
-    swapped = np.where(np.arange(81) == 80, 0, truth)  # now one false pixel at 0.9, so one more at 0.5 is within the error
-    assert best_threshold(probability, swapped) == pytest.approx(0.7)
-    assert best_threshold(probability, swapped, prefer=0.3) == pytest.approx(0.3)
-    assert best_threshold(probability, swapped, prefer=0.05) == pytest.approx(0.3)
-    assert best_threshold(probability, swapped, prefer=1.0) == pytest.approx(0.7)
-
-
-@settings(deadline=None, max_examples=60)
-@given(
-    st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=2, max_size=30).filter(
-        lambda rows: 0 < sum(r[1] for r in rows) < len(rows)
-    ),
-    st.floats(0, 1, width=32),
-    st.sampled_from([np.float32, np.float64]),
-)
-def test_preferred_threshold_costs_less_than_the_standard_error(
-    rows: list[tuple[float, bool]], prefer: float, dtype: type[np.floating]
-) -> None:
-    probability = np.array([r[0] for r in rows], dtype=dtype)
-    truth = np.array([r[1] for r in rows], dtype=np.uint8)
-
-    def overlap(threshold: float) -> tuple[float, int]:
-        found = probability >= threshold
-        union = int((found | (truth == 1)).sum())
-        return float((found & (truth == 1)).sum()) / union, union
-
-    highest, union = overlap(best_threshold(probability, truth))
-    got, _ = overlap(best_threshold(probability, truth, prefer=prefer))
-    assert got >= highest - np.sqrt(highest * (1 - highest) / union) - 1e-9
-
-
 def test_threshold_between_neighbouring_numbers_keeps_them_apart() -> None:
     low = np.float32(0.5)
     probability = np.array([low, np.nextafter(low, np.float32(1))], dtype=np.float32)
