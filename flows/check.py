@@ -10,10 +10,11 @@ from flows.config import TrainingConfig
 from flows.labelling import read_labels, split_labels
 from flows.prepare import Plan, legend_of, plan
 from flows.workspace import Workspace
+from pipeline.errors import InputError
 from pipeline.grid import pixel_area_ha
 from pipeline.labels import summary
 from pipeline.splits import ROLES
-from pipeline.tiles import tiles
+from pipeline.tiles import STRIDE
 
 _PROBE = 256
 """Side in pixels of the window that the expected time is measured on."""
@@ -33,6 +34,11 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     """
     ws.require_writable()
     made = plan(ws)
+    require_disk(ws, made)
+    if ws.project.trained_model is not None:
+        from flows.detect import require_model_fits
+
+        require_model_fits(ws, made)
     content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made)}
     if ws.project.labels is not None:
         labels = read_labels(ws, made.grid)
@@ -43,12 +49,49 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     return content, _lines(content)
 
 
+def require_disk(ws: Workspace, made: Plan) -> None:
+    """Refuse a disk that is too small for the images and maps, before any of them is written.
+
+    Raises:
+        InputError: Less is free than needed, counting what earlier runs of this project wrote as free.
+    """
+    needed = _needed_bytes(made)
+    free = _free_bytes(ws)
+    if needed > free:
+        earlier = (ws.epochs, ws.work, ws.run)
+        free += sum(p.lstat().st_size for folder in earlier for p in folder.rglob("*") if p.is_file())
+    if needed > free:
+        raise InputError(
+            f"{ws.output} has {free / 1e9:,.3g} GB free; the images and maps of {made.grid.shape[0]} x {made.grid.shape[1]} "
+            f"pixels need up to {needed / 1e9:,.3g} GB. Free some, choose another folder with --output, or set a "
+            f"smaller `grid:`."
+        )
+
+
+def _needed_bytes(made: Plan) -> int:
+    """Two float32 images and two observation layers before compression, then the maps."""
+    return int(made.grid.shape[0] * made.grid.shape[1] * (2 * 4 * len(made.bands) + 2 * 8 + 8))
+
+
+def _free_bytes(ws: Workspace) -> int:
+    return shutil.disk_usage(ws.output).free
+
+
+def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
+    """Return how many tiles there will be and how many pixels they read together, without listing them."""
+    core, margin = ws.project.detect.core, ws.project.detect.margin
+    around = 2 * (margin if isinstance(margin, int) else _DEFAULT_MARGIN)
+    count = read = 1
+    for side in made.grid.shape:
+        whole, rest = divmod(int(side), core)
+        count *= whole + bool(rest)
+        read *= whole * (core + around) + (-(-rest // STRIDE) * STRIDE + around if rest else 0)
+    return count, read
+
+
 def _images(ws: Workspace, made: Plan) -> dict[str, Any]:
     height, width = made.grid.shape
-    margin = ws.project.detect.margin if isinstance(ws.project.detect.margin, int) else _DEFAULT_MARGIN
     pixels = height * width
-    # Two float32 images and two observation layers before compression, then the maps.
-    needed = pixels * (2 * 4 * len(made.bands) + 2 * 8 + 8)
     return {
         "scenes": {e.name: [f"{s.date} {s.id}" for s in e.scenes] for e in made.epochs},
         "grid": {
@@ -57,8 +100,8 @@ def _images(ws: Workspace, made: Plan) -> dict[str, Any]:
             "area_ha": round(pixels * pixel_area_ha(made.grid), 2),
         },
         "bands": list(made.bands), "units": made.sensor.units,
-        "tiles": len(tiles((height, width), ws.project.detect.core, margin)),
-        "disk": {"needed_gb": round(needed / 1e9, 3), "free_gb": round(shutil.disk_usage(ws.output).free / 1e9, 3)},
+        "tiles": _tiling(ws, made)[0],
+        "disk": {"needed_gb": round(_needed_bytes(made) / 1e9, 3), "free_gb": round(_free_bytes(ws) / 1e9, 3)},
     }  # fmt: skip
 
 
@@ -87,9 +130,7 @@ def _network(ws: Workspace, made: Plan) -> dict[str, Any]:
     started = time.perf_counter()
     predict(network, image, image, Temperatures())
     per_pixel = (time.perf_counter() - started) / _PROBE**2
-    height, width = made.grid.shape
-    margin = ws.project.detect.margin if isinstance(ws.project.detect.margin, int) else _DEFAULT_MARGIN
-    read = sum(t.read.height * t.read.width for t in tiles((height, width), ws.project.detect.core, margin))
+    read = _tiling(ws, made)[1]
     return {
         "encoder": {"name": encoder.name, "bands": list(matched.used), "notes": list(matched.notes), "device": str(device)},
         "expected_minutes": {
@@ -126,6 +167,4 @@ def _lines(content: dict[str, Any]) -> list[str]:
     train = "" if minutes["train"] is None else f"train at most {minutes['train']:g} min, "
     lines.append(f"Time     {train}detect {minutes['detect']:g} min (measured on one window here)")
     lines.append(f"Disk     {disk['needed_gb']:g} GB needed, {disk['free_gb']:g} GB free")
-    if disk["needed_gb"] > disk["free_gb"]:
-        lines.append("Warning: the disk may be too small; choose another folder with --output.")
     return lines

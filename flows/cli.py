@@ -3,6 +3,7 @@
 import json
 import logging
 import os
+import re
 import sys
 import traceback
 import warnings
@@ -17,6 +18,9 @@ from pipeline.errors import InputError
 
 if TYPE_CHECKING:
     from flows.config import Project
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a terminal obeys instead of showing it, or cannot encode: names and tags of files are written by strangers."""
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
@@ -71,8 +75,8 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
 
 def _complain(kind: str, text: str, as_json: bool) -> None:
     if as_json:
-        typer.echo(json.dumps({"error": kind, "message": text}))
-    typer.secho(f"{kind.capitalize()}: {text}", err=True, fg=typer.colors.RED)
+        typer.echo(json.dumps({"error": kind, "message": _CONTROL.sub("", text)}))
+    typer.secho(_CONTROL.sub("", f"{kind.capitalize()}: {text}"), err=True, fg=typer.colors.RED)
 
 
 def _quiet_prefect(verbose: bool) -> None:
@@ -99,7 +103,8 @@ def _open(config: Path, data: Path | None, output: Path | None, outside: bool) -
 
 
 def _answer(content: dict[str, Any], lines: list[str], as_json: bool) -> None:
-    typer.echo(json.dumps(content, ensure_ascii=False, indent=2, default=str) if as_json else "\n".join(lines))
+    text = json.dumps(content, ensure_ascii=False, indent=2, default=str) if as_json else "\n".join(lines)
+    typer.echo(_CONTROL.sub("", text))
 
 
 @app.command(epilog="Example: `landshift demo landshift-demo`")

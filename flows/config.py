@@ -3,22 +3,32 @@
 import difflib
 import json
 import math
+import reprlib
+from collections.abc import Hashable
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, model_validator
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_serializer, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
 
 from pipeline.errors import InputError
 from pipeline.manifest import value_hash
 
 SCHEMA = "schema.json"
 
+_LONGEST_NUMBER = 40
+"""Characters; no number of a config needs more, and Python takes very long over some that have more."""
+
+_Seed = Annotated[int, Field(ge=0, lt=2**32)]
+_Width = Annotated[int, Field(ge=1, le=4096)]
+
 
 class _Section(BaseModel):
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True, allow_inf_nan=False)
 
 
 def _default(field: FieldInfo) -> object:
@@ -32,23 +42,30 @@ class SensorConfig(_Section):
     """Row of the sensor table; `custom` needs the fields below."""
     bands: tuple[str, ...] = ()
     """custom: the band names in the order of the file."""
-    scale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    scale: Annotated[float, Field(gt=0)] | None = None
     """custom: value = number x scale + offset; above 0."""
-    offset: float = Field(default=0.0, allow_inf_nan=False)
+    offset: float = 0.0
     """custom: see `scale`."""
-    nodata: float | Literal["none"] | None = None
+    nodata: Annotated[float, Field(allow_inf_nan=True)] | Literal["none"] | None = None
     """custom: the number that means not observed, or `none` where every number is a measurement."""
     units: str = "reflectance"
     """custom: `reflectance` (0..1), or what the values are, for example `digital numbers`."""
     wavelengths_nm: dict[str, float] = Field(default_factory=dict)
     """custom: centre wavelengths by band name, where they differ from Sentinel-2's."""
-    number_offset: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    number_offset: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
     """Sentinel-2: what to add to every number (0 or -1000), where neither file name nor tags tell the baseline."""
 
     @field_serializer("nodata", when_used="json")
     def _nan_as_text(self, nodata: float | str | None) -> float | str | None:
         """Write NaN as a word that is read back, because JSON has none."""
         return "nan" if isinstance(nodata, float) and math.isnan(nodata) else nodata
+
+    @field_validator("nodata")
+    @classmethod
+    def _not_infinite(cls, nodata: float | str | None) -> float | str | None:
+        if isinstance(nodata, float) and math.isinf(nodata):
+            raise ValueError("infinite pixels are never observed; name a number, `.nan` or `none`")
+        return nodata
 
     @model_validator(mode="after")
     def _custom_says_all(self) -> "SensorConfig":
@@ -128,7 +145,7 @@ class PolygonLabels(_Section):
     """Labels in a vector layer."""
 
     path: Path
-    """Any format that GDAL reads, any CRS."""
+    """GeoPackage, FlatGeobuf, Shapefile or GeoJSON, any CRS."""
     layer: str | None = None
     """Layer, where the file has several."""
     before_column: str = "before"
@@ -180,8 +197,15 @@ class SplitConfig(_Section):
     """Shares of training, validation and test."""
     min_pixels: int = Field(default=50, ge=1)
     """Pixels that each class needs in each split."""
-    seed: int = 0
+    seed: _Seed = 0
     """Which assignment of blocks."""
+
+    @field_validator("fractions")
+    @classmethod
+    def _whole(cls, fractions: tuple[float, float, float]) -> tuple[float, float, float]:
+        if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
+            raise ValueError("each share must be above 0, and all three must sum to 1")
+        return fractions
 
 
 class EncoderFile(_Section):
@@ -212,7 +236,7 @@ class ModelConfig(_Section):
     """`auto`: both where the legend has classes, else change."""
     decoder: Literal["unet", "fpn", "upernet"] = "unet"
     """From segmentation_models_pytorch."""
-    decoder_channels: tuple[int, int, int, int, int] = (256, 128, 64, 32, 16)
+    decoder_channels: tuple[_Width, _Width, _Width, _Width, _Width] = (256, 128, 64, 32, 16)
     """Widths of the U-Net's stages; the first is the pyramid's width for fpn and upernet."""
     fusion: Literal["difference", "concatenation"] = "difference"
     """How the features of the dates meet."""
@@ -223,13 +247,13 @@ class TrainingConfig(_Section):
 
     strategy: Literal["frozen", "lp-ft", "discriminative", "full", "scratch"] = "discriminative"
     """How far the encoder may move."""
-    epochs: int = Field(default=20, ge=1)
+    epochs: int = Field(default=20, ge=1, le=10_000)
     """At most."""
-    chips_per_epoch: int = Field(default=256, ge=1)
+    chips_per_epoch: int = Field(default=256, ge=1, le=10**7)
     """Chips drawn in an epoch."""
-    chip: int = Field(default=128, ge=32, multiple_of=32)
+    chip: int = Field(default=128, ge=32, le=4096, multiple_of=32)
     """Side of a chip in pixels, a multiple of 32."""
-    batch: int = Field(default=8, ge=1)
+    batch: int = Field(default=8, ge=1, le=4096)
     """Chips a step."""
     learning_rate: float = Field(default=1e-3, gt=0)
     """Peak, of the decoders."""
@@ -239,20 +263,27 @@ class TrainingConfig(_Section):
     """Epochs without a better validation score."""
     loss: Literal["dice", "cross-entropy", "both"] = "both"
     """Of each head."""
-    seeds: tuple[int, ...] = Field(default=(0,), min_length=1)
+    seeds: tuple[_Seed, ...] = Field(default=(0,), min_length=1)
     """One training each; the report gives mean and spread, the best on validation is kept."""
-    workers: int = Field(default=0, ge=0)
+    workers: int = Field(default=0, ge=0, le=256)
     """Processes that read chips."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """`auto` uses mixed precision on a GPU."""
+
+    @field_validator("seeds")
+    @classmethod
+    def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
+        if len(set(seeds)) != len(seeds):
+            raise ValueError("name each seed once; a second training with it would only repeat the first")
+        return seeds
 
 
 class DetectConfig(_Section):
     """How to make the map."""
 
-    core: int = Field(default=1024, ge=32, multiple_of=32)
+    core: int = Field(default=1024, ge=32, le=16_384, multiple_of=32)
     """Side of a tile's core in pixels, a multiple of 32."""
-    margin: Annotated[int, Field(ge=0, multiple_of=32)] | Literal["auto"] = 128
+    margin: Annotated[int, Field(ge=0, le=4096, multiple_of=32)] | Literal["auto"] = 128
     """Pixels read around a core, a multiple of 32; `auto` calibrates it on one chip."""
     min_area_ha: float = Field(default=0.0, ge=0)
     """Minimum mapping unit in hectares; smaller patches are dropped."""
@@ -294,6 +325,13 @@ class Project(_Section):
     output: Path = Path("runs")
     """Folder of the outputs, relative to the working directory; the project's name is added."""
 
+    @field_validator("output")
+    @classmethod
+    def _can_be_a_path(cls, output: Path) -> Path:
+        if "\0" in str(output):
+            raise ValueError("a path cannot hold a NUL character")
+        return output
+
     @model_validator(mode="after")
     def _heads_fit(self) -> "Project":
         if not self.legend and self.model.heads in ("landuse", "both"):
@@ -308,25 +346,72 @@ class Project(_Section):
         return value_hash(self.model_dump(mode="json"))
 
 
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as plain as a config is: each key once, no aliases, and every fault with its line."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 (as in PyYAML)
+        """Refuse aliases, a few lines of which can stand for more than fits into memory."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            raise ComposerError(
+                None, None, f"anchors and aliases (here {event.anchor}) are not accepted; write it out", event.start_mark
+            )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
+        """Turn what Python says about a value that is none, such as the date 2019-13-45, into a fault with its line."""
+        if node.tag == "tag:yaml.org,2002:int" and len(str(node.value)) > _LONGEST_NUMBER:
+            raise ConstructorError(None, None, f"a number of {len(str(node.value))} characters", node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+            raise ConstructorError(
+                None, None, f"{reprlib.repr(node.value)} is no {node.tag.rpartition(':')[2]} ({error})", node.start_mark
+            ) from error
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a key that is there twice: which value was meant cannot be known."""
+        content = super().construct_mapping(node, deep)
+        if len(content) < len(node.value):
+            seen: set[Hashable] = set()
+            for key_node, _ in node.value:
+                key = self.construct_object(key_node, deep=True)
+                if key in seen:
+                    raise ConstructorError(None, None, f"the key {reprlib.repr(key)} is there twice", key_node.start_mark)
+                seen.add(key)
+        return content
+
+
 def load_project(path: Path) -> Project:
     """Read and validate a config.
 
     Raises:
         InputError: No such file, no YAML, or a key or value that is wrong; every fault is named at once.
     """
-    if not path.is_file():
-        raise InputError(f"{path} is not there. Expected a config; `landshift init FOLDER` writes one.")
     try:
-        content = yaml.safe_load(path.read_text(encoding="utf-8"))
-    except (yaml.YAMLError, UnicodeDecodeError, OSError) as error:
+        if not path.is_file():
+            raise InputError(f"{path} is not there. Expected a config; `landshift init FOLDER` writes one.")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}). Expected a config that you may read.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no YAML: {error}. Save it as UTF-8.") from error
+    try:
+        # The loader is a SafeLoader.
+        content = yaml.load(text, _Loader)  # noqa: S506
+    except RecursionError as error:
+        raise InputError(f"{path} is no YAML of ours: it is nested too deep. Expected sections of a few levels.") from error
+    except yaml.YAMLError as error:
         raise InputError(f"{path} is no YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds {type(content).__name__}; expected keys such as `name:`, `sensor:` and `epochs:`.")
     try:
         return Project.model_validate(content)
     except ValidationError as error:
+        count = error.error_count()
         raise InputError(
-            f"{path} has {error.error_count()} faults:\n" + "\n".join(_fault(e) for e in error.errors())
+            f"{path} has {count} fault{'' if count == 1 else 's'}:\n" + "\n".join(_fault(e) for e in error.errors())
         ) from error
 
 
@@ -337,9 +422,10 @@ def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"Did you mean `{near[0]}`?" if near else f"Expected one of {', '.join(sorted(known))}."
         return f"  {where}: this key is not known. {hint}"
-    found = "" if error["type"] == "missing" else f" (found {error['input']!r})"
-    text = str(error["msg"]).removeprefix("Value error, ")
-    return f"  {where}: {text}{found if len(found) < 120 else ''}"
+    # Of a whole section the message itself says what is wrong in it.
+    whole = error["type"] == "missing" or isinstance(error["input"], dict)
+    found = "" if whole else f" (found {reprlib.repr(error['input'])})"
+    return f"  {where}: {str(error['msg']).removeprefix('Value error, ')}{found}"
 
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:

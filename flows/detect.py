@@ -18,10 +18,11 @@ from flows.config import Project
 from flows.prepare import Plan, Prepared, artifact_name, as_task, plan, prepare
 from flows.progress import step
 from flows.workspace import Workspace, versions, workspace
+from pipeline.areas import mapped_areas, with_test_scores
 from pipeline.change import Decision, decide, drop_small, min_patch_pixels
 from pipeline.errors import InputError
 from pipeline.grid import pixel_area_ha
-from pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
+from pipeline.legend import NOT_OBSERVED, Legend
 from pipeline.manifest import MANIFEST, file_hash, replace_when_done, value_hash, write_json, write_text
 from pipeline.pictures import change_picture, colour_pair, data_uri
 from pipeline.publish import CONFIDENCE_NODATA, FILES, confidence_codes, confidence_of, write_rasters
@@ -29,6 +30,9 @@ from pipeline.raster import Layout, open_writer, read_raster
 from pipeline.report import run_page
 from pipeline.tiles import Tile, tiles
 from pipeline.vector import not_observed_polygons, polygons, write_changes
+
+_POORLY_CALIBRATED = 0.1
+"""Calibration error on the test blocks, 0..1, from which a run warns."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,7 @@ class Detected:
 
 
 def require_model_fits(ws: Workspace, made: Plan) -> Any:  # noqa: ANN401 (a Bundle; torch stays out of this module's imports)
-    """Refuse a model whose bands, units or legend are not those of the images.
+    """Refuse a model whose bands, units or legend are not those of the images and the config.
 
     Raises:
         InputError: Says what differs.
@@ -63,6 +67,12 @@ def require_model_fits(ws: Workspace, made: Plan) -> Any:  # noqa: ANN401 (a Bun
         raise InputError(
             f"The model was trained on {bundle.units}, the scenes are in {made.sensor.units}. "
             f"Correct `sensor:`, or train again."
+        )
+    wanted = [(c.code, c.name) for c in ws.project.legend]
+    if wanted and bundle.spec.heads != "change" and wanted != [(c.code, c.name) for c in bundle.legend.classes]:
+        raise InputError(
+            f"The model {ws.model_in_use} maps {', '.join(f'{c.code} {c.name}' for c in bundle.legend.classes)}; the config's "
+            f"legend is {', '.join(f'{code} {name}' for code, name in wanted)}. Make them the same, or train again."
         )
     return bundle
 
@@ -142,41 +152,30 @@ def write_maps(ws: Workspace, key: str) -> dict[str, Any]:
     with step("Writing maps and polygons") as advance:
         decision = _dropped(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
         advance(0.2)
-        files = write_rasters(folder, decision, legend, made.grid, (made.before.date, made.after.date))
+        files = write_rasters(folder, decision, legend, made.grid, _tags(ws, made, key))
         advance(0.5)
         dates = (made.before.date, made.after.date)
         confidence = decision.confidence
         frame = polygons(decision.change, confidence, made.grid, legend, *dates, prefix=ws.project.name)
         unseen = not_observed_polygons(decision.change, made.grid, *dates)
+        areas = mapped_areas(decision.change, frame, unseen, legend, made.grid)
+        frame["area_ha"], unseen["area_ha"] = frame["area_ha"].round(4), unseen["area_ha"].round(4)
         files.append(write_changes(folder / "changes.gpkg", frame, legend, not_observed=unseen))
         advance(1.0)
-    areas = _areas(decision, frame, legend, pixel_area_ha(made.grid))
     manifest.record("maps", key, files, areas)
     return areas
 
 
-def _areas(decision: Decision, frame: Any, legend: Legend, pixel_ha: float) -> dict[str, Any]:  # noqa: ANN401 (a GeoDataFrame)
-    """Count pixels and patches of each change that occurs, the largest first."""
-    counts = np.bincount(decision.change.ravel(), minlength=256)
-    rows: list[dict[str, Any]] = []
-    for entry in legend.changes:
-        if entry.code < CHANGED or not counts[entry.code]:
-            continue
-        patches = frame[frame["change_code"] == entry.code]
-        rows.append({
-            "code": entry.code, "name": entry.name, "colour": entry.colour, "pixels": int(counts[entry.code]),
-            "polygons": len(patches), "area_ha": round(float(patches["area_ha"].sum()), 4),
-        })  # fmt: skip
-    rows.sort(key=lambda row: (-float(row["area_ha"]), int(row["code"])))
-    seen = int(counts[UNCHANGED:].sum())
+def _tags(ws: Workspace, made: Plan, key: str) -> dict[str, str]:
+    """Say in each raster where it comes from, for the day when it travels alone."""
     return {
-        "method": "pixel count (biased; estimate areas from a reference sample before publishing)",
-        "changed_ha": round(float(frame["area_ha"].sum()), 4),
-        "changed_share": float(counts[CHANGED:].sum() / seen) if seen else 0.0,
-        "unchanged_ha": round(float(counts[UNCHANGED]) * pixel_ha, 4),
-        "not_observed_ha": round(float(counts[NOT_OBSERVED]) * pixel_ha, 4),
-        "polygons": len(frame), "changes": rows,
-    }  # fmt: skip
+        "AREA_OR_POINT": "Area",
+        "BEFORE_DATE": str(made.before.date),
+        "AFTER_DATE": str(made.after.date),
+        "PROJECT": ws.project.name,
+        "RUN": key,
+        "TIFFTAG_SOFTWARE": f"landshift {versions()['landshift']}",
+    }
 
 
 def _dropped(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) -> Decision:
@@ -214,8 +213,8 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, An
         },
         "threshold": facts["threshold"], "margin_px": facts["margin"],
         "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
-        "areas": areas, "warnings": _warnings(bundle, areas, prepared),
-        "config": _published(ws.project), "versions": {**versions(), "python": platform.python_version()},
+        "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": _warnings(bundle, areas, prepared),
+        "config": published_config(ws), "versions": {**versions(), "python": platform.python_version()},
         "files": {n: t for n, t in FILES.items() if (folder / n).exists() or n in ("run.json", "report.html")},
     }  # fmt: skip
     before, after = colour_pair(*prepared.images)
@@ -223,28 +222,42 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, An
         "before": data_uri(before), "after": data_uri(after),
         "change": data_uri(change_picture(folder / "change.tif", bundle.legend.changes, after)),
     }  # fmt: skip
+    page = run_page(run, pictures)
     with replace_when_done(ws.run) as target:
         target.mkdir(parents=True)
-        kept = [p for p in folder.iterdir() if not p.name.startswith(("raw_", ".")) and p.name != MANIFEST]
-        for path in kept:
-            path.rename(target / path.name)
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith(("raw_", ".")) and path.name != MANIFEST:
+                # Copies, so that a failure here leaves the work to publish again.
+                shutil.copy2(path, target / path.name)
         write_json(target / "run.json", run)
-        write_text(target / "report.html", run_page(run, pictures))
+        write_text(target / "report.html", page)
         ws.manifest(target).record("run", key, sorted(p for p in target.iterdir() if p.name != MANIFEST))
     shutil.rmtree(ws.work, ignore_errors=True)
     return Detected(ws.run, areas["changed_ha"], areas["polygons"], True)
 
 
-def _published(project: Project) -> dict[str, Any]:
-    """Return the configuration without what belongs to one machine."""
-    content = project.model_dump(mode="json", exclude={"output"})
-    if content.get("trained_model"):
-        content["trained_model"] = Path(content["trained_model"]).name
+def published_config(ws: Workspace) -> dict[str, Any]:
+    """Return the configuration without what belongs to one machine: paths become relative to the data folder."""
+    content = ws.project.model_dump(mode="json", exclude={"output"})
+    places: list[tuple[Any, str]] = [(content["scenes"], "folder"), (content, "trained_model")]
+    labels = content.get("labels") or {}
+    places += [(labels.get("polygons"), "path"), (content["model"].get("file"), "path")]
+    places += [(labels.get("rasters"), name) for name in ("before", "after", "change")]
+    for section, key in places:
+        if section and section.get(key):
+            section[key] = ws.relative(ws.data / section[key])
     return content
 
 
 def _warnings(bundle: Any, areas: dict[str, Any], prepared: Prepared) -> list[str]:  # noqa: ANN401
-    found = list((bundle.facts.get("scores") or {}).get("warnings", []))
+    scores = bundle.facts.get("scores") or {}
+    found = list(scores.get("warnings", []))
+    error = scores.get("calibration_error")
+    if error is not None and error > _POORLY_CALIBRATED:
+        found.append(
+            f"On the test blocks, probabilities were off by {error:.2f} on average: read the confidence as a ranking, not as a "
+            f"share of right pixels."
+        )
     if bundle.facts.get("inputs", {}) != {"before": prepared.hashes[0], "after": prepared.hashes[1]}:
         found.append("The model was trained on other images than these; its scores need not hold here.")
     if not areas["polygons"]:
@@ -256,7 +269,7 @@ def run_key(ws: Workspace, prepared: Prepared) -> str:
     """Return the key of a detect run: what its inputs, its model and its settings come to."""
     from models.bundle import MODEL
 
-    parts = [prepared.hashes, file_hash(ws.model_in_use / MODEL), _published(ws.project), versions()]
+    parts = [prepared.hashes, file_hash(ws.model_in_use / MODEL), published_config(ws), versions()]
     return value_hash(parts)[7:23]
 
 
@@ -279,18 +292,18 @@ def detect(
 ) -> Detected:
     """Map the changes between the project's two epochs."""
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
-    ws.require_writable()
-    require_model_fits(ws, plan(ws))
-    prepared = prepare(project, data, output, allow_outside)
-    key = run_key(ws, prepared)
-    there = finished_run(ws, key)
-    if there is not None:
-        return there
-    facts = detect_changes_task(ws, prepared, key)
-    areas = write_maps_task(ws, key)
-    detected: Detected = publish_run_task(ws, prepared, key, areas, facts)
-    _show(ws, detected, areas)
-    return detected
+    with ws.alone():
+        require_model_fits(ws, plan(ws))
+        prepared = prepare(project, data, output, allow_outside)
+        key = run_key(ws, prepared)
+        there = finished_run(ws, key)
+        if there is not None:
+            return there
+        facts = detect_changes_task(ws, prepared, key)
+        areas = write_maps_task(ws, key)
+        detected: Detected = publish_run_task(ws, prepared, key, areas, facts)
+        _show(ws, detected, areas)
+        return detected
 
 
 def _show(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import yaml
 
+from pipeline.catalog import require_printable
 from pipeline.errors import InputError
 from pipeline.manifest import write_text
 from pipeline.raster import RasterInfo, inspect
@@ -29,13 +30,16 @@ def write_config(folder: Path, path: Path) -> tuple[Path, list[str]]:
         The path, and what the user has to decide.
 
     Raises:
-        InputError: No folder, fewer than two dates, or a config is there already.
+        InputError: No folder, fewer than two dates, a file name that cannot be shown, or a config is there already.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Expected one with GeoTIFFs of at least two dates.")
     if path.exists():
         raise InputError(f"{path} is there already, and is not overwritten. Name another with --config, or remove it.")
     files = sorted({*folder.glob("*.tif"), *folder.glob("*/*.tif")})
+    vectors = sorted(f for f in folder.iterdir() if f.suffix in _VECTORS)
+    for file in (*files, *vectors):
+        require_printable(file.relative_to(folder))
     scenes = [f for f in files if _DATE.search(f.name) and not _LABEL.search(f.name)]
     dates = sorted({"-".join(_DATE.search(f.name).groups()) for f in scenes})  # type: ignore[union-attr]
     if len(dates) < 2:
@@ -47,7 +51,7 @@ def write_config(folder: Path, path: Path) -> tuple[Path, list[str]]:
     if len(folders) > 1:
         raise InputError(f"Scenes lie in several folders: {', '.join(str(f) for f in sorted(folders))}. Give the one to use.")
     info = inspect(scenes[0])
-    labels = [f for f in files if f not in scenes] + sorted(f for f in folder.iterdir() if f.suffix in _VECTORS)
+    labels = [f for f in files if f not in scenes] + vectors
     text, questions = _config(folder, scenes, info, dates, labels)
     return write_text(path, text), questions
 
@@ -63,7 +67,7 @@ def _config(
         f"# {scenes[0].name}: {info.shape[0]} x {info.shape[1]} pixels, {info.count} bands, {info.dtype}, "
         f"nodata {_nodata(info)}",
         "# Check it with `landshift check`; docs/concepts.md explains every section.",
-        f"name: {name}", "", *sensor, "", "scenes:", f"  folder: {_quoted(inner)} # relative to the data folder",
+        f"name: {_quoted(name)}", "", *sensor, "", "scenes:", f"  folder: {_quoted(inner)} # relative to the data folder",
         f"  pattern: {_quoted(_pattern(scenes, folder, labels))}", "", "epochs: # earlier and later dates to compare",
         f"  before: {{start: {dates[0]}, end: {dates[0]}}}", f"  after: {{start: {dates[-1]}, end: {dates[-1]}}}", "",
     ]  # fmt: skip
@@ -140,7 +144,7 @@ def _pattern(scenes: Sequence[Path], folder: Path, labels: Sequence[Path]) -> st
 
 
 def _nodata(info: RasterInfo) -> str:
-    return "none" if info.nodata is None else f"{info.nodata:g}"
+    return "none" if info.nodata is None else f"{info.nodata:.17g}"
 
 
 def _quoted(text: str) -> str:

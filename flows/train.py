@@ -192,14 +192,15 @@ choose_model_task = as_task(choose_model, "choose-model")
 def train(project: Project, data: Path, output: Path | None = None, allow_outside: bool = False) -> Trained:
     """Train the project's model and measure it."""
     ws = workspace(project, data, output, allow_outside=allow_outside)
-    ws.require_writable()
-    labels_hash = divide_labels_task(ws)
-    prepared = prepare(project, data, output, allow_outside)
-    rows = classical_rows_task(ws, prepared, labels_hash)
-    scores = [train_seed_task(ws, prepared, labels_hash, seed) for seed in project.training.seeds]
-    trained: Trained = choose_model_task(ws, scores, rows)
-    table = [{"row": f"network, seed {s['seed']}", **s["test"]} for s in scores] + [{"row": k, **v} for k, v in rows.items()]
-    create_table_artifact(table, key=f"{artifact_name(project)}-scores", description="Scores on the test blocks")
-    card = (trained.model / "card.md").read_text(encoding="utf-8")
-    create_markdown_artifact(card, key=f"{artifact_name(project)}-model", description="Model card")
-    return trained
+    with ws.alone():
+        labels_hash = divide_labels_task(ws)
+        prepared = prepare(project, data, output, allow_outside)
+        rows = classical_rows_task(ws, prepared, labels_hash)
+        scores = [train_seed_task(ws, prepared, labels_hash, seed) for seed in project.training.seeds]
+        trained: Trained = choose_model_task(ws, scores, rows)
+        table = [{"row": f"network, seed {s['seed']}", **s["test"]} for s in scores]
+        table += [{"row": name, **row} for name, row in rows.items()]
+        create_table_artifact(table, key=f"{artifact_name(project)}-scores", description="Scores on the test blocks")
+        card = (trained.model / "card.md").read_text(encoding="utf-8")
+        create_markdown_artifact(card, key=f"{artifact_name(project)}-model", description="Model card")
+        return trained

@@ -1,8 +1,12 @@
 """Where a project's inputs lie and its outputs go."""
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+
+from filelock import FileLock, Timeout
 
 from flows.config import Project
 from pipeline.errors import InputError
@@ -64,14 +68,24 @@ class Workspace:
         """Return where a path of the config points.
 
         Raises:
-            InputError: It leaves the data folder, and that is not allowed.
+            InputError: It is no path, or leaves the data folder, and that is not allowed.
         """
-        full = (self.data / path).resolve()
+        try:
+            full = (self.data / path).resolve()
+        except (ValueError, OSError, RuntimeError) as error:  # a NUL, or links in a circle
+            raise InputError(f"{key}: {str(path)!r:.200} is no path ({error}). Correct it.") from error
         if not self.allow_outside and not full.is_relative_to(self.data.resolve()):
             raise InputError(
                 f"{key}: {path} points outside the data folder {self.data}. Move the file there, name another folder with "
                 f"--data, or allow it with --allow-outside."
             )
+        try:
+            full.lstat()
+        except (FileNotFoundError, NotADirectoryError):
+            pass  # whoever opens it says so, with what is there instead
+        except (ValueError, OSError) as error:
+            why = getattr(error, "strerror", None) or error
+            raise InputError(f"{key}: {str(path)!r:.200} cannot be used ({why}). Correct it.") from error
         return full
 
     def relative(self, path: Path) -> str:
@@ -86,8 +100,29 @@ class Workspace:
             remove_partials(folder)
         return Manifest(folder)
 
+    @contextmanager
+    def alone(self) -> Iterator[None]:
+        """Keep other runs out of the output folder, and clear what a kill left in it.
+
+        Raises:
+            InputError: Another run is writing there, or the folder cannot be written to.
+        """
+        self.require_writable()
+        lock = FileLock(self.output / ".lock", timeout=0)
+        try:
+            lock.acquire()
+        except Timeout as error:
+            raise InputError(
+                f"Another run is writing to {self.output}. Wait for it, or choose another folder with --output."
+            ) from error
+        try:
+            remove_partials(self.output)
+            yield
+        finally:
+            lock.release()
+
     def require_writable(self) -> None:
-        """Refuse an output folder that cannot be written to, before any long work, and clear what a kill left in it.
+        """Refuse an output folder that cannot be written to, before any long work.
 
         Raises:
             InputError: The folder cannot be made or written to.
@@ -95,7 +130,6 @@ class Workspace:
         probe = self.output / ".partial-probe"
         try:
             self.output.mkdir(parents=True, exist_ok=True)
-            remove_partials(self.output)
             probe.write_text("")
             probe.unlink()
         except OSError as error:

@@ -1,7 +1,9 @@
 """A trained model as a directory: weights, everything needed to use them honestly, and a card to read."""
 
 import json
-from collections.abc import Mapping
+import math
+import re
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,6 +21,10 @@ from pipeline.manifest import file_hash, replace_when_done, write_json
 FORMAT = 1
 """Version of `model.json`."""
 WEIGHTS, MODEL, CARD = "weights.safetensors", "model.json", "card.md"
+
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
+_MAX_CHANNELS = 4096
+_TEST_SCORES = ("kappa", "f1", "n", "precision", "recall")
 
 
 @dataclass(frozen=True)
@@ -93,7 +99,8 @@ def describe(folder: Path) -> Bundle:
     """Read `model.json` alone.
 
     Raises:
-        InputError: It is missing, is no bundle of this version, or the weights are not the ones it was written with.
+        InputError: It is missing, is no bundle of this version, holds a value that makes no sense, or the weights are not
+            the ones it was written with.
     """
     path = folder / MODEL
     if not path.is_file():
@@ -107,10 +114,13 @@ def describe(folder: Path) -> Bundle:
             )
         bundle = _bundle(content)
         expected = content["weights"]
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        wrong = next(_faults(bundle), None)
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
         if isinstance(error, InputError):
             raise
         raise InputError(f"{path} is damaged ({error!r}). Train again, or copy the whole folder again.") from error
+    if wrong is not None:
+        raise InputError(f"{path} is damaged ({wrong}). Train again, or copy the whole folder again.")
     if not (folder / WEIGHTS).is_file() or file_hash(folder / WEIGHTS) != expected:
         raise InputError(
             f"{folder / WEIGHTS} is missing or is not the file that {MODEL} was written with. Copy the whole folder again."
@@ -133,7 +143,75 @@ def _bundle(content: dict[str, Any]) -> Bundle:
         normalisation=Normalisation(**normal),
         legend=Legend(tuple(LandUse(**c) for c in content["legend"])),
         temperatures=Temperatures(**content["temperatures"]),
-        threshold=float(content["threshold"]),
+        threshold=content["threshold"],
         notes=tuple(content["notes"]),
         facts=content["facts"],
     )
+
+
+def _faults(bundle: Bundle) -> Iterator[str]:
+    """Say what in a bundle cannot be meant: JSON holds any type, and a damaged number would draw a wrong map in silence."""
+    spec, normal = bundle.spec, bundle.normalisation
+    if not _texts((bundle.name, bundle.units, spec.architecture, *bundle.notes)):
+        yield "name, units, architecture and notes must be text"
+    if not (isinstance(spec.bands, tuple) and isinstance(spec.image_bands, tuple) and _texts((*spec.bands, *spec.image_bands))):
+        yield "bands must be lists of names"
+    if not all(isinstance(c, int) and not isinstance(c, bool) and 1 <= c <= _MAX_CHANNELS for c in spec.decoder_channels):
+        yield f"decoder_channels {list(spec.decoder_channels)}, expected whole numbers 1 to {_MAX_CHANNELS}"
+    if not (isinstance(bundle.encoder, dict) and isinstance(bundle.encoder["name"], str)):
+        yield "encoder must have a name"
+    if len(normal.mean) != len(spec.bands) or len(normal.std) != len(spec.bands):
+        yield (
+            f"{len(normal.mean)} means and {len(normal.std)} standard deviations for the {len(spec.bands)} bands "
+            f"{', '.join(spec.bands)}"
+        )
+    if not all(_finite(v) for v in normal.mean):
+        yield f"means {list(normal.mean)}, expected finite numbers"
+    if not all(_finite(v) and v > 0 for v in (*normal.std, normal.scale)):
+        yield f"standard deviations {list(normal.std)} and scale {normal.scale}, expected finite numbers above 0"
+    if not all(_finite(v) and v > 0 for v in (bundle.temperatures.change, bundle.temperatures.landuse)):
+        yield f"{bundle.temperatures}, expected finite numbers above 0"
+    if not (_finite(bundle.threshold) and 0 < bundle.threshold < 1):
+        yield f"threshold {bundle.threshold}, expected a number between 0 and 1"
+    yield from _legend_faults(bundle)
+    if not isinstance(bundle.facts, dict):
+        yield "facts must be an object"
+    elif "scores" in bundle.facts:
+        yield from _score_faults(bundle.facts["scores"])
+
+
+def _legend_faults(bundle: Bundle) -> Iterator[str]:
+    classes = bundle.legend.classes
+    if not all(isinstance(c.code, int) and _texts((c.name, c.colour)) and _COLOUR.fullmatch(c.colour) for c in classes):
+        yield "each class of the legend must have a whole number as code, a name and a colour such as #1b7837"
+    wanted = 0 if bundle.spec.heads == "change" else bundle.spec.classes
+    if len(classes) != wanted or isinstance(bundle.spec.classes, bool):
+        yield f"heads {bundle.spec.heads!r} with {bundle.spec.classes} classes, and a legend of {len(classes)}"
+
+
+def _score_faults(scores: Any) -> Iterator[str]:  # noqa: ANN401 (whatever the file holds)
+    """Say what in the scores would break or falsify a report."""
+    if not (isinstance(scores, dict) and isinstance(scores.get("test"), dict)):
+        yield "scores must be an object with `test`"
+        return
+    missing = [name for name in _TEST_SCORES if name not in scores["test"]]
+    if missing:
+        yield f"the test scores lack {', '.join(missing)}"
+    if not all(v is None or _finite(v) for v in (*scores["test"].values(), scores.get("calibration_error"))):
+        yield "each score must be a finite number or null"
+    warned = scores.get("warnings", [])
+    if not (isinstance(warned, list) and _texts(warned)):
+        yield "the warnings must be a list of sentences"
+    for row in scores["transitions"]["classes"] if "transitions" in scores else ():
+        if not (
+            _finite(row["code"]) and all(v is None or _finite(v) for v in (row["precision"], row["recall"], row["support"]))
+        ):
+            yield "each score of a transition must be a finite number or null"
+
+
+def _finite(value: object) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+
+
+def _texts(values: Iterable[object]) -> bool:
+    return all(isinstance(v, str) for v in values)

@@ -12,6 +12,7 @@ import numpy as np
 import torch
 
 from models.network import ChangeNetwork, Output
+from pipeline.errors import InputError
 from pipeline.raster import RasterReader
 from pipeline.tiles import STRIDE, Tile, Window
 
@@ -48,8 +49,23 @@ class Probabilities:
 
 
 def device_of(wanted: str = "auto") -> torch.device:
-    """Return the device to work on: `auto` takes a GPU where there is one."""
-    return torch.device("cuda" if torch.cuda.is_available() else "cpu") if wanted == "auto" else torch.device(wanted)
+    """Return the device to work on: `auto` takes a GPU where there is one.
+
+    Raises:
+        InputError: A GPU is wanted that PyTorch does not find, or the name is not known.
+    """
+    if wanted == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(wanted)
+    except RuntimeError as error:
+        raise InputError(f"`device: {wanted}` is not known; set it to auto, cpu or cuda.") from error
+    if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
+        raise InputError(
+            f"`device: {wanted}` is wanted, and PyTorch finds no such GPU here: set `device: auto` or `device: cpu`, or "
+            "install a PyTorch with CUDA and the GPU's driver."
+        )
+    return device
 
 
 @torch.inference_mode()

@@ -187,10 +187,14 @@ class ChangeNetwork(nn.Module):
         return Output(change, self.landuse_decoder(before), self.landuse_decoder(after))
 
     def forward(self, before: Tensor, after: Tensor) -> Output:
-        """Encode both dates in one batch and decode.
+        """Encode both dates and decode.
 
-        In training, BatchNorm then sees both dates together and cannot learn to normalise a date's change away.
+        In training they go in one batch: BatchNorm then sees both together and cannot learn to normalise a date's change
+        away. In evaluation each goes alone, because a convolution's last bits depend on the place in the batch, and swapping
+        the dates has to give the same bits.
         """
+        if not self.training:
+            return self.decode(self.encode(before), self.encode(after))
         features = self.encode(torch.cat([before, after]))
         return self.decode([f[: len(before)] for f in features], [f[len(before) :] for f in features])
 

@@ -18,6 +18,8 @@ from pipeline.sensors import Band, Sensor, number_offset
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
 _DATE_TAGS = ("DATATAKE_DATETIME", "SENSING_TIME", "DATE_ACQUIRED", "datetime", "TIFFTAG_DATETIME")
 _BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""Control characters, line breaks, and what is left of bytes that are not UTF-8."""
 _RESOLUTION = re.compile(r"_(10|20|30|60)m$")
 
 
@@ -25,7 +27,7 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     """List the files of a folder that a pattern names, without opening them.
 
     Raises:
-        InputError: No folder, no such file, or a pattern that is none.
+        InputError: No folder, no such file, a pattern that is none, or a name that cannot be written into the outputs.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check `scenes: folder:`.")
@@ -35,7 +37,19 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
         raise InputError(f"`scenes: pattern: {pattern}` cannot be used ({error}). Expected something like `*.tif`.") from error
     if not paths:
         raise InputError(f"{folder} holds no file like {pattern}. Check `scenes: folder:` and `pattern:`.")
+    for path in paths:
+        require_printable(path.relative_to(folder))
     return paths
+
+
+def require_printable(path: Path) -> None:
+    """Refuse a file name that neither a config nor a terminal can show.
+
+    Raises:
+        InputError: It has control characters or is not UTF-8.
+    """
+    if _UNPRINTABLE.search(str(path)):
+        raise InputError(f"The file name {str(path)!a} has control characters or is not UTF-8. Rename the file.")
 
 
 def scenes_in(

@@ -1,6 +1,7 @@
 """Make one analysis-ready image from the scenes of an epoch."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -14,6 +15,10 @@ from pipeline.tiles import Window
 
 _ROWS = 512
 _LOOK = 256
+_LOOK_PIXELS = 2**27
+"""Rasters up to this size, a Sentinel-2 tile for example, are looked at whole where a few windows show nothing."""
+_LOOK_ROWS = 4096
+"""Of larger ones at most so many rows, evenly spaced."""
 _EPOCH_DAY = "1970-01-01"
 _LOWEST, _HIGHEST = -0.2, 2.0
 """Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
@@ -125,10 +130,9 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     """Look at a few windows of a scene, and refuse values that cannot be what its sensor says.
 
     Raises:
-        InputError: Units are reflectance and a band's median lies outside -0.2..2: the scale or offset is wrong.
+        InputError: No pixel holds a value, or units are reflectance and a band's median lies outside -0.2..2: the scale or
+            offset is wrong.
     """
-    if scene.sensor.units != REFLECTANCE:
-        return
     height, width = grid.shape
     rows, columns = min(_LOOK, height), min(_LOOK, width)
     corners = [((height - rows) * i // 2, (width - columns) * j // 2) for i in range(3) for j in range(3)]
@@ -136,6 +140,9 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     values = np.concatenate([v.reshape(len(bands), -1) for v in looks], axis=1)
     values = values[:, np.isfinite(values[0])]
     if values.shape[1] == 0:
+        _require_values(scene, bands, grid)
+        return
+    if scene.sensor.units != REFLECTANCE:
         return
     for name, median in zip(bands, np.median(values, axis=1), strict=True):
         if not _LOWEST <= median <= _HIGHEST:
@@ -144,6 +151,26 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
                 f"{scene.number_offset:g}) x {scene.sensor.scale:g} + {scene.sensor.offset:g}, which is no reflectance (0..1). "
                 f"Correct `sensor: scale:`, `offset:` or `number_offset:`, or set `units:` to what the numbers are."
             )
+
+
+def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
+    """Look for a value anywhere in a scene, in every k-th row where it is very large.
+
+    Clouds count as values here: a date that is clouded all over adds nothing to an epoch of several, but is no mistake.
+    """
+    bare = replace(scene, quality=None)
+    height, width = grid.shape
+    whole = height * width <= _LOOK_PIXELS
+    rows = _ROWS if whole else 1
+    for y in range(0, height, rows if whole else -(-height // min(_LOOK_ROWS, max(_LOOK_PIXELS // width, 1)))):
+        if np.isfinite(read_scene(bare, bands, grid, Window(y, 0, min(rows, height - y), width))).any():
+            return
+    nodata = "none" if scene.sensor.nodata is None else f"{scene.sensor.nodata:g}"
+    raise InputError(
+        f"{scene.bands[bands[0]].path} ({scene.date}): no pixel of the region's grid was observed; every one is nodata "
+        f"({nodata}), not finite or outside. Check the file with `gdalinfo -stats`, `sensor: nodata:` and `grid:`, or leave "
+        f"the scene out with `scenes: pattern:`."
+    )
 
 
 def _most_observed_first(scenes: Sequence[Scene], bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> list[Scene]:

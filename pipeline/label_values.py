@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.errors import InputError
-from pipeline.grid import Grid, require_same_grid
+from pipeline.grid import Grid, crs_name, require_same_grid
 from pipeline.legend import NOT_LABELLED, Legend
 from pipeline.raster import inspect, read_onto, read_raster
 from pipeline.vector import burn
@@ -21,6 +21,9 @@ CHANGE_NAMES = {"unchanged": 0, "changed": 1}
 _NOT_LABELLED = (NOT_LABELLED, "not labelled", "Not labelled")
 _NO_REGION = -1
 _SHOWN = 10
+_SHOWN_TEXT = 60
+_DIGITS = 9
+"""Longer numbers are names: no code has so many digits."""
 
 
 def class_reader(legend: Legend) -> Callable[[str | int], int]:
@@ -62,25 +65,34 @@ def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str
         InputError: `read` refuses a value.
     """
     codes: dict[Hashable, int] = {}
-    for value in values:
-        key = _plain(value)
+    keys = _plain_all(values, where)
+    for key in keys:
         if key not in codes:
             try:
                 codes[key] = NOT_LABELLED if key is None or key in _NOT_LABELLED else read(key)
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error
-    return [codes[_plain(v)] for v in values]
+    return [codes[key] for key in keys]
+
+
+def _plain_all(values: Sequence[Any], where: str) -> list[str | int | None]:
+    try:
+        return [_plain(v) for v in values]
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
 
 
 def _plain(value: Any) -> str | int | None:  # noqa: ANN401 (whatever a vector file holds)
     """Return a name, a number, or None for what is missing; `3`, 3.0 and "3" are one number."""
+    if pd.api.types.is_list_like(value):
+        raise InputError(f"{str(value)[:_SHOWN_TEXT]} is a list, not one name or number; split it into columns.")
     if pd.isna(value):
         return None
     if isinstance(value, numbers.Real):
         number = float(value)
         return int(number) if number.is_integer() else str(value)
     text = str(value).strip()
-    return int(text) if text.isdecimal() else text or None
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else text or None
 
 
 def burn_codes(frame: Any, values: Sequence[int], grid: Grid) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 (GeoDataFrame)
@@ -103,7 +115,8 @@ def burn_regions(frame: Any, column: str | None, grid: Grid) -> tuple[np.ndarray
     """Return int16 (y, x), -1 where there is no region, and the names it counts; None where there is no column."""
     if column is None:
         return None, ()
-    named = [None if (key := _plain(v)) is None else str(key) for v in frame[column].tolist()]
+    keys = _plain_all(frame[column].tolist(), f"column {column!r}")
+    named = [None if key is None else str(key) for key in keys]
     names = tuple(sorted({n for n in named if n is not None}))
     region = np.full(tuple(grid.shape), _NO_REGION, dtype=np.int16)
     for k, name in enumerate(names):
@@ -121,7 +134,7 @@ def read_values(path: Path, grid: Grid, *, resample: bool) -> np.ma.MaskedArray:
     own = inspect(path).grid
     if own.extent.to_crs(str(grid.crs)).disjoint(grid.extent):
         raise InputError(
-            f"{path} lies outside the grid: it covers {extent_text(own)} in {own.crs}, the grid {extent_text(grid)}."
+            f"{path} lies outside the grid: it covers {extent_text(own)} in {crs_name(own.crs)}, the grid {extent_text(grid)}."
         )
     if not resample:
         require_same_grid(own, grid, (str(path), "the grid of the labels"))

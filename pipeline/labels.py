@@ -10,7 +10,7 @@ import numpy as np
 from shapely.geometry import box
 
 from pipeline.errors import InputError
-from pipeline.grid import Grid
+from pipeline.grid import Grid, crs_name
 from pipeline.label_values import (
     CHANGE_NAMES,
     burn_codes,
@@ -95,7 +95,7 @@ def labels_from_polygons(
     pixels are not labelled, with a warning: along borders that were drawn by hand neither side is sure.
 
     Args:
-        path: Vector file in any CRS.
+        path: GeoPackage, FlatGeobuf, Shapefile or GeoJSON, any CRS.
         grid: Where the labels are needed.
         legend: The classes; with a binary one `change_column` is needed, and only that one is read.
         before_column: Column with the class before; may be missing if there is another one.
@@ -105,10 +105,12 @@ def labels_from_polygons(
         layer: Layer of the file; the only one where None.
 
     Raises:
-        InputError: A column is missing, a class is unknown, the polygons lie outside the grid, no pixel is labelled or
+        InputError: There is no polygon, a column is missing, a class is unknown, the polygons lie outside the grid, no pixel is labelled or
             all have one class.
     """
     frame = read_polygons(path, grid.crs, layer)
+    if frame.empty:
+        raise InputError(f"{path} holds no polygon; draw some, or set `layer:` to the layer that has them.")
     dates = {} if legend.binary else {"before": before_column, "after": after_column}
     columns = {role: column for role, column in dates.items() if column in frame.columns}
     columns |= {"change": change_column} if change_column else {}
@@ -118,7 +120,7 @@ def labels_from_polygons(
         west, south, east, north = (round(float(v)) for v in frame.total_bounds)
         raise InputError(
             f"{path}: all {len(frame)} polygons lie outside the grid. They cover x {west} to {east} and y {south} "
-            f"to {north}, the grid {extent_text(grid)}, in {grid.crs}: check the region, or the CRS that the file declares."
+            f"to {north}, the grid {extent_text(grid)}, in {crs_name(grid.crs)}: check the region, or the CRS that the file declares."
         )
     read = {"before": class_reader(legend), "after": class_reader(legend), "change": change_code}
     burnt: dict[str, np.ndarray] = {}

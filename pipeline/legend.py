@@ -129,5 +129,5 @@ def _change_colour(before: LandUse, after: LandUse, classes: tuple[LandUse, ...]
     red, green, blue = (int(after.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     rank = classes.index(before) / max(len(classes) - 1, 1)
-    shifted = min(max(lightness + 0.36 * (rank - 0.5), 0.15), 0.85)
+    shifted = min(max(lightness + 0.5 * (rank - 0.5), 0.2), 0.85)
     return "#" + "".join(f"{round(255 * v):02x}" for v in colorsys.hls_to_rgb(hue, shifted, max(saturation, 0.35)))

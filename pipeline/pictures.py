@@ -13,6 +13,7 @@ from pipeline.raster import inspect, read_preview
 
 _NOT_SEEN = (204, 204, 212)
 """A bluish mid grey: near white would look like cloud or roofs."""
+_HATCH = (110, 110, 130)
 _STRETCH = (1, 99)
 
 
@@ -65,7 +66,11 @@ def change_picture(change: Path, changes: Sequence[Change], under: np.ndarray, s
     for entry in changes:
         if entry.code not in (NOT_OBSERVED, UNCHANGED):
             out[codes == entry.code] = [int(entry.colour[i : i + 2], 16) for i in (1, 3, 5)]
-    out[codes == NOT_OBSERVED] = _NOT_SEEN
+    unseen = codes == NOT_OBSERVED
+    out[unseen] = _NOT_SEEN
+    rows, columns = np.indices(codes.shape)
+    # Hatched: a flat grey would read as ground that was seen.
+    out[unseen & ((rows + columns) % 6 < 2)] = _HATCH
     return out
 
 

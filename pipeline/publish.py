@@ -1,7 +1,6 @@
 """Publish: the rasters of a run as they leave the house, with everything that a GIS shows."""
 
 from collections.abc import Mapping
-from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -19,9 +18,10 @@ CONFIDENCE_SCALE = 0.005
 CONFIDENCE_NODATA = 255
 FILES = {
     "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
-    "confidence.tif": "Probability of what the change map says, 0 to 1 (scale 0.005; 255 = not observed).",
-    "landuse_before.tif": "Land use before, one code a class; 0 = not observed.",
-    "landuse_after.tif": "Land use after, one code a class; 0 = not observed.",
+    "confidence.tif": "Where change is mapped: the probability that the pixel changed; elsewhere: that it did not. It says "
+    "nothing about which change (scale 0.005; 255 = not observed).",
+    "landuse_before.tif": "Land use before, one code a class; 0 = not observed on either date.",
+    "landuse_after.tif": "Land use after, one code a class; 0 = not observed on either date.",
     "changes.gpkg": "Change polygons with from, to, hectares, confidence and dates, and their style; areas not observed.",
     "run.json": "Inputs, configuration, versions and areas for machines.",
     "report.html": "This page.",
@@ -48,7 +48,7 @@ def confidence_of(codes: np.ndarray) -> np.ndarray:
     return np.where(codes == CONFIDENCE_NODATA, np.nan, codes * np.float32(CONFIDENCE_SCALE)).astype(np.float32)
 
 
-def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, dates: tuple[date, date]) -> list[Path]:
+def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
     """Write the maps as cloud-optimised GeoTIFFs, each with its colours, names, attribute table and style.
 
     Args:
@@ -56,12 +56,11 @@ def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, 
         decision: Of the whole map.
         legend: The project's legend.
         grid: Where the pixels are.
-        dates: Before and after, for the tags.
+        tags: Dataset tags of each raster.
 
     Returns:
         Every file that was written.
     """
-    tags = {"BEFORE_DATE": str(dates[0]), "AFTER_DATE": str(dates[1]), "AREA_OR_POINT": "Area"}
     listed = occurring(legend.changes, _counts(decision.change))
     written = _write_codes(folder / "change.tif", decision.change, grid, tags, legend.changes, listed)
     plain = folder / "plain_confidence.tif"

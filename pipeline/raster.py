@@ -107,9 +107,15 @@ def inspect(path: Path) -> RasterInfo:
     """Read a raster's metadata, and check that its file is complete.
 
     Raises:
-        InputError: The file is missing, unreadable, truncated or of a format that is not accepted.
+        InputError: The file is missing, unreadable, truncated, of complex numbers or of a format that is not accepted.
     """
     with _environment(), _open(path) as source:
+        for band, dtype in enumerate(source.dtypes, start=1):
+            if "complex" in dtype:
+                raise InputError(
+                    f"{path}, band {band} holds {dtype} numbers, as radar's single look complex products do. Expected real "
+                    f"ones; convert it to amplitude or backscatter first."
+                )
         _require_complete(source, path)
         return RasterInfo(
             path=path,

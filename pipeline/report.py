@@ -35,6 +35,8 @@ def _environment(*, html: bool) -> Environment:
     )  # fmt: skip
     environment.filters["figure"] = _figure
     environment.filters["short"] = _short
+    environment.filters["hectares"] = lambda value: f"{value:,.1f}"
+    environment.filters["percent"] = _percent
     return environment
 
 
@@ -52,3 +54,10 @@ def _short(value: float) -> str:
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
+
+
+def _percent(share: float | None) -> str:
+    """Show a share, 0..1, in percent: whole from 10 on, with a decimal below, and a missing one as a dash."""
+    if share is None or math.isnan(share):
+        return "–"
+    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"

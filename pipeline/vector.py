@@ -14,9 +14,11 @@ import pandas as pd
 import pyogrio
 import pyogrio.raw
 import shapely
-from pyogrio.errors import DataLayerError, DataSourceError
+from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
 from pyproj import CRS
+from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
+from shapely.errors import ShapelyError
 
 from pipeline.change import changed_only
 from pipeline.errors import InputError
@@ -26,9 +28,15 @@ from pipeline.manifest import replace_when_done
 from pipeline.outlines import ellipsoidal_area_ha, outlines, simplify_coverage, to_map
 from pipeline.patches import Patches, find_patches
 from pipeline.styles import vector_qml
+from pipeline.vector_formats import vector_source
 
 CHANGES_LAYER = "changes"
 NOT_OBSERVED_LAYER = "not_observed"
+
+_UNREADABLE = (
+    DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError, CRSError, ProjError, ShapelyError, UnicodeError,
+)  # fmt: skip
+"""What the libraries raise on a damaged file."""
 
 
 @dataclass(frozen=True)
@@ -124,8 +132,8 @@ def polygons(
         "to_name": [c.to_name or c.name for c in entries],
         "area_ha": area_ha,
         "pixel_count": patches.pixel_count,
-        "confidence": mean,
-        "confidence_min": lowest,
+        "confidence": mean.astype(np.float64).round(4),
+        "confidence_min": lowest.astype(np.float64).round(4),
         "before_date": before_date,
         "after_date": after_date,
     }
@@ -302,10 +310,10 @@ def _describe(database: sqlite3.Connection, layer: str, columns: Sequence[Column
 
 
 def read_polygons(path: Path, crs: object, layer: str | None = None) -> gpd.GeoDataFrame:
-    """Read polygons of any common vector format, in the CRS that is asked for.
+    """Read polygons in the CRS that is asked for.
 
     Args:
-        path: GeoPackage, Shapefile, GeoJSON, FlatGeobuf or another format that names its CRS.
+        path: GeoPackage, FlatGeobuf, Shapefile or GeoJSON.
         crs: Anything that pyproj reads as a CRS.
         layer: Name of the layer; may be left out where the file has one.
 
@@ -313,17 +321,27 @@ def read_polygons(path: Path, crs: object, layer: str | None = None) -> gpd.GeoD
         All columns, 2D polygons; empty where the layer is.
 
     Raises:
-        InputError: The file is missing, unreadable or of an indirect format; it has no such layer, several to choose
-            from, or no CRS; a geometry is missing, empty, invalid or not a polygon.
+        InputError: The file is missing, damaged or of another format; it has no such layer, several to choose from, or
+            no CRS; a geometry is missing, empty, invalid or not a polygon.
     """
-    name = _choose_layer(path, layer)
-    info = pyogrio.read_info(path, layer=name)
-    if info["crs"] is None:
+    source = vector_source(path)
+    try:
+        name = _choose_layer(path, source, layer)
+        if pyogrio.read_info(source, layer=name)["crs"] is None:
+            raise InputError(
+                f"{path} has no CRS, so nobody can tell where its polygons lie. Add it: for a Shapefile its .prj file, "
+                f"else for example `ogr2ogr -a_srs EPSG:32651 NEW {path.name}`."
+            )
+        frame = pyogrio.read_dataframe(source, layer=name, force_2d=True)
+        _require_polygons(path, name, frame)
+        return frame.to_crs(CRS.from_user_input(crs))
+    except _UNREADABLE as error:
         raise InputError(
-            f"{path} has no CRS, so nobody can tell where its polygons lie. Add it: for a Shapefile its .prj file, "
-            f"else for example `ogr2ogr -a_srs EPSG:32651 NEW {path.name}`."
-        )
-    frame = pyogrio.read_dataframe(path, layer=name, force_2d=True)
+            f"{path} is no vector file that can be read ({error}); `ogrinfo -al` must list it without errors."
+        ) from error
+
+
+def _require_polygons(path: Path, name: str, frame: gpd.GeoDataFrame) -> None:
     geometry = frame.geometry
     kinds = set(geometry.dropna().geom_type) - {"Polygon", "MultiPolygon"}
     if kinds:
@@ -337,34 +355,18 @@ def read_polygons(path: Path, crs: object, layer: str | None = None) -> gpd.GeoD
             f"invalid (the first is feature number {first + 1}). Delete the empty ones, and repair the others with "
             f"QGIS's `Fix geometries` or `ogr2ogr -makevalid`."
         )
-    return frame.to_crs(CRS.from_user_input(crs))
 
 
-def _choose_layer(path: Path, layer: str | None) -> str:
+def _choose_layer(path: Path, source: str, layer: str | None) -> str:
     """Return the name of the layer to read, after a look at what the file has."""
-    if not path.exists():
-        raise InputError(f"{path} is not there; expected a vector file such as .gpkg, .shp, .geojson or .fgb.")
-    if _is_indirect(path):
-        raise InputError(f"{path} is a VRT, which can point anywhere and is refused; convert it once with `ogr2ogr`.")
-    try:
-        names = [name for name, kind in pyogrio.list_layers(path) if kind is not None]
-    except (DataSourceError, DataLayerError) as error:
-        raise InputError(f"{path} is no vector file that can be read ({error}); `ogrinfo` must open it.") from error
+    names = [str(name) for name, kind in pyogrio.list_layers(source) if kind is not None]
     if not names:
         raise InputError(f"{path} has no layer with geometries; expected polygons.")
     if layer is None and len(names) > 1:
         raise InputError(f"{path} has several layers ({', '.join(names)}); set `layer:` to the one with the polygons.")
     if layer is not None and layer not in names:
         raise InputError(f"{path} has no layer {layer!r} with geometries; it has {', '.join(names)}.")
-    return layer if layer is not None else str(names[0])
-
-
-def _is_indirect(path: Path) -> bool:
-    """Whether the file only points to others, whatever its name says."""
-    if path.is_dir():
-        return False
-    with path.open("rb") as stream:
-        return b"<OGRVRTDataSource" in stream.read(4096)
+    return layer if layer is not None else names[0]
 
 
 def burn(polygons_: gpd.GeoDataFrame, values: Sequence[int] | np.ndarray, grid: Grid, fill: int = 0) -> np.ndarray:

@@ -270,16 +270,14 @@ class TestNodata:
 
     def test_a_scene_of_nodata_alone(self, territory: Territory) -> None:
         territory.write(territory.names[1], np.zeros((2, *territory.grid.shape), np.uint16))
-        with pytest.raises(InputError, match=r"Epoch after \(2022-06-20\): no pixel was observed.*`sensor: nodata:`"):
-            territory.prepare()
-        assert sorted(territory.outputs()) == [
-            "place/epochs/before.tif", "place/epochs/before_observation.tif", "place/epochs/manifest.json",
-        ]  # fmt: skip
+        refused(territory, territory.names[1], "(2022-06-20): no pixel", "was observed", "`sensor: nodata:`")
 
-    def test_a_scene_of_infinities(self, territory: Territory) -> None:
-        territory.write(territory.names[0], np.full((2, *territory.grid.shape), np.inf, np.float32))
-        with pytest.raises(InputError, match=r"Epoch before \(2020-06-15\): no pixel was observed"):
-            territory.prepare()
+    @pytest.mark.parametrize("number", [np.inf, -np.inf, np.nan])
+    @pytest.mark.parametrize("units", ["reflectance", "digital numbers"])
+    def test_a_scene_of_infinities(self, territory: Territory, number: float, units: str) -> None:
+        territory.config["sensor"]["units"] = units
+        territory.write(territory.names[0], np.full((2, *territory.grid.shape), number, np.float32))
+        refused(territory, territory.names[0], "(2020-06-15): no pixel", "was observed", "not finite")
 
 
 class TestLabels:

@@ -21,7 +21,7 @@ from safetensors.torch import load_file, save_file
 
 from models.bundle import CARD, FORMAT, MODEL, WEIGHTS, Bundle, describe, load, save
 from models.encoders import Normalisation, build_encoder
-from models.inference import Temperatures, predict
+from models.inference import Temperatures, device_of, predict
 from models.network import ChangeNetwork, NetworkSpec
 from pipeline.errors import InputError
 from pipeline.legend import LandUse, Legend
@@ -31,6 +31,7 @@ BANDS = ("green", "red", "nir")
 SPEC = NetworkSpec("tu-test_efficientnet", BANDS, ("nir", "red"), "both", 2, "unet", "difference", (32, 16, 16, 8, 8))
 NORMALISATION = Normalisation((0.1, 1 / 3), (0.2, 0.7), 10_000.0, "encoder", ("nir", "red"), ("A note.",))
 LEGEND = Legend((LandUse(3, "Forêt", "#006400"), LandUse(7, 'Built-up "area"', "#cc0000")))
+SCORES = {"kappa": 0.4, "f1": 0.5, "n": 100, "precision": None, "recall": 1}
 BUNDLE = Bundle(
     name="demo",
     spec=SPEC,
@@ -41,7 +42,7 @@ BUNDLE = Bundle(
     temperatures=Temperatures(1.7, 0.3),
     threshold=0.1 + 0.2,
     notes=("Bands nir and red are used.",),
-    facts={"seed": 4, "scores": {"f1": 0.5, "list": [1, 2.5, None]}},
+    facts={"seed": 4, "list": [1, 2.5, None], "scores": {"test": SCORES, "warnings": ["Beware."]}},
 )
 
 
@@ -279,3 +280,49 @@ def test_a_save_that_fails_leaves_the_earlier_bundle(folder: Path) -> None:
         save(folder, replace(BUNDLE, threshold=float("nan")), network_of(seed=5), "")
     assert load(folder)[0] == BUNDLE
     assert [p.name for p in folder.parent.iterdir()] == ["demo"]
+
+
+@pytest.mark.parametrize(
+    ("where", "value"),
+    [
+        ("threshold", 0), ("threshold", 1), ("threshold", float("nan")), ("threshold", "0.5"), ("threshold", True),
+        ("threshold", 10**400), ("units", 5), ("facts", []), ("facts", None), ("encoder", "random"), ("encoder", {}),
+        ("encoder.name", 5), ("temperatures.change", 0), ("temperatures.landuse", float("inf")),
+        ("temperatures.change", "1"), ("normalisation.mean", [0.1, float("nan")]), ("normalisation.std", [0.1, 0]),
+        ("normalisation.std", [0.1]), ("normalisation.std", "ab"), ("normalisation.scale", 0), ("spec.architecture", 5),
+        ("spec.bands", "nr"), ("spec.classes", 3), ("spec.classes", 2.5), ("spec.decoder_channels", [32, 16, 16, 8, 10**9]),
+        ("spec.decoder_channels", [32, 16, 16, 8, 8.0]), ("legend", []), ("spec.heads", "change"),
+        ("legend.0.colour", "red"), ("legend.0.colour", "#00640g"), ("legend.0.colour", "#006400\n"), ("legend.0.name", 5),
+        ("legend.0.code", 3.5), ("facts.scores", None), ("facts.scores", []), ("facts.scores.test", {}),
+        ("facts.scores.test.kappa", "0.4"), ("facts.scores.test.f1", float("nan")), ("facts.scores.warnings", "Beware."),
+        ("facts.scores.warnings", [5]), ("facts.scores.calibration_error", "0.1"), ("facts.scores.transitions", []),
+        ("facts.scores.transitions", {"classes": [{"code": 2}]}),
+    ],
+)  # fmt: skip
+def test_values_that_make_no_sense_are_refused(folder: Path, where: str, value: object) -> None:
+    def tamper(content: dict[str, Any]) -> dict[str, Any]:
+        *way, last = where.split(".")
+        inner: Any = content
+        for key in way:
+            inner = inner[int(key) if isinstance(inner, list) else key]
+        inner[last] = value
+        return content
+
+    rewrite(folder, tamper)
+    with pytest.raises(InputError, match="is damaged"):
+        describe(folder)
+
+
+def test_json_without_end_is_refused(folder: Path) -> None:
+    (folder / MODEL).write_text('{"format":' + "[" * 100_000, encoding="utf-8")
+    with pytest.raises(InputError, match="is damaged"):
+        describe(folder)
+
+
+def test_a_gpu_that_is_not_there_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    assert device_of("auto") == device_of("cpu") == torch.device("cpu")
+    with pytest.raises(InputError, match="set `device: auto`"):
+        device_of("cuda")
+    with pytest.raises(InputError, match="is not known"):
+        device_of("gpu")

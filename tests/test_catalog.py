@@ -133,6 +133,16 @@ def test_files_are_listed_by_name(tmp_path: Path) -> None:
     assert [p.name for p in files_in(tmp_path, "*.tif")] == ["a.tif", "b.tif"]
 
 
+@pytest.mark.parametrize("name", ["a\x1b[2J_20200615.tif", "a\n.tif", "a\x9b.tif", "a\udcff.tif"])
+def test_names_that_cannot_be_shown(tmp_path: Path, name: str) -> None:
+    (tmp_path / name).touch()
+    refused(tmp_path, TWO, "has control characters or is not UTF-8. Rename")
+    with pytest.raises(InputError) as error:
+        files_in(tmp_path, "*.tif")
+    assert str(error.value).isascii()
+    assert str(error.value).isprintable()
+
+
 def test_a_date_that_nobody_can_know(tmp_path: Path) -> None:
     write(tmp_path, "scene.tif", 2)
     refused(tmp_path, TWO, r"scene.tif: no date in its name .* dates: \{scene.tif:")

@@ -5,15 +5,21 @@ import re
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import yaml
 from typer.testing import CliRunner
 
+from flows.check import _tiling, check_project, require_disk
 from flows.cli import app
 from flows.config import load_project
-from tests.conftest import Territory
+from flows.init import write_config
+from flows.prepare import plan as ws_plan
+from pipeline.errors import InputError
+from pipeline.tiles import tiles
+from tests.conftest import Territory, small_grid
 
 VERBS = ("demo", "init", "check", "train", "detect", "encoders")
 
@@ -70,6 +76,51 @@ def test_a_failure_is_1_and_its_traceback_is_asked_for(territory: Territory, mon
     assert "--verbose" in err
 
 
+def test_a_terminal_is_not_commanded(territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = territory.data / "place.yaml"
+    config.write_text(yaml.safe_dump(territory.config))
+
+    def bad(*_: object) -> None:
+        raise InputError("tag \x1b]0;owned\x07 \x9b2J \udcff\nnext line")
+
+    monkeypatch.setattr("flows.check.check_project", bad)
+    code, _, err = run("check", config)
+    assert code == 2
+    assert "tag ]0;owned 2J \nnext line" in err
+    monkeypatch.setattr("flows.check.check_project", lambda *_: ({"a": "\x7f\x9b!"}, ["\x1b[2Jwhole\r line"]))
+    assert "[2Jwhole line" in run("check", config)[1]
+    assert json.loads(run("check", config, "--json")[1]) == {"a": "!"}
+
+
+def test_check_counts_tiles_as_the_tiling_does(territory: Territory) -> None:
+    for core, margin, shape in [(32, 64, (40, 48)), (64, 0, (128, 5)), (64, 32, (1, 65))]:
+        territory.config["detect"] = {"core": core, "margin": margin}
+        made = SimpleNamespace(grid=small_grid(*shape))
+        expected = tiles(shape, core, margin)
+        read = sum(t.read.height * t.read.width for t in expected)
+        assert _tiling(territory.workspace(), made) == (len(expected), read)  # type: ignore[arg-type]
+
+
+def test_check_of_a_raster_larger_than_the_disk(territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What this project's earlier runs wrote counts as free: a rerun needs it no second time."""
+    ws = territory.workspace()
+    ws.require_writable()
+    made = ws_plan(ws)
+    require_disk(ws, made)
+    monkeypatch.setattr("flows.check._free_bytes", lambda _: 1000)
+    with pytest.raises(InputError, match=r"GB free; the images and maps of 40 x 48 pixels need up to .*--output"):
+        check_project(ws)
+    ws.epochs.mkdir()
+    (ws.epochs / "before.tif").write_bytes(bytes(100_000))
+    require_disk(ws, made)
+
+
+def test_check_opens_the_model_of_the_config(territory: Territory) -> None:
+    territory.config["trained_model"] = "nowhere"
+    with pytest.raises(InputError, match="nowhere"):
+        check_project(territory.workspace())
+
+
 def test_check_without_labels_prints_the_plan(territory: Territory) -> None:
     config = territory.data / "place.yaml"
     config.write_text(yaml.safe_dump(territory.config))
@@ -108,6 +159,20 @@ def test_init_knows_sentinel_2_by_its_band_names(territory: Territory) -> None:
         territory.write(f"S2_{day}.tif", data, descriptions=("B02", "B03", "B04", "SCL"))
     assert run("init", territory.data)[0] == 0
     assert load_project(territory.data / "landshift.yaml").sensor.name == "sentinel-2-l2a"
+
+
+def test_init_in_a_folder_named_like_a_number(territory: Territory) -> None:
+    folder = territory.data.rename(territory.data.parent / "2020")
+    path, _ = write_config(folder, folder / "landshift.yaml")
+    assert load_project(path).name == "2020"
+
+
+@pytest.mark.parametrize("name", ["a\nname: evil #.gpkg", "a\x1b[2J.tif", "b\u2028c.gpkg"])
+def test_init_refuses_names_that_would_write_the_config(territory: Territory, name: str) -> None:
+    (territory.data / name).touch()
+    with pytest.raises(InputError, match="control characters"):
+        write_config(territory.data, territory.data / "landshift.yaml")
+    assert not (territory.data / "landshift.yaml").exists()
 
 
 def test_init_needs_two_dates(tmp_path: Path) -> None:

@@ -101,6 +101,27 @@ S2 = {"name": "sentinel-2-l2a"}
         (put(training__chip=100), "training: chip: .*multiple of 32"),
         (put(detect__threshold=1), "detect: threshold"),
         (put(training__seeds=[]), "training: seeds"),
+        (put(training__seeds=[1, 1]), "training: seeds: name each seed once"),
+        (put(training__seeds=[2**32]), "training: seeds: 0: .*less than 4294967296"),
+        (put(split__seed=-1), "split: seed: .*greater than or equal to 0"),
+        (put(split__fractions=[0.6, 0.4, 0.2]), "split: fractions: .*sum to 1"),
+        (put(split__fractions=[1.2, 0.4, -0.6]), "split: fractions: each share must be above 0"),
+        (put(split__fractions=[float("nan"), 0.2, 0.2]), "split: fractions: 0: .*finite"),
+        (put(training__chip=4128), "training: chip: .*4096"),
+        (put(training__batch=4097), "training: batch: .*4096"),
+        (put(training__workers=257), "training: workers: .*256"),
+        (put(training__epochs=10_001), "training: epochs: .*10000"),
+        (put(training__chips_per_epoch=10**7 + 1), "training: chips_per_epoch: .*10000000"),
+        (put(training__learning_rate=float("inf")), "training: learning_rate: .*finite"),
+        (put(detect__core=16_416), "detect: core: .*16384"),
+        (put(detect__margin=4128), "detect: margin: .*4096"),
+        (put(detect__min_area_ha=float("nan")), "detect: min_area_ha: .*finite"),
+        (put(model__decoder_channels=[0, 1, 1, 1, 1]), "model: decoder_channels: 0"),
+        (put(model__decoder_channels=[1, 1, 1, 1, 4097]), "model: decoder_channels: 4: .*4096"),
+        (put(sensor=S2 | {"number_offset": -1e7}), "sensor: number_offset: .*-1000000"),
+        (put(sensor__nodata=float("-inf")), "sensor: nodata: .*infinite pixels are never observed"),
+        (put(grid={"crs": "EPSG:32651", "pixel_size": 10, "bounds": [0, 0, float("inf"), 1]}), "grid: bounds: 2: .*finite"),
+        (put(output="a\0b"), "output: a path cannot hold a NUL"),
     ],
 )
 def test_faults(tmp_path: Path, change: Callable[[dict[str, Any]], None], message: str) -> None:
@@ -128,11 +149,40 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
         ("- a", "holds list"),
         ("name: [", "is no YAML"),
         ("a: !!python/object/apply:os.getcwd []", "is no YAML"),
+        ("name: a\nstart: 2019-13-45", r"is no YAML: '2019-13-45' is no timestamp \(month must be .*\n.*line 2"),
+        ("a: " + "9" * 5000, "a number of 5000 characters"),
+        ("a: 0x" + "f" * 5000, "a number of 5002 characters"),
+        ("a: !!float ''", "'' is no float"),
+        ("a: !!bool maybe", "'maybe' is no bool"),
+        ("[" * 5000, "nested too deep"),
+        ("name: a\nsensor: {name: x, name: y}", r"the key 'name' is there twice\n.*line 2, column 19"),
+        ("name: a\nname: b", r"the key 'name' is there twice\n.*line 2"),
+        ("a: &a [x]\nb: [*a, *a]", r"anchors and aliases \(here a\) are not accepted"),
     ],
 )
 def test_what_is_no_config(tmp_path: Path, text: str, message: str) -> None:
     with pytest.raises(InputError, match=message):
         load(tmp_path, text)
+
+
+def test_one_fault_is_said_shortly(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="has 1 fault:") as error:
+        load(tmp_path, content() | {"name": "x" * 100_000})
+    assert len(str(error.value)) < 1000
+
+
+def test_a_file_that_may_not_be_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Root may read anything, so the refusal is played."""
+    with pytest.raises(InputError, match="cannot be read .File name too long"):
+        load_project(tmp_path / ("a" * 300))
+
+    def denied(*_: object, **__: object) -> str:
+        raise PermissionError(13, "Permission denied")
+
+    (tmp_path / "a.yaml").touch()
+    monkeypatch.setattr(Path, "read_text", denied)
+    with pytest.raises(InputError, match="cannot be read .Permission denied"):
+        load_project(tmp_path / "a.yaml")
 
 
 def test_no_file(tmp_path: Path) -> None:

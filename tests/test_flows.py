@@ -58,9 +58,8 @@ def done(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
 
 
 def content_of(folder: Path) -> dict[str, tuple[bytes, int]]:
-    return {
-        str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in sorted(folder.rglob("*")) if p.is_file()
-    }
+    files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"]
+    return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
 
 
 def layers_of(run: Path) -> dict[str, np.ndarray]:
@@ -218,6 +217,57 @@ def test_a_model_of_other_bands_is_refused_before_any_work(done: SimpleNamespace
     with pytest.raises(InputError, match="needs the bands blue, green"):
         detect(project, done.data, tmp_path / "runs", model=done.trained.model)
     assert not list((tmp_path / "runs").rglob("*.tif"))
+
+
+def test_a_model_of_another_legend_is_refused(done: SimpleNamespace, tmp_path: Path) -> None:
+    swapped = [c.model_copy(update={"name": n}) for c, n in zip(done.project.legend, "BACDEF", strict=True)]
+    project = done.project.model_copy(update={"legend": tuple(swapped)})
+    with pytest.raises(InputError, match="legend is 1 B"):
+        detect(project, done.data, tmp_path / "runs", model=done.trained.model)
+
+
+def test_a_second_run_on_the_same_output_waits_outside(done: SimpleNamespace) -> None:
+    ws = workspace(done.project, done.data, done.output)
+    with ws.alone(), pytest.raises(InputError, match="Another run is writing"):
+        detect(done.project, done.data, done.output)
+
+
+def test_a_failure_while_publishing_leaves_the_work_to_publish(
+    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    shutil.rmtree(output / "demo" / "run")
+
+    def broken(*_: Any) -> str:
+        raise OSError("no space left on device")
+
+    monkeypatch.setattr(detecting, "publish_run_task", detecting.publish_run_task.with_options(retries=0))
+    monkeypatch.setattr(detecting, "write_json", broken)
+    with pytest.raises(OSError, match="no space"):
+        detect(done.project, done.data, output)
+    assert not (output / "demo" / "run").exists()
+    assert not list(output.rglob(".partial*"))
+    assert list(output.rglob("work/*/change.tif"))
+    monkeypatch.undo()
+    assert detect(done.project, done.data, output).fresh
+    assert (output / "demo" / "run" / "change.tif").read_bytes() == (done.run / "change.tif").read_bytes()
+
+
+def test_absolute_paths_of_the_config_stay_at_home(done: SimpleNamespace) -> None:
+    content = done.project.model_dump(mode="json")
+    content["scenes"]["folder"] = str(done.data / "scenes")
+    content["labels"]["rasters"]["before"] = str(done.data / "labels_before.tif")
+    published = detecting.published_config(workspace(Project.model_validate(content), done.data, done.output))
+    assert published["scenes"]["folder"] == "scenes"
+    assert str(done.data) not in json.dumps(published)
+
+
+def test_areas_add_up_to_the_region(done: SimpleNamespace) -> None:
+    areas = json.loads((done.run / "run.json").read_text())["areas"]
+    parts = areas["changed_ha"] + areas["unchanged_ha"] + areas["not_observed_ha"]
+    assert parts == pytest.approx(areas["total_ha"], abs=0.01)
+    assert areas["total_ha"] == pytest.approx(SIZE * SIZE * 0.01, rel=2e-3)
 
 
 def test_detect_without_a_model_says_to_train_first(done: SimpleNamespace, tmp_path: Path) -> None:

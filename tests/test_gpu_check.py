@@ -16,7 +16,7 @@ def check(*words: str) -> tuple[int, dict[str, object]]:
 
 
 def test_the_cpu_half_learns_and_detects() -> None:
-    code, result = check("--cpu-only", "--steps", "10", "--size", "128")
+    code, result = check("--cpu-only", "--steps", "6", "--size", "96")
     assert code == 0
     assert result["passed"] is True
 

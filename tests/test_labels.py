@@ -235,3 +235,30 @@ def test_rasters_that_say_too_little_are_refused(tmp_path: Path) -> None:
         labels_from_rasters(GRID, LEGEND, VALUES, before=nothing)
     with pytest.raises(InputError, match="Did you mean 'Forest'"):
         labels_from_rasters(GRID, LEGEND, {10: "Forst"}, before=one)
+
+
+def test_a_layer_without_polygons_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="holds no polygon"):
+        labels_from_polygons(layer(tmp_path, [], before=[]), GRID, LEGEND)
+
+
+def test_a_list_is_no_class_and_no_region(tmp_path: Path) -> None:
+    path = tmp_path / "lists.geojson"
+    shapes = gpd.GeoDataFrame({"before": [1, 2], "lists": [["a", "b"], ["c"]]}, geometry=TWO, crs=CRS)
+    path.write_text(shapes.to_json(to_wgs84=True), encoding="utf-8")
+    with pytest.raises(InputError, match=r"column 'lists'.*is a list"):
+        labels_from_polygons(path, GRID, LEGEND, before_column="lists")
+    with pytest.raises(InputError, match=r"column 'lists'.*is a list"):
+        labels_from_polygons(path, GRID, LEGEND, region_column="lists")
+
+
+def test_a_very_long_number_is_a_name(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="Class '1111"):
+        labels_from_polygons(layer(tmp_path, TWO, before=["1" * 5000, "2"]), GRID, LEGEND)
+
+
+def test_messages_name_a_crs_in_short(tmp_path: Path) -> None:
+    own = grid_of(GRID.transform, (4, 6), GRID.crs.to_wkt())
+    path = layer(tmp_path, [rectangle(100, 0, 1, 1)], before=[1])
+    with pytest.raises(InputError, match="in EPSG:32651: check"):
+        labels_from_polygons(path, own, LEGEND)

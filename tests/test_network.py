@@ -160,11 +160,11 @@ def test_bands_that_the_encoder_does_not_take_are_left_out_in_its_order() -> Non
     spec = replace(SPEC, image_bands=("blue", "green", "red", "nir"), bands=("nir", "green"), heads="change", classes=0)
     network = ChangeNetwork(spec, encoder, plain(2)).eval()
     image = torch.arange(4.0).reshape(1, 4, 1, 1).expand(1, 4, 32, 32).clone()
-    said = logits(network, image, image + 1)
+    said = logits(network, image + 1, image)
     assert encoder.given is not None
     assert encoder.given[0, :, 0, 0].tolist() == [3.0, 1.0]
     image[:, [0, 2]] = torch.nan
-    assert torch.equal(said[0], logits(network, image, image + 1)[0])
+    assert torch.equal(said[0], logits(network, image + 1, image)[0])
 
 
 def test_extra_bands_can_be_dropped_from_a_real_encoder() -> None:

@@ -14,6 +14,7 @@ from pipeline.pictures import change_picture, colour_pair, data_uri, png, side_b
 from pipeline.raster import write_raster
 
 NOT_SEEN = [204, 204, 212]
+HATCH = [110, 110, 130]
 CHANGED = [0xD7, 0x30, 0x1F]
 
 
@@ -56,7 +57,7 @@ def test_changes_lie_over_a_faded_picture(tmp_path: Path) -> None:
     codes = np.array([[0, 1, 2]], np.uint8)
     under = np.array([[[0, 0, 0], [10, 200, 30], [9, 9, 9]]], np.uint8)
     shown = change_picture(image(tmp_path, "c.tif", codes), Legend().changes, under)
-    assert shown[0, 0].tolist() == NOT_SEEN
+    assert shown[0, 0].tolist() == HATCH
     assert shown[0, 1].tolist() == [193, 193, 193]
     assert shown[0, 2].tolist() == CHANGED
 

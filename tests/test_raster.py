@@ -281,3 +281,9 @@ def test_a_band_that_is_not_there(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "a.tif", noise(1, 4, 4), grid(4, 4))
     with pytest.raises(InputError, match=r"a.tif, band 2: the pixels cannot be read"):
         read_raster(path, 2)
+
+
+def test_complex_numbers_are_no_image(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "slc.tif", np.ones((4, 4), np.complex64), grid(4, 4))
+    with pytest.raises(InputError, match=r"slc.tif, band 1 holds complex64 numbers.*convert"):
+        inspect(path)

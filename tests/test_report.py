@@ -18,8 +18,19 @@ def run(**more: Any) -> dict[str, Any]:
         "grid": {"crs": "EPSG:32651", "rows": 40, "columns": 48, "pixel_size_m": 10.0},
         "areas": {
             "changed_ha": 1234.5, "changed_share": 0.125, "not_observed_ha": 0.0, "polygons": 7,
-            "changes": [{"name": "Forest to Cropland", "colour": "#aa0000", "area_ha": 12.0, "pixels": 1200, "polygons": 7}],
+            "observed_share": 0.5, "unchanged_ha": 1.0, "total_ha": 2.0,
+            "changes": [
+                {
+                    "name": "Forest to Cropland", "colour": "#aa0000", "area_ha": 12.0, "pixels": 1200, "polygons": 7,
+                    "test": {"precision": 0.625, "recall": 0.5, "pixels": 40},
+                },
+                {
+                    "name": "Forest to Water", "colour": "#0000aa", "area_ha": 1.0, "pixels": 100, "polygons": 1,
+                    "test": {"precision": 0.0, "recall": None, "pixels": 0},
+                },
+            ],
         },
+        "key": "k1",
         "warnings": [], "model": {"name": "place", "encoder": "resnet18", "weights": "sha256:00", "scores": {"test": SCORES}},
         "threshold": 0.4, "observed": {"before": 1.0, "after": 0.5}, "config": {"detect": {"min_area_ha": 0.5}},
         "files": {"change.tif": "Change map"}, "inputs": [{"path": "a.tif", "date": "2020-06-15", "hash": "sha256:abc"}],
@@ -32,7 +43,16 @@ PICTURES = {name: "data:image/png;base64,AA==" for name in ("before", "after", "
 
 def test_the_page_says_the_figures() -> None:
     page = run_page(run(), PICTURES)
-    for text in ("1,234.5 ha", "12.5", "Forest to Cropland", "1,234,567", "kappa 0.5", "EPSG:32651", "<code>abc</code>"):
+    for text in (
+        "1,234.5 ha",
+        "62 %",
+        "not tested",
+        "Forest to Cropland",
+        "1,234,567",
+        "kappa 0.5",
+        "EPSG:32651",
+        "<code>abc</code>",
+    ):
         assert text in page
 
 

@@ -2,6 +2,7 @@
 
 import sqlite3
 import subprocess
+import warnings
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -9,6 +10,7 @@ from shutil import which
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import pyogrio
 import pytest
 import shapely
@@ -174,7 +176,7 @@ def test_burning_nothing_gives_the_fill_and_another_crs_is_refused(frame: gpd.Ge
 
 
 @pytest.mark.parametrize("name", ["labels.geojson", "labels.shp", "labels.gpkg", "labels.fgb"])
-def test_any_format_and_crs_is_read_onto_the_grid(tmp_path: Path, name: str) -> None:
+def test_every_accepted_format_is_read_onto_the_grid_from_any_crs(tmp_path: Path, name: str) -> None:
     shape = shapely.box(500_000, 4_999_980, 500_030, 5_000_000)
     source = gpd.GeoDataFrame({"kind": ["a"]}, geometry=[shape], crs="EPSG:32633").to_crs("EPSG:4326")
     pyogrio.write_dataframe(source, tmp_path / name)
@@ -209,10 +211,10 @@ def test_files_that_cannot_be_used_are_refused_with_a_remedy(tmp_path: Path) -> 
         read_polygons(tmp_path / "none.gpkg", GRID.crs)
     text = tmp_path / "text.gpkg"
     text.write_text("hello")
-    with pytest.raises(InputError, match="no vector file that can be read"):
+    with pytest.raises(InputError, match=r"not accepted.*`ogr2ogr -f GPKG"):
         read_polygons(text, GRID.crs)
-    table = tmp_path / "table.csv"
-    table.write_text("a,b\n1,2\n")
+    table = tmp_path / "table.gpkg"
+    pyogrio.write_dataframe(pd.DataFrame({"a": [1]}), table)
     with pytest.raises(InputError, match="no layer with geometries"):
         read_polygons(table, GRID.crs)
     nowhere = tmp_path / "nowhere.shp"
@@ -220,10 +222,75 @@ def test_files_that_cannot_be_used_are_refused_with_a_remedy(tmp_path: Path) -> 
         pyogrio.write_dataframe(gpd.GeoDataFrame({"a": [1]}, geometry=[BOX]), nowhere)
     with pytest.raises(InputError, match=r"no CRS.*\.prj"):
         read_polygons(nowhere, GRID.crs)
-    pointing = tmp_path / "pointing.gpkg"
-    pointing.write_text("<OGRVRTDataSource><OGRVRTLayer name='x'/></OGRVRTDataSource>")
-    with pytest.raises(InputError, match="VRT"):
-        read_polygons(pointing, GRID.crs)
+
+
+ALGORITHM = '"type": "gdal_streamed_alg", "command_line": "gdal vector pipeline ! read secret.gpkg"'
+FEATURES = '"type": "FeatureCollection", "features": []'
+INDIRECT = {
+    "VRT": b"<OGRVRTDataSource><OGRVRTLayer name='x'/></OGRVRTDataSource>",
+    "WFS": b"<OGRWFSDataSource><URL>http://127.0.0.1:9/</URL></OGRWFSDataSource>",
+    "KML": b"<?xml version='1.0'?><kml><NetworkLink/></kml>",
+    "zip": b"PK\x03\x04rest",
+    "SQLite": b"SQLite format 3\0" + bytes(200),
+    "GDALG": f"{{{ALGORITHM}}}".encode(),
+    "GDALG and GeoJSON": f"{{{FEATURES}, {ALGORITHM}}}".encode(),
+    "GeoJSON and GDALG": f"{{{ALGORITHM}, {FEATURES}}}".encode(),
+    "TopoJSON": b'{"type": "Topology"}',
+    "CRS by link": f'{{{FEATURES}, "crs": {{"type": "link", "properties": {{"href": "http://127.0.0.1:9/"}}}}}}'.encode(),
+    "half": b'{"type": "FeatureCollection", "feat',
+    "deep": b'{"type": ' + b"[" * 100_000,
+    "list": b"[1]",
+    "no text": b"{\xff\xfe",
+    "nothing": b"",
+}
+
+
+@pytest.mark.parametrize("name", ["labels.gpkg", "labels.geojson", "labels.json"])
+@pytest.mark.parametrize("content", INDIRECT.values(), ids=INDIRECT.keys())
+def test_what_can_point_elsewhere_never_reaches_gdal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, content: bytes, name: str
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise AssertionError("GDAL saw the file")
+
+    for function in ("list_layers", "read_info", "read_dataframe"):
+        monkeypatch.setattr(pyogrio, function, refuse)
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(InputError, match=name):
+        read_polygons(tmp_path / name, GRID.crs)
+
+
+def test_folders_and_archives_are_refused(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with pytest.raises(InputError, match="not accepted"):
+        read_polygons(tmp_path, GRID.crs)
+    # pyogrio looks into files of such a name.
+    with pytest.raises(InputError, match="not accepted"):
+        read_polygons(path.rename(tmp_path / "changes.zip"), GRID.crs)
+
+
+def test_a_shapefile_is_read_from_one_folder(tmp_path: Path) -> None:
+    elsewhere = tmp_path / "elsewhere"
+    elsewhere.mkdir()
+    pyogrio.write_dataframe(gpd.GeoDataFrame({"a": [1]}, geometry=[BOX], crs="EPSG:32633"), elsewhere / "labels.shp")
+    linked = tmp_path / "linked.shp"
+    linked.symlink_to(elsewhere / "labels.shp")
+    assert len(read_polygons(linked, GRID.crs)) == 1
+    (elsewhere / "labels.dbf").rename(tmp_path / "secret.dbf")
+    (elsewhere / "labels.dbf").symlink_to(tmp_path / "secret.dbf")
+    with pytest.raises(InputError, match=r"its \.dbf is a link to another folder"):
+        read_polygons(linked, GRID.crs)
+
+
+@pytest.mark.parametrize("name", ["labels.geojson", "labels.shp", "labels.gpkg", "labels.fgb"])
+def test_damaged_files_are_refused_in_words(tmp_path: Path, name: str) -> None:
+    source = gpd.GeoDataFrame({"kind": ["a"] * 50}, geometry=[BOX] * 50, crs="EPSG:32633")
+    pyogrio.write_dataframe(source, tmp_path / name)
+    whole = (tmp_path / name).read_bytes()
+    (tmp_path / name).write_bytes(whole[: len(whole) // 3])
+    with pytest.raises(InputError, match="that can be read"), warnings.catch_warnings():
+        warnings.simplefilter("ignore", RuntimeWarning)
+        read_polygons(tmp_path / name, GRID.crs)
 
 
 def test_of_several_layers_one_must_be_named(tmp_path: Path) -> None:
