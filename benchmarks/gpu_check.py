@@ -25,7 +25,7 @@ from models.encoders import Normalisation, encoder_named, load_encoder, normalis
 from models.inference import Temperatures, stream
 from models.network import ChangeNetwork, NetworkSpec
 from models.samples import Masks, TrainingChips
-from models.training import loss_of
+from models.losses import loss_of
 from pipeline.demo import TERRITORIES, demo_grid, demo_landscape, demo_legend, observe
 from pipeline.raster import write_raster
 from pipeline.surfaces import BANDS

@@ -96,7 +96,8 @@ def _fit(ws: Workspace, prepared: Prepared, encoder: Any, seed: int, checkpoints
     from models.inference import Temperatures
     from models.network import ChangeNetwork, NetworkSpec
     from models.samples import LabelledTiles, TrainingChips, masks_of
-    from models.training import TrainingSettings, fit, seed_everything, strategy_named
+    from models.strategies import strategy_named
+    from models.training import TrainingSettings, fit, seed_everything
 
     project, legend, config = ws.project, legend_of(ws.project), ws.project.training
     made = plan(ws)

@@ -105,22 +105,23 @@ def describe(folder: Path) -> Bundle:
     path = folder / MODEL
     if not path.is_file():
         raise InputError(f"{folder} is no model: {MODEL} is missing. Run `landshift train` first, or correct `model:`.")
+    remedy = "Train again, or copy the whole folder again."
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        if content["format"] != FORMAT:
-            raise InputError(
-                f"{path} has format {content['format']}, this version reads {FORMAT}. Train again, or use the version that "
-                "wrote it."
-            )
-        bundle = _bundle(content)
-        expected = content["weights"]
-        wrong = next(_faults(bundle), None)
+        version = content["format"]
+        if version == FORMAT:
+            bundle, expected = _bundle(content), content["weights"]
+            wrong = next(_faults(bundle), None)
+    except InputError as error:
+        raise InputError(f"{path} is damaged ({error}) {remedy}") from error
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, RecursionError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} is damaged ({error!r}). Train again, or copy the whole folder again.") from error
+        raise InputError(f"{path} is damaged ({error!r}). {remedy}") from error
+    if version != FORMAT:
+        raise InputError(
+            f"{path} has format {version}, this version reads {FORMAT}. Train again, or use the version that wrote it."
+        )
     if wrong is not None:
-        raise InputError(f"{path} is damaged ({wrong}). Train again, or copy the whole folder again.")
+        raise InputError(f"{path} is damaged ({wrong}). {remedy}")
     if not (folder / WEIGHTS).is_file() or file_hash(folder / WEIGHTS) != expected:
         raise InputError(
             f"{folder / WEIGHTS} is missing or is not the file that {MODEL} was written with. Copy the whole folder again."

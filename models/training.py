@@ -10,61 +10,19 @@ from typing import Any
 
 import lightning
 import numpy as np
-import segmentation_models_pytorch as smp
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping, ModelCheckpoint
 from sklearn.metrics import f1_score
-from torch import Tensor, nn
+from torch import Tensor
 from torch.utils.data import DataLoader, Dataset, Sampler
 
-from models.network import ChangeNetwork, Output
+from models.losses import loss_of
+from models.network import ChangeNetwork
+from models.strategies import Strategy, parameter_groups
 from pipeline.calibration import fit_temperature
-from pipeline.errors import InputError
 from pipeline.legend import NOT_LABELLED
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Strategy:
-    """How far the pretrained encoder may move."""
-
-    name: str
-    """As written in a config."""
-    pretrained: bool = True
-    """Whether the encoder starts from its weights."""
-    frozen_share: float = 0.0
-    """Share of the epochs, 0..1, in which no parameter and no BatchNorm statistic of the encoder moves."""
-    encoder_rate: float = 1.0
-    """Learning rate of the encoder's last stage, relative to the decoders'."""
-    stage_decay: float = 1.0
-    """Factor of the learning rate from one encoder stage to the next earlier one."""
-
-
-STRATEGIES = (
-    Strategy("frozen", frozen_share=1.0),
-    # Kumar 2022, https://arxiv.org/abs/2202.10054: probe first, so that a random head does not tear the features apart.
-    Strategy("lp-ft", frozen_share=0.3, encoder_rate=0.1),
-    # Howard and Ruder 2018, doi:10.18653/v1/P18-1031: early layers are the most general, so they move least.
-    Strategy("discriminative", encoder_rate=0.5, stage_decay=0.5),
-    Strategy("full"),
-    Strategy("scratch", pretrained=False),
-)
-"""Every way to use an encoder."""
-
-_STAGES = 5
-
-
-def strategy_named(name: str) -> Strategy:
-    """Return the table's row.
-
-    Raises:
-        InputError: No such row.
-    """
-    for strategy in STRATEGIES:
-        if strategy.name == name:
-            return strategy
-    raise InputError(f"Strategy {name!r} is not known; expected one of {', '.join(s.name for s in STRATEGIES)}.")
 
 
 @dataclass(frozen=True)
@@ -204,7 +162,9 @@ class Learner(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's union)
         """AdamW with a warm-up of 5 % and a cosine; the encoder's stages have their own rates."""
-        optimiser = torch.optim.AdamW(parameter_groups(self.network, self.settings))
+        optimiser = torch.optim.AdamW(
+            parameter_groups(self.network, self.settings.strategy, self.settings.learning_rate, self.settings.weight_decay)
+        )
         steps = max(int(self.trainer.estimated_stepping_batches), 1)
         warm = max(steps // 20, 1)
 
@@ -236,68 +196,6 @@ def calibrated_likelihood(logits: np.ndarray, truth: np.ndarray) -> float:
     """
     margin = np.where(truth == 1, logits, -logits).astype(np.float64) / fit_temperature(logits, truth)
     return float(np.exp(-np.logaddexp(0, -margin).mean()))
-
-
-def parameter_groups(network: ChangeNetwork, settings: TrainingSettings) -> list[dict[str, Any]]:
-    """Give each encoder stage its learning rate; depth is the order in which an encoder defines its parameters.
-
-    Returns:
-        Groups for an optimiser: the five fifths of the encoder from the earliest, then everything else.
-    """
-    encoder = list(network.encoder.parameters())
-    own = {id(p) for p in encoder}
-    groups = []
-    for stage in range(_STAGES):
-        part = [p for i, p in enumerate(encoder) if i * _STAGES // len(encoder) == stage]
-        rate = settings.strategy.encoder_rate * settings.strategy.stage_decay ** (_STAGES - 1 - stage)
-        groups.append({"params": part, "lr": settings.learning_rate * rate, "weight_decay": settings.weight_decay})
-    rest = [p for p in network.parameters() if id(p) not in own]
-    groups.append({"params": rest, "lr": settings.learning_rate, "weight_decay": settings.weight_decay})
-    return [g for g in groups if g["params"]]
-
-
-def loss_of(output: Output, batch: dict[str, Tensor], kind: str) -> Tensor:
-    """Return the loss of a batch: the mean over the heads that have a label in it.
-
-    Args:
-        output: Logits.
-        batch: With `change_label`, `before_label`, `after_label` (batch, y, x) int64, 255 = not labelled.
-        kind: `dice` (Milletari 2016, doi:10.1109/3DV.2016.79), `cross-entropy` or `both` (their sum).
-
-    Returns:
-        A scalar, 0 where nothing in the batch is labelled.
-
-    Raises:
-        InputError: `kind` is not known.
-    """
-    if kind not in ("dice", "cross-entropy", "both"):
-        raise InputError(f"training: loss: {kind!r} is not known; expected dice, cross-entropy or both.")
-    terms = []
-    if output.change is not None and (batch["change_label"] != NOT_LABELLED).any():
-        terms.append(_head_loss(output.change[:, None], batch["change_label"], "binary", kind))
-    for name in ("before", "after"):
-        logits, label = getattr(output, name), batch[f"{name}_label"]
-        if logits is not None and (label != NOT_LABELLED).any():
-            terms.append(_head_loss(logits, label, "multiclass", kind))
-    if not terms:
-        # Keeps the graph whole for processes that train together.
-        parts = [t for t in (output.change, output.before, output.after) if t is not None]
-        return torch.stack([t.sum() for t in parts]).sum() * 0.0
-    return torch.stack(terms).mean()
-
-
-def _head_loss(logits: Tensor, label: Tensor, mode: str, kind: str) -> Tensor:
-    logits = logits.float()
-    value = logits.new_zeros(())
-    if kind in ("dice", "both"):
-        value = value + smp.losses.DiceLoss(mode, ignore_index=NOT_LABELLED)(logits, label)
-    if kind in ("cross-entropy", "both"):
-        if mode == "binary":
-            known = label != NOT_LABELLED
-            value = value + nn.functional.binary_cross_entropy_with_logits(logits[:, 0][known], label[known].float())
-        else:
-            value = value + nn.functional.cross_entropy(logits, label, ignore_index=NOT_LABELLED)
-    return value
 
 
 class _History(Callback):

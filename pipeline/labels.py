@@ -105,8 +105,8 @@ def labels_from_polygons(
         layer: Layer of the file; the only one where None.
 
     Raises:
-        InputError: There is no polygon, a column is missing, a class is unknown, the polygons lie outside the grid, no pixel is labelled or
-            all have one class.
+        InputError: There is no polygon, a column is missing, a class is unknown, the polygons lie outside the grid, no
+            pixel is labelled or all have one class.
     """
     frame = read_polygons(path, grid.crs, layer)
     if frame.empty:
@@ -120,7 +120,8 @@ def labels_from_polygons(
         west, south, east, north = (round(float(v)) for v in frame.total_bounds)
         raise InputError(
             f"{path}: all {len(frame)} polygons lie outside the grid. They cover x {west} to {east} and y {south} "
-            f"to {north}, the grid {extent_text(grid)}, in {crs_name(grid.crs)}: check the region, or the CRS that the file declares."
+            f"to {north}, the grid {extent_text(grid)}, in {crs_name(grid.crs)}: check the region, or the CRS that the file "
+            "declares."
         )
     read = {"before": class_reader(legend), "after": class_reader(legend), "change": change_code}
     burnt: dict[str, np.ndarray] = {}

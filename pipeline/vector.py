@@ -327,12 +327,18 @@ def read_polygons(path: Path, crs: object, layer: str | None = None) -> gpd.GeoD
     source = vector_source(path)
     try:
         name = _choose_layer(path, source, layer)
-        if pyogrio.read_info(source, layer=name)["crs"] is None:
+        info = pyogrio.read_info(source, layer=name)
+        if info["crs"] is None:
             raise InputError(
                 f"{path} has no CRS, so nobody can tell where its polygons lie. Add it: for a Shapefile its .prj file, "
                 f"else for example `ogr2ogr -a_srs EPSG:32651 NEW {path.name}`."
             )
         frame = pyogrio.read_dataframe(source, layer=name, force_2d=True)
+        # GDAL stops at the end of a truncated FlatGeobuf without an error.
+        if len(frame) < info["features"]:
+            raise InputError(
+                f"{path} is damaged: {len(frame)} of its {info['features']} polygons can be read. Export or copy it again."
+            )
         _require_polygons(path, name, frame)
         return frame.to_crs(CRS.from_user_input(crs))
     except _UNREADABLE as error:

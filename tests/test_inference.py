@@ -20,7 +20,8 @@ from models import inference
 from models.encoders import Normalisation, build_encoder, encoder_named, load_encoder, normalisation_for
 from models.inference import Probabilities, Temperatures, calibrate_margin, predict, stream, write_behind
 from models.network import ChangeNetwork, NetworkSpec
-from models.training import TrainingSettings, fit, strategy_named
+from models.strategies import strategy_named
+from models.training import TrainingSettings, fit
 from pipeline.grid import grid_of
 from pipeline.raster import write_raster
 from pipeline.tiles import Tile, Window, tiles

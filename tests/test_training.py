@@ -15,18 +15,10 @@ from torch import Tensor, nn
 from torch.utils.data import Dataset
 
 from models.encoders import Normalisation, build_encoder
+from models.losses import loss_of
 from models.network import ChangeNetwork, NetworkSpec, Output
-from models.training import (
-    STRATEGIES,
-    EpochSampler,
-    Fit,
-    TrainingSettings,
-    fit,
-    loss_of,
-    parameter_groups,
-    precision_for,
-    strategy_named,
-)
+from models.strategies import STRATEGIES, parameter_groups, strategy_named
+from models.training import EpochSampler, Fit, TrainingSettings, fit, precision_for
 from pipeline.errors import InputError
 from pipeline.legend import NOT_LABELLED
 
@@ -138,7 +130,7 @@ def test_lp_ft_probes_first_and_then_moves_the_encoder(tmp_path: Path) -> None:
 
 def test_rates_of_the_stages_typed_out() -> None:
     def rates(name: str) -> list[float]:
-        return [g["lr"] for g in parameter_groups(network_of(), TrainingSettings(strategy_named(name), learning_rate=1.0))]
+        return [g["lr"] for g in parameter_groups(network_of(), strategy_named(name), 1.0, 0.0)]
 
     assert rates("discriminative") == [0.03125, 0.0625, 0.125, 0.25, 0.5, 1.0]
     assert rates("lp-ft") == pytest.approx([0.1] * 5 + [1.0])
@@ -148,7 +140,7 @@ def test_rates_of_the_stages_typed_out() -> None:
 
 def test_every_parameter_has_one_rate() -> None:
     network = network_of()
-    groups = parameter_groups(network, SETTINGS)
+    groups = parameter_groups(network, SETTINGS.strategy, SETTINGS.learning_rate, SETTINGS.weight_decay)
     grouped = [id(p) for g in groups for p in g["params"]]
     assert sorted(grouped) == sorted(id(p) for p in network.parameters())
     assert {id(p) for p in groups[-1]["params"]} == {id(p) for p in network.change_decoder.parameters()}

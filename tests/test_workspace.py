@@ -25,9 +25,7 @@ def test_a_path_that_leaves_the_data_folder(territory: Territory, path: str) -> 
     assert territory.workspace(allow_outside=True).input(Path(path), "labels: path").is_absolute()
 
 
-@pytest.mark.parametrize(
-    ("path", "message"), [("a\0b", "null"), ("a" * 300, "too long"), ("a\udcff", "encode"), ("circle/a", r"loop|symbolic")]
-)
+@pytest.mark.parametrize(("path", "message"), [("a\0b", "null"), ("a" * 300, "too long"), ("circle/a", r"loop|symbolic")])
 def test_a_path_that_is_none(territory: Territory, path: str, message: str) -> None:
     (territory.data / "circle").symlink_to("circle")
     with pytest.raises(InputError, match=f"(?i)^labels: path: .*{message}") as error:
