@@ -23,9 +23,9 @@ import torch
 import models  # noqa: F401 (before anything that imports torchvision)
 from models.encoders import Normalisation, encoder_named, load_encoder, normalisation_for
 from models.inference import Temperatures, stream
+from models.losses import loss_of
 from models.network import ChangeNetwork, NetworkSpec
 from models.samples import Masks, TrainingChips
-from models.losses import loss_of
 from pipeline.demo import TERRITORIES, demo_grid, demo_landscape, demo_legend, observe
 from pipeline.raster import write_raster
 from pipeline.surfaces import BANDS

@@ -1,6 +1,5 @@
 """Check: everything about a project that can be told without heavy work, and what it will cost."""
 
-import shutil
 import time
 from typing import Any
 
@@ -8,9 +7,8 @@ import numpy as np
 
 from flows.config import TrainingConfig
 from flows.labelling import read_labels, split_labels
-from flows.prepare import Plan, legend_of, plan
+from flows.prepare import Plan, free_bytes, legend_of, needed_bytes, plan, require_disk
 from flows.workspace import Workspace
-from pipeline.errors import InputError
 from pipeline.grid import pixel_area_ha
 from pipeline.labels import summary
 from pipeline.splits import ROLES
@@ -49,34 +47,6 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     return content, _lines(content)
 
 
-def require_disk(ws: Workspace, made: Plan) -> None:
-    """Refuse a disk that is too small for the images and maps, before any of them is written.
-
-    Raises:
-        InputError: Less is free than needed, counting what earlier runs of this project wrote as free.
-    """
-    needed = _needed_bytes(made)
-    free = _free_bytes(ws)
-    if needed > free:
-        earlier = (ws.epochs, ws.work, ws.run)
-        free += sum(p.lstat().st_size for folder in earlier for p in folder.rglob("*") if p.is_file())
-    if needed > free:
-        raise InputError(
-            f"{ws.output} has {free / 1e9:,.3g} GB free; the images and maps of {made.grid.shape[0]} x {made.grid.shape[1]} "
-            f"pixels need up to {needed / 1e9:,.3g} GB. Free some, choose another folder with --output, or set a "
-            f"smaller `grid:`."
-        )
-
-
-def _needed_bytes(made: Plan) -> int:
-    """Two float32 images and two observation layers before compression, then the maps."""
-    return int(made.grid.shape[0] * made.grid.shape[1] * (2 * 4 * len(made.bands) + 2 * 8 + 8))
-
-
-def _free_bytes(ws: Workspace) -> int:
-    return shutil.disk_usage(ws.output).free
-
-
 def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
     """Return how many tiles there will be and how many pixels they read together, without listing them."""
     core, margin = ws.project.detect.core, ws.project.detect.margin
@@ -101,7 +71,7 @@ def _images(ws: Workspace, made: Plan) -> dict[str, Any]:
         },
         "bands": list(made.bands), "units": made.sensor.units,
         "tiles": _tiling(ws, made)[0],
-        "disk": {"needed_gb": round(_needed_bytes(made) / 1e9, 3), "free_gb": round(_free_bytes(ws) / 1e9, 3)},
+        "disk": {"needed_gb": round(needed_bytes(made) / 1e9, 3), "free_gb": round(free_bytes(ws) / 1e9, 3)},
     }  # fmt: skip
 
 
@@ -148,9 +118,10 @@ def _training_pixels(config: TrainingConfig) -> float:
 def _lines(content: dict[str, Any]) -> list[str]:
     grid, disk, minutes = content["grid"], content["disk"], content["expected_minutes"]
     lines = [
-        f"Project  {content['project']}: everything fits.",
+        f"Project  {content['project']}: "
+        + ("everything fits." if "labels" in content else "the scenes fit; without labels it can detect, but not train."),
         *(f"{name.capitalize():<8} {', '.join(scenes)}" for name, scenes in content["scenes"].items()),
-        f"Grid     {grid['rows']} x {grid['columns']} pixels of {grid['pixel_size_m']:g} m, {grid['crs']}, "
+        f"Grid     {grid['columns']} x {grid['rows']} pixels (width x height) of {grid['pixel_size_m']:g} m, {grid['crs']}, "
         f"{grid['area_ha']:,.0f} ha",
         f"Bands    {', '.join(content['bands'])} ({content['units']})",
         f"Encoder  {content['encoder']['name']} on {content['encoder']['device']}",

@@ -4,6 +4,7 @@ import json
 import logging
 import os
 import re
+import signal
 import sys
 import traceback
 import warnings
@@ -30,7 +31,7 @@ app = typer.Typer(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="From satellite images of two dates and a few labels to a land-use change map.\n\n"
-    "Try `landshift demo` first. Exit codes: 0 done, 1 failed, 2 bad input.",
+    "Try `landshift demo` first. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.",
 )
 
 _Config = Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)]
@@ -38,7 +39,12 @@ _Data = Annotated[
     Path | None, typer.Option("--data", help="Folder of the data; the config's own folder by default.", show_default=False)
 ]
 _Output = Annotated[
-    Path | None, typer.Option("--output", help="Folder of the outputs, instead of the config's.", show_default=False)
+    Path | None,
+    typer.Option(
+        "--output",
+        help="Folder of the outputs; `runs` in this folder by default.",
+        show_default=False,
+    ),
 ]
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 _Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")]
@@ -54,13 +60,15 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.WARNING)
     # A notice between two libraries, of no use to anyone here.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    # A scheduler or an operator that ends the process gets the same tidy stop as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         yield
     except InputError as error:
         _complain("bad input", str(error), as_json)
         raise typer.Exit(BAD_INPUT) from error
     except KeyboardInterrupt as error:
-        _complain("interrupted", "Interrupted. Run the same command again: it goes on where it stopped.", as_json)
+        _complain("interrupted", "run the same command again; it goes on where it stopped.", as_json)
         raise typer.Exit(INTERRUPTED) from error
     except Exception as error:
         if verbose:
@@ -86,7 +94,8 @@ def _quiet_prefect(verbose: bool) -> None:
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # The first start makes its database, which takes longer than Prefect's default allows on small machines.
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
-        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "ERROR",
+        # Prefect logs what a step raised as an error with a traceback; the verbs say it in their own words.
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
     }
     for key, value in defaults.items():
         os.environ.setdefault(key, value)
@@ -174,7 +183,10 @@ def train(
             trained = flow(project, **where)
         report = json.loads(trained.report.read_text(encoding="utf-8"))
         card = (trained.model / "card.md").read_text(encoding="utf-8")
-        _answer({"model": trained.model, **report}, [card, f"Model: {trained.model}"], as_json)
+        scores = card.partition("\n## Scores of change")[2].partition("\n## ")[0]
+        lines = [f"Scores of change{scores}", *(f"Warning: {w}" for w in report["warnings"])]
+        lines += [f"Model: {trained.model}", f"Card:  {trained.model / 'card.md'}"]
+        _answer({"model": trained.model, **report}, lines, as_json)
 
 
 @app.command(epilog="Example: `landshift detect configs/taizhou.yaml --data taizhou`")

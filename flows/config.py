@@ -245,7 +245,7 @@ class ModelConfig(_Section):
 class TrainingConfig(_Section):
     """How to train."""
 
-    strategy: Literal["frozen", "lp-ft", "discriminative", "full", "scratch"] = "discriminative"
+    strategy: Literal["frozen", "lp-ft", "discriminative", "full", "scratch"] = "full"
     """How far the encoder may move."""
     epochs: int = Field(default=20, ge=1, le=10_000)
     """At most."""
@@ -399,7 +399,7 @@ def load_project(path: Path) -> Project:
         raise InputError(f"{path} is no YAML: {error}. Save it as UTF-8.") from error
     try:
         # The loader is a SafeLoader.
-        content = yaml.load(text, _Loader)  # noqa: S506
+        content = _Loader(text).get_single_data()
     except RecursionError as error:
         raise InputError(f"{path} is no YAML of ours: it is nested too deep. Expected sections of a few levels.") from error
     except yaml.YAMLError as error:

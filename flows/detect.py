@@ -15,7 +15,7 @@ from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from flows.config import Project
-from flows.prepare import Plan, Prepared, artifact_name, as_task, plan, prepare
+from flows.prepare import Plan, Prepared, artifact_name, as_task, plan, prepare, require_disk
 from flows.progress import step
 from flows.workspace import Workspace, versions, workspace
 from pipeline.areas import mapped_areas, with_test_scores
@@ -292,8 +292,9 @@ def detect(
 ) -> Detected:
     """Map the changes between the project's two epochs."""
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
+    require_model_fits(ws, plan(ws))
     with ws.alone():
-        require_model_fits(ws, plan(ws))
+        require_disk(ws, plan(ws))
         prepared = prepare(project, data, output, allow_outside)
         key = run_key(ws, prepared)
         there = finished_run(ws, key)

@@ -64,12 +64,13 @@ def _config(
     inner = scenes[0].parent.relative_to(folder).as_posix()
     lines = [
         f"# {len(scenes)} rasters of {len(dates)} dates: {', '.join(dates)}",
-        f"# {scenes[0].name}: {info.shape[0]} x {info.shape[1]} pixels, {info.count} bands, {info.dtype}, "
+        f"# {scenes[0].name}: {info.shape[1]} x {info.shape[0]} pixels (width x height), {info.count} bands, {info.dtype}, "
         f"nodata {_nodata(info)}",
-        "# Check it with `landshift check`; docs/concepts.md explains every section.",
+        "# Decide the lines marked DECIDE, then run `landshift check`. configs/schema.json says what every key means.",
         f"name: {_quoted(name)}", "", *sensor, "", "scenes:", f"  folder: {_quoted(inner)} # relative to the data folder",
         f"  pattern: {_quoted(_pattern(scenes, folder, labels))}", "", "epochs: # earlier and later dates to compare",
-        f"  before: {{start: {dates[0]}, end: {dates[0]}}}", f"  after: {{start: {dates[-1]}, end: {dates[-1]}}}", "",
+        f"  before: {{start: {dates[0]}, end: {dates[0]}}}" + (" # DECIDE" if len(dates) > 2 else ""),
+        f"  after: {{start: {dates[-1]}, end: {dates[-1]}}}", "",
     ]  # fmt: skip
     if len(dates) > 2:
         questions.append(f"epochs: the first and the last of {len(dates)} dates were taken; choose the two to compare")
@@ -79,6 +80,9 @@ def _config(
     ]  # fmt: skip
     lines += _labels(folder, labels, questions)
     lines += ["", "model:", "  encoder: imagenet-efficientnet-lite0 # `landshift encoders` lists them", "",
+              "training: # fewer epochs and chips are faster; `landshift check` says how long it takes at most",
+              "  epochs: 12", "  chips_per_epoch: 160", "  chip: 64 # side in pixels, a multiple of 32",
+              "  seeds: [0] # [0, 1, 2] shows the spread, and takes three times as long", "",
               "detect:", "  min_area_ha: 0.5 # minimum mapping unit in hectares"]  # fmt: skip
     return "\n".join(lines) + "\n", questions
 
@@ -91,7 +95,7 @@ def _sensor(info: RasterInfo) -> tuple[list[str], list[str]]:
         if len(natives) < min(info.count, 3):
             continue
         if sensor.quality is None or sensor.quality in text:
-            return [f"sensor:\n  name: {sensor.name} # from the band names {', '.join(natives[:4])}, ..."], []
+            return _known_sensor(sensor, natives)
     common = Sensor("custom", SENSORS[0].bands)
     found = [common.band_in(d) for d in info.descriptions]
     bands = [b.name if b else f"band{i}" for i, b in enumerate(found, start=1)]
@@ -103,11 +107,20 @@ def _sensor(info: RasterInfo) -> tuple[list[str], list[str]]:
     if info.nodata is None:
         questions.append("sensor: nodata: the files declare none; `none` says that every number is a measurement")
     lines = [
-        "sensor: # or one of " + ", ".join(s.name for s in SENSORS), "  name: custom", f"  bands: [{', '.join(bands)}]",
+        "sensor: # or one of " + ", ".join(s.name for s in SENSORS), "  name: custom",
+        f"  bands: [{', '.join(bands)}]" + ("" if all(found) else " # DECIDE: name them in the order of the file"),
         "  scale: 1 # DECIDE: value = number x scale + offset", "  offset: 0",
         f"  nodata: {_nodata(info)}" + (" # DECIDE: the files declare none" if info.nodata is None else ""),
         "  units: digital numbers # DECIDE: `reflectance` once scale and offset give 0..1",
     ]  # fmt: skip
+    return lines, questions
+
+
+def _known_sensor(sensor: Sensor, natives: Sequence[str]) -> tuple[list[str], list[str]]:
+    lines = ["sensor:", f"  name: {sensor.name} # DECIDE: band names {', '.join(natives[:4])}, ... do not tell the level"]
+    questions = [f"sensor: name: {sensor.name} or another product with these bands; syntheses (L3A and such) are `custom`"]
+    if sensor.baseline_offset:
+        lines.append("  # number_offset: 0 # DECIDE, where neither file names (_N0509_) nor tags tell the baseline: 0 or -1000")
     return lines, questions
 
 

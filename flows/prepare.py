@@ -1,5 +1,6 @@
 """Prepare: choose the scenes, and make one analysis-ready image an epoch."""
 
+import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -110,6 +111,35 @@ def plan(ws: Workspace) -> Plan:
             require_overlap(scene, grid)
             require_plausible(scene, result.bands, grid)
     return result
+
+
+def require_disk(ws: Workspace, made: Plan) -> None:
+    """Refuse a disk that is too small for the images and maps, before any of them is written.
+
+    Raises:
+        InputError: Less is free than needed, counting what earlier runs of this project wrote as free.
+    """
+    needed = needed_bytes(made)
+    free = free_bytes(ws)
+    if needed > free:
+        earlier = (ws.epochs, ws.work, ws.run)
+        free += sum(p.lstat().st_size for folder in earlier for p in folder.rglob("*") if p.is_file())
+    if needed > free:
+        raise InputError(
+            f"{ws.output} has {free / 1e9:,.3g} GB free; the images and maps of {made.grid.shape[0]} x {made.grid.shape[1]} "
+            f"pixels need up to {needed / 1e9:,.3g} GB. Free some, choose another folder with --output, or set a "
+            f"smaller `grid:`."
+        )
+
+
+def needed_bytes(made: Plan) -> int:
+    """Return what two float32 images, two observation layers and the maps take before compression."""
+    return int(made.grid.shape[0] * made.grid.shape[1] * (2 * 4 * len(made.bands) + 2 * 8 + 8))
+
+
+def free_bytes(ws: Workspace) -> int:
+    """Return what is free where the outputs go."""
+    return shutil.disk_usage(ws.output).free
 
 
 def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:

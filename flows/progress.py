@@ -17,14 +17,20 @@ from rich.progress import (
 )
 
 _log = logging.getLogger(__name__)
-_BARS: ContextVar[Progress | None] = ContextVar("landshift_progress", default=None)
+_BARS: ContextVar["Progress | Console | None"] = ContextVar("landshift_progress", default=None)
+_LINE_EVERY = 0.25
 
 
 @contextmanager
 def bars(quiet: bool = False) -> Iterator[None]:
-    """Show progress bars on standard error for the steps inside, where it is a terminal."""
-    if quiet or not sys.stderr.isatty():
+    """Show the progress of the steps inside on standard error: bars on a terminal, lines elsewhere, nothing when quiet."""
+    console = Console(stderr=True)
+    if quiet:
         yield
+        return
+    if not sys.stderr.isatty():
+        with _shown_on(console):
+            yield
         return
     columns = (
         TextColumn("{task.description:<28}"),
@@ -33,12 +39,17 @@ def bars(quiet: bool = False) -> Iterator[None]:
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=Console(stderr=True)) as progress:
-        token = _BARS.set(progress)
-        try:
-            yield
-        finally:
-            _BARS.reset(token)
+    with Progress(*columns, console=console) as progress, _shown_on(progress):
+        yield
+
+
+@contextmanager
+def _shown_on(target: "Progress | Console") -> Iterator[None]:
+    token = _BARS.set(target)
+    try:
+        yield
+    finally:
+        _BARS.reset(token)
 
 
 @contextmanager
@@ -48,17 +59,20 @@ def step(title: str) -> Iterator[Callable[[float], None]]:
     Yields:
         A function to call with the share done, 0..1.
     """
-    progress = _BARS.get()
-    if progress is None:
-        told = [0.0]
-
-        def tell(share: float) -> None:
-            if share >= told[0] + 0.25 or share >= 1:
-                told[0] = share
-                _log.info("%s: %d %%", title, round(100 * share))
-
-        yield tell
+    target = _BARS.get()
+    if isinstance(target, Progress):
+        bar = target.add_task(title, total=1.0)
+        yield lambda share: target.update(bar, completed=share)
+        target.update(bar, completed=1.0)
         return
-    bar = progress.add_task(title, total=1.0)
-    yield lambda share: progress.update(bar, completed=share)
-    progress.update(bar, completed=1.0)
+    told = [0.0]
+
+    def tell(share: float) -> None:
+        if share >= told[0] + _LINE_EVERY or (share >= 1 > told[0]):
+            told[0] = share
+            if target is None:
+                _log.info("%s: %d %%", title, round(100 * share))
+            else:
+                target.print(f"{title}: {round(100 * share)} %", highlight=False)
+
+    yield tell

@@ -12,9 +12,10 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 from flows.config import Project
 from flows.judging import classical_rows, judge
 from flows.labelling import SPLITS, TRAIN, VALIDATION, divide_labels, read_masks
-from flows.prepare import Prepared, artifact_name, as_task, legend_of, plan, prepare
+from flows.prepare import Prepared, artifact_name, as_task, legend_of, plan, prepare, require_disk
 from flows.progress import step
 from flows.workspace import Workspace, versions, workspace
+from pipeline.errors import InputError
 from pipeline.legend import Legend
 from pipeline.manifest import file_hash, value_hash, write_json
 from pipeline.statistics import band_statistics
@@ -170,17 +171,32 @@ def choose_model(ws: Workspace, scores: Sequence[dict[str, Any]], rows: dict[str
         bundle, network = load(source)
         tests = [BinaryScores(**s["test"]) for s in scores]
         splits = json.loads((ws.training / SPLITS).read_text(encoding="utf-8"))
+        told = [*best["warnings"], *_better_rows(best, rows)]
         content = {
+            "warnings": told,
             "project": ws.project.name, "encoder": bundle.encoder, "strategy": bundle.facts["strategy"], "notes": bundle.notes,
             "network": {k: asdict(v) for k, v in mean_and_spread(tests).items()}, "seeds": list(scores),
             "kept_seed": best["seed"],
             "classical": rows, **splits, "versions": versions(),
         }  # fmt: skip
-        kept = replace(bundle, facts={**bundle.facts, "splits": splits["splits"], "classical": rows})
+        scored = {**bundle.facts["scores"], "warnings": told}
+        kept = replace(bundle, facts={**bundle.facts, "scores": scored, "splits": splits["splits"], "classical": rows})
         save(ws.model, kept, network, model_card(content, kept.as_dict()))
         write_json(report, content)
         manifest.record("model", key, [report, *(ws.model / n for n in (WEIGHTS, MODEL, CARD))])
     return Trained(ws.model, report)
+
+
+def _better_rows(kept: dict[str, Any], rows: dict[str, Any]) -> list[str]:
+    """Say so where a classical method does as well as the network."""
+    name, row = max(rows.items(), key=lambda item: item[1]["kappa"] or -1.0)
+    own, other = kept["test"]["kappa"], row["kappa"]
+    if own is None or other is None or own > other:
+        return []
+    return [
+        f"On the same test pixels, {name} does as well or better (kappa {other:.3f} against {own:.3f}): use it, label more, or "
+        f"train longer."
+    ]
 
 
 divide_labels_task = as_task(divide_labels, "divide-labels")
@@ -193,7 +209,10 @@ choose_model_task = as_task(choose_model, "choose-model")
 def train(project: Project, data: Path, output: Path | None = None, allow_outside: bool = False) -> Trained:
     """Train the project's model and measure it."""
     ws = workspace(project, data, output, allow_outside=allow_outside)
+    if project.labels is None:
+        raise InputError("The config has no `labels:`; training needs some. See configs/ for examples.")
     with ws.alone():
+        require_disk(ws, plan(ws))
         labels_hash = divide_labels_task(ws)
         prepared = prepare(project, data, output, allow_outside)
         rows = classical_rows_task(ws, prepared, labels_hash)

@@ -104,7 +104,10 @@ def describe(folder: Path) -> Bundle:
     """
     path = folder / MODEL
     if not path.is_file():
-        raise InputError(f"{folder} is no model: {MODEL} is missing. Run `landshift train` first, or correct `model:`.")
+        raise InputError(
+            f"{folder} is no model: {MODEL} is missing. Run `landshift train` first (from the same "
+            f"folder, or with the same --output), or name a model with --model."
+        )
     remedy = "Train again, or copy the whole folder again."
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
@@ -172,8 +175,9 @@ def _faults(bundle: Bundle) -> Iterator[str]:
         yield f"standard deviations {list(normal.std)} and scale {normal.scale}, expected finite numbers above 0"
     if not all(_finite(v) and v > 0 for v in (bundle.temperatures.change, bundle.temperatures.landuse)):
         yield f"{bundle.temperatures}, expected finite numbers above 0"
-    if not (_finite(bundle.threshold) and 0 < bundle.threshold < 1):
-        yield f"threshold {bundle.threshold}, expected a number between 0 and 1"
+    # A network that is sure of itself reaches 1 in single precision, and so may the best threshold.
+    if not (_finite(bundle.threshold) and 0 < bundle.threshold <= 1):
+        yield f"threshold {bundle.threshold}, expected a number above 0 and at most 1"
     yield from _legend_faults(bundle)
     if not isinstance(bundle.facts, dict):
         yield "facts must be an object"

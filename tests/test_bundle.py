@@ -285,7 +285,7 @@ def test_a_save_that_fails_leaves_the_earlier_bundle(folder: Path) -> None:
 @pytest.mark.parametrize(
     ("where", "value"),
     [
-        ("threshold", 0), ("threshold", 1), ("threshold", float("nan")), ("threshold", "0.5"), ("threshold", True),
+        ("threshold", 0), ("threshold", 1.01), ("threshold", float("nan")), ("threshold", "0.5"), ("threshold", True),
         ("threshold", 10**400), ("units", 5), ("facts", []), ("facts", None), ("encoder", "random"), ("encoder", {}),
         ("encoder.name", 5), ("temperatures.change", 0), ("temperatures.landuse", float("inf")),
         ("temperatures.change", "1"), ("normalisation.mean", [0.1, float("nan")]), ("normalisation.std", [0.1, 0]),

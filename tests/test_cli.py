@@ -107,7 +107,7 @@ def test_check_of_a_raster_larger_than_the_disk(territory: Territory, monkeypatc
     ws.require_writable()
     made = ws_plan(ws)
     require_disk(ws, made)
-    monkeypatch.setattr("flows.check._free_bytes", lambda _: 1000)
+    monkeypatch.setattr("flows.prepare.free_bytes", lambda _: 1000)
     with pytest.raises(InputError, match=r"GB free; the images and maps of 40 x 48 pixels need up to .*--output"):
         check_project(ws)
     ws.epochs.mkdir()

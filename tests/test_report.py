@@ -96,7 +96,7 @@ def report(seeds: int) -> dict[str, Any]:
     encoder = {k: k.title() for k in ("name", "task", "sensor", "licence", "citation")}
     return {
         "project": "place", "encoder": encoder, "strategy": "frozen", "notes": ["swir16: mean of the filters"], "seeds": rows,
-        "kept_seed": 0, "network": spread, "classical": {"IR-MAD, Otsu": SCORES | {"auc": float("nan")}},
+        "warnings": [], "kept_seed": 0, "network": spread, "classical": {"IR-MAD, Otsu": SCORES | {"auc": float("nan")}},
     }  # fmt: skip
 
 
@@ -117,11 +117,11 @@ def test_the_card_has_a_row_for_each_method() -> None:
     assert "mean ±" not in card
 
 
-def test_several_seeds_have_mean_and_spread_and_only_the_kept_one_warns() -> None:
+def test_several_seeds_have_mean_and_spread_and_the_warnings_are_said() -> None:
     card = model_card(report(2), MODEL)
     assert "| Network, mean ± standard deviation | 0.500 ± 0.100 |" in card
     assert "**Warning:**" not in card
-    assert "**Warning:** It says unchanged everywhere." in model_card(report(2) | {"kept_seed": 1}, MODEL)
+    assert "**Warning:** It says unchanged everywhere." in model_card(report(2) | {"warnings": ["It says unchanged everywhere."]}, MODEL)
 
 
 def test_tables_of_the_card_are_not_interrupted() -> None:
