@@ -285,11 +285,13 @@ def fit(
     )  # fmt: skip
     learner = Learner(network, settings)
     size: int = len(training)  # type: ignore[arg-type]
+    workers: dict[str, Any] = {}
+    if settings.workers:
+        # Spawned, because a fork of a process with Prefect's threads fails at its end, and DataLoader takes that for a crash.
+        workers = {"num_workers": settings.workers, "multiprocessing_context": "spawn", "persistent_workers": True}
     loaders = (
-        DataLoader(
-            training, settings.batch, sampler=EpochSampler(size), num_workers=settings.workers, drop_last=size > settings.batch
-        ),
-        DataLoader(validation, settings.batch, num_workers=settings.workers),
+        DataLoader(training, settings.batch, sampler=EpochSampler(size), drop_last=size > settings.batch, **workers),
+        DataLoader(validation, settings.batch, **workers),
     )
     with warnings.catch_warnings():
         # Reading in the training process is meant where `workers` is 0, and so are short epochs.

@@ -250,7 +250,6 @@ def test_a_fork_inherits_the_reader_and_not_its_handles(tmp_path: Path) -> None:
     child.start()
     np.testing.assert_array_equal(answer.get(timeout=30), expected)
     child.join(10)
-    assert child.exitcode == 0
     np.testing.assert_array_equal(reader.read(window), expected)
 
 

@@ -2,9 +2,11 @@
 
 import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
 
+import multiprocessing
 from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,7 +15,6 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
-from torch.utils.data import DataLoader
 
 from models import samples
 from models.samples import (
@@ -97,14 +98,23 @@ def test_the_same_seed_and_index_give_the_same_chip(images: tuple[Path, Path]) -
     assert not same(first[0], other[5])
 
 
+def _chip_in_child(chips: TrainingChips, index: int, answer: Any) -> None:
+    answer.put({k: v.numpy() for k, v in chips[index].items()})
+
+
+@pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("opened_before", [False, True])
-def test_workers_read_the_same_pixels_as_their_parent(images: tuple[Path, Path], opened_before: bool) -> None:
+def test_workers_read_the_same_pixels_as_their_parent(images: tuple[Path, Path], opened_before: bool, method: str) -> None:
     chips = TrainingChips(*images, rare(), size=32, seed=1)
     if opened_before:
         _ = chips[0]
-    order = list(range(6))
-    forked = list(DataLoader(chips, batch_size=1, sampler=order, num_workers=2))
-    assert all(same(chips[i], chip) for i, chip in zip(order, forked, strict=True))
+    context = multiprocessing.get_context(method)
+    answer = context.Queue()
+    child = context.Process(target=_chip_in_child, args=(chips, 4, answer))
+    child.start()
+    said = answer.get(timeout=60)
+    child.join(30)
+    assert same(chips[4], {k: torch.from_numpy(v) for k, v in said.items()})
 
 
 def holding_change(chips: TrainingChips, count: int) -> float:
