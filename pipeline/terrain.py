@@ -164,7 +164,7 @@ def smooth_line(rng: np.random.Generator, points: Array, sigma: float, swing: fl
         along = ndimage.gaussian_filter1d(np.gradient(line, axis=0), 6, axis=0, mode="nearest")
         normal = np.stack([along[:, 1], -along[:, 0]], axis=1) / (np.hypot(along[:, 0], along[:, 1])[:, None] + 1e-6)
         line = line + side[:, None] * normal
-    return line
+    return np.asarray(line)
 
 
 def nearest(points: Array, size: int) -> tuple[Array, Array]:
