@@ -177,14 +177,13 @@ def train(
     with _session(as_json, verbose):
         project, where = _open(config, data, output, allow_outside)
         from flows.progress import bars
+        from flows.train import card_scores
         from flows.train import train as flow
 
         with bars(as_json):
             trained = flow(project, **where)
         report = json.loads(trained.report.read_text(encoding="utf-8"))
-        card = (trained.model / "card.md").read_text(encoding="utf-8")
-        scores = card.partition("\n## Scores of change")[2].partition("\n## ")[0]
-        lines = [f"Scores of change{scores}", *(f"Warning: {w}" for w in report["warnings"])]
+        lines = [card_scores(trained.model), "", *(f"Warning: {w}" for w in report["warnings"])]
         lines += [f"Model: {trained.model}", f"Card:  {trained.model / 'card.md'}"]
         _answer({"model": trained.model, **report}, lines, as_json)
 

@@ -42,7 +42,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     shutil.copyfile(shipped_config("demo.yaml"), config)
     project = load_project(config)
     from flows.detect import detect
-    from flows.train import train
+    from flows.train import card_scores, train
 
     output = folder / "runs"
     trained = train(project, data / _TERRITORY, output)
@@ -57,11 +57,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     }  # fmt: skip
     command = f"landshift detect {config} --data"
     lines = [
-        (ws.model / "card.md")
-        .read_text(encoding="utf-8")
-        .partition("## Scores of change")[2]
-        .partition("## Scores of land use")[0]
-        .strip(),
+        card_scores(ws.model),
         "",
         f"Against the exact truth outside the labelled blocks: F1 {truth['f1']:.3f}, kappa {truth['kappa']:.3f} "
         f"({truth['n']:,} pixels that nobody labelled).",

@@ -14,6 +14,7 @@ from pipeline.sensors import SENSORS, Sensor
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
 _LABEL = re.compile(r"label|truth|mask|reference|lulc", re.IGNORECASE)
+_RASTERS = (".tif", ".tiff", ".jp2")
 _VECTORS = (".gpkg", ".geojson", ".shp", ".fgb")
 
 
@@ -36,7 +37,7 @@ def write_config(folder: Path, path: Path) -> tuple[Path, list[str]]:
         raise InputError(f"{folder} is not a folder. Expected one with GeoTIFFs of at least two dates.")
     if path.exists():
         raise InputError(f"{path} is there already, and is not overwritten. Name another with --config, or remove it.")
-    files = sorted({*folder.glob("*.tif"), *folder.glob("*/*.tif")})
+    files = sorted(f for pattern in ("*", "*/*") for f in folder.glob(pattern) if f.suffix.lower() in _RASTERS)
     vectors = sorted(f for f in folder.iterdir() if f.suffix in _VECTORS)
     for file in (*files, *vectors):
         require_printable(file.relative_to(folder))
@@ -143,17 +144,18 @@ def _labels(folder: Path, labels: Sequence[Path], questions: list[str]) -> list[
 
 def _pattern(scenes: Sequence[Path], folder: Path, labels: Sequence[Path]) -> str:
     """Return a pattern that takes the scenes and leaves the label rasters beside them out."""
-    inside = {f for f in labels if f.parent == scenes[0].parent}
+    suffix = scenes[0].suffix
+    inside = {f for f in labels if f.parent == scenes[0].parent and f.suffix == suffix}
     if not inside:
-        return "*.tif"
+        return f"*{suffix}"
     prefix = scenes[0].name
     for scene in scenes[1:]:
         while not scene.name.startswith(prefix):
             prefix = prefix[:-1]
     prefix = prefix.rstrip("0123456789")
     if prefix and not any(f.name.startswith(prefix) for f in inside):
-        return f"{prefix}*.tif"
-    return "*[12][0-9][0-9][0-9]*.tif"
+        return f"{prefix}*{suffix}"
+    return f"*[12][0-9][0-9][0-9]*{suffix}"
 
 
 def _nodata(info: RasterInfo) -> str:

@@ -187,6 +187,12 @@ def choose_model(ws: Workspace, scores: Sequence[dict[str, Any]], rows: dict[str
     return Trained(ws.model, report)
 
 
+def card_scores(model: Path) -> str:
+    """Return the part of a model's card that scores change, for people at a terminal."""
+    card = (model / "card.md").read_text(encoding="utf-8")
+    return "Scores of change" + card.partition("\n## Scores of change")[2].partition("\n## ")[0].rstrip()
+
+
 def _better_rows(kept: dict[str, Any], rows: dict[str, Any]) -> list[str]:
     """Say so where a classical method does as well as the network."""
     name, row = max(rows.items(), key=lambda item: item[1]["kappa"] or -1.0)
