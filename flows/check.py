@@ -9,7 +9,7 @@ from flows.config import TrainingConfig
 from flows.labelling import read_labels, split_labels
 from flows.prepare import Plan, free_bytes, legend_of, needed_bytes, plan, require_disk
 from flows.workspace import Workspace
-from pipeline.grid import pixel_area_ha
+from pipeline.grid import crs_name, pixel_area_ha
 from pipeline.labels import summary
 from pipeline.splits import ROLES
 from pipeline.tiles import STRIDE
@@ -18,7 +18,6 @@ _PROBE = 256
 """Side in pixels of the window that the expected time is measured on."""
 _BACKWARD = 3.0
 """Forward and backward pass cost about this many forward passes."""
-_DEFAULT_MARGIN = 128
 
 
 def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
@@ -49,8 +48,7 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
 
 def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
     """Return how many tiles there will be and how many pixels they read together, without listing them."""
-    core, margin = ws.project.detect.core, ws.project.detect.margin
-    around = 2 * (margin if isinstance(margin, int) else _DEFAULT_MARGIN)
+    core, around = ws.project.detect.core, 2 * ws.project.detect.margin_px
     count = read = 1
     for side in made.grid.shape:
         whole, rest = divmod(int(side), core)
@@ -65,7 +63,7 @@ def _images(ws: Workspace, made: Plan) -> dict[str, Any]:
     return {
         "scenes": {e.name: [f"{s.date} {s.id}" for s in e.scenes] for e in made.epochs},
         "grid": {
-            "crs": f"EPSG:{made.grid.crs.epsg}" if made.grid.crs is not None and made.grid.crs.epsg else str(made.grid.crs),
+            "crs": crs_name(made.grid.crs),
             "rows": height, "columns": width, "pixel_size_m": made.grid.transform.a,
             "area_ha": round(pixels * pixel_area_ha(made.grid), 2),
         },
@@ -83,10 +81,9 @@ def _network(ws: Workspace, made: Plan) -> dict[str, Any]:
     from models.network import ChangeNetwork, NetworkSpec
 
     encoder = encoder_of(ws)
-    wavelengths = {b.name: b.wavelength_nm for b in made.sensor.bands if b.name in made.bands and b.wavelength_nm}
-    matched = match_bands(encoder, made.bands, wavelengths, extra=ws.project.model.extra_bands)
+    matched = match_bands(encoder, made.bands, made.wavelengths_nm, extra=ws.project.model.extra_bands)
     config, classes = ws.project.model, len(ws.project.legend)
-    heads = config.heads if config.heads != "auto" else ("both" if classes else "change")
+    heads = ws.project.heads
     spec = NetworkSpec(
         encoder.architecture, matched.used, matched.used, heads, classes if heads != "change" else 0, config.decoder,
         config.fusion, config.decoder_channels,

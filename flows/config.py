@@ -16,9 +16,8 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from pipeline.errors import InputError
-from pipeline.manifest import value_hash
 
-SCHEMA = "schema.json"
+DEFAULT_MARGIN_PX = 128
 
 _LONGEST_NUMBER = 40
 """Characters; no number of a config needs more, and Python takes very long over some that have more."""
@@ -283,7 +282,7 @@ class DetectConfig(_Section):
 
     core: int = Field(default=1024, ge=32, le=16_384, multiple_of=32)
     """Side of a tile's core in pixels, a multiple of 32."""
-    margin: Annotated[int, Field(ge=0, le=4096, multiple_of=32)] | Literal["auto"] = 128
+    margin: Annotated[int, Field(ge=0, le=4096, multiple_of=32)] | Literal["auto"] = DEFAULT_MARGIN_PX
     """Pixels read around a core, a multiple of 32; `auto` calibrates it on one chip."""
     min_area_ha: float = Field(default=0.0, ge=0)
     """Minimum mapping unit in hectares; smaller patches are dropped."""
@@ -291,6 +290,11 @@ class DetectConfig(_Section):
     """Probability from which a pixel counts as changed; None takes the one chosen on the validation blocks."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
+
+    @property
+    def margin_px(self) -> int:
+        """The margin in pixels; the default where it is calibrated later."""
+        return DEFAULT_MARGIN_PX if isinstance(self.margin, str) else self.margin
 
 
 class Project(_Section):
@@ -341,9 +345,11 @@ class Project(_Section):
         return self
 
     @property
-    def key(self) -> str:
-        """Hash of the whole configuration."""
-        return value_hash(self.model_dump(mode="json"))
+    def heads(self) -> str:
+        """The network's heads: `change`, `landuse` or `both`."""
+        if self.model.heads != "auto":
+            return self.model.heads
+        return "both" if self.legend else "change"
 
 
 class _Loader(yaml.SafeLoader):

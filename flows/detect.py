@@ -21,7 +21,7 @@ from flows.workspace import Workspace, versions, workspace
 from pipeline.areas import mapped_areas, with_test_scores
 from pipeline.change import Decision, decide, drop_small, min_patch_pixels
 from pipeline.errors import InputError
-from pipeline.grid import pixel_area_ha
+from pipeline.grid import crs_name, pixel_area_ha
 from pipeline.legend import NOT_OBSERVED, Legend
 from pipeline.manifest import MANIFEST, file_hash, replace_when_done, value_hash, write_json, write_text
 from pipeline.pictures import change_picture, colour_pair, data_uri
@@ -201,7 +201,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, An
             for e in made.epochs for s in e.scenes for p in s.paths
         ],
         "grid": {
-            "crs": f"EPSG:{made.grid.crs.epsg}" if made.grid.crs is not None and made.grid.crs.epsg else str(made.grid.crs),
+            "crs": crs_name(made.grid.crs),
             "rows": made.grid.shape[0], "columns": made.grid.shape[1], "pixel_size_m": made.grid.transform.a,
             "transform": list(made.grid.transform)[:6],
         },

@@ -1,7 +1,8 @@
 """Judge: calibrate on the validation blocks, score the test blocks once, and score classical methods on the same pixels."""
 
 import json
-from dataclasses import asdict, replace
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -11,14 +12,22 @@ from flows.prepare import Prepared
 from flows.progress import step
 from flows.workspace import Workspace
 from pipeline.accuracy import binary_scores, class_scores, transition_scores
-from pipeline.calibration import always_unchanged, best_threshold, expected_calibration_error, fit_temperature
+from pipeline.calibration import (
+    always_unchanged,
+    best_threshold,
+    cooled,
+    cooled_classes,
+    expected_calibration_error,
+    fit_temperature,
+    logit,
+)
 from pipeline.change import decide
 from pipeline.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
 from pipeline.labels import Labels
 from pipeline.legend import NOT_LABELLED, Legend
 from pipeline.manifest import value_hash, write_json
 from pipeline.raster import RasterReader
-from pipeline.tiles import Tile, Window, tiles
+from pipeline.tiles import Window, tiles
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
@@ -26,6 +35,17 @@ if TYPE_CHECKING:
 
 _ROWS = "classical.json"
 _STRIP = 512
+
+
+@dataclass(frozen=True)
+class _Pixels:
+    """The labelled pixels of the held-out splits; the arrays are (1, pixel), those of classes (class, 1, pixel)."""
+
+    change: np.ndarray | None
+    before: np.ndarray | None
+    after: np.ndarray | None
+    labels: Labels
+    role: np.ndarray
 
 
 def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
@@ -41,7 +61,8 @@ def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[
         with step("Classical methods") as advance:
             labels, role = read_masks(ws)
             rows = {}
-            for number, (name, score) in enumerate(_classical_scores(prepared, role.shape).items(), start=1):
+            methods = _classical_scores(prepared, role.shape)
+            for number, (name, score) in enumerate(methods.items(), start=1):
                 thresholds = {
                     "Otsu": otsu_threshold(_sampled(score)),
                     "validation": best_threshold(*_known(score, labels.change, role == VALIDATION)),
@@ -49,7 +70,7 @@ def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[
                 for rule, threshold in thresholds.items():
                     scores = binary_scores(*_known(labels.change, score, role == TEST), threshold)
                     rows[f"{name}, threshold by {rule}"] = {"threshold": float(threshold), **scores.as_dict()}
-                advance(number / 3)
+                advance(number / len(methods))
         write_json(path, rows)
         manifest.record("classical", key, [path])
     return dict(json.loads(path.read_text(encoding="utf-8")))
@@ -94,35 +115,19 @@ def _known(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> tuple[np
 
 def judge(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeNetwork") -> "tuple[Bundle, dict[str, Any]]":
     """Calibrate on the validation pixels, then score the test pixels once."""
-    from models.inference import Temperatures, device_of, stream
+    from models.inference import Temperatures
 
-    labels, role = read_masks(ws)
-    used = np.isin(role, (VALIDATION, TEST)) & labels.labelled
-    wanted = _tiles_with(used, ws.project.detect.core, ws.project.detect.margin)
-    network = network.to(device_of(ws.project.detect.device)).eval()
-    shape = role.shape
-    classes = len(bundle.legend.classes) if network.landuse_decoder is not None else 0
-    change = np.full(shape, np.nan, np.float32) if network.change_decoder is not None else None
-    dates = [np.full((classes, *shape), np.nan, np.float32) if classes else None for _ in range(2)]
-    with step("Judging") as advance:
-        for number, (tile, said) in enumerate(stream(network, prepared.images, wanted, Temperatures()), start=1):
-            if change is not None and said.change is not None:
-                change[tile.core.slices] = said.change
-            for whole, part in zip(dates, (said.before, said.after), strict=True):
-                if whole is not None and part is not None:
-                    whole[(slice(None), *tile.core.slices)] = part
-            advance(number / len(wanted))
-    network.to("cpu")
-    before, after = dates
+    seen = _predicted(ws, prepared, network)
+    change, before, after, labels, role = seen.change, seen.before, seen.after, seen.labels, seen.role
     held_out = role == VALIDATION
     temperatures = Temperatures()
     if change is not None:
-        temperatures = replace(temperatures, change=fit_temperature(*_logits(change, labels.change, held_out)))
-        change = _cooled_binary(change, temperatures.change)
+        temperatures = replace(temperatures, change=_change_temperature(change, labels.change, held_out))
+        change = cooled(change, temperatures.change)
     if before is not None and after is not None:
         landuse = _landuse_temperature(before, after, labels, bundle.legend, held_out)
         temperatures = replace(temperatures, landuse=landuse)
-        before, after = _cooled_classes(before, landuse), _cooled_classes(after, landuse)
+        before, after = cooled_classes(before, landuse), cooled_classes(after, landuse)
     if change is not None:
         probability = change
     elif before is not None and after is not None:
@@ -149,34 +154,42 @@ def judge(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeN
     return calibrated, scores
 
 
+def _predicted(ws: Workspace, prepared: Prepared, network: "ChangeNetwork") -> _Pixels:
+    """Predict the tiles that hold a labelled pixel of the held-out splits, and keep just those pixels."""
+    from models.inference import Temperatures, device_of, stream
+
+    labels, role = read_masks(ws)
+    used = np.isin(role, (VALIDATION, TEST)) & labels.labelled
+    config = ws.project.detect
+    wanted = [t for t in tiles((role.shape[0], role.shape[1]), config.core, config.margin_px) if used[t.core.slices].any()]
+    network = network.to(device_of(config.device)).eval()
+    truth = {"label_before": labels.before, "label_after": labels.after, "label_change": labels.change, "role": role}
+    parts: dict[str, list[np.ndarray]] = defaultdict(list)
+    with step("Judging") as advance:
+        for number, (tile, said) in enumerate(stream(network, prepared.images, wanted, Temperatures()), start=1):
+            inside = used[tile.core.slices]
+            for name, array in (("change", said.change), ("before", said.before), ("after", said.after)):
+                if array is not None:
+                    parts[name].append(array[..., inside])
+            for name, array in truth.items():
+                parts[name].append(array[tile.core.slices][inside])
+            advance(number / len(wanted))
+    network.to("cpu")
+    # One row of pixels, so that the rules for maps apply as they are.
+    rows = {name: np.concatenate(part, axis=-1)[..., np.newaxis, :] for name, part in parts.items()}
+    known = Labels(rows["label_before"], rows["label_after"], rows["label_change"])
+    return _Pixels(rows.get("change"), rows.get("before"), rows.get("after"), known, rows["role"])
+
+
 def _transitions(labels: Labels, found: np.ndarray, test: np.ndarray, legend: Legend) -> dict[str, Any]:
     known = test & (labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED) & (found != 0)
     truth = legend.change_lookup()[labels.before[known], labels.after[known]]
     return transition_scores(truth, found[known], legend).as_dict()
 
 
-def _tiles_with(used: np.ndarray, core: int, margin: int | str) -> list[Tile]:
-    side = (used.shape[0], used.shape[1])
-    return [t for t in tiles(side, core, 128 if isinstance(margin, str) else margin) if used[t.core.slices].any()]
-
-
-def _logit(probability: np.ndarray) -> np.ndarray:
-    inside = np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)
-    return np.log(inside / (1 - inside))
-
-
-def _logits(probability: np.ndarray, label: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def _change_temperature(probability: np.ndarray, label: np.ndarray, where: np.ndarray) -> float:
     said, truth = _known(probability, label, where)
-    return _logit(said), truth
-
-
-def _cooled_binary(probability: np.ndarray, temperature: float) -> np.ndarray:
-    return (1 / (1 + np.exp(-_logit(probability) / temperature))).astype(np.float32)
-
-
-def _cooled_classes(share: np.ndarray, temperature: float) -> np.ndarray:
-    powered = np.clip(share, 1e-12, 1) ** np.float32(1 / temperature)
-    return np.asarray(powered / powered.sum(axis=0), dtype=np.float32)
+    return fit_temperature(logit(said), truth)
 
 
 def _landuse_temperature(before: np.ndarray, after: np.ndarray, labels: Labels, legend: Legend, where: np.ndarray) -> float:

@@ -45,6 +45,11 @@ class Plan:
         """Before, after."""
         return self.before, self.after
 
+    @property
+    def wavelengths_nm(self) -> dict[str, float]:
+        """Centre wavelength of each band that has a known one."""
+        return {b.name: b.wavelength_nm for b in self.sensor.bands if b.name in self.bands and b.wavelength_nm}
+
 
 @dataclass(frozen=True)
 class Prepared:

@@ -1,4 +1,4 @@
-"""Progress of long steps: bars where somebody watches, log lines where nobody does."""
+"""Progress of long steps: bars on a terminal, lines elsewhere, the log where a flow runs without the command line."""
 
 import logging
 import sys

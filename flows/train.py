@@ -1,8 +1,9 @@
 """Train: labels to splits, splits to one candidate a seed, the best candidate to the project's model."""
 
 import json
+import shutil
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,9 +16,11 @@ from flows.labelling import SPLITS, TRAIN, VALIDATION, divide_labels, read_masks
 from flows.prepare import Prepared, artifact_name, as_task, legend_of, plan, prepare, require_disk
 from flows.progress import step
 from flows.workspace import Workspace, versions, workspace
+from pipeline.accuracy import BinaryScores, mean_and_spread
 from pipeline.errors import InputError
 from pipeline.legend import Legend
 from pipeline.manifest import file_hash, value_hash, write_json
+from pipeline.report import model_card
 from pipeline.statistics import band_statistics
 
 if TYPE_CHECKING:
@@ -71,9 +74,8 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
     folder = ws.training / f"seed-{seed}"
     settings = project.training.model_dump(mode="json", exclude={"seeds", "workers"})
     tiling = [project.detect.core, project.detect.margin]
-    key = value_hash(
-        [prepared.hashes, labels_hash, project.model.model_dump(mode="json"), settings, tiling, seed, _encoder_facts(encoder)]
-    )
+    described = project.model_dump(mode="json", include={"model", "legend"})
+    key = value_hash([prepared.hashes, labels_hash, described, settings, tiling, seed, _encoder_facts(encoder)])
     manifest = ws.manifest(folder)
     if not manifest.is_current("candidate", key):
         checkpoints = folder / f"checkpoints-{key[7:19]}"
@@ -85,8 +87,6 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
         write_json(folder / _SCORES, scores)
         files = [folder / _SCORES, *(folder / "model" / n for n in (WEIGHTS, MODEL, CARD))]
         manifest.record("candidate", key, files)
-        import shutil
-
         shutil.rmtree(checkpoints, ignore_errors=True)
     return dict(json.loads((folder / _SCORES).read_text(encoding="utf-8")))
 
@@ -107,16 +107,13 @@ def _fit(ws: Workspace, prepared: Prepared, encoder: Any, seed: int, checkpoints
     if not strategy.pretrained:
         encoder = encoder_named(f"random:{encoder.architecture}")
     statistics = band_statistics(prepared.images)
-    wavelengths = {b.name: b.wavelength_nm for b in made.sensor.bands if b.name in made.bands and b.wavelength_nm}
     seed_everything(seed)
-    loaded = load_encoder(encoder, made.bands, extra=project.model.extra_bands, wavelengths=wavelengths)
+    loaded = load_encoder(encoder, made.bands, extra=project.model.extra_bands, wavelengths=made.wavelengths_nm)
     normalisation = normalisation_for(
-        encoder, made.bands, made.sensor.units, (statistics.mean, statistics.std), wavelengths=wavelengths,
+        encoder, made.bands, made.sensor.units, (statistics.mean, statistics.std), wavelengths=made.wavelengths_nm,
         extra=project.model.extra_bands,
     )  # fmt: skip
-    heads = project.model.heads
-    if heads == "auto":
-        heads = "change" if legend.binary else "both"
+    heads = project.heads
     spec = NetworkSpec(
         encoder.architecture, made.bands, loaded.bands, heads, 0 if heads == "change" else len(legend.classes),
         project.model.decoder, project.model.fusion, project.model.decoder_channels,
@@ -156,7 +153,6 @@ def choose_model(ws: Workspace, scores: Sequence[dict[str, Any]], rows: dict[str
     The test blocks have no part in the choice.
     """
     from models.bundle import CARD, MODEL, WEIGHTS, load, save
-    from pipeline.report import model_card
 
     best = max(scores, key=lambda s: (s["validation_score"], -s["seed"]))
     source = ws.training / f"seed-{best['seed']}" / "model"
@@ -164,10 +160,6 @@ def choose_model(ws: Workspace, scores: Sequence[dict[str, Any]], rows: dict[str
     manifest = ws.manifest(ws.output)
     report = ws.output / "training.json"
     if not manifest.is_current("model", key):
-        from dataclasses import replace
-
-        from pipeline.accuracy import BinaryScores, mean_and_spread
-
         bundle, network = load(source)
         tests = [BinaryScores(**s["test"]) for s in scores]
         splits = json.loads((ws.training / SPLITS).read_text(encoding="utf-8"))

@@ -4,6 +4,7 @@ import math
 from dataclasses import dataclass
 
 import numpy as np
+from scipy import special
 from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp
 from sklearn.metrics import precision_recall_curve
@@ -182,3 +183,35 @@ def _known(probability: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.n
         raise ValueError(f"Probabilities {probability.shape} and labels {truth.shape} must have the same shape.")
     keep = (truth != NOT_LABELLED) & np.isfinite(probability)
     return probability[keep], truth[keep].astype(np.uint8)
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Return the log odds of probabilities, float64 of the same shape; 0 and 1 count as 1e-7 away from the end."""
+    return np.asarray(special.logit(np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)))
+
+
+def cooled(probability: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the probabilities that the same logits give at a temperature.
+
+    Args:
+        probability: Of change, 0..1, any shape, NaN where not observed.
+        temperature: Above 0.
+
+    Returns:
+        float32 of the same shape.
+    """
+    return np.asarray(special.expit(logit(probability) / temperature), dtype=np.float32)
+
+
+def cooled_classes(share: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the class probabilities that the same logits give at a temperature.
+
+    Args:
+        share: (class, ...), 0..1, adding up to 1 over the classes, NaN where not observed.
+        temperature: Above 0.
+
+    Returns:
+        float32 of the same shape.
+    """
+    powered = np.clip(share, 1e-12, 1) ** np.float32(1 / temperature)
+    return np.asarray(powered / powered.sum(axis=0), dtype=np.float32)

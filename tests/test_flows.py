@@ -138,6 +138,30 @@ def test_run_json_names_inputs_and_no_machine(done: SimpleNamespace) -> None:
     assert str(done.data) not in (done.run / "report.html").read_text()
 
 
+def test_a_legend_of_another_colour_is_another_model(
+    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from flows import train as training
+
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    first, *rest = done.project.legend
+    project = done.project.model_copy(update={"legend": (first.model_copy(update={"colour": "#123456"}), *rest)})
+
+    def fitted(*_: Any) -> None:
+        raise RuntimeError("trained anew")
+
+    monkeypatch.setattr(training, "_fit", fitted)
+    for wanted in (done.project, project):
+        ws = workspace(wanted, done.data, output)
+        inputs = (ws, training.prepare(wanted, done.data, output), training.divide_labels(ws), 0)
+        if wanted is project:
+            with pytest.raises(RuntimeError, match="trained anew"):
+                training.train_seed(*inputs)
+        else:
+            assert training.train_seed(*inputs)["seed"] == 0
+
+
 def test_training_reports_the_classical_rows_on_the_same_pixels(done: SimpleNamespace) -> None:
     report = json.loads(done.trained.report.read_text())
     pixels = {s["test"]["n"] for s in report["seeds"]} | {r["n"] for r in report["classical"].values()}
