@@ -1,7 +1,6 @@
 """Probabilities that mean what they say, and the threshold that turns them into a map."""
 
 import math
-from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
@@ -11,27 +10,12 @@ from sklearn.metrics import precision_recall_curve
 
 from pipeline.errors import InputError
 from pipeline.legend import NOT_LABELLED
+from pipeline.reliability import known_mask, known_pixels
 
 TEMPERATURE_RANGE = (0.05, 20.0)
 """Where labels are met without an error the best temperature is 0, and every probability would become 0 or 1."""
 
 _TINY_SHARE = 0.01
-
-
-@dataclass(frozen=True)
-class ReliabilityBin:
-    """The pixels whose probability is about the same."""
-
-    low: float
-    """Lower edge, 0..1, inside the bin only in the first one."""
-    high: float
-    """Upper edge, 0..1, inside the bin."""
-    count: int
-    """Pixels, at least 1."""
-    mean_probability: float
-    """What the model says, 0..1."""
-    observed_share: float
-    """Share that is labelled changed, 0..1."""
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
@@ -69,6 +53,39 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     return float(np.exp(found.x))
 
 
+def domain_temperatures(
+    logits: np.ndarray, truth: np.ndarray, domain: np.ndarray, *, min_pixels: int = 200, min_each: int = 20
+) -> tuple[float, dict[int, float]]:
+    """Find one temperature for everything, and one for each domain (a territory, a sensor, a season) with enough labels.
+
+    Args:
+        logits: (n,), of changed against unchanged; NaN = not observed.
+        truth: (n,): 0 = unchanged, 1 = changed, 255 = not labelled.
+        domain: int (n,), the index of the pixel's domain; below 0 = in none, which counts for the first one alone.
+        min_pixels: Labelled, observed pixels that a temperature of its own takes.
+        min_each: How many of them must be changed, and how many unchanged.
+
+    Returns:
+        The temperature for everything, and the index of a domain to its own; a domain that is absent takes the first.
+
+    Raises:
+        InputError: No pixel is labelled and observed.
+        ValueError: The shapes differ or are not (n,), or `truth` holds another value.
+    """
+    if logits.ndim != 1 or domain.shape != logits.shape:
+        raise ValueError(f"Logits {logits.shape} and domains {domain.shape}: expected (n,) and (n,).")
+    general = fit_temperature(logits, truth)
+    known = known_mask(logits, truth) & (domain >= 0)
+    own = {}
+    for index in np.unique(domain[known]).tolist():
+        here = known & (domain == index)
+        changed = int((truth[here] == 1).sum())
+        pixels = int(here.sum())
+        if pixels >= min_pixels and min(changed, pixels - changed) >= min_each:
+            own[index] = fit_temperature(logits[here], truth[here])
+    return general, own
+
+
 def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     """Find the threshold with the highest F1 of changed, where a pixel is changed if `probability >= threshold`.
 
@@ -85,7 +102,7 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     Raises:
         InputError: The labelled pixels are all changed, all unchanged, or none.
     """
-    p, y = _known(probability, truth)
+    p, y = known_pixels(probability, truth)
     changed = int(y.sum())
     if not 0 < changed < y.size:
         raise InputError(
@@ -107,50 +124,6 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     return float(middle if middle > low else high)
 
 
-def reliability(
-    probability: np.ndarray, truth: np.ndarray, bins: int = 15, *, equal_mass: bool = True
-) -> tuple[ReliabilityBin, ...]:
-    """Tabulate what the model says against what the labels say.
-
-    Args:
-        probability: Any shape, 0..1, NaN = not observed.
-        truth: Same shape: 0 = unchanged, 1 = changed, 255 = not labelled.
-        bins: How many; empty ones are left out, and bins of equal mass are joined where probabilities are equal.
-        equal_mass: About as many pixels in each bin; otherwise bins of the same width.
-
-    Raises:
-        ValueError: `bins` is below 1.
-    """
-    if bins < 1:
-        raise ValueError(f"Reliability needs at least 1 bin, not {bins}.")
-    p, y = _known(probability, truth)
-    if p.size == 0:
-        return ()
-    p = p.astype(np.float64)
-    # Observed values as edges (not values between them), so that pixels of equal probability share a bin.
-    inner = np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf") if equal_mass else None
-    edges = np.unique(np.concatenate([[0.0], inner, [1.0]])) if inner is not None else np.linspace(0, 1, bins + 1)
-    index = np.clip(np.searchsorted(edges, p, side="left") - 1, 0, len(edges) - 2)
-    count, said, seen = (np.bincount(index, weights=w, minlength=len(edges) - 1) for w in (np.ones_like(p), p, y))
-    return tuple(
-        ReliabilityBin(low, high, int(n), float(said_sum / n), float(seen_sum / n))
-        for low, high, n, said_sum, seen_sum in zip(edges.tolist(), edges[1:].tolist(), count, said, seen, strict=False)
-        if n
-    )
-
-
-def expected_calibration_error(
-    probability: np.ndarray, truth: np.ndarray, bins: int = 15, *, equal_mass: bool = True
-) -> float | None:
-    """Return the mean distance between said and observed share of changed, 0..1, weighted by pixels.
-
-    None where no pixel is labelled and observed. For the arguments see `reliability`.
-    """
-    table = reliability(probability, truth, bins, equal_mass=equal_mass)
-    n = sum(b.count for b in table)
-    return sum(b.count * abs(b.mean_probability - b.observed_share) for b in table) / n if n else None
-
-
 def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: float) -> str | None:
     """Say so where a model gives (nearly) one answer everywhere although the labels hold both.
 
@@ -163,7 +136,7 @@ def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: floa
         A sentence for the user, or None: each answer is given for at least 1 % as many pixels as have it as their
         label, or the labels hold one class only.
     """
-    p, y = _known(probability, truth)
+    p, y = known_pixels(probability, truth)
     labelled = {"unchanged": int((y == 0).sum()), "changed": int((y == 1).sum())}
     mapped = {"unchanged": int((p < threshold).sum()), "changed": int((p >= threshold).sum())}
     if not all(labelled.values()):
@@ -176,13 +149,6 @@ def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: floa
                 f"Train for longer, weight the loss by class, or label more {missing} pixels."
             )
     return None
-
-
-def _known(probability: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    if probability.shape != truth.shape:
-        raise ValueError(f"Probabilities {probability.shape} and labels {truth.shape} must have the same shape.")
-    keep = (truth != NOT_LABELLED) & np.isfinite(probability)
-    return probability[keep], truth[keep].astype(np.uint8)
 
 
 def logit(probability: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Temperature, threshold and calibration error have their known values; a model with one answer is named."""
+"""Temperatures and threshold have their known values; a model with one answer is named."""
 
 import numpy as np
 import pytest
@@ -11,9 +11,8 @@ from pipeline.calibration import (
     best_threshold,
     cooled,
     cooled_classes,
-    expected_calibration_error,
+    domain_temperatures,
     fit_temperature,
-    reliability,
 )
 from pipeline.errors import InputError
 
@@ -57,6 +56,48 @@ def test_temperature_scales_with_the_logits(factor: float, seed: int) -> None:
         assert fit_temperature(factor * logits, truth) == pytest.approx(factor * once, rel=1e-3)
 
 
+def _gap_of_four(right: int, wrong: int) -> tuple[np.ndarray, np.ndarray]:
+    """Logits of 4 and -4 in turn, of which so many are right and so many wrong; changed and unchanged as often."""
+    sign = np.tile([1, -1], (right + wrong) // 2)
+    truth = np.where(np.arange(right + wrong) < right, sign, -sign)
+    return 4.0 * sign, (truth > 0).astype(np.uint8)
+
+
+def test_each_domain_with_enough_labels_has_its_own_temperature() -> None:
+    """A gap of 4 at an accuracy of 0.8 gives 4 / ln 4, at 0.9 gives 4 / ln 9; the few of domain 7 take the general one."""
+    parts = [(0, *_gap_of_four(160, 40)), (2, *_gap_of_four(180, 20)), (7, *_gap_of_four(80, 20))]
+    domain = np.concatenate([np.full(len(z), d) for d, z, _ in parts])
+    logits, truth = np.concatenate([z for _, z, _ in parts]), np.concatenate([y for _, _, y in parts])
+    general, own = domain_temperatures(logits, truth, domain)
+    assert own == {0: pytest.approx(4 / np.log(4), abs=1e-6), 2: pytest.approx(4 / np.log(9), abs=1e-6)}
+    assert general == pytest.approx(4 / np.log(420 / 80), abs=1e-6)
+
+
+def test_a_domain_needs_both_labels_and_counts_only_what_is_labelled_and_observed() -> None:
+    logits, truth = _gap_of_four(160, 40)
+    domain = np.zeros(200, int)
+    assert set(domain_temperatures(logits, truth, domain)[1]) == {0}
+    assert domain_temperatures(np.where(np.arange(200) == 5, np.nan, logits), truth, domain)[1] == {}
+    assert domain_temperatures(logits, np.where(np.arange(200) == 5, 255, truth), domain)[1] == {}
+    few_changed = np.array([1] * 19 + [0] * 281)
+    assert domain_temperatures(np.linspace(-1, 1, 300), few_changed, np.zeros(300, int))[1] == {}
+    few_changed[19] = 1
+    assert set(domain_temperatures(np.linspace(-1, 1, 300), few_changed, np.zeros(300, int))[1]) == {0}
+
+
+def test_pixels_in_no_domain_count_for_the_general_temperature_alone() -> None:
+    logits, truth = _gap_of_four(160, 40)
+    general, own = domain_temperatures(logits, truth, np.full(200, -1))
+    assert (general, own) == (pytest.approx(2.8853901, abs=1e-6), {})
+
+
+def test_domains_must_fit_the_logits() -> None:
+    with pytest.raises(ValueError, match=r"expected \(n,\) and \(n,\)"):
+        domain_temperatures(np.zeros(3), np.zeros(3), np.zeros(2, int))
+    with pytest.raises(InputError, match="No validation pixel"):
+        domain_temperatures(np.zeros(2), np.full(2, 255), np.zeros(2, int))
+
+
 def test_threshold_is_the_middle_of_the_gap() -> None:
     assert best_threshold(np.array([0.1, 0.2, 0.6, 0.9]), np.array([0, 0, 1, 1])) == pytest.approx(0.4)
 
@@ -94,45 +135,6 @@ def test_no_other_threshold_has_a_higher_f1(rows: list[tuple[float, bool]], dtyp
     chosen = binary_scores(truth, probability, best_threshold(probability, truth)).f1
     others = [binary_scores(truth, probability, float(p)).f1 for p in probability]
     assert chosen == pytest.approx(max(f for f in others if f is not None))
-
-
-def test_calibration_error_of_a_worked_example() -> None:
-    p, y = np.array([0.25, 0.25, 0.55, 0.75, 0.75]), np.array([0, 0, 1, 1, 1])
-    assert expected_calibration_error(p, y, 2, equal_mass=False) == pytest.approx(0.29)
-
-
-def test_reliability_bins_of_equal_mass_hold_about_the_same_number() -> None:
-    p = np.array([0.01, 0.02, 0.03, 0.04, 0.5, 0.9, np.nan, 0.7])
-    y = np.array([0, 0, 0, 1, 1, 1, 1, 255])
-    table = reliability(p, y, 3)
-    assert [b.count for b in table] == [2, 2, 2]
-    assert table[1].mean_probability == pytest.approx(0.035)
-    assert table[1].observed_share == 0.5
-
-
-def test_reliability_of_equal_probabilities_is_one_bin() -> None:
-    table = reliability(np.full(8, 0.25), np.array([0, 0, 0, 0, 0, 0, 1, 1]), 4)
-    assert [(b.count, b.mean_probability, b.observed_share) for b in table] == [(8, 0.25, 0.25)]
-
-
-def test_reliability_of_nothing_is_empty() -> None:
-    assert reliability(np.array([np.nan]), np.array([1])) == ()
-    assert expected_calibration_error(np.array([np.nan]), np.array([1])) is None
-    with pytest.raises(ValueError, match="at least 1 bin"):
-        reliability(np.array([0.5]), np.array([1]), 0)
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 1)), min_size=1, max_size=50), st.integers(1, 20), st.booleans())
-def test_reliability_bins_hold_every_pixel(rows: list[tuple[float, int]], bins: int, equal_mass: bool) -> None:
-    p, y = np.array([r[0] for r in rows]), np.array([r[1] for r in rows])
-    table = reliability(p, y, bins, equal_mass=equal_mass)
-    assert sum(b.count for b in table) == len(rows)
-    assert len(table) <= bins
-    assert all(b.low - 1e-9 <= b.mean_probability <= b.high + 1e-9 for b in table)
-    error = expected_calibration_error(p, y, bins, equal_mass=equal_mass)
-    assert error is not None
-    assert -1e-9 <= error <= 1 + 1e-9
 
 
 def test_a_model_with_one_answer_is_named() -> None:
