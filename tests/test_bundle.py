@@ -22,6 +22,7 @@ from safetensors.torch import load_file, save_file
 from models.bundle import CARD, FORMAT, MODEL, WEIGHTS, Bundle, describe, load, save
 from models.encoders import Normalisation, build_encoder
 from models.inference import Temperatures, device_of, predict
+from models.lora import add_lora, merge_lora
 from models.network import ChangeNetwork, NetworkSpec
 from pipeline.errors import InputError
 from pipeline.legend import LandUse, Legend
@@ -114,6 +115,25 @@ def test_what_is_known_comes_back(folder: Path) -> None:
     assert {p.device.type for p in network.parameters()} == {"cpu"}
     own = network_of().state_dict()
     assert all(torch.equal(v, own[k]) for k, v in network.state_dict().items())
+
+
+def test_a_network_that_had_adapters_is_a_plain_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("peft")
+    network = network_of(replace(SPEC, architecture="vit_tiny_patch16_224"))
+    assert add_lora(network.encoder, 2) == 48
+    with torch.no_grad():
+        for name, parameter in network.encoder.named_parameters():
+            if "lora_" in name:
+                parameter.normal_(std=0.1)
+    merge_lora(network.encoder)
+    save(tmp_path / "adapted", replace(BUNDLE, spec=network.spec), network, "")
+    for name in [n for n in sys.modules if n.partition(".")[0] == "peft"]:
+        monkeypatch.setitem(sys.modules, name, None)
+    _, loaded = load(tmp_path / "adapted")
+    before, after = torch.rand(2, 1, 3, 64, 64)
+    with torch.no_grad():
+        said, expected = loaded(before, after), network(before, after)
+    assert torch.equal(said.change, expected.change)
 
 
 def test_a_binary_project_has_no_legend(tmp_path: Path) -> None:

@@ -3,6 +3,7 @@
 import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
 
 import math
+import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from itertools import pairwise
@@ -18,7 +19,7 @@ from models.encoders import Normalisation, build_encoder
 from models.losses import loss_of
 from models.network import ChangeNetwork, NetworkSpec, Output
 from models.strategies import STRATEGIES, parameter_groups, strategy_named
-from models.training import EpochSampler, Fit, TrainingSettings, fit, precision_for
+from models.training import Diverged, EpochSampler, Fit, TrainingSettings, fit, precision_for
 from pipeline.errors import InputError
 from pipeline.legend import NOT_LABELLED
 
@@ -91,8 +92,8 @@ def run(
 
 
 def test_strategies_are_a_table() -> None:
-    assert [s.name for s in STRATEGIES] == ["frozen", "lp-ft", "discriminative", "full", "scratch"]
-    assert [s.pretrained for s in STRATEGIES] == [True, True, True, True, False]
+    assert [s.name for s in STRATEGIES] == ["frozen", "lp-ft", "discriminative", "l2-sp", "lora", "full", "scratch"]
+    assert [s.pretrained for s in STRATEGIES] == [True, True, True, True, True, True, False]
     with pytest.raises(InputError, match="'frosen' is not known; expected one of frozen, lp-ft"):
         strategy_named("frosen")
 
@@ -284,7 +285,7 @@ def end_after(epochs: float) -> Callable[[float], None]:
     return advance
 
 
-@pytest.mark.parametrize("strategy", ["full", "lp-ft"])
+@pytest.mark.parametrize("strategy", ["full", "lp-ft", "l2-sp"])
 def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path: Path, strategy: str) -> None:
     settings = replace(SETTINGS, strategy=strategy_named(strategy))
     undisturbed, killed, resumed = network_of(), network_of(), network_of(seed=99)
@@ -332,10 +333,40 @@ def test_training_stops_when_the_score_no_longer_rises(tmp_path: Path) -> None:
     first, second = network_of(), network_of(seed=99)
     result = fit(first, Brightened(8), Unchanging(4), settings, tmp_path, shares.append)
     assert (result.epochs, result.best_epoch, result.best_score) == (3, 0, 0.0)
+    assert result.seconds > 0
     assert shares == pytest.approx([1 / 9, 2 / 9, 3 / 9])
     again = fit(second, Brightened(8), Unchanging(4), settings, tmp_path, shares.append)
     assert again == result
+    assert again.seconds == result.seconds
     assert identical(first, second)
+
+
+def numbers(*modules: nn.Module | None) -> int:
+    return sum(p.numel() for m in modules if m is not None for p in m.parameters())
+
+
+@pytest.mark.parametrize(("strategy", "epochs", "frozen"), [("full", 1, False), ("frozen", 1, True), ("lp-ft", 2, False)])
+def test_a_fit_counts_the_parameters_of_its_last_epoch(tmp_path: Path, strategy: str, epochs: int, frozen: bool) -> None:
+    network = network_of()
+    settings = replace(SETTINGS, strategy=strategy_named(strategy), epochs=epochs)
+    for _ in range(2):  # trained, and found already trained
+        result = run(network, tmp_path, settings)
+        assert result.parameters == numbers(network.change_decoder if frozen else network)
+
+
+def test_the_seconds_are_those_of_all_parts_but_count_for_no_comparison(tmp_path: Path) -> None:
+    def slow(share: float) -> None:
+        if share >= 1:
+            raise Killed
+        time.sleep(0.5)
+
+    began = time.perf_counter()
+    with pytest.raises(Killed):
+        run(network_of(), tmp_path, advance=slow)
+    result = run(network_of(), tmp_path)
+    # The pause after the first epoch belongs to the second, which was not undone.
+    assert 0.5 < result.seconds < time.perf_counter() - began
+    assert result == replace(result, seconds=0.0)
 
 
 @pytest.mark.parametrize("value", [math.inf, math.nan])
@@ -343,12 +374,12 @@ def test_a_loss_that_is_not_finite_ends_with_a_remedy(tmp_path: Path, value: flo
     network = network_of()
     with torch.no_grad():
         network.change_decoder.head[0].bias.fill_(value)
-    with pytest.raises(RuntimeError, match=r"diverged.*epoch 0.*Lower `training: learning_rate:`"):
+    with pytest.raises(Diverged, match=r"diverged.*epoch 0.*Lower `training: learning_rate:`"):
         run(network, tmp_path)
 
 
 def test_a_rate_that_is_much_too_high_ends_with_a_remedy(tmp_path: Path) -> None:
-    with pytest.raises(RuntimeError, match="Training diverged"):
+    with pytest.raises(Diverged, match="Training diverged"):
         run(network_of(), tmp_path, replace(SETTINGS, learning_rate=1e30))
 
 
