@@ -164,6 +164,8 @@ def _paint(known: np.ndarray, roles: np.ndarray, block: int, buffer: int) -> np.
     """Return the role of each pixel, uint8 (y, x)."""
     height, width = known.shape
     spread = roles.repeat(block, axis=0).repeat(block, axis=1)[:height, :width]
+    # The blocks end with the last labels, the territory may go on.
+    spread = np.pad(spread, ((0, height - spread.shape[0]), (0, width - spread.shape[1])), constant_values=NO_ROLE)
     # 255 would win every maximum: blocks without labels count as the first role, which nothing gives way to.
     rank = np.where(spread == NO_ROLE, 0, spread).astype(np.uint8)
     nearest = maximum_filter(rank, size=2 * buffer + 1, mode="nearest")

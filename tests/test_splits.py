@@ -119,6 +119,14 @@ def test_only_the_buffer_is_left_out() -> None:
     assert splits.buffered == 0
 
 
+def test_labels_may_end_before_the_territory_does() -> None:
+    whole = np.full((20, 44), 255, dtype=np.uint8)
+    whole[:8, :24] = (np.arange(24) // 4 % 2).repeat(8).reshape(24, 8).T
+    splits = spatial_split(binary(whole), Legend(), block=8, buffer=0, min_pixels=4, fractions=(1 / 3, 1 / 3, 1 / 3))
+    assert splits.role.shape == whole.shape
+    np.testing.assert_array_equal(splits.role != NONE, whole != 255)
+
+
 def test_a_class_in_two_blocks_is_refused_with_what_to_do() -> None:
     change = np.zeros((40, 40), dtype=np.uint8)
     change[5:8, 5:15] = 1
