@@ -199,24 +199,34 @@ class ChangeNetwork(nn.Module):
         return self.decode([f[: len(before)] for f in features], [f[len(before) :] for f in features])
 
     def load_decoder(self, state: dict[str, Tensor]) -> list[str]:
-        """Start the decoders from a pretrained U-Net decoder, where the shapes fit.
+        """Start the decoders from pretrained ones, where the shapes fit.
 
         Args:
-            state: Of an smp `Unet` without its encoder, named `decoder.*` and `segmentation_head.*`. The head is left
-                out, because its classes are not ours.
+            state: Of an smp `Unet` without its encoder, named `decoder.*` and `segmentation_head.*` (the head is left out,
+                because its classes are not ours), or of a `ChangeNetwork`, named `change_decoder.*` and `landuse_decoder.*`
+                (taken whole, since it has the same task).
 
         Returns:
             Names of the decoders that took it; empty where the spec asks for another shape.
         """
-        given = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
+        shared = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
         taken = []
         for name, part in (("change", self.change_decoder), ("landuse", self.landuse_decoder)):
             if part is None:
                 continue
-            own = part.decoder.state_dict()
-            # Weights published for inference come without BatchNorm's counters, which are no weights.
-            missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
-            if not missing and all(k in own and own[k].shape == v.shape for k, v in given.items()):
-                part.decoder.load_state_dict({**own, **given})
+            prefix = f"{name}_decoder."
+            whole = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            if (whole and _takes(part, whole)) or (shared and _takes(part.decoder, shared)):
                 taken.append(name)
         return taken
+
+
+def _takes(part: nn.Module, given: dict[str, Tensor]) -> bool:
+    """Load weights if every one of them fits and none is missing."""
+    own = part.state_dict()
+    # Weights published for inference come without BatchNorm's counters, which are no weights.
+    missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
+    if missing or not all(k in own and own[k].shape == v.shape for k, v in given.items()):
+        return False
+    part.load_state_dict({**own, **given})
+    return True

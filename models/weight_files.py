@@ -13,8 +13,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors.torch import load_file
-from torch import Tensor
+from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from models.encoder_bands import Encoder
 from pipeline.errors import InputError
@@ -93,6 +93,11 @@ def read_tensors(encoder: Encoder, path: Path) -> State:
         raise InputError(f"Encoder {encoder.name}: {path} holds no state dict (names and tensors); save one.")
     depth = next((d for size, d in LITE_DEPTHS.items() if encoder.source == "pypi" and size in path.name), None)
     return dict(content) if depth is None else _lite_names(content, depth)
+
+
+def write_tensors(path: Path, model: nn.Module) -> None:
+    """Write the weights of a model as `.safetensors`, which `models.encoders.file_encoder` reads."""
+    save_file({k: v.contiguous() for k, v in model.state_dict().items()}, path)
 
 
 def _read_onnx(path: Path) -> State:

@@ -25,6 +25,8 @@ CLOUD_CLASSES = ("clear", "cloud", "cloud shadow")
 
 # Classifiers, and what timm leaves out of an encoder because only the classifier uses it.
 _HEADS = ("fc.", "head.", "classifier.", "norm.", "fc_norm.", "conv_head.", "bn2.")
+# A model that Landshift trained can be the source of another.
+_OUR_DECODERS = ("change_decoder.", "landuse_decoder.")
 # smp's EfficientNet has these, but its forward never reaches them; BatchNorm counts are no weights.
 _UNUSED = ("_conv_head.", "_bn1.")
 _PREFIXES = ("module.", "state_dict.", "encoder.", "backbone.", "model.")
@@ -39,7 +41,8 @@ class LoadedEncoder:
     bands: tuple[str, ...]
     """The bands that it takes, in order."""
     decoder_state: State | None
-    """Weights of a `smp.Unet` beside the encoder, named `decoder.*` and `segmentation_head.*`, where there are any."""
+    """Weights beside the encoder, where there are any: of a `smp.Unet`, named `decoder.*` and `segmentation_head.*`, or of a
+    model that Landshift trained, named `change_decoder.*` and `landuse_decoder.*`."""
     notes: tuple[str, ...]
     """Sentences for a person: how the bands were met."""
     weights_hash: str
@@ -76,6 +79,9 @@ def load_encoder(
     if encoder.has_decoder:
         decoder = {k: v for k, v in state.items() if not k.startswith("encoder.")}
         state = {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
+    ours = {k: v for k, v in state.items() if k.startswith(_OUR_DECODERS)}
+    if ours:
+        decoder, state = ours, {k: v for k, v in state.items() if k not in ours}
     fitted = _named_for(encoder, model, state)
     key = first_convolution(model)
     if key not in fitted:
