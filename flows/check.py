@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from flows.config import TrainingConfig
+from flows.fitting import encoder_of, require_model_fits
 from flows.labelling import read_labels, split_labels
 from flows.prepare import Plan, free_bytes, legend_of, needed_bytes, plan, require_disk
+from flows.sections import TrainingConfig
 from flows.workspace import Workspace
 from pipeline.grid import crs_name, pixel_area_ha
 from pipeline.labels import summary
@@ -33,8 +34,6 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     made = plan(ws)
     require_disk(ws, made)
     if ws.project.trained_model is not None:
-        from flows.detect import require_model_fits
-
         require_model_fits(ws, made)
     content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made)}
     if ws.project.labels is not None:
@@ -75,7 +74,6 @@ def _images(ws: Workspace, made: Plan) -> dict[str, Any]:
 
 def _network(ws: Workspace, made: Plan) -> dict[str, Any]:
     """Say what the encoder comes to, and measure one window with random weights."""
-    from flows.train import encoder_of
     from models.encoders import Normalisation, build_encoder, match_bands
     from models.inference import Temperatures, device_of, predict
     from models.network import ChangeNetwork, NetworkSpec

@@ -120,6 +120,9 @@ def _answer(content: dict[str, Any], lines: list[str], as_json: bool) -> None:
 def demo(
     folder: Annotated[Path, typer.Argument(help="Where to put the demo.")] = Path("landshift-demo"),
     seed: Annotated[int, typer.Option(help="Which landscape.")] = 7,
+    transfer: Annotated[
+        bool, typer.Option("--transfer", help="Also assess a source that helps and one that hurts (some minutes more).")
+    ] = False,
     as_json: _Json = False,
     verbose: _Verbose = False,
 ) -> None:
@@ -130,6 +133,11 @@ def demo(
 
         with bars(as_json):
             content, lines = run_demo(folder, seed)
+            if transfer:
+                from flows.demo_transfer import run_transfer_demo
+
+                content["transfer"], more = run_transfer_demo(folder, seed)
+                lines += ["", *more]
         _answer(content, lines, as_json)
 
 
@@ -168,10 +176,37 @@ def check(
         _answer(content, lines, as_json)
 
 
+@app.command(epilog="Example: `landshift assess configs/taizhou.yaml --data taizhou --curve`")
+def assess(
+    config: _Config, data: _Data = None, output: _Output = None,
+    model: Annotated[Path | None, typer.Option(help="Try this model, which was trained elsewhere.", show_default=False)] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Rank encoders and compare regions only; train nothing.")] = False,
+    strategies: Annotated[bool, typer.Option("--strategies", help="Compare ways to use the encoder.")] = False,
+    verify: Annotated[bool, typer.Option("--verify", help="Train every ranked encoder, to judge the ranking.")] = False,
+    curve: Annotated[bool, typer.Option("--curve", help="Train with shares of the labels, pretrained and random.")] = False,
+    allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+) -> None:  # fmt: skip
+    """Find out whether the pretrained encoder helps in this territory, and how far to trust the model."""
+    with _session(as_json, verbose):
+        project, where = _open(config, data, output, allow_outside)
+        from flows.assess import assess as flow
+        from flows.progress import bars
+        from pipeline.assessment import summary_lines
+
+        with bars(as_json):
+            assessed = flow(project, **where, model=model, quick=quick, strategies=strategies, verify=verify, curve=curve)
+        content = json.loads(assessed.report.read_text(encoding="utf-8"))
+        lines = [*summary_lines(content), "", f"Page:    {assessed.page}", f"Numbers: {assessed.report}"]
+        _answer({"report": assessed.report, "page": assessed.page, **content}, lines, as_json)
+
+
 @app.command(epilog="Example: `landshift train configs/taizhou.yaml --data taizhou`")
 def train(
-    config: _Config, data: _Data = None, output: _Output = None, allow_outside: _Outside = False, as_json: _Json = False,
-    verbose: _Verbose = False,
+    config: _Config, data: _Data = None, output: _Output = None,
+    despite_verdict: Annotated[
+        bool, typer.Option("--despite-verdict", help="Train even where the assessment found that the encoder hurts.")
+    ] = False,
+    allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
 ) -> None:  # fmt: skip
     """Train the model of a project, and measure it on blocks it never saw."""
     with _session(as_json, verbose):
@@ -181,7 +216,7 @@ def train(
         from flows.train import train as flow
 
         with bars(as_json):
-            trained = flow(project, **where)
+            trained = flow(project, **where, despite_verdict=despite_verdict)
         report = json.loads(trained.report.read_text(encoding="utf-8"))
         lines = [card_scores(trained.model), "", *(f"Warning: {w}" for w in report["warnings"])]
         lines += [f"Model: {trained.model}", f"Card:  {trained.model / 'card.md'}"]

@@ -14,25 +14,32 @@ import numpy as np
 from prefect import flow
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
+from flows.adapting import adaptation_in_use, adapted
+from flows.assess import assessment_of
 from flows.config import Project
+from flows.fitting import require_model_fits
+from flows.overlap import BLOCK
 from flows.prepare import Plan, Prepared, artifact_name, as_task, plan, prepare, require_disk
 from flows.progress import step
 from flows.workspace import Workspace, versions, workspace
 from pipeline.areas import mapped_areas, with_test_scores
 from pipeline.change import Decision, decide, drop_small, min_patch_pixels
-from pipeline.errors import InputError
-from pipeline.grid import crs_name, pixel_area_ha
+from pipeline.grid import coarser, crs_name, pixel_area_ha
 from pipeline.legend import NOT_OBSERVED, Legend
 from pipeline.manifest import MANIFEST, file_hash, replace_when_done, value_hash, write_json, write_text
 from pipeline.pictures import change_picture, colour_pair, data_uri
-from pipeline.publish import CONFIDENCE_NODATA, FILES, confidence_codes, confidence_of, write_rasters
-from pipeline.raster import Layout, open_writer, read_raster
+from pipeline.publish import CONFIDENCE_NODATA, FILES, confidence_codes, confidence_of, write_domain_shift, write_rasters
+from pipeline.raster import Layout, open_writer, read_raster, write_raster
 from pipeline.report import run_page
 from pipeline.tiles import Tile, tiles
 from pipeline.vector import not_observed_polygons, polygons, write_changes
 
 _POORLY_CALIBRATED = 0.1
 """Calibration error on the test blocks, 0..1, from which a run warns."""
+
+
+_MUCH_BEYOND = 0.2
+"""Share of the territory beyond the edge of the training regions, 0..1, from which a run warns; 5 % are so by definition."""
 
 
 @dataclass(frozen=True)
@@ -49,65 +56,47 @@ class Detected:
     """False where the same run was there already."""
 
 
-def require_model_fits(ws: Workspace, made: Plan) -> Any:  # noqa: ANN401 (a Bundle; torch stays out of this module's imports)
-    """Refuse a model whose bands, units or legend are not those of the images and the config.
-
-    Raises:
-        InputError: Says what differs.
-    """
-    from models.bundle import describe
-
-    bundle = describe(ws.model_in_use)
-    if bundle.spec.image_bands != made.bands:
-        raise InputError(
-            f"The model {ws.model_in_use} needs the bands {', '.join(bundle.spec.image_bands)}; the scenes give "
-            f"{', '.join(made.bands)}. Set `bands:` to the model's, or train again."
-        )
-    if bundle.units != made.sensor.units:
-        raise InputError(
-            f"The model was trained on {bundle.units}, the scenes are in {made.sensor.units}. "
-            f"Correct `sensor:`, or train again."
-        )
-    wanted = [(c.code, c.name) for c in ws.project.legend]
-    if wanted and bundle.spec.heads != "change" and wanted != [(c.code, c.name) for c in bundle.legend.classes]:
-        raise InputError(
-            f"The model {ws.model_in_use} maps {', '.join(f'{c.code} {c.name}' for c in bundle.legend.classes)}; the config's "
-            f"legend is {', '.join(f'{code} {name}' for code, name in wanted)}. Make them the same, or train again."
-        )
-    return bundle
-
-
-def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, float]:
+def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
     """Stream both dates through the model, and write the raw map tile by tile.
 
     Returns:
-        `seconds` of the whole step and `model_seconds` that the model alone took.
+        `seconds` of the whole step, `model_seconds` that the model alone took, `cost`, `threshold`, `margin`, and what was
+        done about a territory that the model does not know: `adaptation`, its notes, and `beyond`, the share of the
+        territory past the edge of what the training regions hold.
     """
     folder = ws.work / key
     manifest = ws.manifest(folder)
     if manifest.is_current("raw", key):
         return dict(manifest.facts("raw"))
     from models.bundle import load
-    from models.inference import calibrate_margin, device_of, stream, write_behind
+    from models.domain_shift import Shift
+    from models.energy import metered
+    from models.inference import Temperatures, calibrate_margin, device_of, stream, write_behind
 
     started = time.perf_counter()
     config = ws.project.detect
     bundle, network = load(ws.model_in_use)
-    network = network.to(device_of(config.device))
+    chosen = adaptation_in_use(ws, prepared)
+    ready = adapted(ws, prepared, bundle, network, chosen.method)
+    network = ready.network.to(device_of(config.device))
     legend = bundle.legend
     grid = plan(ws).grid
     shape = (grid.shape[0], grid.shape[1])
-    threshold = config.threshold or bundle.threshold
+    threshold = config.threshold or chosen.threshold or bundle.threshold
+    temperatures = bundle.temperatures if chosen.temperatures is None else Temperatures(**chosen.temperatures)
+    known = bundle.facts.get("domain_shift")
+    shift = None if known is None else Shift.from_dict(known)
+    shifts = np.full([-(-n // BLOCK) for n in shape], np.nan, dtype=np.float32)
     if isinstance(config.margin, int):
         margin = config.margin
     else:
-        margin = calibrate_margin(network, prepared.images, shape, threshold=threshold, temperatures=bundle.temperatures)[0]
+        margin = calibrate_margin(network, prepared.images, shape, threshold=threshold, temperatures=temperatures)[0]
     codes = Layout(grid, 1, "uint8", NOT_OBSERVED)
     paths = {name: folder / f"raw_{name}.tif" for name in ("change", "before", "after", "confidence")}
     used = list(paths) if not legend.binary else ["change", "confidence"]
     work = tiles(shape, config.core, margin)
     mixed = ws.project.training.precision in ("auto", "bf16")
-    with ExitStack() as stack, step("Detecting changes") as advance:
+    with metered("detection", ws.project.energy.country) as meter, ExitStack() as stack, step("Detecting changes") as advance:
         writers = {
             name: stack.enter_context(
                 open_writer(paths[name], replace(codes, nodata=CONFIDENCE_NODATA) if name == "confidence" else codes)
@@ -121,18 +110,29 @@ def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, flo
                       "confidence": confidence_codes(decision.confidence)}  # fmt: skip
             for name in used:
                 writers[name](tile.core, np.asarray(layers[name])[np.newaxis])
+            if shift is not None and said.embedding is not None:
+                y, x = tile.core.y // BLOCK, tile.core.x // BLOCK
+                ratio = shift.ratio(np.moveaxis(said.embedding, 0, -1))
+                shifts[y : y + ratio.shape[0], x : x + ratio.shape[1]] = ratio
 
         seconds = [0.0]
-        results = stream(network, prepared.images, work, bundle.temperatures, mixed=mixed, model_seconds=seconds)
+        results = stream(
+            network, prepared.images, work, temperatures, mixed=mixed, mappings=ready.mappings,
+            embed_block=None if shift is None else BLOCK, model_seconds=seconds,
+        )  # fmt: skip
         for number, _ in enumerate(write_behind(results, write), start=1):
             advance(number / len(work))
+    files = [paths[n] for n in used]
+    if shift is not None:
+        files.append(write_raster(folder / "raw_domain_shift.tif", shifts, coarser(grid, BLOCK), nodata=float("nan")))
+    seen = np.isfinite(shifts)
     facts = {
-        "seconds": time.perf_counter() - started,
-        "model_seconds": seconds[0],
-        "margin": float(margin),
-        "threshold": threshold,
-    }
-    manifest.record("raw", key, [paths[n] for n in used], facts)
+        "seconds": time.perf_counter() - started, "model_seconds": seconds[0], "margin": float(margin), "threshold": threshold,
+        "cost": meter.cost.as_dict() if meter.cost else None,
+        "adaptation": {**chosen.as_dict(), "notes": list(ready.notes)},
+        "beyond": float((shifts[seen] > 1).mean()) if seen.any() else None,
+    }  # fmt: skip
+    manifest.record("raw", key, files, facts)
     return facts
 
 
@@ -153,6 +153,9 @@ def write_maps(ws: Workspace, key: str) -> dict[str, Any]:
         decision = _dropped(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
         advance(0.2)
         files = write_rasters(folder, decision, legend, made.grid, _tags(ws, made, key))
+        shifts = folder / "raw_domain_shift.tif"
+        if shifts.is_file():
+            files += write_domain_shift(folder, *read_raster(shifts), _tags(ws, made, key))
         advance(0.5)
         dates = (made.before.date, made.after.date)
         confidence = decision.confidence
@@ -186,7 +189,7 @@ def _dropped(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) 
     return drop_small(Decision(change, dates[0], dates[1], confidence), min_patch_pixels(min_area_ha, pixel_ha))
 
 
-def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, Any], facts: dict[str, float]) -> Detected:
+def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, Any], facts: dict[str, Any]) -> Detected:
     """Write `run.json` and the page, and move the whole run to its place in one step."""
     from models.bundle import MODEL, WEIGHTS
 
@@ -213,7 +216,9 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, areas: dict[str, An
         },
         "threshold": facts["threshold"], "margin_px": facts["margin"],
         "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
-        "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": _warnings(bundle, areas, prepared),
+        "adaptation": facts["adaptation"], "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
+        "cost": facts["cost"], "assessment": assessment_of(ws, prepared),
+        "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": _warnings(bundle, areas, prepared, facts),
         "config": published_config(ws), "versions": {**versions(), "python": platform.python_version()},
         "files": {n: t for n, t in FILES.items() if (folder / n).exists() or n in ("run.json", "report.html")},
     }  # fmt: skip
@@ -249,7 +254,7 @@ def published_config(ws: Workspace) -> dict[str, Any]:
     return content
 
 
-def _warnings(bundle: Any, areas: dict[str, Any], prepared: Prepared) -> list[str]:  # noqa: ANN401
+def _warnings(bundle: Any, areas: dict[str, Any], prepared: Prepared, facts: dict[str, Any]) -> list[str]:  # noqa: ANN401
     scores = bundle.facts.get("scores") or {}
     found = list(scores.get("warnings", []))
     error = scores.get("calibration_error")
@@ -260,6 +265,17 @@ def _warnings(bundle: Any, areas: dict[str, Any], prepared: Prepared) -> list[st
         )
     if bundle.facts.get("inputs", {}) != {"before": prepared.hashes[0], "after": prepared.hashes[1]}:
         found.append("The model was trained on other images than these; its scores need not hold here.")
+    adaptation = facts["adaptation"]
+    if adaptation["method"] != "none" and not adaptation["verified"]:
+        found.append(
+            f"The images were adapted ({adaptation['method']}), and no label of this territory confirmed that it helps: "
+            f"unverified."
+        )
+    if facts["beyond"] is not None and facts["beyond"] > _MUCH_BEYOND:
+        found.append(
+            f"{facts['beyond']:.0%} of the territory looks unlike 95 % of the blocks that the model was trained on (see "
+            f"domain_shift.tif): its scores need not hold there."
+        )
     if not areas["polygons"]:
         found.append("No change was found.")
     return found
@@ -270,6 +286,7 @@ def run_key(ws: Workspace, prepared: Prepared) -> str:
     from models.bundle import MODEL
 
     parts = [prepared.hashes, file_hash(ws.model_in_use / MODEL), published_config(ws), versions()]
+    parts += [adaptation_in_use(ws, prepared).as_dict(), assessment_of(ws, prepared)]
     return value_hash(parts)[7:23]
 
 

@@ -1,13 +1,12 @@
-"""Judge: calibrate on the validation blocks, score the test blocks once, and score classical methods on the same pixels."""
+"""Judge: calibrate on the validation blocks, and score the test blocks once."""
 
-import json
 from collections import defaultdict
 from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.labelling import TEST, VALIDATION, read_masks
+from flows.labelling import TEST, VALIDATION
 from flows.prepare import Prepared
 from flows.progress import step
 from flows.workspace import Workspace
@@ -17,132 +16,154 @@ from pipeline.calibration import (
     best_threshold,
     cooled,
     cooled_classes,
-    expected_calibration_error,
     fit_temperature,
     logit,
 )
-from pipeline.change import decide
-from pipeline.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
+from pipeline.change import Decision, decide
+from pipeline.conformal import RiskControl, risk_controlled_threshold
+from pipeline.errors import InputError
 from pipeline.labels import Labels
 from pipeline.legend import NOT_LABELLED, Legend
-from pipeline.manifest import value_hash, write_json
-from pipeline.raster import RasterReader
-from pipeline.tiles import Window, tiles
+from pipeline.reliability import expected_calibration_error
+from pipeline.tiles import tiles
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
+    from models.inference import Temperatures
     from models.network import ChangeNetwork
+    from pipeline.radiometry import BandMapping
 
-_ROWS = "classical.json"
-_STRIP = 512
+
+MISS_RATE = 0.1
+"""Share of the change that may be missed, for which a threshold is reported where the config names none."""
 
 
 @dataclass(frozen=True)
-class _Pixels:
+class HeldOut:
     """The labelled pixels of the held-out splits; the arrays are (1, pixel), those of classes (class, 1, pixel)."""
 
     change: np.ndarray | None
+    """Probability of change, 0..1, NaN = not observed; None without a change head."""
     before: np.ndarray | None
+    """Probability of each class before; None without land-use heads."""
     after: np.ndarray | None
+    """Probability of each class after; None without land-use heads."""
     labels: Labels
+    """What is known of them."""
     role: np.ndarray
+    """Which split."""
+    position: np.ndarray
+    """int64: row x width + column in the territory."""
+
+    @property
+    def probability(self) -> np.ndarray:
+        """Probability of change, from the land use of both dates where there is no change head."""
+        if self.change is not None:
+            return self.change
+        if self.before is None or self.after is None:
+            raise ValueError("the network has no head")
+        return np.asarray(1.0 - np.einsum("kyx,kyx->yx", self.before, self.after), dtype=np.float32)
 
 
-def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
-    """Score classical methods on the test pixels, each with Otsu's threshold and with one chosen on validation pixels.
+@dataclass(frozen=True)
+class Calibrated:
+    """Held-out pixels after calibration on the validation split."""
 
-    Returns:
-        Row name to scores.
-    """
-    key = value_hash([prepared.hashes, labels_hash, "classical 2"])
-    manifest = ws.manifest(ws.training)
-    path = ws.training / _ROWS
-    if not manifest.is_current("classical", key):
-        with step("Classical methods") as advance:
-            labels, role = read_masks(ws)
-            rows = {}
-            methods = _classical_scores(prepared, role.shape)
-            for number, (name, score) in enumerate(methods.items(), start=1):
-                thresholds = {
-                    "Otsu": otsu_threshold(_sampled(score)),
-                    "validation": best_threshold(*_known(score, labels.change, role == VALIDATION)),
-                }
-                for rule, threshold in thresholds.items():
-                    scores = binary_scores(*_known(labels.change, score, role == TEST), threshold)
-                    rows[f"{name}, threshold by {rule}"] = {"threshold": float(threshold), **scores.as_dict()}
-                advance(number / len(methods))
-        write_json(path, rows)
-        manifest.record("classical", key, [path])
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    raw: HeldOut
+    """As the network said it."""
+    cooled: HeldOut
+    """At the temperatures."""
+    temperatures: "Temperatures"
+    """Fitted on the validation split."""
+    threshold: float
+    """Probability from which a pixel counts as changed."""
+    decided: Decision
+    """The map of these pixels."""
+    risk: RiskControl | None
+    """The threshold that controls the share of missed change, with its guarantee; None where no blocks were given."""
 
 
-def _classical_scores(prepared: Prepared, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    readers = [RasterReader(p) for p in prepared.images]
-    strips = [Window(y, 0, min(_STRIP, shape[0] - y), shape[1]) for y in range(0, shape[0], _STRIP)]
-    each = max(1_000_000 // len(strips), 1)
-    parts = [sample_pixels(readers[0].read(s), readers[1].read(s), each) for s in strips]
-    before, after = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
-    mad = fit_ir_mad(before, after)
-    methods: dict[str, Any] = {
-        "Change vector analysis": fit_change_vector(before, after).apply,
-        # The square root of the chi-square statistic, whose two modes Otsu's threshold can tell apart.
-        "IR-MAD": lambda b, a: np.sqrt(mad.apply(b, a)),
-    }
-    bands = readers[0].info.descriptions
-    if {"red", "nir"} <= set(bands):
-        red, nir = bands.index("red"), bands.index("nir")
-
-        def greenness(image: np.ndarray) -> np.ndarray:
-            total = image[nir] + image[red]
-            ratio = np.full_like(total, np.nan)
-            return np.asarray(np.divide(image[nir] - image[red], total, out=ratio, where=np.abs(total) > 1e-9))
-
-        methods["NDVI difference"] = lambda b, a: np.abs(greenness(a) - greenness(b))
-    return {n: np.concatenate([m(*(r.read(s) for r in readers)) for s in strips]) for n, m in methods.items()}
-
-
-def _sampled(score: np.ndarray) -> np.ndarray:
-    seen = score[np.isfinite(score)]
-    return np.asarray(seen[:: max(len(seen) // 1_000_000, 1)])
-
-
-def _known(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def labelled_and_seen(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Keep the labelled, observed pixels of two arrays of which one is a uint8 label and the other a score."""
     label, score = (first, second) if first.dtype == np.uint8 else (second, first)
     kept = where & (label != NOT_LABELLED) & np.isfinite(score)
     return first[kept], second[kept]
 
 
-def judge(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeNetwork") -> "tuple[Bundle, dict[str, Any]]":
-    """Calibrate on the validation pixels, then score the test pixels once."""
+def calibrate(
+    seen: HeldOut, legend: Legend, blocks: np.ndarray | None = None, max_miss_rate: float | None = None
+) -> Calibrated:
+    """Fit temperatures and a threshold on the validation pixels, and decide with them.
+
+    Args:
+        seen: What the network said.
+        legend: Of the project.
+        blocks: int (1, pixel): the block of each pixel, for the control of the miss rate.
+        max_miss_rate: Share of the change of a block that may be missed on average, above 0, below 1; None takes the
+            threshold with the best F1.
+
+    Raises:
+        InputError: The validation pixels are all changed or all unchanged, or lie in too few blocks for the control.
+    """
     from models.inference import Temperatures
 
-    seen = _predicted(ws, prepared, network)
-    change, before, after, labels, role = seen.change, seen.before, seen.after, seen.labels, seen.role
-    held_out = role == VALIDATION
-    temperatures = Temperatures()
-    if change is not None:
-        temperatures = replace(temperatures, change=_change_temperature(change, labels.change, held_out))
-        change = cooled(change, temperatures.change)
-    if before is not None and after is not None:
-        landuse = _landuse_temperature(before, after, labels, bundle.legend, held_out)
+    held_out = seen.role == VALIDATION
+    temperatures, calm = Temperatures(), seen
+    if seen.change is not None:
+        temperatures = replace(temperatures, change=_change_temperature(seen.change, seen.labels.change, held_out))
+        calm = replace(calm, change=cooled(seen.change, temperatures.change))
+    if seen.before is not None and seen.after is not None:
+        landuse = _landuse_temperature(seen.before, seen.after, seen.labels, legend, held_out)
         temperatures = replace(temperatures, landuse=landuse)
-        before, after = cooled_classes(before, landuse), cooled_classes(after, landuse)
-    if change is not None:
-        probability = change
-    elif before is not None and after is not None:
-        probability = np.asarray(1.0 - np.einsum("kyx,kyx->yx", before, after), dtype=np.float32)
-    else:
-        raise ValueError("the network has no head")
-    threshold = best_threshold(*_known(probability, labels.change, held_out))
-    decided = decide(change, before, after, bundle.legend, threshold)
-    test = role == TEST
-    scored, truth = _known(probability, labels.change, test)
+        calm = replace(calm, before=cooled_classes(seen.before, landuse), after=cooled_classes(seen.after, landuse))
+    threshold = best_threshold(*labelled_and_seen(calm.probability, seen.labels.change, held_out))
+    risk = None if blocks is None else _controlled(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate)
+    if risk is not None and max_miss_rate is not None:
+        if risk.threshold is None:
+            raise InputError(f"`calibration: max_miss_rate: {max_miss_rate:g}` cannot be met. {risk.guarantee}")
+        threshold = risk.threshold
+    decided = decide(calm.change, calm.before, calm.after, legend, threshold)
+    return Calibrated(seen, calm, temperatures, threshold, decided, risk)
+
+
+def _controlled(
+    probability: np.ndarray, change: np.ndarray, where: np.ndarray, blocks: np.ndarray, max_miss_rate: float | None
+) -> RiskControl:
+    found, truth = labelled_and_seen(probability, change, where)
+    block = blocks[where & (change != NOT_LABELLED) & np.isfinite(probability)]
+    parts = [block == b for b in np.unique(block)]
+    return risk_controlled_threshold([(found[p], truth[p]) for p in parts], max_miss_rate or MISS_RATE)
+
+
+def judge(
+    ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeNetwork", masks: tuple[Labels, np.ndarray]
+) -> "tuple[Bundle, dict[str, Any], Calibrated]":
+    """Calibrate on the validation pixels, then score the test pixels once.
+
+    Args:
+        ws: The project.
+        prepared: Its images.
+        bundle: What is known of the network.
+        network: After training.
+        masks: The labels, and the split of each pixel as uint8 (y, x).
+
+    Returns:
+        The calibrated bundle, its scores, and the pixels behind them.
+    """
+    seen = predict_held_out(ws, prepared, network, masks)
+    side, width = ws.project.split.block_px, masks[1].shape[1]
+    blocks = seen.position // width // side * width + seen.position % width // side
+    calibrated = calibrate(seen, bundle.legend, blocks, ws.project.calibration.max_miss_rate)
+    labels, temperatures, threshold, decided = seen.labels, calibrated.temperatures, calibrated.threshold, calibrated.decided
+    held_out, test, probability = seen.role == VALIDATION, seen.role == TEST, calibrated.cooled.probability
+    scored, truth = labelled_and_seen(probability, labels.change, test)
     scores: dict[str, Any] = {
         "seed": bundle.facts["seed"], "validation_score": bundle.facts["fit"]["best_score"], "threshold": threshold,
         "temperatures": asdict(temperatures), "test": binary_scores(truth, scored, threshold).as_dict(),
         "calibration_error": expected_calibration_error(scored, truth),
-        "warnings": [w for w in [always_unchanged(*_known(probability, labels.change, held_out), threshold)] if w],
+        "warnings": [
+            w for w in [always_unchanged(*labelled_and_seen(probability, labels.change, held_out), threshold)] if w
+        ],
     }  # fmt: skip
     if decided.before is not None and decided.after is not None:
         dates_found = (("landuse_before", labels.before, decided.before), ("landuse_after", labels.after, decided.after))
@@ -150,35 +171,48 @@ def judge(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeN
             known = test & (true != NOT_LABELLED) & (found != 0)
             scores[name] = class_scores(true[known], found[known], bundle.legend).as_dict()
         scores["transitions"] = _transitions(labels, decided.change, test, bundle.legend)
-    calibrated = replace(bundle, temperatures=temperatures, threshold=threshold, facts={**bundle.facts, "scores": scores})
-    return calibrated, scores
+    if calibrated.risk is not None:
+        scores["risk_control"] = calibrated.risk.as_dict()
+    facts = {**bundle.facts, "scores": scores}
+    return replace(bundle, temperatures=temperatures, threshold=threshold, facts=facts), scores, calibrated
 
 
-def _predicted(ws: Workspace, prepared: Prepared, network: "ChangeNetwork") -> _Pixels:
+def predict_held_out(
+    ws: Workspace,
+    prepared: Prepared,
+    network: "ChangeNetwork",
+    masks: tuple[Labels, np.ndarray],
+    mappings: "tuple[BandMapping | None, BandMapping | None]" = (None, None),
+) -> HeldOut:
     """Predict the tiles that hold a labelled pixel of the held-out splits, and keep just those pixels."""
     from models.inference import Temperatures, device_of, stream
 
-    labels, role = read_masks(ws)
+    labels, role = masks
     used = np.isin(role, (VALIDATION, TEST)) & labels.labelled
     config = ws.project.detect
     wanted = [t for t in tiles((role.shape[0], role.shape[1]), config.core, config.margin_px) if used[t.core.slices].any()]
     network = network.to(device_of(config.device)).eval()
-    truth = {"label_before": labels.before, "label_after": labels.after, "label_change": labels.change, "role": role}
+    truth = {
+        "label_before": labels.before, "label_after": labels.after, "label_change": labels.change, "role": role,
+    }  # fmt: skip
     parts: dict[str, list[np.ndarray]] = defaultdict(list)
+    predicted = stream(network, prepared.images, wanted, Temperatures(), mappings=mappings)
     with step("Judging") as advance:
-        for number, (tile, said) in enumerate(stream(network, prepared.images, wanted, Temperatures()), start=1):
+        for number, (tile, said) in enumerate(predicted, start=1):
             inside = used[tile.core.slices]
             for name, array in (("change", said.change), ("before", said.before), ("after", said.after)):
                 if array is not None:
                     parts[name].append(array[..., inside])
             for name, array in truth.items():
                 parts[name].append(array[tile.core.slices][inside])
+            y, x = np.nonzero(inside)
+            parts["position"].append((y + tile.core.y) * role.shape[1] + x + tile.core.x)
             advance(number / len(wanted))
     network.to("cpu")
     # One row of pixels, so that the rules for maps apply as they are.
     rows = {name: np.concatenate(part, axis=-1)[..., np.newaxis, :] for name, part in parts.items()}
     known = Labels(rows["label_before"], rows["label_after"], rows["label_change"])
-    return _Pixels(rows.get("change"), rows.get("before"), rows.get("after"), known, rows["role"])
+    return HeldOut(rows.get("change"), rows.get("before"), rows.get("after"), known, rows["role"], rows["position"])
 
 
 def _transitions(labels: Labels, found: np.ndarray, test: np.ndarray, legend: Legend) -> dict[str, Any]:
@@ -188,7 +222,7 @@ def _transitions(labels: Labels, found: np.ndarray, test: np.ndarray, legend: Le
 
 
 def _change_temperature(probability: np.ndarray, label: np.ndarray, where: np.ndarray) -> float:
-    said, truth = _known(probability, label, where)
+    said, truth = labelled_and_seen(probability, label, where)
     return fit_temperature(logit(said), truth)
 
 

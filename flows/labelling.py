@@ -74,6 +74,12 @@ def divide_labels(ws: Workspace) -> str:
     return str(manifest.entries()["labels"]["files"][LABELS])
 
 
+def labels_hash_of(ws: Workspace) -> str | None:
+    """Return the hash of the masks that were written last; None where there are none."""
+    entry = ws.manifest(ws.training).entries().get("labels")
+    return None if entry is None else str(entry["files"][LABELS])
+
+
 def read_masks(ws: Workspace) -> tuple[Labels, np.ndarray]:
     """Read what `divide_labels` wrote.
 

@@ -9,8 +9,9 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
-from flows.config import Project, SensorConfig
+from flows.config import Project
 from flows.progress import step
+from flows.sections import SensorConfig
 from flows.workspace import Workspace, workspace
 from pipeline.catalog import choose_epoch, common_bands, files_in, region_grid, require_pair, scenes_in
 from pipeline.composite import compose, require_overlap, require_plausible

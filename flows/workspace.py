@@ -29,6 +29,11 @@ class Workspace:
     """A model named on the command line, which goes before the config's and the project's own."""
 
     @property
+    def uses_other_model(self) -> bool:
+        """Whether the model in use was not trained by this project."""
+        return self.chosen_model is not None or self.project.trained_model is not None
+
+    @property
     def model_in_use(self) -> Path:
         """The model that detect uses.
 
@@ -48,6 +53,11 @@ class Workspace:
     def training(self) -> Path:
         """Label masks, checkpoints and one candidate model a seed."""
         return self.output / "training"
+
+    @property
+    def assessment(self) -> Path:
+        """What `assess` found out, and the trials behind it."""
+        return self.output / "assessment"
 
     @property
     def model(self) -> Path:

@@ -11,8 +11,10 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from models.features import block_means
 from models.network import ChangeNetwork, Output
 from pipeline.errors import InputError
+from pipeline.radiometry import BandMapping
 from pipeline.raster import RasterReader
 from pipeline.tiles import STRIDE, Tile, Window
 
@@ -46,6 +48,9 @@ class Probabilities:
     """float32 (class, y, x), None without land-use heads."""
     after: np.ndarray | None
     """float32 (class, y, x), None without land-use heads."""
+    embedding: np.ndarray | None = None
+    """float32 (channel, block row, block column): means of the features of both dates over blocks of the core, NaN where
+    nothing was observed; None where it was not asked for."""
 
 
 def device_of(wanted: str = "auto") -> torch.device:
@@ -70,7 +75,13 @@ def device_of(wanted: str = "auto") -> torch.device:
 
 @torch.inference_mode()
 def predict(
-    network: ChangeNetwork, before: np.ndarray, after: np.ndarray, temperatures: Temperatures, *, mixed: bool = False
+    network: ChangeNetwork,
+    before: np.ndarray,
+    after: np.ndarray,
+    temperatures: Temperatures,
+    *,
+    mixed: bool = False,
+    embed: tuple[int, int] | None = None,
 ) -> Probabilities:
     """Predict one window, whole.
 
@@ -80,16 +91,20 @@ def predict(
         after: The same window after.
         temperatures: From the bundle.
         mixed: Use bfloat16 where it is safe (on a GPU only).
+        embed: Side of the blocks to embed and margin around them, in pixels, multiples of 32; None embeds nothing.
     """
     device = next(network.parameters()).device
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
         features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in (before, after)]
         output = network.decode(*features)
     unseen = ~(np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0))
-    return _probabilities(output, unseen, temperatures)
+    embedding = None if embed is None else block_means(features, ~unseen, *embed)
+    return _probabilities(output, unseen, temperatures, embedding)
 
 
-def _probabilities(output: Output, unseen: np.ndarray, temperatures: Temperatures) -> Probabilities:
+def _probabilities(
+    output: Output, unseen: np.ndarray, temperatures: Temperatures, embedding: np.ndarray | None
+) -> Probabilities:
     change = None
     if output.change is not None:
         change = torch.sigmoid(output.change[0].float() / temperatures.change).cpu().numpy()
@@ -102,7 +117,7 @@ def _probabilities(output: Output, unseen: np.ndarray, temperatures: Temperature
         share = torch.softmax(logits[0].float() / temperatures.landuse, dim=0).cpu().numpy()
         share[:, unseen] = np.nan
         dates.append(share)
-    return Probabilities(change, *dates)
+    return Probabilities(change, dates[0], dates[1], embedding)
 
 
 def _cropped(whole: Probabilities, core: Window) -> Probabilities:
@@ -110,7 +125,7 @@ def _cropped(whole: Probabilities, core: Window) -> Probabilities:
     parts = [
         None if a is None else np.ascontiguousarray(a[..., rows, columns]) for a in (whole.change, whole.before, whole.after)
     ]
-    return Probabilities(*parts)
+    return Probabilities(parts[0], parts[1], parts[2], whole.embedding)
 
 
 def stream(
@@ -120,6 +135,8 @@ def stream(
     temperatures: Temperatures,
     *,
     mixed: bool = False,
+    mappings: tuple[BandMapping | None, BandMapping | None] = (None, None),
+    embed_block: int | None = None,
     model_seconds: list[float] | None = None,
 ) -> Iterator[tuple[Tile, Probabilities]]:
     """Predict tile by tile; one thread a date reads ahead while the model works.
@@ -132,6 +149,8 @@ def stream(
         tiles: What to predict, in order.
         temperatures: From the bundle.
         mixed: Use bfloat16 where it is safe (on a GPU only).
+        mappings: What brings each date to the radiometry that the network knows; None leaves it as it is.
+        embed_block: Side in pixels, a multiple of 32, of the blocks whose features are wanted too; None wants none.
         model_seconds: Its first item grows by the seconds that the model alone takes.
 
     Yields:
@@ -149,7 +168,8 @@ def stream(
         def read_next() -> None:
             tile = next(todo, None)
             if tile is not None:
-                waiting.append((tile, [p.submit(r.read, tile.read) for p, r in zip(pools, readers, strict=True)]))
+                jobs = zip(pools, readers, mappings, strict=True)
+                waiting.append((tile, [p.submit(_read, r, m, tile.read) for p, r, m in jobs]))
 
         for _ in range(_AHEAD):
             read_next()
@@ -159,7 +179,8 @@ def stream(
                 before, after = (f.result() for f in futures)
                 read_next()
                 started = time.perf_counter()
-                whole = predict(network, before, after, temperatures, mixed=mixed)
+                embed = None if embed_block is None else (embed_block, tile.core.y - tile.read.y)
+                whole = predict(network, before, after, temperatures, mixed=mixed, embed=embed)
                 if model_seconds is not None:
                     model_seconds[0] += time.perf_counter() - started
                 yield tile, _cropped(whole, tile.core.within(tile.read))
@@ -167,6 +188,11 @@ def stream(
             for _, futures in waiting:
                 for future in futures:
                     future.cancel()
+
+
+def _read(reader: RasterReader, mapping: BandMapping | None, window: Window) -> np.ndarray:
+    image = reader.read(window)
+    return image if mapping is None else mapping.apply(image)
 
 
 def write_behind(results: Iterable[tuple[Tile, Probabilities]], write: Callable[[Tile, Probabilities], None]) -> Iterator[Tile]:

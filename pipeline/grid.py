@@ -122,6 +122,13 @@ def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_
     return grid_of(transform, (max(top - bottom, 1), max(right - left, 1)), crs, "grid:")
 
 
+def coarser(grid: Grid, factor: int) -> Grid:
+    """Return the grid whose pixels are `factor` x `factor` pixels of another; it may reach past the right and lower edge."""
+    t = grid.transform
+    transform = Affine(t.a * factor, t.b * factor, t.c, t.d * factor, t.e * factor, t.f)
+    return grid_of(transform, (-(-grid.shape[0] // factor), -(-grid.shape[1] // factor)), grid.crs, "coarser grid")
+
+
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent

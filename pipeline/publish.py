@@ -22,6 +22,8 @@ FILES = {
     "nothing about which change (scale 0.005; 255 = not observed).",
     "landuse_before.tif": "Land use before, one code a class; 0 = not observed on either date.",
     "landuse_after.tif": "Land use after, one code a class; 0 = not observed on either date.",
+    "domain_shift.tif": "How far each block of the territory lies from the training regions in what the network sees: above 1 "
+    "it looks unlike 95 % of the labelled blocks, and the map deserves less trust.",
     "changes.gpkg": "Change polygons with from, to, hectares, confidence and dates, and their style; areas not observed.",
     "run.json": "Inputs, configuration, versions and areas for machines.",
     "report.html": "This page.",
@@ -78,6 +80,28 @@ def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, 
             entries = land_use_entries(legend)
             written += _write_codes(folder / name, codes, grid, tags, entries, entries)
     return written
+
+
+def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+    """Write how far each block lies from the training regions, as a raster with its style.
+
+    Args:
+        folder: Where to.
+        ratio: float32 (block row, block column), 0 or more, 1 = the edge of the training regions, NaN = not observed.
+        grid: Of the blocks.
+        tags: Dataset tags.
+
+    Returns:
+        Every file that was written.
+    """
+    plain = folder / "plain_domain_shift.tif"
+    write_raster(
+        plain, ratio, grid, nodata=float("nan"), descriptions=["distance from the training regions, 1 = their edge"], tags=tags,
+        units=["1"],
+    )  # fmt: skip
+    path = write_cog(folder / "domain_shift.tif", plain, categorical=False)
+    plain.unlink()
+    return [path, write_text(folder / "domain_shift.qml", continuous_qml(0.0, 2.0))]
 
 
 def _write_codes(

@@ -1,6 +1,6 @@
 """The two territories of the demo: what grows there, and the days on which a satellite looked."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from pipeline.settlement import Countryside
@@ -82,66 +82,70 @@ class Territory:
     """Share of the area with labels, 0..1."""
 
 
-TERRITORIES = (
-    Territory(
-        name="north",
-        epsg=32633,
-        origin=(452_000.0, 5_604_000.0),
-        country=Countryside(relief=330, forest=0.32, grass=0.38, field=(11, 28), district=72, irregular=1.0),
-        soil="brown soil",
-        crops=(
-            Crop(0.27, peak=148, length=38, cover=0.92, residue=0.75),
-            Crop(0.12, peak=140, length=45, cover=0.90, residue=0.5, flower=0.5),
-            Crop(0.27, peak=228, length=56, cover=0.90),
-            Crop(0.13, peak=207, length=50, cover=0.85),
-            Crop(0.10, peak=165, length=80, cover=0.92, residue=0.2, mown=0.4),
-            Crop(0.11, peak=170, length=60, cover=0.20, residue=0.2),
-        ),
-        grass_green=0.80,
-        conifer=0.5,
-        red_roof=0.5,
-        before=Visit(datetime(2019, 6, 12, 10, 20, 31, tzinfo=UTC), "02.12", cloud=0.008, haze=0.7, turbid=0.2, wedge=True),
-        after=Visit(
-            datetime(2023, 6, 18, 10, 20, 29, tzinfo=UTC),
-            "05.09",
-            shift=(0.28, -0.35),
-            sun=(60.0, 153.0),
-            cloud=0.016,
-            level=-0.5,
-            turbid=0.7,
-            burnt=0.08,
-        ),
-        labelled=0.375,
+_NORTH = Territory(
+    name="north",
+    epsg=32633,
+    origin=(452_000.0, 5_604_000.0),
+    country=Countryside(relief=330, forest=0.32, grass=0.38, field=(11, 28), district=72, irregular=1.0),
+    soil="brown soil",
+    crops=(
+        Crop(0.27, peak=148, length=38, cover=0.92, residue=0.75),
+        Crop(0.12, peak=140, length=45, cover=0.90, residue=0.5, flower=0.5),
+        Crop(0.27, peak=228, length=56, cover=0.90),
+        Crop(0.13, peak=207, length=50, cover=0.85),
+        Crop(0.10, peak=165, length=80, cover=0.92, residue=0.2, mown=0.4),
+        Crop(0.11, peak=170, length=60, cover=0.20, residue=0.2),
     ),
-    Territory(
-        name="south",
-        epsg=32633,
-        origin=(566_000.0, 4_598_000.0),
-        country=Countryside(relief=200, forest=0.16, grass=0.24, field=(19, 36), district=120, irregular=0.12),
-        soil="red soil",
-        crops=(
-            Crop(0.42, peak=120, length=36, cover=0.90, residue=0.85),
-            Crop(0.14, peak=200, length=55, cover=0.92),
-            Crop(0.14, peak=178, length=34, cover=0.80, residue=0.25),
-            Crop(0.10, peak=205, length=60, cover=0.55),
-            Crop(0.10, peak=190, length=90, cover=0.90, residue=0.3, mown=0.3),
-            Crop(0.10, peak=180, length=60, cover=0.06, residue=0.15),
-        ),
-        grass_green=0.42,
-        conifer=0.25,
-        red_roof=0.75,
-        before=Visit(datetime(2019, 7, 9, 9, 50, 31, tzinfo=UTC), "02.12", cloud=0.006, level=0.5, turbid=0.2, burnt=0.15),
-        after=Visit(
-            datetime(2023, 7, 28, 9, 50, 29, tzinfo=UTC),
-            "05.09",
-            shift=(-0.31, 0.22),
-            sun=(58.0, 141.0),
-            cloud=0.012,
-            haze=1.3,
-            level=-0.6,
-            turbid=0.6,
-            burnt=0.3,
-        ),
-        labelled=0.08,
+    grass_green=0.80,
+    conifer=0.5,
+    red_roof=0.5,
+    before=Visit(datetime(2019, 6, 12, 10, 20, 31, tzinfo=UTC), "02.12", cloud=0.008, haze=0.7, turbid=0.2, wedge=True),
+    after=Visit(
+        datetime(2023, 6, 18, 10, 20, 29, tzinfo=UTC),
+        "05.09",
+        shift=(0.28, -0.35),
+        sun=(60.0, 153.0),
+        cloud=0.016,
+        level=-0.5,
+        turbid=0.7,
+        burnt=0.08,
     ),
+    labelled=0.375,
 )
+
+_SOUTH = Territory(
+    name="south",
+    epsg=32633,
+    origin=(566_000.0, 4_598_000.0),
+    country=Countryside(relief=200, forest=0.16, grass=0.24, field=(19, 36), district=120, irregular=0.12),
+    soil="red soil",
+    crops=(
+        Crop(0.42, peak=120, length=36, cover=0.90, residue=0.85),
+        Crop(0.14, peak=200, length=55, cover=0.92),
+        Crop(0.14, peak=178, length=34, cover=0.80, residue=0.25),
+        Crop(0.10, peak=205, length=60, cover=0.55),
+        Crop(0.10, peak=190, length=90, cover=0.90, residue=0.3, mown=0.3),
+        Crop(0.10, peak=180, length=60, cover=0.06, residue=0.15),
+    ),
+    grass_green=0.42,
+    conifer=0.25,
+    red_roof=0.75,
+    before=Visit(datetime(2019, 7, 9, 9, 50, 31, tzinfo=UTC), "02.12", cloud=0.006, level=0.5, turbid=0.2, burnt=0.15),
+    after=Visit(
+        datetime(2023, 7, 28, 9, 50, 29, tzinfo=UTC),
+        "05.09",
+        shift=(-0.31, 0.22),
+        sun=(58.0, 141.0),
+        cloud=0.012,
+        haze=1.3,
+        level=-0.6,
+        turbid=0.6,
+        burnt=0.3,
+    ),
+    labelled=0.08,
+)
+
+# The neighbour of the north, seen on the same days, with fewer labels: what the north taught should be of use here.
+_EAST = replace(_NORTH, name="east", origin=(457_120.0, 5_604_000.0), labelled=0.2)
+
+TERRITORIES = (_NORTH, _SOUTH, _EAST)

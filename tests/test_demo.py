@@ -35,7 +35,7 @@ from pipeline.raster import inspect, read_raster
 
 SIZE = 128
 SEED = 11
-NORTH, SOUTH = TERRITORIES
+NORTH, SOUTH, EAST = TERRITORIES
 Seen = tuple[np.ndarray, np.ndarray]
 
 

@@ -77,7 +77,8 @@ def test_prefects_server_imports_with_the_pinned_fastapi() -> None:
 
 def test_a_run_is_whole_and_leaves_no_work_behind(done: SimpleNamespace) -> None:
     assert {p.name for p in done.run.iterdir()} == {
-        "change.tif", "change.tif.aux.xml", "change.qml", "confidence.tif", "confidence.qml", "landuse_before.tif",
+        "change.tif", "change.tif.aux.xml", "change.qml", "confidence.tif", "confidence.qml", "domain_shift.tif",
+        "domain_shift.qml", "landuse_before.tif",
         "landuse_before.tif.aux.xml", "landuse_before.qml", "landuse_after.tif", "landuse_after.tif.aux.xml",
         "landuse_after.qml",
         "changes.gpkg", "run.json", "report.html", "manifest.json",
@@ -151,7 +152,7 @@ def test_a_legend_of_another_colour_is_another_model(
     def fitted(*_: Any) -> None:
         raise RuntimeError("trained anew")
 
-    monkeypatch.setattr(training, "_fit", fitted)
+    monkeypatch.setattr(training, "fit_network", fitted)
     for wanted in (done.project, project):
         ws = workspace(wanted, done.data, output)
         inputs = (ws, training.prepare(wanted, done.data, output), training.divide_labels(ws), 0)

@@ -7,6 +7,7 @@ import jinja2
 import pytest
 
 from pipeline.report import model_card, run_page
+from tests.test_assessment import adaptation, obligatory, whole
 
 HOSTILE = "<script>alert(1)</script>"
 SCORES = {"kappa": 0.5, "f1": 0.25, "iou": 0.125, "precision": 1.0, "recall": 0.75, "auc": None, "n": 1234567}
@@ -34,10 +35,15 @@ def run(**more: Any) -> dict[str, Any]:
         "warnings": [], "model": {"name": "place", "encoder": "resnet18", "weights": "sha256:00", "scores": {"test": SCORES}},
         "threshold": 0.4, "observed": {"before": 1.0, "after": 0.5}, "config": {"detect": {"min_area_ha": 0.5}},
         "files": {"change.tif": "Change map"}, "inputs": [{"path": "a.tif", "date": "2020-06-15", "hash": "sha256:abc"}],
-        "versions": {"rasterio": "1.4"}, **more,
+        "versions": {"rasterio": "1.4"}, "domain_shift": {"block_px": 32, "beyond": 0.375}, "cost": None, "assessment": {},
+        "adaptation": {"method": "none", "verified": True, "threshold": None, "temperatures": None, "notes": []}, **more,
     }  # fmt: skip
 
 
+COST = {
+    "step": "detection", "seconds": 31.0, "kwh": 0.00025, "co2e_kg": 0.0125, "gpu_hours": 0.0, "how": "estimated somehow",
+    "country": "FRA",
+}  # fmt: skip
 PICTURES = {name: "data:image/png;base64,AA==" for name in ("before", "after", "change")}
 
 
@@ -56,12 +62,13 @@ def test_the_page_says_the_figures() -> None:
         assert text in page
 
 
-def test_the_page_needs_no_network() -> None:
-    page = run_page(run(), PICTURES)
-    assert not re.findall(r"""(?:src|href)=["'](?!data:)""", page)
+@pytest.mark.parametrize("assessment", [{}, whole()], ids=["bare", "assessed"])
+def test_the_page_needs_no_network(assessment: dict[str, Any]) -> None:
+    page = run_page(run(assessment=assessment), PICTURES)
+    assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
     assert "<script" not in page
     assert "@import" not in page
-    assert "url(" not in page
+    assert not re.findall(r"url\((?!#)", page)
 
 
 def test_names_are_escaped_everywhere() -> None:
@@ -81,6 +88,57 @@ def test_a_run_without_change_and_without_scores() -> None:
     page = run_page(quiet, PICTURES)
     assert "No change was found." in page
     assert "kappa" not in page
+
+
+def test_what_was_assessed_is_on_the_page_of_the_map() -> None:
+    page = run_page(run(assessment=whole()), PICTURES)
+    for text in (
+        "Does transfer help here, and how far can the map be trusted?",
+        whole()["guard"]["sentence"],
+        "▲</span> Helps",
+        "south</bdi> (worst)",
+        "cannot be told apart",
+        "23 % lies further out.",
+        'role="img"',
+        "temperature of the region (after)",
+        "250 Wh",
+        "not on\nthe very model",
+    ):
+        assert text in page
+    assert "Not measured yet" not in page
+
+
+def test_what_was_not_assessed_names_the_command() -> None:
+    assert "<code>landshift assess CONFIG</code> measures it" in run_page(run(), PICTURES)
+    quick = run_page(run(assessment=obligatory()), PICTURES)
+    assert "landshift assess CONFIG --curve" in quick
+    assert "Not known yet whether" in quick
+    elsewhere = run_page(run(assessment={"adaptation": adaptation(labels=False)}), PICTURES)
+    assert "None is accepted." in elsewhere
+    assert "Whether transfer helps" not in elsewhere
+
+
+def test_the_page_says_where_the_map_deserves_less_trust() -> None:
+    assert "38 % of the territory" in run_page(run(), PICTURES)
+    assert "is not known" in run_page(run(domain_shift={"block_px": 32, "beyond": None}), PICTURES)
+
+
+def test_the_page_says_what_the_map_cost() -> None:
+    page = run_page(run(cost=COST), PICTURES)
+    assert "took 31 s and 0.25 Wh of electricity (12.5 g CO2e); energy: estimated somehow." in page
+    assert "took 31 s; energy: not measured" in run_page(
+        run(cost=COST | {"kwh": None, "co2e_kg": None, "how": "not measured"}), PICTURES
+    )
+
+
+@pytest.mark.parametrize(("verified", "said"), [(True, "it was found to help"), (False, "unverified")])
+def test_an_adapted_map_says_what_was_done_and_whether_it_helps(verified: bool, said: str) -> None:
+    used = {"method": "histogram", "verified": verified, "threshold": 0.4, "temperatures": None, "notes": [HOSTILE]}
+    page = run_page(run(adaptation=used), PICTURES)
+    assert said in page
+    assert "can hide change" in page
+    assert "0.400, which was chosen on labels of this territory" in page
+    assert "<script" not in page
 
 
 def test_a_missing_field_is_an_error() -> None:
@@ -130,3 +188,41 @@ def test_tables_of_the_card_are_not_interrupted() -> None:
     for table in re.findall(r"(?:^\|.*\n)+", model_card(report(3), MODEL), re.MULTILINE):
         columns = {line.count("|") for line in table.splitlines()}
         assert len(columns) == 1
+
+
+def risk(threshold: float | None) -> dict[str, Any]:
+    return {"threshold": threshold, "alpha": 0.1, "tiles": 20, "empirical": 0.0625, "guarantee": "At most 0.1 is missed."}
+
+
+def test_the_card_says_what_is_promised_and_what_training_cost() -> None:
+    told = report(2)
+    told["seeds"][0] |= {"risk_control": risk(0.25), "cost": COST}
+    told["seeds"][1] |= {"risk_control": risk(0.75), "cost": None}
+    card = model_card(told, MODEL)
+    assert "| Threshold for at most 10 % missed | 0.250 |" in card
+    assert "At most 0.1 is missed. That threshold is 0.250; on the validation blocks it misses 6.2 %." in card
+    assert "| Seed 0 (kept) | 31 s | 0.25 Wh | 12.5 g | estimated somehow |" in card
+    assert "0.750 (in use)" not in card
+    assert "0.250 (in use)" in model_card(told, MODEL | {"threshold": 0.25})
+
+
+def test_the_card_says_where_nothing_can_be_promised() -> None:
+    told = report(1)
+    told["seeds"][0]["risk_control"] = risk(None) | {"empirical": None, "guarantee": "Nothing is promised."}
+    card = model_card(told, MODEL)
+    assert "Nothing is promised." in card
+    assert "That threshold" not in card
+
+
+def test_the_card_of_an_older_report_leaves_out_what_it_does_not_know() -> None:
+    card = model_card(report(1), MODEL)
+    assert "promise" not in card
+    assert "Cost of training" not in card
+
+
+def test_the_assessment_is_part_of_the_card() -> None:
+    assert model_card(report(1), MODEL, {}) == model_card(report(1), MODEL)
+    card = model_card(report(1), MODEL, whole())
+    assert card.index("## Limits") < card.index("\n## Does the encoder help here?")
+    for table in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1

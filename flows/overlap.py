@@ -1,0 +1,84 @@
+"""Overlap: how much of what the encoder sees in the target was there in the training regions too."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from flows.fitting import build_network, encoder_facts, encoder_of
+from flows.labelling import TRAIN, read_masks
+from flows.prepare import Prepared, plan
+from flows.progress import step
+from flows.workspace import Workspace
+from pipeline.manifest import value_hash, write_json
+
+BLOCK = 32
+"""Pixels: the smallest block that the encoder's coarsest map can tell from its neighbour."""
+
+_DIMENSIONS = 8
+_FORMAT = 1
+
+
+def overlap_of(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
+    """Compare the blocks that hold training labels with all other blocks, in the features of the unmoved encoder.
+
+    Returns:
+        `frechet`, `coral`, `mmd`, `mmd_p_value` (None where there are too few blocks), `training_blocks`,
+        `target_blocks`, `beyond`: share of the target that lies further out than 95 % of the training blocks, and a
+        `sentence`.
+    """
+    encoder = encoder_of(ws)
+    key = value_hash([_FORMAT, prepared.hashes, labels_hash, encoder_facts(encoder), ws.project.model.extra_bands])
+    path, manifest = ws.assessment / "overlap.json", ws.manifest(ws.assessment)
+    if not manifest.is_current("overlap", key):
+        with step("Comparing regions") as advance:
+            write_json(path, _compared(ws, prepared))
+            advance(1.0)
+        manifest.record("overlap", key, [path])
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def training_blocks(role: np.ndarray) -> np.ndarray:
+    """Return which blocks hold a training label, bool (block row, block column)."""
+    height, width = role.shape
+    padded = np.pad(role == TRAIN, ((0, -height % BLOCK), (0, -width % BLOCK)))
+    return np.asarray(padded.reshape(-(-height // BLOCK), BLOCK, -1, BLOCK).any(axis=(1, 3)))
+
+
+def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
+    from models.domain_shift import fit_shift
+    from models.features import block_embeddings
+    from models.inference import device_of
+    from models.overlap import coral, frechet_distance, mmd, mmd_p_value
+    from models.transfer import reduced, standardised
+
+    _, role = read_masks(ws)
+    encoder = encoder_of(ws)
+    device = device_of(ws.project.detect.device)
+    strategy = "scratch" if encoder.source == "random" else "frozen"
+    network = build_network(ws, prepared, plan(ws), encoder, strategy, 0).network.eval().to(device)
+    shape = (role.shape[0], role.shape[1])
+    embedded = block_embeddings(network, prepared.images, shape, BLOCK, device=device)
+    seen, training = np.isfinite(embedded).all(axis=-1), training_blocks(role)
+    sides = {"training_blocks": int((seen & training).sum()), "target_blocks": int((seen & ~training).sum())}
+    if min(sides.values()) < 4 * _DIMENSIONS:
+        return {
+            **sides, "frechet": None, "coral": None, "mmd": None, "mmd_p_value": None, "beyond": None,
+            "sentence": f"{sides['training_blocks']} blocks of {BLOCK} pixels hold training labels, {sides['target_blocks']} "
+            f"do not; at least {4 * _DIMENSIONS} of each are needed to compare them.",
+        }  # fmt: skip
+    points = reduced(standardised(embedded[seen]), _DIMENSIONS)
+    inside = training[seen]
+    first, other = points[inside], points[~inside]
+    shift = fit_shift(embedded[seen & training])
+    beyond = float((shift.ratio(embedded[seen & ~training]) > 1).mean())
+    p_value = mmd_p_value(first, other)
+    alike = p_value > 0.05
+    return {
+        **sides, "frechet": frechet_distance(first, other), "coral": coral(first, other), "mmd": mmd(first, other),
+        "mmd_p_value": p_value, "beyond": beyond,
+        "sentence": f"{beyond:.0%} of the territory outside the training blocks lies further out than 95 % of these. "
+        + ("The encoder sees no difference between the two that chance would not make."
+           if alike else
+           "The training blocks differ from the rest by more than chance: label where the domain-shift map is high."),
+    }  # fmt: skip

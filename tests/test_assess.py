@@ -1,0 +1,378 @@
+"""The assessment: what was measured is kept while its inputs stay, and a verdict that the encoder hurts stops a training."""
+
+import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+
+import json
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+from prefect.testing.utilities import prefect_test_harness
+from typer.testing import CliRunner
+
+from flows import assess as assessing
+from flows.assess import (
+    ASSESSMENT,
+    PAGE,
+    assess,
+    assess_transfer,
+    assessment_key,
+    assessment_of,
+    current_assessment,
+    recommended,
+    require_harmless,
+    verified,
+)
+from flows.cli import app
+from flows.guard import trials_for
+from flows.trials import Outcome, Trial
+from pipeline.assessment import assessment_page, summary_lines
+from pipeline.errors import InputError
+from pipeline.evidence import HELPS, HURTS, NO_EVIDENCE
+from pipeline.manifest import write_json
+from pipeline.regions import Regions
+from tests.binary_territory import LITE, RANDOM, BinaryTerritory, Ready, done
+
+TWO = Regions(np.zeros((2, 2), dtype=np.int16), ("north", "south"), (0, 1))
+SMALL = {"model": {"encoder": LITE}, "assess": {"regions": 2, "strategies": ["full"]}}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
+    return BinaryTerritory(tmp_path_factory.mktemp("assess"))
+
+
+@pytest.fixture(scope="module")
+def whole(place: BinaryTerritory) -> SimpleNamespace:
+    """Everything at once, with the smallest of trainings: two regions, one seed."""
+    ws = place.workspace(**SMALL)
+    made = assess(ws.project, place.data, place.output, strategies=True, verify=True, curve=True)
+    return SimpleNamespace(ws=ws, made=made, content=json.loads(made.report.read_text()))
+
+
+@pytest.fixture(scope="module")
+def ready(place: BinaryTerritory, whole: SimpleNamespace) -> Ready:
+    return Ready(place.workspace(**SMALL))
+
+
+def write_assessment(ready: Ready, folder: Path, verdict: str, **changes: Any) -> Ready:
+    """Write an assessment by hand, of the inputs of a workspace of its own."""
+    ws = replace(ready.ws, output=folder / "place")
+    ws.assessment.mkdir(parents=True)
+    key = assessment_key(ws, ready.prepared, ready.labels_hash)
+    guard = {"verdict": verdict, "sentence": f"Over 4 held-out regions it {verdict}."}
+    write_json(ws.assessment / ASSESSMENT, {"key": key, "guard": guard, **changes})
+    other = object.__new__(Ready)
+    other.__dict__.update(ready.__dict__, ws=ws)
+    return other
+
+
+def changed(ready: Ready, place: BinaryTerritory, **changes: Any) -> Any:
+    merged = {key: {**SMALL.get(key, {}), **value} for key, value in changes.items()}
+    return replace(ready.ws, project=place.workspace(**(SMALL | merged)).project)
+
+
+def test_every_section_that_was_asked_for_is_there(whole: SimpleNamespace) -> None:
+    content = whole.content
+    assert content["project"] == "place"
+    assert (content["encoder"], content["strategy"]) == (LITE, "full")
+    assert content["regions"] == {"names": ["region 1", "region 2"], "folds": 2, "notes": content["regions"]["notes"]}
+    assert content["budget"] == {"epochs": 1, "chips_per_epoch": 8, "seeds": [0]}
+    assert {row["name"] for row in content["ranking"]["rows"]} == {RANDOM, LITE}
+    assert content["guard"]["verdict"] in (HELPS, NO_EVIDENCE, HURTS)
+    assert [r["name"] for r in content["guard"]["controls"]["random"]["regions"]] == ["region 1", "region 2"]
+    assert [r["name"] for r in content["evaluation"]["regional"]["rows"]] == ["region 1", "region 2"]
+    assert content["evaluation"]["optimism"]["random_f1"] is not None
+    assert content["strategies"]["choice"] == "full"
+    assert {row["encoder"] for row in content["verification"]["rows"]} == {RANDOM, LITE}
+    assert [row["arm"] for row in content["curve"]["rows"]] == [LITE, "random weights"]
+    assert "at least 32 of each are needed" in content["overlap"]["sentence"], "nine blocks are too few, and it says so"
+    assert content["overlap"]["mmd"] is None
+    assert content["cost"]["seconds"] > 0
+    assert content["alignment"]
+
+
+def test_each_training_was_made_once_for_all_sections(whole: SimpleNamespace) -> None:
+    """Candidate and random weights on two folds, both on the blocks, the random split, and the other encoder's two folds."""
+    trials = sorted(p.name for p in (whole.ws.assessment / "trials").iterdir())
+    assert len(trials) == 4 + 2 + 1 + 2
+    assert not list(whole.ws.assessment.rglob("checkpoints-*"))
+    cost = sum(
+        json.loads(p.read_text())["facts"]["cost"]["seconds"] for p in whole.ws.assessment.glob("trials/*/outcome.json")
+    )  # fmt: skip
+    assert whole.content["cost"]["seconds"] == pytest.approx(cost)
+
+
+def test_the_page_is_written(whole: SimpleNamespace) -> None:
+    assert whole.made.page.name == PAGE
+    page = whole.made.page.read_text()
+    assert LITE in page
+    assert "region 2" in page
+    assert str(whole.ws.output) not in page
+
+
+def test_a_quick_run_keeps_what_was_measured_before_and_trains_nothing(
+    whole: SimpleNamespace, place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.trials.fit_network", lambda *_: pytest.fail("trained"))
+    files = {
+        p: p.stat().st_mtime_ns for p in whole.ws.assessment.rglob("*") if p.is_file() and p.name not in (ASSESSMENT, PAGE)
+    }
+    made = assess(whole.ws.project, place.data, place.output, quick=True)
+    assert json.loads(made.report.read_text()) == whole.content
+    assert {p: p.stat().st_mtime_ns for p in files} == files
+
+
+def run(*words: str | Path) -> tuple[int, str, str]:
+    result = CliRunner().invoke(app, [str(w) for w in words], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
+    return result.exit_code, result.stdout, re.sub(r"\x1b\[[0-9;]*m", "", result.stderr)
+
+
+def config_file(place: BinaryTerritory, path: Path, **changes: Any) -> Path:
+    path.write_text(yaml.safe_dump(json.loads(json.dumps(place.config(**changes)))))
+    return path
+
+
+def test_the_verb_prints_json(place: BinaryTerritory, tmp_path: Path) -> None:
+    config = config_file(place, tmp_path / "place.yaml")
+    code, out, err = run("assess", config, "--data", place.data, "--output", tmp_path / "out", "--quick", "--json")
+    assert code == 0, err
+    content = json.loads(out)
+    assert Path(content["report"]).is_file()
+    assert Path(content["page"]).is_file()
+    assert content["regions"]["folds"] == 4
+    assert {row["name"] for row in content["ranking"]["rows"]} == {RANDOM, LITE}
+    assert "guard" not in content
+
+
+def test_the_verb_lists_what_was_left_out(place: BinaryTerritory, tmp_path: Path) -> None:
+    config = config_file(place, tmp_path / "place.yaml", assess={"encoders": [RANDOM, "imagenet-efficientnet-lite9"]})
+    code, out, err = run("assess", config, "--data", place.data, "--output", tmp_path / "out", "--quick")
+    assert code == 0, err
+    assert "Warning: Left out: imagenet-efficientnet-lite9: There is no encoder" in out
+    assert "Nothing was trained" in out
+    assert "assessment.html" in out
+
+
+def test_without_labels_and_model_there_is_nothing_to_assess(place: BinaryTerritory) -> None:
+    content = place.config()
+    content.pop("labels")
+    project = type(place.workspace().project).model_validate(content)
+    with pytest.raises(InputError, match="has no `labels:`"):
+        assess(project, place.data, place.output)
+
+
+def test_labels_of_one_class_are_bad_input(tmp_path: Path) -> None:
+    place = BinaryTerritory(tmp_path, labels=np.ones((96, 96)))
+    config = config_file(place, tmp_path / "place.yaml")
+    code, _, err = run("assess", config, "--data", place.data, "--output", tmp_path / "out", "--quick")
+    assert code == 2
+    assert "have one class" in err
+
+
+def test_one_region_makes_no_regional_claim(ready: Ready, place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch) -> None:
+    def trained(_ws: object, _prepared: object, _hash: str, trial: Trial, regions: Regions) -> Outcome:
+        f1 = 0.6 + 0.01 * trial.seed + (0.1 if trial.strategy == "full" else 0)
+        cost = {
+            "step": trial.slug,
+            "seconds": 1.0,
+            "kwh": None,
+            "co2e_kg": None,
+            "gpu_hours": 0.0,
+            "how": "no",
+            "country": None,
+        }
+        return done(trial, f1, {regions.names[0]: f1}, cost=cost)
+
+    for name, plain in (("run_trial", trained), ("rank_encoders", assessing.rank_encoders), ("overlap", assessing.overlap_of)):
+        monkeypatch.setattr(assessing, f"{name}_task", plain)
+    monkeypatch.setattr(assessing, "evaluated", lambda *_: {"notes": ["not looked at"]})
+    ws = changed(ready, place, assess={"min_pixels": 5000, "seeds": [0, 1, 2]})
+    content = assess_transfer(ws, ready.prepared, ready.labels_hash, strategies=True)
+    assert content["regions"]["folds"] == 1
+    assert "no regional claim can be made" in content["regions"]["notes"][0]
+    guard = content["guard"]
+    assert guard["notes"] == content["regions"]["notes"]
+    assert guard["controls"]["random"]["interval"]["n"] == 3, "over the seeds"
+    assert guard["verdict"] == HELPS
+    assert "says nothing about other regions" in guard["controls"]["random"]["notes"][0]
+    assert [row["reason"] for row in content["strategies"]["rows"]] == ["It was not tried: there is one region only."]
+    assert content["strategies"]["choice"] is None
+    said = assessment_page(json.loads(json.dumps(content, allow_nan=False)))
+    assert "no regional claim can be made" in said
+    assert "one region only" in "\n".join([*summary_lines(content), said])
+
+
+def test_an_assessment_of_other_inputs_is_not_current(ready: Ready, place: BinaryTerritory, tmp_path: Path) -> None:
+    kept = write_assessment(ready, tmp_path, HURTS)
+    assert current_assessment(kept.ws, ready.prepared, ready.labels_hash)["guard"]["verdict"] == HURTS
+    other = replace(ready.prepared, hashes=("sha256:other", ready.prepared.hashes[1]))
+    assert current_assessment(kept.ws, other, ready.labels_hash) == {}
+    assert current_assessment(kept.ws, ready.prepared, "sha256:other") == {}
+    assert current_assessment(replace(kept.ws, output=tmp_path / "nothing"), ready.prepared, ready.labels_hash) == {}
+    for section, value in (
+        ("model", {"encoder": RANDOM}), ("training", {"learning_rate": 0.1}), ("training", {"strategy": "frozen"}),
+        ("assess", {"seeds": [0, 1]}), ("assess", {"epochs": 7}), ("split", {"seed": 5}),
+    ):  # fmt: skip
+        ws = replace(changed(ready, place, **{section: value}), output=kept.ws.output)
+        assert current_assessment(ws, ready.prepared, ready.labels_hash) == {}, value
+    for section, value in (
+        ("training", {"workers": 3, "seeds": [4]}), ("assess", {"guard": "warn", "fractions": [0.5, 1.0]}),
+        ("detect", {"threshold": 0.7}), ("assess", {"encoders": [LITE]}),
+    ):  # fmt: skip
+        ws = replace(changed(ready, place, **{section: value}), output=kept.ws.output)
+        assert current_assessment(ws, ready.prepared, ready.labels_hash), value
+
+
+def test_what_detect_and_the_card_are_told(ready: Ready, whole: SimpleNamespace, tmp_path: Path) -> None:
+    assert assessment_of(ready.ws, ready.prepared) == whole.content
+    assert assessment_of(replace(ready.ws, output=tmp_path / "nothing"), ready.prepared) == {}
+
+
+def test_a_verdict_that_hurts_stops_the_training(ready: Ready, place: BinaryTerritory, tmp_path: Path) -> None:
+    kept = write_assessment(ready, tmp_path, HURTS)
+    with pytest.raises(InputError, match=r"Training stopped: Over 4 held-out regions it hurts\..*--despite-verdict"):
+        require_harmless(kept.ws, ready.prepared, ready.labels_hash)
+    warn = replace(changed(ready, place, assess={"guard": "warn"}), output=kept.ws.output)
+    require_harmless(warn, ready.prepared, ready.labels_hash)
+    require_harmless(kept.ws, ready.prepared, "sha256:other")
+
+
+@pytest.mark.parametrize("verdict", [HELPS, NO_EVIDENCE])
+def test_any_other_verdict_lets_it_go_on(ready: Ready, tmp_path: Path, verdict: str) -> None:
+    kept = write_assessment(ready, tmp_path, verdict)
+    require_harmless(kept.ws, ready.prepared, ready.labels_hash)
+
+
+def test_train_exits_with_2_unless_it_is_told_to_go_on(
+    ready: Ready, place: BinaryTerritory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept = write_assessment(ready, tmp_path / "out", HURTS)
+    config = config_file(place, tmp_path / "place.yaml", **SMALL)
+
+    def reached(*_: Any) -> None:
+        raise InputError("it went on to train")
+
+    monkeypatch.setattr("flows.train.classical_rows_task", reached)
+    words = ("train", config, "--data", place.data, "--output", tmp_path / "out")
+    code, _, err = run(*words)
+    assert code == 2
+    assert "Training stopped: Over 4 held-out regions it hurts." in err
+    assert str(kept.ws.assessment / PAGE) in err
+    _, _, err = run(*words, "--despite-verdict")
+    assert "it went on to train" in err
+
+
+def test_train_assesses_first_where_it_is_asked_to(place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch) -> None:
+    from flows.train import train
+
+    def hurting(ws: Any, prepared: Any, labels_hash: str) -> dict[str, Any]:
+        guard = {"verdict": HURTS, "sentence": "It hurts."}
+        return {"key": assessment_key(ws, prepared, labels_hash), "guard": guard}
+
+    def publish(ws: Any, content: dict[str, Any]) -> None:
+        write_json(ws.assessment / ASSESSMENT, content)
+
+    monkeypatch.setattr("flows.train.assess_transfer", hurting)
+    monkeypatch.setattr("flows.train.publish_assessment", publish)
+    monkeypatch.setattr("flows.train.classical_rows_task", lambda *_: pytest.fail("it went on to train"))
+    ws = place.workspace(output=place.output.parent / "first", assess={"before_training": True})
+    with pytest.raises(InputError, match="Training stopped: It hurts"):
+        train(ws.project, place.data, place.output.parent / "first")
+
+
+def strategies_of(ready: Ready, place: BinaryTerritory) -> Any:
+    return changed(ready, place, assess={"strategies": ["frozen", "full", "l2-sp"], "seeds": [0, 1]})
+
+
+def test_the_strategy_is_chosen_on_validation_alone(ready: Ready, place: BinaryTerritory) -> None:
+    """Frozen is best on the validation regions and worst on those held out, which must not be looked at."""
+    ws = strategies_of(ready, place)
+    validation, test = {"frozen": 0.8, "full": 0.7, "l2-sp": 0.75}, {"frozen": 0.1, "full": 0.9, "l2-sp": 0.5}
+    outcomes = {
+        t: done(t, 0.5, {n: test[t.strategy] for n in TWO.held_out(int(t.split[-1]))},
+                validation_score=validation[t.strategy] + 0.01 * t.seed)
+        for t in trials_for(ws, [(LITE, s) for s in validation], TWO)
+    }  # fmt: skip
+    found = recommended(ws, outcomes, TWO)
+    assert found["choice"] == "frozen"
+    assert "frozen scored best (0.805" in found["sentence"]
+    rows = {row["strategy"]: row for row in found["rows"]}
+    assert set(rows) == set(validation)
+    assert rows["frozen"]["validation"] == pytest.approx(0.805)
+    assert rows["frozen"]["low"] < 0.805 < rows["frozen"]["high"]
+    assert rows["frozen"]["f1"]["worst"] == pytest.approx(0.1)
+    assert rows["full"]["trainings"] == 4
+    assert rows["full"]["kwh"] == pytest.approx(4 * 0.004)
+
+
+def test_a_strategy_that_cannot_be_used_has_its_reason(ready: Ready, place: BinaryTerritory) -> None:
+    ws = strategies_of(ready, place)
+    trials = trials_for(ws, [(LITE, "frozen"), (LITE, "full")], TWO)
+    outcomes = {t: done(t) for t in trials}
+    for trial in trials:
+        if trial.strategy == "frozen":
+            outcomes[trial] = Outcome(trial, "not possible", "it has no encoder to freeze")
+    broken = Trial(LITE, "full", 1, "fold 0")
+    outcomes[broken] = Outcome(broken, "diverged", "the loss is nan")
+    found = recommended(ws, outcomes, TWO)
+    rows = {row["strategy"]: row for row in found["rows"]}
+    assert rows["frozen"]["reason"] == "it has no encoder to freeze"
+    assert rows["frozen"]["validation"] is None
+    assert rows["l2-sp"]["reason"] == "It was not tried."
+    assert (rows["full"]["trainings"], rows["full"]["reason"]) == (3, "the loss is nan")
+    assert found["choice"] == "full"
+    assert recommended(ws, {}, TWO)["choice"] is None
+
+
+def ranking_of(scores: dict[str, float]) -> dict[str, Any]:
+    rows = [{"name": n, "scores": {"LogME": v, "LEEP": None}, "probe_f1": 1 - v} for n, v in scores.items()]
+    return {"rows": sorted(rows, key=lambda r: -r["scores"]["LogME"])}
+
+
+def test_the_ranking_is_judged_by_what_the_trainings_came_to(ready: Ready) -> None:
+    scores = {"a": 0.9, "b": 0.7, "c": 0.5, "d": 0.4, "random:x": 0.1}
+    outcomes = {}
+    for name, score in scores.items():
+        for trial in assessing._verification_trials(ready.ws, [name], TWO):
+            region = TWO.held_out(int(trial.split[-1]))[0]
+            outcomes[trial] = done(trial, regions={region: score / 2 + (0.01 if region == "north" else -0.01)})
+    assert {t.strategy for t in outcomes if t.encoder == "random:x"} == {"scratch"}
+    assert {t.strategy for t in outcomes if t.encoder == "a"} == {"full"}
+    found = verified(ready.ws, ranking_of(scores), outcomes, TWO)
+    assert [row["encoder"] for row in found["rows"]] == list(scores)
+    assert found["rows"][0]["f1"] == pytest.approx(0.45)
+    assert found["scores"]["LogME"]["tau"] == pytest.approx(1)
+    assert found["scores"]["LogME"]["p_value"] == pytest.approx(2 / 120)
+    assert found["scores"]["linear probe F1"]["tau"] == pytest.approx(-1)
+    assert (found["scores"]["LEEP"]["tau"], found["scores"]["LEEP"]["n"]) == (None, 0)
+    assert found["notes"] == []
+
+
+def test_an_encoder_that_diverges_or_fails_is_not_lost_from_the_verification(ready: Ready) -> None:
+    scores = {"a": 0.9, "b": 0.7, "c": 0.5}
+    outcomes = {t: done(t, regions={TWO.held_out(int(t.split[-1]))[0]: 0.6})
+                for t in assessing._verification_trials(ready.ws, list(scores), TWO)}  # fmt: skip
+    for trial in list(outcomes):
+        if trial.encoder == "a" and trial.split == "fold 1":
+            outcomes[trial] = Outcome(trial, "diverged", "the loss is nan")
+        if trial.encoder == "b":
+            outcomes[trial] = Outcome(trial, "not possible", "no network")
+    found = verified(ready.ws, ranking_of(scores), outcomes, TWO)
+    assert {row["encoder"]: row["f1"] for row in found["rows"]} == pytest.approx({"c": 0.6, "a": 0.3})
+    assert found["notes"] == [
+        "a, full (fold 1): diverged. the loss is nan", "b, full (fold 0): not possible. no network",
+        "b, full (fold 1): not possible. no network",
+    ]  # fmt: skip
