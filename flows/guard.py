@@ -67,8 +67,10 @@ def verdicts(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regions)
         for name, pair in compared.items()
     }
     encoder, strategy = compared["candidate"]
+    own = ws.project.model.file
+    shown = own.path.name if encoder == "file" and own is not None else encoder
     said = {
-        "candidate": f"{encoder} ({strategy})", "random": "random weights", "imagenet": f"ImageNet weights ({IMAGENET})",
+        "candidate": f"{shown} ({strategy})", "random": "random weights", "imagenet": f"ImageNet weights ({IMAGENET})",
         "frozen": "the same weights unmoved",
     }  # fmt: skip
     judged = {

@@ -1,4 +1,4 @@
-"""The demo: two procedural territories seen by Sentinel-2 on two dates, with exact truth, written as files.
+"""The demo: three procedural territories seen by Sentinel-2 on two dates, with exact truth, written as files.
 
 Each pixel mixes surfaces with known spectra; the view then gets season, terrain light, haze, clouds with shadows, the
 optics' blur, a shift between the dates and noise.
@@ -37,10 +37,10 @@ _SMALLEST = 96  # pixels; smaller pictures often lack a reservoir or a kind of c
 
 
 def make_demo(folder: Path, *, seed: int = 7, size: int = 512) -> None:
-    """Write both territories: scenes, labels of some blocks, and the full truth for evaluation (never for training).
+    """Write every territory: scenes, labels of some blocks, and the full truth for evaluation (never for training).
 
     Args:
-        folder: Where `north/` and `south/` are made.
+        folder: Where `north/`, `south/` and `east/` are made.
         seed: The same seed gives the same bytes.
         size: Pixels on each side of a territory, at least 96.
 

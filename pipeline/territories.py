@@ -1,4 +1,4 @@
-"""The two territories of the demo: what grows there, and the days on which a satellite looked."""
+"""The three territories of the demo: what grows there, and the days on which a satellite looked."""
 
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime

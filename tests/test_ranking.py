@@ -14,6 +14,7 @@ import torch
 
 from flows import ranking
 from flows.ranking import candidates, groups_of, rank_encoders
+from flows.sections import LabelsConfig, PolygonLabels
 from models.encoders import build_encoder
 from pipeline.errors import InputError
 from pipeline.labels import Labels
@@ -183,7 +184,7 @@ def test_an_encoder_with_a_head_of_its_own_has_scores_that_need_one(place: Binar
     assert all(np.isfinite(value) for value in rows["ukis-csmask-4b-l2a"].values())
 
 
-def test_groups_are_blocks_or_many_named_regions(ready: Ready) -> None:
+def test_groups_are_blocks_or_many_named_regions(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
     change = squares()
     change[:16, :16] = 255
     empty = np.full_like(change, 255)
@@ -192,9 +193,12 @@ def test_groups_are_blocks_or_many_named_regions(ready: Ready) -> None:
     assert len(np.unique(groups[groups >= 0])) == 35
     assert (groups[:16, :16] == -1).all()
     named = Labels(empty, empty, change, region.astype(np.int16), tuple("abcdefghijkl"))
-    np.testing.assert_array_equal(groups_of(ready.ws, named), region)
     few = replace(named, region=(region // 3).astype(np.int16), region_names=tuple("abcd"))
-    np.testing.assert_array_equal(groups_of(ready.ws, few), groups)
+    polygons = LabelsConfig(polygons=PolygonLabels(path=Path("labels.gpkg"), region_column="district"))
+    ws = replace(ready.ws, project=ready.ws.project.model_copy(update={"labels": polygons}))
+    for labels, expected in ((named, region), (few, groups)):
+        monkeypatch.setattr("flows.ranking.read_labels", lambda *_, labels=labels: labels)
+        np.testing.assert_array_equal(groups_of(ws, Labels(empty, empty, change)), expected)
 
 
 def test_the_ranking_is_plain_json(ready: Ready, both: dict[str, Any]) -> None:
