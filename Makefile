@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
-.PHONY: setup demo test slow check format schema gpu-check benchmarks clean
+.PHONY: setup demo transfer-demo test slow check format schema gpu-check benchmarks clean
 
 setup: $(VENV)/.installed
 
@@ -17,6 +17,9 @@ $(VENV)/.installed: pyproject.toml constraints.txt
 
 demo: setup
 	$(BIN)/landshift demo landshift-demo
+
+transfer-demo: setup
+	$(BIN)/landshift demo landshift-demo --transfer
 
 test: setup
 	$(BIN)/python -m pytest
@@ -42,6 +45,7 @@ gpu-check: setup
 
 benchmarks: setup
 	$(BIN)/python benchmarks/detect_share.py
+	$(BIN)/python benchmarks/linear_probe.py
 
 clean:
 	rm -rf $(VENV) landshift-demo runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

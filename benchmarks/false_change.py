@@ -3,7 +3,8 @@
     python benchmarks/false_change.py DATA MODEL [--out FILE]
 
 DATA holds Sentinel-2 monthly syntheses of one year (`configs/unlabelled.yaml`), MODEL is a trained model with the same bands.
-The threshold is chosen on the first pair, so that 0.1 % of it is mapped as changed, and used on the others.
+The threshold is chosen on the pair with the longest way between its seasons, the first and the last date, so that 0.1 % of it
+is mapped as changed, and then used on the other pairs.
 """
 
 import argparse
@@ -69,7 +70,7 @@ def lowest_threshold(said: list[Any], legend: Legend) -> float:
 
 
 def main() -> int:
-    """Measure every pair of neighbouring dates, and the first with the last."""
+    """Measure the longest pairs, and every pair of neighbouring dates."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("data", type=Path)
     parser.add_argument("model", type=Path)
@@ -82,7 +83,7 @@ def main() -> int:
     thresholds: dict[str, float] = {}
     bundle = describe(given.model)
     with tempfile.TemporaryDirectory() as output:
-        for pair in [*pairwise(days), (days[0], days[-1])]:
+        for pair in [(days[0], days[-1]), (days[1], days[-1]), *pairwise(days)]:
             ws, prepared = pair_of(base, pair, given.data, Path(output), given.model)
             for method in ("none", *METHODS):
                 row: dict[str, Any] = {"before": str(pair[0]), "after": str(pair[1]), "method": method}
@@ -93,8 +94,9 @@ def main() -> int:
                     continue
                 row["own_threshold"] = share(said, bundle.legend, bundle.threshold)
                 if method in thresholds:
-                    row["threshold_of_the_first_pair"] = share(said, bundle.legend, thresholds[method])
-                thresholds.setdefault(method, lowest_threshold(said, bundle.legend))
+                    row["threshold_of_the_longest_pair"] = share(said, bundle.legend, thresholds[method])
+                if pair == (days[0], days[-1]):
+                    thresholds[method] = lowest_threshold(said, bundle.legend)
                 rows.append(row)
                 print(json.dumps(row), file=sys.stderr)
     result = {"model_threshold": bundle.threshold, "thresholds": thresholds, "rows": rows}

@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Iterator
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from flows.progress import step
 from flows.ranking import groups_of
 from flows.workspace import Workspace
 from pipeline.accuracy import binary_scores
-from pipeline.calibration import cooled
+from pipeline.calibration import cooled, cooled_classes
 from pipeline.change import decide
 from pipeline.errors import InputError
 from pipeline.evidence import f1_gain
@@ -28,12 +28,17 @@ from pipeline.tiles import STRIDE, Tile, tiles
 
 if TYPE_CHECKING:
     from models.bundle import Bundle
+    from models.inference import Temperatures
     from models.network import ChangeNetwork
 
 METHODS = ("radiometric", "histogram", "moments", "batch-norm")
 """Ways to adapt, beside doing nothing."""
 
-_FORMAT = 2
+_FORMAT = 3
+_FEWEST_BLOCKS = 10
+"""Labelled test blocks that an adaptation is checked on: with fewer, one method in ten would pass by chance."""
+_LEVEL = 1 - 0.05 / 4
+"""Of each interval, so that one of four useless methods passes in one territory of twenty at the most."""
 _PRIOR_WINDOWS = 16.0
 """Windows that the source's BatchNorm statistics count for: the middle of the range that Schneider 2020 found to work."""
 _WINDOW = 256
@@ -148,13 +153,10 @@ def check_adaptations(ws: Workspace, prepared: Prepared, labels_hash: str | None
         F1 on the test blocks and its gain over doing nothing; `accepted` method, `verified`, `calibration` of the territory,
         and a `sentence`.
     """
-    from models.bundle import MODEL
-
-    key = value_hash([_FORMAT, prepared.hashes, labels_hash, file_hash(ws.model_in_use / MODEL), ws.project.detect.threshold])
+    key = adaptation_key(ws, prepared, labels_hash)
     path, manifest = ws.assessment / "adaptation.json", ws.manifest(ws.assessment)
     if not manifest.is_current("adaptation", key):
-        content = {"key": key, **_checked(ws, prepared, labels_hash is not None)}
-        write_json(path, content)
+        write_json(path, _checked(ws, prepared, labels_hash is not None))
         manifest.record("adaptation", key, [path])
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
@@ -219,48 +221,72 @@ def _judged(ws: Workspace, rows: list[dict[str, Any]], seen: dict[str, HeldOut])
         if row["method"] not in seen:
             continue
         pixels = seen[row["method"]]
-        calibrated = calibrate(pixels, bundle.legend)
+        try:
+            calibrated = calibrate(pixels, bundle.legend)
+        except InputError as error:
+            row["reason"] = str(error)
+            continue
         known[row["method"]] = calibrated
         probability, truth = calibrated.cooled.probability, pixels.labels.change
         test = (pixels.role == TEST) & (truth != NOT_LABELLED) & np.isfinite(probability)
         votes[row["method"]] = probability[test] >= calibrated.threshold
         row["f1"] = binary_scores(truth[test], probability[test], calibrated.threshold).f1
         row["calibration_error"] = expected_calibration_error(probability[test], truth[test])
-        gain = f1_gain(truth[test], votes["none"], votes[row["method"]], blocks[pixels.position[test]])
-        row["gain"] = asdict(gain)
+        block = blocks[pixels.position[test]]
+        row["gain"] = asdict(f1_gain(truth[test], votes["none"], votes[row["method"]], block, level=_LEVEL))
         if row["method"] == "none":
-            own = cooled(pixels.probability, bundle.temperatures.change) if pixels.change is not None else pixels.probability
+            own = _at(pixels, bundle.temperatures).probability
             without = binary_scores(truth[test], own[test], bundle.threshold)
             row["own_calibration_f1"] = without.f1
             row["own_calibration_error"] = expected_calibration_error(own[test], truth[test])
-            threshold_gain = f1_gain(truth[test], own[test] >= bundle.threshold, votes["none"], blocks[pixels.position[test]])
-            row["calibration_gain"] = asdict(threshold_gain)
-    helped = [r for r in rows if r["method"] != "none" and r.get("gain", {}).get("low") is not None and r["gain"]["low"] > 0]
+            row["calibration_gain"] = asdict(f1_gain(truth[test], own[test] >= bundle.threshold, votes["none"], block))
+    if "none" not in known:
+        raise InputError(f"The model cannot be calibrated on the labelled pixels as they are: {rows[0]['reason']}")
+    helped = [r for r in rows if r["method"] != "none" and _is_proved(r.get("gain"))]
     best = max(helped, key=lambda r: r["gain"]["estimate"], default=None)
     accepted = "none" if best is None else str(best["method"])
     chosen = known[accepted]
-    told = (
-        "No adaptation raised F1 on the test blocks by more than chance: the images are used as they are."
-        if best is None
-        else f"{accepted} raised F1 on the test blocks by {best['gain']['estimate']:+.3f} (95 % interval "
-        f"{best['gain']['low']:+.3f} to {best['gain']['high']:+.3f}): it is accepted."
-    )
-    return {
-        "accepted": accepted, "verified": True, "sentence": told,
-        "calibration": {"threshold": chosen.threshold, "temperatures": asdict(chosen.temperatures)},
-    }  # fmt: skip
+    count = rows[0]["gain"]["n"]
+    if count < _FEWEST_BLOCKS:
+        told = (
+            f"The labels lie in {count} test blocks; at least {_FEWEST_BLOCKS} are needed to tell an adaptation that helps "
+            f"from chance. None is accepted."
+        )
+    elif best is None:
+        told = "No adaptation raised F1 on the test blocks by more than chance: the images are used as they are."
+    else:
+        told = (
+            f"{accepted} raised F1 on the test blocks by {best['gain']['estimate']:+.3f} ({_LEVEL:.2%} interval "
+            f"{best['gain']['low']:+.3f} to {best['gain']['high']:+.3f}): it is accepted."
+        )
+    # The territory's own calibration goes with an adaptation that was measured with it, or has to prove itself.
+    is_better = best is not None or _is_proved(rows[0]["calibration_gain"])
+    calibration = {"threshold": chosen.threshold, "temperatures": asdict(chosen.temperatures)} if is_better else None
+    return {"accepted": accepted, "verified": count >= _FEWEST_BLOCKS, "sentence": told, "calibration": calibration}
+
+
+def _is_proved(gain: dict[str, Any] | None) -> bool:
+    return gain is not None and gain["low"] is not None and gain["low"] > 0 and gain["n"] >= _FEWEST_BLOCKS
+
+
+def _at(pixels: HeldOut, temperatures: "Temperatures") -> HeldOut:
+    """Return the pixels at the model's own temperatures."""
+    change = None if pixels.change is None else cooled(pixels.change, temperatures.change)
+    before, after = (None if s is None else cooled_classes(s, temperatures.landuse) for s in (pixels.before, pixels.after))
+    return replace(pixels, change=change, before=before, after=after)
 
 
 def adaptation_in_use(ws: Workspace, prepared: Prepared) -> Adaptation:
     """Return what detect does: what the config asks for, and whether `assess` found on labels that it helps.
 
-    With `auto` it is what was accepted, together with this territory's own temperature and threshold.
+    With `auto` it is what was accepted, together with this territory's own temperature and threshold where these are better
+    than the model's, and where no limit to the miss rate is asked for.
 
     Raises:
         InputError: The config says `auto`, and these images and this model were not assessed.
     """
-    wanted = ws.project.detect.adaptation
-    if wanted == "none":
+    wanted: str = ws.project.detect.adaptation
+    if wanted == "none" or (wanted == "auto" and not ws.uses_other_model):
         return Adaptation("none", True)
     found = current_adaptation(ws, prepared)
     if wanted == "auto":
@@ -269,21 +295,26 @@ def adaptation_in_use(ws: Workspace, prepared: Prepared) -> Adaptation:
                 "`detect: adaptation: auto` takes what `landshift assess` accepted, and it has not assessed this model on "
                 "these images. Run it first, or name a method: none, radiometric, histogram, moments or batch-norm."
             )
-        calibration = found["calibration"] or {}
-        return Adaptation(found["accepted"], found["verified"], calibration.get("threshold"), calibration.get("temperatures"))
-    return Adaptation(wanted, found is not None and found["verified"] and found["accepted"] == wanted)
+        wanted = str(found["accepted"])
+    if found is None or not found["verified"] or found["accepted"] != wanted:
+        return Adaptation(wanted, wanted == "none")
+    calibration = {} if ws.project.calibration.max_miss_rate is not None else found["calibration"] or {}
+    return Adaptation(wanted, True, calibration.get("threshold"), calibration.get("temperatures"))
 
 
 def current_adaptation(ws: Workspace, prepared: Prepared) -> dict[str, Any] | None:
-    """Return what `assess` found for these images and this model; None where it did not look at them."""
+    """Return what `assess` found for these images and this model; None where it did not look at them, or the file changed."""
+    manifest = ws.manifest(ws.assessment)
+    keys = (adaptation_key(ws, prepared, labels_hash) for labels_hash in (labels_hash_of(ws), None))
+    if not any(manifest.is_current("adaptation", key) for key in keys):
+        return None
+    return dict(json.loads((ws.assessment / "adaptation.json").read_text(encoding="utf-8")))
+
+
+def adaptation_key(ws: Workspace, prepared: Prepared, labels_hash: str | None) -> str:
+    """Return the hash of what a check of adaptations holds for."""
     from models.bundle import MODEL
 
-    path = ws.assessment / "adaptation.json"
-    if not path.is_file():
-        return None
-    content = dict(json.loads(path.read_text(encoding="utf-8")))
-    model = file_hash(ws.model_in_use / MODEL)
-    for labels_hash in (labels_hash_of(ws), None):
-        if content["key"] == value_hash([_FORMAT, prepared.hashes, labels_hash, model, ws.project.detect.threshold]):
-            return content
-    return None
+    model = ws.model_in_use / MODEL
+    known = file_hash(model) if model.is_file() else ""
+    return value_hash([_FORMAT, prepared.hashes, labels_hash, known, ws.project.detect.threshold])

@@ -4,6 +4,7 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from prefect import flow
@@ -15,7 +16,7 @@ from flows.curve import curve_trials, label_efficiency
 from flows.evaluation import evaluated, evaluation_trials
 from flows.fitting import encoder_facts, encoder_of, require_model_fits
 from flows.guard import arms, is_harmful, scores_by_region, trials_for, verdicts
-from flows.labelling import divide_labels, labels_hash_of, read_labels
+from flows.labelling import divide_labels, labels_hash_of, labels_key_of, read_labels
 from flows.overlap import overlap_of
 from flows.prepare import Prepared, artifact_name, as_task, plan, prepare, require_disk
 from flows.ranking import rank_encoders
@@ -42,30 +43,33 @@ class Assessed:
 
 def assessment_key(ws: Workspace, prepared: Prepared, labels_hash: str) -> str:
     """Return the hash of what an assessment holds for: images, labels, model, training and budget."""
-    budgeted = {"regions", "min_pixels", "seeds", "epochs", "chips_per_epoch"}
+    budgeted = {"regions", "min_pixels", "seeds", "epochs", "chips_per_epoch", "controls"}
     described = ws.project.model_dump(
         mode="json",
-        include={"model": True, "legend": True, "split": True, "training": True, "calibration": True, "assess": budgeted},
-    )
+        include={
+            "model": True, "legend": True, "split": True, "training": True, "calibration": True, "sensor": True, "labels": True,
+            "assess": budgeted,
+        },
+    )  # fmt: skip
     for irrelevant in ("workers", "seeds"):
         described["training"].pop(irrelevant)
-    return value_hash([prepared.hashes, labels_hash, described, encoder_facts(encoder_of(ws))])
+    return value_hash([prepared.hashes, labels_hash, labels_key_of(ws), described, encoder_facts(encoder_of(ws))])
 
 
 def current_assessment(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
-    """Return the assessment of these inputs; empty where there is none."""
-    path = ws.assessment / ASSESSMENT
-    if not path.is_file():
+    """Return the assessment of these inputs; empty where there is none, or where its file is not the one that was written."""
+    key = assessment_key(ws, prepared, labels_hash)
+    if not ws.manifest(ws.assessment).is_current("assessment", key):
         return {}
-    content = dict(json.loads(path.read_text(encoding="utf-8")))
-    return content if content.get("key") == assessment_key(ws, prepared, labels_hash) else {}
+    return dict(json.loads((ws.assessment / ASSESSMENT).read_text(encoding="utf-8")))
 
 
 def assessment_of(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     """Return what was assessed of the images and the model of a run; empty where nothing was."""
     labels_hash = labels_hash_of(ws)
-    is_labelled = ws.project.labels is not None and labels_hash is not None
-    found = current_assessment(ws, prepared, labels_hash or "") if is_labelled else {}
+    # What was found about the project's own encoder says nothing about a model from elsewhere.
+    is_own = ws.project.labels is not None and labels_hash is not None and not ws.uses_other_model
+    found = current_assessment(ws, prepared, labels_hash or "") if is_own else {}
     adaptation = current_adaptation(ws, prepared)
     return found | ({"adaptation": adaptation} if adaptation else {})
 
@@ -99,21 +103,21 @@ def recommended(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regio
     """
     encoder = ws.project.model.encoder
     rows: list[dict[str, Any]] = []
+    by_fold: dict[str, dict[str, float]] = {}
     for strategy in dict.fromkeys((*ws.project.assess.strategies, ws.project.training.strategy)):
         own = [o for t, o in outcomes.items() if (t.encoder, t.strategy) == (encoder, strategy) and t.split.startswith("fold")]
         done = [o for o in own if o.state == "done"]
         if not done:
             untried = "It was not tried." if regions.folds > 1 else "It was not tried: there is one region only."
-            reason = own[0].reason if own else untried
-            rows.append(
-                {"strategy": strategy, "validation": None, "f1": None, "reason": reason, "parameters": None, "kwh": None}
-            )
+            empty = dict.fromkeys(("validation", "low", "high", "f1", "parameters", "kwh"))
+            rows.append({"strategy": strategy, **empty, "trainings": 0, "reason": own[0].reason if own else untried})
             continue
-        scores = paired_interval([o.facts["validation_score"] for o in done])
+        by_fold[strategy] = _validation_by_fold(own)
+        scores = paired_interval(list(by_fold[strategy].values()))
         costs = [(o.facts.get("cost") or {}).get("kwh") for o in done]
         rows.append({
             "strategy": strategy, "validation": scores.estimate, "low": scores.low, "high": scores.high,
-            "f1": worst_and_mean(done), "parameters": done[0].facts["fit"]["parameters"], "trainings": len(done),
+            "f1": worst_and_mean(own, regions), "parameters": done[0].facts["fit"]["parameters"], "trainings": len(done),
             "kwh": sum(c for c in costs if c is not None) if all(c is not None for c in costs) else None,
             "reason": "; ".join(o.reason for o in own if o.state != "done"),
         })  # fmt: skip
@@ -121,8 +125,26 @@ def recommended(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regio
     best = max(known, key=lambda r: r["validation"], default=None)
     if best is None:
         return {"rows": rows, "choice": None, "sentence": "No strategy could be measured."}
-    sentence = f"On the validation regions {best['strategy']} scored best ({best['validation']:.3f}, mean over trainings)."
+    alike = [name for name in by_fold if name != best["strategy"] and _may_be_alike(by_fold[best["strategy"]], by_fold[name])]
+    sentence = f"On the validation regions {best['strategy']} scored best ({best['validation']:.3f}, mean over folds)."
+    if alike:
+        sentence += f" It is not told apart from {', '.join(alike)}: the cheapest of these will do."
     return {"rows": rows, "choice": best["strategy"], "sentence": sentence}
+
+
+def _validation_by_fold(outcomes: Iterable[Outcome]) -> dict[str, float]:
+    """Return the mean validation score over the seeds of each fold; a training that diverged scored 0."""
+    found: dict[str, list[float]] = {}
+    for outcome in outcomes:
+        if outcome.state != "not possible":
+            found.setdefault(outcome.trial.split, []).append(float(outcome.facts.get("validation_score", 0.0)))
+    return {split: fmean(values) for split, values in found.items()}
+
+
+def _may_be_alike(best: Mapping[str, float], other: Mapping[str, float]) -> bool:
+    """Tell whether the interval of the difference, paired by fold, holds 0."""
+    low = paired_interval([best[split] - other[split] for split in best if split in other]).low
+    return low is None or low <= 0
 
 
 def verified(ws: Workspace, ranking: Mapping[str, Any], outcomes: Mapping[Trial, Outcome], regions: Regions) -> dict[str, Any]:
@@ -161,6 +183,16 @@ def _ledger(costs: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     return total([Cost(**c) for c in costs], "assessment").as_dict()
 
 
+def alignment_of(outcomes: Iterable[Outcome]) -> dict[str, dict[str, float]]:
+    """Return how alike the features are before and after training: linear CKA by arm and depth, mean over the folds."""
+    found: dict[str, dict[str, list[float]]] = {}
+    for outcome in outcomes:
+        for depth, value in (outcome.facts.get("alignment") or {}).items():
+            if value is not None:
+                found.setdefault(outcome.trial.arm, {}).setdefault(depth, []).append(value)
+    return {arm: {depth: fmean(values) for depth, values in depths.items()} for arm, depths in found.items()}
+
+
 rank_encoders_task = as_task(rank_encoders, "rank-encoders")
 check_adaptations_task = as_task(check_adaptations, "check-adaptations")
 overlap_task = as_task(overlap_of, "overlap")
@@ -196,9 +228,8 @@ def assess_transfer(
     if not quick:
         compared = tried(trials_for(ws, list(arms(ws).values()), regions))
         content["guard"] = verdicts(ws, compared, regions)
-        content["evaluation"] = evaluated(ws, tried(evaluation_trials(ws, regions)), labels, regions)
-        own = [o for t, o in compared.items() if t.encoder == ws.project.model.encoder and o.facts.get("alignment")]
-        content["alignment"] = {o.trial.arm: o.facts["alignment"] for o in own}
+        content["evaluation"] = evaluated(ws, tried(evaluation_trials(ws, regions)), regions)
+        content["alignment"] = alignment_of(o for o in compared.values() if o.trial.encoder == ws.project.model.encoder)
     if strategies:
         pairs = [(ws.project.model.encoder, s) for s in dict.fromkeys((*config.strategies, ws.project.training.strategy))]
         # A single region leaves none to choose on.
@@ -253,6 +284,8 @@ def _refresh_card(ws: Workspace, content: Mapping[str, Any]) -> None:
     if "ranking" not in content or entry is None or not (ws.model / MODEL).is_file():
         return
     told, model = (json.loads(path.read_text(encoding="utf-8")) for path in (report, ws.model / MODEL))
+    if (model["encoder"]["name"], model["facts"]["strategy"]) != (encoder_of(ws).name, ws.project.training.strategy):
+        return  # it was trained from another encoder, or in another way
     write_text(ws.model / CARD, model_card(told, model, content))
     manifest.record("model", entry["key"], [report, *(ws.model / n for n in (WEIGHTS, MODEL, CARD))])
 
@@ -264,6 +297,9 @@ def publish_assessment(ws: Workspace, content: dict[str, Any]) -> Assessed:
     page = ws.assessment / PAGE
     write_json(ws.assessment / ASSESSMENT, content)
     write_text(page, assessment_page(content))
+    manifest, key = ws.manifest(ws.assessment), content.get("key", "")
+    if not manifest.is_current("assessment", key):
+        manifest.record("assessment", key, [ws.assessment / ASSESSMENT])
     _refresh_card(ws, content)
     name = artifact_name(ws.project)
     if "ranking" in content:

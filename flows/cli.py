@@ -23,6 +23,8 @@ if TYPE_CHECKING:
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal obeys instead of showing it, or cannot encode: names and tags of files are written by strangers."""
 
+_GO_ON = "run the same command again; it goes on where it stopped."
+
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 
 app = typer.Typer(
@@ -68,9 +70,12 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
         _complain("bad input", str(error), as_json)
         raise typer.Exit(BAD_INPUT) from error
     except KeyboardInterrupt as error:
-        _complain("interrupted", "run the same command again; it goes on where it stopped.", as_json)
+        _complain("interrupted", _GO_ON, as_json)
         raise typer.Exit(INTERRUPTED) from error
     except Exception as error:
+        if _is_interrupt(error):
+            _complain("interrupted", _GO_ON, as_json)
+            raise typer.Exit(INTERRUPTED) from error
         if verbose:
             traceback.print_exc()
         _complain(
@@ -79,6 +84,15 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
             as_json,
         )
         raise typer.Exit(FAILED) from error
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Tell whether an interrupt is behind an exception: libraries that start something may wrap it in one of their own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
 
 
 def _complain(kind: str, text: str, as_json: bool) -> None:
@@ -96,6 +110,8 @@ def _quiet_prefect(verbose: bool) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
         # Prefect logs what a step raised as an error with a traceback; the verbs say it in their own words.
         "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
+        # Its temporary server complains where it is stopped while it still writes down task runs, which nobody asks it for.
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if verbose else "CRITICAL",
     }
     for key, value in defaults.items():
         os.environ.setdefault(key, value)

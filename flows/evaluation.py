@@ -5,15 +5,15 @@ from typing import Any
 
 import numpy as np
 
-from flows.guard import splits_of
+from flows.guard import arms, splits_of
+from flows.judging import by_block
 from flows.labelling import TEST
 from flows.prepare import legend_of
-from flows.ranking import groups_of
 from flows.trials import BLOCKS, RANDOM, Outcome, Trial, pixels_of, worst_and_mean
 from flows.workspace import Workspace
 from pipeline.calibration import cooled, fit_temperature, logit
 from pipeline.conformal import risk_controlled_threshold
-from pipeline.labels import Labels
+from pipeline.evidence import paired_interval
 from pipeline.legend import NOT_LABELLED
 from pipeline.regional import class_region_table, optimism_gap, regional_scores
 from pipeline.regions import Regions
@@ -25,26 +25,28 @@ _FEWEST = 20
 
 def evaluation_trials(ws: Workspace, regions: Regions) -> list[Trial]:
     """List the trials of the project's own model: every fold, the blocks, and the random split that flatters."""
-    encoder, strategy = ws.project.model.encoder, ws.project.training.strategy
+    encoder, strategy = arms(ws)["candidate"]
     seeds = ws.project.assess.seeds
     splits = dict.fromkeys((*splits_of(regions), BLOCKS, RANDOM))
     return [Trial(encoder, strategy, seed, split) for split in splits for seed in seeds]
 
 
-def evaluated(ws: Workspace, outcomes: Mapping[Trial, Outcome], labels: Labels, regions: Regions) -> dict[str, Any]:
+def evaluated(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regions) -> dict[str, Any]:
     """Say how the project's model does in each region that it never saw, and how far its probabilities can be trusted.
 
     Returns:
         `regional`, `classes` (class by region, where there are classes), `calibration`, `risk`, `optimism`.
     """
-    own = [o for o in outcomes.values() if (o.trial.encoder, o.trial.strategy) == _own(ws) and o.state == "done"]
-    own = [o for o in own if o.trial.share >= 1]
+    tried = [
+        o for o in outcomes.values() if (o.trial.encoder, o.trial.strategy) == arms(ws)["candidate"] and o.trial.share >= 1
+    ]
+    own = [o for o in tried if o.state == "done"]
     folds = [o for o in own if o.trial.split in splits_of(regions)]
     if not folds:
         return {"notes": ["No trial of the project's model could be finished, so nothing can be said about regions."]}
     seed = min(o.trial.seed for o in folds)
     first = [o for o in folds if o.trial.seed == seed]
-    pixels = _pooled(ws, first, regions, labels)
+    pixels = _pooled(ws, first, regions)
     test = {name: values[pixels["role"] == TEST] for name, values in pixels.items()}
     # A fold holds whole regions out, so each region has one model and one threshold.
     thresholds = {n: o.facts["threshold"] for o in first for n in o.regions}
@@ -52,18 +54,15 @@ def evaluated(ws: Workspace, outcomes: Mapping[Trial, Outcome], labels: Labels, 
         test["truth"], test["probability"], [thresholds.get(n, 0.5) for n in regions.names], test["region"], regions.names
     )
     found: dict[str, Any] = {
-        "seed": seed, "worst": worst_and_mean(folds), "regional": said.as_dict(), "calibration": _calibration(test, regions),
+        "seed": seed, "worst": worst_and_mean([o for o in tried if o.trial.split in splits_of(regions)], regions),
+        "regional": said.as_dict(), "calibration": _calibration(test, regions),
         "risk": _risk(test, ws.project.calibration.max_miss_rate or 0.1),
-        "optimism": optimism_gap(_mean_f1(own, RANDOM), _mean_f1(own, BLOCKS)).as_dict(),
+        "optimism": _optimism(own),
         "regions_by_seed": _by_seed(folds),
     }  # fmt: skip
     if "truth_after" in test:
         found["classes"] = _classes(ws, test, regions)
     return found
-
-
-def _own(ws: Workspace) -> tuple[str, str]:
-    return ws.project.model.encoder, ws.project.training.strategy
 
 
 def _by_seed(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float | None]]:
@@ -73,19 +72,26 @@ def _by_seed(outcomes: Sequence[Outcome]) -> dict[str, dict[str, float | None]]:
     return rows
 
 
-def _mean_f1(outcomes: Sequence[Outcome], split: str) -> float | None:
-    known = [o.f1 for o in outcomes if o.trial.split == split and o.f1 is not None]
-    return float(np.mean(known)) if known else None
+def _optimism(outcomes: Sequence[Outcome]) -> dict[str, Any]:
+    """Compare the two splits, with the interval of the gap over seeds."""
+    by_seed = {split: {o.trial.seed: o.f1 for o in outcomes if o.trial.split == split and o.f1 is not None}
+               for split in (RANDOM, BLOCKS)}  # fmt: skip
+    random, blocked = ([f1 for f1 in by_seed[split].values() if f1 is not None] for split in (RANDOM, BLOCKS))
+    gap = optimism_gap(float(np.mean(random)) if random else None, float(np.mean(blocked)) if blocked else None)
+    paired = [(f1 or 0.0) - (by_seed[BLOCKS][seed] or 0.0) for seed, f1 in by_seed[RANDOM].items() if seed in by_seed[BLOCKS]]
+    interval = paired_interval(paired)
+    return {**gap.as_dict(), "low": interval.low, "high": interval.high}
 
 
-def _pooled(ws: Workspace, outcomes: Sequence[Outcome], regions: Regions, labels: Labels) -> dict[str, np.ndarray]:
-    """Put the pixels of several folds together, each with its region and its block."""
-    blocks = groups_of(ws, labels).reshape(-1)
+def _pooled(ws: Workspace, outcomes: Sequence[Outcome], regions: Regions) -> dict[str, np.ndarray]:
+    """Put the pixels of several folds together, each with its region, its block, and which half of the blocks that is in."""
+    side, width = ws.project.split.block_px, regions.index.shape[1]
     parts: list[dict[str, np.ndarray]] = []
     for outcome in outcomes:
         part = pixels_of(ws, outcome.trial)
+        row, column = part["position"] // width // side, part["position"] % width // side
         part["region"] = regions.index.reshape(-1)[part["position"]].astype(np.int64)
-        part["block"] = blocks[part["position"]]
+        part["block"], part["half"] = row * width + column, (row + column) % 2
         parts.append(part)
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 
@@ -96,7 +102,7 @@ def _calibration(test: Mapping[str, np.ndarray], regions: Regions) -> dict[str, 
     Every second block of a region gives its own temperature; the others judge all three.
     """
     known = (test["truth"] != NOT_LABELLED) & np.isfinite(test["raw"])
-    fitting = test["block"] % 2 == 0
+    fitting = test["half"] == 0
     local = test["probability"].copy()
     temperatures: dict[str, float | None] = {}
     for index, name in enumerate(regions.names):
@@ -130,11 +136,10 @@ def vars_of(row: Any) -> dict[str, Any]:  # noqa: ANN401 (a frozen dataclass)
 
 def _risk(test: Mapping[str, np.ndarray], alpha: float) -> dict[str, Any]:
     """Choose the threshold on every second block, and see on the others what share of the change it misses."""
-    blocks = np.unique(test["block"])
 
-    def tiles(odd: int) -> list[tuple[np.ndarray, np.ndarray]]:
-        chosen = [test["block"] == b for b in blocks if b % 2 == odd]
-        return [(test["probability"][k], test["truth"][k]) for k in chosen]
+    def tiles(half: int) -> list[tuple[np.ndarray, np.ndarray]]:
+        chosen = test["half"] == half
+        return by_block(test["block"][chosen], test["probability"][chosen], test["truth"][chosen])
 
     control = risk_controlled_threshold(tiles(0), alpha)
     missed = []

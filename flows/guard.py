@@ -16,10 +16,12 @@ IMAGENET = "imagenet-efficientnet-lite0"
 def arms(ws: Workspace) -> dict[str, tuple[str, str]]:
     """Return what is compared: `candidate` and the controls, each an encoder and a strategy."""
     encoder, strategy = ws.project.model.encoder, ws.project.training.strategy
+    if encoder.startswith("random"):
+        strategy = "scratch"  # whatever the config calls it
     wanted: dict[str, tuple[str, str]] = {
         "candidate": (encoder, strategy),
         "random": (encoder, "scratch"),
-        "imagenet": (IMAGENET, strategy),
+        "imagenet": (IMAGENET, "full" if strategy == "scratch" else strategy),
         "frozen": (encoder, "frozen"),
     }
     kept = {"candidate": wanted["candidate"]}
@@ -44,9 +46,8 @@ def scores_by_region(outcomes: Sequence[Outcome], regions: Regions) -> dict[tupl
     """Return the F1 of each held-out region and seed; None where the training diverged."""
     found: dict[tuple[str, int], float | None] = {}
     for outcome in outcomes:
-        split, seed = outcome.trial.split, outcome.trial.seed
-        held_out = regions.held_out(int(split.removeprefix("fold "))) if split.startswith("fold") else regions.names
-        for name in held_out:
+        seed = outcome.trial.seed
+        for name in outcome.trial.held_out(regions):
             if outcome.state == "diverged":
                 found[name, seed] = None
             elif outcome.regions.get(name) is not None:
@@ -58,8 +59,8 @@ def verdicts(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regions)
     """Judge the project's model against each control.
 
     Returns:
-        `verdict` and `sentence` against random weights, `controls` with the whole verdict against each, `notes`, and
-        `not_possible` with the reasons of trials that could not be run.
+        `verdict` and `sentence` against random weights, the number of `folds` behind them, `controls` with the whole verdict
+        against each, `notes`, and `not_possible` with the reasons of trials that could not be run.
     """
     compared = arms(ws)
     values = {
@@ -73,15 +74,25 @@ def verdicts(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regions)
         "candidate": f"{shown} ({strategy})", "random": "random weights", "imagenet": f"ImageNet weights ({IMAGENET})",
         "frozen": "the same weights unmoved",
     }  # fmt: skip
+    folds = dict(zip(regions.names, regions.fold, strict=True))
     judged = {
-        name: judge_transfer(values["candidate"], values[name], names=(said["candidate"], said[name]))
+        name: judge_transfer(values["candidate"], values[name], names=(said["candidate"], said[name]), folds=folds)
         for name in compared if name != "candidate"
     }  # fmt: skip
-    first = judged.get("random") or next(iter(judged.values()), None)
+    first = judged.get("random")
     impossible = dict.fromkeys((o.trial.arm, o.reason) for o in outcomes.values() if o.state == "not possible")
-    sentence = first.sentence if first else "Nothing was compared: the configured model starts from random weights itself."
+    sentence = (
+        first.sentence
+        if first
+        else (
+            "The configured model starts from random weights itself, so there is no transfer to judge."
+            if strategy == "scratch"
+            else "Random weights are not among the controls, so there is no verdict: add `random` to `assess: controls`."
+        )
+    )
     return {
         "verdict": first.verdict if first else NO_EVIDENCE, "sentence": sentence,
+        "folds": len({folds[region.name] for region in first.regions}) if first else 0,
         "controls": {name: asdict(v) for name, v in judged.items()}, "notes": list(regions.notes),
         "f1": {name: _table(v) for name, v in values.items()}, "compared": {n: list(pair) for n, pair in compared.items()},
         "diverged": [o.trial.slug for o in outcomes.values() if o.state == "diverged"],
@@ -94,5 +105,6 @@ def _table(values: Mapping[tuple[str, int], float | None]) -> list[dict[str, Any
 
 
 def is_harmful(assessment: Mapping[str, Any]) -> bool:
-    """Tell whether an assessment found that the project's model is worse off than random weights."""
-    return bool(assessment.get("guard", {}).get("verdict") == HURTS)
+    """Tell whether an assessment found, over several regions, that the project's model is worse off than random weights."""
+    guard = assessment.get("guard", {})
+    return bool(guard.get("verdict") == HURTS and guard.get("folds", 0) > 1)

@@ -131,12 +131,25 @@ def _controlled(
 ) -> RiskControl:
     found, truth = labelled_and_seen(probability, change, where)
     block = blocks[where & (change != NOT_LABELLED) & np.isfinite(probability)]
-    parts = [block == b for b in np.unique(block)]
-    return risk_controlled_threshold([(found[p], truth[p]) for p in parts], max_miss_rate or MISS_RATE)
+    return risk_controlled_threshold(by_block(block, found, truth), max_miss_rate or MISS_RATE)
+
+
+def by_block(block: np.ndarray, probability: np.ndarray, truth: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divide the probability and the truth of pixels (pixel,) into one pair of arrays for each block."""
+    order = np.argsort(block, kind="stable")
+    cuts = np.flatnonzero(np.diff(block[order])) + 1
+    parts = (np.split(values[order], cuts) for values in (probability, truth))
+    return list(zip(*parts, strict=True)) if block.size else []
 
 
 def judge(
-    ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeNetwork", masks: tuple[Labels, np.ndarray]
+    ws: Workspace,
+    prepared: Prepared,
+    bundle: "Bundle",
+    network: "ChangeNetwork",
+    masks: tuple[Labels, np.ndarray],
+    *,
+    controlled: bool = True,
 ) -> "tuple[Bundle, dict[str, Any], Calibrated]":
     """Calibrate on the validation pixels, then score the test pixels once.
 
@@ -146,6 +159,7 @@ def judge(
         bundle: What is known of the network.
         network: After training.
         masks: The labels, and the split of each pixel as uint8 (y, x).
+        controlled: Take the threshold that the config's limit to the miss rate asks for, where it has one.
 
     Returns:
         The calibrated bundle, its scores, and the pixels behind them.
@@ -153,7 +167,7 @@ def judge(
     seen = predict_held_out(ws, prepared, network, masks)
     side, width = ws.project.split.block_px, masks[1].shape[1]
     blocks = seen.position // width // side * width + seen.position % width // side
-    calibrated = calibrate(seen, bundle.legend, blocks, ws.project.calibration.max_miss_rate)
+    calibrated = calibrate(seen, bundle.legend, blocks, ws.project.calibration.max_miss_rate if controlled else None)
     labels, temperatures, threshold, decided = seen.labels, calibrated.temperatures, calibrated.threshold, calibrated.decided
     held_out, test, probability = seen.role == VALIDATION, seen.role == TEST, calibrated.cooled.probability
     scored, truth = labelled_and_seen(probability, labels.change, test)

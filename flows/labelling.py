@@ -80,6 +80,12 @@ def labels_hash_of(ws: Workspace) -> str | None:
     return None if entry is None else str(entry["files"][LABELS])
 
 
+def labels_key_of(ws: Workspace) -> str | None:
+    """Return the hash of what the masks were made from, and thus of the regions, which they do not hold; None without masks."""
+    entry = ws.manifest(ws.training).entries().get("labels")
+    return None if entry is None else str(entry["key"])
+
+
 def read_masks(ws: Workspace) -> tuple[Labels, np.ndarray]:
     """Read what `divide_labels` wrote.
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flows.fitting import build_network, encoder_called, encoder_facts
-from flows.labelling import read_labels, read_masks
+from flows.labelling import labels_key_of, read_labels, read_masks
 from flows.prepare import Prepared, plan
 from flows.progress import step
 from flows.workspace import Workspace
@@ -52,8 +52,8 @@ def rank_encoders(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[s
     names = candidates(ws)
     rows = {name: _facts(ws, name) for name in names}
     key = value_hash(
-        [_FORMAT, prepared.hashes, labels_hash, rows, assess.pixels, assess.replicates, DIMENSIONS,
-         ws.project.model_dump(mode="json", include={"split", "model"})]
+        [_FORMAT, prepared.hashes, labels_hash, labels_key_of(ws), rows, assess.pixels, assess.replicates, DIMENSIONS,
+         ws.project.model_dump(mode="json", include={"split", "model", "sensor", "labels"})]
     )  # fmt: skip
     manifest = ws.manifest(ws.assessment)
     if not manifest.is_current("ranking", key):

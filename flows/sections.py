@@ -209,9 +209,9 @@ class EncoderFile(Section):
     """Encoder name in segmentation_models_pytorch, for example `resnet50`."""
     bands: tuple[str, ...]
     """Bands that it was trained on, in order."""
-    mean: tuple[float, ...] = ()
+    mean: tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...] = ()
     """Of each band, in reflectance; empty: standardise with both dates together."""
-    std: tuple[float, ...] = ()
+    std: tuple[Annotated[float, Field(ge=1e-9, le=1e9)], ...] = ()
     """Of each band, in reflectance."""
 
 
@@ -353,3 +353,12 @@ class EnergyConfig(Section):
 
     country: Annotated[str, Field(pattern="^[A-Z]{3}$")] | None = None
     """ISO code of three letters, such as FRA, for the carbon intensity of its electricity; None: energy without CO2e."""
+
+    @field_validator("country")
+    @classmethod
+    def _exists(cls, country: str | None) -> str | None:
+        import pycountry
+
+        if country is not None and pycountry.countries.get(alpha_3=country) is None:
+            raise ValueError("no country has this code; expected one of three letters of ISO 3166, such as FRA, BRA or KEN")
+        return country

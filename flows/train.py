@@ -54,7 +54,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
     folder = ws.training / f"seed-{seed}"
     settings = project.training.model_dump(mode="json", exclude={"seeds", "workers"})
     tiling = [project.detect.core, project.detect.margin]
-    described = project.model_dump(mode="json", include={"model", "legend"})
+    described = project.model_dump(mode="json", include={"model", "legend", "calibration", "sensor"})
     key = value_hash([prepared.hashes, labels_hash, described, settings, tiling, seed, encoder_facts(encoder)])
     manifest = ws.manifest(folder)
     if not manifest.is_current("candidate", key):
@@ -88,7 +88,12 @@ def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork"
     device = device_of(ws.project.detect.device)
     wanted = training_blocks(role)
     shape = (role.shape[0], role.shape[1])
-    embedded = block_embeddings(network.eval().to(device), prepared.images, shape, BLOCK, wanted=wanted, device=device)
+    # Tiles as in detect: the means of a block depend a little on how far the network can see around it.
+    config = ws.project.detect
+    embedded = block_embeddings(
+        network.eval().to(device), prepared.images, shape, BLOCK, tile=config.core, margin=config.margin_px, wanted=wanted,
+        device=device,
+    )  # fmt: skip
     network.to("cpu")
     seen = embedded[wanted & np.isfinite(embedded).all(axis=-1)]
     return fit_shift(seen).as_dict() if len(seen) >= FEWEST_BLOCKS else None

@@ -5,7 +5,7 @@ import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -60,10 +60,15 @@ class Trial:
         """What is compared: the encoder with its strategy."""
         return f"{self.encoder}, {self.strategy}"
 
+    def held_out(self, regions: Regions) -> tuple[str, ...]:
+        """Return the names of the regions that it is judged in."""
+        return regions.held_out(int(self.split.removeprefix("fold "))) if self.split.startswith("fold") else regions.names
+
     @property
     def slug(self) -> str:
         """Name of its folder."""
-        told = f"{self.encoder}-{self.strategy}-{self.split}-{self.share:g}-seed-{self.seed}"
+        share = f"{self.share:g}" if float(f"{self.share:g}") == self.share else repr(self.share)
+        told = f"{self.encoder}-{self.strategy}-{self.split}-{share}-seed-{self.seed}"
         return re.sub(r"[^A-Za-z0-9.]+", "-", told).strip("-")
 
 
@@ -87,11 +92,6 @@ class Outcome:
     def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
         return asdict(self)
-
-
-def regions_hash(regions: Regions) -> str:
-    """Return a hash of a division into regions."""
-    return value_hash([regions.names, regions.fold, regions.index.tobytes().hex()])
 
 
 def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> tuple[Labels, np.ndarray]:
@@ -119,7 +119,6 @@ def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> tuple[Labels, np.
 
 def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial, regions: Regions) -> Outcome:
     """Run one trial, unless it is there already from the same inputs; whatever goes wrong with it becomes its outcome."""
-    project = ws.project
     folder = ws.assessment / "trials" / trial.slug
     path = folder / "outcome.json"
     try:
@@ -127,16 +126,7 @@ def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial,
     except InputError as error:
         return Outcome(trial, "not possible", str(error))
     recipe = Recipe(encoder, trial.strategy, trial.seed, *budget(ws))
-    settings = project.training.model_dump(mode="json", exclude={"seeds", "workers", "strategy", "epochs", "chips_per_epoch"})
-    described = project.model_dump(mode="json", include={"model", "legend", "split"})
-    described["model"].pop("encoder")
-    parts = [_FORMAT, prepared.hashes, labels_hash, asdict(trial), described, settings, encoder_facts(encoder)]
-    parts += [recipe.epochs, recipe.chips_per_epoch, project.detect.core, project.detect.margin]
-    if project.calibration.max_miss_rate is not None:
-        parts.append(project.calibration.max_miss_rate)
-    if trial.split.startswith("fold"):
-        parts.append(regions_hash(regions))
-    key = value_hash(parts)
+    key = trial_key(ws, prepared, labels_hash, trial, regions, recipe)
     manifest = ws.manifest(folder)
     if not manifest.is_current("trial", key):
         outcome, pixels = _tried(ws, prepared, recipe, trial, regions, folder / f"checkpoints-{key[7:19]}")
@@ -151,7 +141,24 @@ def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial,
                 save_file(pixels, temporary)
         manifest.record("trial", key, files)
     content = json.loads(path.read_text(encoding="utf-8"))
-    return Outcome(**{**content, "trial": Trial(**content["trial"])})
+    outcome = Outcome(**{**content, "trial": Trial(**content["trial"])})
+    if outcome.state != "done":
+        return outcome
+    # Blocks and random pixels do not depend on the regions, so these may have been others when the trial was run.
+    return replace(outcome, regions=_by_region(pixels_of(ws, trial), regions, outcome.facts["threshold"]))
+
+
+def trial_key(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial, regions: Regions, recipe: Recipe) -> str:
+    """Return the hash of everything that a trial depends on."""
+    project = ws.project
+    settings = project.training.model_dump(mode="json", exclude={"seeds", "workers", "strategy", "epochs", "chips_per_epoch"})
+    described = project.model_dump(mode="json", include={"model", "legend", "split", "sensor"})
+    described["model"].pop("encoder")
+    parts = [_FORMAT, prepared.hashes, labels_hash, asdict(trial), described, settings, encoder_facts(recipe.encoder)]
+    parts += [recipe.epochs, recipe.chips_per_epoch, project.detect.core, project.detect.margin]
+    if trial.split.startswith("fold"):
+        parts.append(regions.hash)
+    return value_hash(parts)
 
 
 def budget(ws: Workspace) -> tuple[int, int]:
@@ -180,7 +187,8 @@ def _tried(
         masks = roles_of(ws, trial, regions)
         with step(f"Trial {trial.slug}") as advance, metered(trial.slug, ws.project.energy.country) as meter:
             bundle, network = fit_network(ws, prepared, plan(ws), recipe, masks, checkpoints, advance)
-            bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks)
+            # With too few blocks a limit to the miss rate cannot be met, which is no reason to compare nothing.
+            bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks, controlled=False)
     except InputError as error:
         return Outcome(trial, "not possible", str(error)), None
     except Diverged as error:
@@ -235,11 +243,12 @@ def _alignment(
     from models.overlap import linear_cka
 
     labels, role = masks
-    start = build_network(ws, prepared, plan(ws), recipe.encoder, recipe.strategy, recipe.seed).network.eval()
+    start = build_network(ws, prepared, plan(ws), recipe.encoder, recipe.strategy, recipe.seed).network
     everywhere = np.where(role == TEST, 0, -1).astype(np.int16)
     sample = balanced_sample(labels.change, everywhere, limit=_COMPARED_PIXELS, seed=recipe.seed)
     device = device_of(ws.project.detect.device)
-    first, last = (pixel_features(n, prepared.images, sample, device=device) for n in (start, network))
+    first, last = (pixel_features(n.eval().to(device), prepared.images, sample, device=device) for n in (start, network))
+    network.to("cpu")
     seen = first.observed & last.observed
     return {
         depth: linear_cka(np.concatenate([b[seen], a[seen]]), np.concatenate([d[seen], c[seen]]))
@@ -247,10 +256,16 @@ def _alignment(
     }
 
 
-def worst_and_mean(outcomes: Iterable[Outcome]) -> dict[str, Any]:
-    """Return the mean F1 over regions of several trials, and the region where they do worst."""
+def worst_and_mean(outcomes: Iterable[Outcome], regions: Regions) -> dict[str, Any]:
+    """Return the mean F1 over regions of several trials, and the region where they do worst.
+
+    A training that diverged gives no map, and counts as F1 0 in the regions that it held out.
+    """
     known: dict[str, list[float]] = {}
     for outcome in outcomes:
+        if outcome.state == "diverged":
+            for name in outcome.trial.held_out(regions):
+                known.setdefault(name, []).append(0.0)
         for name, f1 in outcome.regions.items():
             if f1 is not None and math.isfinite(f1):
                 known.setdefault(name, []).append(f1)

@@ -162,6 +162,8 @@ def block_embeddings(
     shape: tuple[int, int],
     block: int,
     *,
+    tile: int = _TILE,
+    margin: int = _MARGIN,
     wanted: np.ndarray | None = None,
     device: torch.device,
 ) -> np.ndarray:
@@ -175,6 +177,8 @@ def block_embeddings(
         images: Before and after, on one grid.
         shape: Rows and columns of the grid.
         block: Side of a block in pixels, a multiple of 32; the last ones of a row or column may be cut by the edge.
+        tile: Side of what is read at once in pixels; at least one block is.
+        margin: Pixels read around it, a multiple of 32.
         wanted: bool (block row, block column): blocks that must be embedded; others may be NaN. All where None.
         device: Where the network is.
 
@@ -190,17 +194,17 @@ def block_embeddings(
     if block <= 0 or block % STRIDE:
         raise InputError(f"Blocks of {block} pixels: expected a multiple of {STRIDE}, above 0.")
     # Reads of several blocks, because each read needs its margin.
-    wide = max(_TILE // block, 1)
+    wide = max(tile // block, 1)
     out: np.ndarray | None = None
     with ExitStack() as stack:
         readers = [_opened(stack, path) for path in images]
-        for place in tiles(shape, block * wide, _MARGIN):
+        for place in tiles(shape, block * wide, margin):
             y, x = place.row * wide, place.column * wide
             if wanted is not None and not wanted[y : y + wide, x : x + wide].any():
                 continue
             pair = [reader.read(place.read) for reader in readers]
             seen = np.isfinite(np.stack(pair)).all(axis=(0, 1))
-            found = block_means([network.encode(_batch(image, device)) for image in pair], seen, block, _MARGIN)
+            found = block_means([network.encode(_batch(image, device)) for image in pair], seen, block, margin)
             if out is None:
                 out = np.full((*(-(-n // block) for n in shape), found.shape[0]), np.nan, dtype=np.float32)
             out[y : y + found.shape[1], x : x + found.shape[2]] = found.transpose(1, 2, 0)

@@ -83,6 +83,12 @@ def load_encoder(
     if ours:
         decoder, state = ours, {k: v for k, v in state.items() if k not in ours}
     fitted = _named_for(encoder, model, state)
+    broken = [k for k, v in fitted.items() if v.is_floating_point() and not torch.isfinite(v).all()]
+    if broken:
+        raise InputError(
+            f"Encoder {encoder.name}: {len(broken)} of its tensors hold NaN or infinity, the first is {broken[0]}. Expected "
+            f"numbers: take another checkpoint, its training has diverged."
+        )
     key = first_convolution(model)
     if key not in fitted:
         raise _misfit(encoder, "no tensors for these places of the architecture", [key])

@@ -126,8 +126,9 @@ def _warning_lines(view: Mapping[str, Any]) -> list[str]:
         [f"Adaptation {row['method']} cannot be used: {row['reason']}" for row in tried if row["reason"]],
         [f"Diverged: {name}." for name in guard["diverged"]],
         [f"Not possible: {row['arm']}: {row['reason']}" for row in guard["not_possible"]],
+        list((view["curve"] or {"notes": []})["notes"]),
     )
-    lines = []
+    lines: list[str] = []
     for group in groups:
         lines += group[:2] if len(group) <= 2 else [group[0], f"… and {len(group) - 1} more like it, see the page."]
     return [f"Warning: {line}" for line in lines]

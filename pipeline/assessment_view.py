@@ -36,7 +36,7 @@ ADAPTATIONS = {
 
 _BADGES = {
     HELPS: ("Helps", "▲", "{encoder} helps in {project}",
-            "Keep it: with the same budget, the control came out worse in the held-out regions."),
+            "Keep it: with the same budget, the control came out worse on what was held out."),
     NO_EVIDENCE: ("No evidence", "●", "No evidence that {encoder} helps or hurts in {project}",
                   "The difference may be chance. Choose by cost, or label more regions and ask again."),
     HURTS: ("Hurts", "▼", "{encoder} hurts in {project}",

@@ -141,6 +141,7 @@ def judge_transfer(
     control: Mapping[tuple[str, int], float | None],
     *,
     names: tuple[str, str],
+    folds: Mapping[str, int] | None = None,
     level: float = 0.95,
     smallest: float = 0.0,
 ) -> Verdict:
@@ -155,6 +156,8 @@ def judge_transfer(
         candidate: F1, 0..1, by held-out region and seed; None = the training diverged.
         control: The same for the control.
         names: Candidate and control, as the sentence calls them.
+        folds: The fold in which each region was held out; regions of one fold were judged by the same trainings, so their
+            mean enters once. None: each region has a fold of its own.
         level: Confidence, 0..1, both excluded.
         smallest: A difference in F1, at least 0, that would matter; the interval must lie beyond it.
 
@@ -178,7 +181,10 @@ def judge_transfer(
     if len(regions) == 1:
         interval = regions[0].interval
     else:
-        interval = paired_interval([float(np.mean(region.differences)) for region in regions], level)
+        means: dict[int, list[float]] = {}
+        for number, judged in enumerate(regions):
+            means.setdefault(folds[judged.name] if folds else number, []).append(float(np.mean(judged.differences)))
+        interval = paired_interval([float(np.mean(values)) for values in means.values()], level)
     verdict = _verdict(interval, smallest)
     alone = [key for key in (*candidate, *control) if (key in candidate) != (key in control)]
     notes = (
@@ -363,7 +369,8 @@ def _sentence(
         f"changed F1 by {interval.estimate:+z.3f}"
     )
     if interval.low is None or interval.high is None:
-        return f"{effect}: one training of each gives no interval, so this is no evidence."
+        alone = "one training of each" if len(regions) == 1 else "one fold"
+        return f"{effect}: {alone} gives no interval, so this is no evidence."
     span = f"({100 * interval.level:g} % interval {interval.low:+z.3f} to {interval.high:+z.3f})"
     beyond = f" by more than {smallest:g}" if smallest else ""
     meaning = {

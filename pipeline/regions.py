@@ -1,13 +1,16 @@
 """Regions: the parts of a territory that are held out one after another, and label budgets within them."""
 
+import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from scipy.ndimage import maximum_filter
 
 from pipeline.labels import Labels
 from pipeline.legend import NOT_LABELLED
+from pipeline.manifest import value_hash
 from pipeline.splits import NO_ROLE
 
 TRAIN, VALIDATION, TEST = range(3)
@@ -35,6 +38,11 @@ class Regions:
     def folds(self) -> int:
         """Number of folds."""
         return max(self.fold, default=-1) + 1
+
+    @cached_property
+    def hash(self) -> str:
+        """Hash of the division."""
+        return value_hash([self.names, self.fold, hashlib.sha256(self.index.tobytes()).hexdigest()])
 
     def held_out(self, fold: int) -> tuple[str, ...]:
         """Return the names of the regions that a fold holds out."""

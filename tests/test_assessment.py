@@ -70,7 +70,7 @@ def guarded(gain: float, name: str, region: str) -> dict[str, Any]:
     }
     tables = {"candidate": candidate, "random": control, "frozen": control}
     return {
-        "verdict": judged["random"].verdict, "sentence": judged["random"].sentence, "notes": [],
+        "verdict": judged["random"].verdict, "sentence": judged["random"].sentence, "notes": [], "folds": 2,
         "controls": {arm: asdict(v) for arm, v in judged.items()},
         "f1": {arm: [{"region": r, "seed": s, "f1": f1} for (r, s), f1 in t.items()] for arm, t in tables.items()},
         "compared": {"candidate": [name, "full"], "random": [name, "scratch"], "frozen": [name, "frozen"]},
@@ -96,7 +96,7 @@ def evaluated(region: str) -> dict[str, Any]:
             "reliability": {k: [vars(b) for b in reliability(probability, truth, 10)] for k in kinds},
         },
         "risk": {**risk_controlled_threshold(tiles, 0.1).as_dict(), "checked_tiles": 10, "checked_miss_rate": 0.07},
-        "optimism": optimism_gap(0.9, 0.8).as_dict(),
+        "optimism": {**optimism_gap(0.9, 0.8).as_dict(), "low": 0.0625, "high": 0.1375},
         "regions_by_seed": {"1": {region: None, "south": 0.625}, "0": {region: 0.75, "south": 0.5}},
     }  # fmt: skip
     cell = {"code": 1, "name": region, "recall": 0.5, "precision": None, "support": 3}
@@ -119,13 +119,14 @@ def whole(gain: float = 0.1, name: str = "resnet18", region: str = "north") -> d
             "rows": [
                 {"strategy": "full", "validation": 0.75, "low": None, "high": None, "parameters": 1234567, "trainings": 6,
                  "f1": {"mean": 0.5, "worst_region": region, "worst": 0.25, "regions": {}}, "kwh": 0.0015, "reason": ""},
-                {"strategy": "lora", "validation": None, "f1": None, "reason": f"{name} has no module.", "parameters": None,
-                 "kwh": None},
+                {"strategy": "lora", "validation": None, "low": None, "high": None, "f1": None, "parameters": None, "kwh": None,
+                 "trainings": 0, "reason": f"{name} has no module."},
             ],
         },
         "verification": {
             "rows": [{"encoder": name, "f1": 0.9}],
             "scores": {"LogME": asdict(kendall_tau(scores, scores)), "LEEP": asdict(kendall_tau({}, {}))},
+            "notes": [f"{name}, full (fold 1): diverged. the loss is nan"],
         },
         "curve": {"rows": [curve | {"arm": arm, "share": s} for s in (0.01, 0.05, 0.1, 0.25, 0.5, 1.0)
                            for arm in (name, "random weights")],
@@ -314,6 +315,20 @@ def test_the_page_says_the_numbers() -> None:
         assert text in page
 
 
+def test_the_optimism_has_its_interval_where_there_is_one() -> None:
+    content = whole()
+    assert "95 % interval over seeds: 0.062 to 0.138" in assessment_page(content)
+    content["evaluation"]["optimism"] |= {"low": None, "high": None}
+    assert "interval over seeds" not in assessment_page(content)
+    for bound in ("low", "high"):
+        del content["evaluation"]["optimism"][bound]
+    assert "interval over seeds" not in assessment_page(content), "an assessment of an earlier version"
+
+
+def test_trainings_that_could_not_verify_the_ranking_are_told() -> None:
+    assert "full (fold 1): diverged. the loss is nan" in assessment_page(whole())
+
+
 def test_depths_go_from_shallow_to_deep() -> None:
     page = assessment_page(whole())
     assert page.index("stride 4") < page.index("stride 16")
@@ -331,7 +346,7 @@ def test_the_summary_is_short() -> None:
     content["ranking"]["left_out"] *= 9
     content["guard"]["diverged"] *= 9
     lines = summary_lines(content)
-    assert len(lines) <= 26
+    assert len(lines) <= 27
     assert all("\n" not in line for line in lines)
     said = "\n".join(lines)
     for text in ("resnet18: LogME -0.100", "Overlap: ", "Worst region: ", "Calibration error, raw: ", "Optimism gap: ",

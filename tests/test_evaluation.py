@@ -12,8 +12,8 @@ from scipy.special import expit
 from flows.evaluation import evaluated, evaluation_trials
 from flows.trials import BLOCKS, RANDOM, Outcome, Trial
 from pipeline.regions import TEST, VALIDATION, Regions
+from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as ENCODER
-from tests.binary_territory import SIZE, BinaryTerritory, Ready, done
 
 THRESHOLDS = (0.5, 0.3, 0.5, 0.5)
 
@@ -52,7 +52,7 @@ def folds_of(ready: Ready, raw: np.ndarray, seed: int = 0, **more: np.ndarray) -
     """Let every fold say the same of its region, and nonsense of the next one, which only validated it."""
     outcomes = {}
     for fold, name in enumerate(ready.regions.names):
-        trial = Trial(ENCODER, "full", seed, f"fold {fold}")
+        trial = Trial(ENCODER, "scratch", seed, f"fold {fold}")
         role = np.full((SIZE, SIZE), 255, dtype=np.uint8)
         role[ready.regions.index == fold] = TEST
         following = ready.regions.index == (fold + 1) % 4
@@ -72,7 +72,9 @@ def test_the_trials_are_every_fold_the_blocks_and_the_random_split(ready: Ready,
     ws = place.workspace(assess={"seeds": [0, 3]})
     trials = evaluation_trials(ws, ready.regions)
     assert [t.split for t in trials if t.seed == 3] == ["fold 0", "fold 1", "fold 2", "fold 3", BLOCKS, RANDOM]
-    assert {(t.encoder, t.strategy, t.share) for t in trials} == {(ENCODER, "full", 1.0)}
+    assert {(t.encoder, t.strategy, t.share) for t in trials} == {(ENCODER, "scratch", 1.0)}
+    pretrained = place.workspace(model={"encoder": LITE}, training={"strategy": "frozen"})
+    assert {(t.encoder, t.strategy) for t in evaluation_trials(pretrained, ready.regions)} == {(LITE, "frozen")}
     one = Regions(ready.regions.index, ("all",), (0,))
     assert [t.split for t in evaluation_trials(ws, one) if t.seed == 0] == [BLOCKS, RANDOM]
 
@@ -84,7 +86,7 @@ def test_each_region_is_scored_on_its_own_pixels_at_its_own_threshold(ready: Rea
     raw[changed & (ready.regions.index == 1)] = 0.4
     third = np.flatnonzero(changed & (ready.regions.index == 2))
     raw.ravel()[third[: len(third) // 2]] = 0.2
-    found = evaluated(ready.ws, folds_of(ready, raw), ready.labels, ready.regions)
+    found = evaluated(ready.ws, folds_of(ready, raw), ready.regions)
     rows = {row["name"]: row for row in found["regional"]["rows"]}
     assert list(rows) == list(ready.regions.names)
     recall = 1 - (len(third) // 2) / len(third)
@@ -100,46 +102,81 @@ def test_each_region_is_scored_on_its_own_pixels_at_its_own_threshold(ready: Rea
 def test_the_table_holds_every_seed_and_the_first_that_is_done_is_drawn(ready: Ready) -> None:
     later = folds_of(ready, perfect(ready), seed=2)
     diverged = {t: Outcome(t, "diverged", "nan") for t in (replace(trial, seed=1) for trial in later)}
-    found = evaluated(ready.ws, diverged | later, ready.labels, ready.regions)
+    found = evaluated(ready.ws, diverged | later, ready.regions)
     assert found["seed"] == 2
     assert found["regions_by_seed"] == {"2": pytest.approx(dict(zip(ready.regions.names, (0.5, 0.6, 0.7, 0.8), strict=True)))}
-    both = evaluated(ready.ws, later | folds_of(ready, perfect(ready), seed=0), ready.labels, ready.regions)
+    both = evaluated(ready.ws, later | folds_of(ready, perfect(ready), seed=0), ready.regions)
     assert both["seed"] == 0
     assert set(both["regions_by_seed"]) == {"0", "2"}
     assert both["worst"]["worst_region"] == ready.regions.names[0]
     assert both["worst"]["worst"] == pytest.approx(0.4), "mean over seeds"
 
 
+def test_a_region_of_a_diverged_training_counts_as_0_in_the_worst_one(ready: Ready) -> None:
+    outcomes = folds_of(ready, perfect(ready)) | folds_of(ready, perfect(ready), seed=1)
+    broken = Trial(ENCODER, "scratch", 1, "fold 2")
+    outcomes[broken] = Outcome(broken, "diverged", "the loss is nan")
+    found = evaluated(ready.ws, outcomes, ready.regions)
+    assert found["worst"]["regions"] == pytest.approx(dict(zip(ready.regions.names, (0.35, 0.45, 0.25, 0.65), strict=True)))
+    assert (found["worst"]["worst_region"], found["worst"]["worst"]) == (ready.regions.names[2], pytest.approx(0.25))
+    # What else did not come to an end, or was trained on fewer labels, says nothing of a region.
+    others = [
+        Trial(ENCODER, "scratch", 1, RANDOM),
+        Trial(ENCODER, "scratch", 1, "fold 0", 0.1),
+        Trial("x", "scratch", 1, "fold 0"),
+    ]
+    more = outcomes | {t: Outcome(t, "diverged", "the loss is nan") for t in others}
+    assert evaluated(ready.ws, more, ready.regions)["worst"] == found["worst"]
+
+
 def test_optimism_is_the_random_split_against_the_blocks(ready: Ready) -> None:
     outcomes = folds_of(ready, perfect(ready))
     for split, values in ((BLOCKS, (0.5, 0.6)), (RANDOM, (0.8, 0.7))):
         for seed, f1 in enumerate(values):
-            trial = Trial(ENCODER, "full", seed, split)
+            trial = Trial(ENCODER, "scratch", seed, split)
             outcomes[trial] = done(trial, f1)
     # A part of the labels, another strategy or encoder have no say.
-    for trial in (Trial(ENCODER, "full", 0, BLOCKS, 0.1), Trial(ENCODER, "scratch", 0, BLOCKS), Trial("x", "full", 0, BLOCKS)):
+    for trial in (
+        Trial(ENCODER, "scratch", 0, BLOCKS, 0.1),
+        Trial(ENCODER, "frozen", 0, BLOCKS),
+        Trial("x", "scratch", 0, BLOCKS),
+    ):
         outcomes[trial] = done(trial, 0.01)
-    found = evaluated(ready.ws, outcomes, ready.labels, ready.regions)["optimism"]
+    found = evaluated(ready.ws, outcomes, ready.regions)["optimism"]
     assert (found["random_f1"], found["blocked_f1"]) == (pytest.approx(0.75), pytest.approx(0.55))
     assert found["gap"] == pytest.approx(0.2)
     assert "0.200 higher" in found["sentence"]
+    # The gaps of the two seeds are 0.3 and 0.1; Student's t with one degree of freedom, standard error 0.1.
+    assert [found["low"], found["high"]] == pytest.approx([0.2 - 1.2706205, 0.2 + 1.2706205], abs=1e-6)
+    lone = Trial(ENCODER, "scratch", 2, RANDOM)
+    unpaired = evaluated(ready.ws, outcomes | {lone: done(lone, 0.9)}, ready.regions)["optimism"]
+    assert (unpaired["low"], unpaired["high"]) == (found["low"], found["high"]), "only seeds that have both"
+
+
+def test_the_optimism_of_one_seed_has_no_interval(ready: Ready) -> None:
+    outcomes = folds_of(ready, perfect(ready))
+    for split, f1 in ((BLOCKS, 0.5), (RANDOM, 0.75)):
+        trial = Trial(ENCODER, "scratch", 0, split)
+        outcomes[trial] = done(trial, f1)
+    found = evaluated(ready.ws, outcomes, ready.regions)["optimism"]
+    assert (found["gap"], found["low"], found["high"]) == (pytest.approx(0.25), None, None)
 
 
 def test_without_a_finished_training_nothing_is_claimed(ready: Ready) -> None:
     trials = evaluation_trials(ready.ws, ready.regions)
     outcomes = {t: Outcome(t, "not possible", "no labels") for t in trials}
-    found = evaluated(ready.ws, outcomes, ready.labels, ready.regions)
+    found = evaluated(ready.ws, outcomes, ready.regions)
     assert list(found) == ["notes"]
     assert "nothing can be said about regions" in found["notes"][0]
 
 
 def test_one_region_is_judged_on_the_test_blocks(ready: Ready) -> None:
     one = Regions(np.zeros((SIZE, SIZE), dtype=np.int16), ("the whole territory",), (0,), ("no regional claim",))
-    trial = Trial(ENCODER, "full", 0, BLOCKS)
+    trial = Trial(ENCODER, "scratch", 0, BLOCKS)
     role = np.full((SIZE, SIZE), 255, dtype=np.uint8)
     role[:48], role[48:64] = TEST, VALIDATION
     keep_pixels(ready, trial, role, perfect(ready))
-    found = evaluated(ready.ws, {trial: done(trial, 1.0, {"the whole territory": 1.0})}, ready.labels, one)
+    found = evaluated(ready.ws, {trial: done(trial, 1.0, {"the whole territory": 1.0})}, one)
     (row,) = found["regional"]["rows"]
     assert (row["scores"]["n"], row["scores"]["f1"]) == (48 * SIZE, 1)
     assert "no claim about differences between regions" in found["regional"]["notes"][0]
@@ -155,7 +192,7 @@ def overconfident(ready: Ready) -> dict[str, np.ndarray]:
 
 def test_temperatures_of_the_region_mend_what_those_from_elsewhere_leave(ready: Ready) -> None:
     drawn = overconfident(ready)
-    found = evaluated(ready.ws, folds_of(ready, **drawn), ready.labels, ready.regions)["calibration"]
+    found = evaluated(ready.ws, folds_of(ready, **drawn), ready.regions)["calibration"]
     assert found["notes"] == []
     assert list(found["temperatures"].values()) == pytest.approx([3] * 4, rel=0.15)
     raw, elsewhere, local = found["rows"]
@@ -171,12 +208,25 @@ def test_temperatures_of_the_region_mend_what_those_from_elsewhere_leave(ready: 
         assert sum(b["count"] for b in bins) == found["pixels"]
 
 
+def test_the_halves_are_those_of_a_checkerboard(ready: Ready) -> None:
+    """Six blocks a row: were every second one taken in reading order, a half would be whole columns."""
+    drawn = overconfident(ready)
+    row, column = np.indices((SIZE, SIZE)) // 16
+    judging = (row + column) % 2 == 1
+    drawn["raw"][judging] = drawn["probability"][judging] = 0.5
+    found = evaluated(ready.ws, folds_of(ready, **drawn), ready.regions)["calibration"]
+    assert list(found["temperatures"].values()) == pytest.approx([3] * 4, rel=0.15), "the other half has no part in it"
+    # In the half that judges all pixels are said to be changed with 0.5, whatever the temperature.
+    share = drawn["truth"][judging].mean()
+    assert [r["estimate"] for r in found["rows"]] == pytest.approx([abs(share - 0.5)] * 3, abs=1e-3)
+
+
 def test_a_region_with_few_labels_has_no_temperature_of_its_own(ready: Ready) -> None:
     drawn = overconfident(ready)
     last = ready.regions.index == 3
     drawn["truth"][last] = 0
     drawn["truth"][last & (np.cumsum(last).reshape(last.shape) <= 10)] = 1
-    found = evaluated(ready.ws, folds_of(ready, **drawn), ready.labels, ready.regions)["calibration"]
+    found = evaluated(ready.ws, folds_of(ready, **drawn), ready.regions)["calibration"]
     assert found["temperatures"][ready.regions.names[3]] is None
     assert found["notes"] == [
         f"{ready.regions.names[3]}: too few labels for a temperature of its own; the one from the other regions is used."
@@ -184,7 +234,7 @@ def test_a_region_with_few_labels_has_no_temperature_of_its_own(ready: Ready) ->
 
 
 def test_the_promised_miss_rate_is_checked_on_other_blocks(ready: Ready) -> None:
-    found = evaluated(ready.ws, folds_of(ready, perfect(ready)), ready.labels, ready.regions)["risk"]
+    found = evaluated(ready.ws, folds_of(ready, perfect(ready)), ready.regions)["risk"]
     assert found["checked_miss_rate"] == 0
     # The blocks are drawn across: 36 of them, of which every second one checks.
     assert 0 < found["checked_tiles"] <= 18
@@ -201,7 +251,7 @@ def test_land_use_is_tabulated_by_class_and_region(ready: Ready, place: BinaryTe
     outcomes = folds_of(
         ready, perfect(ready), truth_before=before, found_before=found_before, truth_after=after, found_after=found_after
     )  # fmt: skip
-    rows = evaluated(ws, outcomes, ready.labels, ready.regions)["classes"]["before"]
+    rows = evaluated(ws, outcomes, ready.regions)["classes"]["before"]
     cells: dict[tuple[str, str], dict[str, Any]] = {(r["region"], r["name"]): r for r in rows}
     assert len(cells) == 8
     first, second = ready.regions.names[:2]

@@ -95,6 +95,30 @@ def test_a_region_counts_once_however_many_seeds_it_has() -> None:
     assert found.regions[0].verdict == NO_EVIDENCE
 
 
+def test_regions_of_one_fold_count_once() -> None:
+    """The same trainings judge a and b, so that they are no two witnesses."""
+    control = trained({r: [0.5, 0.5] for r in "abcd"})
+    candidate = trained({"a": [0.6, 0.6], "b": [0.64, 0.64], "c": [0.55, 0.55], "d": [0.58, 0.58]})
+    found = judged(candidate, control, folds={"a": 0, "b": 0, "c": 1, "d": 2})
+    means = [0.12, 0.05, 0.08]
+    assert found.interval.n == 3
+    assert found.interval.estimate == pytest.approx(np.mean(means))
+    assert found.interval.high == pytest.approx(np.mean(means) + T_2 * np.std(means, ddof=1) / np.sqrt(3), abs=1e-6)
+    assert [r.name for r in found.regions] == list("abcd")
+    assert "Over 4 held-out regions" in found.sentence
+    apart = judged(candidate, control, folds={r: k for k, r in enumerate("dbca")})
+    assert apart == judged(candidate, control)
+    assert (apart.interval.n, apart.verdict) == (4, HELPS)
+
+
+def test_a_single_fold_gives_no_interval_however_many_regions_it_holds() -> None:
+    found = judged(
+        trained({r: [0.6, 0.61] for r in "abc"}), trained({r: [0.5, 0.5] for r in "abc"}), folds=dict.fromkeys("abc", 0)
+    )  # fmt: skip
+    assert (found.verdict, found.interval.n, found.interval.low) == (NO_EVIDENCE, 1, None)
+    assert found.sentence.endswith("one fold gives no interval, so this is no evidence.")
+
+
 def test_one_region_speaks_for_itself_alone() -> None:
     found = judged(trained({"a": [0.60, 0.61, 0.62]}), trained({"a": [0.5] * 3}))
     assert found.verdict == HELPS
@@ -202,6 +226,21 @@ def test_without_an_effect_about_one_verdict_in_twenty_is_wrong() -> None:
         one, other = ({(f"r{r}", s): float(side[r, s]) for r in range(4) for s in range(3)} for side in values)
         wrong += judged(one, other).verdict != NO_EVIDENCE
     assert 30 <= wrong <= 70  # 50 expected, three standard errors are 21
+
+
+def test_regions_that_share_a_training_make_no_more_verdicts_wrong() -> None:
+    """Eight regions in four folds: those of a fold share the luck of its trainings."""
+    rng = np.random.default_rng(3)
+    folds = {f"r{r}": r // 2 for r in range(8)}
+    wrong = {True: 0, False: 0}
+    for _ in range(500):
+        luck, own = rng.normal(0, 0.05, 4), rng.normal(0, 0.01, 8)
+        control = {(f"r{r}", 0): 0.5 for r in range(8)}
+        candidate = {(f"r{r}", 0): 0.5 + float(luck[r // 2] + own[r]) for r in range(8)}
+        for by_fold in wrong:
+            wrong[by_fold] += judged(candidate, control, folds=folds if by_fold else None).verdict != NO_EVIDENCE
+    assert 10 <= wrong[True] <= 40  # 25 expected, three standard errors are 15
+    assert wrong[False] > 2 * wrong[True]
 
 
 def test_resamples_hold_whole_groups() -> None:

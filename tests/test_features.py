@@ -24,11 +24,13 @@ from models.features import (
     source_input,
     source_probabilities,
 )
+from models.inference import Temperatures, stream
 from models.network import ChangeNetwork, NetworkSpec
 from pipeline.errors import InputError
 from pipeline.grid import grid_of
 from pipeline.legend import NOT_LABELLED
 from pipeline.raster import write_raster
+from pipeline.tiles import tiles
 
 CPU = torch.device("cpu")
 STRIDES = (2, 4, 8, 16, 32)
@@ -169,6 +171,31 @@ def test_blocks_are_where_they_are_said_to_be(tmp_path: Path, block: int) -> Non
         x = (column * block + min(column * block + block, 288)) / 2 / 512
         assert found[row, column, :2] == pytest.approx([y, x], abs=1e-6)
         assert found[row, column, 8:] == pytest.approx([y, x], abs=1e-6)
+
+
+@pytest.mark.parametrize(("tile", "margin"), [(64, 32), (32, 0), (96, 64)])
+def test_blocks_are_those_that_detect_sees_with_the_same_tiling(
+    tmp_path: Path, network: ChangeNetwork, tile: int, margin: int
+) -> None:
+    """A network sees beyond a block, so that other tiles or another margin would shift its means a little."""
+    rng = np.random.default_rng(4)
+    before, after = rng.random((2, 2, 160, 144), dtype=np.float32)
+    before[:, 40:70, 30:64] = np.nan
+    images = (write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
+    trained = block_embeddings(network, images, (160, 144), 32, tile=tile, margin=margin, device=CPU)
+    detected = np.full_like(trained, np.nan)
+    for place, said in stream(network, images, tiles((160, 144), tile, margin), Temperatures(), embed_block=32):
+        y, x = place.core.y // 32, place.core.x // 32
+        part = np.moveaxis(said.embedding, 0, -1)
+        detected[y : y + part.shape[0], x : x + part.shape[1]] = part
+    np.testing.assert_allclose(detected, trained, atol=1e-6)
+    # Blocks that are not wanted may be left out; the others are the same.
+    wanted = np.zeros(trained.shape[:2], dtype=bool)
+    wanted[2, 3] = True
+    alone = block_embeddings(network, images, (160, 144), 32, tile=tile, margin=margin, wanted=wanted, device=CPU)
+    np.testing.assert_array_equal(alone[wanted], trained[wanted])
+    otherwise = block_embeddings(network, images, (160, 144), 32, tile=160, margin=32, device=CPU)
+    assert np.nanmax(np.abs(otherwise - trained)) > 1e-5
 
 
 @pytest.mark.parametrize("block", [0, 16, 48])

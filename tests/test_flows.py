@@ -17,6 +17,8 @@ from flows import detect as detecting
 from flows.check import check_project
 from flows.config import Project, load_project, shipped_config
 from flows.detect import detect
+from flows.labelling import TRAIN, read_masks
+from flows.overlap import training_blocks
 from flows.train import train
 from flows.workspace import workspace
 from pipeline.demo import demo_legend, make_demo
@@ -161,6 +163,65 @@ def test_a_legend_of_another_colour_is_another_model(
                 training.train_seed(*inputs)
         else:
             assert training.train_seed(*inputs)["seed"] == 0
+
+
+def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
+    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The weights come out the same; the threshold is the one that keeps the promise."""
+    from flows import train as training
+    from models.bundle import describe, load
+
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    fitted = []
+
+    def fit_network(*_: Any) -> Any:
+        fitted.append(1)
+        return load(done.trained.model)
+
+    monkeypatch.setattr(training, "fit_network", fit_network)
+    strict = Project.model_validate(done.project.model_dump(mode="json") | {"calibration": {"max_miss_rate": 0.3}})
+    kept = []
+    for wanted in (done.project, strict):
+        ws = workspace(wanted, done.data, output)
+        training.train_seed(ws, training.prepare(wanted, done.data, output), training.divide_labels(ws), 0)
+        kept.append(describe(ws.training / "seed-0" / "model"))
+    assert len(fitted) == 1, "with the limit only"
+    usual, limited = kept
+    assert limited.threshold == limited.facts["scores"]["risk_control"]["threshold"] != usual.threshold
+    assert limited.facts["domain_shift"] == usual.facts["domain_shift"]
+
+
+def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_regions(done: SimpleNamespace) -> None:
+    """What training wrote down and what detect sees are the same features, read in the same tiles."""
+    from models.bundle import describe
+    from models.domain_shift import Shift
+
+    run = json.loads((done.run / "run.json").read_text())
+    ratio = read_raster(done.run / "domain_shift.tif")[0]
+    assert ratio.shape == (4, 4)
+    assert run["domain_shift"]["beyond"] == (ratio > 1).mean() <= 0.07, "one block of the sixteen"
+    assert not [w for w in run["warnings"] if "domain_shift.tif" in w]
+    # Blocks without a training label are new to it; the others are as far out as they were in training.
+    shift = Shift.from_dict(describe(done.trained.model).facts["domain_shift"])
+    training = training_blocks(read_masks(workspace(done.project, done.data, done.output))[1])
+    assert 10 <= training.sum() < 16
+    np.testing.assert_allclose(np.sort(ratio[training]) * shift.edge, shift.domain.reference, rtol=1e-4)
+
+
+def test_too_few_blocks_say_nothing_about_the_training_regions(done: SimpleNamespace) -> None:
+    from flows import train as training
+    from models.bundle import load
+
+    ws = workspace(done.project, done.data, done.output)
+    network = load(done.trained.model)[1]
+    prepared = training.prepare(done.project, done.data, done.output)
+    role = np.full((SIZE, SIZE), 255, dtype=np.uint8)
+    for blocks, is_known in ((9, False), (10, True)):
+        for number in range(blocks):
+            role[32 * (number // 4) + 5, 32 * (number % 4) + 7] = TRAIN
+        assert (training._training_domain(ws, prepared, network, role) is not None) == is_known
 
 
 def test_training_reports_the_classical_rows_on_the_same_pixels(done: SimpleNamespace) -> None:

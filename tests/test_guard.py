@@ -9,9 +9,9 @@ import pytest
 from flows.guard import IMAGENET, arms, is_harmful, scores_by_region, splits_of, trials_for, verdicts
 from flows.trials import BLOCKS, Outcome, Trial
 from flows.workspace import Workspace
-from pipeline.evidence import HELPS, HURTS, NO_EVIDENCE
+from pipeline.evidence import HELPS, HURTS, NO_EVIDENCE, judge_transfer
 from pipeline.regions import Regions
-from tests.binary_territory import BinaryTerritory, done
+from tests.binary_territory import RANDOM, BinaryTerritory, done
 
 OWN = "ukis-csmask-4b-l2a"
 NAMES = ("north", "east", "south", "west")
@@ -66,7 +66,37 @@ def test_a_model_is_not_its_own_control(place: BinaryTerritory) -> None:
     scratch = workspace(place, assess={"controls": ["random"]}, training={"strategy": "scratch"})
     said = verdicts(scratch, outcomes_of(scratch, FOUR, lambda *_: 0.5), FOUR)
     assert said["verdict"] == NO_EVIDENCE
-    assert "Nothing was compared" in said["sentence"]
+    assert said["sentence"] == "The configured model starts from random weights itself, so there is no transfer to judge."
+    assert said["controls"] == {}
+
+
+def test_from_scratch_imagenet_weights_are_still_a_control(place: BinaryTerritory) -> None:
+    """Random weights against ImageNet's is a comparison; ImageNet's architecture from scratch would be none."""
+    every = {"controls": ["random", "imagenet", "frozen"]}
+    ws = workspace(place, assess=every, training={"strategy": "scratch"})
+    assert arms(ws) == {"candidate": (OWN, "scratch"), "imagenet": (IMAGENET, "full"), "frozen": (OWN, "frozen")}
+
+
+@pytest.mark.parametrize("strategy", ["full", "frozen", "scratch"])
+def test_random_weights_start_from_scratch_whatever_the_strategy_is_called(place: BinaryTerritory, strategy: str) -> None:
+    ws = place.workspace(training={"strategy": strategy}, assess={"controls": ["random"]})
+    assert arms(ws) == {"candidate": (RANDOM, "scratch")}
+    said = verdicts(ws, outcomes_of(ws, FOUR, lambda *_: 0.5), FOUR)
+    assert (said["verdict"], said["folds"]) == (NO_EVIDENCE, 0)
+    assert "there is no transfer to judge" in said["sentence"]
+
+
+def test_without_random_weights_there_is_no_verdict(place: BinaryTerritory) -> None:
+    """However much better or worse another control is."""
+    for better in (-0.2, 0.2):
+        ws = workspace(place, assess={"controls": ["imagenet", "frozen"]})
+        gains = {f"{OWN}, full": better}
+        said = verdicts(ws, outcomes_of(ws, FOUR, lambda trial, _, gains=gains: 0.5 + gains.get(trial.arm, 0)), FOUR)
+        assert set(said["controls"]) == {"imagenet", "frozen"}
+        assert {said["controls"][name]["verdict"] for name in said["controls"]} == {HELPS if better > 0 else HURTS}
+        assert said["verdict"] == NO_EVIDENCE
+        assert "add `random` to `assess: controls`" in said["sentence"]
+        assert not is_harmful({"guard": said})
 
 
 def test_every_pair_is_trained_on_every_fold_with_every_seed(place: BinaryTerritory) -> None:
@@ -91,6 +121,7 @@ def test_the_verdict_follows_from_the_regions(place: BinaryTerritory, gains: tup
     assert "Over 4 held-out regions and 3 seeds" in said["sentence"]
     assert f"starting from {OWN} (full) instead of random weights" in said["sentence"]
     assert is_harmful({"guard": said}) == (verdict == HURTS)
+    assert said["folds"] == 4
     assert (said["diverged"], said["not_possible"], said["notes"]) == ([], [], ["Cut into four."])
     assert len(said["f1"]["candidate"]) == len(said["f1"]["random"]) == 12
     assert said["f1"]["candidate"][0] == {"region": "north", "seed": 0, "f1": pytest.approx(0.5 + gains[0])}
@@ -123,6 +154,45 @@ def test_one_region_is_judged_over_its_seeds_and_says_so(place: BinaryTerritory)
     assert said["controls"]["random"]["notes"] == (
         "Only the whole territory was held out: this says nothing about other regions.",
     )
+
+
+def test_one_region_that_hurts_stops_nothing(place: BinaryTerritory) -> None:
+    ws = workspace(place)
+    loss = {0: 0.10, 1: 0.12, 2: 0.11}
+    said = verdicts(
+        ws, outcomes_of(ws, ONE, lambda trial, _: 0.5 - (loss[trial.seed] if trial.strategy == "full" else 0)), ONE
+    )  # fmt: skip
+    assert (said["verdict"], said["folds"]) == (HURTS, 1)
+    assert not is_harmful({"guard": said})
+    assert is_harmful({"guard": said | {"folds": 2}})
+    assert not is_harmful({"guard": {"verdict": HURTS}}), "an older assessment does not say"
+
+
+def test_folds_that_could_not_be_compared_do_not_stop_a_training(place: BinaryTerritory) -> None:
+    """Of four folds one could be trained: what is left is the luck of its seeds."""
+    ws = workspace(place)
+    outcomes = outcomes_of(ws, FOUR, lambda trial, _: 0.5 + 0.001 * trial.seed * (trial.strategy == "full")
+                           - 0.1 * (trial.strategy == "full"))  # fmt: skip
+    for trial in [t for t in outcomes if t.split != "fold 1"]:
+        outcomes[trial] = Outcome(trial, "not possible", "3 changed pixels")
+    said = verdicts(ws, outcomes, FOUR)
+    assert (said["verdict"], said["folds"]) == (HURTS, 1)
+    assert not is_harmful({"guard": said})
+
+
+def test_regions_of_one_fold_count_once_in_the_verdict(place: BinaryTerritory) -> None:
+    """Three small regions agree because the same trainings judge them all; the fourth does not."""
+    shared = Regions(np.zeros((2, 2), dtype=np.int16), NAMES, (0, 0, 0, 1))
+    ws = workspace(place)
+    outcomes = outcomes_of(ws, shared, shifted((0.1, 0.02)))
+    said = verdicts(ws, outcomes, shared)
+    judged = said["controls"]["random"]
+    assert (judged["interval"]["estimate"], judged["interval"]["n"]) == (pytest.approx(0.06), 2)
+    assert [r["name"] for r in judged["regions"]] == list(NAMES)
+    assert (said["verdict"], said["folds"]) == (NO_EVIDENCE, 2)
+    apart = {(name, seed): 0.5 + gain for name, gain in zip(NAMES, (0.1, 0.1, 0.1, 0.02), strict=True) for seed in (0, 1, 2)}
+    as_four = judge_transfer(apart, dict.fromkeys(apart, 0.5), names=("a", "b"))
+    assert as_four.verdict == HELPS, "what four regions that are trained apart would prove"
 
 
 def test_a_seed_that_diverges_counts_as_nothing_for_the_candidate_and_is_named(place: BinaryTerritory) -> None:

@@ -66,7 +66,7 @@ def test_licence_and_source_of_the_weights_are_told(both: dict[str, Any]) -> Non
 
 
 def test_the_same_ranking_is_not_made_again(
-    ready: Ready, both: dict[str, Any], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+    ready: Ready, place: BinaryTerritory, both: dict[str, Any], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     path = ready.ws.assessment / "ranking.json"
     before = path.stat().st_mtime_ns
@@ -79,6 +79,13 @@ def test_the_same_ranking_is_not_made_again(
     assert path.stat().st_mtime_ns == before
     with pytest.raises(AssertionError, match="ranked again"):
         rank_encoders(ready.ws, ready.prepared, "other labels")
+    for section, values in (("sensor", {"scale": 2e-4}), ("split", {"block_px": 8}), ("assess", {"pixels": 200})):
+        with pytest.raises(AssertionError, match="ranked again"):
+            ranked(ready, project=place.workspace(**{section: values}).project)
+    # The masks hold no regions: these are a part of what they were made from.
+    monkeypatch.setattr(ranking, "labels_key_of", lambda _: "polygons that name other regions")
+    with pytest.raises(AssertionError, match="ranked again"):
+        ranked(ready)
 
 
 def checkpoint(place: BinaryTerritory, channels: int = 4) -> dict[str, Any]:

@@ -236,5 +236,16 @@ def test_all_the_labels_are_all_the_labels() -> None:
     assert not np.array_equal(with_fewer_labels(role, labels, 0.2, 0), with_fewer_labels(role, labels, 0.2, 1))
 
 
+def test_the_hash_is_that_of_the_division() -> None:
+    index = np.array([[0, 1], [1, -1]], dtype=np.int16)
+    hashed = Regions(index, ("a", "b"), (0, 1)).hash
+    assert hashed == Regions(index.copy(), ("a", "b"), (0, 1), ("a note changes nothing",)).hash
+    others = [
+        Regions(index[::-1].copy(), ("a", "b"), (0, 1)), Regions(index, ("a", "c"), (0, 1)), Regions(index, ("a", "b"), (0, 0)),
+        regions_of(scattered(0), count=2, min_pixels=1), regions_of(scattered(1), count=2, min_pixels=1),
+    ]  # fmt: skip
+    assert len({hashed, *(r.hash for r in others)}) == 1 + len(others)
+
+
 def test_nothing_is_held_out_of_no_region() -> None:
     assert Regions(np.zeros((2, 2), dtype=np.int16), (), ()).folds == 0

@@ -6,7 +6,8 @@ import re
 import shutil
 import urllib.error
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -15,11 +16,18 @@ import numpy as np
 import pytest
 
 from flows import trials
-from flows.trials import RANDOM, Outcome, Trial, budget, pixels_of, roles_of, run_trial, worst_and_mean
+from flows.fitting import Recipe, build_network, encoder_called
+from flows.judging import by_block, judge
+from flows.prepare import plan
+from flows.trials import BLOCKS, RANDOM, Outcome, Trial, budget, pixels_of, roles_of, run_trial, trial_key, worst_and_mean
+from models.bundle import Bundle
+from models.inference import Temperatures
 from models.training import Diverged
 from pipeline.accuracy import binary_scores
 from pipeline.errors import InputError
-from pipeline.regions import TEST, TRAIN, VALIDATION, fold_roles
+from pipeline.legend import Legend
+from pipeline.manifest import write_json
+from pipeline.regions import TEST, TRAIN, VALIDATION, Regions, fold_roles, regions_of
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as RANDOM_ENCODER
 
@@ -114,6 +122,7 @@ def test_a_trial_is_run_again_where_its_files_or_inputs_changed(
     assert trained_again("other labels")
     assert trained_again(training={"learning_rate": 0.1})
     assert trained_again(assess={"epochs": 2})
+    assert trained_again(sensor={"scale": 2e-4})
     assert trained_again()
     assert not trained_again()
     damaged = copy.assessment / "trials" / FIRST.slug / "outcome.json"
@@ -250,12 +259,88 @@ def test_names_of_trials_differ_and_can_be_folders() -> None:
 
 
 def test_worst_and_mean_over_trials() -> None:
+    regions = Regions(np.zeros((2, 2), dtype=np.int16), ("a", "b", "c", "d"), (0, 0, 1, 2))
     outcomes = [
         done(FIRST, regions={"a": 0.4}), done(FIRST, regions={"a": 0.6, "b": 0.3}), done(FIRST, regions={"b": None, "c": 0.9}),
-        Outcome(FIRST, "diverged", "nan"),
+        Outcome(FIRST, "not possible", "no labels"),
     ]  # fmt: skip
-    found = worst_and_mean(outcomes)
+    found = worst_and_mean(outcomes, regions)
     assert found["regions"] == pytest.approx({"a": 0.5, "b": 0.3, "c": 0.9})
     assert (found["worst_region"], found["worst"]) == ("b", pytest.approx(0.3))
     assert found["mean"] == pytest.approx(1.7 / 3)
-    assert worst_and_mean([]) == {"mean": None, "worst_region": None, "worst": None, "regions": {}}
+    assert worst_and_mean([], regions) == {"mean": None, "worst_region": None, "worst": None, "regions": {}}
+    # A map that there is none of counts as 0 in each region that it was trained for, and in no other.
+    broken = Outcome(replace(FIRST, split="fold 0"), "diverged", "nan")
+    found = worst_and_mean([*outcomes, broken], regions)
+    assert found["regions"] == pytest.approx({"a": 1 / 3, "b": 0.15, "c": 0.9})
+    assert (found["worst_region"], found["worst"]) == ("b", pytest.approx(0.15))
+    alone = worst_and_mean([Outcome(replace(FIRST, split="fold 2"), "diverged", "nan")], regions)
+    assert (alone["worst_region"], alone["worst"], alone["mean"]) == ("d", 0, 0)
+
+
+def test_a_trial_holds_out_the_regions_of_its_fold_or_all() -> None:
+    regions = Regions(np.zeros((2, 2), dtype=np.int16), ("a", "b", "c"), (0, 1, 0))
+    assert replace(FIRST, split="fold 0").held_out(regions) == ("a", "c")
+    assert replace(FIRST, split="fold 1").held_out(regions) == ("b",)
+    for split in (BLOCKS, RANDOM):
+        assert replace(FIRST, split=split).held_out(regions) == ("a", "b", "c")
+
+
+def test_a_trial_on_the_blocks_is_judged_in_whatever_regions_are_asked_for(
+    ready: Ready, first: Outcome, no_training: SimpleNamespace
+) -> None:
+    """Blocks do not depend on the regions: what was trained for others is judged anew, and not trained again."""
+    trial = replace(FIRST, split=BLOCKS)
+    folder = folder_of(ready, trial)
+    recipe = Recipe(encoder_called(ready.ws, LITE), "full", 0, *budget(ready.ws))
+    key = partial(trial_key, ready.ws, ready.prepared, ready.labels_hash, recipe=recipe)
+    halves = regions_of(ready.labels, 2, 20)
+    assert key(trial=trial, regions=ready.regions) == key(trial=trial, regions=halves)
+    assert key(trial=FIRST, regions=ready.regions) != key(trial=FIRST, regions=halves)
+    shutil.copytree(folder_of(ready, FIRST), folder)
+    outcome = replace(first, trial=trial, regions={"a region of another division": 0.9})
+    write_json(folder / "outcome.json", outcome.as_dict())
+    ready.ws.manifest(folder).record(
+        "trial", key(trial=trial, regions=ready.regions), [folder / "outcome.json", folder / "pixels.safetensors"]
+    )  # fmt: skip
+    in_quarters, in_halves = (run_trial(ready.ws, ready.prepared, ready.labels_hash, trial, r) for r in (ready.regions, halves))
+    assert no_training.count == 0
+    assert in_quarters.regions == first.regions
+    # The pixels are those of the first quarter, which is a part of the first half.
+    assert in_halves.regions == {halves.names[0]: first.f1}
+    assert (in_halves.f1, in_halves.facts) == (first.f1, first.facts)
+
+
+def test_a_limit_to_the_miss_rate_that_few_blocks_cannot_keep_stops_no_comparison(
+    ready: Ready, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """The threshold is the one with the best F1, whatever the limit, so that all trials are compared by the same rule."""
+    project = BinaryTerritory(tmp_path).workspace(calibration={"max_miss_rate": 0.001}).project
+    strict = replace(ready.ws, project=project)
+    recipe = Recipe(encoder_called(ready.ws, LITE), "full", 0, *budget(ready.ws))
+    keys = {trial_key(ws, ready.prepared, ready.labels_hash, FIRST, ready.regions, recipe) for ws in (ready.ws, strict)}
+    assert len(keys) == 1
+    masks = roles_of(ready.ws, FIRST, ready.regions)
+    made = plan(ready.ws)
+    built = build_network(ready.ws, ready.prepared, made, recipe.encoder, "full", 0)
+    bundle = Bundle(
+        "place", built.network.spec, asdict(built.encoder), "reflectance", built.normalisation, Legend(), Temperatures(), 0.5,
+        (), {"seed": 9, "fit": {"best_score": 0.5}},
+    )  # fmt: skip
+    loose, _, _ = judge(ready.ws, ready.prepared, bundle, built.network, masks)
+    monkeypatch.setattr(trials, "fit_network", lambda *_: (bundle, built.network))
+    outcome = tried(ready, replace(FIRST, seed=9), ws=strict)
+    assert (outcome.state, outcome.reason) == ("done", "")
+    assert outcome.facts["threshold"] == loose.threshold
+    with pytest.raises(InputError, match=r"max_miss_rate: 0\.001` cannot be met"):
+        judge(strict, ready.prepared, bundle, built.network, masks)
+
+
+def test_by_block_keeps_the_pixels_of_each_block_together() -> None:
+    block = np.array([7, 2, 7, 5, 2, 7])
+    probability, truth = np.arange(6) / 10, np.array([0, 1, 1, 0, 0, 1], dtype=np.uint8)
+    parts = by_block(block, probability, truth)
+    assert [p.tolist() for p, _ in parts] == [[0.1, 0.4], [0.3], [0.0, 0.2, 0.5]]
+    assert [t.tolist() for _, t in parts] == [[1, 0], [0], [0, 1, 1]]
+    assert by_block(block[:0], probability[:0], truth[:0]) == []
+    assert [p.tolist() for p, _ in by_block(block[:1], probability[:1], truth[:1])] == [[0.0]]
