@@ -120,11 +120,8 @@ def test_a_region_of_a_diverged_training_counts_as_0_in_the_worst_one(ready: Rea
     assert found["worst"]["regions"] == pytest.approx(dict(zip(ready.regions.names, (0.35, 0.45, 0.25, 0.65), strict=True)))
     assert (found["worst"]["worst_region"], found["worst"]["worst"]) == (ready.regions.names[2], pytest.approx(0.25))
     # What else did not come to an end, or was trained on fewer labels, says nothing of a region.
-    others = [
-        Trial(ENCODER, "scratch", 1, RANDOM),
-        Trial(ENCODER, "scratch", 1, "fold 0", 0.1),
-        Trial("x", "scratch", 1, "fold 0"),
-    ]
+    own = Trial(ENCODER, "scratch", 1, "fold 0")
+    others = [replace(own, split=RANDOM), replace(own, share=0.1), replace(own, encoder="x"), replace(own, strategy="frozen")]
     more = outcomes | {t: Outcome(t, "diverged", "the loss is nan") for t in others}
     assert evaluated(ready.ws, more, ready.regions)["worst"] == found["worst"]
 
@@ -136,11 +133,8 @@ def test_optimism_is_the_random_split_against_the_blocks(ready: Ready) -> None:
             trial = Trial(ENCODER, "scratch", seed, split)
             outcomes[trial] = done(trial, f1)
     # A part of the labels, another strategy or encoder have no say.
-    for trial in (
-        Trial(ENCODER, "scratch", 0, BLOCKS, 0.1),
-        Trial(ENCODER, "frozen", 0, BLOCKS),
-        Trial("x", "scratch", 0, BLOCKS),
-    ):
+    own = Trial(ENCODER, "scratch", 0, BLOCKS)
+    for trial in (replace(own, share=0.1), replace(own, strategy="frozen"), replace(own, encoder="x")):
         outcomes[trial] = done(trial, 0.01)
     found = evaluated(ready.ws, outcomes, ready.regions)["optimism"]
     assert (found["random_f1"], found["blocked_f1"]) == (pytest.approx(0.75), pytest.approx(0.55))
