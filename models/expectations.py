@@ -9,8 +9,9 @@ from pipeline.statistics import BandStatistics
 
 _FAR = 3.0
 """Standard deviations of the encoder's source; three scenes in a thousand lie further off by chance."""
-_NARROW, _WIDE = 0.1, 10.0
-"""Contrast relative to the source's. A single scene has less than a whole archive; a tenth is another unit."""
+_NARROW, _WIDE = 0.03, 30.0
+"""Contrast relative to the source's. A clear scene has much less than an archive with clouds in it; a hundredth is another
+unit."""
 
 
 @dataclass(frozen=True)
@@ -58,7 +59,7 @@ def _fault(band: str, ours: float, expected: float, offset: float, contrast: flo
     )
     ratio = expected / ours if ours and expected / ours > 0 else 1.0
     power = round(math.log10(ratio))
-    if power and abs(math.log10(ratio) - power) < 0.4:
+    if abs(power) >= 2 and abs(math.log10(ratio) - power) < 0.4:
         return (
             f"{told} A factor near {10.0**power:g} suggests other units: check `sensor: scale:` and the encoder's statistics."
         )
