@@ -14,7 +14,7 @@ from flows.adapting import check_adaptations, current_adaptation
 from flows.config import Project
 from flows.curve import curve_trials, label_efficiency
 from flows.evaluation import evaluated, evaluation_trials
-from flows.fitting import encoder_facts, encoder_of, require_model_fits
+from flows.fitting import encoder_facts, encoder_label, encoder_of, require_model_fits
 from flows.guard import arms, is_harmful, scores_by_region, trials_for, verdicts
 from flows.labelling import divide_labels, labels_hash_of, labels_key_of, read_labels
 from flows.overlap import overlap_of
@@ -213,6 +213,7 @@ def assess_transfer(
     content.pop("adaptation", None)
     content |= {
         "key": assessment_key(ws, prepared, labels_hash), "project": ws.project.name, "encoder": ws.project.model.encoder,
+        "encoder_label": encoder_label(ws),
         "strategy": ws.project.training.strategy, "versions": versions(),
         "budget": {"epochs": budget(ws)[0], "chips_per_epoch": budget(ws)[1], "seeds": list(config.seeds)},
         "regions": {"names": list(regions.names), "folds": regions.folds, "notes": list(regions.notes)},

@@ -78,6 +78,12 @@ def encoder_called(ws: Workspace, name: str) -> "Encoder":
     return file_encoder(path, architecture=config.architecture, bands=config.bands, mean=config.mean, std=config.std)
 
 
+def encoder_label(ws: Workspace) -> str:
+    """Return what to call the project's encoder: a checkpoint of one's own by its file."""
+    own = ws.project.model.file
+    return own.path.name if ws.project.model.encoder == "file" and own is not None else ws.project.model.encoder
+
+
 def encoder_facts(encoder: "Encoder") -> dict[str, Any]:
     """Return what a training depends on; a local file counts by its content."""
     facts = asdict(encoder)

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from flows.fitting import encoder_label
 from flows.trials import BLOCKS, Outcome, Trial
 from flows.workspace import Workspace
 from pipeline.evidence import HURTS, NO_EVIDENCE, judge_transfer
@@ -67,12 +68,10 @@ def verdicts(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regions)
         name: scores_by_region([o for t, o in outcomes.items() if (t.encoder, t.strategy) == pair], regions)
         for name, pair in compared.items()
     }
-    encoder, strategy = compared["candidate"]
-    own = ws.project.model.file
-    shown = own.path.name if encoder == "file" and own is not None else encoder
+    strategy = compared["candidate"][1]
     said = {
-        "candidate": f"{shown} ({strategy})", "random": "random weights", "imagenet": f"ImageNet weights ({IMAGENET})",
-        "frozen": "the same weights unmoved",
+        "candidate": f"{encoder_label(ws)} ({strategy})", "random": "random weights",
+        "imagenet": f"ImageNet weights ({IMAGENET})", "frozen": "the same weights unmoved",
     }  # fmt: skip
     folds = dict(zip(regions.names, regions.fold, strict=True))
     judged = {

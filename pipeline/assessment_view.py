@@ -77,7 +77,7 @@ def _headline(content: Mapping[str, Any]) -> dict[str, str]:
         return _headline_of_adaptation(content["adaptation"])
     verdict = content["guard"]["verdict"] if content.get("guard") else NOT_MEASURED
     badge, symbol, title, advice = _BADGES[verdict]
-    said = title.format(encoder=content["encoder"], project=content["project"])
+    said = title.format(encoder=content.get("encoder_label") or content["encoder"], project=content["project"])
     controls = content["guard"]["controls"].values() if content.get("guard") else ()
     if verdict == NO_EVIDENCE and all(control["interval"]["estimate"] is None for control in controls):
         advice = ""  # the sentence says why there is nothing to compare

@@ -1,17 +1,23 @@
 """The guard on the demo's territories, over other seeds than the demo's own: minutes of training, so run with -m slow."""
 
+import json
 import shutil
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from prefect.testing.utilities import prefect_test_harness
 
-from flows.assess import assess_transfer
+from flows.assess import assess
 from flows.config import Project, load_project, shipped_config
 from flows.demo_transfer import write_source
-from flows.labelling import divide_labels
-from flows.prepare import prepare
-from flows.workspace import workspace
 from pipeline.demo import make_demo
+
+
+@pytest.fixture(scope="module", autouse=True)
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -28,9 +34,8 @@ def project_of(name: str, seeds: list[int]) -> Project:
 
 
 def guard_of(project: Project, data: Path, output: Path) -> dict[str, object]:
-    prepared = prepare(project, data, output)
-    ws = workspace(project, data, output)
-    return dict(assess_transfer(ws, prepared, divide_labels(ws))["guard"])
+    report = assess(project, data, output).report
+    return dict(json.loads(report.read_text(encoding="utf-8"))["guard"])
 
 
 @pytest.mark.slow
