@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from flows.judging import HeldOut, calibrate, predict_held_out
-from flows.labelling import TEST, labels_hash_of, read_masks
+from flows.labelling import labels_hash_of, read_masks
 from flows.prepare import Prepared, plan
 from flows.progress import step
 from flows.ranking import groups_of
@@ -23,6 +23,7 @@ from pipeline.manifest import file_hash, value_hash, write_json
 from pipeline.radiometry import BandMapping, fit_histogram, fit_moments, fit_radiometric
 from pipeline.raster import RasterReader
 from pipeline.reliability import expected_calibration_error
+from pipeline.splits import TEST
 from pipeline.statistics import sampled_pixels
 from pipeline.tiles import STRIDE, Tile, tiles
 
@@ -36,11 +37,11 @@ METHODS = ("radiometric", "histogram", "moments", "batch-norm")
 
 _FORMAT = 3
 _FEWEST_BLOCKS = 10
-"""Labelled test blocks that an adaptation is checked on: with fewer, one method in ten would pass by chance."""
+"""Labelled test blocks that an adaptation is checked on: the bootstrap of a handful lets too much pass by chance."""
 _LEVEL = 1 - 0.05 / 4
-"""Of each interval, so that one of four useless methods passes in one territory of twenty at the most."""
+"""Of each interval: Bonferroni's correction for four methods."""
 _PRIOR_WINDOWS = 16.0
-"""Windows that the source's BatchNorm statistics count for: the middle of the range that Schneider 2020 found to work."""
+"""Windows that the source's BatchNorm statistics count for; not tuned."""
 _WINDOW = 256
 _MOST_TILES = 16
 """Tiles that the share of change is taken from: an estimate, not a map."""

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from flows.judging import labelled_and_seen
-from flows.labelling import TEST, VALIDATION, read_masks
+from flows.labelling import read_masks
 from flows.prepare import Prepared
 from flows.progress import step
 from flows.workspace import Workspace
@@ -15,6 +15,7 @@ from pipeline.calibration import best_threshold
 from pipeline.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
 from pipeline.manifest import value_hash, write_json
 from pipeline.raster import RasterReader
+from pipeline.splits import TEST, VALIDATION
 from pipeline.tiles import Window
 
 _ROWS = "classical.json"

@@ -26,7 +26,7 @@ def run_transfer_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str
 
     data, output = folder / f"landscape-{seed}", folder / "runs"
     _copy_once(output / "demo" / "model" / "weights.safetensors", data / "east" / "northern_model.safetensors")
-    write_source(data / "south" / "source_in_digital_numbers.safetensors")
+    _write_source(data / "south" / "source_in_digital_numbers.safetensors")
     content: dict[str, Any] = {}
     lines = []
     for name, territory, expected in (("demo_helps", "east", HELPS), ("demo_hurts", "south", HURTS)):
@@ -48,7 +48,7 @@ def _copy_once(source: Path, target: Path) -> None:
             shutil.copyfile(source, temporary)
 
 
-def write_source(path: Path) -> None:
+def _write_source(path: Path) -> None:
     """Write ImageNet weights as a checkpoint of somebody's own."""
     from models.encoders import encoder_named, load_encoder
     from models.weight_files import write_tensors

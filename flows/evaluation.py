@@ -6,8 +6,7 @@ from typing import Any
 import numpy as np
 
 from flows.guard import arms, splits_of
-from flows.judging import by_block
-from flows.labelling import TEST
+from flows.judging import MISS_RATE, by_block
 from flows.prepare import legend_of
 from flows.trials import BLOCKS, RANDOM, Outcome, Trial, pixels_of, worst_and_mean
 from flows.workspace import Workspace
@@ -16,8 +15,9 @@ from pipeline.conformal import risk_controlled_threshold
 from pipeline.evidence import paired_interval
 from pipeline.legend import NOT_LABELLED
 from pipeline.regional import class_region_table, optimism_gap, regional_scores
-from pipeline.regions import Regions
+from pipeline.regions import Regions, block_index
 from pipeline.reliability import brier_score, calibration_error_interval, reliability
+from pipeline.splits import TEST
 
 _FEWEST = 20
 """Changed, and unchanged, pixels that a temperature of its own needs."""
@@ -37,9 +37,8 @@ def evaluated(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regions
     Returns:
         `regional`, `classes` (class by region, where there are classes), `calibration`, `risk`, `optimism`.
     """
-    tried = [
-        o for o in outcomes.values() if (o.trial.encoder, o.trial.strategy) == arms(ws)["candidate"] and o.trial.share >= 1
-    ]
+    arm = arms(ws)["candidate"]
+    tried = [o for o in outcomes.values() if (o.trial.encoder, o.trial.strategy) == arm and o.trial.share >= 1]
     own = [o for o in tried if o.state == "done"]
     folds = [o for o in own if o.trial.split in splits_of(regions)]
     if not folds:
@@ -56,7 +55,7 @@ def evaluated(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regions
     found: dict[str, Any] = {
         "seed": seed, "worst": worst_and_mean([o for o in tried if o.trial.split in splits_of(regions)], regions),
         "regional": said.as_dict(), "calibration": _calibration(test, regions),
-        "risk": _risk(test, ws.project.calibration.max_miss_rate or 0.1),
+        "risk": _risk(test, ws.project.calibration.max_miss_rate or MISS_RATE),
         "optimism": _optimism(own),
         "regions_by_seed": _by_seed(folds),
     }  # fmt: skip
@@ -89,9 +88,9 @@ def _pooled(ws: Workspace, outcomes: Sequence[Outcome], regions: Regions) -> dic
     parts: list[dict[str, np.ndarray]] = []
     for outcome in outcomes:
         part = pixels_of(ws, outcome.trial)
-        row, column = part["position"] // width // side, part["position"] % width // side
+        y, x = np.divmod(part["position"], width)
         part["region"] = regions.index.reshape(-1)[part["position"]].astype(np.int64)
-        part["block"], part["half"] = row * width + column, (row + column) % 2
+        part["block"], part["half"] = block_index(y, x, width, side), (y // side + x // side) % 2
         parts.append(part)
     return {name: np.concatenate([p[name] for p in parts]) for name in parts[0]}
 

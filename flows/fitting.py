@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.labelling import TRAIN, VALIDATION
 from flows.prepare import Plan, Prepared, legend_of
 from flows.workspace import Workspace, versions
 from pipeline.errors import InputError
 from pipeline.labels import Labels
 from pipeline.legend import Legend
 from pipeline.manifest import file_hash
+from pipeline.splits import TRAIN, VALIDATION
 from pipeline.statistics import band_statistics
 
 if TYPE_CHECKING:

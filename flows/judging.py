@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from flows.labelling import TEST, VALIDATION
 from flows.prepare import Prepared
 from flows.progress import step
 from flows.workspace import Workspace
@@ -24,7 +23,9 @@ from pipeline.conformal import RiskControl, risk_controlled_threshold
 from pipeline.errors import InputError
 from pipeline.labels import Labels
 from pipeline.legend import NOT_LABELLED, Legend
+from pipeline.regions import block_index
 from pipeline.reliability import expected_calibration_error
+from pipeline.splits import TEST, VALIDATION
 from pipeline.tiles import tiles
 
 if TYPE_CHECKING:
@@ -166,7 +167,7 @@ def judge(
     """
     seen = predict_held_out(ws, prepared, network, masks)
     side, width = ws.project.split.block_px, masks[1].shape[1]
-    blocks = seen.position // width // side * width + seen.position % width // side
+    blocks = block_index(*np.divmod(seen.position, width), width, side)
     calibrated = calibrate(seen, bundle.legend, blocks, ws.project.calibration.max_miss_rate if controlled else None)
     labels, temperatures, threshold, decided = seen.labels, calibrated.temperatures, calibrated.threshold, calibrated.decided
     held_out, test, probability = seen.role == VALIDATION, seen.role == TEST, calibrated.cooled.probability

@@ -12,8 +12,6 @@ from pipeline.manifest import value_hash, write_json
 from pipeline.raster import read_raster, write_raster
 from pipeline.splits import Splits, spatial_split
 
-TRAIN, VALIDATION, TEST = range(3)
-"""Values of the split in `labels.tif`, band 4."""
 LABELS, SPLITS = "labels.tif", "splits.json"
 
 

@@ -6,11 +6,12 @@ from typing import Any
 import numpy as np
 
 from flows.fitting import build_network, encoder_facts, encoder_of
-from flows.labelling import TRAIN, read_masks
+from flows.labelling import read_masks
 from flows.prepare import Prepared, plan
 from flows.progress import step
 from flows.workspace import Workspace
 from pipeline.manifest import value_hash, write_json
+from pipeline.splits import TRAIN
 
 BLOCK = 32
 """Pixels: the smallest block that the encoder's coarsest map can tell from its neighbour."""
@@ -32,7 +33,8 @@ def overlap_of(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str,
         `sentence`.
     """
     encoder = encoder_of(ws)
-    key = value_hash([_FORMAT, prepared.hashes, labels_hash, encoder_facts(encoder), ws.project.model.extra_bands])
+    described = ws.project.model_dump(mode="json", include={"model", "sensor"})
+    key = value_hash([_FORMAT, prepared.hashes, labels_hash, encoder_facts(encoder), described])
     path, manifest = ws.assessment / "overlap.json", ws.manifest(ws.assessment)
     if not manifest.is_current("overlap", key):
         with step("Comparing regions") as advance:
@@ -59,8 +61,7 @@ def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     _, role = read_masks(ws)
     encoder = encoder_of(ws)
     device = device_of(ws.project.detect.device)
-    strategy = "scratch" if encoder.source == "random" else "frozen"
-    network = build_network(ws, prepared, plan(ws), encoder, strategy, 0).network.eval().to(device)
+    network = build_network(ws, prepared, plan(ws), encoder, "frozen", 0).network.eval().to(device)
     shape = (role.shape[0], role.shape[1])
     embedded = block_embeddings(network, prepared.images, shape, BLOCK, device=device)
     seen, training = np.isfinite(embedded).all(axis=-1), training_blocks(role)

@@ -16,6 +16,7 @@ from pipeline.errors import InputError
 from pipeline.evidence import rank_with_abstention, resampled
 from pipeline.labels import Labels
 from pipeline.manifest import value_hash, write_json
+from pipeline.regions import block_index
 from pipeline.statistics import band_statistics
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def groups_of(ws: Workspace, labels: Labels) -> np.ndarray:
             return region.astype(np.int32)
     side = ws.project.split.block_px
     height, width = labels.change.shape
-    block = (np.arange(height) // side)[:, None] * -(-width // side) + (np.arange(width) // side)[None, :]
+    block = block_index(np.arange(height)[:, None], np.arange(width)[None, :], width, side)
     return np.where(labels.labelled, block, -1).astype(np.int32)
 
 
@@ -157,8 +158,7 @@ def _described(
 
     made = plan(ws)
     encoder = encoder_called(ws, name)
-    strategy = "scratch" if encoder.source == "random" else "frozen"
-    built = build_network(ws, prepared, made, encoder, strategy, 0)
+    built = build_network(ws, prepared, made, encoder, "frozen", 0)
     device = device_of(ws.project.detect.device)
 
     def make() -> "PixelFeatures":

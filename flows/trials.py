@@ -14,7 +14,7 @@ from safetensors.numpy import load_file, save_file
 
 from flows.fitting import Recipe, build_network, encoder_called, encoder_facts, fit_network
 from flows.judging import Calibrated, judge
-from flows.labelling import TEST, TRAIN, VALIDATION, read_masks
+from flows.labelling import read_masks
 from flows.prepare import Prepared, plan
 from flows.progress import step
 from flows.workspace import Workspace
@@ -24,6 +24,7 @@ from pipeline.labels import Labels
 from pipeline.legend import NOT_LABELLED
 from pipeline.manifest import replace_when_done, value_hash, write_json
 from pipeline.regions import Regions, fold_roles, random_roles, with_fewer_labels
+from pipeline.splits import TEST, TRAIN, VALIDATION
 
 if TYPE_CHECKING:
     from models.network import ChangeNetwork

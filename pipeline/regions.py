@@ -11,10 +11,7 @@ from scipy.ndimage import maximum_filter
 from pipeline.labels import Labels
 from pipeline.legend import NOT_LABELLED
 from pipeline.manifest import value_hash
-from pipeline.splits import NO_ROLE
-
-TRAIN, VALIDATION, TEST = range(3)
-"""Roles of a pixel, as in `pipeline.splits.ROLES`."""
+from pipeline.splits import NO_ROLE, TEST, TRAIN, VALIDATION
 
 _NO_REGION = -1
 _CELL = 4
@@ -49,6 +46,18 @@ class Regions:
         return tuple(n for n, f in zip(self.names, self.fold, strict=True) if f == fold)
 
 
+def block_index(y: np.ndarray, x: np.ndarray, width: int, side: int) -> np.ndarray:
+    """Number the squares that pixels lie in, row by row.
+
+    Args:
+        y: Integer rows of pixels, any shape.
+        x: Integer columns, of a shape that fits.
+        width: Columns of the territory.
+        side: Of a square in pixels, at least 1.
+    """
+    return np.asarray(y // side * -(-width // side) + x // side)
+
+
 def regions_of(labels: Labels, count: int = 4, min_pixels: int = 50) -> Regions:
     """Divide a territory: by the regions that its labels name, else by cutting it into compact parts.
 
@@ -71,13 +80,16 @@ def regions_of(labels: Labels, count: int = 4, min_pixels: int = 50) -> Regions:
         index = _bisected(labels.change, parts)
         if all(_is_enough(labels.change[index == part], min_pixels) for part in range(parts)):
             names = tuple(f"region {part + 1}" for part in range(parts))
-            note = f"The labels name no regions: the territory is cut into {parts} parts with about as many labels each."
+            why = "name no regions" if labels.region is None else "name fewer than two regions that can be judged"
+            note = f"The labels {why}: the territory is cut into {parts} parts with about as many labels each."
             return Regions(index, names, tuple(range(parts)), (note,))
     whole = np.where(labels.labelled, 0, _NO_REGION).astype(np.int16)
-    note = (
-        f"The labels cannot be divided into two parts with {min_pixels} changed and {min_pixels} unchanged pixels each: there "
-        f"is one region only, and no regional claim can be made."
+    why = (
+        f"The labels cannot be divided into two parts with {min_pixels} changed and {min_pixels} unchanged pixels each"
+        if count > 1
+        else "The territory was not to be divided"
     )
+    note = f"{why}: there is one region only, and no regional claim can be made."
     return Regions(whole, ("the whole territory",), (0,), (note,))
 
 
@@ -204,7 +216,7 @@ def with_fewer_labels(role: np.ndarray, labels: Labels, share: float, seed: int 
         return role
     out = role.copy()
     height, width = role.shape
-    cell = (np.arange(height) // _CELL)[:, None] * (-(-width // _CELL)) + (np.arange(width) // _CELL)[None, :]
+    cell = block_index(np.arange(height)[:, None], np.arange(width)[None, :], width, _CELL)
     for part in (TRAIN, VALIDATION):
         here = role == part
         changed = np.unique(cell[here & (labels.change == 1)])

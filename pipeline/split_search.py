@@ -14,6 +14,9 @@ from pipeline.legend import NOT_LABELLED, Legend
 ROLES = ("train", "validation", "test")
 """By the value of `Splits.role`; where two are too near one another, the earlier one gives way."""
 
+TRAIN, VALIDATION, TEST = range(len(ROLES))
+"""The values themselves."""
+
 NO_ROLE = 255
 """Value of `Splits.role` for pixels that are not labelled, and for those in a buffer."""
 

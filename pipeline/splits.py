@@ -9,9 +9,9 @@ from scipy.ndimage import maximum_filter
 from pipeline.errors import InputError
 from pipeline.labels import Labels
 from pipeline.legend import Legend
-from pipeline.split_search import NO_ROLE, ROLES, Groups, evaluate, group_pixels, search
+from pipeline.split_search import NO_ROLE, ROLES, TEST, TRAIN, VALIDATION, Groups, evaluate, group_pixels, search
 
-__all__ = ["NO_ROLE", "ROLES", "Block", "Splits", "spatial_split"]
+__all__ = ["NO_ROLE", "ROLES", "TEST", "TRAIN", "VALIDATION", "Block", "Splits", "spatial_split"]
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,8 @@ from scipy.special import expit
 
 from flows.evaluation import evaluated, evaluation_trials
 from flows.trials import BLOCKS, RANDOM, Outcome, Trial
-from pipeline.regions import TEST, VALIDATION, Regions
+from pipeline.regions import Regions
+from pipeline.splits import TEST, VALIDATION
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as ENCODER
 

@@ -17,13 +17,14 @@ from flows import detect as detecting
 from flows.check import check_project
 from flows.config import Project, load_project, shipped_config
 from flows.detect import detect
-from flows.labelling import TRAIN, read_masks
+from flows.labelling import read_masks
 from flows.overlap import training_blocks
 from flows.train import train
 from flows.workspace import workspace
 from pipeline.demo import demo_legend, make_demo
 from pipeline.errors import InputError
 from pipeline.raster import read_raster
+from pipeline.splits import TRAIN
 from pipeline.vector import read_polygons
 
 SIZE = 128

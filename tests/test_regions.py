@@ -7,7 +7,8 @@ from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter
 
 from pipeline.labels import Labels
-from pipeline.regions import TEST, TRAIN, VALIDATION, Regions, fold_roles, random_roles, regions_of, with_fewer_labels
+from pipeline.regions import Regions, fold_roles, random_roles, regions_of, with_fewer_labels
+from pipeline.splits import TEST, TRAIN, VALIDATION
 
 NONE = 255
 laws = settings(deadline=None, max_examples=40)

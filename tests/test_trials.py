@@ -27,7 +27,8 @@ from pipeline.accuracy import binary_scores
 from pipeline.errors import InputError
 from pipeline.legend import Legend
 from pipeline.manifest import write_json
-from pipeline.regions import TEST, TRAIN, VALIDATION, Regions, fold_roles, regions_of
+from pipeline.regions import Regions, fold_roles, regions_of
+from pipeline.splits import TEST, TRAIN, VALIDATION
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as RANDOM_ENCODER
 
