@@ -1,0 +1,117 @@
+"""Why map and reference differ, and which changes are more intense than chance: figures from cross tables of areas."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+_ROUNDING = 1e-9
+
+
+def quantity_and_allocation(matrix: np.ndarray) -> tuple[float, float] | None:
+    """Split what is wrong on a map into wrong quantities and wrong places.
+
+    Pontius and Millones 2011, doi:10.1080/01431161.2011.552923. The two add up to 1 minus the overall accuracy.
+
+    Args:
+        matrix: (class, class) estimated areas indexed `[map, reference]`, not counts of samples, whose strata were
+            sampled unequally.
+
+    Returns:
+        Shares 0..1 of the area: that by which the classes' areas differ, and that which would have to trade places. None
+        where the matrix is empty.
+
+    Raises:
+        ValueError: The matrix is not square, or holds a negative or no number.
+    """
+    table = _checked(matrix)
+    if not table.sum():
+        return None
+    table = table / table.sum()
+    commission = table.sum(axis=1) - table.diagonal()
+    omission = table.sum(axis=0) - table.diagonal()
+    quantity = float(np.abs(commission - omission).sum() / 2)
+    allocation = float(np.minimum(commission, omission).sum())
+    return quantity, allocation
+
+
+def intensity_analysis(matrix: np.ndarray, codes: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+    """Compare the gains, losses and transitions of one interval with uniform ones.
+
+    Aldwaik and Pontius 2012, doi:10.1016/j.landurbplan.2012.02.010, for one interval of time, so that a year does not come
+    in. A class is active where it gains (or loses) a larger share of itself than the whole map changes, else dormant. A
+    gaining class targets another where it takes a larger share of it than of all the others together, else it avoids it;
+    the same for what a losing class turns into. The figures are point estimates: that an intensity lies above the uniform
+    one is no test of significance.
+
+    Args:
+        matrix: (class, class) hectares indexed `[before, after]`, persistence on the diagonal.
+        codes: Of the classes.
+        names: Of the classes.
+
+    Returns:
+        `change_intensity`, the share of the map that changed, to which classes are compared; `classes`, rows with `code`,
+        `name`, `before_ha`, `after_ha`, `gain_ha`, `loss_ha`, `gain_intensity` (share of the area after), `loss_intensity`
+        (share of the area before), `gain` and `loss` (`active`, `dormant`, `uniform`); `transitions`, a row for each pair
+        of different classes with `from_code`, `from_name`, `to_code`, `to_name`, `area_ha`, `gain_intensity` (share of
+        the from-class's area before), `gain_uniform` and `gain` (`targeted`, `avoided`, `uniform`: whether the gain
+        of the to-class targets the from-class), and the same with `loss` (share of the to-class's area after). None
+        stands where a share is of nothing.
+
+    Raises:
+        ValueError: The shapes do not fit, or the matrix holds a negative or no number.
+    """
+    table = _checked(matrix)
+    if not len(table) == len(codes) == len(names):
+        raise ValueError(f"a matrix of {len(table)} classes with {len(codes)} codes and {len(names)} names")
+    total, before, after = float(table.sum()), table.sum(axis=1), table.sum(axis=0)
+    # A difference of sums would leave a rounding error where nothing changed.
+    moved = table - np.diag(table.diagonal())
+    loss, gain = moved.sum(axis=1), moved.sum(axis=0)
+    uniform = _share(moved.sum(), total)
+    classes = []
+    for i, code in enumerate(codes):
+        gained, lost = _share(gain[i], after[i]), _share(loss[i], before[i])
+        classes.append(
+            {
+                "code": int(code), "name": names[i], "before_ha": float(before[i]), "after_ha": float(after[i]),
+                "gain_ha": float(gain[i]), "loss_ha": float(loss[i]), "gain_intensity": gained, "loss_intensity": lost,
+                "gain": _verdict(gained, uniform, "active", "dormant"), "loss": _verdict(lost, uniform, "active", "dormant"),
+            }
+        )  # fmt: skip
+    transitions = []
+    for i, j in ((i, j) for i in range(len(codes)) for j in range(len(codes)) if i != j):
+        taken, given = _share(table[i, j], before[i]), _share(table[i, j], after[j])
+        gain_uniform, loss_uniform = _share(gain[j], total - before[j]), _share(loss[i], total - after[i])
+        transitions.append(
+            {
+                "from_code": int(codes[i]), "from_name": names[i], "to_code": int(codes[j]), "to_name": names[j],
+                "area_ha": float(table[i, j]),
+                "gain_intensity": taken, "gain_uniform": gain_uniform,
+                "gain": _verdict(taken, gain_uniform, "targeted", "avoided") if gain[j] else None,
+                "loss_intensity": given, "loss_uniform": loss_uniform,
+                "loss": _verdict(given, loss_uniform, "targeted", "avoided") if loss[i] else None,
+            }
+        )  # fmt: skip
+    return {"change_intensity": uniform, "classes": classes, "transitions": transitions}
+
+
+def _checked(matrix: np.ndarray) -> np.ndarray:
+    table = np.asarray(matrix, dtype=float)
+    if table.ndim != 2 or table.shape[0] != table.shape[1]:
+        raise ValueError(f"a cross table of shape {table.shape}; expected (class, class)")
+    if not (np.isfinite(table).all() and (table >= 0).all()):
+        raise ValueError("a cross table holds areas: finite numbers from 0 on")
+    return table
+
+
+def _share(part: float, whole: float) -> float | None:
+    return float(part) / float(whole) if whole > 0 else None
+
+
+def _verdict(intensity: float | None, uniform: float | None, above: str, below: str) -> str | None:
+    if intensity is None or uniform is None:
+        return None
+    if abs(intensity - uniform) <= _ROUNDING:
+        return "uniform"
+    return above if intensity > uniform else below

@@ -1,0 +1,205 @@
+"""The judgements of a labelling file, checked before anything is estimated from them."""
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+from numpy.typing import ArrayLike
+
+from pipeline.errors import InputError
+from pipeline.legend import CHANGED, UNCHANGED, Legend
+
+_NAMED = 5
+"""Samples that a message names."""
+
+
+@dataclass(frozen=True)
+class References:
+    """Sampled pixels that were judged, in the order of the file."""
+
+    index: np.ndarray
+    """int64 (n): which rows of the file they are, from 0."""
+    sample_id: tuple[str, ...]
+    """Name of each (n)."""
+    rows: np.ndarray
+    """int64 (n): row in the map."""
+    columns: np.ndarray
+    """int64 (n): column in the map."""
+    change: np.ndarray
+    """uint8 (n): the legend's change code that the judgement comes to, never 0."""
+    before: np.ndarray | None
+    """uint8 (n): land-use code judged before; None in a binary project."""
+    after: np.ndarray | None
+    """uint8 (n): land-use code judged after; None in a binary project."""
+    total: int
+    """Rows of the file, those that nobody judged included."""
+
+
+def check_references(
+    legend: Legend,
+    *,
+    run: str,
+    shape: tuple[int, int],
+    sample_id: ArrayLike,
+    run_id: ArrayLike,
+    rows: ArrayLike,
+    columns: ArrayLike,
+    before: ArrayLike | None = None,
+    after: ArrayLike | None = None,
+    change: ArrayLike | None = None,
+    allow_missing: bool = False,
+) -> References:
+    """Check the columns of a labelling file; each is (n) and may hold nulls.
+
+    Args:
+        legend: Of the run.
+        run: Id of the run that the estimates are for.
+        shape: Rows and columns of its map.
+        sample_id: Column `sample_id`.
+        run_id: Column `run_id`.
+        rows: Column `row`.
+        columns: Column `column`.
+        before: Column `reference_before`; None in a binary project.
+        after: Column `reference_after`; None in a binary project.
+        change: Column `reference_change` of a binary project, else None.
+        allow_missing: Leave out what nobody judged instead of refusing it.
+
+    Raises:
+        InputError: The sample is of another run; ids or pixels repeat; points lie outside the map; nothing was judged; a
+            code is unknown; or a judgement is missing, unless that is allowed.
+        ValueError: The columns do not fit the legend.
+    """
+    judged = {"reference_change": change} if legend.binary else {"reference_before": before, "reference_after": after}
+    given = {name: column for name, column in judged.items() if column is not None}
+    if len(given) < len(judged):
+        raise ValueError(f"the columns {', '.join(judged)} are needed with this legend")
+    ids = _texts(sample_id)
+    _require_own_run(_texts(run_id), run)
+    _require_unique(ids)
+    place = np.stack([_numbers(rows), _numbers(columns)], axis=1)
+    _require_inside(ids, place, shape)
+    allowed = {UNCHANGED: "unchanged", CHANGED: "changed"} if legend.binary else {c.code: c.name for c in legend.classes}
+    values = np.stack([_known(ids, name, column, allowed) for name, column in given.items()], axis=1)
+    missing = np.isnan(values).any(axis=1)
+    if missing.all():
+        raise InputError(
+            f"None of the {len(ids)} samples was judged: fill in {' and '.join(judged)} ({_choices(allowed)}), then estimate."
+        )
+    if missing.any() and not allow_missing:
+        raise InputError(
+            f"{int(missing.sum())} of {len(ids)} samples lack {' or '.join(judged)}: {_some(ids, missing)}. Judge them, or "
+            f"allow missing ones (--allow-missing), which leaves them out as if they were like the others of their stratum."
+        )
+    index = np.flatnonzero(~missing)
+    codes = values[index].astype(np.uint8)
+    spot = place[index].astype(np.int64)
+    names = tuple(ids[i] for i in index)
+    if legend.binary:
+        return References(index, names, spot[:, 0], spot[:, 1], codes[:, 0], None, None, len(ids))
+    turned = legend.change_lookup()[codes[:, 0], codes[:, 1]]
+    return References(index, names, spot[:, 0], spot[:, 1], turned, codes[:, 0], codes[:, 1], len(ids))
+
+
+def require_strata(
+    legend: Legend, references: References, mapped: np.ndarray, strata: Sequence[int], drawn: Mapping[int, int] | None
+) -> None:
+    """Refuse judgements that do not fit the map which the sample was drawn from.
+
+    Args:
+        legend: Of the run.
+        references: The judged pixels.
+        mapped: uint8 (n): change code of the map at each.
+        strata: Change codes that the map holds.
+        drawn: Change code to the pixels that were drawn; None where not known.
+
+    Raises:
+        InputError: A judged pixel lies where the map observed nothing, a stratum has no judged pixel, or has more than
+            were drawn.
+        ValueError: The shapes do not fit.
+    """
+    if mapped.shape != references.change.shape:
+        raise ValueError(f"the map is given at {mapped.shape} pixels, judged were {references.change.shape}")
+    unseen = ~np.isin(mapped, strata)
+    if unseen.any():
+        raise InputError(
+            f"{int(unseen.sum())} samples lie where the map observed nothing, and none is ever drawn there: "
+            f"{_some(references.sample_id, unseen)}. Give the file that `landshift sample` made for this run."
+        )
+    judged = {code: int((mapped == code).sum()) for code in strata}
+    empty = [legend.changes[code].name for code, n in judged.items() if not n]
+    if empty:
+        raise InputError(
+            f"No sample was judged where the map says {', '.join(map(repr, empty))}, so nothing is known about it: judge two "
+            f"or more of each."
+        )
+    added = [legend.changes[code].name for code, n in judged.items() if drawn is not None and n > drawn.get(code, 0)]
+    if added:
+        raise InputError(
+            f"More samples were judged than drawn where the map says {', '.join(map(repr, added))}. Points chosen by hand make "
+            f"estimates biased: use only those that were drawn."
+        )
+
+
+def _require_own_run(found: list[str], run: str) -> None:
+    others = sorted({name or "none" for name in found if name != run})
+    if others:
+        raise InputError(
+            f"The sample was drawn for run {', '.join(others[:_NAMED])}, and the estimates are for run {run}. A sample says "
+            f"nothing about another map: give its own run, or draw one for this run with `landshift sample`."
+        )
+
+
+def _require_unique(ids: list[str]) -> None:
+    without = sum(not name for name in ids)
+    if without:
+        raise InputError(f"{without} samples have no sample_id; use the file that `landshift sample` made.")
+    repeated = sorted(name for name, times in pd.Series(ids, dtype=object).value_counts().items() if times > 1)
+    if repeated:
+        raise InputError(
+            f"The sample_id of {len(repeated)} samples stands more than once: "
+            f"{', '.join(repeated[:_NAMED])}. Keep one row of each."
+        )
+
+
+def _require_inside(ids: list[str], place: np.ndarray, shape: tuple[int, int]) -> None:
+    inside = ((place >= 0) & (place < np.asarray(shape)) & (place == np.floor(place))).all(axis=1)
+    if not inside.all():
+        raise InputError(
+            f"{int((~inside).sum())} samples lie outside the map of {shape[0]} rows and {shape[1]} columns: "
+            f"{_some(ids, ~inside)}. Only the pixels that were drawn can be used: take back the change of row and column."
+        )
+    again = pd.DataFrame(place).duplicated(keep=False).to_numpy()
+    if again.any():
+        raise InputError(f"Several samples lie on one pixel: {_some(ids, again)}. Each was drawn once: remove the copies.")
+
+
+def _known(ids: list[str], name: str, column: ArrayLike, allowed: dict[int, str]) -> np.ndarray:
+    """Return codes as float64 (n), NaN = not judged."""
+    numbers = _numbers(column)
+    filled = pd.Series(column, dtype=object).notna().to_numpy()
+    unknown = filled & ~np.isin(numbers, list(allowed))
+    if unknown.any():
+        found = sorted({str(value)[:20] for value in pd.Series(column, dtype=object)[unknown]})[:_NAMED]
+        raise InputError(
+            f"{name} of {int(unknown.sum())} samples is no code of the legend ({', '.join(found)}): {_some(ids, unknown)}. "
+            f"Expected {_choices(allowed)}, or nothing where it cannot be told."
+        )
+    return numbers
+
+
+def _numbers(column: ArrayLike) -> np.ndarray:
+    return np.asarray(pd.to_numeric(pd.Series(column, dtype=object), errors="coerce").to_numpy(dtype=float, na_value=np.nan))
+
+
+def _texts(column: ArrayLike) -> list[str]:
+    return ["" if pd.isna(value) else str(value) for value in pd.Series(column, dtype=object)]
+
+
+def _choices(allowed: dict[int, str]) -> str:
+    return ", ".join(f"{code} = {name}" for code, name in allowed.items())
+
+
+def _some(ids: Iterable[str], chosen: np.ndarray) -> str:
+    names = [name for name, wanted in zip(ids, chosen.tolist(), strict=True) if wanted]
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")

@@ -1,0 +1,110 @@
+"""Labelling files that cannot be used are refused with what was found and what to do; the others come out as codes."""
+
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from pipeline.errors import InputError
+from pipeline.legend import LandUse, Legend
+from pipeline.references import References, check_references, require_strata
+
+LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
+
+
+def check(**changes: Any) -> References:
+    """Check a good labelling file of four samples, with some columns changed."""
+    columns = {
+        "sample_id": ["S0001", "S0002", "S0003", "S0004"], "run_id": ["abc"] * 4,
+        "rows": [0, 1, 2, 3], "columns": [4, 0, 2, 1], "before": [1, 1, 4, 9], "after": [1, 4, 9, 9],
+    }  # fmt: skip
+    return check_references(LEGEND, run="abc", shape=(4, 5), **{**columns, **changes})
+
+
+def test_a_good_file_comes_out_as_change_codes() -> None:
+    found = check()
+    assert found.change.tolist() == [1, 2, 5, 1]  # unchanged, forest to cropland, cropland to built-up, unchanged
+    assert found.change.dtype == np.uint8
+    assert found.before is not None
+    assert found.before.tolist() == [1, 1, 4, 9]
+    assert (found.rows.tolist(), found.columns.tolist(), found.total) == ([0, 1, 2, 3], [4, 0, 2, 1], 4)
+    assert found.sample_id == ("S0001", "S0002", "S0003", "S0004")
+
+
+@pytest.mark.parametrize(
+    "after", [[1, None, 9, 9], [1.0, np.nan, 9.0, 9.0], pd.array([1, None, 9, 9], dtype="Int32"), ["1", None, "9", "9"]]
+)
+def test_nulls_of_every_kind_are_missing(after: Any) -> None:
+    with pytest.raises(InputError, match=r"1 of 4 samples lack reference_before or reference_after: S0002\."):
+        check(after=after)
+    found = check(after=after, allow_missing=True)
+    assert found.index.tolist() == [0, 2, 3]
+    assert found.sample_id == ("S0001", "S0003", "S0004")
+    assert found.rows.tolist() == [0, 2, 3]
+    assert found.change.tolist() == [1, 5, 1]
+    assert found.total == 4
+
+
+def test_a_binary_project_takes_changed_or_unchanged() -> None:
+    common: dict[str, Any] = {"run": "r", "shape": (2, 2), "run_id": ["r", "r"], "rows": [0, 1], "columns": [0, 1]}
+    found = check_references(Legend(), sample_id=["a", "b"], change=[2, 1], **common)
+    assert found.change.tolist() == [2, 1]
+    assert found.before is None
+    with pytest.raises(InputError, match=r"1 = unchanged, 2 = changed"):
+        check_references(Legend(), sample_id=["a", "b"], change=[0, 1], **common)
+    with pytest.raises(ValueError, match="reference_change"):
+        check_references(Legend(), sample_id=["a", "b"], before=[1, 1], after=[1, 1], **common)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"run_id": ["abc", "xyz", "abc", "abc"]}, "drawn for run xyz, and the estimates are for run abc"),
+        ({"run_id": [None] * 4}, "drawn for run none"),
+        ({"sample_id": ["S1", "S2", "S1", "S4"]}, "stands more than once: S1"),
+        ({"sample_id": ["S1", None, "S3", "S4"]}, "1 samples have no sample_id"),
+        ({"rows": [0, 1, 2, 4]}, "1 samples lie outside the map of 4 rows and 5 columns: S0004"),
+        ({"columns": [4, -1, 2, None]}, "2 samples lie outside .* S0002, S0004"),
+        ({"rows": [0, 0, 2, 3], "columns": [4, 4, 2, 1]}, "on one pixel: S0001, S0002"),
+        ({"before": [None] * 4}, "None of the 4 samples was judged"),
+        (
+            {"before": [1, 2, 4, 77]},
+            r"2 samples is no code of the legend \(2, 77\): S0002, S0004. Expected 1 = Forest, 4 = Cropland",
+        ),
+        ({"after": [1, "tree", 9, 9]}, "S0002"),
+        ({"after": [1, 1.5, 9, 9]}, "S0002"),
+        ({"after": [1, 0, 9, 9]}, "or nothing where it cannot be told"),
+    ],
+)
+def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
+    with pytest.raises(InputError, match=message):
+        check(**changes)
+
+
+def test_of_many_samples_the_first_are_named() -> None:
+    many = {"sample_id": [f"S{i}" for i in range(40)], "run_id": ["abc"] * 40, "rows": [0] * 40, "columns": range(40)}
+    with pytest.raises(InputError, match=r"39 of 40 .* S1, S2, S3, S4, S5 and 34 more"):
+        check_references(LEGEND, run="abc", shape=(1, 40), before=[1] * 40, after=[1] + [None] * 39, **many)
+
+
+def test_names_of_users_are_only_text() -> None:
+    hostile = Legend((LandUse(1, "<b>\"'&\u202e", "#000000"), LandUse(2, "=1+1", "#ffffff")))
+    with pytest.raises(InputError, match=r"2 = =1\+1"):
+        check_references(
+            hostile, run="r", shape=(1, 1), sample_id=["'"], run_id=["r"], rows=[0], columns=[0], before=[3], after=[1]
+        )
+
+
+def test_judgements_have_to_fit_the_strata_of_the_map() -> None:
+    found = check()
+    mapped = np.array([1, 2, 5, 1], dtype=np.uint8)
+    require_strata(LEGEND, found, mapped, [1, 2, 5], {1: 2, 2: 1, 5: 1})
+    with pytest.raises(InputError, match=r"observed nothing.*S0003"):
+        require_strata(LEGEND, found, np.array([1, 2, 0, 1], dtype=np.uint8), [1, 2], None)
+    with pytest.raises(InputError, match="'Built-up to Forest'"):
+        require_strata(LEGEND, found, mapped, [1, 2, 5, 6], None)
+    with pytest.raises(InputError, match="More samples were judged than drawn where the map says 'Unchanged'"):
+        require_strata(LEGEND, found, mapped, [1, 2, 5], {1: 1, 2: 1, 5: 1})
+    with pytest.raises(ValueError, match="judged were"):
+        require_strata(LEGEND, found, mapped[:3], [1, 2, 5], None)
