@@ -15,6 +15,8 @@ _TOLERANCE_PX = 1.0
 """Corners whose triangle is no larger than this squared are dropped: the staircases of slanted borders."""
 _PROTECTED_PIXELS = 8
 """Patches with fewer pixels keep their outline: simplified, a single pixel would become a triangle of half its area."""
+_APART_PX = 2.0
+"""Borders hardly ever move so far; where they do, all patches are simplified together."""
 _LARGEST_DEVIATION = 1 / 3
 """No drawn area differs from its pixels' by more than this share."""
 _DOUBTFUL_DEVIATION = 1 / 4
@@ -55,6 +57,17 @@ def to_map(geometries: np.ndarray, grid: Grid) -> np.ndarray:
     """Move polygons from pixel coordinates to the grid's CRS."""
     t = grid.transform
     return np.asarray(shapely.transform(geometries, lambda xy: xy * (t.a, t.e) + (t.c, t.f)))
+
+
+def crs_of(grid: Grid) -> CRS:
+    """Return the grid's CRS as pyproj and geopandas take it.
+
+    Raises:
+        ValueError: The grid has none.
+    """
+    if grid.crs is None:
+        raise ValueError("the grid has no CRS; build it with grid_of")
+    return CRS(grid.crs.to_wkt())
 
 
 def ellipsoidal_area_ha(geometries: np.ndarray, crs: CRS) -> np.ndarray:
@@ -98,10 +111,18 @@ def simplify_coverage(exact: np.ndarray, patches: Patches) -> np.ndarray:
         Valid polygons (patch) in pixel coordinates, a valid coverage; the area of each differs from its pixels' by at
         most a third.
     """
+    # Those that only keep their outline are what takes long: most lie apart from all others, and need not be in the way.
+    simple = _simplified(exact, patches, apart=_APART_PX)
+    return simple if simple is not exact and shapely.coverage_is_valid(simple) else _simplified(exact, patches, apart=None)
+
+
+def _simplified(exact: np.ndarray, patches: Patches, apart: float | None) -> np.ndarray:
+    """Simplify in a coverage without the small patches that lie `apart` pixels from all others; with all where None."""
     protected = patches.pixel_count < _PROTECTED_PIXELS
     while not protected.all():
         free = np.flatnonzero(~protected)
-        coverage = np.concatenate([exact[free], _pixel_fans(patches.pixels(protected), patches.width)])
+        held = protected if apart is None else _near(exact, protected, apart)
+        coverage = np.concatenate([exact[free], _pixel_fans(patches.pixels(held), patches.width)])
         simplified = shapely.coverage_simplify(coverage, _TOLERANCE_PX)[: len(free)]
         deviation = np.abs(shapely.area(simplified) / patches.pixel_count[free] - 1)
         sound = shapely.is_valid(simplified) & (shapely.get_type_id(simplified) == shapely.GeometryType.POLYGON)
@@ -111,6 +132,15 @@ def simplify_coverage(exact: np.ndarray, patches: Patches) -> np.ndarray:
             return result
         protected[free[~sound | (deviation > _DOUBTFUL_DEVIATION)]] = True
     return exact
+
+
+def _near(exact: np.ndarray, protected: np.ndarray, distance: float) -> np.ndarray:
+    """Which of the protected patches, bool (patch), lie within a distance of one that is not."""
+    chosen = np.flatnonzero(protected)
+    found = shapely.STRtree(exact[~protected]).query(exact[chosen], predicate="dwithin", distance=distance)[0]
+    near = np.zeros_like(protected)
+    near[chosen[found]] = True
+    return near
 
 
 def _pixel_fans(pixels: np.ndarray, width: int) -> np.ndarray:

@@ -1,7 +1,6 @@
 """Patches: the connected areas of equal code in a map."""
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -34,11 +33,6 @@ class Patches:
     def __len__(self) -> int:
         """Return the number of patches."""
         return len(self.code)
-
-    @cached_property
-    def run_offset(self) -> np.ndarray:
-        """int64 (run): where each run begins in `pixels()`."""
-        return np.asarray(np.cumsum(self.run_length) - self.run_length)
 
     def pixels(self, chosen: np.ndarray | None = None) -> np.ndarray:
         """Return the flat indices of the pixels of the chosen patches, ascending.

@@ -4,10 +4,18 @@ import json
 from pathlib import Path
 from typing import Any
 
+from pyogrio.errors import CRSError, DataLayerError, DataSourceError, FeatureError, FieldError, GeometryError
+from pyproj.exceptions import ProjError
+from shapely.errors import ShapelyError
+
 from pipeline.errors import InputError
 
 FORMATS = "GeoPackage, FlatGeobuf, Shapefile or GeoJSON"
 """What is accepted as input."""
+UNREADABLE = (
+    DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError, CRSError, ProjError, ShapelyError, UnicodeError,
+)  # fmt: skip
+"""What the libraries raise on a damaged file."""
 
 _MAGIC = {b"SQLi": "GPKG", b"fgb\x03": "FlatGeobuf", b"\0\0\x27\x0a": "ESRI Shapefile"}
 _SQLITE = b"SQLite format 3\0"

@@ -95,3 +95,14 @@ def test_pixels_lie_where_the_grid_says() -> None:
     codes = np.array([[0, 0, 0], [0, 5, 5]], dtype=np.uint8)
     placed = to_map(outlines(codes, find_patches(codes)), grid)
     assert shapely.bounds(placed).tolist() == [[500_010, 3_999_960, 500_030, 3_999_980]]
+
+
+@given(BLOCKS, arrays(np.uint8, (36, 36), elements=st.sampled_from([0] * 30 + [1, 2, 3])))
+@settings(deadline=None)
+def test_small_patches_near_large_ones_stay_apart_from_them(blocks: np.ndarray, specks: np.ndarray) -> None:
+    height, width = blocks.shape
+    codes = np.where(blocks == 0, specks[:height, :width], blocks)
+    patches = find_patches(codes)
+    simple = simplify_coverage(outlines(codes, patches), patches)
+    assert not len(simple) or shapely.coverage_is_valid(simple)
+    assert shapely.is_valid(simple).all()

@@ -1,7 +1,10 @@
 """The change layer says what the pixels say, in a file that GIS programs open and paint without help."""
 
+import json
 import sqlite3
 import subprocess
+import sys
+import xml.etree.ElementTree as ET
 from contextlib import closing
 from datetime import date
 from pathlib import Path
@@ -10,26 +13,30 @@ from shutil import which
 import geopandas as gpd
 import numpy as np
 import pandas as pd
+import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import shapely
 from affine import Affine
-from hypothesis import given, settings
-from hypothesis import strategies as st
-from hypothesis.extra.numpy import arrays
+from geopandas.testing import assert_geodataframe_equal
+from pyproj import CRS
 
+from pipeline.columns import (
+    AREA_COLUMNS,
+    CHANGE_COLUMNS,
+    DTYPES,
+    NOT_OBSERVED_COLUMNS,
+    SAMPLE_COLUMNS,
+    frame_of,
+    labelling_columns,
+)
 from pipeline.errors import InputError
 from pipeline.grid import grid_of
 from pipeline.legend import LandUse, Legend
-from pipeline.vector import (
-    CHANGE_COLUMNS,
-    NOT_OBSERVED_COLUMNS,
-    burn,
-    not_observed_polygons,
-    polygons,
-    read_polygons,
-    write_changes,
-)
+from pipeline.polygons import MapLayers, map_layers
+from pipeline.sample_points import sample_frame
+from pipeline.vector import burn, read_layer, read_polygons, read_samples
+from pipeline.vector_write import add_layers, write_changes, write_copies, write_sample_file
 
 needs_ogr = pytest.mark.skipif(which("ogrinfo") is None, reason="needs GDAL's ogrinfo: apt-get install gdal-bin")
 
@@ -48,74 +55,183 @@ CONFIDENCE = np.array([
 GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_000_000), (3, 5), "EPSG:32633")
 
 
+NAMES = ['Südpark; "core" <b>&amp;', "حديقة 🏞", "'); DROP TABLE changes;--"]
+SQUARES = [shapely.box(499_000, 4_999_000, 500_015, 5_001_000), shapely.box(500_010, 4_999_970, 500_050, 5_000_000)]
+
+
+def layers_of(change: np.ndarray = CHANGE, legend: Legend = LEGEND) -> MapLayers:
+    return map_layers(change, np.nan_to_num(CONFIDENCE), GRID, legend, BEFORE, AFTER, prefix="run7")
+
+
 @pytest.fixture
 def frame() -> gpd.GeoDataFrame:
-    return polygons(CHANGE, CONFIDENCE, GRID, LEGEND, BEFORE, AFTER, prefix="run7")
+    return layers_of().changes
 
 
-def test_each_patch_is_one_row_that_says_what_its_pixels_say(frame: gpd.GeoDataFrame) -> None:
-    assert [*frame.columns] == [c.name for c in CHANGE_COLUMNS] + ["geometry"]
-    assert frame["change_id"].tolist() == [f"run7-20200601-20230603-00000{k}" for k in (1, 2, 3)]
-    assert frame["change_code"].tolist() == [2, 3, 2]
-    assert frame["from_name"].tolist() == ['Forest "old" & <wild>', "عمران 🏙", 'Forest "old" & <wild>']
-    assert frame[["from_code", "to_code"]].to_numpy().tolist() == [[1, 4], [4, 1], [1, 4]]
-    assert frame["pixel_count"].tolist() == [3, 4, 1]
-    np.testing.assert_allclose(frame["confidence"], [0.8, 0.75, 0.6], rtol=1e-6)
-    np.testing.assert_allclose(frame["confidence_min"], [0.7, 0.5, 0.6], rtol=1e-6)
-    # On the central meridian, a UTM pixel is 1 / 0.9996^2 as large on the ground.
-    np.testing.assert_allclose(frame["area_ha"], np.array([0.03, 0.04, 0.01]) / 0.9996**2, rtol=1e-5)
-    assert (frame["before_date"].dt.date == BEFORE).all()
-    assert (frame["after_date"].dt.date == AFTER).all()
-    assert frame.crs.to_epsg() == 32633
-    assert frame.geometry.iloc[2].equals(shapely.box(500_020, 4_999_970, 500_030, 4_999_980))
+def areas_frame() -> gpd.GeoDataFrame:
+    """What `area_summary` gives, with made-up numbers."""
+    values = {c.name: 1 for c in AREA_COLUMNS} | {"name": NAMES[:2], "largest_change": [None, NAMES[2]]}
+    values |= {"changed_share": [None, 0.25], "before_date": BEFORE, "after_date": AFTER}
+    return frame_of(values, AREA_COLUMNS, np.array(SQUARES), CRS(GRID.crs.to_wkt()))
 
 
-def test_a_binary_project_has_no_land_use_codes() -> None:
-    found = polygons(np.where(CHANGE == 3, 2, CHANGE), CONFIDENCE, GRID, Legend(), BEFORE, AFTER)
-    assert found[["from_code", "from_name", "to_code"]].isna().to_numpy().all()
-    assert found["to_name"].tolist() == ["Changed", "Changed"]
-
-
-def test_arrays_that_are_not_on_the_grid_are_refused() -> None:
-    with pytest.raises(ValueError, match="expected one shape"):
-        polygons(CHANGE[:2], CONFIDENCE, GRID, LEGEND, BEFORE, AFTER)
-
-
-@given(arrays(np.uint8, (8, 9), elements=st.integers(0, 3)))
-@settings(deadline=None, max_examples=50)
-def test_every_changed_pixel_is_counted_once(change: np.ndarray) -> None:
-    grid = grid_of(GRID.transform, (8, 9), "EPSG:32633")
-    found = polygons(change, np.full(change.shape, 0.9), grid, LEGEND, BEFORE, AFTER)
-    assert found["pixel_count"].sum() == (change >= 2).sum()
-    assert found["area_ha"].sum() == pytest.approx((change >= 2).sum() * 0.01 / 0.9996**2, rel=1e-5)
-    assert found["change_id"].is_unique
-    assert found.geometry.is_valid.all()
-    unseen = not_observed_polygons(change, grid, BEFORE, AFTER)
-    assert unseen["pixel_count"].sum() == (change == 0).sum()
+def samples_frame(number: int = 3) -> gpd.GeoDataFrame:
+    values = {
+        "sample_id": [f"S{k}" for k in range(number)], "map_code": 2, "map_name": NAMES[0],
+        "reference_code": [None, 1, 2][:number], "reference_name": None, "agrees": [None, 0, 1][:number],
+        "weight_ha": 1.5, "interpreter": NAMES[1], "remarks": NAMES[2],
+    }  # fmt: skip
+    points = shapely.points(500_005 + 10 * np.arange(number), 4_999_995)
+    return frame_of(values, SAMPLE_COLUMNS, points, CRS(GRID.crs.to_wkt()))
 
 
 def written(folder: Path, change: np.ndarray = CHANGE) -> Path:
-    found = polygons(change, np.nan_to_num(CONFIDENCE), GRID, LEGEND, BEFORE, AFTER)
-    unseen = not_observed_polygons(change, GRID, BEFORE, AFTER)
-    return write_changes(folder / "changes.gpkg", found, LEGEND, not_observed=unseen)
+    found = layers_of(change)
+    return write_changes(folder / "changes.gpkg", found.changes, LEGEND, not_observed=found.not_observed)
 
 
-@pytest.mark.parametrize("change", [CHANGE, np.ones_like(CHANGE)], ids=["with changes", "without any change"])
-def test_the_file_has_both_layers_with_columns_and_a_default_style(tmp_path: Path, change: np.ndarray) -> None:
-    path = written(tmp_path, change)
+LAYERS = (
+    ("changes", CHANGE_COLUMNS, "Polygon"), ("not_observed", NOT_OBSERVED_COLUMNS, "Polygon"),
+    ("areas_of_interest", AREA_COLUMNS, "MultiPolygon"), ("samples", SAMPLE_COLUMNS, "Point"),
+)  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    "change", [CHANGE, np.ones_like(CHANGE), np.zeros_like(CHANGE)], ids=["with changes", "without any change", "unseen"]
+)
+def test_the_file_has_all_layers_with_columns_and_a_default_style(tmp_path: Path, change: np.ndarray) -> None:
+    found = layers_of(change)
+    path = write_changes(
+        tmp_path / "changes.gpkg", found.changes, LEGEND, not_observed=found.not_observed, areas_of_interest=areas_frame(),
+        samples=samples_frame(),
+    )  # fmt: skip
     assert [p.name for p in tmp_path.iterdir()] == ["changes.gpkg"]
-    for layer, columns in (("changes", CHANGE_COLUMNS), ("not_observed", NOT_OBSERVED_COLUMNS)):
+    for layer, columns, kind in LAYERS:
         info = pyogrio.read_info(path, layer=layer)
         assert info["fields"].tolist() == [c.name for c in columns]
-        assert info["geometry_type"] == "Polygon"
-        assert info["dtypes"][-1] == info["dtypes"][-2] == "datetime64[D]"
+        assert info["geometry_type"] == kind
+        assert {str(info["dtypes"][k]) for k, c in enumerate(columns) if c.dtype.startswith("date")} <= {"datetime64[D]"}
     with closing(sqlite3.connect(path)) as database:
         assert database.execute("PRAGMA user_version").fetchone() == (10200,)
         assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-        query = "SELECT f_table_name, useAsDefault, styleQML LIKE '%categorizedSymbol%' FROM layer_styles"
-        assert database.execute(query).fetchall() == [("changes", 1, 1), ("not_observed", 1, 1)]
-        described = database.execute("SELECT count(*) FROM gpkg_data_columns WHERE table_name = 'changes'").fetchone()
-        assert described == (len(CHANGE_COLUMNS),)
+        styles = database.execute("SELECT f_table_name, useAsDefault, styleQML, styleSLD FROM layer_styles").fetchall()
+        assert [s[:2] for s in styles] == [(layer, 1) for layer, _, _ in LAYERS]
+        for _, _, qml, sld in styles:
+            assert ET.fromstring(qml.partition("\n")[2]).tag == "qgis"
+            assert ET.fromstring(sld).tag.endswith("StyledLayerDescriptor")
+        for layer, columns, _ in LAYERS:
+            query = "SELECT column_name, title, description FROM gpkg_data_columns WHERE table_name = ? ORDER BY rowid"
+            described = database.execute(query, (layer,)).fetchall()
+            assert described == [(c.name, c.alias, c.comment) for c in columns]
+
+
+def test_every_column_has_one_meaning_and_its_own_heading() -> None:
+    for _, columns, _ in LAYERS:
+        assert len({c.alias for c in columns}) == len(columns)
+        for column in columns:
+            assert DTYPES[column.name] == column.dtype
+
+
+def test_layers_are_added_to_a_file_and_the_others_stay(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    with closing(sqlite3.connect(path)) as database, database:
+        database.execute("UPDATE layer_styles SET styleQML = 'mine' WHERE f_table_name = 'changes'")
+    before = read_layer(path, "changes")
+    add_layers(path, areas_of_interest=areas_frame(), samples=samples_frame())
+    estimated = areas_frame().assign(
+        changed_estimated_ha=[1.5, None], changed_low_ha=0.5, changed_high_ha=2.5, samples=[2, None]
+    )
+    add_layers(path, areas_of_interest=estimated, samples=samples_frame(2))
+    assert [p.name for p in tmp_path.iterdir()] == ["changes.gpkg"]
+    assert_geodataframe_equal(read_layer(path, "changes"), before)
+    assert len(read_layer(path, "not_observed")) == 1
+    assert len(read_layer(path, "samples")) == 2
+    areas = read_layer(path, "areas_of_interest")
+    assert areas["name"].tolist() == NAMES[:2]
+    assert areas["changed_estimated_ha"].isna().tolist() == [False, True]
+    add_layers(path, samples=samples_frame(1))
+    assert len(read_layer(path, "areas_of_interest")) == 2
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (10200,)
+        assert database.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+        query = "SELECT f_table_name, count(*), styleQML = 'mine' FROM layer_styles GROUP BY 1 ORDER BY 1"
+        assert database.execute(query).fetchall() == [
+            ("areas_of_interest", 1, 0), ("changes", 1, 1), ("not_observed", 1, 0), ("samples", 1, 0),
+        ]  # fmt: skip
+        query = "SELECT count(*) FROM gpkg_contents WHERE table_name = 'samples'"
+        assert database.execute(query).fetchone() == (1,)
+        described = database.execute("SELECT count(*) FROM gpkg_data_columns WHERE table_name = 'areas_of_interest'")
+        assert described.fetchone() == (len(AREA_COLUMNS) + 4,)
+
+
+def test_layers_are_not_added_to_what_is_open_missing_or_damaged(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="is not there"):
+        add_layers(tmp_path / "changes.gpkg", samples=samples_frame())
+    path = written(tmp_path)
+    (tmp_path / "changes.gpkg-wal").write_bytes(b"")
+    with pytest.raises(InputError, match="open in another program"):
+        add_layers(path, samples=samples_frame())
+    (tmp_path / "changes.gpkg-wal").unlink()
+    path.write_bytes(path.read_bytes()[:20_000])
+    with pytest.raises(InputError, match="damaged"):
+        add_layers(path, samples=samples_frame())
+    assert [p.name for p in tmp_path.iterdir()] == ["changes.gpkg"]
+
+
+def test_what_is_read_has_the_types_that_were_written(tmp_path: Path) -> None:
+    found = layers_of()
+    path = write_changes(
+        tmp_path / "changes.gpkg", found.changes, LEGEND, not_observed=found.not_observed, areas_of_interest=areas_frame(),
+        samples=samples_frame(),
+    )  # fmt: skip
+    assert_geodataframe_equal(read_layer(path, "changes"), found.changes)
+    assert_geodataframe_equal(read_layer(path, "not_observed"), found.not_observed)
+    assert_geodataframe_equal(read_layer(path, "samples"), samples_frame())
+    areas = read_layer(path, "areas_of_interest")
+    pd.testing.assert_frame_equal(areas.drop(columns="geometry"), areas_frame().drop(columns="geometry"))
+    with pytest.raises(InputError, match="no layer 'others'"):
+        read_layer(path, "others")
+
+
+def test_copies_in_other_formats_say_the_same(tmp_path: Path, frame: gpd.GeoDataFrame) -> None:
+    frame["areas_of_interest"] = [NAMES[0], None, NAMES[1]]
+    paths = write_copies(tmp_path, frame, ["flatgeobuf", "geoparquet"])
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["changes.fgb", "changes.parquet"]
+    assert [p.name for p in paths] == ["changes.fgb", "changes.parquet"]
+    fgb, parquet = read_layer(paths[0], "changes"), gpd.read_parquet(paths[1])
+    # A FlatGeobuf is sorted by place.
+    assert_geodataframe_equal(
+        fgb.sort_values("change_id", ignore_index=True), frame.sort_values("change_id", ignore_index=True)
+    )
+    assert parquet.crs == frame.crs
+    assert [*parquet.columns] == [*frame.columns]
+    assert parquet.geometry.geom_equals(frame.geometry).all()
+    assert parquet["areas_of_interest"].fillna("").tolist() == [NAMES[0], "", NAMES[1]]
+    assert parquet["before_date"].tolist() == [BEFORE] * 3
+
+
+@pytest.mark.parametrize("legend", [LEGEND, Legend()], ids=["classes", "binary"])
+def test_copies_of_a_map_without_change_are_empty_and_typed(tmp_path: Path, legend: Legend) -> None:
+    empty = layers_of(np.ones_like(CHANGE), legend).changes
+    fgb, parquet = write_copies(tmp_path, empty, ["flatgeobuf", "geoparquet"])
+    assert len(read_layer(fgb, "changes")) == 0
+    assert [*gpd.read_parquet(parquet).columns] == [*empty.columns]
+    schema = pq.read_schema(parquet)
+    assert str(schema.field("before_date").type) == "date32[day]"
+    assert str(schema.field("from_name").type) == "string"
+    geo = json.loads(schema.metadata[b"geo"])
+    assert (geo["version"], geo["columns"]["geometry"]["crs"]["id"]["code"]) == ("1.1.0", 32633)
+
+
+def test_geoparquet_without_pyarrow_says_what_to_install(
+    tmp_path: Path, frame: gpd.GeoDataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    with pytest.raises(InputError, match=r"pip install 'landshift\[geoparquet\]'"):
+        write_copies(tmp_path, frame, ["geoparquet"])
+    assert [*tmp_path.iterdir()] == []
+    with pytest.raises(ValueError, match="expected one of"):
+        write_copies(tmp_path, frame, ["dxf"])
 
 
 def test_what_was_written_is_read_back(tmp_path: Path, frame: gpd.GeoDataFrame) -> None:
@@ -127,7 +243,7 @@ def test_what_was_written_is_read_back(tmp_path: Path, frame: gpd.GeoDataFrame) 
 
 
 def test_nulls_stay_null_in_the_file(tmp_path: Path) -> None:
-    found = polygons(np.where(CHANGE == 3, 2, CHANGE), CONFIDENCE, GRID, Legend(), BEFORE, AFTER)
+    found = layers_of(np.where(CHANGE == 3, 2, CHANGE), Legend()).changes
     path = write_changes(tmp_path / "changes.gpkg", found, Legend())
     with closing(sqlite3.connect(path)) as database:
         rows = database.execute("SELECT DISTINCT from_code, from_name, to_code, to_name FROM changes").fetchall()
@@ -141,6 +257,15 @@ def test_an_earlier_file_stays_when_writing_fails(tmp_path: Path, frame: gpd.Geo
         write_changes(path, frame.drop(columns="area_ha"), LEGEND)
     assert path.read_bytes() == before
     assert [p.name for p in tmp_path.iterdir()] == ["changes.gpkg"]
+
+
+@needs_ogr
+@pytest.mark.parametrize("layer", ["changes", "not_observed", "areas_of_interest", "samples"])
+def test_gdal_reads_every_layer_without_complaint(tmp_path: Path, layer: str) -> None:
+    path = add_layers(written(tmp_path), areas_of_interest=areas_frame(), samples=samples_frame())
+    done = subprocess.run(["ogrinfo", "-ro", "-al", str(path), layer], capture_output=True, text=True, check=True)
+    assert done.stderr == ""
+    assert 'ID["EPSG",32633]' in done.stdout
 
 
 @needs_ogr
@@ -313,3 +438,94 @@ def test_an_empty_layer_is_read_as_an_empty_frame(tmp_path: Path) -> None:
     found = read_polygons(written(tmp_path, np.ones_like(CHANGE)), GRID.crs, layer="changes")
     assert len(found) == 0
     assert "area_ha" in found
+
+
+def sample(legend: Legend = LEGEND) -> gpd.GeoDataFrame:
+    return sample_frame(np.array([0, 2, 1]), np.array([1, 4, 0]), GRID, legend, run_id="r1")
+
+
+def test_a_sample_lies_at_pixel_centres_and_says_nothing_about_the_map() -> None:
+    found = sample()
+    assert [*found.columns] == [c.name for c in labelling_columns(binary=False)] + ["geometry"]
+    assert found["sample_id"].tolist() == ["S0001", "S0002", "S0003"]
+    assert found["chip"].iloc[1] == "chips/S0002.png"
+    assert [(p.x, p.y) for p in found.geometry] == [(500_015, 4_999_995), (500_045, 4_999_975), (500_005, 4_999_985)]
+    assert found[["reference_before", "reference_after", "interpreter", "reference_date", "remarks"]].isna().to_numpy().all()
+    assert "reference_change" in sample(Legend())
+
+
+@pytest.mark.parametrize("legend", [LEGEND, Legend()], ids=["classes", "binary"])
+def test_a_sample_file_waits_to_be_judged_and_is_read_back(tmp_path: Path, legend: Legend) -> None:
+    path = write_sample_file(tmp_path / "samples.gpkg", sample(legend), "<qgis>form</qgis>")
+    with closing(sqlite3.connect(path)) as database:
+        assert database.execute("PRAGMA user_version").fetchone() == (10200,)
+        assert database.execute("SELECT styleQML, styleSLD, useAsDefault FROM layer_styles").fetchall() == [
+            ("<qgis>form</qgis>", "", 1)
+        ]
+        judged = [c.name for c in labelling_columns(binary=legend.binary) if c.name.startswith("reference")]
+        assert database.execute(f"SELECT DISTINCT {', '.join(judged)} FROM samples").fetchall() == [(None,) * len(judged)]
+    assert_geodataframe_equal(read_samples(path), sample(legend))
+
+
+EXPORTS = [
+    ("samples.gpkg", "GPKG"),
+    ("samples.fgb", "FlatGeobuf"),
+    ("samples.geojson", "GeoJSON"),
+    ("samples.shp", "ESRI Shapefile"),
+]
+
+
+@needs_ogr
+@pytest.mark.parametrize("binary", [False, True], ids=["classes", "binary"])
+@pytest.mark.parametrize(("name", "driver"), EXPORTS)
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")
+def test_a_judged_sample_is_read_from_what_gis_programs_save(tmp_path: Path, name: str, driver: str, binary: bool) -> None:
+    frame = sample(Legend() if binary else LEGEND)
+    judged = [c for c in frame if c in ("reference_before", "reference_after", "reference_change")]
+    for k, column in enumerate(judged):
+        frame[column] = pd.Series([1 + k, None, 2], dtype="Int32")
+    frame["remarks"] = pd.Series([NAMES[1], None, NAMES[2]], dtype="str")
+    frame["reference_date"] = pd.Series([np.datetime64("2021-05-06"), None, None], dtype="datetime64[s]")
+    source = write_sample_file(tmp_path / "source.gpkg", frame, "<qgis/>")
+    command = ["ogr2ogr", "-f", driver, "-lco", "ENCODING=UTF-8"] if name.endswith("shp") else ["ogr2ogr", "-f", driver]
+    subprocess.run([*command, str(tmp_path / name), str(source), "samples"], capture_output=True, check=True)
+    found = read_samples(tmp_path / name).sort_values("sample_id", ignore_index=True)
+    kept = [c.name for c in labelling_columns(binary=binary)]
+    pd.testing.assert_frame_equal(pd.DataFrame(found[kept]), pd.DataFrame(frame[kept]))
+    assert found.to_crs(frame.crs).geometry.distance(frame.geometry).max() < 0.01
+
+
+def test_codes_that_were_typed_as_text_are_read(tmp_path: Path) -> None:
+    frame = sample().assign(reference_before=["1", "", " 4 "], reference_after=[1.0, 4.0, None])
+    pyogrio.write_dataframe(frame.drop(columns=["chip", "remarks"]), tmp_path / "judged.gpkg")
+    found = read_samples(tmp_path / "judged.gpkg")
+    assert found["reference_before"].tolist() == [1, pd.NA, 4]
+    assert found["reference_after"].tolist() == [1, 4, pd.NA]
+    assert found["chip"].isna().all()
+
+
+SPOILT = {
+    "judgement missing": (lambda f: f.drop(columns="reference_after"), "lacks the column reference_after; its columns: .*QGIS"),
+    "two missing": (lambda f: f.drop(columns=["run_id", "row"]), "lacks the columns run_id, row"),
+    "polygons": (lambda f: f.set_geometry(f.buffer(5)), "holds Polygon; expected the points"),
+    "empty": (lambda f: f.iloc[:0], "holds no sample point"),
+    "no code": (
+        lambda f: f.assign(reference_before=["1", "forest?", "4"]),
+        r"reference_before is no .* 1 of 3 .*S0002 \(forest\?\)",
+    ),
+    "half a row": (lambda f: f.assign(row=[0.0, 1.5, 2.0]), r"row is no whole number .*S0002 \(1\.5\)"),
+}
+
+
+@pytest.mark.parametrize(("spoil", "says"), SPOILT.values(), ids=SPOILT.keys())
+def test_what_is_no_judged_sample_is_refused(tmp_path: Path, spoil: object, says: str) -> None:
+    pyogrio.write_dataframe(spoil(sample()), tmp_path / "judged.gpkg")
+    with pytest.raises(InputError, match=says):
+        read_samples(tmp_path / "judged.gpkg")
+
+
+def test_the_changes_are_no_judged_sample(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="expected one called 'samples'"):
+        read_samples(written(tmp_path))
+    with pytest.raises(InputError, match="lacks the columns"):
+        read_samples(add_layers(written(tmp_path), samples=samples_frame()))

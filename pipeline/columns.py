@@ -1,0 +1,149 @@
+"""The attributes of every layer that leaves the house: name, type, heading and meaning."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+from pyproj import CRS
+
+CHANGES_LAYER = "changes"
+NOT_OBSERVED_LAYER = "not_observed"
+AREAS_LAYER = "areas_of_interest"
+SAMPLES_LAYER = "samples"
+
+
+@dataclass(frozen=True)
+class Column:
+    """One attribute of a layer."""
+
+    name: str
+    """In the file and in the frame."""
+    dtype: str
+    """pandas type of the frame; capital letters allow nulls."""
+    alias: str
+    """What QGIS shows as the heading."""
+    comment: str
+    """What it means, with the unit."""
+
+
+_AREA = Column("area_ha", "float64", "Area (ha)", "Hectares on the ellipsoid, before the outline was simplified")
+_PIXELS = Column("pixel_count", "int64", "Pixels", "Number of pixels, before the outline was simplified")
+_DATES = (
+    Column("before_date", "datetime64[s]", "Date before", "Date of the image before (UTC)"),
+    Column("after_date", "datetime64[s]", "Date after", "Date of the image after (UTC)"),
+)
+CHANGE_COLUMNS = (
+    Column("change_id", "str", "Change ID", "Unique within the run; the same change keeps it in the next run"),
+    Column("change_code", "int32", "Change code", "Value of change.tif"),
+    Column("from_code", "Int32", "From (code)", "Land-use code before; null in a project without classes"),
+    Column("from_name", "str", "From", "Land use before; null in a project without classes"),
+    Column("to_code", "Int32", "To (code)", "Land-use code after; null in a project without classes"),
+    Column("to_name", "str", "To", "Land use after; Changed in a project without classes"),
+    _AREA,
+    _PIXELS,
+    Column("confidence", "float64", "Confidence", "Mean probability of change over the pixels, 0 to 1"),
+    Column("confidence_min", "float64", "Lowest confidence", "Lowest probability of change of a pixel, 0 to 1"),
+    *_DATES,
+    Column(
+        AREAS_LAYER, "str", "Areas of interest",
+        "Names of the areas of interest that it reaches into, joined by '; ' (a name that holds ';' stands in double quotes); "
+        "null where none",
+    ),
+)  # fmt: skip
+NOT_OBSERVED_COLUMNS = (
+    Column("change_code", "int32", "Change code", "Value of change.tif: 0"),
+    _AREA,
+    _PIXELS,
+    *_DATES,
+)
+_COUNTED = "hectares by pixel count, biased"
+AREA_COLUMNS = (
+    Column("name", "str", "Name", "Name of the area of interest"),
+    Column("total_ha", "float64", "Area (ha)", "Hectares of the area inside the map, on the ellipsoid"),
+    Column("changed_ha", "float64", "Changed (ha, pixel count)", f"Mapped as changed: {_COUNTED}"),
+    Column("unchanged_ha", "float64", "Unchanged (ha, pixel count)", f"Mapped as unchanged: {_COUNTED}"),
+    Column("not_observed_ha", "float64", "Not observed (ha)", "Hectares inside the map that one of the dates did not observe"),
+    Column("outside_ha", "float64", "Outside (ha)", "Hectares of the area beyond the map, about which nothing is said"),
+    Column(
+        "changed_share", "Float64", "Changed share (pixel count)",
+        "Changed hectares over observed ones, 0 to 1, pixel count, biased; null where nothing was observed",
+    ),
+    Column("polygons", "int64", "Polygons", "Number of change polygons that reach into the area"),
+    Column("largest_change", "str", "Largest change", "The change with the most pixels in the area; null where none"),
+    *_DATES,
+)  # fmt: skip
+_ESTIMATED = "hectares estimated from the judged sample"
+AREA_ESTIMATE_COLUMNS = (
+    Column("changed_estimated_ha", "Float64", "Changed (ha, estimated)", f"Changed: {_ESTIMATED}"),
+    Column("changed_low_ha", "Float64", "Changed, low (ha)", f"Lower end of the 95 % interval: {_ESTIMATED}"),
+    Column("changed_high_ha", "Float64", "Changed, high (ha)", f"Upper end of the 95 % interval: {_ESTIMATED}"),
+    Column("samples", "Int32", "Samples", "Number of judged sample points in the area"),
+)
+"""Beyond `AREA_COLUMNS`, once areas were estimated."""
+SAMPLE_COLUMNS = (
+    Column("sample_id", "str", "Sample", "Number of the sample point"),
+    Column("map_code", "Int32", "Mapped (code)", "Value of change.tif at the point"),
+    Column("map_name", "str", "Mapped", "What the map says"),
+    Column("reference_code", "Int32", "Reference (code)", "Change code that the interpreter's judgement comes to"),
+    Column("reference_name", "str", "Reference", "What the interpreter says"),
+    Column("agrees", "Int32", "Agrees", "1 where map and interpreter agree, else 0"),
+    Column("weight_ha", "float64", "Weight (ha)", "Hectares that the point stands for"),
+    Column("interpreter", "str", "Interpreter", "Who judged it"),
+    Column("remarks", "str", "Remarks", "What the interpreter noted"),
+)
+_LABELLING_KEYS = (
+    Column("sample_id", "str", "Sample", "Number of the sample point, in shuffled order"),
+    Column("run_id", "str", "Run", "The run that the sample was drawn for; do not change it"),
+    Column("row", "Int64", "Row", "Row of the pixel in change.tif, from 0 at the top"),
+    Column("column", "Int64", "Column", "Column of the pixel in change.tif, from 0 at the left"),
+)
+_LABELLING_CHIP = Column("chip", "str", "Picture", "Picture of the surroundings, relative to this file")
+_LABELLING_LAND_USE = (
+    Column("reference_before", "Int32", "Land use before", "What you see on the date before (land-use code)"),
+    Column("reference_after", "Int32", "Land use after", "What you see on the date after (land-use code)"),
+)
+_LABELLING_CHANGE = (Column("reference_change", "Int32", "Change", "What you see: 1 = unchanged, 2 = changed"),)
+_LABELLING_REMARKS = (
+    Column("interpreter", "str", "Interpreter", "Who judged it"),
+    Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by"),
+    Column("remarks", "str", "Remarks", "Anything to note, such as a doubt"),
+)
+
+
+def labelling_columns(*, binary: bool) -> tuple[Column, ...]:
+    """Return the columns of the file that a sample is labelled in, in a project with classes or a binary one."""
+    judgement = _LABELLING_CHANGE if binary else _LABELLING_LAND_USE
+    return (*_LABELLING_KEYS, _LABELLING_CHIP, *judgement, *_LABELLING_REMARKS)
+
+
+def required_of_labels(*, binary: bool) -> tuple[Column, ...]:
+    """Return those columns of the labelling file without which nothing can be estimated."""
+    return (*_LABELLING_KEYS, *(_LABELLING_CHANGE if binary else _LABELLING_LAND_USE))
+
+
+DTYPES: Mapping[str, str] = {
+    column.name: column.dtype
+    for table in (
+        CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, AREA_COLUMNS, AREA_ESTIMATE_COLUMNS, SAMPLE_COLUMNS,
+        labelling_columns(binary=False), labelling_columns(binary=True),
+    )
+    for column in table
+}  # fmt: skip
+"""pandas type of every column by its name, which means the same in all layers."""
+
+
+def frame_of(values: Mapping[str, Any], columns: Iterable[Column], geometry: np.ndarray, crs: CRS) -> gpd.GeoDataFrame:
+    """Build the frame of a layer: columns in their order and with their types, and the geometry.
+
+    Args:
+        values: Column name to one value, or to one for each geometry.
+        columns: Of the layer.
+        geometry: Geometries (n) in `crs`.
+        crs: Where they are.
+    """
+    index = pd.RangeIndex(len(geometry))
+    series = {c.name: pd.Series(values[c.name], index=index).astype(c.dtype) for c in columns}
+    return gpd.GeoDataFrame(series, geometry=geometry, crs=crs)

@@ -1,0 +1,109 @@
+"""Sample points: the table that an interpreter fills in, as it is made and as it comes back."""
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from pipeline.columns import Column, frame_of, labelling_columns, required_of_labels
+from pipeline.errors import InputError
+from pipeline.grid import Grid
+from pipeline.legend import Legend
+from pipeline.outlines import crs_of
+
+_LONGEST_SHORT_NAME = 10
+"""Letters of a column in a Shapefile."""
+
+
+def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Legend, *, run_id: str) -> gpd.GeoDataFrame:
+    """Build the table that a sample is judged in; it says nothing about the map, so that nobody is led.
+
+    Args:
+        rows: int (sample), from 0 at the top, in the order in which they are to be judged.
+        columns: int (sample), from 0 at the left.
+        grid: Where the pixels are.
+        legend: The project's legend.
+        run_id: Key of the run.
+
+    Returns:
+        `labelling_columns`, all to be judged null, and the centres of the pixels in the grid's CRS.
+    """
+    digits = max(4, len(str(len(rows))))
+    ids = [f"S{number:0{digits}d}" for number in range(1, len(rows) + 1)]
+    known = {"sample_id": ids, "run_id": run_id, "row": rows, "column": columns, "chip": [f"chips/{i}.png" for i in ids]}
+    chosen = labelling_columns(binary=legend.binary)
+    t = grid.transform
+    points = shapely.points(t.c + (np.asarray(columns) + 0.5) * t.a, t.f + (np.asarray(rows) + 0.5) * t.e)
+    return frame_of({c.name: known.get(c.name) for c in chosen}, chosen, points, crs_of(grid))
+
+
+def judged_frame(found: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
+    """Take a judged sample, however a GIS program saved it, for what it is.
+
+    Args:
+        found: As it was read; Shapefiles have shortened names of columns.
+        name: What to call it in errors.
+
+    Returns:
+        The labelling columns in their order and types, then any others, and points. Columns that the estimation does not need
+        (`chip`, `interpreter`, `reference_date`, `remarks`) are null where they are missing. Whether codes are known, ids
+        repeat or points lie on the map is not looked at.
+
+    Raises:
+        InputError: It holds no points, or something else; a column is missing, or holds what is no whole number.
+    """
+    kinds = set(found.geometry.dropna().geom_type) - {"Point"}
+    if kinds:
+        raise InputError(f"{name} holds {', '.join(sorted(kinds))}; expected the points that `landshift sample` made.")
+    if not len(found):
+        raise InputError(f"{name} holds no sample point; expected the points that `landshift sample` made.")
+    frame = found.rename(columns=_full_names(found))
+    binary = "reference_change" in frame and "reference_before" not in frame
+    missing = [c.name for c in required_of_labels(binary=binary) if c.name not in frame]
+    if missing:
+        has = ", ".join(str(c) for c in frame.columns if c != frame.geometry.name) or "none"
+        raise InputError(
+            f"{name} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; its columns: {has}. Give the file "
+            f"that `landshift sample` made; where it was saved anew, QGIS's `Save Features As` keeps all columns if all are "
+            f"ticked."
+        )
+    columns = labelling_columns(binary=binary)
+    values = {c.name: _column(frame, c, name) for c in columns}
+    others = frame.drop(columns=[c.name for c in columns if c.name in frame])
+    return gpd.GeoDataFrame(pd.concat([pd.DataFrame(values, index=frame.index), others], axis=1), crs=found.crs)
+
+
+def _column(frame: gpd.GeoDataFrame, column: Column, name: str) -> pd.Series:
+    """Return a labelling column with its type, all null where it is missing."""
+    if column.name not in frame:
+        return pd.Series(None, index=frame.index, dtype=object).astype(column.dtype)
+    found = frame[column.name]
+    if column.dtype == "str":
+        return found.astype(object).where(found.notna(), None).map(str, na_action="ignore").astype(column.dtype)
+    if column.dtype.startswith("datetime"):
+        return pd.to_datetime(found, errors="coerce", utc=True).dt.tz_localize(None).astype(column.dtype)
+    # Forms and spreadsheets save codes as text, and empty ones as empty text.
+    empty = found.isna() | (found.astype(str).str.strip() == "")
+    number = pd.to_numeric(found.where(~empty), errors="coerce").astype(np.float64)
+    wrong = ~empty & ~((number % 1 == 0) & (number.abs() <= np.iinfo(np.int32).max))
+    if wrong.any():
+        some = zip(frame["sample_id"][wrong].head(5), found[wrong].head(5), strict=True)
+        raise InputError(
+            f"{name}: {column.name} is no whole number in {int(wrong.sum())} of {len(frame)} samples: "
+            f"{', '.join(f'{sample} ({value})' for sample, value in some)}. Expected a code as in the legend, or nothing."
+        )
+    return number.astype("Float64").astype(column.dtype)
+
+
+def _full_names(frame: gpd.GeoDataFrame) -> dict[str, str]:
+    """Columns of a Shapefile to those of the labelling file that they stand for."""
+    for binary in (False, True):
+        names = [c.name for c in labelling_columns(binary=binary)]
+        short: list[str] = []
+        for name in names:
+            # As GDAL shortens them (OGRShapeLayer::CreateField).
+            candidates = [name[:_LONGEST_SHORT_NAME], *(f"{name[:8]}_{n}" for n in range(1, 10))]
+            short.append(next(c for c in candidates if c not in short))
+        if all(s in frame for s in short):
+            return dict(zip(short, names, strict=True))
+    return {}
