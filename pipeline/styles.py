@@ -1,18 +1,24 @@
 """Styles and legends as GIS programs read them: QGIS style files, GDAL's category names and raster attribute table."""
 
-import re
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 
 from pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
-
-_QGIS_VERSION = "3.22.0"
-_DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
-_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
-"""Characters that XML 1.0 cannot hold, not even escaped."""
-
-_VIRIDIS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
-"""Perceptually even and readable by the colour-blind. https://doi.org/10.1371/journal.pone.0199239"""
+from pipeline.qml import DOCTYPE, QGIS_VERSION, add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
+from pipeline.symbols import (
+    AGREEMENTS,
+    OUTLINE_COLOUR,
+    UNSEEN_COLOUR,
+    Stop,
+    clean,
+    darker,
+    date_stops,
+    document,
+    fill_colour,
+    number_stops,
+    opacity,
+    rgb,
+)
 
 _INTEGER, _REAL, _STRING = 0, 1, 2
 _GENERIC, _PIXEL_COUNT, _NAME, _MIN_MAX, _RED, _GREEN, _BLUE, _ALPHA = 0, 1, 2, 5, 6, 7, 8, 9
@@ -33,17 +39,23 @@ def land_use_entries(legend: Legend) -> tuple[LandUse, ...]:
 
 def raster_colormap(entries: Iterable[Change | LandUse]) -> dict[int, tuple[int, int, int, int]]:
     """Return the colour table: code to red, green, blue, alpha, each 0..255; code 0 is transparent."""
-    return {entry.code: (*_rgb(entry.colour), _alpha(entry)) for entry in entries}
+    return {entry.code: (*rgb(entry.colour), opacity(entry)) for entry in entries}
 
 
 def raster_qml(entries: Iterable[Change | LandUse], band: int = 1) -> str:
     """Return a QGIS style that paints exactly the given codes of a raster, code 0 transparent."""
-    root, renderer = _raster_style("paletted", band)
-    palette = ET.SubElement(renderer, "colorPalette")
-    for entry in entries:
-        alpha, label = str(_alpha(entry)), _text(entry.name)
-        ET.SubElement(palette, "paletteEntry", value=str(entry.code), color=entry.colour, alpha=alpha, label=label)
-    return _qml(root)
+    return _paletted(((str(e.code), e.colour, str(opacity(e)), e.name) for e in entries), band)
+
+
+def dates_qml(days: Iterable[int], band: int = 1) -> str:
+    """Return a QGIS style that paints a raster of dates: dark what was seen long ago, bright what was seen last.
+
+    Args:
+        days: The dates that occur, as year x 10000 + month x 100 + day; 0 (never observed) is left transparent.
+        band: From 1.
+    """
+    stops, ramp = date_stops(days)
+    return _ramp(stops, band) if ramp else _paletted(((f"{s.value:.0f}", s.colour, "255", s.label) for s in stops), band)
 
 
 def continuous_qml(low: float = 0.0, high: float = 1.0, band: int = 1) -> str:
@@ -51,17 +63,22 @@ def continuous_qml(low: float = 0.0, high: float = 1.0, band: int = 1) -> str:
 
     The numbers are real values: QGIS applies the raster's scale and offset before its style.
     """
-    root, renderer = _raster_style("singlebandpseudocolor", band)
-    renderer.set("classificationMin", f"{low:g}")
-    renderer.set("classificationMax", f"{high:g}")
-    shader = ET.SubElement(
-        ET.SubElement(renderer, "rastershader"), "colorrampshader", minimumValue=f"{low:g}", maximumValue=f"{high:g}",
-        colorRampType="INTERPOLATED", classificationMode="1", clip="0",
+    return _ramp(number_stops(low, high), band)
+
+
+def image_qml() -> str:
+    """Return a QGIS style that shows bands 1, 2 and 3 as red, green and blue, without another stretch.
+
+    What was not observed is grey, not transparent: the image of another date must not shine through.
+    """
+    root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="Symbology")
+    pipe = ET.SubElement(root, "pipe")
+    ET.SubElement(
+        pipe, "rasterrenderer", type="multibandcolor", redBand="1", greenBand="2", blueBand="3", opacity="1", alphaBand="-1",
+        nodataColor=colour_text(UNSEEN_COLOUR),
     )  # fmt: skip
-    for index, colour in enumerate(_VIRIDIS):
-        value = f"{low + (high - low) * index / (len(_VIRIDIS) - 1):g}"
-        ET.SubElement(shader, "item", value=value, label=value, color=colour, alpha="255")
-    return _qml(root)
+    ET.SubElement(pipe, "rasterresampler", maxOversampling="2")
+    return document(root, DOCTYPE)
 
 
 def vector_qml(entries: Iterable[Change], attribute: str = "change_code", headings: Mapping[str, str] | None = None) -> str:
@@ -70,27 +87,47 @@ def vector_qml(entries: Iterable[Change], attribute: str = "change_code", headin
     Args:
         entries: The categories; "Not observed" is hatched, the others are filled.
         attribute: Column that holds their codes.
+        headings: Column to what QGIS shows instead of its name, in the table, the form and the map tip.
+    """
+    categories = [(entry.code, entry.name, _fills(entry)) for entry in entries]
+    return _categorised(attribute, categories, "fill", headings)
+
+
+def samples_qml(headings: Mapping[str, str] | None = None) -> str:
+    """Return a QGIS style for reference samples: those that agree with the map and those that differ, in colour and shape.
+
+    Args:
         headings: Column to what QGIS shows instead of its name.
     """
-    root = ET.Element("qgis", version=_QGIS_VERSION, styleCategories="Symbology|Fields" if headings else "Symbology")
-    renderer = ET.SubElement(
-        root, "renderer-v2", type="categorizedSymbol", attr=attribute,
-        symbollevels="0", enableorderby="0", forceraster="0",
+    categories = [(a.agrees, a.label, [("SimpleMarker", _marker(a.shape, a.colour))]) for a in AGREEMENTS]
+    return _categorised("agrees", categories, "marker", headings)
+
+
+def outline_qml(headings: Mapping[str, str] | None = None) -> str:
+    """Return a QGIS style for areas of interest: their outline on a light casing, and their name (column `name`).
+
+    Args:
+        headings: Column to what QGIS shows instead of its name.
+    """
+    root = vector_root(headings, labels=True)
+    renderer = ET.SubElement(root, "renderer-v2", type="singleSymbol", symbollevels="0", enableorderby="0", forceraster="0")
+    symbol = add_symbol(ET.SubElement(renderer, "symbols"), "0", "fill")
+    for colour, width in (("#ffffff", "1.1"), (OUTLINE_COLOUR, "0.5")):
+        add_symbol_layer(
+            symbol, "SimpleLine", {"line_color": colour_text(colour), "line_width": width, "line_width_unit": "MM"}
+        )
+    settings = ET.SubElement(ET.SubElement(root, "labeling", type="simple"), "settings")
+    style = ET.SubElement(
+        settings, "text-style", fieldName="name", isExpression="0", fontSize="9", fontSizeUnit="Point",
+        textColor=colour_text(OUTLINE_COLOUR), textOpacity="1", fontFamily="Open Sans", fontWeight="75",
     )  # fmt: skip
-    categories, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
-    for index, entry in enumerate(entries):
-        key, label = str(index), _text(entry.name)
-        category = ET.SubElement(categories, "category", symbol=key, value=str(entry.code), label=label)
-        category.attrib |= {"type": "long", "render": "true"}
-        symbol = ET.SubElement(symbols, "symbol", name=key, type="fill", alpha="1", clip_to_extent="1", force_rhr="0")
-        layer = ET.SubElement(symbol, "layer", {"class": "SimpleFill", "enabled": "1", "locked": "0", "pass": "0"})
-        for option, value in _fill(entry).items():
-            ET.SubElement(layer, "prop", k=option, v=value)
-    if headings:
-        aliases = ET.SubElement(root, "aliases")
-        for column, heading in headings.items():
-            ET.SubElement(aliases, "alias", field=column, name=_text(heading))
-    return _qml(root)
+    ET.SubElement(
+        style, "text-buffer", bufferDraw="1", bufferSize="0.8", bufferSizeUnits="MM", bufferColor="255,255,255,255",
+        bufferOpacity="0.85", bufferNoFill="1",
+    )  # fmt: skip
+    ET.SubElement(settings, "placement", placement="4", polygonPlacementFlags="2", centroidInside="1")
+    ET.SubElement(settings, "rendering", drawLabels="1", obstacle="0")
+    return finish_vector(root, headings)
 
 
 def pam_xml(entries: Sequence[Change] | Sequence[LandUse], pixel_counts: Mapping[int, int]) -> str:
@@ -102,7 +139,7 @@ def pam_xml(entries: Sequence[Change] | Sequence[LandUse], pixel_counts: Mapping
     """
     root = ET.Element("PAMDataset")
     band = ET.SubElement(root, "PAMRasterBand", band="1")
-    names = {entry.code: _text(entry.name) for entry in entries}
+    names = {entry.code: clean(entry.name) for entry in entries}
     categories = ET.SubElement(band, "CategoryNames")
     for code in range(max(names) + 1):
         ET.SubElement(categories, "Category").text = names.get(code, "")
@@ -125,9 +162,8 @@ def pam_xml(entries: Sequence[Change] | Sequence[LandUse], pixel_counts: Mapping
     for index, entry in enumerate(listed):
         row = ET.SubElement(table, "Row", index=str(index))
         for cell in _row(entry, counts.get(entry.code, 0)):
-            ET.SubElement(row, "F").text = _text(str(cell))
-    ET.indent(root)
-    return ET.tostring(root, encoding="unicode") + "\n"
+            ET.SubElement(row, "F").text = clean(str(cell))
+    return document(root)
 
 
 def _row(entry: Change | LandUse, pixel_count: int) -> list[object]:
@@ -135,42 +171,75 @@ def _row(entry: Change | LandUse, pixel_count: int) -> list[object]:
     if isinstance(entry, Change):
         # An attribute table has no null; 0 is no land-use code.
         pair = [entry.from_code or 0, entry.from_name, entry.to_code or 0, entry.to_name]
-    return [entry.code, entry.name, *pair, *_rgb(entry.colour), _alpha(entry), pixel_count]
+    return [entry.code, entry.name, *pair, *rgb(entry.colour), opacity(entry), pixel_count]
+
+
+def _categorised(
+    attribute: str,
+    categories: Iterable[tuple[int, str, Sequence[tuple[str, Mapping[str, str]]]]],
+    kind: str,
+    headings: Mapping[str, str] | None,
+) -> str:
+    root = vector_root(headings)
+    renderer = ET.SubElement(
+        root, "renderer-v2", type="categorizedSymbol", attr=attribute,
+        symbollevels="0", enableorderby="0", forceraster="0",
+    )  # fmt: skip
+    listed, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
+    for index, (code, name, layers) in enumerate(categories):
+        key = str(index)
+        category = ET.SubElement(listed, "category", symbol=key, value=str(code), label=clean(name))
+        category.attrib |= {"type": "long", "render": "true"}
+        symbol = add_symbol(symbols, key, kind)
+        for drawn, options in layers:
+            add_symbol_layer(symbol, drawn, options)
+    return finish_vector(root, headings)
+
+
+def _paletted(entries: Iterable[tuple[str, str, str, str]], band: int) -> str:
+    root, renderer = _raster_style("paletted", band)
+    palette = ET.SubElement(renderer, "colorPalette")
+    for value, colour, alpha, label in entries:
+        ET.SubElement(palette, "paletteEntry", value=value, color=colour, alpha=alpha, label=clean(label))
+    return document(root, DOCTYPE)
+
+
+def _ramp(stops: Sequence[Stop], band: int) -> str:
+    root, renderer = _raster_style("singlebandpseudocolor", band)
+    low, high = f"{stops[0].value:.10g}", f"{stops[-1].value:.10g}"
+    renderer.attrib |= {"classificationMin": low, "classificationMax": high}
+    shader = ET.SubElement(
+        ET.SubElement(renderer, "rastershader"), "colorrampshader", minimumValue=low, maximumValue=high,
+        colorRampType="INTERPOLATED", classificationMode="1", clip="0",
+    )  # fmt: skip
+    for stop in stops:
+        ET.SubElement(shader, "item", value=f"{stop.value:.10g}", label=stop.label, color=stop.colour, alpha="255")
+    return document(root, DOCTYPE)
 
 
 def _raster_style(kind: str, band: int) -> tuple[ET.Element, ET.Element]:
-    root = ET.Element("qgis", version=_QGIS_VERSION, styleCategories="Symbology")
+    root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="Symbology")
     pipe = ET.SubElement(root, "pipe")
     renderer = ET.SubElement(pipe, "rasterrenderer", type=kind, band=str(band), opacity="1", alphaBand="-1", nodataColor="")
     ET.SubElement(pipe, "rasterresampler", maxOversampling="2")
     return root, renderer
 
 
-def _fill(entry: Change) -> dict[str, str]:
-    hatched = entry.code == NOT_OBSERVED
-    red, green, blue = (128, 128, 128) if hatched else _rgb(entry.colour)
-    edge = ",".join(str(channel * 6 // 10) for channel in (red, green, blue))
-    return {
-        "color": f"{red},{green},{blue},{255 if hatched else 200}", "style": "b_diagonal" if hatched else "solid",
-        "outline_color": f"{edge},255", "outline_style": "solid", "outline_width": "0.15", "outline_width_unit": "MM",
-        "joinstyle": "bevel", "offset": "0,0", "offset_unit": "MM",
+def _fills(entry: Change) -> list[tuple[str, Mapping[str, str]]]:
+    """What an area is filled with; the hatching lies on a light veil, to be seen on dark images too."""
+    hatched, colour = entry.code == NOT_OBSERVED, fill_colour(entry)
+    veil = {"color": "255,255,255,110", "outline_style": "no"}
+    fill = {
+        "color": colour_text(colour, 255 if hatched else 200), "style": "b_diagonal" if hatched else "solid",
+        "outline_color": colour_text(darker(colour)), "outline_style": "solid", "outline_width": "0.15",
+        "outline_width_unit": "MM", "joinstyle": "bevel", "offset": "0,0", "offset_unit": "MM",
     }  # fmt: skip
+    return [("SimpleFill", veil), ("SimpleFill", fill)] if hatched else [("SimpleFill", fill)]
 
 
-def _rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green, blue of `#rrggbb`, each 0..255."""
-    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
-
-
-def _alpha(entry: Change | LandUse) -> int:
-    return 0 if entry.code == NOT_OBSERVED else 255
-
-
-def _text(name: str) -> str:
-    """Drop what XML cannot hold; the serialiser escapes the rest."""
-    return _NOT_IN_XML.sub("", name)
-
-
-def _qml(root: ET.Element) -> str:
-    ET.indent(root)
-    return _DOCTYPE + ET.tostring(root, encoding="unicode") + "\n"
+def _marker(shape: str, colour: str) -> dict[str, str]:
+    """A point with a light edge, which reads on dark and on bright ground."""
+    return {
+        "name": shape, "color": colour_text(colour), "outline_color": "255,255,255,255", "outline_style": "solid",
+        "outline_width": "0.3", "outline_width_unit": "MM", "size": "2.6", "size_unit": "MM",
+    }  # fmt: skip

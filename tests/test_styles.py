@@ -17,13 +17,18 @@ from pipeline.legend import Change, LandUse, Legend
 from pipeline.raster import write_cog, write_raster
 from pipeline.styles import (
     continuous_qml,
+    dates_qml,
+    image_qml,
     land_use_entries,
     occurring,
+    outline_qml,
     pam_xml,
     raster_colormap,
     raster_qml,
+    samples_qml,
     vector_qml,
 )
+from pipeline.symbols import viridis
 
 needs_gdal = pytest.mark.skipif(which("gdalinfo") is None, reason="needs GDAL's gdalinfo: apt-get install gdal-bin")
 
@@ -66,6 +71,61 @@ def test_not_observed_is_hatched_not_filled() -> None:
 def test_numbers_are_painted_over_their_range() -> None:
     items = rows(continuous_qml(0, 1), "item")
     assert [float(i["value"]) for i in items] == pytest.approx([0, 0.2, 0.4, 0.6, 0.8, 1])
+
+
+def test_dates_are_bright_where_they_are_recent() -> None:
+    found = rows(dates_qml([20220615, 0, 20210608, 20200601]), "paletteEntry")
+    assert [(e["value"], e["label"]) for e in found] == [
+        ("20200601", "2020-06-01"), ("20210608", "2021-06-08"), ("20220615", "2022-06-15"),
+    ]  # fmt: skip
+    assert [e["color"] for e in found] == ["#440154", viridis(372 / 744), "#fde725"]
+    assert [e["color"] for e in rows(dates_qml([20220615]), "paletteEntry")] == ["#fde725"]
+    assert rows(dates_qml([0]), "paletteEntry") == []
+
+
+def test_many_dates_become_a_ramp_that_still_says_dates() -> None:
+    days = [20200101 + 100 * month + day for month in range(12) for day in range(6)]
+    qml = dates_qml(days)
+    assert rows(qml, "paletteEntry") == []
+    found = rows(qml, "item")
+    assert len(found) == 6
+    assert {int(e["value"]) for e in found} <= set(days)
+    assert (found[0]["label"], found[-1]["label"]) == ("2020-01-01", "2020-12-06")
+    assert len(rows(dates_qml(days[:64]), "paletteEntry")) == 64
+
+
+def test_a_number_that_is_no_date_is_refused() -> None:
+    with pytest.raises(ValueError, match="month"):
+        dates_qml([20221345])
+
+
+def test_samples_differ_in_colour_and_shape() -> None:
+    qml = samples_qml({"agrees": "Agrees"})
+    assert [c["value"] for c in rows(qml, "category")] == ["1", "0"]
+    for option in ("name", "color"):
+        assert len({p["v"] for p in rows(qml, "prop") if p["k"] == option}) == 2
+
+
+def test_areas_of_interest_show_their_names_and_no_fill() -> None:
+    root = ET.fromstring(outline_qml())
+    assert root.attrib["labelsEnabled"] == "1"
+    assert [e.attrib["fieldName"] for e in root.iter("text-style")] == ["name"]
+    assert {e.attrib["class"] for e in root.iter("layer")} == {"SimpleLine"}
+
+
+def test_an_image_hides_what_lies_under_it() -> None:
+    (renderer,) = rows(image_qml(), "rasterrenderer")
+    assert renderer["nodataColor"] == "204,204,204,255"
+
+
+def test_headings_reach_the_table_and_the_map_tip() -> None:
+    root = ET.fromstring(vector_qml(LEGEND.changes, headings={"area_ha": "Area <ha>", 'a"b': "Odd"}))
+    aliases = [(e.attrib["index"], e.attrib["field"], e.attrib["name"]) for e in root.iter("alias")]
+    assert aliases == [("0", "area_ha", "Area <ha>"), ("1", 'a"b', "Odd")]
+    tip = root.findtext("mapTip") or ""
+    assert "Area &lt;ha&gt;" in tip
+    assert '"a""b"' in tip
+    assert set((root.get("styleCategories") or "").split("|")) == {"Symbology", "Fields", "MapTips"}
 
 
 def test_colours_of_the_table_are_those_of_the_legend() -> None:
