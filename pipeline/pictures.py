@@ -8,43 +8,45 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from pipeline.display import NOT_SEEN
 from pipeline.legend import NOT_OBSERVED, UNCHANGED, Change
-from pipeline.raster import inspect, read_preview
+from pipeline.raster import read_preview
 
 _NOT_SEEN = (204, 204, 212)
 """A bluish mid grey: near white would look like cloud or roofs."""
 _HATCH = (110, 110, 130)
-_STRETCH = (1, 99)
+_COLOURS = (1, 2, 3)
+"""Bands of a display image: red, green, blue."""
+_QUALITY, _QUALITY_LARGE = 88, 77
+"""Of JPEG; the larger, below which single pixels of Sentinel-2 run into each other, where a page can afford it."""
+_LARGE = 600_000
+"""Pixels from which a picture is large."""
 
 
-def colour_pair(before: Path, after: Path, side: int = 900) -> tuple[np.ndarray, np.ndarray]:
-    """Show two images in true colour with one stretch, so that a difference in the pictures is one in the images.
+def display_picture(path: Path, side: int = 900) -> np.ndarray:
+    """Show a display image (`image_before.tif`, `image_after.tif`) as it is.
 
     Args:
-        before: Analysis-ready GeoTIFF with band descriptions; without red, green and blue its first bands are shown.
-        after: The same after.
+        path: GeoTIFF of three uint8 bands, 0 in all of them where not observed.
         side: Longest side in pixels.
 
     Returns:
-        Two uint8 arrays (y, x, 3).
+        uint8 (y, x, 3).
     """
-    names = [d for d in inspect(before).descriptions]
-    wanted = [names.index(n) + 1 for n in ("red", "green", "blue") if n in names]
-    bands = wanted if len(wanted) == 3 else [min(i, len(names)) for i in (1, 2, 3)]
-    images = [read_preview(p, bands, side).astype(np.float32) for p in (before, after)]
-    seen = np.concatenate([i[:, np.isfinite(i).all(axis=0)] for i in images], axis=1)
-    if not seen.shape[1]:
-        seen = np.zeros((3, 1), dtype=np.float32)
-    low, high = np.percentile(seen, _STRETCH, axis=1)
-    return _stretched(images[0], low, high), _stretched(images[1], low, high)
+    return on_grey(read_preview(path, _COLOURS, side))
 
 
-def _stretched(image: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
-    span = np.maximum(high - low, 1e-6)[:, None, None]
-    share = np.clip((image - low[:, None, None]) / span, 0, 1)
-    # A gamma below 1 lifts forests and shadows out of the black.
-    out = (255 * np.nan_to_num(share) ** 0.8).astype(np.uint8).transpose(1, 2, 0)
-    out[~np.isfinite(image).all(axis=0)] = _NOT_SEEN
+def on_grey(colours: np.ndarray) -> np.ndarray:
+    """Paint what was not observed grey.
+
+    Args:
+        colours: uint8 (3, y, x), 0 in all three where not observed.
+
+    Returns:
+        uint8 (y, x, 3).
+    """
+    out = np.ascontiguousarray(colours.transpose(1, 2, 0))
+    out[(colours == NOT_SEEN).all(axis=0)] = _NOT_SEEN
     return np.asarray(out)
 
 
@@ -54,7 +56,7 @@ def change_picture(change: Path, changes: Sequence[Change], under: np.ndarray, s
     Args:
         change: `change.tif`.
         changes: The legend's changes.
-        under: uint8 (y, x, 3), as from `colour_pair` with the same `side`.
+        under: uint8 (y, x, 3), as from `display_picture` with the same `side`.
         side: Longest side in pixels.
 
     Returns:
@@ -87,9 +89,25 @@ def png(picture: np.ndarray, colours: int | None = None) -> bytes:
     return stream.getvalue()
 
 
-def data_uri(picture: np.ndarray) -> str:
-    """Encode a picture so that a page can hold it."""
-    return "data:image/png;base64," + base64.b64encode(png(picture)).decode()
+def jpeg(picture: np.ndarray) -> bytes:
+    """Encode a uint8 (y, x, 3) array as JPEG with every pixel's own colour; of large pictures less is kept."""
+    quality = _QUALITY if picture.shape[0] * picture.shape[1] < _LARGE else _QUALITY_LARGE
+    stream = io.BytesIO()
+    # Without `optimize`, for which Pillow's buffer is too small where a picture is all noise.
+    Image.fromarray(picture).save(stream, "JPEG", quality=quality, subsampling=0)
+    return stream.getvalue()
+
+
+def data_uri(picture: np.ndarray, *, photo: bool = False, colours: int | None = None) -> str:
+    """Encode a picture so that a page can hold it.
+
+    Args:
+        picture: uint8 (y, x, 3).
+        photo: As JPEG, which is smaller for images, and not exact.
+        colours: Of a PNG, see `png`.
+    """
+    kind, content = ("jpeg", jpeg(picture)) if photo else ("png", png(picture, colours))
+    return f"data:image/{kind};base64,{base64.b64encode(content).decode()}"
 
 
 def side_by_side(pictures: Sequence[np.ndarray], gap: int = 8) -> np.ndarray:

@@ -1,33 +1,31 @@
 """Plots for pages: inline SVG that needs no network, and reads without telling colours apart."""
 
-import io
 import itertools
-import re
 import textwrap
-import warnings
 from collections.abc import Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
-from html import escape
 from typing import TYPE_CHECKING, Any
 
+from pipeline.plot_canvas import (
+    COLOURS,
+    INK,
+    LETTER,
+    LINE,
+    LONGEST,
+    SOFT,
+    WIDTH,
+    apart,
+    drawing,
+    label,
+    plain,
+    shortened,
+)  # fmt: skip
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from matplotlib.axes import Axes
-    from matplotlib.figure import Figure
-
-INK, SOFT, LINE = "#1d2730", "#5a6773", "#d5dce2"
-COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito (2008), which people with any colour vision tell apart; yellow is left out, as it vanishes on white."""
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 _STYLES = ("-", "--", "-.", ":")
-_WIDTH = 5.8
-"""Inches of 72 units: on a page of 700 px the text is about as large as that around it."""
-_LETTER = 0.078
-"""Inches that a letter takes in labels."""
-_LONGEST = 34
 
 _VERDICTS = {"helps": (COLOURS[2], "^"), "no evidence": (INK, "o"), "hurts": (COLOURS[1], "v")}
 
@@ -68,23 +66,23 @@ def interval_plot(rows: Sequence[Dot], *, axis: str, alt: str, zero: bool = Fals
     for group, own in itertools.groupby(rows, lambda row: row.group):
         lines += [*([group] if group else []), *own]
     height = 0.27 * len(lines) + 0.65
-    left = _LETTER * min(max(len(row.label) for row in rows), _LONGEST) + 0.25
-    with _figure(height, alt) as (figure, svg):
-        axes = figure.add_axes((left / _WIDTH, 0.5 / height, (_WIDTH - left - 0.15) / _WIDTH, 1 - 0.6 / height))
+    left = LETTER * min(max(len(row.label) for row in rows), LONGEST) + 0.25
+    with drawing(height, alt) as (figure, svg):
+        axes = figure.add_axes((left / WIDTH, 0.5 / height, (WIDTH - left - 0.15) / WIDTH, 1 - 0.6 / height))
         if zero:
             axes.axvline(0, color=SOFT, linewidth=1)
         for y, line in enumerate(lines):
             if isinstance(line, Dot):
                 _dot(axes, -y, line)
-                _label(axes, line.label, -y, left)
+                label(axes, line.label, -y, left)
             else:
-                _label(axes, line, -y, left, weight="bold", longest=60)
+                label(axes, line, -y, left, weight="bold", longest=60)
         axes.set_ylim(-len(lines) + 0.4, 0.6)
         axes.set_yticks([])
         axes.margins(x=0.06)
         axes.locator_params(axis="x", nbins=6)
         axes.set_xlabel(axis)
-        _plain(axes, "bottom")
+        plain(axes, "bottom")
         axes.grid(axis="x", color=LINE, linewidth=0.7)
     return svg[0]
 
@@ -103,10 +101,10 @@ def curve_plot(rows: Sequence[Mapping[str, Any]], *, alt: str) -> str:
     if not known:
         return ""
     arms = list(dict.fromkeys(row["arm"] for row in known))
-    right = _LETTER * min(max(len(arm) for arm in arms), _LONGEST) + 0.3
+    right = LETTER * min(max(len(arm) for arm in arms), LONGEST) + 0.3
     height = 3.3
-    with _figure(height, alt) as (figure, svg):
-        axes = figure.add_axes((0.7 / _WIDTH, 0.5 / height, (_WIDTH - 0.7 - right) / _WIDTH, 1 - 0.65 / height))
+    with drawing(height, alt) as (figure, svg):
+        axes = figure.add_axes((0.7 / WIDTH, 0.5 / height, (WIDTH - 0.7 - right) / WIDTH, 1 - 0.65 / height))
         axes.set_xscale("log")
         shares = sorted({row["share"] for row in known})
         # Beside each other, so that no interval hides another.
@@ -128,16 +126,16 @@ def curve_plot(rows: Sequence[Mapping[str, Any]], *, alt: str) -> str:
         low, high = axes.get_ylim()
         low, high = max(low, -0.02), min(high, 1.02)
         axes.set_ylim(low, high)
-        for at, (_, arm, colour, marker) in zip(_apart([e[0] for e in ends], 0.065 * (high - low)), ends, strict=True):
+        for at, (_, arm, colour, marker) in zip(apart([e[0] for e in ends], 0.065 * (high - low)), ends, strict=True):
             axes.plot(
                 1.03, (at - low) / (high - low), marker, color=colour, markersize=5.5, transform=axes.transAxes, clip_on=False
             )
-            axes.text(1.07, (at - low) / (high - low), _shortened(arm), color=colour, transform=axes.transAxes, va="center",
+            axes.text(1.07, (at - low) / (high - low), shortened(arm), color=colour, transform=axes.transAxes, va="center",
                       parse_math=False)  # fmt: skip
         axes.set_xlabel("share of the labels")
         axes.set_ylabel("F1 of changed")
         axes.grid(axis="y", color=LINE, linewidth=0.7)
-        _plain(axes, "bottom", "left")
+        plain(axes, "bottom", "left")
     return svg[0]
 
 
@@ -153,13 +151,13 @@ def reliability_plot(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, alt: 
     """
     if not any(tables.values()):
         return ""
-    side = (_WIDTH - 0.65) / len(tables) - 0.15 if len(tables) > 1 else 2.6
+    side = (WIDTH - 0.65) / len(tables) - 0.15 if len(tables) > 1 else 2.6
     height = side + 0.95
     most = max(row["count"] for table in tables.values() for row in table)
-    with _figure(height, alt) as (figure, svg):
+    with drawing(height, alt) as (figure, svg):
         for number, (title, table) in enumerate(tables.items()):
             left = 0.6 + number * (side + 0.15)
-            axes = figure.add_axes((left / _WIDTH, 0.5 / height, side / _WIDTH, side / height))
+            axes = figure.add_axes((left / WIDTH, 0.5 / height, side / WIDTH, side / height))
             axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
             x, y = ([row[key] for row in table] for key in ("mean_probability", "observed_share"))
             axes.plot(x, y, color=COLOURS[0], linewidth=1.2)
@@ -172,41 +170,8 @@ def reliability_plot(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, alt: 
             axes.set_xlabel("said probability")
             if number == 0:
                 axes.set_ylabel("share that changed")
-            _plain(axes, "bottom", "left")
+            plain(axes, "bottom", "left")
     return svg[0]
-
-
-@contextmanager
-def _figure(height: float, alt: str) -> "Iterator[tuple[Figure, list[str]]]":
-    """Yield a figure to draw on, and the list that its SVG is put into."""
-    import matplotlib as mpl
-    from matplotlib.figure import Figure
-
-    settings: Any = {
-        "svg.fonttype": "none", "svg.hashsalt": alt, "font.family": "sans-serif", "font.size": 10, "text.color": INK,
-        "axes.edgecolor": SOFT, "axes.labelcolor": SOFT, "xtick.color": SOFT, "ytick.color": SOFT, "axes.axisbelow": True,
-    }  # fmt: skip
-    svg: list[str] = []
-    with mpl.rc_context(settings), warnings.catch_warnings():
-        # The reader's browser draws the letters; that the font that measures them lacks some does not matter.
-        warnings.filterwarnings("ignore", message=r"(?s)Glyph .* missing from|Matplotlib currently does not support")
-        figure = Figure(figsize=(_WIDTH, height))
-        yield figure, svg
-        buffer = io.StringIO()
-        figure.savefig(buffer, format="svg", transparent=True, metadata=dict.fromkeys(("Date", "Creator", "Format", "Type")))
-    svg.append(_inline(buffer.getvalue(), alt))
-
-
-def _inline(svg: str, alt: str) -> str:
-    """Take off what only a file needs, give it a description, and no names that another plot of the page has too."""
-    width, height = re.findall(r'viewBox="0 0 ([\d.]+) ([\d.]+)"', svg)[0]
-    body = re.sub(r"<metadata>.*?</metadata>|<style[^>]*>.*?</style>", "", svg[svg.index("<svg") :], flags=re.DOTALL)
-    body = re.sub(r' id="[A-Za-z0-9.]+_\d+"', "", body)
-    head = (
-        f'<svg xmlns="http://www.w3.org/2000/svg" xmlns:xlink="http://www.w3.org/1999/xlink" class="plot" role="img" '
-        f'viewBox="0 0 {width} {height}" stroke-linejoin="round" aria-label="{escape(alt)}">'
-    )
-    return head + body[body.index(">") + 1 :].strip()
 
 
 def _dot(axes: "Axes", y: float, row: Dot) -> None:
@@ -217,33 +182,3 @@ def _dot(axes: "Axes", y: float, row: Dot) -> None:
     if row.low is not None and row.high is not None:
         axes.plot([row.low, row.high], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
     axes.plot(row.estimate, y, marker, color=colour, markersize=6.5, markerfacecolor="white" if hollow else colour)
-
-
-def _label(axes: "Axes", text: str, y: float, left: float, *, weight: str = "normal", longest: int = _LONGEST) -> None:
-    from matplotlib.transforms import ScaledTranslation
-
-    # From the left edge of the figure, in inches, so that labels of any length start below each other.
-    figure = axes.get_figure(root=True)
-    if figure is None:
-        return
-    start = axes.get_yaxis_transform() + ScaledTranslation(-left + 0.1, 0, figure.dpi_scale_trans)
-    axes.text(0, y, _shortened(text, longest), transform=start, va="center", weight=weight, parse_math=False, clip_on=False)
-
-
-def _shortened(text: str, longest: int = _LONGEST) -> str:
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
-
-
-def _apart(values: Sequence[float], gap: float) -> list[float]:
-    """Move values apart until each is at least `gap` from the next, in their order."""
-    order = sorted(range(len(values)), key=lambda i: values[i])
-    moved = list(values)
-    for below, above in itertools.pairwise(order):
-        moved[above] = max(moved[above], moved[below] + gap)
-    excess = max(moved[order[-1]] - max(values), 0.0) / 2
-    return [value - excess for value in moved]
-
-
-def _plain(axes: "Axes", *kept: str) -> None:
-    for side, spine in axes.spines.items():
-        spine.set_visible(side in kept)

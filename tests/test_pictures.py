@@ -10,7 +10,7 @@ from PIL import Image
 
 from pipeline.grid import grid_of
 from pipeline.legend import Legend
-from pipeline.pictures import change_picture, colour_pair, data_uri, png, side_by_side
+from pipeline.pictures import change_picture, data_uri, display_picture, jpeg, png, side_by_side
 from pipeline.raster import write_raster
 
 NOT_SEEN = [204, 204, 212]
@@ -23,34 +23,13 @@ def image(folder: Path, name: str, data: np.ndarray, bands: tuple[str, ...] = ()
     return write_raster(folder / name, data, on, descriptions=bands, nodata=float("nan") if data.dtype.kind == "f" else 0)
 
 
-def test_red_green_and_blue_are_found_by_name(tmp_path: Path) -> None:
-    data = np.zeros((4, 2, 2), np.float32)
-    data[3, 0, 0] = 1  # red
-    data[1, 0, 1] = 1  # green
-    data[0, 1, 0] = 1  # blue
-    path = image(tmp_path, "a.tif", data, ("blue", "green", "nir", "red"))
-    before, after = colour_pair(path, path)
-    assert before[:, :, :].argmax(axis=2).tolist() == [[0, 1], [2, 0]]
-    assert before[1, 1].tolist() == [0, 0, 0]
-    assert before.dtype == np.uint8
-    np.testing.assert_array_equal(before, after)
-
-
-def test_one_stretch_for_both_dates(tmp_path: Path) -> None:
-    dark = np.broadcast_to(np.linspace(0, 0.5, 100, dtype=np.float32).reshape(10, 10), (3, 10, 10))
-    before, after = colour_pair(image(tmp_path, "a.tif", dark), image(tmp_path, "b.tif", dark + 0.5))
-    assert before.max() < after.min() + 2
-    assert before.mean() < 120 < after.mean()
-
-
 def test_what_was_not_seen_is_grey(tmp_path: Path) -> None:
-    data = np.random.default_rng(0).random((1, 3, 3), dtype=np.float32)
-    data[0, 1, 2] = np.nan
-    empty = np.full((1, 3, 3), np.nan, np.float32)
-    before, after = colour_pair(image(tmp_path, "a.tif", data), image(tmp_path, "b.tif", empty))
-    assert before[1, 2].tolist() == NOT_SEEN
-    assert (after == NOT_SEEN).all()
-    colour_pair(tmp_path / "b.tif", tmp_path / "b.tif")
+    data = np.random.default_rng(0).integers(1, 255, (3, 3, 3)).astype(np.uint8)
+    data[:, 1, 2] = 0
+    data[:2, 0, 0] = 0
+    shown = display_picture(image(tmp_path, "a.tif", data))
+    assert shown[1, 2].tolist() == NOT_SEEN
+    assert shown[0, 0].tolist() == data[:, 0, 0].tolist(), "one colour is 0, and the pixel was seen"
 
 
 def test_changes_lie_over_a_faded_picture(tmp_path: Path) -> None:
@@ -63,8 +42,7 @@ def test_changes_lie_over_a_faded_picture(tmp_path: Path) -> None:
 
 
 def test_long_rasters_are_made_smaller_together(tmp_path: Path) -> None:
-    data = np.ones((3, 30, 70), np.float32)
-    before, _ = colour_pair(*[image(tmp_path, "a.tif", data)] * 2, side=20)
+    before = display_picture(image(tmp_path, "a.tif", np.ones((3, 30, 70), np.uint8)), side=20)
     shown = change_picture(image(tmp_path, "c.tif", np.ones((30, 70), np.uint8)), Legend().changes, before, side=20)
     assert before.shape == shown.shape == (9, 20, 3)
 
@@ -75,6 +53,23 @@ def test_a_png_holds_the_picture() -> None:
     head, _, body = data_uri(picture).partition(",")
     assert head == "data:image/png;base64"
     assert base64.b64decode(body) == png(picture)
+
+
+def test_a_display_image_is_shown_as_it_is_and_grey_where_not_observed(tmp_path: Path) -> None:
+    data = np.zeros((3, 1, 3), np.uint8)
+    data[:, 0, 0] = (10, 200, 30)
+    data[:, 0, 1] = (0, 0, 1)
+    shown = display_picture(image(tmp_path, "d.tif", data))
+    assert shown[0].tolist() == [[10, 200, 30], [0, 0, 1], NOT_SEEN]
+
+
+def test_a_photo_is_small_and_nearly_exact() -> None:
+    slope = np.broadcast_to(np.linspace(0, 255, 64).astype(np.uint8)[:, None, None], (64, 64, 3))
+    back = np.asarray(Image.open(io.BytesIO(jpeg(slope))))
+    assert np.abs(back.astype(int) - slope).max() < 8
+    assert data_uri(slope, photo=True).startswith("data:image/jpeg;base64,")
+    noise = np.random.default_rng(0).integers(0, 255, (800, 800, 3)).astype(np.uint8)
+    assert len(jpeg(noise)) / noise.size < 0.9 * len(jpeg(noise[:400])) / noise[:400].size
 
 
 def test_side_by_side_with_a_white_gap() -> None:

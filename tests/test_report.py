@@ -1,16 +1,28 @@
 """Pages stand alone and escape every name; a missing field is an error and no silence."""
 
+import json
 import re
+from pathlib import Path
 from typing import Any
 
 import jinja2
 import pytest
 
-from pipeline.report import model_card, run_page
+from pipeline.errors import InputError
+from pipeline.page_data import listed_patches
+from pipeline.report import model_card, page_of, run_page
+from tests.small_run import NAMES, estimates_of, write_run
 from tests.test_assessment import adaptation, obligatory, whole
 
 HOSTILE = "<script>alert(1)</script>"
 SCORES = {"kappa": 0.5, "f1": 0.25, "iou": 0.125, "precision": 1.0, "recall": 0.75, "auc": None, "n": 1234567}
+
+
+LEGEND = [{"code": i, "name": n, "colour": "#00aa00"} for i, n in enumerate(("Forest", "Cropland", "Water"), 1)]
+GATES = [
+    {"name": f"Gate {outcome}", "found": "1 %", "limit": "at most 2 %", "outcome": outcome, "meaning": "It means so."}
+    for outcome in ("pass", "mark", "not measured")
+]
 
 
 def run(**more: Any) -> dict[str, Any]:
@@ -22,16 +34,18 @@ def run(**more: Any) -> dict[str, Any]:
             "observed_share": 0.5, "unchanged_ha": 1.0, "total_ha": 2.0,
             "changes": [
                 {
-                    "name": "Forest to Cropland", "colour": "#aa0000", "area_ha": 12.0, "pixels": 1200, "polygons": 7,
+                    "code": 2, "from_code": 1, "to_code": 2, "name": "Forest to Cropland", "colour": "#aa0000",
+                    "area_ha": 12.0, "pixels": 1200, "polygons": 7,
                     "test": {"precision": 0.625, "recall": 0.5, "pixels": 40},
                 },
                 {
-                    "name": "Forest to Water", "colour": "#0000aa", "area_ha": 1.0, "pixels": 100, "polygons": 1,
+                    "code": 3, "from_code": 1, "to_code": 3, "name": "Forest to Water", "colour": "#0000aa",
+                    "area_ha": 1.0, "pixels": 100, "polygons": 1,
                     "test": {"precision": 0.0, "recall": None, "pixels": 0},
                 },
             ],
         },
-        "key": "k1",
+        "key": "k1", "created": "2024-01-01T00:00:00", "legend": LEGEND, "gates": GATES,
         "warnings": [], "model": {"name": "place", "encoder": "resnet18", "weights": "sha256:00", "scores": {"test": SCORES}},
         "threshold": 0.4, "observed": {"before": 1.0, "after": 0.5}, "config": {"detect": {"min_area_ha": 0.5}},
         "files": {"change.tif": "Change map"}, "inputs": [{"path": "a.tif", "date": "2020-06-15", "hash": "sha256:abc"}],
@@ -45,10 +59,16 @@ COST = {
     "country": "FRA",
 }  # fmt: skip
 PICTURES = {name: "data:image/png;base64,AA==" for name in ("before", "after", "change")}
+OUR_SCRIPTS = 3
+"""The data, Leaflet and ours."""
+
+
+def page_for(content: dict[str, Any], pictures: dict[str, str] = PICTURES) -> str:
+    return run_page(content, None, pictures, {}, data={"unseen": [], "all_unseen": 0}, patches=[], places=[])
 
 
 def test_the_page_says_the_figures() -> None:
-    page = run_page(run(), PICTURES)
+    page = page_for(run())
     for text in (
         "1,234.5 ha",
         "62 %",
@@ -62,36 +82,97 @@ def test_the_page_says_the_figures() -> None:
         assert text in page
 
 
+def test_every_outcome_of_a_gate_has_a_symbol_and_a_word() -> None:
+    page = page_for(run())
+    for symbol, word in (("✓", "passed"), ("▲", "take care"), ("○", "not measured")):
+        assert f'<span aria-hidden="true">{symbol}</span> {word}' in page
+
+
 @pytest.mark.parametrize("assessment", [{}, whole()], ids=["bare", "assessed"])
 def test_the_page_needs_no_network(assessment: dict[str, Any]) -> None:
-    page = run_page(run(assessment=assessment), PICTURES)
+    page = page_for(run(assessment=assessment))
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
-    assert "<script" not in page
+    assert page.count("<script") == OUR_SCRIPTS
     assert "@import" not in page
-    assert not re.findall(r"url\((?!#)", page)
+    assert "sourceMappingURL" not in page
+    assert not re.findall(r"""url\((?!#|"data:)""", page)
 
 
 def test_names_are_escaped_everywhere() -> None:
-    page = run_page(
+    page = page_for(
         run(name=HOSTILE, warnings=[HOSTILE], files={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE},
-            inputs=[{"path": HOSTILE, "date": HOSTILE, "hash": HOSTILE}]),
+            inputs=[{"path": HOSTILE, "date": HOSTILE, "hash": HOSTILE}], legend=[{**c, "name": HOSTILE} for c in LEGEND],
+            gates=[dict.fromkeys(GATES[0], HOSTILE)]),
         PICTURES | {"before": '"><script>'},
     )  # fmt: skip
-    assert "<script" not in page
-    assert page.count("&lt;script&gt;") >= 9
+    assert page.count("<script") == OUR_SCRIPTS
+    assert page.count("&lt;script&gt;") >= 15
+
+
+def test_the_folder_of_a_run_is_all_that_its_page_needs(tmp_path: Path) -> None:
+    content = write_run(tmp_path / "run", assessment=whole())
+    page = page_of(tmp_path / "run")
+    moved = (tmp_path / "run").rename(tmp_path / "elsewhere '&")
+    assert page_of(moved) == page
+    assert str(tmp_path) not in page
+    for text in ("2.40", "place-30010-359969", *NAMES, "Nobody knows what happened", "landshift sample RUN"):
+        assert text in page
+    (moved / "estimates.json").write_text(json.dumps(estimates_of(content)), encoding="utf-8")
+    estimated = page_of(moved)
+    for text in (
+        "10.8 to 13.8",
+        "117 judged samples",
+        "Cropland to Forest",
+        "88 %",
+        "3 samples were not judged.",
+        "12 samples",
+    ):
+        assert text in estimated
+        assert text not in page
+
+
+def test_pixel_counts_are_called_biased_wherever_they_head_a_column(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    page = page_of(tmp_path)
+    assert page.count("(pixel count, biased)") >= 6
+
+
+@pytest.mark.parametrize("classes", [(), (("Forest", "#00aa00"), ("Water", "#0000aa"))])
+def test_a_run_without_any_change_says_so(tmp_path: Path, classes: tuple[tuple[str, str], ...]) -> None:
+    write_run(tmp_path, quiet=True, classes=classes, names=())
+    page = page_of(tmp_path)
+    assert "<strong>No change was found</strong>" in page
+    assert 'id="patches"' not in page
+    assert 'id="places"' not in page
+
+
+def test_what_is_not_drawn_is_said_with_the_true_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    write_run(tmp_path)
+    assert "Not everything is drawn" not in page_of(tmp_path)
+    monkeypatch.setattr("pipeline.report.listed_patches", lambda changes: listed_patches(changes, 2))
+    page = page_of(tmp_path)
+    assert "the 2 largest of 4 patches, which have 3.4 of\n3.9 ha" in page
+    assert page.count("<tr data-row") == 2
+
+
+def test_a_run_that_lost_a_file_is_refused(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    (tmp_path / "image_before.tif").unlink()
+    with pytest.raises(InputError, match=r"image_before\.tif is not there"):
+        page_of(tmp_path)
 
 
 def test_a_run_without_change_and_without_scores() -> None:
     quiet = run()
     quiet["areas"]["changes"] = []
     quiet["model"]["scores"] = None
-    page = run_page(quiet, PICTURES)
+    page = page_for(quiet)
     assert "No change was found." in page
     assert "kappa" not in page
 
 
 def test_what_was_assessed_is_on_the_page_of_the_map() -> None:
-    page = run_page(run(assessment=whole()), PICTURES)
+    page = page_for(run(assessment=whole()))
     for text in (
         "Does transfer help here, and how far can the map be trusted?",
         whole()["guard"]["sentence"],
@@ -109,43 +190,41 @@ def test_what_was_assessed_is_on_the_page_of_the_map() -> None:
 
 
 def test_what_was_not_assessed_names_the_command() -> None:
-    assert "<code>landshift assess CONFIG</code> measures it" in run_page(run(), PICTURES)
-    quick = run_page(run(assessment=obligatory()), PICTURES)
+    assert "<code>landshift assess CONFIG</code> measures it" in page_for(run())
+    quick = page_for(run(assessment=obligatory()))
     assert "landshift assess CONFIG --curve" in quick
     assert "Not known yet whether" in quick
-    elsewhere = run_page(run(assessment={"adaptation": adaptation(labels=False)}), PICTURES)
+    elsewhere = page_for(run(assessment={"adaptation": adaptation(labels=False)}))
     assert "None is accepted." in elsewhere
     assert "Whether transfer helps" not in elsewhere
 
 
 def test_the_page_says_where_the_map_deserves_less_trust() -> None:
-    assert "38 % of the territory" in run_page(run(), PICTURES)
-    assert "is not known" in run_page(run(domain_shift={"block_px": 32, "beyond": None}), PICTURES)
+    assert "38 % of the territory" in page_for(run())
+    assert "is not known" in page_for(run(domain_shift={"block_px": 32, "beyond": None}))
 
 
 def test_the_page_says_what_the_map_cost() -> None:
-    page = run_page(run(cost=COST), PICTURES)
+    page = page_for(run(cost=COST))
     assert "took 31 s and 0.25 Wh of electricity (12.5 g CO2e); energy: estimated somehow." in page
-    assert "took 31 s; energy: not measured" in run_page(
-        run(cost=COST | {"kwh": None, "co2e_kg": None, "how": "not measured"}), PICTURES
-    )
+    assert "took 31 s; energy: not measured" in page_for(run(cost=COST | {"kwh": None, "co2e_kg": None, "how": "not measured"}))
 
 
 @pytest.mark.parametrize(("verified", "said"), [(True, "it was found to help"), (False, "unverified")])
 def test_an_adapted_map_says_what_was_done_and_whether_it_helps(verified: bool, said: str) -> None:
     used = {"method": "histogram", "verified": verified, "threshold": 0.4, "temperatures": None, "notes": [HOSTILE]}
-    page = run_page(run(adaptation=used), PICTURES)
+    page = page_for(run(adaptation=used))
     assert said in page
     assert "can hide change" in page
     assert "0.400, which was chosen on labels of this territory" in page
-    assert "<script" not in page
+    assert page.count("<script") == OUR_SCRIPTS
 
 
 def test_a_missing_field_is_an_error() -> None:
     broken = run()
     del broken["threshold"]
     with pytest.raises(jinja2.UndefinedError, match="threshold"):
-        run_page(broken, PICTURES)
+        page_for(broken)
 
 
 def report(seeds: int) -> dict[str, Any]:
