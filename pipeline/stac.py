@@ -1,0 +1,227 @@
+"""STAC: a run as an item in a collection, for catalogs. https://github.com/radiantearth/stac-spec (1.1.0)."""
+
+import mimetypes
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import shapely
+from affine import Affine
+from pyproj import CRS, Transformer
+
+from pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse
+from pipeline.manifest import MANIFEST, file_hash, write_json
+from pipeline.raster import RasterInfo, inspect
+from pipeline.run_folder import legend_of_run
+from pipeline.styles import land_use_entries, occurring
+
+ITEM, COLLECTION = "item.json", "collection.json"
+
+CLASSIFICATION = "https://stac-extensions.github.io/classification/v1.1.0/schema.json"
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
+
+_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+_MEDIA_TYPES = {
+    ".tif": _COG, ".gpkg": "application/geopackage+sqlite3", ".fgb": "application/vnd.flatgeobuf",
+    ".parquet": "application/vnd.apache.parquet", ".qgz": "application/x-qgis-project+zip", ".qml": "application/x-qgis+xml",
+    ".sld": "application/vnd.ogc.sld+xml", ".xml": "application/xml", ".json": "application/json", ".html": "text/html",
+    ".csv": "text/csv", ".md": "text/markdown", ".safetensors": "application/vnd.safetensors",
+}  # fmt: skip
+_ROLES = {".tif": "data", ".gpkg": "data", ".fgb": "data", ".parquet": "data", ".csv": "data", ".html": "overview"}
+_IMAGES = ("image_before.tif", "image_after.tif")
+_SHA256 = "1220"
+"""Multihash prefix: SHA-256, of 32 bytes. https://multiformats.io/multihash/"""
+_STEPS = 32
+"""Parts of each side of a footprint: its straight sides are bent in geographic coordinates."""
+_DECIMALS = 7
+_BIASED = "Hectares are counted from mapped pixels, which is biased; estimates from a judged sample are in estimates.json."
+
+
+def write_stac(folder: Path, run: Mapping[str, Any]) -> list[Path]:
+    """Write `item.json` and `collection.json` of a run; all links and assets in them are relative to the folder.
+
+    Args:
+        folder: Of the run, with all its other files.
+        run: Content of `run.json`.
+
+    Returns:
+        Both files.
+    """
+    info = inspect(folder / "change.tif")
+    ring = footprint(info.transform, info.shape, info.crs)
+    start, end = (datetime.fromisoformat(str(run[f"{epoch}_date"])).replace(tzinfo=UTC) for epoch in ("before", "after"))
+    title = f"Land-use change in {run['name']}, {run['before_date']} to {run['after_date']}"
+    item = pystac.Item(
+        id=f"{run['name']}-{run['key']}", geometry=shapely.geometry.mapping(ring), bbox=list(ring.bounds), datetime=None,
+        start_datetime=start, end_datetime=end, collection=f"{run['name']}",
+        stac_extensions=[CLASSIFICATION, FILE, PROCESSING, PROJECTION, RASTER],
+        properties={
+            "title": title, "description": f"{title}. {_BIASED}", "created": _utc(str(run["created"])),
+            **_projection(info), **_processing(run), **_areas(run),
+        },
+    )  # fmt: skip
+    entries = _entries(run)
+    for path in sorted(p for p in folder.iterdir() if _is_published(p)):
+        item.add_asset(_asset_key(path.name), _asset(path, run, entries))
+    item.links = [_link(pystac.RelType.COLLECTION, COLLECTION), _link(pystac.RelType.PARENT, COLLECTION)]
+    extent = pystac.Extent(pystac.SpatialExtent([list(ring.bounds)]), pystac.TemporalExtent([[start, end]]))
+    collection = pystac.Collection(
+        id=str(run["name"]), title=f"Land-use change in {run['name']}", extent=extent, license="other",
+        description=f"Change maps of {run['name']}, made by Landshift. {_BIASED} The licence is that of the images and labels "
+        f"that they were made from.",
+        keywords=["land use", "change detection"],
+    )  # fmt: skip
+    collection.links = [_link(pystac.RelType.ITEM, ITEM, "application/geo+json")]
+    return [
+        write_json(folder / ITEM, item.to_dict(include_self_link=False, transform_hrefs=False)),
+        write_json(folder / COLLECTION, collection.to_dict(include_self_link=False, transform_hrefs=False)),
+    ]
+
+
+def footprint(transform: Affine, shape: tuple[int, int], crs: str | None) -> shapely.Polygon:
+    """Return the outline of a raster in geographic coordinates.
+
+    Args:
+        transform: Pixel (column, row) to CRS coordinates, north-up.
+        shape: Rows and columns.
+        crs: As well-known text.
+
+    Returns:
+        WGS 84, longitude first, degrees.
+    """
+    height, width = shape
+    t = transform
+    box = shapely.box(t.c, t.f + height * t.e, t.c + width * t.a, t.f)
+    ring = np.asarray(shapely.segmentize(box, max(height * abs(t.e), width * t.a) / _STEPS).exterior.coords)
+    to_degrees = Transformer.from_crs(CRS.from_user_input(crs), 4326, always_xy=True)
+    return shapely.Polygon(np.round(np.column_stack(to_degrees.transform(ring[:, 0], ring[:, 1])), _DECIMALS))
+
+
+def file_fields(path: Path) -> dict[str, Any]:
+    """Return size and checksum of a file as the file extension wants them."""
+    return {"file:size": path.stat().st_size, "file:checksum": _SHA256 + file_hash(path).removeprefix("sha256:")}
+
+
+def media_type(path: Path) -> str:
+    """Return the media type of a file that we write."""
+    return _MEDIA_TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+def slug(name: str, code: int) -> str:
+    """Return a name as the classification extension allows it: letters, digits, dashes and underscores of ASCII.
+
+    Examples:
+        >>> slug("Forest to Cropland", 2), slug("غابة", 7)
+        ('forest-to-cropland-2', 'class-7')
+    """
+    plain = re.sub(r"[^0-9a-z]+", "-", name.casefold()).strip("-")
+    return f"{plain or 'class'}-{code}"
+
+
+def _is_published(path: Path) -> bool:
+    return path.is_file() and path.name not in (ITEM, COLLECTION, MANIFEST) and not path.name.startswith(".")
+
+
+def _asset_key(name: str) -> str:
+    """Name an asset after its file: `change` for change.tif, `change_qml` for what lies beside it."""
+    stem, _, suffix = name.partition(".")
+    return stem if suffix in ("tif", "gpkg", "html", "qgz") else f"{stem}_{suffix.replace('.', '_')}"
+
+
+def _asset(path: Path, run: Mapping[str, Any], entries: Mapping[str, Sequence[Change | LandUse]]) -> pystac.Asset:
+    fields = file_fields(path)
+    if path.suffix == ".tif":
+        info = inspect(path)
+        fields |= {"bands": _bands(info)}
+        if info.shape != (run["grid"]["rows"], run["grid"]["columns"]):
+            fields |= {k: v for k, v in _projection(info).items() if k in ("proj:shape", "proj:transform")}
+    if path.name in entries:
+        fields["classification:classes"] = [_class(entry) for entry in entries[path.name]]
+    role = "style" if path.suffix in (".qml", ".sld") else _ROLES.get(path.suffix, "metadata")
+    roles = ["visual"] if path.name in _IMAGES else [role]
+    text = run.get("files", {}).get(path.name)
+    return pystac.Asset(f"./{path.name}", title=path.name, description=text, media_type=media_type(path), roles=roles,
+                        extra_fields=fields)  # fmt: skip
+
+
+def _bands(info: RasterInfo) -> list[dict[str, Any]]:
+    bands = []
+    columns = (info.descriptions, info.dtypes, info.units, info.scales, info.offsets, info.statistics)
+    for number, (name, dtype, unit, scale, offset, statistics) in enumerate(zip(*columns, strict=True), start=1):
+        band: dict[str, Any] = {"name": name or f"band {number}", "data_type": dtype}
+        if info.nodata is not None:
+            band["nodata"] = "nan" if np.isnan(info.nodata) else info.nodata
+        if unit:
+            band["unit"] = unit
+        if statistics:
+            band["statistics"] = statistics
+        if (scale, offset) != (1.0, 0.0):
+            band |= {"raster:scale": scale, "raster:offset": offset}
+        bands.append(band)
+    return bands
+
+
+def _entries(run: Mapping[str, Any]) -> dict[str, Sequence[Change | LandUse]]:
+    """Return the values that each map of codes can show."""
+    legend = legend_of_run(run)
+    changes = occurring(legend.changes, [NOT_OBSERVED, UNCHANGED, *(int(row["code"]) for row in run["areas"]["changes"])])
+    found: dict[str, Sequence[Change | LandUse]] = {"change.tif": changes}
+    if not legend.binary:
+        found |= {f"landuse_{epoch}.tif": land_use_entries(legend) for epoch in ("before", "after")}
+    return found
+
+
+def _class(entry: Change | LandUse) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "value": entry.code, "name": slug(entry.name, entry.code), "title": entry.name, "description": entry.name,
+        "color_hint": entry.colour.removeprefix("#").upper(),
+    }  # fmt: skip
+    if entry.code == NOT_OBSERVED:
+        found["nodata"] = True
+    return found
+
+
+def _projection(info: RasterInfo) -> dict[str, Any]:
+    crs = CRS.from_user_input(info.crs)
+    authority = crs.to_authority()
+    t = info.transform
+    where: dict[str, Any] = {"proj:code": ":".join(authority)} if authority else {
+        "proj:code": None, "proj:projjson": crs.to_json_dict()
+    }  # fmt: skip
+    return {**where, "proj:shape": list(info.shape), "proj:transform": [t.a, t.b, t.c, t.d, t.e, t.f]}
+
+
+def _processing(run: Mapping[str, Any]) -> dict[str, Any]:
+    model = run["model"]
+    return {
+        "processing:software": {str(name): str(version) for name, version in run["versions"].items()},
+        "processing:lineage": f"Mapped by model {model['name']} (encoder {model['encoder']}, weights {model['weights']}) from "
+        f"images of {run['before_date']} and {run['after_date']}; inputs with hashes are in run.json.",
+        "processing:datetime": _utc(str(run["created"])),
+    }  # fmt: skip
+
+
+def _areas(run: Mapping[str, Any]) -> dict[str, Any]:
+    areas = run["areas"]
+    names = ("total_ha", "changed_ha", "unchanged_ha", "not_observed_ha")
+    return {
+        "landshift:run": run["key"],
+        "landshift:areas_method": areas["method"],
+        **{f"landshift:{n}": areas[n] for n in names},
+    }
+
+
+def _utc(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _link(relation: str, target: str, kind: str = "application/json") -> pystac.Link:
+    return pystac.Link(relation, f"./{target}", media_type=kind)

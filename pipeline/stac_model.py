@@ -1,0 +1,117 @@
+"""STAC: a trained model as an item, with the machine-learning-model extension (https://github.com/stac-extensions/mlm)."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pystac
+import shapely
+
+from pipeline.manifest import write_json
+from pipeline.stac import FILE, ITEM, file_fields, media_type, slug
+
+EO = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
+"""The bands of an item as the MLM extension can refer to them: STAC 1.1's own `bands` are for assets only."""
+MLM = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
+
+_TASK = "semantic-segmentation"
+_FLOAT = "float32"
+_HYPERPARAMETERS = ("fusion", "heads", "decoder_channels")
+_WEIGHTS = ".safetensors"
+
+
+def write_model_item(folder: Path, model: Mapping[str, Any]) -> Path:
+    """Write `item.json` of a model's folder; hrefs are relative to it.
+
+    Args:
+        folder: With `weights.safetensors`, `model.json` and `card.md`.
+        model: Content of `model.json`; its facts hold `territory`: `before_date` and `after_date` of the images that it was
+            trained on (year-month-day), and their `footprint` (GeoJSON, WGS 84).
+
+    Returns:
+        The file.
+    """
+    territory = model["facts"]["territory"]
+    outline = shapely.geometry.shape(territory["footprint"])
+    start, end = (datetime.fromisoformat(territory[f"{epoch}_date"]).replace(tzinfo=UTC) for epoch in ("before", "after"))
+    title = f"Change detection model of {model['name']}"
+    item = pystac.Item(
+        id=f"{model['name']}-model-{str(model['weights']).removeprefix('sha256:')[:16]}",
+        geometry=shapely.geometry.mapping(outline), bbox=list(outline.bounds), datetime=None, start_datetime=start,
+        end_datetime=end, stac_extensions=[EO, FILE, MLM], properties={"title": title, **_properties(model)},
+    )  # fmt: skip
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name != ITEM and not p.name.startswith(".")):
+        roles, fields = ["metadata"], file_fields(path)
+        if path.suffix == _WEIGHTS:
+            roles, fields = ["mlm:model", "mlm:weights", "data"], {**fields, "mlm:artifact_type": "safetensors.torch.save_file"}
+        asset = pystac.Asset(f"./{path.name}", title=path.name, media_type=media_type(path), roles=roles, extra_fields=fields)
+        item.add_asset(path.stem, asset)
+    item.links = []
+    return write_json(folder / ITEM, item.to_dict(include_self_link=False, transform_hrefs=False))
+
+
+def _properties(model: Mapping[str, Any]) -> dict[str, Any]:
+    spec, encoder, facts = model["spec"], model["encoder"], model["facts"]
+    bands = [str(band) for band in spec["bands"]]
+    random = encoder.get("source") == "random"
+    return {
+        "description": "A siamese network over one encoder for both dates. It takes the images before and after, in the bands "
+        "and units given, and says how likely each pixel changed, and the land use of each date where there are classes.",
+        "eo:bands": [{"name": band} for band in bands],
+        "mlm:name": f"landshift {model['name']}",
+        "mlm:architecture": f"{spec['architecture']} {spec['decoder']}",
+        "mlm:tasks": [_TASK],
+        "mlm:framework": "PyTorch",
+        "mlm:framework_version": str(facts.get("versions", {}).get("torch", "not known")),
+        "mlm:pretrained": not random,
+        "mlm:pretrained_source": None if random else f"{encoder['name']}: {encoder.get('task') or 'not known'}",
+        "mlm:accelerator": "cuda",
+        "mlm:accelerator_constrained": False,
+        "mlm:hyperparameters": {key: spec[key] for key in _HYPERPARAMETERS if key in spec},
+        "mlm:input": [_input(epoch, bands, model) for epoch in ("before", "after")],
+        "mlm:output": _outputs(model),
+        "landshift:threshold": model["threshold"],
+        "landshift:temperatures": model["temperatures"],
+    }  # fmt: skip
+
+
+def _input(epoch: str, bands: list[str], model: Mapping[str, Any]) -> dict[str, Any]:
+    scaling = model["normalisation"]
+    return {
+        "name": epoch,
+        "description": f"Image {epoch} in {model['units']}; NaN where not observed; sides are multiples of 32.",
+        "bands": bands,
+        "input": {
+            "shape": [-1, len(bands), -1, -1], "dim_order": ["batch", "bands", "height", "width"], "data_type": _FLOAT,
+        },
+        "value_scaling": [
+            {"type": "z-score", "mean": mean, "stddev": std}
+            for mean, std in zip(scaling["mean"], scaling["std"], strict=True)
+        ],
+    }  # fmt: skip
+
+
+def _outputs(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+    changed = [(1, "Unchanged"), (2, "Changed")]
+    classes = [(int(entry["code"]), str(entry["name"])) for entry in model["legend"]]
+    heads = str(model["spec"]["heads"])
+    found = [_output("change", "Probability that the pixel changed.", 1, changed)] if heads != "landuse" else []
+    if heads != "change":
+        found += [
+            _output(f"landuse_{epoch}", f"Probability of each class {epoch}.", len(classes), classes)
+            for epoch in ("before", "after")
+        ]
+    return found
+
+
+def _output(name: str, description: str, channels: int, classes: list[tuple[int, str]]) -> dict[str, Any]:
+    return {
+        "name": name, "description": description, "tasks": [_TASK], "bands": [],
+        "result": {
+            "shape": [-1, channels, -1, -1], "dim_order": ["batch", "class", "height", "width"], "data_type": _FLOAT,
+        },
+        "classification:classes": [
+            {"value": code, "name": slug(text, code), "title": text, "description": text} for code, text in classes
+        ],
+    }  # fmt: skip

@@ -1,0 +1,61 @@
+"""A run opened in Python holds what its files hold."""
+
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+from pyproj import CRS
+
+import landshift
+from pipeline.errors import InputError
+from pipeline.raster import read_raster
+from tests.small_run import SHAPE
+from tests.test_sample_estimate import finished
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished(tmp_path_factory.mktemp("made") / "run")
+
+
+def test_maps_have_coordinates_crs_and_meaning(made: Path) -> None:
+    run = landshift.open_run(made)
+    codes, grid = read_raster(made / "change.tif")
+    assert run.rasters.sizes == {"y": SHAPE[0], "x": SHAPE[1]}
+    assert (run.rasters.change.values == codes).all()
+    assert float(run.rasters.x[0]) == grid.transform.c + grid.transform.a / 2
+    assert float(run.rasters.y[-1]) == grid.transform.f + (SHAPE[0] - 0.5) * grid.transform.e
+    assert CRS.from_wkt(run.rasters.spatial_ref.attrs["crs_wkt"]).to_epsg() == 32651
+    meanings = dict(zip(run.rasters.change.flag_values.tolist(), run.rasters.change.flag_meanings.split(), strict=True))
+    assert (meanings[0], meanings[2]) == ("Not_observed", "Forest_to_Cropland")
+    confidence = run.rasters.confidence
+    assert confidence.dtype == np.float32
+    assert np.isnan(confidence.values[codes == 0]).all()
+    assert confidence.values[codes > 0] == pytest.approx(0.9)
+    assert np.datetime64("2019-04-14") == run.rasters.last_observed.values[5, 5]  # day 18000
+
+
+def test_layers_facts_and_what_is_not_there_yet(made: Path) -> None:
+    run = landshift.open_run(str(made), variables=["change"])
+    assert list(run.rasters.data_vars) == ["change"]
+    assert len(run.changes) == 4
+    assert run.not_observed.area_ha.sum() == pytest.approx(1.0, rel=0.01)
+    assert run.areas_of_interest["name"].tolist() == ["Nature reserve", "Plan B"]
+    assert run.samples.empty
+    assert "weight_ha" in run.samples
+    assert run.samples.crs == run.changes.crs
+    assert (run.estimates, run.domain_shift, run.facts["key"]) == (None, None, "k1")
+    assert [c.name for c in run.legend.classes] == ["Forest", "Cropland", "Water"]
+
+
+def test_what_is_wrong_is_said(made: Path, tmp_path: Path) -> None:
+    with pytest.raises(InputError, match="no map 'chnage'"):
+        landshift.open_run(made, variables=["chnage"])
+    with pytest.raises(InputError, match=r"is no folder of a run: it lacks run\.json, change\.tif"):
+        landshift.open_run(tmp_path)
+    copy = shutil.copytree(made, tmp_path / "copy")
+    landshift.open_run(copy, verify=True)
+    (copy / "confidence.tif").write_bytes((copy / "confidence.tif").read_bytes() + b"x")
+    with pytest.raises(InputError, match="differs from what manifest"):
+        landshift.open_run(copy, verify=True)
