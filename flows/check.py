@@ -8,6 +8,7 @@ import numpy as np
 from flows.fitting import encoder_of, require_model_fits
 from flows.labelling import read_labels, split_labels
 from flows.prepare import Plan, free_bytes, legend_of, needed_bytes, plan, require_disk
+from flows.publishing import areas_in
 from flows.sections import TrainingConfig
 from flows.workspace import Workspace
 from pipeline.grid import crs_name, pixel_area_ha
@@ -36,6 +37,9 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     if ws.project.trained_model is not None:
         require_model_fits(ws, made)
     content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made)}
+    areas = areas_in(ws, made.grid)
+    if areas is not None:
+        content["areas_of_interest"] = {"names": areas.frame["name"].tolist(), "notes": list(areas.notes)}
     if ws.project.labels is not None:
         labels = read_labels(ws, made.grid)
         splits = split_labels(ws, labels)
@@ -130,6 +134,10 @@ def _lines(content: dict[str, Any]) -> list[str]:
         ]
     else:
         lines.append("Labels   none: detect needs a trained model, train needs `labels:`")
+    if "areas_of_interest" in content:
+        names, notes = content["areas_of_interest"]["names"], content["areas_of_interest"]["notes"]
+        lines.append(f"Areas    {len(names):,}: {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}")
+        lines += [f"         {note}" for note in notes]
     train = "" if minutes["train"] is None else f"train at most {minutes['train']:g} min, "
     lines.append(f"Time     {train}detect {minutes['detect']:g} min (measured on one window here)")
     lines.append(f"Disk     {disk['needed_gb']:g} GB needed, {disk['free_gb']:g} GB free")

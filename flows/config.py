@@ -13,6 +13,7 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from flows.sections import (
+    AreasOfInterestConfig,
     AssessConfig,
     CalibrationConfig,
     ClassConfig,
@@ -65,6 +66,8 @@ class Project(Section):
     """How probabilities become a map."""
     detect: DetectConfig = DetectConfig()
     """How to make the map."""
+    areas_of_interest: AreasOfInterestConfig | None = None
+    """Named polygons to sum up the changes for."""
     energy: EnergyConfig = EnergyConfig()
     """What computing costs."""
     trained_model: Path | None = None

@@ -15,7 +15,7 @@ from pipeline.accuracy import binary_scores
 from pipeline.demo import make_demo
 from pipeline.legend import CHANGED, NOT_OBSERVED
 from pipeline.manifest import replace_when_done
-from pipeline.pictures import change_picture, colour_pair, png, side_by_side
+from pipeline.pictures import change_picture, display_picture, png, side_by_side
 from pipeline.raster import read_raster
 
 _TERRITORY = "north"
@@ -23,7 +23,7 @@ _SIDE = 512
 
 
 def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
-    """Make the demo's data unless they are there, train, detect, and compare with the truth.
+    """Make the demo's data unless they are there, train, detect, estimate, and compare with the truth.
 
     Args:
         folder: Where everything goes.
@@ -41,6 +41,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     config = folder / "demo.yaml"
     shutil.copyfile(shipped_config("demo.yaml"), config)
     project = load_project(config)
+    from flows.demo_sample import estimate_demo
     from flows.detect import detect
     from flows.train import card_scores, train
 
@@ -49,11 +50,12 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     detected = detect(project, data / _TERRITORY, output)
     ws = workspace(project, data / _TERRITORY, output)
     truth = _against_truth(detected.run, data / _TERRITORY)
+    estimated, said = estimate_demo(detected.run, data / _TERRITORY)
     picture = _picture(ws, folder / "demo.png")
     seconds = time.perf_counter() - started
     content = {
         "run": str(detected.run), "model": str(trained.model), "seconds": round(seconds, 1),
-        "changed_ha": detected.changed_ha, "polygons": detected.polygons, "outside_labels": truth,
+        "changed_ha": detected.changed_ha, "polygons": detected.polygons, "outside_labels": truth, "estimated": estimated,
     }  # fmt: skip
     command = f"landshift detect {config} --data"
     lines = [
@@ -61,11 +63,14 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
         "",
         f"Against the exact truth outside the labelled blocks: F1 {truth['f1']:.3f}, kappa {truth['kappa']:.3f} "
         f"({truth['n']:,} pixels that nobody labelled).",
-        f"{detected.changed_ha:,.1f} ha mapped as changed, in {detected.polygons:,} patches; {seconds:.0f} s in all.",
+        f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches.",
+        *said,
+        f"{seconds:.0f} s in all.",
         "",
+        f"Page    {detected.run / 'report.html'}     (any browser)",
+        f"QGIS    {detected.run / 'map.qgz'}     (images, changes and maps, and a layout to print)",
         f"Map     {detected.run / 'change.tif'}      (open it in QGIS: it comes with its colours)",
         f"Layers  {detected.run / 'changes.gpkg'}",
-        f"Page    {detected.run / 'report.html'}     (any browser)",
         f"Picture {picture}     (before, after, change)",
         f"Numbers {detected.run / 'run.json'}, {trained.report}",
         "",
@@ -79,7 +84,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
 
 def _picture(ws: Workspace, path: Path) -> Path:
     """Put before, after and change side by side."""
-    before, after = colour_pair(ws.epochs / "before.tif", ws.epochs / "after.tif", _SIDE)
+    before, after = (display_picture(ws.run / f"image_{epoch}.tif", _SIDE) for epoch in ("before", "after"))
     change = change_picture(ws.run / "change.tif", legend_of(ws.project).changes, after, _SIDE)
     with replace_when_done(path) as temporary:
         temporary.write_bytes(png(side_by_side([before, after, change]), colours=256))

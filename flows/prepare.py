@@ -70,6 +70,12 @@ class Prepared:
         """Before, after."""
         return self.before, self.after
 
+    @property
+    def observations(self) -> tuple[Path, Path]:
+        """The observation layers beside the images, before and after."""
+        before, after = (image.with_name(f"{image.stem}_observation.tif") for image in self.images)
+        return before, after
+
 
 def legend_of(project: Project) -> Legend:
     """Build the project's legend."""
@@ -139,8 +145,8 @@ def require_disk(ws: Workspace, made: Plan) -> None:
 
 
 def needed_bytes(made: Plan) -> int:
-    """Return what two float32 images, two observation layers and the maps take before compression."""
-    return int(made.grid.shape[0] * made.grid.shape[1] * (2 * 4 * len(made.bands) + 2 * 8 + 8))
+    """Return what two float32 images, two observation layers, the maps and the images to look at take before compression."""
+    return int(made.grid.shape[0] * made.grid.shape[1] * (2 * 4 * len(made.bands) + 2 * 8 + 18))
 
 
 def free_bytes(ws: Workspace) -> int:

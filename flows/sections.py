@@ -286,11 +286,24 @@ class DetectConfig(Section):
     adaptation: Literal["none", "auto", "radiometric", "histogram", "moments", "batch-norm"] = "none"
     """How to bring the images of this territory to what the model knows; `auto` takes what `landshift assess` accepted on
     labels, others are marked unverified unless it accepted them."""
+    copies: tuple[Literal["flatgeobuf", "geoparquet"], ...] = ()
+    """Further formats to write the change polygons in, beside GeoPackage."""
 
     @property
     def margin_px(self) -> int:
         """The margin in pixels; the default where it is calibrated later."""
         return DEFAULT_MARGIN_PX if isinstance(self.margin, str) else self.margin
+
+
+class AreasOfInterestConfig(Section):
+    """Named polygons for which changes are summed up: municipalities, protected areas, planning units."""
+
+    path: Path
+    """GeoPackage, FlatGeobuf, Shapefile or GeoJSON, any CRS."""
+    layer: str | None = None
+    """Layer, where the file has several."""
+    name_column: str | None = None
+    """Column with their names; None takes `name`, or the only text column."""
 
 
 class CalibrationConfig(Section):

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import shapely
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
@@ -25,7 +26,10 @@ from flows.workspace import Workspace, versions, workspace
 from pipeline.accuracy import BinaryScores, mean_and_spread
 from pipeline.errors import InputError
 from pipeline.manifest import file_hash, value_hash, write_json
+from pipeline.outlines import crs_of
 from pipeline.report import model_card
+from pipeline.stac import ITEM, footprint
+from pipeline.stac_model import write_model_item
 
 if TYPE_CHECKING:
     from models.network import ChangeNetwork
@@ -128,10 +132,12 @@ def choose_model(
             "classical": rows, **splits, "versions": versions(),
         }  # fmt: skip
         scored = {**bundle.facts["scores"], "warnings": told}
-        kept = replace(bundle, facts={**bundle.facts, "scores": scored, "splits": splits["splits"], "classical": rows})
+        known = {"scores": scored, "splits": splits["splits"], "classical": rows, "territory": _territory(ws)}
+        kept = replace(bundle, facts={**bundle.facts, **known})
         save(ws.model, kept, network, model_card(content, kept.as_dict(), assessment))
         write_json(report, content)
-        manifest.record("model", key, [report, *(ws.model / n for n in (WEIGHTS, MODEL, CARD))])
+        write_model_item(ws.model, json.loads((ws.model / MODEL).read_text(encoding="utf-8")))
+        manifest.record("model", key, [report, *(ws.model / n for n in (WEIGHTS, MODEL, CARD, ITEM))])
     return Trained(ws.model, report)
 
 
@@ -139,6 +145,16 @@ def card_scores(model: Path) -> str:
     """Return the part of a model's card that scores change, for people at a terminal."""
     card = (model / "card.md").read_text(encoding="utf-8")
     return "Scores of change" + card.partition("\n## Scores of change")[2].partition("\n## ")[0].rstrip()
+
+
+def _territory(ws: Workspace) -> dict[str, Any]:
+    """Return when and where the model learnt."""
+    made = plan(ws)
+    outline = footprint(made.grid.transform, (made.grid.shape[0], made.grid.shape[1]), crs_of(made.grid).to_wkt())
+    return {
+        "before_date": str(made.before.date), "after_date": str(made.after.date),
+        "footprint": shapely.geometry.mapping(outline),
+    }  # fmt: skip
 
 
 def _better_rows(kept: dict[str, Any], rows: dict[str, Any]) -> list[str]:

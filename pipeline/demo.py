@@ -1,5 +1,7 @@
 """The demo: three procedural territories seen by Sentinel-2 on two dates, with exact truth, written as files.
 
+Each has municipalities, to sum the changes up for.
+
 Each pixel mixes surfaces with known spectra; the view then gets season, terrain light, haze, clouds with shadows, the
 optics' blur, a shift between the dates and noise.
 """
@@ -7,13 +9,16 @@ optics' blur, a shift between the dates and noise.
 import math
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
+import shapely
 from affine import Affine
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid, grid_of
 from pipeline.landscape import BUILT_UP, CROPLAND, FOREST, GRASSLAND, PIXEL, PLANTATION, WATER, Landscape, landscape
 from pipeline.legend import LandUse, Legend
+from pipeline.manifest import write_text
 from pipeline.observation import digital_numbers, observe
 from pipeline.raster import write_raster
 from pipeline.surfaces import BANDS
@@ -22,6 +27,7 @@ from pipeline.territories import TERRITORIES, Territory
 
 __all__ = [
     "BANDS",
+    "MUNICIPALITIES",
     "TERRITORIES",
     "Territory",
     "demo_grid",
@@ -30,9 +36,14 @@ __all__ = [
     "digital_numbers",
     "label_blocks",
     "make_demo",
+    "municipalities",
     "observe",
 ]
 
+MUNICIPALITIES = "municipalities.geojson"
+"""In each territory's folder; geographic coordinates, as GeoJSON has them."""
+
+_TOWNS = ("Åsby", "Brook & Vale", "Sankt Florian", "Três Rios")
 _SMALLEST = 96  # pixels; smaller pictures often lack a reservoir or a kind of change
 
 
@@ -69,6 +80,8 @@ def make_demo(folder: Path, *, seed: int = 7, size: int = 512) -> None:
             labels = np.where(labelled, truth, 0).astype(np.uint8)
             write_raster(home / f"labels_{which}.tif", labels, grid, nodata=0, colormap=colours)
             write_raster(home / f"truth_{which}.tif", truth, grid, nodata=0, colormap=colours)
+        towns = municipalities(grid, generator(seed, territory.name, "municipalities"))
+        write_text(home / MUNICIPALITIES, towns.to_crs(4326).to_json(ensure_ascii=False, drop_id=True) + "\n")
 
 
 def demo_legend() -> Legend:
@@ -126,6 +139,28 @@ def label_blocks(before: Array, after: Array, share: float, rng: np.random.Gener
         chosen.append(best)
         have += counts[best]
     return np.asarray(np.isin(block, chosen))
+
+
+def municipalities(grid: Grid, rng: np.random.Generator) -> gpd.GeoDataFrame:
+    """Divide a territory into municipalities: what lies nearest to each of four town halls.
+
+    Args:
+        grid: Of the territory.
+        rng: Source of chance.
+
+    Returns:
+        Column `name` and the polygons, in the grid's CRS.
+    """
+    west, south, east, north = grid.extent.boundingbox.bbox
+    quarters = np.array([(x, y) for y in (0.75, 0.25) for x in (0.25, 0.75)])
+    halls = quarters + rng.uniform(-0.12, 0.12, quarters.shape)
+    points = shapely.points(west + halls[:, 0] * (east - west), south + halls[:, 1] * (north - south))
+    box = shapely.box(west, south, east, north)
+    cells = shapely.get_parts(shapely.voronoi_polygons(shapely.MultiPoint(points), extend_to=box))
+    around = np.array([cells[shapely.contains(cells, point)][0] for point in points])
+    # Vertices at every hectometre, so that the borders stay where they are in geographic coordinates.
+    borders = shapely.segmentize(shapely.intersection(around, box), 100)
+    return gpd.GeoDataFrame({"name": list(_TOWNS)}, geometry=borders, crs=grid.crs.to_wkt() if grid.crs else None)
 
 
 def _rgba(colour: str) -> tuple[int, int, int, int]:

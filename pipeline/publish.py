@@ -10,25 +10,20 @@ from pipeline.change import Decision
 from pipeline.grid import Grid
 from pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
 from pipeline.manifest import write_text
-from pipeline.raster import write_cog, write_raster
-from pipeline.styles import continuous_qml, land_use_entries, occurring, pam_xml, raster_colormap, raster_qml
+from pipeline.raster import Layout, RasterReader, open_writer, write_cog, write_raster
+from pipeline.sld import continuous_sld, dates_sld, raster_sld
+from pipeline.styles import continuous_qml, dates_qml, land_use_entries, occurring, pam_xml, raster_colormap, raster_qml
+from pipeline.tiles import Window
 
 CONFIDENCE_SCALE = 0.005
 """confidence.tif holds round(confidence / 0.005) in 0..200."""
 CONFIDENCE_NODATA = 255
-FILES = {
-    "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
-    "confidence.tif": "Where change is mapped: the probability that the pixel changed; elsewhere: that it did not. It says "
-    "nothing about which change (scale 0.005; 255 = not observed).",
-    "landuse_before.tif": "Land use before, one code a class; 0 = not observed on either date.",
-    "landuse_after.tif": "Land use after, one code a class; 0 = not observed on either date.",
-    "domain_shift.tif": "How far each block of the territory lies from the training regions in what the network sees: above 1 "
-    "it looks unlike 95 % of the labelled blocks, and the map deserves less trust.",
-    "changes.gpkg": "Change polygons with from, to, hectares, confidence and dates, and their style; areas not observed.",
-    "run.json": "Inputs, configuration, versions and areas for machines.",
-    "report.html": "This page.",
-}
-"""What a run can hold, in words."""
+NEVER = 0
+"""Number of pixels in last_observed.tif that no date observed."""
+
+_EPOCH_DAY = np.datetime64("1970-01-01", "D")
+_ROWS = 512
+_CODE_UNIT = "code"
 
 
 def confidence_codes(confidence: np.ndarray) -> np.ndarray:
@@ -73,6 +68,7 @@ def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, 
     written += [
         write_cog(folder / "confidence.tif", plain, categorical=False),
         write_text(folder / "confidence.qml", continuous_qml()),
+        write_text(folder / "confidence.sld", continuous_sld(title="Confidence")),
     ]
     plain.unlink()
     for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
@@ -101,7 +97,73 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
     )  # fmt: skip
     path = write_cog(folder / "domain_shift.tif", plain, categorical=False)
     plain.unlink()
-    return [path, write_text(folder / "domain_shift.qml", continuous_qml(0.0, 2.0))]
+    return [
+        path,
+        write_text(folder / "domain_shift.qml", continuous_qml(0.0, 2.0)),
+        write_text(folder / "domain_shift.sld", continuous_sld(0.0, 2.0, title="Distance from the training regions")),
+    ]
+
+
+def write_last_observed(folder: Path, observations: tuple[Path, Path], grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+    """Write on which day each pixel was last seen, by the images that the map was made from.
+
+    Args:
+        folder: Where to.
+        observations: Observation layers of the epochs before and after: band 2 holds the day of the pixel used, in days since
+            1970-01-01, negative where there is none.
+        grid: Where the pixels are.
+        tags: Dataset tags.
+
+    Returns:
+        Every file that was written; the raster holds int32 year x 10000 + month x 100 + day, 0 = never.
+    """
+    plain = folder / "plain_last_observed.tif"
+    rows, columns = grid.shape
+    layout = Layout(grid, 1, "int32", NEVER, ("last observed",), ("yyyymmdd",), tags=tags)
+    readers = [RasterReader(path) for path in observations]
+    found: set[int] = set()
+    try:
+        with open_writer(plain, layout) as write:
+            for y in range(0, rows, _ROWS):
+                strip = Window(y, 0, min(_ROWS, rows - y), columns)
+                days = np.fmax(*(reader.read(strip)[1] for reader in readers))
+                dates = calendar_dates(np.where(np.isnan(days), -1, days))
+                found |= {int(date) for date in np.unique(dates)} - {NEVER}
+                write(strip, dates[np.newaxis])
+        path = write_cog(folder / "last_observed.tif", plain, categorical=True)
+    finally:
+        for reader in readers:
+            reader.close()
+        plain.unlink(missing_ok=True)
+    days_found = sorted(found)
+    return [
+        path,
+        write_text(folder / "last_observed.qml", dates_qml(days_found)),
+        write_text(folder / "last_observed.sld", dates_sld(days_found)),
+    ]
+
+
+def calendar_dates(days: np.ndarray) -> np.ndarray:
+    """Write days as dates that a person can read.
+
+    Args:
+        days: Any shape: days since 1970-01-01, negative = none.
+
+    Returns:
+        int32 of the same shape: year x 10000 + month x 100 + day, 0 where there is none.
+
+    Examples:
+        >>> calendar_dates(np.array([0, 19528, -1])).tolist()
+        [19700101, 20230620, 0]
+    """
+    known, index = np.unique(days.astype(np.int64), return_inverse=True)
+    dates = _EPOCH_DAY + np.maximum(known, 0)
+    months = dates.astype("datetime64[M]")
+    years = months.astype("datetime64[Y]").astype(int) + 1970
+    month = months.astype(int) % 12 + 1
+    day = (dates - months.astype("datetime64[D]")).astype(int) + 1
+    numbers = np.where(known < 0, NEVER, years * 10_000 + month * 100 + day).astype(np.int32)
+    return np.asarray(numbers[index].reshape(days.shape))
 
 
 def _write_codes(
@@ -113,12 +175,16 @@ def _write_codes(
     listed: tuple[Change, ...] | tuple[LandUse, ...],
 ) -> list[Path]:
     plain = path.with_name(f"plain_{path.name}")
-    layout: dict[str, Any] = {"nodata": NOT_OBSERVED, "colormap": raster_colormap(entries)}
+    layout: dict[str, Any] = {"nodata": NOT_OBSERVED, "colormap": raster_colormap(entries), "units": [_CODE_UNIT]}
     write_raster(plain, codes, grid, descriptions=[path.stem], tags=tags, **layout)
     write_cog(path, plain, categorical=True)
     plain.unlink()
-    style = write_text(path.with_suffix(".qml"), raster_qml(listed))
-    return [path, style, write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(listed, _counts(codes)))]
+    return [
+        path,
+        write_text(path.with_suffix(".qml"), raster_qml(listed)),
+        write_text(path.with_suffix(".sld"), raster_sld(listed, title=path.stem)),
+        write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(listed, _counts(codes))),
+    ]
 
 
 def _counts(codes: np.ndarray) -> dict[int, int]:

@@ -62,6 +62,17 @@ class RasterInfo:
     """Band descriptions, empty strings where a band has none."""
     tags: dict[str, str] = field(default_factory=dict)
     """Dataset tags."""
+    dtypes: tuple[str, ...] = ()
+    """Pixel type of each band."""
+    units: tuple[str, ...] = ()
+    """Unit of each band, empty strings where a band has none."""
+    scales: tuple[float, ...] = ()
+    """Of each band: real value = number x scale + offset."""
+    offsets: tuple[float, ...] = ()
+    """See `scales`."""
+    statistics: tuple[dict[str, float], ...] = ()
+    """Of each band, in its numbers: `minimum`, `maximum`, `mean`, `stddev` of the observed pixels; empty where the file says
+    nothing."""
 
     @property
     def grid(self) -> Grid:
@@ -127,7 +138,22 @@ def inspect(path: Path) -> RasterInfo:
             nodata=source.nodata,
             descriptions=tuple(d or "" for d in source.descriptions),
             tags=dict(source.tags()),
+            dtypes=tuple(source.dtypes),
+            units=tuple(u or "" for u in source.units),
+            scales=tuple(source.scales),
+            offsets=tuple(source.offsets),
+            statistics=tuple(_statistics(source.tags(band)) for band in source.indexes),
         )
+
+
+def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
+    """Return what GDAL wrote down about a band's numbers, all of it or nothing."""
+    names = ("minimum", "maximum", "mean", "stddev")
+    found = {name: tags.get(f"STATISTICS_{name.upper()}") for name in names}
+    try:
+        return {name: float(value) for name, value in found.items() if value is not None}
+    except ValueError:
+        return {}
 
 
 def _require_complete(source: Any, path: Path) -> None:  # noqa: ANN401
@@ -431,7 +457,8 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
     Args:
         path: The file to make.
         source: Tiled GeoTIFF with descriptions, nodata and colour table, which are carried over.
-        categorical: Codes get MODE overviews and no predictor; numbers get AVERAGE overviews and a predictor.
+        categorical: Codes get MODE overviews and no predictor; numbers get AVERAGE overviews and a predictor. Both get
+            statistics of the observed pixels.
 
     Raises:
         OSError: The file could not be written whole.
@@ -439,6 +466,7 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
     options = {
         "COMPRESS": "DEFLATE", "LEVEL": "9", "PREDICTOR": "NO" if categorical else "YES", "BLOCKSIZE": str(_BLOCK),
         "OVERVIEW_RESAMPLING": "MODE" if categorical else "AVERAGE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS",
+        "STATISTICS": "YES",
     }  # fmt: skip
     with replace_when_done(path) as temporary, _environment():
         try:

@@ -1,0 +1,88 @@
+"""What the published rasters say to somebody who has nothing but the files."""
+
+import json
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from rio_cogeo.cogeo import cog_validate
+
+from pipeline.change import decide
+from pipeline.grid import grid_of
+from pipeline.legend import Legend
+from pipeline.publish import calendar_dates, write_last_observed, write_rasters
+from pipeline.raster import inspect, read_raster, write_raster
+
+GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (2, 3), "EPSG:32633")
+
+
+def day(date: str) -> int:
+    return int(np.datetime64(date, "D").astype(int))
+
+
+def observation(path: Path, days: list[list[int]]) -> Path:
+    numbers = np.array(days, dtype=np.int32)
+    return write_raster(path, np.stack([np.where(numbers < 0, -1, 1), numbers]).astype(np.int32), GRID, nodata=-1)
+
+
+def test_last_observed_is_the_later_of_both_dates_and_0_where_nobody_looked(tmp_path: Path) -> None:
+    june, july, later = day("2019-06-18"), day("2019-07-03"), day("2023-06-20")
+    before = observation(tmp_path / "before_observation.tif", [[june, july, june], [-1, -1, june]])
+    after = observation(tmp_path / "after_observation.tif", [[later, -1, -1], [later, -1, later]])
+    written = write_last_observed(tmp_path, (before, after), GRID, {"RUN": "abc"})
+    values, grid = read_raster(tmp_path / "last_observed.tif")
+    assert values.tolist() == [[20230620, 20190703, 20190618], [20230620, 0, 20230620]]
+    assert grid == GRID
+    info = inspect(tmp_path / "last_observed.tif")
+    assert (info.nodata, info.units, info.descriptions, info.tags["RUN"]) == (0, ("yyyymmdd",), ("last observed",), "abc")
+    assert [p.name for p in written] == ["last_observed.tif", "last_observed.qml", "last_observed.sld"]
+    style = written[1].read_text(encoding="utf-8")
+    assert [label in style for label in ("2019-06-18", "2019-07-03", "2023-06-20", "2019-01-01")] == [True, True, True, False]
+
+
+@settings(deadline=None)
+@given(st.dates())
+def test_calendar_dates_agree_with_the_calendar(date: object) -> None:
+    number = int(np.datetime64(str(date), "D").astype(int))
+    expected = int(str(date).replace("-", "")) if number >= 0 else 0
+    assert calendar_dates(np.array([number])).tolist() == [expected]
+
+
+def test_statistics_units_and_names_survive_in_the_eyes_of_gdal(tmp_path: Path) -> None:
+    grid = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (700, 700), "EPSG:32633")
+    chance = np.random.default_rng(0).uniform(size=(700, 700)).astype(np.float32)
+    chance[:100] = np.nan
+    decision = decide(chance, None, None, Legend(), 0.5)
+    write_rasters(tmp_path, decision, Legend(), grid, {"RUN": "abc"})
+    for name, unit, low, high in (("change", "code", 1, 2), ("confidence", "1", 100, 200)):
+        found = subprocess.run(["gdalinfo", "-json", str(tmp_path / f"{name}.tif")], capture_output=True, check=False)
+        if found.returncode:
+            pytest.skip("gdalinfo is not installed")
+        band = json.loads(found.stdout)["bands"][0]
+        assert (band["description"], band["unit"], band["minimum"], band["maximum"]) == (name, unit, low, high)
+        assert band["overviews"]
+        assert band["block"] == [512, 512]
+        assert float(band["metadata"][""]["STATISTICS_VALID_PERCENT"]) == pytest.approx(100 * 6 / 7, abs=0.01)
+    assert band["scale"] == 0.005
+    (seen,) = inspect(tmp_path / "confidence.tif").statistics
+    assert seen["mean"] == pytest.approx(np.rint(200 * decision.confidence[100:]).mean(), abs=0.01)
+
+
+def test_the_rasters_are_cloud_optimised_by_the_strict_rules(tmp_path: Path) -> None:
+    grid = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (1100, 1300), "EPSG:32633")
+    chance = np.random.default_rng(0).uniform(size=(1100, 1300)).astype(np.float32)
+    write_rasters(tmp_path, decide(chance, None, None, Legend(), 0.5), Legend(), grid, {})
+    for name in ("change.tif", "confidence.tif"):
+        valid, errors, warnings = cog_validate(tmp_path / name, strict=True, quiet=True)
+        assert (valid, errors, warnings) == (True, [], [])
+
+
+def test_a_map_of_nothing_observed_is_written_too(tmp_path: Path) -> None:
+    decision = decide(np.full((2, 3), np.nan, dtype=np.float32), None, None, Legend(), 0.5)
+    write_rasters(tmp_path, decision, Legend(), GRID, {})
+    assert not read_raster(tmp_path / "change.tif")[0].any()
+    assert inspect(tmp_path / "change.tif").statistics == ({},)

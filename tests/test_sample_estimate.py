@@ -1,0 +1,246 @@
+"""From a run's map to a judged sample and published areas: what comes out, and what is refused."""
+
+import csv
+import json
+import re
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pytest
+import shapely
+from PIL import Image
+
+from flows.estimate import Estimated, estimate_run, summary_lines
+from flows.sample import SAMPLES, expected_accuracy, sample_run
+from pipeline.change import Decision
+from pipeline.errors import InputError
+from pipeline.legend import Legend
+from pipeline.manifest import Manifest
+from pipeline.package import complete
+from pipeline.publish import write_last_observed, write_rasters
+from pipeline.raster import read_raster, write_raster
+from pipeline.run_folder import legend_of_run, read_run
+from pipeline.sample_form import sample_form_qml
+from pipeline.vector import read_layer, read_samples
+from pipeline.vector_write import write_sample_file
+from tests.conftest import small_grid
+from tests.small_run import SHAPE, write_run
+
+
+def finished(folder: Path, **how: Any) -> Path:
+    """A run with everything that detect leaves, without a model."""
+    run = write_run(folder, **how)
+    legend, grid = legend_of_run(run), small_grid(*SHAPE)
+    change = read_raster(folder / "change.tif")[0]
+    pairs = {c.code: (c.from_code, c.to_code) for c in legend.changes}
+    before, after = np.ones(SHAPE, np.uint8), np.ones(SHAPE, np.uint8)
+    for code in np.unique(change):
+        if code == 0:
+            before[change == 0] = after[change == 0] = 0
+        elif code > 1 and not legend.binary:
+            before[change == code], after[change == code] = pairs[int(code)]
+    confidence = np.where(change == 0, np.nan, 0.9).astype(np.float32)
+    dates = (None, None) if legend.binary else (before, after)
+    write_rasters(folder, Decision(change, *dates, confidence), legend, grid, {"RUN": "k1"})
+    days = np.full((2, *SHAPE), 18000, dtype=np.int32)
+    seen = [write_raster(folder.parent / f"{e}_observation.tif", days, grid, nodata=-1) for e in ("before", "after")]
+    write_last_observed(folder, (seen[0], seen[1]), grid, {})
+    complete(folder, run)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finished(tmp_path_factory.mktemp("made") / "run")
+
+
+@pytest.fixture
+def run(made: Path, tmp_path: Path) -> Path:
+    """A copy elsewhere: every run here is one that was moved."""
+    return shutil.copytree(made, tmp_path / "moved" / "run")
+
+
+def judge(run: Path, *, wrong: int = 0, **changed: Any) -> Path:
+    """Judge the sample as the map says, the first `wrong` unchanged pixels as the first kind of change."""
+    folder = run.parent / "sample"
+    legend = legend_of_run(read_run(run))
+    frame = read_samples(folder / SAMPLES)
+    at = (frame["row"].to_numpy(dtype=int), frame["column"].to_numpy(dtype=int))
+    codes = read_raster(run / "change.tif")[0][at]
+    if legend.binary:
+        reference = codes.astype(int)
+        reference[np.flatnonzero(codes == 1)[:wrong]] = 2
+        frame["reference_change"] = pd.array(reference, dtype="Int32")
+    else:
+        for epoch in ("before", "after"):
+            values = read_raster(run / f"landuse_{epoch}.tif")[0][at].astype(int)
+            if epoch == "after":
+                values[np.flatnonzero(codes == 1)[:wrong]] = 2
+            frame[f"reference_{epoch}"] = pd.array(values, dtype="Int32")
+    for column, value in changed.items():
+        frame[column] = value
+    return write_sample_file(folder / "judged.gpkg", frame, sample_form_qml(legend))
+
+
+def test_a_sample_is_drawn_blind_with_pictures_and_only_once(run: Path) -> None:
+    sampled = sample_run(run, size=100, minimum=10, seed=5)
+    assert sampled.fresh
+    assert {row["name"]: row["samples"] for row in sampled.strata} == {
+        "Unchanged": 92, "Forest to Cropland": 10, "Forest to Water": 10, "Cropland to Water": 10,
+    }  # fmt: skip
+    frame = read_samples(sampled.folder / SAMPLES)
+    assert len(frame) == sampled.total
+    assert set(frame["run_id"]) == {"k1"}
+    assert frame[["reference_before", "reference_after"]].isna().all().all()
+    assert not {"map_code", "change_code", "stratum"} & set(frame.columns), "whoever judges must not see what the map says"
+    pictures = [sampled.folder / chip for chip in frame["chip"]]
+    assert all(p.is_file() for p in pictures)
+    with Image.open(pictures[0]) as picture:
+        assert picture.width > 2 * picture.height - 1
+    before = {p: p.stat().st_mtime_ns for p in sampled.folder.rglob("*")}
+    again = sample_run(run, size=100, minimum=10, seed=5)
+    assert not again.fresh
+    assert {p: p.stat().st_mtime_ns for p in sampled.folder.rglob("*")} == before
+    with pytest.raises(InputError, match="holds a sample of run k1 with seed 5 already"):
+        sample_run(run, size=100, minimum=10, seed=6)
+    assert sample_run(run, run.parent / "other", size=100, minimum=10, seed=6).fresh
+
+
+def test_expected_accuracies_come_from_the_test_blocks_where_there_are_some() -> None:
+    rows = [{"code": 2, "test": {"precision": 0.81}}, {"code": 3, "test": {"precision": None}},
+            {"code": 4, "test": {"precision": 1.0}}]  # fmt: skip
+    found = expected_accuracy({"areas": {"changes": rows}}, {1: 10, 2: 10, 3: 10, 4: 10})
+    assert found == {1: 0.95, 2: 0.81, 3: 0.7, 4: 0.98}
+
+
+@pytest.fixture
+def estimated(run: Path) -> Estimated:
+    sample_run(run, size=200, minimum=20)
+    return estimate_run(run, judge(run, wrong=4))
+
+
+def test_estimates_are_in_every_file_that_shows_areas(estimated: Estimated) -> None:
+    run, content = estimated.run, estimated.content
+    strata = {row["name"]: row for row in content["samples"]["strata"]}
+    unchanged = strata["Unchanged"]
+    missed = unchanged["mapped_ha"] * 4 / unchanged["samples"]
+    total = content["changed"]["area_ha"]
+    assert total["estimate"] == pytest.approx(content["changed"]["mapped_ha"] + missed, rel=1e-3)
+    assert total["low"] < content["changed"]["mapped_ha"] + missed < total["high"]
+    assert content["not_observed_ha"] == pytest.approx(1.0, rel=0.01)
+    assert json.loads((run / "estimates.json").read_text(encoding="utf-8")) == content
+    with (run / "estimates.csv").open(encoding="utf-8", newline="") as file:
+        assert any(row["quantity"] == "area" for row in csv.DictReader(file))
+    assert f"{total['estimate']:,.1f}" in (run / "report.html").read_text(encoding="utf-8")
+    points = read_layer(run / "changes.gpkg", "samples")
+    assert len(points) == content["samples"]["used"]
+    assert int((points["agrees"] == 0).sum()) == 4
+    assert points["weight_ha"].sum() == pytest.approx(SHAPE[0] * SHAPE[1] * 0.01 - 1.0, rel=0.01)
+    areas = read_layer(run / "changes.gpkg", "areas_of_interest")
+    assert (areas["changed_low_ha"] <= areas["changed_estimated_ha"]).all()
+    assert areas["samples"].tolist() == [row["samples"] for row in content["areas_of_interest"]]
+    item = json.loads((run / "item.json").read_text(encoding="utf-8"))
+    assert "./estimates.json" in {asset["href"] for asset in item["assets"].values()}
+    assert Manifest(run).is_current("run", "k1"), "a later detect finds the run whole"
+    lines = summary_lines(content)
+    assert lines[0].startswith(f"{content['samples']['used']} judged pixels")
+    assert any("Not observed" in line or "not observed" in line for line in lines)
+
+
+def test_a_second_estimate_replaces_the_first_and_leaves_the_maps_alone(estimated: Estimated) -> None:
+    run = estimated.run
+    maps = {p.name: p.read_bytes() for p in run.glob("*.tif")}
+    again = estimate_run(run, judge(run))
+    assert again.content["changed"]["area_ha"]["estimate"] < estimated.content["changed"]["area_ha"]["estimate"]
+    assert {p.name: p.read_bytes() for p in run.glob("*.tif")} == maps
+    assert len(read_layer(run / "changes.gpkg", "samples")) == again.content["samples"]["used"]
+    assert not list(run.parent.glob(".partial*"))
+
+
+def test_areas_of_interest_can_come_in_another_crs(estimated: Estimated, tmp_path: Path) -> None:
+    grid = small_grid(*SHAPE)
+    box = shapely.box(*grid.extent.boundingbox.bbox)
+    frame = gpd.GeoDataFrame({"Name": ["All of it"]}, geometry=[box], crs=grid.crs.to_wkt() if grid.crs else None)
+    path = tmp_path / "all.geojson"
+    path.write_text(frame.to_crs(4326).to_json(), encoding="utf-8")
+    (row,) = estimate_run(estimated.run, judge(estimated.run, wrong=4), areas=path).content["areas_of_interest"]
+    assert row["name"] == "All of it"
+    whole = estimated.content["changed"]["area_ha"]
+    assert row["changed_ha"]["estimate"] == pytest.approx(whole["estimate"], rel=1e-3)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"run_id": "k0"}, "k0"),
+        ({"reference_after": pd.NA}, "reference_after"),
+        ({"reference_after": 99}, "99"),
+        ({"sample_id": "S0001"}, "S0001"),
+        ({"row": 5000}, "outside"),
+    ],
+)
+def test_a_sample_that_does_not_fit_is_refused_and_the_run_stays(run: Path, changed: dict[str, Any], message: str) -> None:
+    sample_run(run, size=40, minimum=10)
+    before = {p.name: p.read_bytes() for p in run.iterdir()}
+    with pytest.raises(InputError, match=message):
+        estimate_run(run, judge(run, **changed))
+    assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+
+
+def test_what_nobody_judged_is_counted_or_left_out_on_request(run: Path) -> None:
+    sample_run(run, size=40, minimum=10)
+    path = judge(run)
+    frame = read_samples(path)
+    frame.loc[frame.index[:3], "reference_after"] = pd.NA
+    write_sample_file(path, frame, sample_form_qml(legend_of_run(read_run(run))))
+    with pytest.raises(InputError, match="3"):
+        estimate_run(run, path)
+    content = estimate_run(run, path, allow_missing=True).content
+    assert content["samples"]["used"] == content["samples"]["total"] - 3
+
+
+def test_another_folder_is_no_run(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("x")
+    for verb in (lambda: sample_run(tmp_path), lambda: estimate_run(tmp_path, tmp_path / "samples.gpkg")):
+        with pytest.raises(InputError, match=r"is no folder of a run: it lacks run\.json"):
+            verb()
+
+
+def test_a_run_without_change_and_one_without_classes_work_too(tmp_path: Path) -> None:
+    for name, how in (("quiet", {"quiet": True}), ("binary", {"classes": ()})):
+        run = finished(tmp_path / name / "run", **how)
+        sample_run(run, size=60, minimum=20)
+        content = estimate_run(run, judge(run)).content
+        assert content["samples"]["used"] == content["samples"]["total"]
+        if name == "quiet":
+            assert content["changed"]["mapped_ha"] == 0
+            assert content["changed"]["area_ha"]["estimate"] in (0, None)
+
+
+HOSTILE = (("Wald \"A\" & 'B' <b>", "#2f6b3c"), ("\U0001f33e [% env('HOME') %]", "#ead27a"), ("غابة</script>", "#4a86b8"))
+
+
+def test_hostile_names_go_through_every_file(tmp_path: Path) -> None:
+    run = finished(tmp_path / "run", classes=HOSTILE, names=("=1+1", "</table><script>alert(1)</script>"))
+    sample_run(run, size=40, minimum=10)
+    estimate_run(run, judge(run, wrong=1, interpreter="<img src=x onerror=alert(1)>"))
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "<script>alert(1)" not in page
+    assert "<img src=x" not in page
+    assert legend_of_run(read_run(run)) == Legend(legend_of_run(read_run(run)).classes)
+    names = set(read_layer(run / "changes.gpkg", "samples")["map_name"])
+    assert f"{HOSTILE[0][0]} to {HOSTILE[1][0]}" in names
+
+
+@pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="ogrinfo (Debian: gdal-bin) is not installed")
+def test_gdal_reads_the_layers_of_an_estimated_run(estimated: Estimated) -> None:
+    command = ["ogrinfo", "-ro", "-so", "-al", str(estimated.run / "changes.gpkg")]
+    said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
+    counts = dict(re.findall(r"Layer name: (\w+).*?Feature Count: (\d+)", said, flags=re.DOTALL))
+    assert int(counts["samples"]) == estimated.content["samples"]["used"]
+    assert (counts["changes"], counts["areas_of_interest"]) == ("4", "2")
