@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
-.PHONY: setup demo transfer-demo test slow check format schema gpu-check benchmarks clean
+.PHONY: setup demo transfer-demo test slow check format schema pictures gpu-check benchmarks clean
 
 setup: $(VENV)/.installed
 
@@ -39,6 +39,9 @@ format: setup
 
 schema: setup
 	$(BIN)/python -c 'from flows.config import schema_text; print(schema_text(), end="")' > configs/schema.json
+
+pictures: demo
+	$(BIN)/python docs/pictures.py landshift-demo/runs/demo/run
 
 gpu-check: setup
 	$(BIN)/python benchmarks/gpu_check.py

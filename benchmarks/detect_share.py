@@ -27,7 +27,8 @@ def measure(folder: Path, core: int) -> dict[str, Any]:
     from models.inference import Temperatures, stream, write_behind
     from pipeline.change import decide
     from pipeline.demo import demo_legend
-    from pipeline.raster import Layout, inspect, open_writer
+    from pipeline.raster import inspect
+    from pipeline.raster_write import Layout, open_writer
     from pipeline.tiles import Tile, tiles
 
     images = (folder / "before.tif", folder / "after.tif")
@@ -62,7 +63,7 @@ def write_scene(folder: Path, size: int) -> None:
 
     from pipeline.demo import TERRITORIES, demo_landscape, observe
     from pipeline.grid import grid_of
-    from pipeline.raster import Layout, open_writer
+    from pipeline.raster_write import Layout, open_writer
     from pipeline.surfaces import BANDS
     from pipeline.tiles import Window
 

@@ -27,7 +27,7 @@ from models.losses import loss_of
 from models.network import ChangeNetwork, NetworkSpec
 from models.samples import Masks, TrainingChips
 from pipeline.demo import TERRITORIES, demo_grid, demo_landscape, demo_legend, observe
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.surfaces import BANDS
 from pipeline.tiles import tiles
 

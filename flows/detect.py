@@ -26,7 +26,7 @@ from pipeline.legend import NOT_OBSERVED, Legend
 from pipeline.manifest import file_hash, value_hash
 from pipeline.pictures import change_picture, data_uri, display_picture
 from pipeline.publish import CONFIDENCE_NODATA, confidence_codes
-from pipeline.raster import Layout, open_writer, write_raster
+from pipeline.raster_write import Layout, open_writer, write_raster
 from pipeline.tiles import Tile, tiles
 
 

@@ -9,7 +9,8 @@ from pipeline.grid import Grid
 from pipeline.labels import Labels, labels_from_polygons, labels_from_rasters, summary
 from pipeline.legend import NOT_LABELLED
 from pipeline.manifest import value_hash, write_json
-from pipeline.raster import read_raster, write_raster
+from pipeline.raster import read_raster
+from pipeline.raster_write import write_raster
 from pipeline.splits import Splits, spatial_split
 
 LABELS, SPLITS = "labels.tif", "splits.json"

@@ -18,7 +18,7 @@ from pipeline.areas_of_interest import AreasOfInterest, area_summary, names_of
 from pipeline.areas_reading import read_areas_of_interest
 from pipeline.change import Decision, drop_small, min_patch_pixels
 from pipeline.columns import CHANGES_LAYER
-from pipeline.display import stretch_of, write_image
+from pipeline.display import stretches_of, write_image
 from pipeline.errors import InputError
 from pipeline.gates import run_gates, warnings_of
 from pipeline.grid import Grid, crs_name, pixel_area_ha
@@ -29,6 +29,7 @@ from pipeline.package import complete
 from pipeline.polygons import map_layers
 from pipeline.publish import confidence_of, write_domain_shift, write_last_observed, write_rasters
 from pipeline.raster import read_raster
+from pipeline.sensors import REFLECTANCE
 from pipeline.sld import vector_sld
 from pipeline.styles import vector_qml
 from pipeline.vector import read_layer
@@ -126,11 +127,12 @@ def areas_in(ws: Workspace, grid: Grid) -> AreasOfInterest | None:
 
 
 def _write_images(folder: Path, prepared: Prepared, made: Plan, tags: dict[str, str]) -> list[Path]:
-    stretch = stretch_of(*prepared.images)
-    names = [made.bands[band - 1] for band in stretch.bands]
+    stretches = stretches_of(*prepared.images, comparable=made.sensor.units == REFLECTANCE)
     return [
-        write_image(folder / f"image_{epoch}.tif", image, stretch, made.grid, tags, names)
-        for epoch, image in zip(("before", "after"), prepared.images, strict=True)
+        write_image(
+            folder / f"image_{epoch}.tif", image, stretch, made.grid, tags, [made.bands[band - 1] for band in stretch.bands]
+        )
+        for epoch, image, stretch in zip(("before", "after"), prepared.images, stretches, strict=True)
     ]
 
 

@@ -20,7 +20,7 @@ from pipeline.landscape import BUILT_UP, CROPLAND, FOREST, GRASSLAND, PIXEL, PLA
 from pipeline.legend import LandUse, Legend
 from pipeline.manifest import write_text
 from pipeline.observation import digital_numbers, observe
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.surfaces import BANDS
 from pipeline.terrain import Array, generator
 from pipeline.territories import TERRITORIES, Territory

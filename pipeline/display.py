@@ -1,4 +1,4 @@
-"""Images for the eye: both dates in true colour, stretched alike, as rasters that any GIS shows."""
+"""Images for the eye: both dates in true colour, stretched to be seen, as rasters that any GIS shows."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -7,7 +7,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.grid import Grid
-from pipeline.raster import Layout, RasterReader, inspect, open_writer, read_preview, write_cog
+from pipeline.raster import RasterReader, inspect, read_preview
+from pipeline.raster_write import Layout, open_writer, write_cog
 from pipeline.tiles import Window
 
 NOT_SEEN = 0
@@ -22,7 +23,7 @@ _ROWS = 512
 
 @dataclass(frozen=True)
 class Stretch:
-    """How values become colours: one for both dates, so that a difference in the pictures is one in the images."""
+    """How values become colours."""
 
     bands: tuple[int, int, int]
     """Bands of the image, from 1, that are shown as red, green and blue."""
@@ -32,22 +33,31 @@ class Stretch:
     """Value that is shown brightest, one a colour."""
 
 
-def stretch_of(before: Path, after: Path) -> Stretch:
+def stretches_of(before: Path, after: Path, *, comparable: bool) -> tuple[Stretch, Stretch]:
     """Choose the bands and the range of values that show both images best.
 
     Args:
         before: Analysis-ready GeoTIFF with band descriptions; without red, green and blue its first bands are shown.
         after: The same after.
+        comparable: Whether the same number means the same on both dates, as in reflectance. Then both get one range, so that a
+            difference in the pictures is one on the ground. Digital numbers depend on sun and haze: each date gets its own
+            range, or one of the pictures would be too dark to judge.
     """
     names = list(inspect(before).descriptions)
     named = [names.index(n) + 1 for n in ("red", "green", "blue") if n in names]
     red, green, blue = named if len(named) == 3 else [min(i, len(names)) for i in (1, 2, 3)]
     looks = [read_preview(path, (red, green, blue), _LOOK).astype(np.float32) for path in (before, after)]
-    seen = np.concatenate([look[:, np.isfinite(look).all(axis=0)] for look in looks], axis=1)
-    if not seen.shape[1]:
-        seen = np.zeros((3, 1), dtype=np.float32)
-    low, high = np.percentile(seen, _PERCENTILES, axis=1).tolist()
-    return Stretch((red, green, blue), (low[0], low[1], low[2]), (high[0], high[1], high[2]))
+    seen = [look[:, np.isfinite(look).all(axis=0)] for look in looks]
+    if comparable:
+        seen = [np.concatenate(seen, axis=1)] * 2
+    first, second = (Stretch((red, green, blue), *_range(values)) for values in seen)
+    return first, second
+
+
+def _range(seen: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
+    """Darkest and brightest value of each colour of the pixels seen (3, n)."""
+    low, high = np.percentile(seen if seen.shape[1] else np.zeros((3, 1)), _PERCENTILES, axis=1).tolist()
+    return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
 
 def shown(values: np.ndarray, stretch: Stretch) -> np.ndarray:
@@ -73,7 +83,7 @@ def write_image(path: Path, image: Path, stretch: Stretch, grid: Grid, tags: Map
     Args:
         path: The file to make.
         image: Analysis-ready GeoTIFF, NaN = not observed.
-        stretch: From `stretch_of` of both dates.
+        stretch: From `stretches_of`.
         grid: Where the pixels are.
         tags: Dataset tags.
         names: Descriptions of the three bands.

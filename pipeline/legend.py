@@ -15,6 +15,8 @@ CHANGED = 2
 NOT_LABELLED = 255
 MAX_CLASSES = 16
 
+_TURN = 0.1
+"""Of the colour circle, from the first class before to the last."""
 _GREY = "#d9d9d9"
 _RED = "#d7301f"
 
@@ -125,9 +127,10 @@ class Legend:
 
 
 def _change_colour(before: LandUse, after: LandUse, classes: tuple[LandUse, ...]) -> str:
-    """Take the hue of the class after, and a lightness that tells the classes before apart."""
+    """Take about the hue of the class after; lightness and a turn of the hue tell the classes before apart."""
     red, green, blue = (int(after.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     rank = classes.index(before) / max(len(classes) - 1, 1)
     shifted = min(max(lightness + 0.5 * (rank - 0.5), 0.2), 0.85)
-    return "#" + "".join(f"{round(255 * v):02x}" for v in colorsys.hls_to_rgb(hue, shifted, max(saturation, 0.35)))
+    turned = (hue + _TURN * (rank - 0.5)) % 1
+    return "#" + "".join(f"{round(255 * v):02x}" for v in colorsys.hls_to_rgb(turned, shifted, max(saturation, 0.35)))

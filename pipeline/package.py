@@ -25,8 +25,8 @@ FILES = {
     "last_observed.tif": "Day on which each pixel was last seen, as year, month and day in one number (20230620); 0 = never.",
     "domain_shift.tif": "How far each block of the territory lies from the training regions in what the network sees: above 1 "
     "it looks unlike 95 % of the labelled blocks, and the map deserves less trust.",
-    "image_before.tif": "Image before, stretched for the eye; not for measuring.",
-    "image_after.tif": "Image after, with the same stretch.",
+    "image_before.tif": "Image before, stretched for the eye (reflectance alike on both dates); not for measuring.",
+    "image_after.tif": "Image after, likewise.",
     "estimates.json": "Areas and accuracies estimated from the judged sample, with 95 % intervals.",
     "estimates.csv": "The same as a table for spreadsheets.",
     "run.json": "Inputs, configuration, versions, checks and areas for machines.",

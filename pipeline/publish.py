@@ -10,7 +10,8 @@ from pipeline.change import Decision
 from pipeline.grid import Grid
 from pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
 from pipeline.manifest import write_text
-from pipeline.raster import Layout, RasterReader, open_writer, write_cog, write_raster
+from pipeline.raster import RasterReader
+from pipeline.raster_write import Layout, open_writer, write_cog, write_raster
 from pipeline.sld import continuous_sld, dates_sld, raster_sld
 from pipeline.styles import continuous_qml, dates_qml, land_use_entries, occurring, pam_xml, raster_colormap, raster_qml
 from pipeline.tiles import Window

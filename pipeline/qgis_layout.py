@@ -132,13 +132,13 @@ def scale_bar(width_m: float) -> dict[str, Any]:
         >>> scale_bar(5000.0)
         {'unit': 'meters', 'label': 'm', 'segment': 500}
         >>> scale_bar(110_000.0)
-        {'unit': 'kilometers', 'label': 'km', 'segment': 10}
+        {'unit': 'km', 'label': 'km', 'segment': 10}
     """
     wanted = width_m / 10
     power = 10.0 ** floor(log10(wanted))
     segment = max(step * power for step in (1, 2, 5) if step * power <= wanted)
     if segment >= 1000:
-        return {"unit": "kilometers", "label": "km", "segment": round(segment / 1000)}
+        return {"unit": "km", "label": "km", "segment": round(segment / 1000)}
     return {"unit": "meters", "label": "m", "segment": round(segment) if segment >= 1 else segment}
 
 

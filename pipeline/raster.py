@@ -1,10 +1,9 @@
-"""The one door for rasters: every raster file is opened here, for reading and for writing."""
+"""The door for rasters, inward: every raster file that is read is opened here."""
 
 import os
 import threading
 import warnings
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -13,7 +12,6 @@ import numpy as np
 import rasterio
 import rasterio.shutil
 from affine import Affine
-from rasterio._err import CPLE_BaseError
 from rasterio.enums import Resampling
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 from rasterio.vrt import WarpedVRT
@@ -21,7 +19,6 @@ from rasterio.windows import Window as RasterioWindow
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid, differences, grid_of
-from pipeline.manifest import replace_when_done
 from pipeline.tiles import Window
 
 _DRIVERS = {
@@ -32,12 +29,6 @@ they are refused before GDAL sees them."""
 
 CACHE_BYTES = 512 * 2**20
 """GDAL's block cache: it must hold the block rows that a row of tiles spans on both dates, or blocks are read again."""
-
-_BLOCK = 512
-_CREATION: dict[str, Any] = {
-    "driver": "GTiff", "tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK,
-    "compress": "zstd", "zstd_level": 1, "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER",
-}  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -84,11 +75,21 @@ class RasterInfo:
         return grid_of(self.transform, self.shape, self.crs, str(self.path))
 
 
-def _environment() -> rasterio.Env:
+def environment() -> rasterio.Env:
+    """Return GDAL's settings for every read and write."""
     return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_NUM_THREADS="ALL_CPUS")
 
 
-def _open(path: Path, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
+def open_source(path: Path, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
+    """Open a raster for the functions of this door.
+
+    Args:
+        path: The raster.
+        options: Options of GDAL's GeoTIFF driver.
+
+    Raises:
+        InputError: The file is missing, unreadable or of a format that is not accepted.
+    """
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise InputError(
@@ -120,7 +121,7 @@ def inspect(path: Path) -> RasterInfo:
     Raises:
         InputError: The file is missing, unreadable, truncated, of complex numbers or of a format that is not accepted.
     """
-    with _environment(), _open(path) as source:
+    with environment(), open_source(path) as source:
         for band, dtype in enumerate(source.dtypes, start=1):
             if "complex" in dtype:
                 raise InputError(
@@ -186,7 +187,7 @@ def read_raster(path: Path, band: int = 1) -> tuple[np.ndarray, Grid]:
         InputError: The file cannot be read, or has no usable grid.
     """
     grid = inspect(path).grid
-    with _environment(), _open(path) as source:
+    with environment(), open_source(path) as source:
         return _pixels(path, band, lambda: source.read(band)), grid
 
 
@@ -215,16 +216,16 @@ def read_onto(
         InputError: The file cannot be read, or has no usable grid.
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
-    with _environment(), _open(path) as source:
+    with environment(), open_source(path) as source:
         own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
         if not differences(own, grid):
-            return _pixels(path, band, lambda: source.read(band, window=_rasterio(part)))
+            return _pixels(path, band, lambda: source.read(band, window=rasterio_window(part)))
         declared = source.nodata if nodata is None else nodata
         with WarpedVRT(
             source, crs=str(grid.crs), transform=grid.transform, height=grid.shape[0], width=grid.shape[1],
             resampling=Resampling[resampling], src_nodata=declared, nodata=declared if declared is not None else 0,
         ) as warped:  # fmt: skip
-            return _pixels(path, band, lambda: warped.read(band, window=_rasterio(part)))
+            return _pixels(path, band, lambda: warped.read(band, window=rasterio_window(part)))
 
 
 def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
@@ -242,7 +243,7 @@ def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
         InputError: The file cannot be read, or has no usable grid.
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
-    with _environment(), _open(path) as source:
+    with environment(), open_source(path) as source:
         own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
         if not differences(own, grid):
             return np.ones((part.height, part.width), dtype=bool)
@@ -250,7 +251,7 @@ def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
             source, crs=str(grid.crs), transform=grid.transform, height=grid.shape[0], width=grid.shape[1],
             src_nodata=None, nodata=None, add_alpha=True,
         ) as warped:  # fmt: skip
-            return np.asarray(warped.read(warped.count, window=_rasterio(part)) > 0)
+            return np.asarray(warped.read(warped.count, window=rasterio_window(part)) > 0)
 
 
 def _pixels(path: Path, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
@@ -263,7 +264,8 @@ def _pixels(path: Path, band: int, read: Callable[[], np.ndarray]) -> np.ndarray
         ) from error
 
 
-def _rasterio(window: Window) -> RasterioWindow:
+def rasterio_window(window: Window) -> RasterioWindow:
+    """Return a window as rasterio takes it."""
     return RasterioWindow(window.x, window.y, window.width, window.height)
 
 
@@ -273,7 +275,7 @@ def read_preview(path: Path, bands: Sequence[int], side: int = 900) -> np.ndarra
     Returns:
         (band, y, x) in the file's own type; nodata as it is in the file.
     """
-    with _environment(), _open(path) as source:
+    with environment(), open_source(path) as source:
         step = max(source.height, source.width) / side
         shape = (len(bands), *(max(round(n / max(step, 1)), 1) for n in (source.height, source.width)))
         return np.asarray(source.read(list(bands), out_shape=shape, resampling=Resampling.nearest))
@@ -306,12 +308,12 @@ class RasterReader:
         inside = window.clipped(self.info.shape)
         if inside.height and inside.width:
             key = (os.getpid(), threading.get_ident())
-            with _environment():
+            with environment():
                 if key not in self._handles:
                     # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would
                     # wait for ever.
-                    self._handles[key] = _open(self.path, NUM_THREADS="1")
-                data = self._handles[key].read(window=_rasterio(inside), out_dtype="float32")
+                    self._handles[key] = open_source(self.path, NUM_THREADS="1")
+                data = self._handles[key].read(window=rasterio_window(inside), out_dtype="float32")
             if self.info.nodata is not None and not np.isnan(self.info.nodata):
                 data[data == self.info.nodata] = np.nan
             out[(slice(None), *inside.within(window).slices)] = data
@@ -325,153 +327,3 @@ class RasterReader:
     def __getstate__(self) -> dict[str, Any]:
         """Travel to another process without handles."""
         return {"path": self.path, "info": self.info, "_handles": {}}
-
-
-@dataclass(frozen=True)
-class Layout:
-    """What a raster to be written looks like."""
-
-    grid: Grid
-    """Where its pixels are."""
-    count: int
-    """Number of bands."""
-    dtype: str
-    """Pixel type, for example `uint8`."""
-    nodata: float | None = None
-    """Value that means not observed."""
-    descriptions: tuple[str, ...] = ()
-    """One a band."""
-    units: tuple[str, ...] = ()
-    """One a band."""
-    scale: float | None = None
-    """Real value = number x scale + offset, for every band."""
-    offset: float | None = None
-    """See `scale`."""
-    tags: Mapping[str, str] = field(default_factory=dict)
-    """Dataset tags."""
-    colormap: Mapping[int, tuple[int, int, int, int]] | None = None
-    """Colour table of band 1: value to red, green, blue, alpha."""
-
-
-@contextmanager
-def open_writer(path: Path, layout: Layout) -> Iterator[Callable[[Window, np.ndarray], None]]:
-    """Write a tiled GeoTIFF window by window; it appears under its name when the block ends well.
-
-    Yields:
-        A function of a window inside the grid and its pixels (band, y, x).
-
-    Raises:
-        OSError: The file could not be written whole.
-    """
-    with replace_when_done(path) as temporary, _environment():
-        with rasterio.open(
-            temporary, "w", height=layout.grid.shape[0], width=layout.grid.shape[1], count=layout.count, dtype=layout.dtype,
-            crs=layout.grid.crs.to_wkt() if layout.grid.crs is not None else None, transform=layout.grid.transform,
-            nodata=layout.nodata, interleave="band", **_CREATION,
-        ) as target:  # fmt: skip
-            _describe(target, layout)
-            yield lambda window, data: target.write(data, window=_rasterio(window))
-        _require_written(temporary, path)
-
-
-def _require_written(temporary: Path, path: Path) -> None:
-    """Refuse a TIFF that GDAL could not write whole: on a full disk it only logs what went wrong.
-
-    Raises:
-        OSError: A block or the directory is missing.
-    """
-    size, fault = temporary.stat().st_size, ""
-    try:
-        with _open(temporary) as written:
-            for band, (height, width) in enumerate(written.block_shapes, start=1):
-                rows, columns = -(-written.height // height), -(-written.width // width)
-                for y, x in np.ndindex(rows, columns):
-                    offset = written.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=band)
-                    length = written.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=band)
-                    if not offset or not length or int(offset) + int(length) > size:
-                        fault = f"block {y}, {x} of band {band} is missing"
-    except InputError as error:
-        fault = f"GDAL cannot read it: {error.__cause__ or error}"
-    if fault:
-        raise OSError(f"{path} could not be written whole ({fault}). Is the disk full?")
-
-
-def _describe(target: Any, layout: Layout) -> None:  # noqa: ANN401
-    if layout.descriptions:
-        target.descriptions = layout.descriptions
-    if layout.units:
-        target.units = layout.units
-    if layout.scale is not None or layout.offset is not None:
-        target.scales = [1.0 if layout.scale is None else layout.scale] * layout.count
-        target.offsets = [layout.offset or 0.0] * layout.count
-    if layout.tags:
-        target.update_tags(**layout.tags)
-    if layout.colormap:
-        target.write_colormap(1, dict(layout.colormap))
-
-
-def write_raster(
-    path: Path,
-    data: np.ndarray,
-    grid: Grid,
-    *,
-    nodata: float | None = None,
-    descriptions: Sequence[str] = (),
-    tags: Mapping[str, str] | None = None,
-    units: Sequence[str] = (),
-    scale: float | None = None,
-    offset: float | None = None,
-    colormap: Mapping[int, tuple[int, int, int, int]] | None = None,
-) -> Path:
-    """Write an array as a tiled GeoTIFF (zstd level 1) in one atomic step.
-
-    Args:
-        path: The file to make.
-        data: (band, y, x) or (y, x).
-        grid: Where the pixels are; its shape is the array's.
-        nodata: Value that means not observed.
-        descriptions: One a band.
-        tags: Dataset tags.
-        units: One a band.
-        scale: Real value = number x scale + offset.
-        offset: See `scale`.
-        colormap: Colour table of band 1.
-
-    Raises:
-        ValueError: The array does not have the grid's shape.
-    """
-    bands = data[np.newaxis] if data.ndim == 2 else data
-    if bands.shape[1:] != tuple(grid.shape):
-        raise ValueError(f"{path}: array of {bands.shape[1:]} pixels, grid of {tuple(grid.shape)}")
-    layout = Layout(
-        grid, len(bands), str(bands.dtype), nodata, tuple(descriptions), tuple(units), scale, offset, dict(tags or {}), colormap
-    )
-    with open_writer(path, layout) as write:
-        write(Window(0, 0, grid.shape[0], grid.shape[1]), bands)
-    return path
-
-
-def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
-    """Rewrite a GeoTIFF as a cloud-optimised one with GDAL's COG driver, in one atomic step.
-
-    Args:
-        path: The file to make.
-        source: Tiled GeoTIFF with descriptions, nodata and colour table, which are carried over.
-        categorical: Codes get MODE overviews and no predictor; numbers get AVERAGE overviews and a predictor. Both get
-            statistics of the observed pixels.
-
-    Raises:
-        OSError: The file could not be written whole.
-    """
-    options = {
-        "COMPRESS": "DEFLATE", "LEVEL": "9", "PREDICTOR": "NO" if categorical else "YES", "BLOCKSIZE": str(_BLOCK),
-        "OVERVIEW_RESAMPLING": "MODE" if categorical else "AVERAGE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS",
-        "STATISTICS": "YES",
-    }  # fmt: skip
-    with replace_when_done(path) as temporary, _environment():
-        try:
-            rasterio.shutil.copy(source, temporary, driver="COG", **options)
-        except (CPLE_BaseError, RasterioError) as error:
-            raise OSError(f"{path} could not be written whole ({error}). Is the disk full?") from error
-        _require_written(temporary, path)
-    return path

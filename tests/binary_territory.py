@@ -12,7 +12,7 @@ from flows.trials import Outcome, Trial
 from flows.workspace import Workspace, workspace
 from pipeline.grid import Grid
 from pipeline.labels import Labels
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.regions import Regions, regions_of
 from tests.conftest import small_grid
 

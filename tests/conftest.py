@@ -13,7 +13,7 @@ import pytest
 from affine import Affine
 
 from pipeline.grid import Grid, grid_of
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 
 # Read when the libraries load: the suite shares its cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")

@@ -15,7 +15,7 @@ from pipeline.areas_of_interest import AreasOfInterest, area_summary, names_of
 from pipeline.gates import run_gates
 from pipeline.legend import LandUse, Legend
 from pipeline.polygons import map_layers
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.vector_write import write_changes
 from tests.conftest import small_grid
 

@@ -11,7 +11,7 @@ from affine import Affine
 from pipeline.catalog import choose_epoch, common_bands, files_in, region_grid, require_pair, scenes_in
 from pipeline.errors import InputError
 from pipeline.grid import Grid, grid_of
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.scene import Epoch, Scene
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
 

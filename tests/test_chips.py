@@ -6,7 +6,7 @@ import numpy as np
 import shapely
 
 from pipeline.chips import ACROSS, CELL, chip_sheet, chip_window
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from tests.conftest import small_grid
 
 GREY = [204, 204, 212]

@@ -13,7 +13,8 @@ from hypothesis.extra.numpy import arrays
 from pipeline.composite import compose, read_scene, require_overlap, require_plausible
 from pipeline.errors import InputError
 from pipeline.grid import Grid, grid_of
-from pipeline.raster import inspect, read_raster, write_raster
+from pipeline.raster import inspect, read_raster
+from pipeline.raster_write import write_raster
 from pipeline.scene import Epoch, Scene, Source
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
 from pipeline.tiles import Window

@@ -29,7 +29,7 @@ from models.network import ChangeNetwork, NetworkSpec
 from pipeline.errors import InputError
 from pipeline.grid import grid_of
 from pipeline.legend import NOT_LABELLED
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.tiles import tiles
 
 CPU = torch.device("cpu")

@@ -14,6 +14,7 @@ from prefect.server.api.server import create_app
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import detect as detecting
+from flows import publishing
 from flows.check import check_project
 from flows.config import Project, load_project, shipped_config
 from flows.detect import detect
@@ -79,12 +80,13 @@ def test_prefects_server_imports_with_the_pinned_fastapi() -> None:
 
 
 def test_a_run_is_whole_and_leaves_no_work_behind(done: SimpleNamespace) -> None:
+    codes = ("change", "landuse_before", "landuse_after")
+    maps = (*codes, "confidence", "domain_shift", "last_observed")
     assert {p.name for p in done.run.iterdir()} == {
-        "change.tif", "change.tif.aux.xml", "change.qml", "confidence.tif", "confidence.qml", "domain_shift.tif",
-        "domain_shift.qml", "landuse_before.tif",
-        "landuse_before.tif.aux.xml", "landuse_before.qml", "landuse_after.tif", "landuse_after.tif.aux.xml",
-        "landuse_after.qml",
-        "changes.gpkg", "run.json", "report.html", "manifest.json",
+        *(f"{name}.{suffix}" for name in maps for suffix in ("tif", "qml", "sld")),
+        *(f"{name}.tif.aux.xml" for name in codes), "image_before.tif", "image_after.tif",
+        "changes.gpkg", "changes.qml", "changes.sld", "map.qgz", "item.json", "collection.json",
+        "run.json", "report.html", "manifest.json",
     }  # fmt: skip
     assert not (done.output / "demo" / "work").exists()
     assert not list(done.output.rglob(".partial*"))
@@ -330,7 +332,7 @@ def test_a_failure_while_publishing_leaves_the_work_to_publish(
         raise OSError("no space left on device")
 
     monkeypatch.setattr(detecting, "publish_run_task", detecting.publish_run_task.with_options(retries=0))
-    monkeypatch.setattr(detecting, "write_json", broken)
+    monkeypatch.setattr(publishing, "complete", broken)
     with pytest.raises(OSError, match="no space"):
         detect(done.project, done.data, output)
     assert not (output / "demo" / "run").exists()
@@ -345,7 +347,7 @@ def test_absolute_paths_of_the_config_stay_at_home(done: SimpleNamespace) -> Non
     content = done.project.model_dump(mode="json")
     content["scenes"]["folder"] = str(done.data / "scenes")
     content["labels"]["rasters"]["before"] = str(done.data / "labels_before.tif")
-    published = detecting.published_config(workspace(Project.model_validate(content), done.data, done.output))
+    published = publishing.published_config(workspace(Project.model_validate(content), done.data, done.output))
     assert published["scenes"]["folder"] == "scenes"
     assert str(done.data) not in json.dumps(published)
 
@@ -363,7 +365,7 @@ def test_detect_without_a_model_says_to_train_first(done: SimpleNamespace, tmp_p
 
 
 def test_a_binary_project_goes_the_whole_way(done: SimpleNamespace, tmp_path: Path) -> None:
-    from pipeline.raster import write_raster
+    from pipeline.raster_write import write_raster
 
     data = tmp_path / "data"
     shutil.copytree(done.data, data)

@@ -23,7 +23,7 @@ from models.network import ChangeNetwork, NetworkSpec
 from models.strategies import strategy_named
 from models.training import TrainingSettings, fit
 from pipeline.grid import grid_of
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.tiles import Tile, Window, tiles
 
 RGB = ("red", "green", "blue")

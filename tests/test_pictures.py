@@ -11,7 +11,7 @@ from PIL import Image
 from pipeline.grid import grid_of
 from pipeline.legend import Legend
 from pipeline.pictures import change_picture, data_uri, display_picture, jpeg, png, side_by_side
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 
 NOT_SEEN = [204, 204, 212]
 HATCH = [110, 110, 130]

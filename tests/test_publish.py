@@ -15,7 +15,8 @@ from pipeline.change import decide
 from pipeline.grid import grid_of
 from pipeline.legend import Legend
 from pipeline.publish import calendar_dates, write_last_observed, write_rasters
-from pipeline.raster import inspect, read_raster, write_raster
+from pipeline.raster import inspect, read_raster
+from pipeline.raster_write import write_raster
 
 GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (2, 3), "EPSG:32633")
 

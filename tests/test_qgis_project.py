@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.legend import LandUse, Legend
 from pipeline.qgis_layout import hectares_text, layout, scale_bar
 from pipeline.qgis_project import write_project
-from pipeline.raster import write_cog, write_raster
+from pipeline.raster_write import write_cog, write_raster
 from pipeline.styles import continuous_qml, dates_qml, land_use_entries, occurring, raster_qml, vector_qml
 from tests.conftest import small_grid
 

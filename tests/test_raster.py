@@ -18,18 +18,8 @@ from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid, grid_of
-from pipeline.raster import (
-    Layout,
-    RasterReader,
-    covered,
-    inspect,
-    open_writer,
-    read_onto,
-    read_preview,
-    read_raster,
-    write_cog,
-    write_raster,
-)
+from pipeline.raster import RasterReader, covered, inspect, read_onto, read_preview, read_raster
+from pipeline.raster_write import Layout, open_writer, write_cog, write_raster
 from pipeline.tiles import Window
 
 CRS = "EPSG:32651"

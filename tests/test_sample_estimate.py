@@ -23,7 +23,8 @@ from pipeline.legend import Legend
 from pipeline.manifest import Manifest
 from pipeline.package import complete
 from pipeline.publish import write_last_observed, write_rasters
-from pipeline.raster import read_raster, write_raster
+from pipeline.raster import read_raster
+from pipeline.raster_write import write_raster
 from pipeline.run_folder import legend_of_run, read_run
 from pipeline.sample_form import sample_form_qml
 from pipeline.vector import read_layer, read_samples

@@ -13,7 +13,7 @@ import pytest
 from PIL import Image
 
 from pipeline.legend import LandUse, Legend
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.sample_form import answers, sample_form_qml, write_sample_project
 from tests.conftest import small_grid
 from tests.test_qgis_project import content, needs_qgis, read_in_qgis

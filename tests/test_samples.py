@@ -29,7 +29,7 @@ from pipeline.errors import InputError
 from pipeline.grid import grid_of
 from pipeline.labels import Labels
 from pipeline.legend import NOT_LABELLED
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 
 N = NOT_LABELLED
 SIDE = 160

@@ -14,7 +14,7 @@ import pytest
 import shapely
 from affine import Affine
 
-from pipeline.raster import write_cog, write_raster
+from pipeline.raster_write import write_cog, write_raster
 from pipeline.stac import footprint, slug, write_stac
 from pipeline.stac_model import write_model_item
 from tests.conftest import small_grid

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from pipeline.grid import grid_of
-from pipeline.raster import write_raster
+from pipeline.raster_write import write_raster
 from pipeline.statistics import band_statistics, sampled_pixels
 
 

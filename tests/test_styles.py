@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from pipeline.grid import grid_of
 from pipeline.legend import Change, LandUse, Legend
-from pipeline.raster import write_cog, write_raster
+from pipeline.raster_write import write_cog, write_raster
 from pipeline.styles import (
     continuous_qml,
     dates_qml,
