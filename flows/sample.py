@@ -11,7 +11,6 @@ from flows.progress import step
 from pipeline.errors import InputError
 from pipeline.legend import NOT_OBSERVED, UNCHANGED
 from pipeline.manifest import replace_when_done, write_json
-from pipeline.pictures import png
 from pipeline.raster import RasterReader, inspect, read_raster
 from pipeline.run_folder import legend_of_run, read_run
 from pipeline.sample_chips import sample_chip, sample_window
@@ -133,7 +132,7 @@ def _write_chips(run: Path, folder: Path, frame: "gpd.GeoDataFrame", sample: Sam
         places = zip(frame["chip"], sample.rows.tolist(), sample.columns.tolist(), strict=True)
         for number, (chip, row, column) in enumerate(places, start=1):
             before, after = (np.nan_to_num(reader.read(sample_window(row, column))).astype(np.uint8) for reader in readers)
-            (folder / chip).write_bytes(png(sample_chip(before, after), colours=128))
+            (folder / chip).write_bytes(sample_chip(before, after))
             advance(number / len(frame))
     finally:
         for reader in readers:

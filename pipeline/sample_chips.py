@@ -1,5 +1,7 @@
 """Sample chips: a sampled pixel with its surroundings on both dates, as a picture for whoever judges it."""
 
+import io
+
 import numpy as np
 from PIL import Image, ImageDraw
 
@@ -10,7 +12,7 @@ CONTEXT = 24
 """Pixels shown on each side of the sampled one."""
 
 _ZOOM = 6
-_GAP = 6
+_COLOURS, _MARK_INDEX = 240, 255
 _MARK = (255, 0, 255)
 """Magenta, which hardly any surface has."""
 
@@ -21,7 +23,7 @@ def sample_window(row: int, column: int) -> Window:
     return Window(row - CONTEXT, column - CONTEXT, side, side)
 
 
-def sample_chip(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def sample_chip(before: np.ndarray, after: np.ndarray) -> bytes:
     """Put both dates beside each other, enlarged without smoothing, with a frame around the sampled pixel.
 
     Args:
@@ -29,17 +31,20 @@ def sample_chip(before: np.ndarray, after: np.ndarray) -> np.ndarray:
         after: The same after.
 
     Returns:
-        uint8 (y, x, 3).
+        A PNG of few colours, of which the frame's is one.
     """
-    sides = [_framed(image) for image in (before, after)]
-    gap = np.full((sides[0].shape[0], _GAP, 3), 255, dtype=np.uint8)
-    return np.concatenate([sides[0], gap, sides[1]], axis=1)
-
-
-def _framed(image: np.ndarray) -> np.ndarray:
-    height, width = image.shape[1:]
-    picture = Image.fromarray(on_grey(image)).resize((width * _ZOOM, height * _ZOOM), Image.Resampling.NEAREST)
-    start = CONTEXT * _ZOOM
-    # Outside the pixel, so that its own colour is seen whole.
-    ImageDraw.Draw(picture).rectangle((start - 2, start - 2, start + _ZOOM + 1, start + _ZOOM + 1), outline=_MARK, width=2)
-    return np.asarray(picture)
+    height, width = before.shape[1:]
+    gap = np.full((height, 1, 3), 255, dtype=np.uint8)
+    pair = np.concatenate([on_grey(before), gap, on_grey(after)], axis=1)
+    # The frame comes after the choice of colours, which would not spare any for so few pixels.
+    picture = Image.fromarray(pair).quantize(_COLOURS)
+    palette = (picture.getpalette() or [])[: 3 * _COLOURS]
+    picture.putpalette([*palette, *[0] * (3 * _MARK_INDEX - len(palette)), *_MARK])
+    drawn = picture.resize((pair.shape[1] * _ZOOM, height * _ZOOM), Image.Resampling.NEAREST)
+    for left in (0, width + 1):
+        x, y = (left + CONTEXT) * _ZOOM, CONTEXT * _ZOOM
+        # Outside the pixel, so that its own colour is seen whole.
+        ImageDraw.Draw(drawn).rectangle((x - 2, y - 2, x + _ZOOM + 1, y + _ZOOM + 1), outline=_MARK_INDEX, width=2)
+    stream = io.BytesIO()
+    drawn.save(stream, "PNG", optimize=True)
+    return stream.getvalue()

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import pystac
 import shapely
+import shapely.affinity
 from affine import Affine
 from pyproj import CRS, Transformer
 
@@ -59,7 +60,7 @@ def write_stac(folder: Path, run: Mapping[str, Any]) -> list[Path]:
     start, end = (datetime.fromisoformat(str(run[f"{epoch}_date"])).replace(tzinfo=UTC) for epoch in ("before", "after"))
     title = f"Land-use change in {run['name']}, {run['before_date']} to {run['after_date']}"
     item = pystac.Item(
-        id=f"{run['name']}-{run['key']}", geometry=shapely.geometry.mapping(ring), bbox=list(ring.bounds), datetime=None,
+        id=f"{run['name']}-{run['key']}", geometry=shapely.geometry.mapping(ring), bbox=bounding_box(ring), datetime=None,
         start_datetime=start, end_datetime=end, collection=f"{run['name']}",
         stac_extensions=[CLASSIFICATION, FILE, PROCESSING, PROJECTION, RASTER],
         properties={
@@ -70,22 +71,26 @@ def write_stac(folder: Path, run: Mapping[str, Any]) -> list[Path]:
     entries = _entries(run)
     for path in sorted(p for p in folder.iterdir() if _is_published(p)):
         item.add_asset(_asset_key(path.name), _asset(path, run, entries))
-    item.links = [_link(pystac.RelType.COLLECTION, COLLECTION), _link(pystac.RelType.PARENT, COLLECTION)]
-    extent = pystac.Extent(pystac.SpatialExtent([list(ring.bounds)]), pystac.TemporalExtent([[start, end]]))
+    item.links = [_link(rel, COLLECTION) for rel in (pystac.RelType.ROOT, pystac.RelType.COLLECTION, pystac.RelType.PARENT)]
+    extent = pystac.Extent(pystac.SpatialExtent([bounding_box(ring)]), pystac.TemporalExtent([[start, end]]))
     collection = pystac.Collection(
         id=str(run["name"]), title=f"Land-use change in {run['name']}", extent=extent, license="other",
         description=f"Change maps of {run['name']}, made by Landshift. {_BIASED} The licence is that of the images and labels "
         f"that they were made from.",
-        keywords=["land use", "change detection"],
+        keywords=["land use", "change detection"], stac_extensions=[CLASSIFICATION, RASTER],
+        summaries=pystac.Summaries({"landshift:run": [run["key"]]}),
     )  # fmt: skip
-    collection.links = [_link(pystac.RelType.ITEM, ITEM, "application/geo+json")]
+    collection.item_assets = {
+        name: pystac.ItemAssetDefinition(_shared(asset.to_dict())) for name, asset in sorted(item.assets.items())
+    }
+    collection.links = [_link(pystac.RelType.ROOT, COLLECTION), _link(pystac.RelType.ITEM, ITEM, "application/geo+json")]
     return [
         write_json(folder / ITEM, item.to_dict(include_self_link=False, transform_hrefs=False)),
         write_json(folder / COLLECTION, collection.to_dict(include_self_link=False, transform_hrefs=False)),
     ]
 
 
-def footprint(transform: Affine, shape: tuple[int, int], crs: str | None) -> shapely.Polygon:
+def footprint(transform: Affine, shape: tuple[int, int], crs: str | None) -> shapely.Polygon | shapely.MultiPolygon:
     """Return the outline of a raster in geographic coordinates.
 
     Args:
@@ -94,14 +99,32 @@ def footprint(transform: Affine, shape: tuple[int, int], crs: str | None) -> sha
         crs: As well-known text.
 
     Returns:
-        WGS 84, longitude first, degrees.
+        WGS 84, longitude first, degrees; in two parts where it crosses the antimeridian (RFC 7946, section 3.1.9).
     """
     height, width = shape
     t = transform
     box = shapely.box(t.c, t.f + height * t.e, t.c + width * t.a, t.f)
     ring = np.asarray(shapely.segmentize(box, max(height * abs(t.e), width * t.a) / _STEPS).exterior.coords)
     to_degrees = Transformer.from_crs(CRS.from_user_input(crs), 4326, always_xy=True)
-    return shapely.Polygon(np.round(np.column_stack(to_degrees.transform(ring[:, 0], ring[:, 1])), _DECIMALS))
+    longitude, latitude = to_degrees.transform(ring[:, 0], ring[:, 1])
+    # Without jumps from 180 to -180 first, or the outline would go around the Earth the other way.
+    whole = shapely.Polygon(np.round(np.column_stack([np.unwrap(longitude, period=360), latitude]), _DECIMALS))
+    turns = range(int((whole.bounds[0] + 180) // 360), int(-((180 - whole.bounds[2]) // 360)) + 1)
+    parts = [
+        shapely.affinity.translate(whole & shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90), -360 * turn)
+        for turn in turns
+    ]
+    found = [shapely.orient_polygons(part) for part in parts if part.area > 0]
+    return found[0] if len(found) == 1 else shapely.MultiPolygon(found)
+
+
+def bounding_box(outline: shapely.Polygon | shapely.MultiPolygon) -> list[float]:
+    """Return west, south, east, north of a footprint; west is the larger number where it crosses the antimeridian."""
+    west, south, east, north = outline.bounds
+    if outline.geom_type == "MultiPolygon":
+        west = max(part.bounds[0] for part in outline.geoms)
+        east = min(part.bounds[2] for part in outline.geoms)
+    return [west, south, east, north]
 
 
 def file_fields(path: Path) -> dict[str, Any]:
@@ -126,7 +149,9 @@ def slug(name: str, code: int) -> str:
 
 
 def _is_published(path: Path) -> bool:
-    return path.is_file() and path.name not in (ITEM, COLLECTION, MANIFEST) and not path.name.startswith(".")
+    # Programs that look at the folder leave journals and backups there, and people their notes.
+    ours = path.suffix in _MEDIA_TYPES and path.name not in (ITEM, COLLECTION, MANIFEST) and not path.name.startswith(".")
+    return ours and path.is_file()
 
 
 def _asset_key(name: str) -> str:
@@ -149,6 +174,15 @@ def _asset(path: Path, run: Mapping[str, Any], entries: Mapping[str, Sequence[Ch
     text = run.get("files", {}).get(path.name)
     return pystac.Asset(f"./{path.name}", title=path.name, description=text, media_type=media_type(path), roles=roles,
                         extra_fields=fields)  # fmt: skip
+
+
+def _shared(asset: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of an asset what belongs to one run."""
+    own = ("href", "file:size", "file:checksum", "proj:shape", "proj:transform")
+    kept = {key: value for key, value in asset.items() if key not in own}
+    if "bands" in kept:
+        kept["bands"] = [{k: v for k, v in band.items() if k != "statistics"} for band in kept["bands"]]
+    return kept
 
 
 def _bands(info: RasterInfo) -> list[dict[str, Any]]:
@@ -192,10 +226,9 @@ def _projection(info: RasterInfo) -> dict[str, Any]:
     crs = CRS.from_user_input(info.crs)
     authority = crs.to_authority()
     t = info.transform
-    where: dict[str, Any] = {"proj:code": ":".join(authority)} if authority else {
-        "proj:code": None, "proj:projjson": crs.to_json_dict()
-    }  # fmt: skip
-    return {**where, "proj:shape": list(info.shape), "proj:transform": [t.a, t.b, t.c, t.d, t.e, t.f]}
+    # PROJJSON would need a further schema to be validated.
+    known: dict[str, Any] = {"proj:code": ":".join(authority)} if authority else {"proj:code": None, "proj:wkt2": crs.to_wkt()}
+    return {**known, "proj:shape": list(info.shape), "proj:transform": [t.a, t.b, t.c, t.d, t.e, t.f]}
 
 
 def _processing(run: Mapping[str, Any]) -> dict[str, Any]:

@@ -1,15 +1,17 @@
 """STAC: a trained model as an item, with the machine-learning-model extension (https://github.com/stac-extensions/mlm)."""
 
+import re
 from collections.abc import Mapping
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pystac
 import shapely
 
 from pipeline.manifest import write_json
-from pipeline.stac import FILE, ITEM, file_fields, media_type, slug
+from pipeline.stac import FILE, ITEM, bounding_box, file_fields, media_type, slug
 
 EO = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
 """The bands of an item as the MLM extension can refer to them: STAC 1.1's own `bands` are for assets only."""
@@ -19,6 +21,8 @@ _TASK = "semantic-segmentation"
 _FLOAT = "float32"
 _HYPERPARAMETERS = ("fusion", "heads", "decoder_channels")
 _WEIGHTS = ".safetensors"
+_VERSION = re.compile(r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?")
+"""Versions that the extension takes; PyTorch's own builds from source are called otherwise."""
 
 
 def write_model_item(folder: Path, model: Mapping[str, Any]) -> Path:
@@ -38,7 +42,7 @@ def write_model_item(folder: Path, model: Mapping[str, Any]) -> Path:
     title = f"Change detection model of {model['name']}"
     item = pystac.Item(
         id=f"{model['name']}-model-{str(model['weights']).removeprefix('sha256:')[:16]}",
-        geometry=shapely.geometry.mapping(outline), bbox=list(outline.bounds), datetime=None, start_datetime=start,
+        geometry=shapely.geometry.mapping(outline), bbox=bounding_box(outline), datetime=None, start_datetime=start,
         end_datetime=end, stac_extensions=[EO, FILE, MLM], properties={"title": title, **_properties(model)},
     )  # fmt: skip
     for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name != ITEM and not p.name.startswith(".")):
@@ -53,20 +57,24 @@ def write_model_item(folder: Path, model: Mapping[str, Any]) -> Path:
 
 def _properties(model: Mapping[str, Any]) -> dict[str, Any]:
     spec, encoder, facts = model["spec"], model["encoder"], model["facts"]
-    bands = [str(band) for band in spec["bands"]]
+    bands = [str(band) for band in spec["image_bands"]]
+    version = str(facts.get("versions", {}).get("torch", ""))
     random = encoder.get("source") == "random"
     return {
         "description": "A siamese network over one encoder for both dates. It takes the images before and after, in the bands "
-        "and units given, and says how likely each pixel changed, and the land use of each date where there are classes.",
+        "and units given, and gives logits of change, and of the land use of each date where there are classes. Divided by the "
+        "temperatures, a sigmoid and a softmax turn them into calibrated probabilities.",
         "eo:bands": [{"name": band} for band in bands],
-        "mlm:name": f"landshift {model['name']}",
+        # It must begin and end with a letter or a digit; a project may be called `a-`.
+        "mlm:name": f"landshift {model['name']} model",
         "mlm:architecture": f"{spec['architecture']} {spec['decoder']}",
         "mlm:tasks": [_TASK],
         "mlm:framework": "PyTorch",
-        "mlm:framework_version": str(facts.get("versions", {}).get("torch", "not known")),
+        **({"mlm:framework_version": version} if _VERSION.fullmatch(version) else {}),
         "mlm:pretrained": not random,
         "mlm:pretrained_source": None if random else f"{encoder['name']}: {encoder.get('task') or 'not known'}",
-        "mlm:accelerator": "cuda",
+        # Null means that none is needed.
+        "mlm:accelerator": None,
         "mlm:accelerator_constrained": False,
         "mlm:hyperparameters": {key: spec[key] for key in _HYPERPARAMETERS if key in spec},
         "mlm:input": [_input(epoch, bands, model) for epoch in ("before", "after")],
@@ -77,7 +85,13 @@ def _properties(model: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _input(epoch: str, bands: list[str], model: Mapping[str, Any]) -> dict[str, Any]:
-    scaling = model["normalisation"]
+    scaling, spec = model["normalisation"], model["spec"]
+    # The network does this itself: (pixel * scale - mean) / std, for the bands that its encoder takes; the others are not used.
+    mean, std = (np.asarray(scaling[name], dtype=float) / float(scaling["scale"]) for name in ("mean", "std"))
+    standardised = {
+        band: {"type": "z-score", "mean": m, "stddev": s}
+        for band, m, s in zip(spec["bands"], mean.tolist(), std.tolist(), strict=True)
+    }
     return {
         "name": epoch,
         "description": f"Image {epoch} in {model['units']}; NaN where not observed; sides are multiples of 32.",
@@ -85,10 +99,7 @@ def _input(epoch: str, bands: list[str], model: Mapping[str, Any]) -> dict[str, 
         "input": {
             "shape": [-1, len(bands), -1, -1], "dim_order": ["batch", "bands", "height", "width"], "data_type": _FLOAT,
         },
-        "value_scaling": [
-            {"type": "z-score", "mean": mean, "stddev": std}
-            for mean, std in zip(scaling["mean"], scaling["std"], strict=True)
-        ],
+        "value_scaling": [standardised.get(band, {"type": "scale", "value": 0}) for band in bands],
     }  # fmt: skip
 
 
@@ -96,21 +107,21 @@ def _outputs(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     changed = [(1, "Unchanged"), (2, "Changed")]
     classes = [(int(entry["code"]), str(entry["name"])) for entry in model["legend"]]
     heads = str(model["spec"]["heads"])
-    found = [_output("change", "Probability that the pixel changed.", 1, changed)] if heads != "landuse" else []
+    found = [_output("change", "Logit of change.", None, changed)] if heads != "landuse" else []
     if heads != "change":
         found += [
-            _output(f"landuse_{epoch}", f"Probability of each class {epoch}.", len(classes), classes)
+            _output(f"landuse_{epoch}", f"Logit of each class {epoch}, in the order of the classes.", len(classes), classes)
             for epoch in ("before", "after")
         ]
     return found
 
 
-def _output(name: str, description: str, channels: int, classes: list[tuple[int, str]]) -> dict[str, Any]:
+def _output(name: str, description: str, channels: int | None, classes: list[tuple[int, str]]) -> dict[str, Any]:
+    sizes = {"batch": -1, "class": channels, "height": -1, "width": -1}
+    shape = {dimension: size for dimension, size in sizes.items() if size is not None}
     return {
         "name": name, "description": description, "tasks": [_TASK], "bands": [],
-        "result": {
-            "shape": [-1, channels, -1, -1], "dim_order": ["batch", "class", "height", "width"], "data_type": _FLOAT,
-        },
+        "result": {"shape": list(shape.values()), "dim_order": list(shape), "data_type": _FLOAT},
         "classification:classes": [
             {"value": code, "name": slug(text, code), "title": text, "description": text} for code, text in classes
         ],

@@ -26,7 +26,7 @@ from pipeline.demo import demo_legend, make_demo
 from pipeline.errors import InputError
 from pipeline.raster import read_raster
 from pipeline.splits import TRAIN
-from pipeline.vector import read_polygons
+from pipeline.vector import read_layer, read_polygons
 
 SIZE = 128
 SMALL = {
@@ -90,6 +90,33 @@ def test_a_run_is_whole_and_leaves_no_work_behind(done: SimpleNamespace) -> None
     }  # fmt: skip
     assert not (done.output / "demo" / "work").exists()
     assert not list(done.output.rglob(".partial*"))
+
+
+def test_areas_of_interest_are_summed_up_and_their_hectares_add_up(done: SimpleNamespace) -> None:
+    areas = read_layer(done.run / "changes.gpkg", "areas_of_interest")
+    said = json.loads((done.run / "run.json").read_text(encoding="utf-8"))["areas"]
+    assert len(areas) == 4
+    assert areas["total_ha"].sum() == pytest.approx(said["total_ha"], rel=1e-3)
+    assert areas["changed_ha"].sum() == pytest.approx(said["changed_ha"], rel=0.01, abs=0.05)
+    assert areas["not_observed_ha"].sum() == pytest.approx(said["not_observed_ha"], rel=0.01, abs=0.05)
+    changes = read_layer(done.run / "changes.gpkg", "changes")
+    assert changes["areas_of_interest"].notna().all(), "the municipalities cover the whole map"
+
+
+def test_the_same_change_keeps_its_id_in_the_next_run(done: SimpleNamespace, tmp_path: Path) -> None:
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    first = read_layer(done.run / "changes.gpkg", "changes")
+    bundle = json.loads((output / "demo" / "model" / "model.json").read_text(encoding="utf-8"))
+    content = done.project.model_dump(mode="json")
+    content["detect"]["threshold"] = min(bundle["threshold"] + 0.05, 0.99)
+    second = read_layer(detect(Project.model_validate(content), done.data, output).run / "changes.gpkg", "changes")
+    assert second["change_id"].is_unique
+    both = second.merge(first, on="change_id", suffixes=("", "_before"))
+    assert len(both)
+    assert (both["change_code"] == both["change_code_before"]).all()
+    overlap = both.geometry.intersection(both.set_geometry("geometry_before").geometry).area
+    assert (overlap > 0).all(), "an id stays with its place"
 
 
 def test_everything_run_again_changes_no_byte(done: SimpleNamespace) -> None:

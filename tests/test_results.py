@@ -1,16 +1,20 @@
 """A run opened in Python holds what its files hold."""
 
+import re
 import shutil
 from pathlib import Path
 
 import numpy as np
 import pytest
+from affine import Affine
 from pyproj import CRS
 
 import landshift
 from pipeline.errors import InputError
+from pipeline.grid import grid_of
 from pipeline.raster import read_raster
-from tests.small_run import SHAPE
+from pipeline.raster_write import write_raster
+from tests.small_run import SHAPE, write_run
 from tests.test_sample_estimate import finished
 
 
@@ -59,3 +63,55 @@ def test_what_is_wrong_is_said(made: Path, tmp_path: Path) -> None:
     (copy / "confidence.tif").write_bytes((copy / "confidence.tif").read_bytes() + b"x")
     with pytest.raises(InputError, match="differs from what manifest"):
         landshift.open_run(copy, verify=True)
+
+
+def test_a_map_that_the_run_had_and_lost_is_no_silence(made: Path, tmp_path: Path) -> None:
+    copy = shutil.copytree(made, tmp_path / "copy")
+    (copy / "confidence.tif").unlink()
+    assert list(landshift.open_run(copy, variables="change").rasters) == ["change"]
+    for variables in (None, ["confidence"]):
+        with pytest.raises(InputError, match=r"confidence\.tif is not there"):
+            landshift.open_run(copy, variables=variables)
+    with pytest.raises(InputError, match=r"confidence\.tif is missing"):
+        landshift.open_run(copy, verify=True)
+    (copy / "manifest.json").unlink()
+    with pytest.raises(InputError, match=r"manifest\.json is missing or damaged"):
+        landshift.open_run(copy, variables=["change"], verify=True)
+
+
+def test_a_map_that_no_such_run_has_is_asked_for_in_vain(tmp_path: Path) -> None:
+    write_run(tmp_path, classes=())
+    with pytest.raises(InputError, match="This run has no map 'landuse_after'"):
+        landshift.open_run(tmp_path, variables=["change", "landuse_after"])
+    assert list(landshift.open_run(tmp_path).rasters) == ["change"]
+
+
+def test_coordinates_are_in_the_units_of_the_crs(tmp_path: Path) -> None:
+    write_run(tmp_path)
+    codes, _ = read_raster(tmp_path / "change.tif")
+    grid = grid_of(Affine(32, 0, 980_000, 0, -32, 200_000), codes.shape, "EPSG:2263")
+    write_raster(tmp_path / "change.tif", codes, grid, nodata=0)
+    assert landshift.open_run(tmp_path, variables=["change"]).rasters.x.attrs["units"] == "US_survey_foot"
+
+
+def test_meanings_of_codes_stay_apart(tmp_path: Path) -> None:
+    classes = (("Wald A", "#2f6b3c"), ("Wald_A", "#ead27a"), ("غابة", "#4a86b8"))
+    write_run(tmp_path, classes=classes)
+    change = landshift.open_run(tmp_path, variables=["change"]).rasters.change
+    meanings = change.flag_meanings.split(" ")
+    assert len(meanings) == len(set(meanings)) == len(change.flag_values)
+    assert all(re.fullmatch(r"[0-9A-Za-z_.+@-]+", meaning) for meaning in meanings)
+
+
+@pytest.mark.parametrize("content", ["3", "{", "null"])
+def test_estimates_that_are_none_are_refused(made: Path, tmp_path: Path, content: str) -> None:
+    copy = shutil.copytree(made, tmp_path / "copy")
+    (copy / "estimates.json").write_text(content, encoding="utf-8")
+    with pytest.raises(InputError, match="Run `landshift estimate` again"):
+        landshift.open_run(copy, variables=["change"])
+
+
+def test_runs_can_be_kept_in_sets(made: Path) -> None:
+    run = landshift.open_run(made, variables=[])
+    assert run in {run}
+    assert run != landshift.open_run(made, variables=[])
