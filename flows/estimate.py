@@ -102,8 +102,9 @@ def summary_lines(content: dict[str, Any]) -> list[str]:
     lines = [
         f"{content['samples']['used']:,} judged pixels; 95 % confidence intervals.",
         f"Overall accuracy {_interval(overall, 3)}",
-        *(f"  {_interval(row['area_ha'], 1):>32} ha  {name} (mapped {row['mapped_ha']:,.1f} ha)" for name, row in rows),
-        f"  {content['not_observed_ha']:>32,.1f} ha  not observed: nobody knows",
+        "Hectares, estimated (in brackets: mapped, pixel count, biased):",
+        *(f"  {_interval(row['area_ha'], 1):>32} ha  {name} ({row['mapped_ha']:,.1f})" for name, row in rows),
+        f"  {content['not_observed_ha']:>32,.1f} ha  not observed: unknown, in no estimate",
     ]
     lines += [
         f"{row['name']}: {_interval(row['changed_ha'], 1)} ha changed ({row['samples']} judged pixels)"

@@ -54,9 +54,9 @@ def sample_run(
     Args:
         run: Folder of a run.
         output: Folder to make; `sample` beside the run where None.
-        size: Number of pixels before the minimum is applied; None takes what the target needs.
+        size: Number of pixels in all; None takes what the target needs, and the minimum on top.
         target_standard_error: Of the overall accuracy, 0..1, for which the size is chosen.
-        minimum: Pixels in each stratum at least, rare ones included.
+        minimum: Pixels in each stratum at least, rare ones included; less where a given size does not allow it.
         seed: The same seed draws the same pixels.
 
     Raises:

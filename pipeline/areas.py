@@ -11,7 +11,7 @@ from pipeline.grid import Grid
 from pipeline.legend import CHANGED, Legend
 from pipeline.outlines import ellipsoidal_area_ha
 
-METHOD = "pixel count (biased; estimate areas from a reference sample before publishing)"
+METHOD = "pixel count (biased; estimate areas from a judged sample before publishing)"
 
 
 def mapped_areas(

@@ -62,7 +62,7 @@ def run_gates(
         Gate(
             "Observed on both dates", f"{percent(observed_share)} of the region", f"at least {percent(_LEAST_OBSERVED)}",
             PASS if observed_share >= _LEAST_OBSERVED else MARK,
-            f"Only {percent(observed_share)} of the region was observed on both dates: nobody knows what happened in the rest."
+            f"Only {percent(observed_share)} of the region was observed on both dates: what happened in the rest is unknown."
             if observed_share < _LEAST_OBSERVED
             else "What was not observed is not counted as unchanged.",
         ),

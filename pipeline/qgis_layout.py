@@ -15,10 +15,8 @@ import numpy as np
 from pipeline.qgis_file import Extent, Layer, inert
 from pipeline.run_folder import ESTIMATES
 
-BIASED = (
-    "Hectares on this map are pixel counts (biased): map errors add up in them. Before you publish hectares, estimate them "
-    "from a reference sample."
-)
+BIASED = "Mapped hectares are pixel counts, which are biased: the errors of the map do not cancel out."
+UNESTIMATED = "Before you publish hectares, estimate them from a judged sample."
 
 _MAP = {"x": 10.0, "y": 25.0, "width": 200.0, "height": 172.0}
 _SIDE = {"x": 215.0, "y": 25.0, "width": 72.0, "legend_height": 125.0, "notes_y": 155.0, "notes_height": 42.0}
@@ -104,16 +102,13 @@ def hectares_text(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -
     lines = [f"Mapped as changed: {areas['changed_ha']:,.1f} ha (pixel count, biased)"]
     found = (estimates or {}).get("changed", {}).get("area_ha") or {}
     if found.get("estimate") is not None:
-        line = (
-            f"Estimated from {estimates['samples']['used']:,} reference samples: {found['estimate']:,.1f} ha"
-            if estimates
-            else ""
-        )
+        used = (estimates or {})["samples"]["used"]
+        line = f"Estimated from {used:,} judged samples: {found['estimate']:,.1f} ha"
         if found.get("low") is not None and found.get("high") is not None:
             line += f" (95 % interval {found['low']:,.1f} to {found['high']:,.1f} ha)"
         lines.append(line)
     lines += [f"Not observed: {areas['not_observed_ha']:,.1f} ha (change unknown)", BIASED]
-    return "\n".join(lines)
+    return "\n".join(lines if estimates else [*lines, UNESTIMATED])
 
 
 def estimates_of(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:

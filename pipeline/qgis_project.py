@@ -59,7 +59,7 @@ def _vectors(folder: Path, run: Mapping[str, Any]) -> dict[str, Layer]:
     legend = legend_of_run(run)
     listed = occurring(legend.changes, (row["code"] for row in run["areas"]["changes"]))[1:]
     known = {
-        "samples": ("Reference samples", samples_qml()),
+        "samples": ("Judged samples", samples_qml()),
         "areas_of_interest": ("Areas of interest", outline_qml()),
         "changes": (f"Changes {run['before_date']} to {run['after_date']}", vector_qml(listed)),
         "not_observed": ("Not observed", vector_qml([legend.changes[NOT_OBSERVED]])),

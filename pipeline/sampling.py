@@ -37,12 +37,13 @@ def allocate(
     The size is Cochran's for the overall accuracy (equation 13 of Olofsson 2014, doi:10.1016/j.rse.2014.02.015), shared
     in proportion to the pixels. As they recommend, each rare stratum gets a minimum, because its share would hold hardly
     a pixel of it. The minimum comes on top: taken from the others, many rare changes would leave too few pixels to find
-    missed change among the unchanged ones, on which the areas depend most.
+    missed change among the unchanged ones, on which the areas depend most. Where a size is given, it is the whole size: rare
+    strata get at most half of it together, so that the minimum shrinks where there are many.
 
     Args:
         pixel_counts: Change code to pixels of the map; code 0 (not observed) and empty codes are left out.
         expected_accuracy: Change code to the expected user's accuracy, 0..1.
-        size: Pixels to share out before the minimum is applied; None takes what the target needs.
+        size: Pixels in all, at least 2 for each stratum; None takes what the target needs, and the minimum on top.
         target_standard_error: Of the overall accuracy, above 0.
         minimum: Pixels in each stratum, at least 2; a stratum with fewer is sampled whole.
 
@@ -58,11 +59,9 @@ def allocate(
         raise InputError("The map holds no observed pixel, so there is nothing to sample.")
     if minimum < _LEAST:
         raise InputError(f"At least {minimum} pixels a stratum; intervals need {_LEAST} or more: raise the minimum.")
-    if size is None:
-        size = _cochran_size(pixels, expected_accuracy, target_standard_error)
-    elif size < 1:
-        raise InputError(f"A sample of {size} pixels; expected 1 or more, or none to let the target decide.")
-    shares = _in_proportion(pixels, min(size, sum(pixels.values())))
+    if size is not None:
+        return _within(pixels, size, minimum)
+    shares = _in_proportion(pixels, min(_cochran_size(pixels, expected_accuracy, target_standard_error), sum(pixels.values())))
     return {code: min(max(shares[code], minimum), pixels[code]) for code in pixels}
 
 
@@ -108,6 +107,20 @@ def _cochran_size(pixels: Mapping[int, int], expected: Mapping[int, float], targ
     spread = sum(n / total * math.sqrt(variance[code]) for code, n in pixels.items())
     mean_variance = sum(n / total * variance[code] for code, n in pixels.items())
     return math.ceil(spread**2 / (target**2 + mean_variance / total))
+
+
+def _within(pixels: Mapping[int, int], size: int, minimum: int) -> dict[int, int]:
+    """Share out a given size: a smaller minimum where there are many strata, the rest in proportion."""
+    if size < _LEAST * len(pixels):
+        raise InputError(
+            f"A sample of {size} pixels of {len(pixels)} strata; intervals need {_LEAST} of each: give at least "
+            f"{_LEAST * len(pixels)}, or no size."
+        )
+    least = max(_LEAST, min(minimum, size // (2 * len(pixels))))
+    fixed = {code: min(least, n) for code, n in pixels.items()}
+    rest = {code: n - fixed[code] for code, n in pixels.items()}
+    shares = _in_proportion({code: n for code, n in rest.items() if n}, min(size - sum(fixed.values()), sum(rest.values())))
+    return {code: fixed[code] + shares.get(code, 0) for code in pixels}
 
 
 def _in_proportion(pixels: Mapping[int, int], size: int) -> dict[int, int]:

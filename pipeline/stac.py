@@ -42,7 +42,9 @@ _SHA256 = "1220"
 _STEPS = 32
 """Parts of each side of a footprint: its straight sides are bent in geographic coordinates."""
 _DECIMALS = 7
-_BIASED = "Hectares are counted from mapped pixels, which is biased; estimates from a judged sample are in estimates.json."
+_BIASED = (
+    "Hectares are counted from mapped pixels, which is biased; where a sample was judged, estimates.json has the estimates."
+)
 
 
 def write_stac(folder: Path, run: Mapping[str, Any]) -> list[Path]:
@@ -57,7 +59,7 @@ def write_stac(folder: Path, run: Mapping[str, Any]) -> list[Path]:
     """
     info = inspect(folder / "change.tif")
     ring = footprint(info.transform, info.shape, info.crs)
-    start, end = (datetime.fromisoformat(str(run[f"{epoch}_date"])).replace(tzinfo=UTC) for epoch in ("before", "after"))
+    start, end = days_between(str(run["before_date"]), str(run["after_date"]))
     title = f"Land-use change in {run['name']}, {run['before_date']} to {run['after_date']}"
     item = pystac.Item(
         id=f"{run['name']}-{run['key']}", geometry=shapely.geometry.mapping(ring), bbox=bounding_box(ring), datetime=None,
@@ -125,6 +127,17 @@ def bounding_box(outline: shapely.Polygon | shapely.MultiPolygon) -> list[float]
         west = max(part.bounds[0] for part in outline.geoms)
         east = min(part.bounds[2] for part in outline.geoms)
     return [west, south, east, north]
+
+
+def days_between(before: str, after: str) -> tuple[datetime, datetime]:
+    """Return the first moment of the day before and the last second of the day after, UTC.
+
+    Args:
+        before: Year-month-day.
+        after: Likewise.
+    """
+    start, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (before, after))
+    return start, end.replace(hour=23, minute=59, second=59)
 
 
 def file_fields(path: Path) -> dict[str, Any]:

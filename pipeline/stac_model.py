@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +10,7 @@ import pystac
 import shapely
 
 from pipeline.manifest import write_json
-from pipeline.stac import FILE, ITEM, bounding_box, file_fields, media_type, slug
+from pipeline.stac import FILE, ITEM, bounding_box, days_between, file_fields, media_type, slug
 
 EO = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
 """The bands of an item as the MLM extension can refer to them: STAC 1.1's own `bands` are for assets only."""
@@ -38,7 +37,7 @@ def write_model_item(folder: Path, model: Mapping[str, Any]) -> Path:
     """
     territory = model["facts"]["territory"]
     outline = shapely.geometry.shape(territory["footprint"])
-    start, end = (datetime.fromisoformat(territory[f"{epoch}_date"]).replace(tzinfo=UTC) for epoch in ("before", "after"))
+    start, end = days_between(territory["before_date"], territory["after_date"])
     title = f"Change detection model of {model['name']}"
     item = pystac.Item(
         id=f"{model['name']}-model-{str(model['weights']).removeprefix('sha256:')[:16]}",

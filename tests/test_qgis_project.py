@@ -174,7 +174,7 @@ def test_hectares_are_never_shown_without_saying_what_they_are() -> None:
     interval = {"estimate": 10.0, "low": 8.0, "high": 12.0}
     estimates = {"samples": {"used": 300}, "changed": {"area_ha": interval}}
     said = hectares_text(described(), estimates)
-    assert "Estimated from 300 reference samples: 10.0 ha (95 % interval 8.0 to 12.0 ha)" in said
+    assert "Estimated from 300 judged samples: 10.0 ha (95 % interval 8.0 to 12.0 ha)" in said
     assert "12.3 ha (pixel count, biased)" in said
     unknown = {"samples": {"used": 3}, "changed": {"area_ha": {"estimate": 10.0, "low": None, "high": None}}}
     assert "interval" not in hectares_text(described(), unknown)
@@ -214,7 +214,7 @@ def test_qgis_opens_every_layer_after_a_move(moved: tuple[dict[str, Any], Path])
     assert said["read"]
     assert (said["error"], said["complaints"]) == ("", [])
     assert [layer["name"] for layer in said["layers"]] == [
-        "Reference samples", "Areas of interest", "Changes 2020-06-15 to 2022-06-20", "Not observed",
+        "Judged samples", "Areas of interest", "Changes 2020-06-15 to 2022-06-20", "Not observed",
         "Change map", "Confidence", "Last observed on", "Land use 2022-06-20", "Land use 2020-06-15",
         "Image after, 2022-06-20", "Image before, 2020-06-15",
     ]  # fmt: skip
@@ -223,7 +223,7 @@ def test_qgis_opens_every_layer_after_a_move(moved: tuple[dict[str, Any], Path])
     assert [layer["visible"] for layer in said["layers"]] == [True] * 4 + [False] * 5 + [True] * 2
     assert {layer["crs"] for layer in said["layers"]} | {said["crs"]} == {"EPSG:32651"}
     assert said["view"] == [300_000, 3_599_600, 300_480, 3_600_000]
-    assert "pixel counts (biased)" in said["abstract"]
+    assert "pixel counts, which are biased" in said["abstract"]
 
 
 @needs_qgis
@@ -233,7 +233,7 @@ def test_qgis_lists_the_categories_and_colours_of_the_legend(moved: tuple[dict[s
     assert layers["Changes 2020-06-15 to 2022-06-20"]["categories"] == [changes[2], changes[5]]
     assert layers["Change map"]["categories"] == [changes[0], changes[1], changes[2], changes[5]]
     assert [row[1] for row in layers["Not observed"]["categories"]] == ["Not observed"]
-    assert [row[:2] for row in layers["Reference samples"]["categories"]] == [
+    assert [row[:2] for row in layers["Judged samples"]["categories"]] == [
         ["1", "Sample agrees with the map"], ["0", "Sample differs from the map"],
     ]  # fmt: skip
     assert [row[:2] for row in layers["Last observed on"]["categories"]] == [

@@ -24,15 +24,24 @@ def test_the_size_is_that_of_olofsson_2014_and_rare_strata_get_the_minimum_on_to
     assert lifted == {1: 50, 2: 50, 3: 205, 4: 413}
 
 
-def test_a_given_size_is_shared_in_proportion_where_the_minimum_allows() -> None:
-    assert allocate({1: 600, 2: 300, 3: 100}, {}, size=100, minimum=2) == {1: 60, 2: 30, 3: 10}
-    assert allocate({1: 1000, 2: 1000, 3: 1000}, {}, size=100, minimum=2) == {1: 34, 2: 33, 3: 33}
+def test_a_given_size_is_the_whole_size() -> None:
+    assert allocate({1: 600, 2: 300, 3: 100}, {}, size=100, minimum=2) == {1: 59, 2: 30, 3: 11}
+    counts = {1: 970_000, **dict.fromkeys(range(2, 17), 2000)}
+    sizes = allocate(counts, {}, size=320, minimum=50)
+    assert sum(sizes.values()) == 320
+    assert min(sizes.values()) >= 10, "half of it is for rare kinds"
+    assert sizes[1] > 150
+    with pytest.raises(InputError, match="32"):
+        allocate(counts, {}, size=31)
 
 
 def test_many_rare_changes_take_nothing_from_what_is_common() -> None:
     counts = {1: 970_000, **dict.fromkeys(range(2, 17), 2000)}
-    sizes = allocate(counts, {}, size=500, minimum=50)
-    assert sizes == {1: 485, **dict.fromkeys(range(2, 17), 50)}
+    accuracy = dict.fromkeys(counts, 0.95)
+    alone = sum(allocate(counts, accuracy, size=None, minimum=2).values())
+    sizes = allocate(counts, accuracy, size=None, minimum=50)
+    assert sizes[1] == alone - 15 * 2
+    assert set(sizes.values()) == {50, sizes[1]}
 
 
 def test_a_tiny_stratum_is_sampled_whole_and_what_was_not_observed_never() -> None:
@@ -48,13 +57,12 @@ def test_a_certain_map_still_gets_the_minimum() -> None:
 
 
 @settings(deadline=None)
-@given(COUNTS, st.integers(1, 20_000), st.integers(2, 100))
+@given(COUNTS, st.integers(24, 20_000), st.integers(2, 100))
 def test_sizes_keep_their_promises(counts: dict[int, int], size: int, minimum: int) -> None:
     sizes = allocate(counts, {}, size=size, minimum=minimum)
     assert list(sizes) == sorted(counts)
-    assert all(min(minimum, counts[c]) <= n <= counts[c] for c, n in sizes.items())
-    wanted = min(size, sum(counts.values()))
-    assert wanted <= sum(sizes.values()) <= wanted + sum(min(minimum, n) for n in counts.values())
+    assert all(min(2, counts[c]) <= n <= counts[c] for c, n in sizes.items())
+    assert sum(sizes.values()) == min(size, sum(counts.values()))
     larger = sorted(counts, key=lambda c: counts[c])
     assert all(sizes[a] <= sizes[b] + 1 for a, b in pairwise(larger))
 
@@ -64,7 +72,7 @@ def test_sizes_keep_their_promises(counts: dict[int, int], size: int, minimum: i
     [
         ({"pixel_counts": {0: 5}}, "no observed pixel"),
         ({"minimum": 1}, "raise the minimum"),
-        ({"size": 0}, "expected 1 or more"),
+        ({"size": 0}, "give at least"),
         ({"target_standard_error": 0.0}, "above 0"),
         ({"expected_accuracy": {1: 1.5}}, "expected 0 to 1"),
     ],

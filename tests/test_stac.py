@@ -121,7 +121,7 @@ def test_bands_and_classes_say_how_to_read_the_numbers(tmp_path: Path) -> None:
     assert sorted(classes) == [0, 1, *sorted(row["code"] for row in run["areas"]["changes"])]
     properties = item["properties"]
     assert (properties["proj:code"], properties["proj:shape"]) == ("EPSG:32651", list(SHAPE))
-    assert (properties["start_datetime"], properties["end_datetime"]) == ("2020-06-15T00:00:00Z", "2022-06-20T00:00:00Z")
+    assert (properties["start_datetime"], properties["end_datetime"]) == ("2020-06-15T00:00:00Z", "2022-06-20T23:59:59Z")
     assert properties["datetime"] is None
     assert "biased" in properties["description"]
     assert item["assets"]["change_qml"]["roles"] == ["style"]
