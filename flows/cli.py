@@ -321,7 +321,9 @@ def estimate(
     ] = None,
     layer: Annotated[str | None, typer.Option(help="Layer of that file, where it has several.", show_default=False)] = None,
     name_column: Annotated[str | None, typer.Option(help="Column with the names of the areas.", show_default=False)] = None,
-    allow_missing: Annotated[bool, typer.Option("--allow-missing", help="Leave out pixels that nobody judged.")] = False,
+    allow_missing: Annotated[
+        bool, typer.Option("--allow-missing", help="Leave out pixels that nobody judged, or that are gone from the file.")
+    ] = False,
     as_json: _Json = False, verbose: _Verbose = False,
 ) -> None:  # fmt: skip
     """Estimate areas and accuracies with 95 % confidence intervals from a judged sample, and put them into the run."""

@@ -37,13 +37,14 @@ def estimate_demo(run: Path, data: Path) -> tuple[dict[str, Any], list[str]]:
     sampled = sample_run(run)
     judged = sampled.folder / _JUDGED
     truth = {epoch: read_raster(data / f"truth_{epoch}.tif")[0] for epoch in ("before", "after")}
-    legend = legend_of_run(read_run(run))
+    facts = read_run(run)
+    legend, dates = legend_of_run(facts), (str(facts["before_date"]), str(facts["after_date"]))
     frame = read_samples(sampled.folder / SAMPLES)
     at = (frame["row"].to_numpy(dtype=np.int64), frame["column"].to_numpy(dtype=np.int64))
     for epoch, codes in truth.items():
         frame[f"reference_{epoch}"] = pd.array(codes[at], dtype="Int32")
     frame["interpreter"] = "the exact truth"
-    write_sample_file(judged, frame, sample_form_qml(legend))
+    write_sample_file(judged, frame, sample_form_qml(legend, float(facts["grid"]["pixel_size_m"]), dates))
     content = estimate_run(run, judged).content
 
     change, grid = read_raster(run / CHANGE_MAP)

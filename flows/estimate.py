@@ -9,29 +9,35 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from flows.progress import step
-from flows.sample import RECORD
+from flows.sample import DEFAULT_FOLDER, RECORD
+from pipeline.areas import pixel_area_spread
 from pipeline.areas_of_interest import AreasOfInterest, area_summary, counts_by_code, membership
 from pipeline.areas_reading import read_areas_of_interest
-from pipeline.columns import AREA_ESTIMATE_COLUMNS, AREAS_LAYER, CHANGES_LAYER, SAMPLE_COLUMNS, frame_of
+from pipeline.columns import AREAS_LAYER, CHANGES_LAYER
 from pipeline.errors import InputError
 from pipeline.estimate_table import csv_tables
 from pipeline.estimates import AreaFacts, MapFacts, estimates
-from pipeline.grid import Grid
+from pipeline.grid import Grid, crs_name
+from pipeline.judged_layers import judged_points, with_estimates
 from pipeline.legend import Legend
 from pipeline.manifest import MANIFEST, replace_when_done, write_json, write_text
 from pipeline.package import complete
 from pipeline.raster import read_raster
 from pipeline.references import References, check_references
 from pipeline.run_folder import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, legend_of_run, read_run
+from pipeline.sampling import Sample, draw
 from pipeline.vector import read_layer, read_samples
 from pipeline.vector_catalog import vector_layers
 from pipeline.vector_write import add_layers
 
 if TYPE_CHECKING:
     import geopandas as gpd
+
+
+_UNEVEN = 0.005
+"""Difference in area between pixels from which it is said, as a share."""
 
 
 @dataclass(frozen=True)
@@ -66,25 +72,29 @@ def estimate_run(
     legend = legend_of_run(facts)
     change, grid = read_raster(run / CHANGE_MAP)
     judged = read_samples(samples)
-    references = _references(judged, legend, facts, (grid.shape[0], grid.shape[1]), allow_missing)
+    record = _record_of(samples, run, str(facts["key"]))
+    drawn = draw(change, {int(row["code"]): int(row["samples"]) for row in record["strata"]}, int(record["seed"]))
+    references = _references(judged, legend, facts, (grid.shape[0], grid.shape[1]), drawn, allow_missing)
     with step("Estimating areas") as advance:
         mapped = _map_facts(run, facts, change, legend, references)
-        places = _areas_of_interest(run, grid, areas, layer, name_column)
-        record = _record_of(samples)
+        places = _areas_of_interest(run, facts, grid, areas, layer, name_column)
         content = estimates(
             legend, references, mapped, _area_facts(places, change, grid, references), run=str(facts["key"]),
-            seed=record.get("seed"), file=samples.name,
-            drawn={int(row["code"]): int(row["samples"]) for row in record["strata"]} if "strata" in record else None,
+            seed=int(record["seed"]), file=samples.name,
+            drawn={int(row["code"]): int(row["samples"]) for row in record["strata"]},
         )  # fmt: skip
-        if places is not None:
-            content["notes"] += places.notes
+        content["notes"] += [*(places.notes if places is not None else ()), *_uneven_pixels(grid)]
         advance(0.3)
-        points = _judged_points(judged, legend, references, mapped)
-        summary = _summary(places, content, change, grid, legend, facts, run)
+        points = judged_points(judged, legend, references, mapped)
+        summary = None
+        if places is not None:
+            dates = (date.fromisoformat(facts["before_date"]), date.fromisoformat(facts["after_date"]))
+            changes = read_layer(run / LAYERS, CHANGES_LAYER)
+            summary = with_estimates(area_summary(places, change, changes, grid, legend, dates), content)
         with replace_when_done(run) as target:
             _link(run, target)
             write_json(target / ESTIMATES, content)
-            write_text(target / TABLE, csv_tables(content))
+            write_text(target / TABLE, csv_tables(content, facts))
             add_layers(target / LAYERS, areas_of_interest=summary, samples=points)
             complete(target, facts)
         advance(1.0)
@@ -122,7 +132,12 @@ def _interval(found: dict[str, float | None], decimals: int) -> str:
 
 
 def _references(
-    judged: "gpd.GeoDataFrame", legend: Legend, facts: dict[str, Any], shape: tuple[int, int], allow_missing: bool
+    judged: "gpd.GeoDataFrame",
+    legend: Legend,
+    facts: dict[str, Any],
+    shape: tuple[int, int],
+    drawn: Sample,
+    allow_missing: bool,
 ) -> References:
     asked = ("change",) if legend.binary else ("before", "after")
     columns = {name: judged[f"reference_{name}"] for name in asked if f"reference_{name}" in judged}
@@ -134,7 +149,7 @@ def _references(
         )
     return check_references(
         legend, run=str(facts["key"]), shape=shape, sample_id=judged["sample_id"], run_id=judged["run_id"],
-        rows=judged["row"], columns=judged["column"], allow_missing=allow_missing, **columns,
+        rows=judged["row"], columns=judged["column"], drawn=(drawn.rows, drawn.columns), allow_missing=allow_missing, **columns,
     )  # fmt: skip
 
 
@@ -155,7 +170,7 @@ def _map_facts(run: Path, facts: dict[str, Any], change: np.ndarray, legend: Leg
 
 
 def _areas_of_interest(
-    run: Path, grid: Grid, areas: Path | None, layer: str | None, name_column: str | None
+    run: Path, facts: dict[str, Any], grid: Grid, areas: Path | None, layer: str | None, name_column: str | None
 ) -> AreasOfInterest | None:
     """Read the areas that the user names, else those that the run has."""
     if areas is not None:
@@ -163,7 +178,18 @@ def _areas_of_interest(
     if AREAS_LAYER not in vector_layers(run / LAYERS):
         return None
     frame = read_layer(run / LAYERS, AREAS_LAYER)
-    return AreasOfInterest(frame[["name", frame.geometry.name]], grid)
+    notes = (facts.get("areas_of_interest") or {}).get("notes", ())
+    return AreasOfInterest(frame[["name", frame.geometry.name]], grid, tuple(str(note) for note in notes))
+
+
+def _uneven_pixels(grid: Grid) -> list[str]:
+    spread = pixel_area_spread(grid)
+    if spread <= _UNEVEN:
+        return []
+    return [
+        f"Pixels of this map differ in area by up to {spread:.1%}, because of its CRS ({crs_name(grid.crs)}), and the "
+        f"estimates take their mean. For hectares to publish, map in an equal-area or a UTM CRS."
+    ]
 
 
 def _area_facts(places: AreasOfInterest | None, change: np.ndarray, grid: Grid, references: References) -> AreaFacts | None:
@@ -173,48 +199,31 @@ def _area_facts(places: AreasOfInterest | None, change: np.ndarray, grid: Grid, 
     return AreaFacts(tuple(places.names), counts_by_code(places, change, grid), inside)
 
 
-def _record_of(samples: Path) -> dict[str, Any]:
-    """Return what `landshift sample` wrote down beside the sample, empty where the file was taken elsewhere."""
+def _record_of(samples: Path, run: Path, key: str) -> dict[str, Any]:
+    """Read what `landshift sample` wrote down: with it the sample can be drawn again, and compared with what comes back.
+
+    Raises:
+        InputError: It is neither beside the sample nor where `landshift sample` puts it, or is of another run.
+    """
+    places = [samples.parent / RECORD, run.parent / DEFAULT_FOLDER / RECORD]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise InputError(
+            f"{places[0]} is not there. `landshift sample` wrote it beside the sample: it says which pixels were drawn. Copy "
+            f"it beside {samples.name}."
+        )
     try:
-        content = json.loads((samples.parent / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return {}
-    return content if isinstance(content, dict) else {}
-
-
-def _judged_points(judged: "gpd.GeoDataFrame", legend: Legend, references: References, mapped: MapFacts) -> "gpd.GeoDataFrame":
-    """Put together what the map and the interpreter say, for whoever wants to check the estimates."""
-    rows = judged.iloc[references.index]
-    names = {change.code: change.name for change in legend.changes}
-    drawn = np.bincount(mapped.change, minlength=256)
-    weight = mapped.change_pixels[mapped.change] / drawn[mapped.change] * mapped.hectares_per_pixel
-    values = {
-        "sample_id": list(references.sample_id),
-        "map_code": mapped.change, "map_name": [names[c] for c in mapped.change.tolist()],
-        "reference_code": references.change, "reference_name": [names[c] for c in references.change.tolist()],
-        "agrees": (mapped.change == references.change).astype(np.int32), "weight_ha": weight.round(4),
-        "interpreter": rows["interpreter"].to_numpy(), "remarks": rows["remarks"].to_numpy(),
-    }  # fmt: skip
-    return frame_of(values, SAMPLE_COLUMNS, rows.geometry.to_numpy(), judged.crs)
-
-
-def _summary(
-    places: AreasOfInterest | None, content: dict[str, Any], change: np.ndarray, grid: Grid, legend: Legend,
-    facts: dict[str, Any], run: Path,
-) -> "gpd.GeoDataFrame | None":  # fmt: skip
-    if places is None:
-        return None
-    dates = (date.fromisoformat(facts["before_date"]), date.fromisoformat(facts["after_date"]))
-    frame = area_summary(places, change, read_layer(run / LAYERS, CHANGES_LAYER), grid, legend, dates)
-    found = {
-        "changed_estimated_ha": [row["changed_ha"]["estimate"] for row in content["areas_of_interest"]],
-        "changed_low_ha": [row["changed_ha"]["low"] for row in content["areas_of_interest"]],
-        "changed_high_ha": [row["changed_ha"]["high"] for row in content["areas_of_interest"]],
-        "samples": [row["samples"] for row in content["areas_of_interest"]],
-    }
-    for column in AREA_ESTIMATE_COLUMNS:
-        frame[column.name] = pd.Series(found[column.name], index=frame.index, dtype=column.dtype)
-    return frame
+        content = json.loads(found.read_text(encoding="utf-8"))
+        run_of, seed = str(content["run"]), int(content["seed"])
+        strata = [{"code": int(row["code"]), "samples": int(row["samples"])} for row in content["strata"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(f"{found} is damaged ({error!r}). Copy it again from where `landshift sample` made it.") from error
+    if run_of != key:
+        raise InputError(
+            f"{found}: the sample was drawn for run {run_of}, and the estimates are for run {key}. A run that is made again is "
+            f"another map: draw a sample of it with `landshift sample`."
+        )
+    return {"seed": seed, "strata": strata}
 
 
 def _link(run: Path, target: Path) -> None:

@@ -199,6 +199,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         "adaptation": facts["adaptation"], "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
         "cost": facts["cost"], "assessment": assessment, "gates": [gate.as_dict() for gate in gates],
         "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": warnings,
+        "areas_of_interest": {"notes": made_maps["areas_of_interest"]} if made_maps["areas_of_interest"] is not None else None,
         "config": published_config(ws), "versions": {**versions(), "python": platform.python_version()},
     }  # fmt: skip
     with replace_when_done(ws.run) as target, step("Publishing"):

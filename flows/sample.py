@@ -23,6 +23,8 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 SAMPLES, PROJECT, RECORD = "samples.gpkg", "samples.qgz", "sample.json"
+DEFAULT_FOLDER = "sample"
+"""Beside the run."""
 
 _ACCURACY_UNCHANGED, _ACCURACY_CHANGED = 0.95, 0.7
 """Expected user's accuracies where the model was not tested on a change."""
@@ -62,8 +64,9 @@ def sample_run(
     Raises:
         InputError: The folder is no run, nothing was observed, or another sample is there already.
     """
+    run = run.resolve()
     facts = read_run(run)
-    folder = output if output is not None else run.parent / "sample"
+    folder = output if output is not None else run.parent / DEFAULT_FOLDER
     codes, grid = read_raster(run / "change.tif")
     counts = {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=256)) if n and code != NOT_OBSERVED}
     if not counts:
@@ -85,10 +88,11 @@ def sample_run(
         target.mkdir(parents=True)
         frame = sample_frame(sample.rows, sample.columns, grid, legend, run_id=str(facts["key"]))
         _write_chips(run, target, frame, sample, advance)
-        write_sample_file(target / SAMPLES, frame, sample_form_qml(legend, abs(float(grid.transform.a))))
+        dates = (str(facts["before_date"]), str(facts["after_date"]))
+        write_sample_file(target / SAMPLES, frame, sample_form_qml(legend, abs(float(grid.transform.a)), dates))
         images = {epoch: run / f"image_{epoch}.tif" for epoch in ("before", "after")}
         crs = inspect(images["after"]).crs
-        write_sample_project(target / PROJECT, folder, legend, images, grid, crs)
+        write_sample_project(target / PROJECT, folder, legend, images, grid, crs, dates)
         write_json(target / RECORD, record)
     return Sampled(folder, strata, True)
 

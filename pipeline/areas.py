@@ -89,6 +89,21 @@ def with_test_scores(areas: dict[str, Any], scores: dict[str, Any] | None) -> di
     return {**areas, "changes": [{**row, "test": by_code.get(int(row["code"]), nothing)} for row in areas["changes"]]}
 
 
+def pixel_area_spread(grid: Grid) -> float:
+    """Return by how much pixels of a map differ in area: largest over smallest less 1, at its corners, sides and middle.
+
+    Args:
+        grid: Of the map; in an equal-area CRS the result is about 0, in Web Mercator it grows with the map.
+    """
+    rows, columns = grid.shape
+    t = grid.transform
+    places = [(y, x) for y in {0, rows // 2, rows - 1} for x in {0, columns // 2, columns - 1}]
+    boxes = [shapely.box(t.c + x * t.a, t.f + (y + 1) * t.e, t.c + (x + 1) * t.a, t.f + y * t.e) for y, x in places]
+    crs = pyproj.CRS.from_wkt(str(grid.crs.to_wkt())) if grid.crs is not None else pyproj.CRS.from_epsg(3857)
+    sizes = np.concatenate([ellipsoidal_area_ha(np.array([box]), crs) for box in boxes])
+    return float(sizes.max() / sizes.min() - 1)
+
+
 def _region_ha(grid: Grid) -> float:
     crs = pyproj.CRS.from_wkt(str(grid.crs.to_wkt())) if grid.crs is not None else pyproj.CRS.from_epsg(3857)
     # Edges are straight on the map and bent on the ellipsoid: vertices at 64 steps follow them closely.

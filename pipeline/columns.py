@@ -29,7 +29,7 @@ class Column:
     """What it means, with the unit."""
 
 
-_AREA = Column("area_ha", "float64", "Area (ha)", "Hectares on the ellipsoid, before the outline was simplified")
+_MEASURED = "Hectares on the ellipsoid, before the outline was simplified"
 _PIXELS = Column("pixel_count", "int64", "Pixels", "Number of pixels, before the outline was simplified")
 _DATES = (
     Column("before_date", "datetime64[s]", "Date before", "Date of the image before (UTC)"),
@@ -42,7 +42,7 @@ CHANGE_COLUMNS = (
     Column("from_name", "str", "From", "Land use before; null in a project without classes"),
     Column("to_code", "Int32", "To (code)", "Land-use code after; null in a project without classes"),
     Column("to_name", "str", "To", "Land use after; Changed in a project without classes"),
-    _AREA,
+    Column("area_ha", "float64", "Area (ha, pixel count)", f"{_MEASURED}; pixel count, biased when summed"),
     _PIXELS,
     Column("confidence", "float64", "Confidence", "Mean probability of change over the pixels, 0 to 1"),
     Column("confidence_min", "float64", "Lowest confidence", "Lowest probability of change of a pixel, 0 to 1"),
@@ -55,7 +55,7 @@ CHANGE_COLUMNS = (
 )  # fmt: skip
 NOT_OBSERVED_COLUMNS = (
     Column("change_code", "int32", "Change code", "Value of change.tif: 0"),
-    _AREA,
+    Column("area_ha", "float64", "Area (ha)", _MEASURED),
     _PIXELS,
     *_DATES,
 )
@@ -77,12 +77,16 @@ AREA_COLUMNS = (
 )  # fmt: skip
 _ESTIMATED = "hectares estimated from the judged sample"
 AREA_ESTIMATE_COLUMNS = (
-    Column("changed_estimated_ha", "Float64", "Changed (ha, estimated)", f"Changed: {_ESTIMATED}"),
+    Column(
+        "changed_estimated_ha", "Float64", "Changed, estimated (ha, of what was observed)",
+        f"Changed, of what was observed: {_ESTIMATED}",
+    ),
     Column("changed_low_ha", "Float64", "Changed, low (ha)", f"Lower end of the 95 % interval: {_ESTIMATED}"),
     Column("changed_high_ha", "Float64", "Changed, high (ha)", f"Upper end of the 95 % interval: {_ESTIMATED}"),
     Column("samples", "Int32", "Samples", "Number of judged sample points in the area"),
-)
+)  # fmt: skip
 """Beyond `AREA_COLUMNS`, once areas were estimated."""
+_NO_CLASSES = "null in a project without classes"
 SAMPLE_COLUMNS = (
     Column("sample_id", "str", "Sample", "Number of the sample point"),
     Column("map_code", "Int32", "Mapped (code)", "Value of change.tif at the point"),
@@ -90,8 +94,13 @@ SAMPLE_COLUMNS = (
     Column("reference_code", "Int32", "Reference (code)", "Change code that the interpreter's judgement comes to"),
     Column("reference_name", "str", "Reference", "What the interpreter says"),
     Column("agrees", "Int32", "Agrees", "1 where map and interpreter agree, else 0"),
+    Column("map_before", "Int32", "Mapped before (code)", f"Value of landuse_before.tif at the point; {_NO_CLASSES}"),
+    Column("map_after", "Int32", "Mapped after (code)", f"Value of landuse_after.tif at the point; {_NO_CLASSES}"),
+    Column("reference_before", "Int32", "Reference before (code)", f"Land-use code judged before; {_NO_CLASSES}"),
+    Column("reference_after", "Int32", "Reference after (code)", f"Land-use code judged after; {_NO_CLASSES}"),
     Column("weight_ha", "float64", "Weight (ha)", "Hectares that the point stands for"),
     Column("interpreter", "str", "Interpreter", "Who judged it"),
+    Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by; null where not said"),
     Column("remarks", "str", "Remarks", "What the interpreter noted"),
 )
 _LABELLING_KEYS = (
@@ -101,11 +110,12 @@ _LABELLING_KEYS = (
     Column("column", "Int64", "Column", "Column of the pixel in change.tif, from 0 at the left"),
 )
 _LABELLING_CHIP = Column("chip", "str", "Picture", "Picture of the surroundings, relative to this file")
+_UNTOLD = "0 = cannot be told"
 _LABELLING_LAND_USE = (
-    Column("reference_before", "Int32", "Land use before", "What you see on the date before (land-use code)"),
-    Column("reference_after", "Int32", "Land use after", "What you see on the date after (land-use code)"),
+    Column("reference_before", "Int32", "Land use before", f"What you see on the date before (land-use code); {_UNTOLD}"),
+    Column("reference_after", "Int32", "Land use after", f"What you see on the date after (land-use code); {_UNTOLD}"),
 )
-_LABELLING_CHANGE = (Column("reference_change", "Int32", "Change", "What you see: 1 = unchanged, 2 = changed"),)
+_LABELLING_CHANGE = (Column("reference_change", "Int32", "Change", f"What you see: 1 = unchanged, 2 = changed; {_UNTOLD}"),)
 _LABELLING_REMARKS = (
     Column("interpreter", "str", "Interpreter", "Who judged it"),
     Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by"),

@@ -35,7 +35,9 @@ def quantity_and_allocation(matrix: np.ndarray) -> tuple[float, float] | None:
     return quantity, allocation
 
 
-def intensity_analysis(matrix: np.ndarray, codes: Sequence[int], names: Sequence[str]) -> dict[str, Any]:
+def intensity_analysis(
+    matrix: np.ndarray, codes: Sequence[int], names: Sequence[str], met: np.ndarray | None = None
+) -> dict[str, Any]:
     """Compare the gains, losses and transitions of one interval with uniform ones.
 
     Aldwaik and Pontius 2012, doi:10.1016/j.landurbplan.2012.02.010, for one interval of time, so that a year does not come
@@ -48,6 +50,9 @@ def intensity_analysis(matrix: np.ndarray, codes: Sequence[int], names: Sequence
         matrix: (class, class) hectares indexed `[before, after]`, persistence on the diagonal.
         codes: Of the classes.
         names: Of the classes.
+        met: bool, shape as `matrix`: whether the sample met the transition at all; None = the areas are known. A transition
+            that it did not meet may still occur, so that it has no intensity and no verdict, nor has a gain or loss of
+            which no transition was met.
 
     Returns:
         `change_intensity`, the share of the map that changed, to which classes are compared; `classes`, rows with `code`,
@@ -56,7 +61,7 @@ def intensity_analysis(matrix: np.ndarray, codes: Sequence[int], names: Sequence
         of different classes with `from_code`, `from_name`, `to_code`, `to_name`, `area_ha`, `gain_intensity` (share of
         the from-class's area before), `gain_uniform` and `gain` (`targeted`, `avoided`, `uniform`: whether the gain
         of the to-class targets the from-class), and the same with `loss` (share of the to-class's area after). None
-        stands where a share is of nothing.
+        stands where a share is of nothing, and where nothing was met.
 
     Raises:
         ValueError: The shapes do not fit, or the matrix holds a negative or no number.
@@ -64,14 +69,21 @@ def intensity_analysis(matrix: np.ndarray, codes: Sequence[int], names: Sequence
     table = _checked(matrix)
     if not len(table) == len(codes) == len(names):
         raise ValueError(f"a matrix of {len(table)} classes with {len(codes)} codes and {len(names)} names")
+    known = np.ones(table.shape, dtype=bool) if met is None else np.asarray(met, dtype=bool)
+    if known.shape != table.shape:
+        raise ValueError(f"a matrix of shape {table.shape} with what was met of shape {known.shape}")
+    changing = known & ~np.eye(len(table), dtype=bool)
+    # Without a second class nothing can move, which needs no sample to be known.
+    lost_known, gained_known = (np.asarray(changing.any(axis=axis) | (len(table) < 2)) for axis in (1, 0))
     total, before, after = float(table.sum()), table.sum(axis=1), table.sum(axis=0)
     # A difference of sums would leave a rounding error where nothing changed.
     moved = table - np.diag(table.diagonal())
     loss, gain = moved.sum(axis=1), moved.sum(axis=0)
-    uniform = _share(moved.sum(), total)
+    uniform = _share(moved.sum(), total) if lost_known.any() else None
     classes = []
     for i, code in enumerate(codes):
-        gained, lost = _share(gain[i], after[i]), _share(loss[i], before[i])
+        gained = _share(gain[i], after[i]) if gained_known[i] else None
+        lost = _share(loss[i], before[i]) if lost_known[i] else None
         classes.append(
             {
                 "code": int(code), "name": names[i], "before_ha": float(before[i]), "after_ha": float(after[i]),
@@ -81,8 +93,10 @@ def intensity_analysis(matrix: np.ndarray, codes: Sequence[int], names: Sequence
         )  # fmt: skip
     transitions = []
     for i, j in ((i, j) for i in range(len(codes)) for j in range(len(codes)) if i != j):
-        taken, given = _share(table[i, j], before[i]), _share(table[i, j], after[j])
-        gain_uniform, loss_uniform = _share(gain[j], total - before[j]), _share(loss[i], total - after[i])
+        taken = _share(table[i, j], before[i]) if known[i, j] else None
+        given = _share(table[i, j], after[j]) if known[i, j] else None
+        gain_uniform = _share(gain[j], total - before[j]) if gained_known[j] else None
+        loss_uniform = _share(loss[i], total - after[i]) if lost_known[i] else None
         transitions.append(
             {
                 "from_code": int(codes[i]), "from_name": names[i], "to_code": int(codes[j]), "to_name": names[j],

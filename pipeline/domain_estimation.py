@@ -5,19 +5,26 @@ Few sampled pixels lie in a small area of interest, so the map helps: the differ
 each stratum, and corrects by how the samples inside deviate from them.
 
 The variance from the deviations inside is too small where few samples lie inside: errors are rare, and where none was met by
-chance, none is reckoned with. In simulations of 500 maps its 95 % intervals covered the truth in 80 to 95 %. So the
-variance is the larger of that one and the one expected if the errors of the whole map were spread evenly; the intervals
-then covered 92 to 100 %, too wide rather than too narrow where few samples lie inside.
+chance, none is reckoned with. So the variance is the larger of that one and the one expected if the errors of the whole map
+were spread evenly, in which a stratum without met errors counts as if half an error had been met. Where even the whole sample
+met few cases in strata that matter here, the limits are Wilson's (see `wilson`), for the share of the strata that lies inside.
+In simulated samples the intervals covered the truth in 96 to 98 % where the map errs often, and in 98 to 100 % where 470
+unchanged pixels meet few omissions: there they are wider than they would have to be.
 """
 
 from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.area_estimation import UNKNOWN, Z_95, Design, Interval
+from pipeline.area_estimation import UNKNOWN, Interval
+from pipeline.sample_design import Design
+from pipeline.wilson import WILSON, Z_95, Distances, rests_on_few
 
-FEW = 30
+SARNDAL = "Särndal 1992"
+"""Method of an interval: normal approximation."""
+FEW_INSIDE = 30
 """Samples in an area of interest below which its intervals are rough."""
+
 _LEAST = 2
 
 
@@ -51,10 +58,9 @@ def domain_estimates(
 
     Returns:
         One for each domain. An estimate beyond what is possible (below 0, above all of the domain) is moved to the limit,
-        which brings it nearer to the truth, whatever that is. There is no interval with fewer than 2 samples inside,
-        where a stratum has a lone sample, and where no error was met in any stratum that occurs inside, for then the
-        formula would give certainty. What no sampled pixel of the whole map is, and any area of a domain of which nothing
-        was observed, is `UNKNOWN`.
+        which brings it nearer to the truth, whatever that is. There is no interval with fewer than 2 samples inside, and
+        where a stratum that occurs inside has a lone sample. What no sampled pixel of the whole map is, is estimated as 0
+        with an upper limit. Any area of a domain of which nothing was observed is `UNKNOWN`.
 
     Raises:
         ValueError: The shapes do not fit.
@@ -66,47 +72,65 @@ def domain_estimates(
     residuals = y - means[design.stratum]
     # Where all of a stratum is the same its mean is off by a rounding error, which no residual shall be made of.
     residuals[np.abs(residuals) < 1e-12] = 0
-    within = design.variances(y)
+    counts, size = design.counts(member), design.samples[:, None]
+    half = (counts + 0.5) / (size + 1)
+    within = np.maximum(design.variances(y), half * (1 - half))
     within[design.whole] = 0
-    per_pixel = (design.pixels / design.samples)[:, None] * within
-    met = np.asarray(member.any(axis=0))
-    return [
-        _domain(design, residuals, means, per_pixel, met, inside[:, d], pixels[d].astype(float), pixel_area)
-        for d in range(len(pixels))
-    ]
+    per_pixel = (design.pixels * design.left / design.samples)[:, None] * within
+    whole = _WholeMap(means, residuals, per_pixel, design.distances(member))
+    return [_domain(design, whole, inside[:, d], pixels[d].astype(float), pixel_area) for d in range(len(pixels))]
 
 
-def _domain(
-    design: Design,
-    residuals: np.ndarray,
-    means: np.ndarray,
-    per_pixel: np.ndarray,
-    met: np.ndarray,
-    inside: np.ndarray,
-    pixels: np.ndarray,
-    pixel_area: float,
-) -> DomainEstimate:
-    total, samples = float(pixels.sum()), int(inside.sum())
+@dataclass(frozen=True)
+class _WholeMap:
+    """What the whole sample says."""
+
+    means: np.ndarray
+    """float64 (stratum, quantity): shares."""
+    residuals: np.ndarray
+    """float64 (sample, quantity): deviations from them."""
+    per_pixel: np.ndarray
+    """float64 (stratum, quantity): expected variance for each pixel of a stratum that lies inside, NaN with a lone sample."""
+    reach: Distances
+    """Of the Wilson limits of the whole strata."""
+
+
+def _domain(design: Design, whole: _WholeMap, inside: np.ndarray, pixels: np.ndarray, pixel_area: float) -> DomainEstimate:
+    total, samples, quantities = float(pixels.sum()), int(inside.sum()), whole.means.shape[1]
     if not total:
-        return DomainEstimate((UNKNOWN,) * len(met), samples, "Nothing was observed here on both dates.")
-    estimate = pixels @ means + design.weight[inside] @ residuals[inside]
+        return DomainEstimate((UNKNOWN,) * quantities, samples, "Nothing was observed here on both dates.")
+    estimate = pixels @ whole.means + design.weight[inside] @ whole.residuals[inside]
     possible = np.clip(estimate, 0, total)
     occurs = pixels > 0
     # A stratum that does not occur inside adds nothing: its variance, known or not, is left out.
-    expected = (pixels[:, None] * np.where(occurs[:, None], per_pixel, 0)).sum(axis=0)
-    within = np.where((occurs & ~design.whole)[:, None], _variances(design, residuals[inside], design.stratum[inside]), 0)
-    own = (design.pixels[:, None].astype(float) ** 2 * within / design.samples[:, None]).sum(axis=0)
-    variance = np.maximum(own, expected)
-    seen_whole = bool(design.whole[occurs].all())
-    told = met & (samples >= _LEAST) & np.isfinite(variance) & ((variance > 0) | seen_whole)
+    expected = (pixels[:, None] * np.where(occurs[:, None], whole.per_pixel, 0)).sum(axis=0)
+    own = np.where((occurs & ~design.whole)[:, None], _variances(design, whole.residuals[inside], design.stratum[inside]), 0)
+    met = ((design.pixels.astype(float) ** 2 * design.left / design.samples)[:, None] * own).sum(axis=0)
+    variance = np.maximum(met, expected)
+    below, above, few = _limits(design, whole.reach, pixels, met, variance)
+    told = (samples >= _LEAST) & np.isfinite(variance)
+    lower, upper, error = np.maximum(possible - below, 0), np.minimum(possible + above, total), np.sqrt(variance)
+    ends = np.stack([possible, error, lower, upper], axis=1) * pixel_area
     areas = tuple(
-        _interval(possible[k], variance[k], total, pixel_area, told=bool(told[k])) if met[k] else UNKNOWN
-        for k in range(len(met))
+        Interval(e, s, low, high, WILSON if is_few else SARNDAL) if known else Interval(e, None, None, None)
+        for (e, s, low, high), is_few, known in zip(ends.tolist(), few, told, strict=True)
     )
-    moved = bool((np.abs(estimate - possible)[met] > 1e-6 * total).any())
-    without_error = bool((met & (variance == 0)).any()) and not seen_whole
-    lone = bool(design.lone[occurs].any())
-    return DomainEstimate(areas, samples, _note(samples, moved=moved, without_error=without_error, lone=lone))
+    moved = bool((np.abs(estimate - possible) > 1e-6 * total).any())
+    return DomainEstimate(areas, samples, _note(samples, moved=moved, lone=bool(design.lone[occurs].any())))
+
+
+def _limits(
+    design: Design, reach: Distances, pixels: np.ndarray, met: np.ndarray, variance: np.ndarray
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the distances of the limits from the estimates, in pixels, and whether they rest on few cases; (quantity)."""
+    # As the expected variance, the squared distances of a stratum are shared out by the part of it that lies inside.
+    part = (pixels / design.pixels)[:, None]
+    few = rests_on_few(part * reach.parts, reach.few)
+    wald = Z_95 * np.sqrt(variance)
+    # Few cases can lie inside by chance all of them, which the variance of what was met here knows.
+    spread = ((part * side).sum(axis=0) for side in (reach.below, reach.above))
+    below, above = (np.where(few, np.sqrt(np.maximum(side, Z_95**2 * met)), wald) for side in spread)
+    return below, above, few
 
 
 def _variances(design: Design, values: np.ndarray, stratum: np.ndarray) -> np.ndarray:
@@ -119,26 +143,16 @@ def _variances(design: Design, values: np.ndarray, stratum: np.ndarray) -> np.nd
     return np.asarray(np.divide(deviation, count - 1, out=np.full_like(deviation, np.nan), where=count > 1))
 
 
-def _interval(estimate: float, variance: float, total: float, pixel_area: float, *, told: bool) -> Interval:
-    if not told:
-        return Interval(float(estimate * pixel_area), None, None, None)
-    error = float(np.sqrt(variance))
-    low, high = max(estimate - Z_95 * error, 0.0), min(estimate + Z_95 * error, total)
-    return Interval(*(float(value * pixel_area) for value in (estimate, error, low, high)))
-
-
-def _note(samples: int, *, moved: bool, without_error: bool, lone: bool) -> str | None:
+def _note(samples: int, *, moved: bool, lone: bool) -> str | None:
     said = []
     if samples == 0:
         said.append("No sampled pixel lies here: the estimate transfers what was found in the whole map, without interval.")
     elif samples < _LEAST:
         said.append("One sampled pixel lies here, too few for an interval.")
-    elif samples < FEW:
+    elif samples < FEW_INSIDE:
         said.append(f"{samples} sampled pixels lie here: the intervals are rough.")
     if lone:
         said.append("A stratum that occurs here has a single judged pixel, so that its uncertainty is not known.")
-    elif without_error and samples >= _LEAST:
-        said.append("Some areas have no interval: the sample met no error in the strata that occur here, which is no proof.")
     if moved:
         said.append("An estimate beyond what is possible here was moved to the limit.")
     return " ".join(said) or None

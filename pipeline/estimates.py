@@ -8,21 +8,24 @@ import numpy as np
 
 from pipeline.area_estimation import (
     ClassEstimate,
-    Design,
     Interval,
     areas,
     class_estimates,
     error_matrix,
+    method_for,
     overall_accuracy,
-    shares,
+    producers_accuracies,
+    users_accuracies,
 )
 from pipeline.disagreement import intensity_analysis, quantity_and_allocation
 from pipeline.domain_estimation import domain_estimates
-from pipeline.estimate_notes import note_on_missed, notes_on_classes, notes_on_sample
-from pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
+from pipeline.estimate_notes import note_on_limits, notes_on_classes, notes_on_sample
+from pipeline.legend import CHANGED, NOT_OBSERVED, Change, LandUse, Legend
 from pipeline.references import References, require_strata
+from pipeline.sample_design import Design
 
 _DECIMALS = 6
+_QUANTITIES = ("area", "user's accuracy", "producer's accuracy")
 
 
 @dataclass(frozen=True)
@@ -96,6 +99,7 @@ def estimates(
     codes = sorted({*strata, *np.unique(reference).tolist()})
     entries = [legend.changes[code] for code in codes]
     found = class_estimates(design, mapped, reference, codes, hectares)
+    overall, changed = overall_accuracy(design, mapped, reference), _changed(design, mapped, reference, hectares)
     counts, crossed = error_matrix(design, mapped, reference, codes)
     split = quantity_and_allocation(crossed)
     before, after = (
@@ -106,11 +110,22 @@ def estimates(
     )  # fmt: skip
     transitions, intensity = _transitions(legend, design, references, hectares)
     named = list(zip([entry.name for entry in entries], found, strict=True))
-    missed = max(references.total, sum((drawn or {}).values())) - len(reference)
+    total = max(references.total, sum((drawn or {}).values()))
+    missing = total - references.untold - len(reference)
     notes = [
-        *notes_on_sample(design, [legend.changes[code].name for code in strata], reference, missed, facts.not_observed_ha),
-        *_note_on_missed(design, strata, entries, found, reference, hectares),
-        *notes_on_classes(named, "change", [legend.changes[c].name for c, w in zip(strata, design.whole, strict=True) if w]),
+        *notes_on_sample(
+            design, [legend.changes[code].name for code in strata], reference, missing, references.untold, facts.not_observed_ha
+        ),
+        *note_on_limits(
+            [
+                ("the overall accuracy", overall),
+                *((f"the {of} of all change", one) for of, one in zip(_QUANTITIES, changed, strict=True)),
+                *_named("kinds of change", found),
+                *_named("land uses before", [e for _, e in before[1]]),
+                *_named("land uses after", [e for _, e in after[1]]),
+            ]
+        ),
+        *notes_on_classes(named, "change"),
         *notes_on_classes(before[1], "land use before"),
         *notes_on_classes(after[1], "land use after"),
     ]
@@ -122,15 +137,19 @@ def estimates(
         "run": run,
         "confidence_level": 0.95,
         "samples": {
-            "total": len(reference) + missed, "used": len(reference), "seed": seed, "file": file,
+            "total": total, "used": len(reference), "untold": references.untold, "seed": seed, "file": file,
             "strata": [
                 {"code": code, "name": legend.changes[code].name, "pixels": int(facts.change_pixels[code]),
-                 "mapped_ha": _ha(facts.change_pixels[code] * hectares), "samples": int(n)}
+                 "mapped_ha": _ha(facts.change_pixels[code] * hectares), "samples": int(n),
+                 "judged": int(n), "drawn": None if drawn is None else int(drawn.get(code, 0))}
                 for code, n in zip(strata, design.samples, strict=True)
             ],
         },
-        "overall_accuracy": _rounded(overall_accuracy(design, mapped, reference)),
-        "changed": _changed(design, mapped, reference, int(facts.change_pixels[CHANGED:].sum()), hectares),
+        "overall_accuracy": _rounded(overall),
+        "changed": {
+            "mapped_ha": _ha(facts.change_pixels[CHANGED:].sum() * hectares),
+            "area_ha": _rounded(changed[0]), "users_accuracy": _rounded(changed[1]), "producers_accuracy": _rounded(changed[2]),
+        },
         "changes": changes,
         "landuse_before": before[0],
         "landuse_after": after[0],
@@ -145,16 +164,6 @@ def estimates(
         "not_observed_ha": _ha(facts.not_observed_ha),
         "notes": notes,
     }  # fmt: skip
-
-
-def _note_on_missed(
-    design: Design, strata: Sequence[int], entries: Sequence[Change], found: Sequence[ClassEstimate], reference: np.ndarray,
-    hectares: float,
-) -> list[str]:  # fmt: skip
-    if UNCHANGED not in strata:
-        return []
-    kinds = [(e.code, e.name, estimate) for e, estimate in zip(entries, found, strict=True) if e.code >= CHANGED]
-    return note_on_missed(design, list(strata).index(UNCHANGED), "Unchanged", reference, kinds, hectares)
 
 
 def _land_use(
@@ -181,14 +190,23 @@ def _class_row(entry: Change | LandUse, found: ClassEstimate, pixels: int, hecta
     }  # fmt: skip
 
 
-def _changed(design: Design, mapped: np.ndarray, reference: np.ndarray, pixels: int, hectares: float) -> dict[str, Any]:
+def _changed(design: Design, mapped: np.ndarray, reference: np.ndarray, hectares: float) -> tuple[Interval, Interval, Interval]:
+    """Estimate area, user's and producer's accuracy of all changes together."""
     says, is_so = mapped[:, None] >= CHANGED, reference[:, None] >= CHANGED
-    return {
-        "mapped_ha": _ha(pixels * hectares),
-        "area_ha": _rounded(areas(design, is_so, hectares)[0]),
-        "users_accuracy": _rounded(shares(design, says & is_so, says)[0]),
-        "producers_accuracy": _rounded(shares(design, says & is_so, is_so)[0]),
-    }
+    method = method_for(design, says[:, 0])
+    return (
+        areas(design, is_so, hectares, method)[0],
+        users_accuracies(design, says, is_so, method)[0],
+        producers_accuracies(design, says, is_so, method)[0],
+    )
+
+
+def _named(what: str, found: Sequence[ClassEstimate]) -> list[tuple[str, Interval]]:
+    return [
+        (f"the {of} of {what}", one)
+        for estimate in found
+        for of, one in zip(_QUANTITIES, (estimate.area, estimate.users_accuracy, estimate.producers_accuracy), strict=True)
+    ]
 
 
 def _transitions(
@@ -201,8 +219,9 @@ def _transitions(
     pairs = (first[:, :, None] & second[:, None, :]).reshape(len(first), -1)
     cells = areas(design, pairs, hectares)
     table = np.array([cell.estimate or 0.0 for cell in cells]).reshape(len(codes), len(codes))
+    met = pairs.any(axis=0).reshape(table.shape)
     rows = [[_rounded(cells[i * len(codes) + j]) for j in range(len(codes))] for i in range(len(codes))]
-    return {"codes": codes, "names": names, "area_ha": rows}, intensity_analysis(table, codes, names)
+    return {"codes": codes, "names": names, "area_ha": rows}, intensity_analysis(table, codes, names, met)
 
 
 def _areas_of_interest(
@@ -235,8 +254,8 @@ def _areas_of_interest(
     ]  # fmt: skip
 
 
-def _rounded(interval: Interval) -> dict[str, float | None]:
-    return {key: None if value is None else round(value, _DECIMALS) for key, value in interval.as_dict().items()}
+def _rounded(interval: Interval) -> dict[str, float | str | None]:
+    return {key: round(value, _DECIMALS) if isinstance(value, float) else value for key, value in interval.as_dict().items()}
 
 
 def _ha(hectares: float) -> float:

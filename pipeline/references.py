@@ -9,14 +9,17 @@ from numpy.typing import ArrayLike
 
 from pipeline.errors import InputError
 from pipeline.legend import CHANGED, UNCHANGED, Legend
+from pipeline.sample_points import sample_ids
 
+UNTOLD = 0
+"""Answer of an interpreter who looked, and could not tell."""
 _NAMED = 5
 """Samples that a message names."""
 
 
 @dataclass(frozen=True)
 class References:
-    """Sampled pixels that were judged, in the order of the file."""
+    """Sampled pixels that can be used, in the order of the file."""
 
     index: np.ndarray
     """int64 (n): which rows of the file they are, from 0."""
@@ -33,7 +36,9 @@ class References:
     after: np.ndarray | None
     """uint8 (n): land-use code judged after; None in a binary project."""
     total: int
-    """Rows of the file, those that nobody judged included."""
+    """Samples that were drawn (rows of the file where that is not known), those that nobody judged included."""
+    untold: int = 0
+    """Samples of which an interpreter said that they cannot be told; in `total`, and not among the pixels."""
 
 
 def check_references(
@@ -49,8 +54,12 @@ def check_references(
     after: ArrayLike | None = None,
     change: ArrayLike | None = None,
     allow_missing: bool = False,
+    drawn: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> References:
     """Check the columns of a labelling file; each is (n) and may hold nulls.
+
+    A sample with a 0 among its answers was judged and cannot be told: it is left out, and counted. Those that nobody
+    judged are something else, because some of them may be hard and others only forgotten.
 
     Args:
         legend: Of the run.
@@ -63,11 +72,12 @@ def check_references(
         before: Column `reference_before`; None in a binary project.
         after: Column `reference_after`; None in a binary project.
         change: Column `reference_change` of a binary project, else None.
-        allow_missing: Leave out what nobody judged instead of refusing it.
+        allow_missing: Leave out what nobody judged, rows that are gone included, instead of refusing it.
+        drawn: Rows and columns (drawn) of the sample as it was drawn, in the order of `sample_ids`; None where not known.
 
     Raises:
-        InputError: The sample is of another run; ids or pixels repeat; points lie outside the map; nothing was judged; a
-            code is unknown; or a judgement is missing, unless that is allowed.
+        InputError: The sample is of another run; ids or pixels repeat; a sample was not drawn, or lies elsewhere; points
+            lie outside the map; nothing was judged; a code is unknown; or a judgement is missing, unless that is allowed.
         ValueError: The columns do not fit the legend.
     """
     judged = {"reference_change": change} if legend.binary else {"reference_before": before, "reference_after": after}
@@ -78,27 +88,34 @@ def check_references(
     _require_own_run(_texts(run_id), run)
     _require_unique(ids)
     place = np.stack([_numbers(rows), _numbers(columns)], axis=1)
+    expected = ids
+    if drawn is not None:
+        expected = sample_ids(len(drawn[0]))
+        _require_drawn(ids, place, dict(zip(expected, np.stack(drawn, axis=1).tolist(), strict=True)))
     _require_inside(ids, place, shape)
     allowed = {UNCHANGED: "unchanged", CHANGED: "changed"} if legend.binary else {c.code: c.name for c in legend.classes}
+    allowed[UNTOLD] = "cannot be told"
     values = np.stack([_known(ids, name, column, allowed) for name, column in given.items()], axis=1)
-    missing = np.isnan(values).any(axis=1)
+    untold = (values == UNTOLD).any(axis=1)
+    missing = np.isnan(values).any(axis=1) & ~untold
+    usable = ~(missing | untold)
     if missing.all():
         raise InputError(
             f"None of the {len(ids)} samples was judged: fill in {' and '.join(judged)} ({_choices(allowed)}), then estimate."
         )
-    if missing.any() and not allow_missing:
+    _require_answers(ids, missing, expected, list(judged), allow_missing)
+    if not usable.any():
         raise InputError(
-            f"{int(missing.sum())} of {len(ids)} samples lack {' or '.join(judged)}: {_some(ids, missing)}. Judge them, or "
-            f"allow missing ones (--allow-missing), which leaves them out as if they were like the others of their stratum."
+            f"Of none of the {len(ids)} samples an interpreter could tell what it shows ({int(untold.sum())} cannot be told, "
+            f"{int(missing.sum())} were not judged), so nothing can be estimated: judge them from better images."
         )
-    index = np.flatnonzero(~missing)
+    index = np.flatnonzero(usable)
     codes = values[index].astype(np.uint8)
     spot = place[index].astype(np.int64)
     names = tuple(ids[i] for i in index)
-    if legend.binary:
-        return References(index, names, spot[:, 0], spot[:, 1], codes[:, 0], None, None, len(ids))
-    turned = legend.change_lookup()[codes[:, 0], codes[:, 1]]
-    return References(index, names, spot[:, 0], spot[:, 1], turned, codes[:, 0], codes[:, 1], len(ids))
+    before_codes, after_codes = (None, None) if legend.binary else (codes[:, 0], codes[:, 1])
+    turned = codes[:, 0] if legend.binary else legend.change_lookup()[codes[:, 0], codes[:, 1]]
+    return References(index, names, spot[:, 0], spot[:, 1], turned, before_codes, after_codes, len(expected), int(untold.sum()))
 
 
 def require_strata(
@@ -174,6 +191,34 @@ def _require_inside(ids: list[str], place: np.ndarray, shape: tuple[int, int]) -
         raise InputError(f"Several samples lie on one pixel: {_some(ids, again)}. Each was drawn once: remove the copies.")
 
 
+def _require_drawn(ids: list[str], place: np.ndarray, drawn: Mapping[str, Sequence[int]]) -> None:
+    unknown = np.array([name not in drawn for name in ids])
+    if unknown.any():
+        raise InputError(
+            f"{int(unknown.sum())} samples were never drawn for this run: {_some(ids, unknown)}. Points chosen by hand make "
+            f"estimates biased: remove them, and give the file that `landshift sample` made."
+        )
+    moved = np.array([at != list(drawn[name]) for name, at in zip(ids, place.tolist(), strict=True)])
+    if moved.any():
+        raise InputError(
+            f"{int(moved.sum())} samples do not lie where they were drawn: {_some(ids, moved)}. Their row and column differ "
+            f"from the draw of this run: take back the change, or give the file that `landshift sample` made."
+        )
+
+
+def _require_answers(ids: list[str], missing: np.ndarray, expected: list[str], asked: list[str], allow_missing: bool) -> None:
+    """Refuse samples without a judgement, be it that their row is empty or gone."""
+    judged = {name for name, lacks in zip(ids, missing.tolist(), strict=True) if not lacks}
+    lacking = np.array([name not in judged for name in expected])
+    if lacking.any() and not allow_missing:
+        gone = int(lacking.sum() - missing.sum())
+        rows = f" ({gone} of them are not in the file any more)" if gone else ""
+        raise InputError(
+            f"{int(lacking.sum())} of {len(expected)} samples lack {' or '.join(asked)}: {_some(expected, lacking)}{rows}. "
+            f"Judge them, or allow it (--allow-missing), which leaves them out as if like the others of their stratum."
+        )
+
+
 def _known(ids: list[str], name: str, column: ArrayLike, allowed: dict[int, str]) -> np.ndarray:
     """Return codes as float64 (n), NaN = not judged."""
     numbers = _numbers(column)
@@ -183,7 +228,7 @@ def _known(ids: list[str], name: str, column: ArrayLike, allowed: dict[int, str]
         found = sorted({str(value)[:20] for value in pd.Series(column, dtype=object)[unknown]})[:_NAMED]
         raise InputError(
             f"{name} of {int(unknown.sum())} samples is no code of the legend ({', '.join(found)}): {_some(ids, unknown)}. "
-            f"Expected {_choices(allowed)}, or nothing where it cannot be told."
+            f"Expected {_choices(allowed)}."
         )
     return numbers
 

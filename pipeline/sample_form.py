@@ -9,6 +9,7 @@ from pipeline.grid import Grid
 from pipeline.legend import CHANGED, UNCHANGED, Legend
 from pipeline.qgis_file import Extent, Layer, Project, write_qgz
 from pipeline.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
+from pipeline.references import UNTOLD
 from pipeline.styles import image_qml
 from pipeline.symbols import clean
 
@@ -21,11 +22,11 @@ _LABELLED, _WAITING = "#56b4e9", "#f0e442"
 _FOLDER = r"regexp_replace(layer_property(@layer_id, 'source'), '[^/\\\\]*$', '')"
 """Expression for the folder of the samples, from which pictures are found whatever project the layer is opened in."""
 
-_HEADINGS = {
-    "sample_id": "Sample", "run_id": "Run", "row": "Row", "column": "Column", "chip": "Picture before | after",
-    "reference_before": "Land use before", "reference_after": "Land use after", "reference_change": "What happened",
-    "interpreter": "Interpreter", "reference_date": "Judged from an image or visit of", "remarks": "Remarks",
-}  # fmt: skip
+_ABSTRACT = (
+    "Only selected samples are drawn: the pattern of all of them would give away what the map says, and whoever has seen it no "
+    "longer judges blindly. Open the table of the samples (F6), select one by the number of its row, zoom to it (Ctrl+J), and "
+    "say in its form what it shows on both dates. The square is the sampled pixel. Select no more than one at a time."
+)
 _FIXED = ("sample_id", "run_id", "row", "column", "chip")
 """Columns that say which pixel it is; nobody should change them."""
 
@@ -34,26 +35,29 @@ Options = Mapping[str, "str | int | bool | Options | list[Options]"]
 
 
 def answers(legend: Legend) -> dict[str, dict[str, int]]:
-    """Return what an interpreter can say: column to name and code."""
-    if legend.binary:
-        return {"reference_change": {"Unchanged": UNCHANGED, "Changed": CHANGED}}
-    classes = {c.name: c.code for c in legend.classes}
-    return {"reference_before": classes, "reference_after": classes}
+    """Return what an interpreter can say: column to name and code, the last of which is 0 for what cannot be told."""
+    told = {"Unchanged": UNCHANGED, "Changed": CHANGED} if legend.binary else {c.name: c.code for c in legend.classes}
+    untold = "Cannot be told"
+    while untold in told:
+        untold = f"({untold})"
+    columns = ("reference_change",) if legend.binary else ("reference_before", "reference_after")
+    return {column: told | {untold: UNTOLD} for column in columns}
 
 
-def sample_form_qml(legend: Legend, pixel_size: float = 10.0) -> str:
+def sample_form_qml(legend: Legend, pixel_size: float = 10.0, dates: tuple[str, str] | None = None) -> str:
     """Return the QGIS style and form of the layer `samples`.
 
     The form shows the pictures of a sample, and asks for the land use before and after in words, or for what happened in
-    a binary project. What the map says is not in it: who judges a sample must not know.
+    a binary project. What the map says is not in it: who judges a sample must not know. For the same reason, only selected
+    samples are drawn: more of them lie where the map says that something changed, so all at once draw the map.
 
     Args:
         legend: The project's legend.
         pixel_size: Side of a pixel in units of the map, drawn as a square around each point.
+        dates: Of the images before and after, as the form says them; not said where None.
     """
     asked = answers(legend)
-    headings = {name: text for name, text in _HEADINGS.items() if not name.startswith("reference_") or name in asked}
-    headings["reference_date"] = _HEADINGS["reference_date"]
+    headings = _headings(asked, dates)
     root = vector_root(headings, labels=True)
     root.set("styleCategories", f"{root.get('styleCategories')}|Forms")
     _add_renderer(root, asked, pixel_size)
@@ -67,15 +71,10 @@ def sample_form_qml(legend: Legend, pixel_size: float = 10.0) -> str:
     for column in asked:
         # Soft: a sample can be left for later, and says so; a hard one would refuse to save it half done.
         ET.SubElement(
-            constraints,
-            "constraint",
-            field=column,
-            constraints="1",
-            notnull_strength="2",
-            unique_strength="0",
+            constraints, "constraint", field=column, constraints="1", notnull_strength="2", unique_strength="0",
             exp_strength="0",
-        )
-    _add_form(root, asked)
+        )  # fmt: skip
+    _add_form(root, asked, dates)
     editable = ET.SubElement(root, "editable")
     for column in headings:
         ET.SubElement(editable, "field", name=column, editable=str(int(column not in _FIXED)))
@@ -84,8 +83,9 @@ def sample_form_qml(legend: Legend, pixel_size: float = 10.0) -> str:
 
 
 def write_sample_project(
-    path: Path, folder: Path, legend: Legend, images: Mapping[str, Path], grid: Grid, crs: str | None
-) -> Path:
+    path: Path, folder: Path, legend: Legend, images: Mapping[str, Path], grid: Grid, crs: str | None,
+    dates: tuple[str, str] | None = None,
+) -> Path:  # fmt: skip
     """Write the QGIS project in which a sample is judged: the samples on top, the images below, all by relative paths.
 
     Args:
@@ -95,6 +95,7 @@ def write_sample_project(
         images: `before` and `after` to the image of that date; one that is missing is left out.
         grid: Where the pixels of the map are.
         crs: Of the grid, as WKT; a project without one shows the layers where their own CRS says.
+        dates: Of the images before and after, for the names of the layers and the form; not said where None.
 
     Returns:
         The project file.
@@ -104,16 +105,17 @@ def write_sample_project(
     """
     box = grid.boundingbox
     extent: Extent = (box.left, box.bottom, box.right, box.top)
-    qml = sample_form_qml(legend, abs(float(grid.transform.a)))
-    layers = [Layer("samples", "Samples to judge", f"./{SAMPLES_FILE}|layername={SAMPLES_LAYER}", qml, "Point", expanded=True)]
-    for epoch in ("after", "before"):
+    qml = sample_form_qml(legend, abs(float(grid.transform.a)), dates)
+    source = f"./{SAMPLES_FILE}|layername={SAMPLES_LAYER}"
+    layers = [Layer("samples", "Samples to judge (the selected one is drawn)", source, qml, "Point", expanded=True)]
+    for number, epoch in ((1, "after"), (0, "before")):
         image = images.get(epoch)
         if image is not None and image.is_file():
-            layers.append(Layer(f"image_{epoch}", f"Image {epoch}", _relative(image, folder), image_qml()))
+            name = f"Image {epoch}" if dates is None else f"Image {epoch}, {dates[number]}"
+            layers.append(Layer(f"image_{epoch}", name, _relative(image, folder), image_qml()))
     project = Project(
-        key="sample", title="Judge the samples",
-        abstract="Open the table or click a sample, and say what it shows on both dates. The squares are the sampled pixels.",
-        created="", crs=crs or "", extent=extent, entries=tuple(layers),
+        key="sample", title="Judge the samples", abstract=_ABSTRACT, created="", crs=crs or "", extent=extent,
+        entries=tuple(layers),
     )  # fmt: skip
     return write_qgz(path, project)
 
@@ -123,24 +125,52 @@ def _relative(path: Path, folder: Path) -> str:
     return found if found.startswith(".") else f"./{found}"
 
 
+def _headings(asked: Iterable[str], dates: tuple[str, str] | None) -> dict[str, str]:
+    """Columns of the layer to what the form and the table call them."""
+    before, after = ("", "") if dates is None else (f" ({day})" for day in dates)
+    between = "" if dates is None else f" ({dates[0]} to {dates[1]})"
+    questions = {
+        "reference_before": f"Land use before{before}", "reference_after": f"Land use after{after}",
+        "reference_change": f"What happened{between}",
+    }  # fmt: skip
+    return {
+        "sample_id": "Sample", "run_id": "Run", "row": "Row", "column": "Column",
+        "chip": f"Picture before{before} | after{after}", **{column: questions[column] for column in asked},
+        "interpreter": "Interpreter", "reference_date": "Judged from an image or visit of", "remarks": "Remarks",
+    }  # fmt: skip
+
+
 def _add_renderer(root: ET.Element, asked: Iterable[str], pixel_size: float) -> None:
     renderer = ET.SubElement(root, "renderer-v2", type="RuleRenderer", symbollevels="0", enableorderby="0", forceraster="0")
     rules, symbols = ET.SubElement(renderer, "rules", key="samples"), ET.SubElement(renderer, "symbols")
+    # A rule's filter also keeps the labels of what it leaves out off the map, and nobody can point at it.
     done = " AND ".join(f'"{column}" IS NOT NULL' for column in asked)
-    kinds = (("Judged", f"({done})", _LABELLED), ("Not judged yet", f"NOT ({done})", _WAITING))
+    kinds = (("Judged", done, _LABELLED), ("Not judged yet", f"NOT ({done})", _WAITING))
     for index, (label, condition, colour) in enumerate(kinds):
-        ET.SubElement(rules, "rule", key=f"sample{index}", symbol=str(index), label=label, filter=condition)
+        shown = f"is_selected() AND {condition}"
+        ET.SubElement(rules, "rule", key=f"sample{index}", symbol=str(index), label=label, filter=shown)
         symbol = add_symbol(symbols, str(index), "marker")
-        outline = {"color": "0,0,0,0", "outline_style": "solid", "outline_width_unit": "MM"}
-        ring = outline | {"name": "circle", "size": "5", "size_unit": "MM"}
-        pixel = outline | {"name": "square", "size": f"{pixel_size:.10g}", "size_unit": "MapUnit"}
+        ring = {"name": "circle", "size": "5", "size_unit": "MM"}
+        pixel = {"name": "square", "size": f"{pixel_size:.10g}", "size_unit": "MapUnit"}
         # Each on a dark casing, to be seen on bright and dark ground; nothing covers the pixel itself.
-        for shape, width in ((ring, 0.4), (pixel, 0.4)):
-            dark = {"outline_color": "20,20,20,255", "outline_width": str(width + 0.5)}
-            add_symbol_layer(symbol, "SimpleMarker", shape | dark)
-            add_symbol_layer(
-                symbol, "SimpleMarker", shape | {"outline_color": colour_text(colour), "outline_width": str(width)}
-            )
+        for shape in (ring, pixel):
+            _add_outline(symbol, shape, "20,20,20,255", 0.9)
+            _add_outline(symbol, shape, colour_text(colour), 0.4)
+
+
+def _add_outline(symbol: ET.Element, shape: Mapping[str, str], colour: str, width: float) -> None:
+    """Add the outline of a shape to a marker.
+
+    QGIS would fill a selected simple marker, and hide the pixel. The empty area of a filled marker stays empty and keeps its
+    colour, but only a width that is computed holds for what is selected.
+    """
+    add_symbol_layer(symbol, "FilledMarker", shape)
+    fill = add_symbol(symbol[-1], f"@{symbol.get('name')}@{len(symbol) - 1}", "fill")
+    outline = {"outline_style": "solid", "outline_color": colour, "outline_width": str(width), "outline_width_unit": "MM"}
+    add_symbol_layer(fill, "SimpleFill", {"style": "no", **outline})
+    computed: Options = {"outlineWidth": {"active": True, "expression": str(width), "type": 3}}
+    properties: Options = {"name": "", "type": "collection", "properties": computed}
+    _add_option(ET.SubElement(fill[-1], "data_defined_properties"), None, properties)
 
 
 def _add_labels(root: ET.Element) -> None:
@@ -197,11 +227,11 @@ def _add_option(parent: ET.Element, name: str | None, value: "str | int | bool |
         ET.SubElement(parent, "Option", {"type": kind, "value": str(value).lower() if kind == "bool" else str(value), **named})
 
 
-def _add_form(root: ET.Element, asked: Iterable[str]) -> None:
+def _add_form(root: ET.Element, asked: Iterable[str], dates: tuple[str, str] | None) -> None:
     ET.SubElement(root, "editorlayout").text = "tablayout"
     form = ET.SubElement(root, "attributeEditorForm")
     groups = {
-        "Sample": ("sample_id", "chip"),
+        "Sample" if dates is None else f"Sample, {dates[0]} | {dates[1]}": ("sample_id", "chip"),
         "What the pixel in the middle shows": tuple(asked),
         "How you know": ("interpreter", "reference_date", "remarks"),
     }

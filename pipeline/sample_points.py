@@ -15,6 +15,12 @@ _LONGEST_SHORT_NAME = 10
 """Letters of a column in a Shapefile."""
 
 
+def sample_ids(number: int) -> list[str]:
+    """Name the samples of a draw in the order in which they are to be judged: `S0001`, `S0002`..."""
+    digits = max(4, len(str(number)))
+    return [f"S{k:0{digits}d}" for k in range(1, number + 1)]
+
+
 def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Legend, *, run_id: str) -> gpd.GeoDataFrame:
     """Build the table that a sample is judged in; it says nothing about the map, so that nobody is led.
 
@@ -28,8 +34,7 @@ def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Lege
     Returns:
         `labelling_columns`, all to be judged null, and the centres of the pixels in the grid's CRS.
     """
-    digits = max(4, len(str(len(rows))))
-    ids = [f"S{number:0{digits}d}" for number in range(1, len(rows) + 1)]
+    ids = sample_ids(len(rows))
     known = {"sample_id": ids, "run_id": run_id, "row": rows, "column": columns, "chip": [f"chips/{i}.png" for i in ids]}
     chosen = labelling_columns(binary=legend.binary)
     t = grid.transform

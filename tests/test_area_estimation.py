@@ -6,18 +6,23 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.area_estimation import (
+    OLOFSSON,
+    STEHMAN,
     UNKNOWN,
-    Z_95,
     ClassEstimate,
-    Design,
     Interval,
     areas,
     class_estimates,
     error_matrix,
+    interval,
     overall_accuracy,
+    producers_accuracies,
     ratio_estimates,
     shares,
-)  # fmt: skip
+    users_accuracies,
+)
+from pipeline.sample_design import Design
+from pipeline.wilson import WILSON, Z_95, wilson_limits
 
 OLOFSSON_2014 = ([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]], [200_000, 150_000, 3_200_000, 6_450_000])
 OLOFSSON_2013 = ([[97, 0, 3], [3, 279, 18], [2, 1, 97]], [22_353, 1_122_543, 610_228])
@@ -101,7 +106,12 @@ def test_the_ratio_variance_is_equation_28_term_by_term() -> None:
 def test_a_stratum_sampled_whole_adds_no_uncertainty() -> None:
     whole = Design(np.array([4, 1000]), np.array([0, 0, 0, 0, 1, 1, 1]))
     member = np.array([1, 0, 1, 0, 0, 0, 0], dtype=bool)[:, None]
-    assert areas(whole, member, 0.5)[0] == Interval(1.0, 0.0, 1.0, 1.0)
+    known = areas(whole, member, 0.5)[0]
+    assert (known.estimate, known.standard_error, known.low) == (1.0, 0.0, 1.0)
+    assert known.high == pytest.approx(0.5 * (2 + 1000 * Z_95**2 / (3 + Z_95**2)))  # the second stratum was not
+    both = Design(np.array([4, 3]), whole.stratum)
+    assert areas(both, member, 0.5)[0] == Interval(1.0, 0.0, 1.0, 1.0, STEHMAN)
+    assert shares(both, member, np.ones_like(member))[0].high == pytest.approx(2 / 7)
     part = Design(np.array([5, 1000]), whole.stratum)
     found = areas(part, member, 0.5)[0]
     assert found.standard_error is not None
@@ -116,24 +126,69 @@ def test_of_a_lone_pixel_no_uncertainty_is_told() -> None:
     assert shares(all_of_it, right, np.ones_like(right))[0].low is not None
 
 
-def test_what_the_sample_did_not_meet_is_not_known() -> None:
+def test_what_the_sample_did_not_meet_has_an_upper_limit() -> None:
     design, mapped, reference = judged([[10, 0], [0, 20]], [100, 900])
     first, _, third = class_estimates(design, mapped, reference, [0, 1, 2], 1.0)
-    assert third == ClassEstimate(2, UNKNOWN, UNKNOWN, UNKNOWN, 0, 0)
-    assert first.users_accuracy == Interval(1.0, 0.0, 1.0, 1.0)  # no error was met; the notes say that this is no proof
+    part = [1 - 10 / 100, 1.0]  # more than 5 % of the first stratum was sampled
+    high = np.sqrt(sum((n * Z_95**2 / (m + Z_95**2)) ** 2 * f for n, m, f in zip((100, 900), (10, 20), part, strict=True)))
+    assert third == ClassEstimate(2, Interval(0.0, 0.0, 0.0, pytest.approx(high), WILSON), UNKNOWN, UNKNOWN, 0, 0)
+    low = 1 - np.sqrt(0.9) * (1 - wilson_limits(np.array(10), np.array(10))[0])
+    assert first.users_accuracy == Interval(1.0, 0.0, pytest.approx(low), 1.0, WILSON)
+    assert first.producers_accuracy.low == pytest.approx(100 * low / (100 * low + 900 * Z_95**2 / (20 + Z_95**2)))
+    assert first.producers_accuracy.high == 1.0
     assert (first.mapped_samples, first.reference_samples) == (10, 10)
 
 
 def test_intervals_are_cut_at_what_is_possible_and_the_error_is_not() -> None:
-    design, mapped, reference = judged([[9, 1], [1, 9]], [1000, 1000])
+    design, mapped, reference = judged([[5, 5], [5, 5]], [1000, 1000])
     found = class_estimates(design, mapped, reference, [0, 1], 1.0)[0]
-    assert found.users_accuracy.high == 1.0
-    assert found.users_accuracy.estimate == pytest.approx(0.9)
-    assert half(found.users_accuracy) > 0.1
-    rare, *_ = judged([[1, 49]], [10**6])
-    low = areas(rare, np.arange(50)[:, None] == 0, 1.0)[0]
-    assert low.low == 0
-    assert low.estimate == pytest.approx(20_000)
+    assert found.area.method == found.users_accuracy.method == OLOFSSON
+    assert found.users_accuracy.high == pytest.approx(0.5 + half(found.users_accuracy))
+    wide = interval(0.9, 0.1, 1.0)
+    assert (wide.low, wide.high) == (pytest.approx(0.9 - 0.1 * Z_95), 1.0)
+    assert interval(0.1, 0.1, 1.0).low == 0
+
+
+def test_wilson_limits_are_those_of_newcombe_1998() -> None:
+    # Table I of doi:10.1002/(SICI)1097-0258(19980430)17:8<857::AID-SIM777>3.0.CO;2-E, method 3.
+    low, high = wilson_limits(np.array([81, 15, 0, 1]), np.array([263, 148, 20, 29]))
+    assert low.tolist() == pytest.approx([0.2553, 0.0624, 0, 0.0061], abs=5e-5)
+    assert high.tolist() == pytest.approx([0.3662, 0.1605, 0.1611, 0.1718], abs=5e-5)
+
+
+def test_limits_of_a_total_by_hand() -> None:
+    """Two of 100 in the large stratum, so few that its Wilson limits are combined with those of the other one."""
+    design = Design(np.array([100_000, 2_000]), np.repeat([0, 1], [100, 50]))
+    member = np.concatenate([np.arange(100) < 2, np.arange(50) < 30])[:, None]
+    found = areas(design, member, 1.0)[0]
+    (low, other_low), (high, other_high) = wilson_limits(np.array([2, 30]), np.array([100, 50]))
+    estimate = 100_000 * 0.02 + 2_000 * 0.6
+    assert found.estimate == pytest.approx(estimate)
+    assert found.low == pytest.approx(estimate - np.hypot(100_000 * (0.02 - low), 2_000 * (0.6 - other_low)))
+    assert found.high == pytest.approx(estimate + np.hypot(100_000 * (high - 0.02), 2_000 * (other_high - 0.6)))
+    assert found.method == WILSON
+    often = np.concatenate([np.arange(100) < 5, np.arange(50) < 30])[:, None]
+    assert areas(design, often, 1.0)[0].method == STEHMAN
+    unimportant = Design(np.array([100, 200_000]), design.stratum)
+    assert areas(unimportant, member, 1.0)[0].method == STEHMAN
+
+
+def test_many_strata_without_a_case_are_few_cases_together() -> None:
+    design = Design(np.full(20, 1000), np.repeat(np.arange(20), 30))
+    found = areas(design, (design.stratum == 0)[:, None], 1.0)[0]
+    assert found.method == WILSON
+    assert found.standard_error == 0
+    assert found.low is not None
+    assert found.low < 1000 < (found.high or 0)
+
+
+def test_the_finite_population_correction_is_cochrans() -> None:
+    member = (np.arange(50) < 20)[:, None]
+    part = areas(Design(np.array([80]), np.zeros(50, dtype=int)), member, 1.0)[0]
+    tiny = areas(Design(np.array([80_000]), np.zeros(50, dtype=int)), member, 1.0)[0]
+    variance = 0.4 * 0.6 * 50 / 49 / 50
+    assert part.standard_error == pytest.approx(80 * np.sqrt(variance * (1 - 50 / 80)))
+    assert tiny.standard_error == pytest.approx(80_000 * np.sqrt(variance))
 
 
 def test_samples_that_no_map_can_give_are_refused() -> None:
@@ -201,3 +256,62 @@ def test_intervals_cover_the_truth_of_simulated_maps() -> None:
     for name, share in covered.items():
         low, high = (0.93, 0.97) if name.startswith(("area", "overall")) else (0.91, 0.98)
         assert low <= share <= high, covered
+
+
+KINDS = 15
+UNCHANGED_SAMPLES, SAMPLES_OF_A_KIND = 470, 50
+PIXELS, PIXELS_OF_A_KIND = 222_000, 730
+
+
+def judged_maps(omission: float, maps: int, seed: int) -> tuple[Design, np.ndarray, np.ndarray, np.ndarray]:
+    """Judge samples of one map, each kind of whose changes is right in 9 of 10 pixels and omitted alike often.
+
+    Returns:
+        The design, whether a sampled pixel is of a kind, bool (sample, map, kind), and the true pixels of each kind, those
+        mapped right and the omitted ones.
+    """
+    rng = np.random.default_rng(seed)
+    omitted, right = round(PIXELS * omission / KINDS), round(PIXELS_OF_A_KIND * 0.9)
+    population = [omitted] * KINDS + [PIXELS - omitted * KINDS]
+    missed = rng.multivariate_hypergeometric(population, UNCHANGED_SAMPLES, size=maps)[:, :KINDS]
+    found = rng.hypergeometric(right, PIXELS_OF_A_KIND - right, SAMPLES_OF_A_KIND, size=(maps, KINDS))
+    design = Design(
+        np.array([PIXELS, *[PIXELS_OF_A_KIND] * KINDS]),
+        np.repeat(np.arange(KINDS + 1), [UNCHANGED_SAMPLES, *[SAMPLES_OF_A_KIND] * KINDS]),
+    )
+    member = np.zeros((len(design.stratum), maps, KINDS), dtype=bool)
+    place = np.arange(UNCHANGED_SAMPLES)[:, None, None]
+    ends = np.cumsum(missed, axis=1)
+    member[:UNCHANGED_SAMPLES] = (place >= ends - missed) & (place < ends)
+    for kind in range(KINDS):
+        own = np.arange(SAMPLES_OF_A_KIND)[:, None] < found[:, kind]
+        member[design.stratum == kind + 1, :, kind] = own
+    return design, member, np.full(KINDS, right), np.full(KINDS, omitted)
+
+
+def coverage(found: list[Interval], truth: float) -> float:
+    return float(np.mean([i.low is not None and i.high is not None and i.low <= truth <= i.high for i in found]))
+
+
+def test_rare_omissions_do_not_make_intervals_too_narrow() -> None:
+    """Wald's intervals cover kinds in 24 to 95 % and the total in 63 to 93 % of such samples."""
+    covered: dict[str, list[float]] = {}
+    for seed, omission in enumerate((0.001, 0.002, 0.004, 0.0085, 0.012, 0.02)):
+        design, member, right, omitted = judged_maps(omission, 400, seed)
+        total, kinds = member.any(axis=2), member.reshape(len(member), -1)
+        mapped = np.broadcast_to((design.stratum > 0)[:, None], total.shape)
+        of_kind = np.broadcast_to((design.stratum[:, None] == np.arange(1, KINDS + 1))[:, None], member.shape)
+        of_kind = of_kind.reshape(kinds.shape)
+        changed, missed = float(right.sum()), float(omitted.sum())
+        shown = {
+            "total": (areas(design, total, 1.0), changed + missed),
+            "kinds": (areas(design, kinds, 1.0), (changed + missed) / KINDS),
+            "users": (users_accuracies(design, of_kind, kinds), right[0] / PIXELS_OF_A_KIND),
+            "producers": (producers_accuracies(design, mapped, total), changed / (changed + missed)),
+        }
+        for name, (found, truth) in shown.items():
+            covered.setdefault(name, []).append(coverage(found, truth))
+            assert all(i.high is not None and i.low is not None and i.high > i.low for i in found)
+    for name, shares_covered in covered.items():
+        assert min(shares_covered) >= 0.90, covered
+        assert 0.93 <= np.mean(shares_covered) <= (0.99 if name == "users" else 0.98), covered

@@ -103,6 +103,24 @@ def test_what_is_no_cross_table_is_refused(wrong: np.ndarray) -> None:
         quantity_and_allocation(wrong)
 
 
+def test_what_was_not_met_has_no_verdict() -> None:
+    met = TABLE > 0
+    found = intensity_analysis(TABLE, [FOREST, CROPLAND, BUILT], ["Forest", "Cropland", "Built-up"], met)
+    assert found["change_intensity"] == pytest.approx(0.11)
+    forest, cropland, built = found["classes"]
+    assert (forest["gain_intensity"], forest["gain"]) == (None, None)
+    assert (built["loss_intensity"], built["loss"]) == (None, None)
+    assert cropland["gain"] == "active"
+    pairs = {(t["from_code"], t["to_code"]): t for t in found["transitions"]}
+    never = pairs[CROPLAND, FOREST]
+    assert {never[key] for key in ("gain_intensity", "gain", "loss_intensity", "loss")} == {None}
+    assert pairs[CROPLAND, BUILT]["gain"] == "targeted"
+    nothing = intensity_analysis(np.diag([5.0, 3.0]), [1, 2], ["a", "b"], np.eye(2, dtype=bool))
+    assert nothing["change_intensity"] is None
+    with pytest.raises(ValueError, match="met of shape"):
+        intensity_analysis(TABLE, [1, 2, 3], ["a", "b", "c"], np.eye(2, dtype=bool))
+
+
 def test_names_have_to_fit() -> None:
     with pytest.raises(ValueError, match="2 classes"):
         intensity_analysis(np.eye(2), [1, 2], ["a"])

@@ -5,8 +5,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.area_estimation import UNKNOWN, Design, areas
-from pipeline.domain_estimation import domain_estimates
+from pipeline.area_estimation import UNKNOWN, Interval, areas
+from pipeline.domain_estimation import SARNDAL, domain_estimates
+from pipeline.sample_design import Design
+from pipeline.wilson import WILSON, Z_95
 
 
 def test_the_estimate_of_a_small_picture_by_hand() -> None:
@@ -17,8 +19,10 @@ def test_the_estimate_of_a_small_picture_by_hand() -> None:
     (found,) = domain_estimates(design, changed, inside, np.array([[40, 12]]), 0.5)
     # 40 * 0.2 + 12 * 0.75, and 20 * (0 - 0.2) twice, 5 * (1 - 0.75) and 5 * (0 - 0.75) for the samples inside.
     assert found.areas[0].estimate == pytest.approx(0.5 * (8 + 9 - 8 + 1.25 - 3.75))
-    # Their own variance is 100² * 0.012 / 5 + 20² * 0.2031 / 4; that of the whole map's errors is larger.
-    expected = 40 * 100 / 5 * 0.2 + 12 * 20 / 4 * 0.25
+    # Their own variance is 100² * 0.012 / 5 + 20² * 0.2031 / 4; that of the whole map's errors is larger. One of five and
+    # three of four are reckoned as 1.5 / 6 and 3.5 / 5 where that gives more; 0.2 and 0.25 are more. 5 of 100 need no
+    # finite population correction.
+    expected = 40 * 100 / 5 * 0.2 + 12 * 20 / 4 * 0.25 * (1 - 4 / 20)
     assert found.areas[0].standard_error == pytest.approx(0.5 * np.sqrt(expected))
     assert found.samples == 4
     assert found.note == "4 sampled pixels lie here: the intervals are rough."
@@ -38,9 +42,16 @@ def test_the_whole_map_gets_the_stratified_estimate_and_its_parts_add_up(samples
     whole, one, other = domain_estimates(design, member, inside, pixels, 0.1)
     for k, direct in enumerate(areas(design, member, 0.1)):
         assert whole.areas[k].estimate == (None if direct.estimate is None else pytest.approx(direct.estimate))
-        if whole.areas[k].standard_error is not None:
-            assert whole.areas[k].standard_error == pytest.approx(direct.standard_error)
-            assert whole.areas[k].low == pytest.approx(direct.low, abs=1e-9)
+        here = whole.areas[k]
+        if here.standard_error is not None and here.low is not None and here.high is not None:
+            assert direct.standard_error is not None
+            assert direct.low is not None
+            assert direct.high is not None
+            # The area of interest reckons with half an error more, so that it is never the surer one.
+            assert here.standard_error >= direct.standard_error * (1 - 1e-9)
+            assert here.low <= direct.low + 1e-6
+            assert here.high >= direct.high - 1e-6
+            assert (here.method == WILSON) == (direct.method == WILSON)
     for found, total in ((one, part.sum()), (other, (design.pixels - part).sum())):
         for area in found.areas:
             if area.low is not None and area.high is not None and area.estimate is not None:
@@ -70,9 +81,10 @@ def test_no_error_met_is_no_certainty() -> None:
     inside = np.arange(80)[:, None] < 40
     (found,) = domain_estimates(design, member, inside, np.array([[500, 0]]), 1.0)
     assert found.areas[0].estimate == 0
-    assert found.areas[0].high is None
-    assert found.note is not None
-    assert "no proof" in found.note
+    # Half of the stratum lies inside: the squared distance of the whole stratum's Wilson limit is halved.
+    assert found.areas[0].high == pytest.approx(np.sqrt(0.5) * 1000 * Z_95**2 / (40 + Z_95**2))
+    assert found.areas[0].method == WILSON
+    assert found.note is None
 
 
 def test_the_errors_of_the_whole_map_widen_an_interval_in_which_no_error_was_met() -> None:
@@ -80,7 +92,8 @@ def test_the_errors_of_the_whole_map_widen_an_interval_in_which_no_error_was_met
     member = (np.arange(100) < 10)[:, None]
     inside = (np.arange(100) >= 60)[:, None]  # forty samples inside, none of them among the ten changed ones
     (found,) = domain_estimates(design, member, inside, np.array([[1000]]), 1.0)
-    expected = np.sqrt(1000 * 10_000 / 100 * (0.09 * 100 / 99))
+    half = 10.5 / 101  # ten of a hundred and half an error more
+    expected = np.sqrt(1000 * 10_000 / 100 * half * (1 - half))
     assert found.areas[0].standard_error == pytest.approx(expected)
     assert found.note == "An estimate beyond what is possible here was moved to the limit."  # 100 - 40 * 100 * 0.1 < 0
     assert found.areas[0].estimate == 0
@@ -107,14 +120,15 @@ def test_a_lone_pixel_matters_only_where_its_stratum_occurs() -> None:
     assert without.areas[0].low is not None
 
 
-def test_nothing_observed_and_nothing_met_are_not_zero() -> None:
+def test_nothing_observed_is_unknown_and_nothing_met_has_an_upper_limit() -> None:
     design = Design(np.array([100]), np.zeros(40, dtype=int))
     member = np.stack([np.arange(40) < 9, np.zeros(40, dtype=bool)], axis=1)
     inside = np.ones((40, 2), dtype=bool)
     empty, full = domain_estimates(design, member, inside, np.array([[0], [100]]), 1.0)
+    high = 100 * Z_95**2 / (40 + Z_95**2) * np.sqrt(0.6)  # 40 of 100 were sampled
     assert empty.areas == (UNKNOWN, UNKNOWN)
     assert empty.note == "Nothing was observed here on both dates."
-    assert full.areas[1] == UNKNOWN
+    assert full.areas[1] == Interval(0.0, pytest.approx(full.areas[1].standard_error), 0.0, pytest.approx(high), WILSON)
     assert full.note is None
 
 
@@ -166,10 +180,50 @@ def test_intervals_cover_the_truth_of_simulated_areas() -> None:
 def test_the_variance_inside_is_that_of_the_deviations() -> None:
     # Inside, the map errs far more often than in the whole, so that the area's own variance is the larger one.
     rng = np.random.default_rng(4)
-    design = Design(np.array([9000, 1000]), np.repeat([0, 1], [300, 100]))
+    pixels, sizes = (9000, 2500), (300, 100)
+    design = Design(np.array(pixels), np.repeat([0, 1], sizes))
     inside = rng.random(400) < 0.3
     member = rng.random(400) < np.where(inside, 0.6, 0.02)
     (found,) = domain_estimates(design, member[:, None], inside[:, None], np.array([[2700, 300]]), 1.0)
     deviation = (member - design.means(member[:, None])[design.stratum, 0]) * inside
-    variance = sum(n**2 * deviation[design.stratum == h].var(ddof=1) / m for h, (n, m) in enumerate(((9000, 300), (1000, 100))))
+    variance = sum(
+        n**2 * deviation[design.stratum == h].var(ddof=1) / m for h, (n, m) in enumerate(zip(pixels, sizes, strict=True))
+    )
     assert found.areas[0].standard_error == pytest.approx(np.sqrt(variance))
+    assert found.areas[0].method == SARNDAL
+
+
+def rare(omission: float, seed: int, maps: int) -> tuple[np.ndarray, np.ndarray]:
+    """Judge 470 unchanged pixels and 50 of each of 15 kinds; return the coverage of totals (domain) and kinds (domain)."""
+    rng = np.random.default_rng(seed)
+    shares, kinds = np.array([0.5, 0.3, 0.15, 0.05]), 15
+    sizes = [470, *[50] * kinds]
+    totals, each = [], []
+    for _ in range(maps):
+        pixels = np.stack(
+            [rng.multinomial(222_000, shares), *(rng.multinomial(730, rng.dirichlet(4 * shares)) for _ in range(kinds))]
+        )
+        cells = np.zeros((kinds + 1, 4, kinds + 1), dtype=np.int64)  # stratum, domain, reference, 0 = unchanged
+        cells[0] = rng.multinomial(pixels[0], [1 - omission, *[omission / kinds] * kinds])
+        for kind in range(1, kinds + 1):
+            cells[kind, :, kind] = rng.binomial(pixels[kind], 0.9)
+            cells[kind, :, 0] = pixels[kind] - cells[kind, :, kind]
+        drawn = [rng.multivariate_hypergeometric(c.ravel(), n, method="marginals") for c, n in zip(cells, sizes, strict=True)]
+        counts = np.stack(drawn).reshape(cells.shape)
+        stratum, domain, reference = (np.repeat(i.ravel(), counts.ravel()) for i in np.indices(cells.shape))
+        member = np.concatenate([reference[:, None] > 0, reference[:, None] == np.arange(1, kinds + 1)], axis=1)
+        found = domain_estimates(Design(pixels.sum(axis=1), stratum), member, domain[:, None] == np.arange(4), pixels.T, 1.0)
+        true = cells.sum(axis=0)[:, 1:]
+        truths = np.concatenate([true.sum(axis=1, keepdims=True), true], axis=1)
+        ends = np.array([[(a.low, a.high) for a in f.areas] for f in found], dtype=float)
+        hit = (ends[..., 0] <= truths) & (truths <= ends[..., 1])
+        totals.append(hit[:, 0])
+        each.append(hit[:, 1:].mean(axis=1))
+    return np.mean(totals, axis=0), np.mean(each, axis=0)
+
+
+def test_rare_omissions_do_not_make_intervals_of_areas_too_narrow() -> None:
+    for seed, omission in enumerate((0.001, 0.004, 0.0085, 0.02)):
+        totals, kinds = rare(omission, seed, 120)
+        assert (totals >= 0.93).all(), (omission, totals)
+        assert (kinds >= 0.95).all(), (omission, kinds)

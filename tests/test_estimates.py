@@ -1,23 +1,21 @@
 """What is published about a judged sample: complete, in the agreed shape, and never more certain than the sample."""
 
-import csv
-import io
 import json
 from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.estimate_table import COLUMNS, csv_tables
+from pipeline.estimate_table import csv_tables
 from pipeline.estimates import AreaFacts, MapFacts, estimates
 from pipeline.legend import LandUse, Legend
 from pipeline.references import References
+from pipeline.wilson import WILSON, Z_95, wilson_limits
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
 LOOKUP = LEGEND.change_lookup()
+UNKNOWN = dict.fromkeys(("estimate", "standard_error", "low", "high", "method"))
 
 
 def pixels_of(counts: dict[int, int]) -> np.ndarray:
@@ -27,18 +25,25 @@ def pixels_of(counts: dict[int, int]) -> np.ndarray:
     return found
 
 
-def judged(change: Any, before: Any = None, after: Any = None, total: int | None = None) -> References:
+def judged(change: Any, before: Any = None, after: Any = None, total: int | None = None, untold: int = 0) -> References:
     n = len(change)
     place, names = np.arange(n), tuple(f"S{i:04}" for i in range(n))
     codes = [None if a is None else np.asarray(a, dtype=np.uint8) for a in (before, after)]
-    return References(place, names, place, place, np.asarray(change, dtype=np.uint8), codes[0], codes[1], total or n)
+    return References(place, names, place, place, np.asarray(change, dtype=np.uint8), codes[0], codes[1], total or n, untold)
 
 
 def binary(mapped: list[int], reference: list[int], counts: dict[int, int], **more: Any) -> dict[str, Any]:
     facts = MapFacts(pixels_of(counts), None, None, 0.1, 7.5, np.array(mapped, dtype=np.uint8), None, None)
     places = more.pop("places", None)
     return estimates(
-        Legend(), judged(reference, total=more.pop("total", None)), facts, places, run="r", seed=1, file="s.gpkg", **more
+        Legend(),
+        judged(reference, total=more.pop("total", None), untold=more.pop("untold", 0)),
+        facts,
+        places,
+        run="r",
+        seed=1,
+        file="s.gpkg",
+        **more,
     )
 
 
@@ -69,9 +74,13 @@ def with_classes() -> dict[str, Any]:
 def test_a_binary_project_by_hand() -> None:
     found = binary([1] * 10 + [2] * 10, [1] * 9 + [2] + [2] * 8 + [1] * 2, {0: 30, 1: 900, 2: 100})
     area = 0.1 * (900 * 0.1 + 100 * 0.8)
-    variance = 900**2 * 0.1 / 10 + 100**2 * (0.16 * 10 / 9) / 10
+    variance = 900**2 * 0.1 / 10 + 100**2 * (0.16 * 10 / 9) / 10 * (1 - 10 / 100)
+    lows, highs = wilson_limits(np.array([1, 8]), np.array([10, 10]))
+    reach = np.hypot(900 * (highs[0] - 0.1), 100 * (highs[1] - 0.8) * np.sqrt(0.9))
     assert found["changed"]["area_ha"]["estimate"] == pytest.approx(area)
-    assert found["changed"]["area_ha"]["high"] == pytest.approx(area + 1.959963985 * 0.1 * np.sqrt(variance))
+    assert found["changed"]["area_ha"]["standard_error"] == pytest.approx(0.1 * np.sqrt(variance), abs=1e-6)
+    assert found["changed"]["area_ha"]["high"] == pytest.approx(area + 0.1 * reach, abs=1e-6)
+    assert found["changed"]["users_accuracy"]["low"] == pytest.approx(0.8 - (0.8 - lows[1]) * np.sqrt(0.9), abs=1e-6)
     assert found["changed"]["mapped_ha"] == pytest.approx(10)
     assert found["changed"]["users_accuracy"]["estimate"] == pytest.approx(0.8)
     assert found["changed"]["producers_accuracy"]["estimate"] == pytest.approx(80 / 170)
@@ -87,8 +96,8 @@ def test_a_binary_project_by_hand() -> None:
     )
     assert found["not_observed_ha"] == 7.5
     assert found["samples"]["strata"] == [
-        {"code": 1, "name": "Unchanged", "pixels": 900, "mapped_ha": 90.0, "samples": 10},
-        {"code": 2, "name": "Changed", "pixels": 100, "mapped_ha": 10.0, "samples": 10},
+        {"code": 1, "name": "Unchanged", "pixels": 900, "mapped_ha": 90.0, "samples": 10, "judged": 10, "drawn": None},
+        {"code": 2, "name": "Changed", "pixels": 100, "mapped_ha": 10.0, "samples": 10, "judged": 10, "drawn": None},
     ]
     assert any("7.50 ha were not observed" in note for note in found["notes"])
     assert any("1 of 10 sampled pixels that are changed where the map says 'Unchanged'" in note for note in found["notes"])
@@ -105,7 +114,7 @@ def test_the_content_has_the_agreed_shape_and_is_json() -> None:
         assert all(set(entry) == row for entry in found[table])
     assert [c["code"] for c in found["changes"]] == [1, 2, 3, 5]  # 3, forest to built-up, was met by the interpreter only
     assert found["changes"][2]["mapped_ha"] == 0
-    assert found["changes"][2]["users_accuracy"] == {"estimate": None, "low": None, "high": None}
+    assert found["changes"][2]["users_accuracy"] == UNKNOWN
     assert [c["name"] for c in found["landuse_before"]] == ["Forest", "Cropland"]
     assert found["matrix"]["codes"] == [1, 2, 3, 5]
     assert found["transitions"]["codes"] == [1, 4, 9]
@@ -127,7 +136,9 @@ def test_land_use_is_estimated_although_the_strata_are_changes() -> None:
         assert sum(c["area_ha"]["estimate"] for c in found[table]) == pytest.approx(1000)
     cells = [[cell["estimate"] or 0 for cell in row] for row in found["transitions"]["area_ha"]]
     assert np.sum(cells, axis=1)[:2] == pytest.approx([c["area_ha"]["estimate"] for c in found["landuse_before"]])
-    assert found["transitions"]["area_ha"][2][2] == {"estimate": None, "low": None, "high": None}
+    never = found["transitions"]["area_ha"][2][2]
+    assert (never["estimate"], never["low"], never["method"]) == (0, 0, WILSON)
+    assert 0 < never["high"] < 100
 
 
 def test_areas_of_interest_keep_what_was_not_observed_apart() -> None:
@@ -136,22 +147,27 @@ def test_areas_of_interest_keep_what_was_not_observed_apart() -> None:
     assert first["samples"] == 30
     assert first["changed_ha"]["low"] <= first["changed_ha"]["estimate"] <= first["changed_ha"]["high"] <= 350
     assert [c["code"] for c in first["changes"]] == [2, 3, 5]
-    assert second["changed_ha"] == {"estimate": None, "low": None, "high": None}
+    assert second["changed_ha"] == UNKNOWN
     assert "Nothing was observed" in second["note"]
 
 
 def test_notes_say_what_the_intervals_do_not() -> None:
     sure = binary([1] * 10 + [2] * 10, [1] * 10 + [2] * 10, {1: 900, 2: 100}, total=24)
-    assert any("has no width" in note and "no proof" in note for note in sure["notes"])
+    accuracy = sure["changed"]["users_accuracy"]
+    assert accuracy["low"] < accuracy["estimate"] == accuracy["high"] == 1
     assert any(note.startswith("4 of 24 sampled pixels were not judged") for note in sure["notes"])
     none = binary([1] * 10 + [2] * 10, [1] * 20, {1: 900, 2: 100})
-    assert any("'Changed' (change)" in note and "left open" in note for note in none["notes"])
-    assert none["changed"]["area_ha"]["estimate"] is None
+    assert any("'Changed' (change)" in note and "upper limit" in note and "nothing more" in note for note in none["notes"])
+    assert none["changed"]["area_ha"]["estimate"] == 0 < none["changed"]["area_ha"]["high"]
     lone = binary([1] * 10 + [2], [1] * 9 + [2, 2], {1: 900, 2: 100})
     assert lone["changed"]["area_ha"]["low"] is None
     assert any("'Changed' a single pixel was judged" in note for note in lone["notes"])
     missing = binary([1] * 9 + [2] * 10, [1] * 9 + [2] * 10, {1: 900, 2: 100}, drawn={1: 10, 2: 10})
     assert (missing["samples"]["total"], missing["samples"]["used"]) == (20, 19)
+    hard = binary([1] * 9 + [2] * 8, [1] * 9 + [2] * 8, {1: 900, 2: 100}, drawn={1: 10, 2: 10}, total=20, untold=2)
+    assert (hard["samples"]["total"], hard["samples"]["used"], hard["samples"]["untold"]) == (20, 17, 2)
+    assert any(note.startswith("1 of 20 sampled pixels were not judged") for note in hard["notes"])
+    assert any(note.startswith("Of 2 of 20 sampled pixels the interpreter could not tell") for note in hard["notes"])
 
 
 def test_a_map_without_change_can_be_estimated() -> None:
@@ -164,7 +180,8 @@ def test_a_map_without_change_can_be_estimated() -> None:
         [1] * 20, [1] * 20, {1: 1000}, places=AreaFacts(("a",), pixels_of({1: 50})[None], np.ones((20, 1), dtype=bool))
     )
     assert still["areas_of_interest"][0]["changes"] == []
-    assert still["areas_of_interest"][0]["changed_ha"]["estimate"] is None
+    assert still["areas_of_interest"][0]["changed_ha"]["estimate"] == 0
+    assert still["areas_of_interest"][0]["changed_ha"]["high"] > 0
 
 
 def test_a_sample_of_another_map_is_refused() -> None:
@@ -174,42 +191,28 @@ def test_a_sample_of_another_map_is_refused() -> None:
         binary([1, 1], [1, 1], {1: 100, 2: 4})
 
 
-def test_the_table_is_tidy_and_runs_no_formula() -> None:
-    content = with_classes()
-    rows = list(csv.DictReader(io.StringIO(csv_tables(content))))
-    assert tuple(rows[0]) == COLUMNS
-    changed = next(r for r in rows if (r["table"], r["class"], r["quantity"]) == ("overall", "changed", "area"))
-    assert float(changed["estimate"]) == content["changed"]["area_ha"]["estimate"]
-    assert float(changed["mapped"]) == content["changed"]["mapped_ha"]
-    assert {r["class"] for r in rows if r["table"] == "areas_of_interest"} == {"'=cmd|' /C calc'!A0", "Äcker <b>&\U0001f33e"}
-    assert {r["table"] for r in rows} == {
-        "overall", "changes", "landuse_before", "landuse_after", "transitions", "disagreement", "areas_of_interest",
-    }  # fmt: skip
-    assert {r["unit"] for r in rows} == {"ha", "share"}
-    keys = [(r["table"], r["class"], r["quantity"]) for r in rows]
-    assert len(set(keys)) == len(keys)
-    unknown = next(r for r in rows if r["class"] == "Built-up to Built-up")
-    assert (unknown["estimate"], unknown["low"], unknown["mapped"]) == ("", "", "")
-
-
-@settings(deadline=None, max_examples=60)
-@given(st.text(min_size=1, max_size=12))
-def test_any_name_survives_the_table(name: str) -> None:
-    places = AreaFacts((name,), pixels_of({1: 50, 2: 10})[None], np.ones((20, 1), dtype=bool))
-    content = binary([1] * 10 + [2] * 10, [1] * 9 + [2] * 11, {1: 900, 2: 100}, places=places)
-    rows = list(csv.DictReader(io.StringIO(csv_tables(content), newline="")))
-    written = {r["class"] for r in rows if r["table"] == "areas_of_interest"}
-    line = name.replace("\r", " ").replace("\n", " ")
-    assert written <= {line, f"'{line}"}
-    assert not any(c.lstrip().startswith(("=", "+", "-", "@")) for c in written)
-
-
-def test_change_that_the_sample_of_the_unchanged_never_met_is_said_to_be_possible() -> None:
-    """300 unchanged pixels hold no change: 3 / 300 of the 10,000 ha can still have been missed."""
+def test_change_that_the_sample_of_the_unchanged_never_met_widens_the_interval() -> None:
+    """300 unchanged pixels hold no change: some of the 10,000 ha can still have been missed, which the interval shows."""
     found = binary([1] * 300 + [2] * 10, [1] * 300 + [2] * 8 + [1] * 2, {1: 100_000, 2: 1000})
-    (note,) = [text for text in found["notes"] if text.startswith("None of the 300 sampled pixels")]
-    assert "Up to 100.0 ha" in note
-    met = binary([1] * 300 + [2] * 10, [1] * 290 + [2] * 18 + [1] * 2, {1: 100_000, 2: 1000})
-    assert not [text for text in met["notes"] if text.startswith("None of the")]
-    whole = binary([1] * 300 + [2] * 10, [1] * 300 + [2] * 8 + [1] * 2, {1: 300, 2: 1000})
-    assert not [text for text in whole["notes"] if text.startswith("None of the")]
+    area = found["changed"]["area_ha"]
+    assert area["method"] == WILSON
+    assert area["high"] > 80 + 10_000 * Z_95**2 / (300 + Z_95**2)
+    assert found["changed"]["producers_accuracy"]["low"] < 0.6 < found["changed"]["producers_accuracy"]["high"] == 1
+    (note,) = [text for text in found["notes"] if "Wilson limits" in text]
+    assert "the area of all change" in note
+    assert "fewer than 5 sampled pixels" in note
+    met = binary([1] * 300 + [2] * 300, [1] * 290 + [2] * 298 + [1] * 12, {1: 100_000, 2: 10_000})
+    assert met["changed"]["area_ha"]["method"] == "Olofsson 2014"
+    assert not [text for text in met["notes"] if "Wilson limits" in text]
+
+
+def test_what_the_sample_did_not_meet_is_neither_active_nor_avoided() -> None:
+    pairs = {(t["from_name"], t["to_name"]): t for t in with_classes()["intensity"]["transitions"]}
+    never = pairs["Built-up", "Forest"]
+    assert {never[key] for key in ("gain_intensity", "gain", "loss_intensity", "loss_uniform", "loss")} == {None}
+    assert pairs["Forest", "Built-up"]["gain"] in {"targeted", "avoided", "uniform"}
+
+
+def test_what_was_drawn_stands_beside_what_was_judged() -> None:
+    found = binary([1] * 9 + [2] * 10, [1] * 9 + [2] * 10, {1: 900, 2: 100}, drawn={1: 12, 2: 10})
+    assert [(row["judged"], row["drawn"]) for row in found["samples"]["strata"]] == [(9, 12), (10, 10)]

@@ -225,6 +225,9 @@ def test_forked_workers_read_the_same_pixels(tmp_path: Path) -> None:
         found = [pool.apply_async(reader.read, (w,)) for w in windows * 2]
         for result, pixels in zip(found, expected * 2, strict=True):
             np.testing.assert_array_equal(result.get(30), pixels)
+        # Leaving the block terminates workers that wait for a lock, and those that inherited a signal handler may never end.
+        pool.close()
+        pool.join()
 
 
 def _read_in_child(reader: RasterReader, window: Window, answer: Any) -> None:

@@ -5,10 +5,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from pipeline.errors import InputError
 from pipeline.legend import LandUse, Legend
 from pipeline.references import References, check_references, require_strata
+from pipeline.sample_points import sample_ids
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
 
@@ -51,8 +54,9 @@ def test_a_binary_project_takes_changed_or_unchanged() -> None:
     found = check_references(Legend(), sample_id=["a", "b"], change=[2, 1], **common)
     assert found.change.tolist() == [2, 1]
     assert found.before is None
-    with pytest.raises(InputError, match=r"1 = unchanged, 2 = changed"):
-        check_references(Legend(), sample_id=["a", "b"], change=[0, 1], **common)
+    assert check_references(Legend(), sample_id=["a", "b"], change=[0, 1], **common).untold == 1
+    with pytest.raises(InputError, match=r"1 = unchanged, 2 = changed, 0 = cannot be told"):
+        check_references(Legend(), sample_id=["a", "b"], change=[3, 1], **common)
     with pytest.raises(ValueError, match="reference_change"):
         check_references(Legend(), sample_id=["a", "b"], before=[1, 1], after=[1, 1], **common)
 
@@ -74,12 +78,108 @@ def test_a_binary_project_takes_changed_or_unchanged() -> None:
         ),
         ({"after": [1, "tree", 9, 9]}, "S0002"),
         ({"after": [1, 1.5, 9, 9]}, "S0002"),
-        ({"after": [1, 0, 9, 9]}, "or nothing where it cannot be told"),
+        ({"after": [1, -1, 9, 9]}, r"\(-1\): S0002\. Expected .* 0 = cannot be told\.$"),
+        ({"after": [0] * 4}, r"Of none of the 4 samples .* \(4 cannot be told, 0 were not judged\)"),
     ],
 )
 def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
     with pytest.raises(InputError, match=message):
         check(**changes)
+
+
+DRAWN = (np.array([0, 1, 2, 3]), np.array([4, 0, 2, 1]))
+
+
+def test_what_cannot_be_told_is_left_out_and_counted_without_being_allowed() -> None:
+    found = check(before=[1, 0, 4, 9], after=[1, None, 0, 9], drawn=DRAWN)
+    assert found.sample_id == ("S0001", "S0004")
+    assert found.index.tolist() == [0, 3]
+    assert (found.total, found.untold) == (4, 2)
+    assert found.change.tolist() == [1, 1]
+    assert check().untold == 0
+    with pytest.raises(InputError, match=r"1 of 4 samples lack .*: S0002\."):
+        check(before=[1, None, 4, 9], after=[1, 4, 0, 9])
+    found = check(before=[1, None, 4, 9], after=[1, 4, 0, 9], allow_missing=True)
+    assert (found.sample_id, found.total, found.untold) == (("S0001", "S0004"), 4, 1)
+
+
+def test_a_sample_is_checked_against_the_draw() -> None:
+    order = [2, 0, 3, 1]
+    columns = {"sample_id": ["S0003", "S0001", "S0004", "S0002"], "before": [4, 1, 9, 1], "after": [9, 1, 9, 4]}
+    found = check(**columns, rows=DRAWN[0][order], columns=DRAWN[1][order], drawn=DRAWN)
+    assert found.sample_id == ("S0003", "S0001", "S0004", "S0002")
+    assert (found.change.tolist(), found.total) == ([5, 1, 1, 2], 4)
+
+
+def without(row: int) -> dict[str, Any]:
+    """The good file without one of its rows."""
+    columns: dict[str, list[Any]] = {
+        "sample_id": ["S0001", "S0002", "S0003", "S0004"], "run_id": ["abc"] * 4,
+        "rows": [0, 1, 2, 3], "columns": [4, 0, 2, 1], "before": [1, 1, 4, 9], "after": [1, 4, 9, 9],
+    }  # fmt: skip
+    return {name: values[:row] + values[row + 1 :] for name, values in columns.items()}
+
+
+def test_rows_that_are_gone_are_missing_like_those_that_nobody_judged() -> None:
+    with pytest.raises(InputError, match=r"1 of 4 samples lack .*: S0002 \(1 of them are not in the file any more\)"):
+        check(**without(1), drawn=DRAWN)
+    empty = {**without(1), "after": [None, 9, 9]}
+    with pytest.raises(InputError, match=r"2 of 4 samples lack .*: S0001, S0002 \(1 of them .*--allow-missing"):
+        check(**empty, drawn=DRAWN)
+    found = check(**empty, drawn=DRAWN, allow_missing=True)
+    assert (found.sample_id, found.index.tolist()) == (("S0003", "S0004"), [1, 2])
+    assert (found.total, found.untold) == (4, 0)
+    assert check(**without(1)).total == 3, "nobody can tell where the draw is not known"
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"sample_id": ["S0001", "S0002", "S0003", "mine"]}, "1 samples were never drawn for this run: mine"),
+        ({"sample_id": ["S0001", "S0002", "S0003", "S0005"]}, "1 samples were never drawn for this run: S0005"),
+        ({"sample_id": ["S0001", "S0002", "S0003", "S4"]}, "never drawn .* S4"),
+        ({"sample_id": ["S0002", "S0001", "S0003", "S0004"]}, "2 samples do not lie where they were drawn: S0002, S0001"),
+        ({"rows": [0, 1, 2, 2]}, "1 samples do not lie where they were drawn: S0004"),
+        ({"columns": [4, 0, None, 1]}, "1 samples do not lie where they were drawn: S0003"),
+        ({"columns": [4, 0, 2.5, 99]}, "2 samples do not lie where they were drawn: S0003, S0004"),
+    ],
+)
+def test_points_that_were_not_drawn_are_refused_whatever_is_allowed(changes: dict[str, Any], message: str) -> None:
+    for allow_missing in (False, True):
+        with pytest.raises(InputError, match=message):
+            check(**changes, drawn=DRAWN, allow_missing=allow_missing)
+
+
+@given(
+    answers=st.lists(st.tuples(*[st.sampled_from([None, 0, 1, 4, 9])] * 2), min_size=1, max_size=30),
+    gone=st.sets(st.integers(0, 29)),
+)
+@settings(deadline=None)
+def test_every_drawn_sample_is_used_untold_or_missing(answers: list[tuple[int | None, int | None]], gone: set[int]) -> None:
+    drawn = (np.arange(len(answers)), np.zeros(len(answers), dtype=int))
+    ids = sample_ids(len(answers))
+    kept = [k for k in range(len(answers)) if k not in gone]
+    usable = [k for k in kept if all(answers[k])]
+    untold = [k for k in kept if 0 in answers[k]]
+    missing = len(answers) - len(usable) - len(untold)
+    columns: dict[str, Any] = {
+        "sample_id": [ids[k] for k in kept], "run_id": ["abc"] * len(kept), "rows": kept, "columns": [0] * len(kept),
+        "before": [answers[k][0] for k in kept], "after": [answers[k][1] for k in kept],
+    }  # fmt: skip
+    common: dict[str, Any] = {"run": "abc", "shape": (30, 1), "drawn": drawn}
+    if not usable:
+        with pytest.raises(InputError):
+            check_references(LEGEND, **columns, **common, allow_missing=True)
+        return
+    found = check_references(LEGEND, **columns, **common, allow_missing=True)
+    assert found.sample_id == tuple(ids[k] for k in usable)
+    assert (found.total, found.untold) == (len(answers), len(untold))
+    assert found.total - found.untold - len(found.index) == missing
+    if missing:
+        with pytest.raises(InputError, match=f"{missing} of {len(answers)} samples lack"):
+            check_references(LEGEND, **columns, **common)
+    else:
+        check_references(LEGEND, **columns, **common)
 
 
 def test_of_many_samples_the_first_are_named() -> None:

@@ -34,7 +34,7 @@ from pipeline.errors import InputError
 from pipeline.grid import grid_of
 from pipeline.legend import LandUse, Legend
 from pipeline.polygons import MapLayers, map_layers
-from pipeline.sample_points import sample_frame
+from pipeline.sample_points import sample_frame, sample_ids
 from pipeline.vector import burn, read_layer, read_polygons, read_samples
 from pipeline.vector_write import add_layers, write_changes, write_copies, write_sample_file
 
@@ -79,7 +79,9 @@ def samples_frame(number: int = 3) -> gpd.GeoDataFrame:
     values = {
         "sample_id": [f"S{k}" for k in range(number)], "map_code": 2, "map_name": NAMES[0],
         "reference_code": [None, 1, 2][:number], "reference_name": None, "agrees": [None, 0, 1][:number],
+        "map_before": [None, 1, 4][:number], "map_after": 4, "reference_before": [1, None, 4][:number], "reference_after": 1,
         "weight_ha": 1.5, "interpreter": NAMES[1], "remarks": NAMES[2],
+        "reference_date": [AFTER, None, BEFORE][:number],
     }  # fmt: skip
     points = shapely.points(500_005 + 10 * np.arange(number), 4_999_995)
     return frame_of(values, SAMPLE_COLUMNS, points, CRS(GRID.crs.to_wkt()))
@@ -130,6 +132,25 @@ def test_every_column_has_one_meaning_and_its_own_heading() -> None:
         assert len({c.alias for c in columns}) == len(columns)
         for column in columns:
             assert DTYPES[column.name] == column.dtype
+
+
+def test_hectares_by_pixel_count_are_called_so() -> None:
+    area = {layer: next(c for c in columns if c.name == "area_ha") for layer, columns, _ in LAYERS[:2]}
+    assert area["changes"].alias == "Area (ha, pixel count)"
+    assert "pixel count, biased" in area["changes"].comment
+    assert area["not_observed"].alias == "Area (ha)"
+    for column in AREA_COLUMNS:
+        if column.name.startswith(("changed", "unchanged")):
+            assert "pixel count" in column.alias, column.name
+            assert "pixel count, biased" in column.comment, column.name
+
+
+def test_a_sample_of_a_binary_project_has_no_land_use(tmp_path: Path) -> None:
+    codes = ["map_before", "map_after", "reference_before", "reference_after"]
+    frame = samples_frame()
+    frame[codes] = pd.DataFrame(None, index=frame.index, columns=codes).astype("Int32")
+    path = add_layers(written(tmp_path), samples=frame)
+    assert_geodataframe_equal(read_layer(path, "samples"), frame)
 
 
 def test_layers_are_added_to_a_file_and_the_others_stay(tmp_path: Path) -> None:
@@ -447,7 +468,8 @@ def sample(legend: Legend = LEGEND) -> gpd.GeoDataFrame:
 def test_a_sample_lies_at_pixel_centres_and_says_nothing_about_the_map() -> None:
     found = sample()
     assert [*found.columns] == [c.name for c in labelling_columns(binary=False)] + ["geometry"]
-    assert found["sample_id"].tolist() == ["S0001", "S0002", "S0003"]
+    assert found["sample_id"].tolist() == ["S0001", "S0002", "S0003"] == sample_ids(3)
+    assert (sample_ids(10_000)[0], sample_ids(10_000)[-1], sample_ids(0)) == ("S00001", "S10000", [])
     assert found["chip"].iloc[1] == "chips/S0002.png"
     assert [(p.x, p.y) for p in found.geometry] == [(500_015, 4_999_995), (500_045, 4_999_975), (500_005, 4_999_985)]
     assert found[["reference_before", "reference_after", "interpreter", "reference_date", "remarks"]].isna().to_numpy().all()

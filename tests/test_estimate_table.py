@@ -1,0 +1,318 @@
+"""The table of the estimates: a reader of CSV finds every estimate, with what it takes to publish it, and runs nothing."""
+
+import copy
+import csv
+import io
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import pandas as pd
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.estimate_table import COLUMNS, csv_tables
+from pipeline.wilson import WILSON
+
+RUN = {"name": "Vale", "before_date": "2019-06-12", "after_date": "2023-06-18"}
+HOSTILE = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\u200b=1", "＝1", "\r\n=1", 'a",b;"c"', "<b>&amp;</b>",
+           "line\nbreak", "שלום", "\U0001f33e Äcker", "'", "null", "1,5"]  # fmt: skip
+UNKNOWN = {"estimate": None, "standard_error": None, "low": None, "high": None, "method": None}
+
+
+def known(estimate: float, error: float, most: float, method: str = "normal") -> dict[str, Any]:
+    low, high = max(estimate - 1.96 * error, 0), min(estimate + 1.96 * error, most)
+    return {"estimate": estimate, "standard_error": error, "low": low, "high": high, "method": method}
+
+
+def entry(code: int, name: str, mapped: float, area: dict[str, Any], samples: int) -> dict[str, Any]:
+    shares = [known(0.1234567 * code, 0.0100004, 1), known(0.7654321 / code, 0.02, 1, WILSON)] if samples else [UNKNOWN] * 2
+    return {
+        "code": code, "name": name, "colour": "#000000", "mapped_ha": mapped, "area_ha": area,
+        "users_accuracy": shares[0], "producers_accuracy": shares[1], "samples": samples,
+    }  # fmt: skip
+
+
+def content() -> dict[str, Any]:
+    """Forest and built-up on 100 ha of which 25 pixels were judged; built-up to forest is mapped, and never met."""
+    lost = known(16.9, 8.7, 100)
+    overall = known(0.881, 0.08, 1)
+    return {
+        "run": "3e4223b458fbb0b5", "confidence_level": 0.95,
+        "samples": {"total": 26, "used": 25, "seed": 0, "file": "judged.gpkg", "strata": [
+            {"code": 1, "name": "Unchanged", "pixels": 890, "mapped_ha": 89.0, "drawn": 11, "judged": 10},
+            {"code": 2, "name": "Forest to Built-up", "pixels": 100, "mapped_ha": 10.0, "drawn": 10, "judged": 10},
+            {"code": 3, "name": "Built-up to Forest", "pixels": 10, "mapped_ha": 1.0, "drawn": 5, "judged": 5},
+        ]},
+        "overall_accuracy": overall,
+        "changed": {"mapped_ha": 11.0, "area_ha": lost, "users_accuracy": known(0.727273, 0.1, 1),
+                    "producers_accuracy": known(0.473373, 0.2, 1)},
+        "changes": [
+            entry(1, "Unchanged", 89.0, known(83.1, 8.7, 100), 16), entry(2, "Forest to Built-up", 10.0, lost, 9),
+            entry(3, "Built-up to Forest", 1.0, UNKNOWN, 0),
+        ],
+        "landuse_before": [
+            entry(1, "Forest", 61.0, known(60.00004, 9, 100), 15), entry(2, "Built-up", 39.0, known(40, 9, 100), 10),
+        ],
+        "landuse_after": [
+            entry(1, "Forest", 52.0, known(43.1, 9, 100), 12), entry(2, "Built-up", 48.0, known(56.9, 9, 100), 13),
+        ],
+        "matrix": {
+            "codes": [1, 2, 3], "names": ["Unchanged", "Forest to Built-up", "Built-up to Forest"],
+            "counts": [[9, 1, 0], [2, 8, 0], [5, 0, 0]], "area_ha": [[80.1, 8.9, 0.0], [2.0, 8.0, 0.0], [1.0, 0.0, 0.0]],
+        },
+        "transitions": {"codes": [1, 2], "names": ["Forest", "Built-up"],
+                        "area_ha": [[known(43.1, 9, 100), lost], [UNKNOWN, known(40, 9, 100)]]},
+        "disagreement": {"quantity": 0.06900000001, "allocation": 0.05},
+        "intensity": {
+            "change_intensity": 0.169,
+            "classes": [
+                {"code": 1, "name": "Forest", "before_ha": 60, "after_ha": 43.1, "gain_ha": 0.0, "loss_ha": 16.9,
+                 "gain_intensity": 0.0, "loss_intensity": 0.2816666666, "gain": "dormant", "loss": "active"},
+                {"code": 2, "name": "Built-up", "before_ha": 40, "after_ha": 56.9, "gain_ha": 16.9, "loss_ha": 0.0,
+                 "gain_intensity": 0.297, "loss_intensity": 0.0, "gain": "active", "loss": "dormant"},
+            ],
+            "transitions": [
+                {"from_code": 1, "from_name": "Forest", "to_code": 2, "to_name": "Built-up", "area_ha": 16.9,
+                 "gain_intensity": 0.281667, "gain_uniform": 0.281667, "gain": "uniform",
+                 "loss_intensity": 0.297, "loss_uniform": None, "loss": None},
+                {"from_code": 2, "from_name": "Built-up", "to_code": 1, "to_name": "Forest", "area_ha": 0.0,
+                 "gain_intensity": 0.0, "gain_uniform": 0.0, "gain": None,
+                 "loss_intensity": 0.0, "loss_uniform": 0.0, "loss": None},
+            ],
+        },
+        "areas_of_interest": [
+            {"name": "Åsby", "total_ha": 40.5, "not_observed_ha": 0.25, "mapped_changed_ha": 6.0,
+             "changed_ha": known(7.5, 2, 40), "samples": 12, "note": "12 sampled pixels lie here: the intervals are rough.",
+             "changes": [{"code": 2, "name": "Forest to Built-up", "mapped_ha": 5.5, "area_ha": known(7.5, 2, 40)},
+                         {"code": 3, "name": "Built-up to Forest", "mapped_ha": 0.5, "area_ha": UNKNOWN}]},
+            {"name": "Três Rios", "total_ha": 3.0, "not_observed_ha": 3.0, "mapped_changed_ha": 0.0, "changed_ha": UNKNOWN,
+             "samples": 0, "note": "Nothing was observed here on both dates.", "changes": []},
+        ],
+        "not_observed_ha": 7.5, "notes": ["Mapped hectares are biased.", "=7.5 ha were not observed."],
+    }  # fmt: skip
+
+
+def binary() -> dict[str, Any]:
+    found = copy.deepcopy(content())
+    found["changes"] = [found["changes"][0], {**found["changes"][1], "name": "Changed"}]
+    found["matrix"] = {"codes": [1, 2], "names": ["Unchanged", "Changed"], "counts": [[9, 1], [2, 8]],
+                       "area_ha": [[80.1, 8.9], [2.0, 9.0]]}  # fmt: skip
+    found["samples"]["strata"] = [
+        {"code": 1, "name": "Unchanged", "pixels": 890, "mapped_ha": 89.0, "samples": 10},
+        {"code": 2, "name": "Changed", "pixels": 110, "mapped_ha": 11.0, "samples": 10},
+    ]
+    none = {"landuse_before": [], "landuse_after": [], "transitions": None, "intensity": None, "areas_of_interest": []}
+    return {**found, **none, "disagreement": None}
+
+
+def read(text: str) -> list[dict[str, str]]:
+    return list(csv.DictReader(io.StringIO(text.encode().decode("utf-8-sig"), newline=""), strict=True))
+
+
+def rows_of(estimates: dict[str, Any], table: str) -> list[dict[str, str]]:
+    return [row for row in read(csv_tables(estimates, RUN)) if row["table"] == table]
+
+
+def intervals(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
+    if isinstance(value, dict) and {"estimate", "low", "high"} <= set(value):
+        yield path, value
+    elif isinstance(value, dict):
+        for key, part in value.items():
+            yield from intervals(part, (*path, key))
+    elif isinstance(value, list):
+        for part in value:
+            yield from intervals(part, path)
+
+
+def expected(path: tuple[str, ...], interval: dict[str, Any]) -> tuple[str, ...]:
+    accuracy = path[-1].endswith("accuracy")
+    table = {"overall_accuracy": "areas", "changed": "areas", "changes": "areas"}.get(path[0], path[0])
+    table = "accuracy" if table == "areas" and accuracy else table
+    numbers = (interval.get(key) for key in ("estimate", "standard_error", "low", "high"))
+    texts = ("" if number is None else f"{number:.{6 if accuracy else 4}f}" for number in numbers)
+    return (table, "share" if accuracy else "ha", *texts, interval.get("method") or "")
+
+
+def older(estimates: dict[str, Any]) -> dict[str, Any]:
+    """As earlier versions wrote them: intervals without standard error and method."""
+    found = copy.deepcopy(estimates)
+    for _, interval in intervals(found):
+        interval.pop("standard_error", None)
+        interval.pop("method", None)
+    return found
+
+
+@pytest.mark.parametrize("estimates", [content(), binary(), older(content())], ids=["classes", "binary", "older"])
+def test_every_interval_of_the_estimates_is_in_the_table_once(estimates: dict[str, Any]) -> None:
+    wanted = Counter(expected(path, interval) for path, interval in intervals(estimates))
+    keys = ("table", "unit", "estimate", "standard_error", "low", "high", "interval_method")
+    tables = {"areas", "accuracy", "landuse_before", "landuse_after", "transitions", "areas_of_interest"}
+    counted = {"total area", "observed area", "not observed area"}
+    rows = [row for row in read(csv_tables(estimates)) if row["table"] in tables and row["quantity"] not in counted]
+    assert Counter(tuple(row[key] for key in keys) for row in rows) == wanted
+    assert len(rows) > 8
+
+
+def test_a_row_by_hand() -> None:
+    (row,) = [r for r in rows_of(content(), "areas") if r["class"] == "Forest to Built-up"]
+    assert row == {
+        "table": "areas", "place": "", "class": "Forest to Built-up", "quantity": "area", "unit": "ha", "estimate": "16.9000",
+        "standard_error": "8.7000", "low": "0.0000", "high": "33.9520", "n": "9", "interval_method": "normal",
+        "mapped_ha_biased": "10.0000", "note": "",
+    }  # fmt: skip
+
+
+def test_each_row_is_told_from_the_others() -> None:
+    text = csv_tables(content(), RUN)
+    assert text.startswith("\ufefftable,place,")
+    assert text.endswith("\n")
+    rows = read(text)
+    assert tuple(rows[0]) == COLUMNS
+    assert all(None not in row and None not in row.values() for row in rows)
+    most = max(Counter((r["table"], r["place"], r["class"], r["quantity"]) for r in rows).values())
+    assert most == 1
+    assert list(dict.fromkeys(r["table"] for r in rows)) == [
+        "about", "areas", "accuracy", "landuse_before", "landuse_after", "transitions", "areas_of_interest", "strata",
+        "error_matrix", "disagreement", "intensity", "not_observed", "notes",
+    ]  # fmt: skip
+    assert {r["unit"] for r in rows} == {"", "ha", "share", "pixels"}
+    assert all(r["note"] for r in rows if not r["unit"])
+
+
+def test_another_reader_takes_the_numbers_for_numbers() -> None:
+    table = pd.read_csv(io.BytesIO(csv_tables(content(), RUN).encode()), encoding="utf-8-sig")
+    numbers = ["estimate", "standard_error", "low", "high", "n", "mapped_ha_biased"]
+    assert all(pd.api.types.is_numeric_dtype(table[column]) for column in numbers)
+    assert "Åsby" in set(table["place"])
+
+
+def number(row: dict[str, str], column: str = "estimate") -> float:
+    return float(row[column] or 0)
+
+
+def test_sums_agree() -> None:
+    areas = {r["class"]: r for r in rows_of(content(), "areas")}
+    assert list(areas) == ["Forest to Built-up", "Built-up to Forest", "All changes", "Unchanged"]
+    kinds = [areas["Forest to Built-up"], areas["Built-up to Forest"]]
+    for column in ("estimate", "n", "mapped_ha_biased"):
+        assert sum(number(r, column) for r in kinds) == pytest.approx(number(areas["All changes"], column))
+    strata, matrix = rows_of(content(), "strata"), rows_of(content(), "error_matrix")
+    total = sum(number(r, "mapped_ha_biased") for r in strata)
+    assert number(areas["All changes"]) + number(areas["Unchanged"]) == pytest.approx(total)
+    assert sum(number(r) for r in matrix) == pytest.approx(total)
+    judged = sum(number(r) for r in strata if r["quantity"] == "judged")
+    assert sum(number(r, "n") for r in matrix) == judged == 25
+    assert sum(number(r) for r in strata if r["quantity"] == "drawn") == 26
+    assert sum(number(r) for r in strata if r["quantity"] == "pixels") == 1000
+    for name, area in areas.items():
+        column = [r for r in matrix if r["quantity"] == f"reference: {name}"]
+        assert name == "All changes" or sum(number(r) for r in column) == pytest.approx(number(area))
+    transitions = rows_of(content(), "transitions")
+    before = [number(r) for r in rows_of(content(), "landuse_before") if r["quantity"] == "area"]
+    assert [number(a) + number(b) for a, b in (transitions[:2], transitions[2:])] == pytest.approx(before)
+    for place in ("Åsby", "Três Rios"):
+        found = {r["quantity"]: r for r in rows_of(content(), "areas_of_interest") if r["place"] == place and not r["class"]}
+        parts = number(found["observed area"]) + number(found["not observed area"])
+        assert number(found["total area"]) == pytest.approx(parts)
+
+
+def test_pixels_behind_an_accuracy_are_those_of_its_denominator() -> None:
+    found = {(r["class"], r["quantity"]): r["n"] for r in rows_of(content(), "accuracy")}
+    assert found["Forest to Built-up", "user's accuracy"] == "10"
+    assert found["Forest to Built-up", "producer's accuracy"] == "9"
+    assert found["All changes", "user's accuracy"] == "15"
+    assert found["Unchanged", "user's accuracy"] == "10"
+    assert found["All classes", "overall accuracy"] == "25"
+
+
+def test_what_is_not_known_is_empty_and_says_why() -> None:
+    (row,) = [r for r in rows_of(content(), "areas") if r["class"] == "Built-up to Forest"]
+    assert [row[key] for key in ("estimate", "standard_error", "low", "high", "interval_method")] == [""] * 5
+    assert (row["mapped_ha_biased"], row["note"]) == ("1.0000", "Left open, not 0: no sampled pixel tells.")
+    (row,) = [r for r in rows_of(content(), "areas_of_interest") if r["place"] == "Três Rios" and r["class"]]
+    assert row["note"].startswith("Nothing was observed here")
+    (row,) = rows_of(content(), "not_observed")
+    assert (row["estimate"], row["unit"], row["mapped_ha_biased"]) == ("7.5000", "ha", "")
+    some = content()
+    some["changes"][2]["area_ha"] = {**UNKNOWN, "high": 3.0}
+    (row,) = [r for r in rows_of(some, "areas") if r["class"] == "Built-up to Forest"]
+    assert (row["estimate"], row["high"], row["note"]) == ("", "3.0000", "")
+
+
+def test_intensities_of_what_the_sample_never_met_are_no_zeros() -> None:
+    rows = rows_of(content(), "intensity")
+    assert [(r["class"], r["quantity"], r["estimate"], r["note"]) for r in rows] == [
+        ("All classes", "change intensity", "0.169000", ""),
+        ("Forest", "loss", "16.9000", ""),
+        ("Forest", "loss intensity", "0.281667", "active"),
+        ("Built-up", "gain", "16.9000", ""),
+        ("Built-up", "gain intensity", "0.297000", "active"),
+        ("Forest to Built-up", "gain intensity", "0.281667", "uniform"),
+        ("Forest to Built-up", "uniform gain intensity", "0.281667", ""),
+        ("Forest to Built-up", "loss intensity", "0.297000", ""),
+    ]
+
+
+def test_it_says_what_it_is_about_and_cites_its_methods() -> None:
+    about = {r["quantity"]: r["note"] for r in rows_of(content(), "about")}
+    assert {key: about[key] for key in ("run", "run id", "before date", "after date", "confidence level", "seed", "file")} == {
+        "run": "Vale", "run id": "3e4223b458fbb0b5", "before date": "2019-06-12", "after date": "2023-06-18",
+        "confidence level": "0.95", "seed": "0", "file": "judged.gpkg",
+    }  # fmt: skip
+    cited = " ".join(about.values())
+    for doi in ("10.1016/j.rse.2014.02.015", "10.1080/01431161.2014.930207", "10.1007/978-1-4612-4378-6",
+                "10.1002/sim.3095", "10.1080/01431161.2011.552923", "10.1016/j.landurbplan.2012.02.010"):  # fmt: skip
+        assert f"doi:{doi}" in cited
+    alone = {r["quantity"] for r in read(csv_tables({**content(), "samples": {**content()["samples"], "seed": None}}))}
+    assert "run id" in alone
+    assert not alone & {"run", "before date", "seed"}
+
+
+def test_a_binary_run_without_areas_of_interest_leaves_out_what_it_has_not() -> None:
+    rows = read(csv_tables(older(binary()), RUN))
+    assert {r["table"] for r in rows} == {"about", "areas", "accuracy", "strata", "error_matrix", "not_observed", "notes"}
+    assert [r["class"] for r in rows if r["table"] == "areas"] == ["Changed", "All changes", "Unchanged"]
+    cited = {r["quantity"] for r in rows if r["quantity"].startswith("method")}
+    assert cited == {"method: areas and accuracies", "method: classes that are not the strata"}
+    strata = [(r["class"], r["quantity"], r["estimate"]) for r in rows if r["table"] == "strata" and r["unit"] == "pixels"]
+    assert strata == [
+        ("Unchanged", "pixels", "890"), ("Unchanged", "judged", "10"), ("Changed", "pixels", "110"),
+        ("Changed", "judged", "10"),
+    ]  # fmt: skip
+
+
+def named(name: str) -> dict[str, Any]:
+    """The estimates, with a name of the user wherever there can be one."""
+    found = content()
+    for row in (found["changes"][1], found["landuse_before"][0], found["areas_of_interest"][0], found["samples"]["strata"][1],
+                found["intensity"]["classes"][0]):  # fmt: skip
+        row["name"] = name
+    found["matrix"]["names"][1] = found["transitions"]["names"][0] = name
+    found["intensity"]["transitions"][0]["from_name"] = found["notes"][0] = found["samples"]["file"] = name
+    return found
+
+
+@pytest.mark.parametrize("name", HOSTILE)
+def test_hostile_names_run_nothing(name: str) -> None:
+    check_name(name)
+
+
+@settings(deadline=None, max_examples=60)
+@given(st.text(min_size=1, max_size=12))
+def test_any_name_survives(name: str) -> None:
+    check_name(name)
+
+
+def check_name(name: str) -> None:
+    text = csv_tables(named(name), {**RUN, "name": name})
+    rows = read(text)
+    assert len(rows) == len(read(csv_tables(content(), RUN))) == text.count("\n") - 1
+    line = name.replace("\r", " ").replace("\n", " ")
+    (place,) = {r["place"] for r in rows} - {"", "Três Rios"} or {""}
+    assert place in (line, f"'{line}")
+    for row in rows:
+        for cell in row.values():
+            seen = "".join(c for c in cell if c.isprintable()).lstrip()
+            assert not seen.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
