@@ -14,7 +14,7 @@ from pathlib import Path
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
 SYSTEM_PYTHON = "/usr/bin/python3"
-WIDE, NARROW = (1400, 1000), (390, 844)
+WIDE, NARROW = (1400, 1000), (390, 1500)
 _SETTLED_MS = 800
 
 

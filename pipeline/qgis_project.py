@@ -67,7 +67,9 @@ def _vectors(folder: Path, run: Mapping[str, Any]) -> dict[str, Layer]:
     found = vector_layers(path)
     return {
         key: Layer(
-            key, title, f"./{LAYERS}|layername={key}", found[key].qml or qml, found[key].geometry, expanded=True,
+            key, title, f"./{LAYERS}|layername={key}", found[key].qml or qml, found[key].geometry,
+            # A thousand points would hide the changes that they judge.
+            visible=key != "samples", expanded=key != "samples",
         )
         for key, (title, qml) in known.items()
         if key in found and (key == "changes" or not found[key].empty)

@@ -220,7 +220,7 @@ def test_qgis_opens_every_layer_after_a_move(moved: tuple[dict[str, Any], Path])
     ]  # fmt: skip
     assert said["tree"][4] == "Maps"
     assert all(layer["valid"] and "elsewhere" in layer["source"] for layer in said["layers"])
-    assert [layer["visible"] for layer in said["layers"]] == [True] * 4 + [False] * 5 + [True] * 2
+    assert [layer["visible"] for layer in said["layers"]] == [False] + [True] * 3 + [False] * 5 + [True] * 2
     assert {layer["crs"] for layer in said["layers"]} | {said["crs"]} == {"EPSG:32651"}
     assert said["view"] == [300_000, 3_599_600, 300_480, 3_600_000]
     assert "pixel counts, which are biased" in said["abstract"]
