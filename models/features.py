@@ -15,7 +15,7 @@ from models.encoders import Encoder, Normalisation, match_bands, normalisation_f
 from pipeline.errors import InputError
 from pipeline.legend import NOT_LABELLED
 from pipeline.raster import RasterReader
-from pipeline.tiles import STRIDE, Tile, tiles
+from pipeline.tiles import STRIDE, Tile, mirrored, tiles
 
 _TILE = 256
 _MARGIN = 32
@@ -204,7 +204,8 @@ def block_embeddings(
                 continue
             pair = [reader.read(place.read) for reader in readers]
             seen = np.isfinite(np.stack(pair)).all(axis=(0, 1))
-            found = block_means([network.encode(_batch(image, device)) for image in pair], seen, block, margin)
+            shown = [mirrored(image, place.read, shape) for image in pair]
+            found = block_means([network.encode(_batch(image, device)) for image in shown], seen, block, margin)
             if out is None:
                 out = np.full((*(-(-n // block) for n in shape), found.shape[0]), np.nan, dtype=np.float32)
             out[y : y + found.shape[1], x : x + found.shape[2]] = found.transpose(1, 2, 0)
@@ -350,7 +351,10 @@ def _opened(stack: ExitStack, path: Path) -> RasterReader:
 def _read_where_sampled(
     images: tuple[Path, Path], sample: Sample, tile: int, margin: int
 ) -> Iterator[tuple[Tile, np.ndarray, list[np.ndarray]]]:
-    """Yield each tile that holds sampled pixels, their rows in the sample, and both dates (band, y, x) of its window."""
+    """Yield each tile that holds sampled pixels, their rows in the sample, and both dates (band, y, x) of its window.
+
+    Beyond the edges of the images they are mirrored.
+    """
     if not len(sample):
         raise InputError("No pixel is sampled: none is labelled inside a region or block. Label more, or use smaller blocks.")
     with ExitStack() as stack:
@@ -361,7 +365,7 @@ def _read_where_sampled(
         for place in tiles(shape, tile, margin):
             rows = np.flatnonzero((sample.y // tile == place.row) & (sample.x // tile == place.column))
             if rows.size:
-                yield place, rows, [reader.read(place.read) for reader in readers]
+                yield place, rows, [mirrored(reader.read(place.read), place.read, shape) for reader in readers]
 
 
 def _require_evaluation(network: object) -> None:

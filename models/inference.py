@@ -16,7 +16,7 @@ from models.network import ChangeNetwork, Output
 from pipeline.errors import InputError
 from pipeline.radiometry import BandMapping
 from pipeline.raster import RasterReader
-from pipeline.tiles import STRIDE, Tile, Window
+from pipeline.tiles import STRIDE, Tile, Window, mirrored
 
 _AHEAD = 2
 """Tiles read before they are needed: enough to hide the reading, few enough to keep memory flat."""
@@ -82,6 +82,7 @@ def predict(
     *,
     mixed: bool = False,
     embed: tuple[int, int] | None = None,
+    shown: tuple[np.ndarray, np.ndarray] | None = None,
 ) -> Probabilities:
     """Predict one window, whole.
 
@@ -92,12 +93,13 @@ def predict(
         temperatures: From the bundle.
         mixed: Use bfloat16 where it is safe (on a GPU only).
         embed: Side of the blocks to embed and margin around them, in pixels, multiples of 32; None embeds nothing.
+        shown: What the network is given instead of the two, of the same shape: the map mirrored beyond its edges.
     """
     device = next(network.parameters()).device
-    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
-        features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in (before, after)]
-        output = network.decode(*features)
     unseen = ~(np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0))
+    with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
+        features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in shown or (before, after)]
+        output = network.decode(*features)
     embedding = None if embed is None else block_means(features, ~unseen, *embed)
     return _probabilities(output, unseen, temperatures, embedding)
 
@@ -180,7 +182,9 @@ def stream(
                 read_next()
                 started = time.perf_counter()
                 embed = None if embed_block is None else (embed_block, tile.core.y - tile.read.y)
-                whole = predict(network, before, after, temperatures, mixed=mixed, embed=embed)
+                shape = readers[0].info.shape
+                shown = mirrored(before, tile.read, shape), mirrored(after, tile.read, shape)
+                whole = predict(network, before, after, temperatures, mixed=mixed, embed=embed, shown=shown)
                 if model_seconds is not None:
                     model_seconds[0] += time.perf_counter() - started
                 yield tile, _cropped(whole, tile.core.within(tile.read))
@@ -247,7 +251,9 @@ def calibrate_margin(
 
         def decide(margin: int) -> tuple[np.ndarray, np.ndarray]:
             window = Window(y - margin, x - margin, core + 2 * margin, core + 2 * margin)
-            whole = predict(network, readers[0].read(window), readers[1].read(window), temperatures)
+            before, after = (reader.read(window) for reader in readers)
+            shown = mirrored(before, window, shape), mirrored(after, window, shape)
+            whole = predict(network, before, after, temperatures, shown=shown)
             parts = _cropped(whole, Window(margin, margin, core, core))
             dates = [p for p in (parts.before, parts.after) if p is not None]
             said = [p.argmax(axis=0) for p in dates] + ([] if parts.change is None else [parts.change >= threshold])

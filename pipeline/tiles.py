@@ -3,6 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+import numpy as np
+
 from pipeline.errors import InputError
 
 STRIDE = 32
@@ -66,6 +68,24 @@ def tiles(shape: tuple[int, int], core: int = 1024, margin: int = 128) -> list[T
     if core <= 0 or core % STRIDE or margin < 0 or margin % STRIDE:
         raise InputError(f"Tile core {core} and margin {margin}: both must be multiples of {STRIDE}, the core above 0.")
     return list(_tiles(shape, core, margin))
+
+
+def mirrored(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
+    """Continue what was read of a window beyond the edges of its grid as a mirror image.
+
+    A network that is shown nothing there takes the edge of the map for change.
+
+    Args:
+        image: (band, y, x), what was read of `window`, whatever it holds beyond the edges.
+        window: May reach past the edges, but has a pixel inside.
+        shape: Rows and columns of the grid.
+    """
+    inside = window.clipped(shape).within(window)
+    if (inside.height, inside.width) == image.shape[1:]:
+        return image
+    below, right = window.height - inside.y - inside.height, window.width - inside.x - inside.width
+    part = image[(slice(None), *inside.slices)]
+    return np.pad(part, ((0, 0), (inside.y, below), (inside.x, right)), mode="symmetric")
 
 
 def _tiles(shape: tuple[int, int], core: int, margin: int) -> Iterator[Tile]:

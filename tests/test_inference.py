@@ -241,6 +241,21 @@ def test_calibration_on_pixels_that_nobody_saw_takes_the_largest_margin(
     assert calibrate_margin(network, (path, path), (64, 64), core=32) == (64, {})
 
 
+def test_the_edge_of_the_map_is_not_seen(tmp_path: Path, network: ChangeNetwork) -> None:
+    """A map that goes on as its own mirror image says the same up to its edge as one that ends there."""
+    before, after = two_dates((96, 128), 3)
+    wider = [np.pad(image, ((0, 0), (64, 64), (64, 64)), mode="symmetric") for image in (before, after)]
+    ends = write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after)
+    goes_on = write(tmp_path / "wb.tif", wider[0]), write(tmp_path / "wa.tif", wider[1])
+    ((_, said),) = stream(network, ends, tiles((96, 128), 128, 32), PLAIN)
+    middle = Tile(0, 0, Window(64, 64, 96, 128), Window(32, 32, 160, 192))
+    ((_, wide),) = stream(network, goes_on, [middle], PLAIN)
+    for one, other in ((said.change, wide.change), (said.before, wide.before), (said.after, wide.after)):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
 @pytest.mark.parametrize("heads", ["change", "landuse", "both"])
 def test_a_pixel_unseen_at_either_date_is_unseen_in_every_output(heads: str) -> None:
     spec = replace(SPEC, heads=heads, classes=0 if heads == "change" else 3)

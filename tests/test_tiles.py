@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.errors import InputError
-from pipeline.tiles import STRIDE, Window, tiles
+from pipeline.tiles import STRIDE, Window, mirrored, tiles
 
 GRIDS = st.tuples(st.integers(1, 300), st.integers(1, 300))
 CORES = st.integers(1, 6).map(lambda n: n * STRIDE)
@@ -59,3 +59,13 @@ def test_tiles_go_row_by_row() -> None:
 def test_sizes_that_break_the_stride(core: int, margin: int) -> None:
     with pytest.raises(InputError, match=f"core {core} and margin {margin}: both must be multiples of 32"):
         tiles((10, 10), core, margin)
+
+
+def test_beyond_the_edges_the_map_is_mirrored() -> None:
+    window = Window(-2, 1, 6, 4)
+    image = np.full((1, 6, 4), np.nan)
+    image[0, 2:5, 0:2] = [[1, 2], [3, 4], [5, 6]]
+    found = mirrored(image, window, (3, 3))
+    assert found[0].tolist() == [[3, 4, 4, 3], [1, 2, 2, 1], [1, 2, 2, 1], [3, 4, 4, 3], [5, 6, 6, 5], [5, 6, 6, 5]]
+    inside = np.zeros((2, 3, 3))
+    assert mirrored(inside, Window(0, 0, 3, 3), (5, 5)) is inside
