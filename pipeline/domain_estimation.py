@@ -115,8 +115,8 @@ def _domain(design: Design, whole: _WholeMap, inside: np.ndarray, pixels: np.nda
         Interval(e, s, low, high, WILSON if is_few else SARNDAL) if known else Interval(e, None, None, None)
         for (e, s, low, high), is_few, known in zip(ends.tolist(), few, told, strict=True)
     )
-    moved = bool((np.abs(estimate - possible) > 1e-6 * total).any())
-    return DomainEstimate(areas, samples, _note(samples, moved=moved, lone=bool(design.lone[occurs].any())))
+    moved = np.abs(estimate - possible) > 1e-6 * total
+    return DomainEstimate(areas, samples, _note(samples, moved=bool(moved.any()), lone=bool(design.lone[occurs].any())))
 
 
 def _limits(
@@ -154,5 +154,5 @@ def _note(samples: int, *, moved: bool, lone: bool) -> str | None:
     if lone:
         said.append("A stratum that occurs here has a single judged pixel, so that its uncertainty is not known.")
     if moved:
-        said.append("An estimate beyond what is possible here was moved to the limit.")
+        said.append("Estimates beyond what is possible here were moved to the limit, so that those of parts may not add up.")
     return " ".join(said) or None

@@ -26,8 +26,8 @@ def notes_on_sample(
     notes = ["Mapped hectares are pixel counts, which are biased; the estimates are corrected by the sample."]
     if not_observed_ha > 0:
         notes.append(
-            f"{not_observed_ha:,.2f} ha were not observed on both dates. They are in no estimate, neither as changed nor as "
-            f"unchanged."
+            f"{not_observed_ha:,.2f} ha were not observed on one of the dates or on both. They are in no estimate, neither as "
+            f"changed nor as unchanged."
         )
     drawn = len(reference) + missing + untold
     if missing:
@@ -57,11 +57,19 @@ def notes_on_classes(named: Sequence[tuple[str, ClassEstimate]], what: str) -> l
         what: What the classes are of, such as `land use before`.
     """
     unmet = [name for name, estimate in named if not estimate.reference_samples]
+    wrong = [name for name, estimate in named if estimate.mapped_samples and estimate.users_accuracy.estimate == 0]
+    notes = []
+    if wrong:
+        notes.append(
+            f"Every sampled pixel that is mapped as {_listed(wrong)} ({what}) was judged to be something else: do not trust "
+            f"the map where it says so."
+        )
     if not unmet:
-        return []
+        return notes
     return [
-        f"No sampled pixel was judged to be {_listed(unmet)} ({what}). Its area is therefore estimated as 0; the upper end of "
-        f"the interval is an upper limit of what such a sample can miss and nothing more. Its producer's accuracy is unknown."
+        *notes,
+        f"No sampled pixel was judged to be {_listed(unmet)} ({what}). Such an area is estimated as 0; the upper end of its "
+        f"interval is an upper limit of what such a sample can miss and nothing more. Its producer's accuracy is unknown.",
     ]
 
 
@@ -79,7 +87,8 @@ def note_on_limits(named: Sequence[tuple[str, Interval]]) -> list[str]:
     return [
         f"All are design-based estimates from the sample; the limits of {', '.join(texts)} are Wilson limits combined by "
         f"stratum (Zou and Donner 2008) instead of the normal approximation, which is too narrow there because a stratum "
-        f"that matters has fewer than {FEW} sampled pixels of one of two answers."
+        f"that matters has fewer than {FEW} sampled pixels of one of two answers. Such limits say how much of each the sample "
+        f"can have missed: do not add up those of several."
     ]
 
 

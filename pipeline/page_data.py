@@ -178,8 +178,9 @@ def matrix(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> dict[
 
     Returns:
         `names` of the land-use classes that gained or lost; `rows`, one a class before, each with `name`, `cells`, one a class
-        after, and `lost`; `gained` and `net`, one a class. A cell has `ha` (pixel count, biased; None on the diagonal),
-        `share` of the largest, 0..1, and `estimate` (interval or None). None where the project has no classes.
+        after, and `lost`; `gained` and `net`, one a class; and the same with `_estimate` behind, hectares or None. A cell has
+        `ha` (pixel count, biased; None on the diagonal), `share` of the largest, 0..1, and `estimate` (interval or None). None
+        where the project has no classes.
     """
     if not run["legend"]:
         return None
@@ -190,6 +191,7 @@ def matrix(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> dict[
     classes = [entry for entry in run["legend"] if entry["code"] in used]
     codes = [entry["code"] for entry in classes]
     largest = max(mapped.values(), default=0.0)
+    moved_ha = {row["code"]: row for row in ((estimates or {}).get("intensity") or {"classes": []})["classes"]}
     rows: list[dict[str, Any]] = []
     for entry in classes:
         cells = [
@@ -200,10 +202,18 @@ def matrix(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> dict[
             }
             for code in codes
         ]
-        rows.append({"name": entry["name"], "cells": cells, "lost": sum(cell["ha"] or 0.0 for cell in cells)})
+        rows.append(
+            {"name": entry["name"], "cells": cells, "lost": sum(cell["ha"] or 0.0 for cell in cells),
+             "lost_estimate": moved_ha.get(entry["code"], {}).get("loss_ha")}
+        )  # fmt: skip
     gained = [sum(row["cells"][column]["ha"] or 0.0 for row in rows) for column in range(len(codes))]
     net = [gain - row["lost"] for gain, row in zip(gained, rows, strict=True)]
-    return {"names": [entry["name"] for entry in classes], "rows": rows, "gained": gained, "net": net}
+    found = [moved_ha.get(code) for code in codes]
+    return {
+        "names": [entry["name"] for entry in classes], "rows": rows, "gained": gained, "net": net,
+        "gained_estimate": [row["gain_ha"] if row else None for row in found],
+        "net_estimate": [row["gain_ha"] - row["loss_ha"] if row else None for row in found],
+    }  # fmt: skip
 
 
 def _transitions(estimates: Mapping[str, Any] | None) -> dict[tuple[int, int], Mapping[str, Any]]:

@@ -100,8 +100,8 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
     plain.unlink()
     return [
         path,
-        write_text(folder / "domain_shift.qml", continuous_qml(0.0, 2.0)),
-        write_text(folder / "domain_shift.sld", continuous_sld(0.0, 2.0, title="Distance from the training regions")),
+        write_text(folder / "domain_shift.qml", continuous_qml(0.0, 2.5)),
+        write_text(folder / "domain_shift.sld", continuous_sld(0.0, 2.5, title="Distance from the training regions")),
     ]
 
 

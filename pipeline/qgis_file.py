@@ -92,6 +92,8 @@ class Project:
     """From top to bottom."""
     layout: Mapping[str, Any] = field(default_factory=dict)
     """What the template of the print layout needs; no layout where empty."""
+    unfilled_selection: bool = False
+    """Whether QGIS leaves the inside of what is selected as it is, so that the ground can be seen."""
 
     @property
     def layers(self) -> tuple[Layer, ...]:

@@ -26,6 +26,10 @@ def finish_vector(root: ET.Element, headings: Mapping[str, str] | None, tip: Col
         tip: Columns that the map tip shows; all where None.
     """
     if headings:
+        if "to_name" in headings:
+            # QGIS would call every change by its first column of text.
+            named = "coalesce(\"from_name\" || ' to ', '') || \"to_name\""
+            ET.SubElement(root, "previewExpression").text = named
         aliases = ET.SubElement(root, "aliases")
         for index, (column, heading) in enumerate(headings.items()):
             ET.SubElement(aliases, "alias", index=str(index), field=clean(column), name=clean(heading))

@@ -33,6 +33,7 @@ from pipeline.pictures import change_picture, data_uri, display_picture
 from pipeline.plots_areas import AreaRow, area_plot, flow_plot
 from pipeline.rendering import template_environment
 from pipeline.vector import read_layer
+from pipeline.wilson import WILSON
 
 MOST_CHIPS = 200
 """Patches that are shown as they looked on both dates, the largest."""
@@ -92,7 +93,7 @@ def run_page(
     scripts = [_script(name) for name in _SCRIPTS]
     rows, table = area_rows(run, estimates), matrix(run, estimates)
     return template_environment(html=True).get_template("run.html.j2").render(
-        run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS,
+        run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS, wilson=WILSON,
         data=json_for_page(data), patches=patches, kinds=kinds(run), places=places, rows=rows, matrix=table,
         unchanged=unchanged_estimate(estimates), plots=_plots(run, estimates, rows),
         assessed=assessment_view(run["assessment"]) if run["assessment"] else None, adaptations=ADAPTATIONS,

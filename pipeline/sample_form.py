@@ -115,7 +115,7 @@ def write_sample_project(
             layers.append(Layer(f"image_{epoch}", name, _relative(image, folder), image_qml()))
     project = Project(
         key="sample", title="Judge the samples", abstract=_ABSTRACT, created="", crs=crs or "", extent=extent,
-        entries=tuple(layers),
+        entries=tuple(layers), unfilled_selection=True,
     )  # fmt: skip
     return write_qgz(path, project)
 
@@ -161,8 +161,8 @@ def _add_renderer(root: ET.Element, asked: Iterable[str], pixel_size: float) -> 
 def _add_outline(symbol: ET.Element, shape: Mapping[str, str], colour: str, width: float) -> None:
     """Add the outline of a shape to a marker.
 
-    QGIS would fill a selected simple marker, and hide the pixel. The empty area of a filled marker stays empty and keeps its
-    colour, but only a width that is computed holds for what is selected.
+    QGIS fills what is selected with the selection's colour, which the project makes transparent. A simple marker would lose
+    its outline too; that of a filled marker keeps its colour, but only a width that is computed holds for what is selected.
     """
     add_symbol_layer(symbol, "FilledMarker", shape)
     fill = add_symbol(symbol[-1], f"@{symbol.get('name')}@{len(symbol) - 1}", "fill")

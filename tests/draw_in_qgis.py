@@ -11,6 +11,7 @@ from pathlib import Path
 os.environ["QT_QPA_PLATFORM"] = "offscreen"
 from qgis.core import QgsApplication, QgsMapRendererParallelJob, QgsMapSettings, QgsProject
 from qgis.PyQt.QtCore import QSize
+from qgis.PyQt.QtGui import QColor
 
 QgsApplication.setPrefixPath("/usr", True)
 app = QgsApplication([], True)
@@ -25,6 +26,7 @@ for name, chosen in json.loads(sys.argv[3]).items():
     settings.setExtent(project.viewSettings().defaultViewExtent())
     settings.setDestinationCrs(project.crs())
     settings.setOutputSize(QSize(480, 400))
+    settings.setBackgroundColor(QColor(120, 60, 120))
     settings.setSelectionColor(project.selectionColor())
     job = QgsMapRendererParallelJob(settings)
     job.start()

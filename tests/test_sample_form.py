@@ -169,7 +169,7 @@ def test_qgis_draws_only_the_selected_sample_so_that_the_pattern_of_all_stays_un
     environment = {"HOME": str(tmp_path), "PATH": "/usr/bin:/bin", "QT_QPA_PLATFORM": "offscreen", "OMP_NUM_THREADS": "1"}
     subprocess.run([*command, json.dumps(wanted)], check=True, capture_output=True, env=environment)
     drawn = {name: np.asarray(Image.open(tmp_path / f"{name}.png").convert("RGB")) for name in wanted}
-    marked = {name: (picture != 255).any(axis=2) for name, picture in drawn.items()}
+    marked = {name: (picture != [120, 60, 120]).any(axis=2) for name, picture in drawn.items()}
     assert not marked["none"].any(), "neither symbol nor label"
     # A pixel of the map is 10 pixels of the picture here; S0001 is judged (blue), S0002 not yet (yellow).
     for name, (y, x), colour in (("first", (35, 45), "#56b4e9"), ("second", (305, 405), "#f0e442")):

@@ -144,7 +144,11 @@
     all('[data-area]').forEach((button) => button.addEventListener('click', () => {
       const layer = areas[Number(button.dataset.area)];
       if (byId('show-areas')) byId('show-areas').checked = true;
-      map.fitBounds(layer.addTo(map).getBounds(), { animate: !calm, padding: [24, 24] });
+      map.closePopup();
+      layer.addTo(map);
+      areas.filter((other) => map.hasLayer(other)).forEach((other) => other.closeTooltip().setStyle({ weight: other === layer ? 4 : 2 }));
+      map.fitBounds(layer.getBounds(), { animate: !calm, padding: [24, 24] });
+      layer.openTooltip();
       bringToView();
     }));
   };
