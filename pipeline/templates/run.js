@@ -146,7 +146,10 @@
       if (byId('show-areas')) byId('show-areas').checked = true;
       map.closePopup();
       layer.addTo(map);
-      areas.filter((other) => map.hasLayer(other)).forEach((other) => other.closeTooltip().setStyle({ weight: other === layer ? 4 : 2 }));
+      areas.filter((other) => map.hasLayer(other)).forEach((other) => {
+        other.closeTooltip();
+        other.setStyle({ weight: other === layer ? 4 : 2 });
+      });
       map.fitBounds(layer.getBounds(), { animate: !calm, padding: [24, 24] });
       layer.openTooltip();
       bringToView();
