@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal obeys instead of showing it, or cannot encode: names and tags of files are written by strangers."""
 
-_GO_ON = "run the same command again; it goes on where it stopped."
+_GO_ON = "run the same command again; what is finished is not done again."
 
 OK, FAILED, BAD_INPUT, INTERRUPTED = 0, 1, 2, 130
 

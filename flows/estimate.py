@@ -23,10 +23,11 @@ from pipeline.grid import Grid, crs_name
 from pipeline.judged_layers import judged_points, with_estimates
 from pipeline.legend import Legend
 from pipeline.manifest import MANIFEST, replace_when_done, write_json, write_text
-from pipeline.package import complete
+from pipeline.package import complete, require_unharmed
 from pipeline.raster import read_raster
 from pipeline.references import References, check_references
 from pipeline.run_folder import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, legend_of_run, read_run
+from pipeline.sample_points import require_in_place
 from pipeline.sampling import Sample, draw
 from pipeline.vector import read_layer, read_samples
 from pipeline.vector_catalog import vector_layers
@@ -67,14 +68,21 @@ def estimate_run(
     Raises:
         InputError: Anything about the run, the sample or the areas that does not fit.
     """
+    if areas is None and (layer is not None or name_column is not None):
+        given = " and ".join(o for o, v in (("--layer", layer), ("--name-column", name_column)) if v is not None)
+        raise InputError(f"{given} says how to read a file of areas of interest, and none is given: add --areas FILE.")
     run = run.resolve()
     facts = read_run(run)
+    require_unharmed(run)
     legend = legend_of_run(facts)
     change, grid = read_raster(run / CHANGE_MAP)
     judged = read_samples(samples)
     record = _record_of(samples, run, str(facts["key"]))
-    drawn = draw(change, {int(row["code"]): int(row["samples"]) for row in record["strata"]}, int(record["seed"]))
-    references = _references(judged, legend, facts, (grid.shape[0], grid.shape[1]), drawn, allow_missing)
+    drawn = _drawn_again(record, change)
+    try:
+        references = _references(judged, legend, facts, grid, drawn, allow_missing)
+    except InputError as error:
+        raise InputError(f"{samples}: {error}") from error
     with step("Estimating areas") as advance:
         mapped = _map_facts(run, facts, change, legend, references)
         places = _areas_of_interest(run, facts, grid, areas, layer, name_column)
@@ -95,8 +103,12 @@ def estimate_run(
             _link(run, target)
             write_json(target / ESTIMATES, content)
             write_text(target / TABLE, csv_tables(content, facts))
-            add_layers(target / LAYERS, areas_of_interest=summary, samples=points)
-            complete(target, facts)
+            try:
+                add_layers(target / LAYERS, areas_of_interest=summary, samples=points)
+                complete(target, facts)
+            except InputError as error:
+                # Nobody but us knows the folder beside the run in which the new one grows.
+                raise InputError(str(error).replace(str(target), str(run))) from error
         advance(1.0)
     return Estimated(run, content)
 
@@ -135,7 +147,7 @@ def _references(
     judged: "gpd.GeoDataFrame",
     legend: Legend,
     facts: dict[str, Any],
-    shape: tuple[int, int],
+    grid: Grid,
     drawn: Sample,
     allow_missing: bool,
 ) -> References:
@@ -147,10 +159,13 @@ def _references(
             f"The sample lacks {missing}, which this run's legend asks for: it belongs to a run with another legend. Expected "
             f"the file that `landshift sample` made for run {facts['key']}."
         )
-    return check_references(
-        legend, run=str(facts["key"]), shape=shape, sample_id=judged["sample_id"], run_id=judged["run_id"],
+    references = check_references(
+        legend, run=str(facts["key"]), shape=(grid.shape[0], grid.shape[1]),
+        sample_id=judged["sample_id"], run_id=judged["run_id"],
         rows=judged["row"], columns=judged["column"], drawn=(drawn.rows, drawn.columns), allow_missing=allow_missing, **columns,
     )  # fmt: skip
+    require_in_place(judged, grid)
+    return references
 
 
 def _map_facts(run: Path, facts: dict[str, Any], change: np.ndarray, legend: Legend, references: References) -> MapFacts:
@@ -213,17 +228,37 @@ def _record_of(samples: Path, run: Path, key: str) -> dict[str, Any]:
             f"it beside {samples.name}."
         )
     try:
-        content = json.loads(found.read_text(encoding="utf-8"))
+        content = json.loads(found.read_text(encoding="utf-8-sig"))
         run_of, seed = str(content["run"]), int(content["seed"])
         strata = [{"code": int(row["code"]), "samples": int(row["samples"])} for row in content["strata"]]
     except (OSError, ValueError, KeyError, TypeError) as error:
-        raise InputError(f"{found} is damaged ({error!r}). Copy it again from where `landshift sample` made it.") from error
+        raise InputError(
+            f"{found} is damaged: expected JSON with `run`, `seed` and `strata` of `code` and `samples`. Copy it again from "
+            f"where `landshift sample` made it."
+        ) from error
     if run_of != key:
         raise InputError(
             f"{found}: the sample was drawn for run {run_of}, and the estimates are for run {key}. A run that is made again is "
             f"another map: draw a sample of it with `landshift sample`."
         )
-    return {"seed": seed, "strata": strata}
+    return {"file": found, "seed": seed, "strata": strata}
+
+
+def _drawn_again(record: dict[str, Any], change: np.ndarray) -> Sample:
+    """Draw the sample that was recorded once more.
+
+    Raises:
+        InputError: The map cannot have given it.
+    """
+    sizes = {row["code"]: row["samples"] for row in record["strata"]}
+    there = np.bincount(change.ravel(), minlength=256)
+    wrong = [code for code, n in sizes.items() if not 0 < code < len(there) or not 0 <= n <= there[code]]
+    if wrong or not sizes:
+        raise InputError(
+            f"{record['file']} does not fit the map: it says that {sizes.get(wrong[0]) if wrong else 'no'} pixels of "
+            f"{f'code {wrong[0]}' if wrong else 'any code'} were drawn. Copy it again from where `landshift sample` made it."
+        )
+    return draw(change, sizes, record["seed"])
 
 
 def _link(run: Path, target: Path) -> None:

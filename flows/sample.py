@@ -11,6 +11,7 @@ from flows.progress import step
 from pipeline.errors import InputError
 from pipeline.legend import NOT_OBSERVED, UNCHANGED
 from pipeline.manifest import replace_when_done, write_json
+from pipeline.package import require_unharmed
 from pipeline.raster import RasterReader, inspect, read_raster
 from pipeline.run_folder import legend_of_run, read_run
 from pipeline.sample_chips import sample_chip, sample_window
@@ -25,6 +26,8 @@ if TYPE_CHECKING:
 SAMPLES, PROJECT, RECORD = "samples.gpkg", "samples.qgz", "sample.json"
 DEFAULT_FOLDER = "sample"
 """Beside the run."""
+_MOST = 20_000
+"""Pixels of a sample; each gets two pictures, and costs somebody half a minute or more."""
 
 _ACCURACY_UNCHANGED, _ACCURACY_CHANGED = 0.95, 0.7
 """Expected user's accuracies where the model was not tested on a change."""
@@ -66,6 +69,7 @@ def sample_run(
     """
     run = run.resolve()
     facts = read_run(run)
+    require_unharmed(run)
     folder = output if output is not None else run.parent / DEFAULT_FOLDER
     codes, grid = read_raster(run / "change.tif")
     counts = {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=256)) if n and code != NOT_OBSERVED}
@@ -73,6 +77,11 @@ def sample_run(
         raise InputError(f"{run / 'change.tif'}: no pixel was observed on both dates, so there is nothing to sample.")
     expected = expected_accuracy(facts, counts)
     sizes = allocate(counts, expected, size=size, target_standard_error=target_standard_error, minimum=minimum)
+    if sum(sizes.values()) > _MOST:
+        raise InputError(
+            f"{sum(sizes.values()):,} pixels would be drawn, and nobody judges more than {_MOST:,}: lower --size or --minimum, "
+            f"or raise --target-error."
+        )
     legend = legend_of_run(facts)
     names = {change.code: change.name for change in legend.changes}
     strata = [

@@ -8,6 +8,12 @@ from pathlib import Path
 
 from pipeline.columns import Column
 
+IN_USE = (
+    "{path} is open in another program, such as QGIS, or one was stopped while writing it: close it there. If it is open "
+    "nowhere, open and close it once in QGIS where it lies, with the files `-journal` or `-wal` beside it."
+)
+"""What to say to `is_in_use`."""
+
 
 @dataclass(frozen=True)
 class Style:
@@ -63,6 +69,11 @@ _FORGET = (
     "DELETE FROM layer_styles WHERE f_table_name = ?",
     "DELETE FROM gpkg_data_columns WHERE table_name = ?",
 )
+
+
+def is_in_use(error: Exception) -> bool:
+    """Whether SQLite could not open a file because another program has it open, or left it in the middle of writing."""
+    return "locked" in str(error) or "readonly database" in str(error)
 
 
 def require_sound(path: Path) -> None:

@@ -4,7 +4,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from pipeline.manifest import MANIFEST, Manifest, write_json, write_text
+from pipeline.errors import InputError
+from pipeline.manifest import MANIFEST, Manifest, file_hash, write_json, write_text
 from pipeline.qgis_project import write_project
 from pipeline.report import page_of
 from pipeline.run_folder import PAGE, PROJECT, RUN
@@ -20,8 +21,8 @@ FILES = {
     "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
     "confidence.tif": "Where change is mapped: the probability that the pixel changed; elsewhere: that it did not. It says "
     "nothing about which change (scale 0.005; 255 = not observed).",
-    "landuse_before.tif": "Land use before, one code a class; 0 = not observed on either date.",
-    "landuse_after.tif": "Land use after, one code a class; 0 = not observed on either date.",
+    "landuse_before.tif": "Land use before, one code a class; 0 = not observed on one of the dates or on both.",
+    "landuse_after.tif": "Land use after, one code a class; 0 = not observed on one of the dates or on both.",
     "last_observed.tif": "Day on which each pixel was last seen, as year, month and day in one number (20230620); 0 = never.",
     "domain_shift.tif": "How far each block of the territory lies from the training regions in what the network sees: above 1 "
     "it looks unlike 95 % of the labelled blocks, and the map deserves less trust.",
@@ -55,3 +56,28 @@ def complete(folder: Path, run: Mapping[str, Any]) -> None:
     manifest = Manifest(folder)
     made = [path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")]
     manifest.record("run", str(run["key"]), sorted(made))
+
+
+def require_unharmed(folder: Path) -> None:
+    """Refuse a run whose description or rasters are no longer those that were recorded.
+
+    Layers and project may differ: QGIS writes into them as soon as it opens them.
+
+    Raises:
+        InputError: A file is missing or was changed, or nothing was recorded.
+    """
+    entry = Manifest(folder).entries().get("run")
+    if entry is None:
+        raise InputError(
+            f"{folder / MANIFEST} does not say what the run consists of: copy the run's folder again, with all its files, or "
+            f"make the run again with `landshift detect`."
+        )
+    wanted = {name: digest for name, digest in entry["files"].items() if name == RUN or name.endswith(".tif")}
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    changed = [name for name, digest in wanted.items() if name not in missing and file_hash(folder / name) != digest]
+    if missing or changed:
+        said = [f"{', '.join(names)} {what}" for names, what in ((missing, "missing"), (changed, "changed")) if names]
+        raise InputError(
+            f"{folder} is not as it was made ({'; '.join(said)}), so that a sample of it means nothing: copy the run's folder "
+            f"again, or make the run again with `landshift detect` and draw a new sample."
+        )

@@ -13,6 +13,8 @@ from pipeline.sample_points import sample_ids
 
 UNTOLD = 0
 """Answer of an interpreter who looked, and could not tell."""
+_ANOTHER_DRAW = 0.5
+"""Share of the samples that lie elsewhere from which not they, but the draw is another one."""
 _NAMED = 5
 """Samples that a message names."""
 
@@ -147,8 +149,8 @@ def require_strata(
     empty = [legend.changes[code].name for code, n in judged.items() if not n]
     if empty:
         raise InputError(
-            f"No sample was judged where the map says {', '.join(map(repr, empty))}, so nothing is known about it: judge two "
-            f"or more of each."
+            f"No sample was judged and could be told where the map says {', '.join(map(repr, empty))}, so nothing is known "
+            f"about it: judge two or more of each."
         )
     added = [legend.changes[code].name for code, n in judged.items() if drawn is not None and n > drawn.get(code, 0)]
     if added:
@@ -196,9 +198,14 @@ def _require_drawn(ids: list[str], place: np.ndarray, drawn: Mapping[str, Sequen
     if unknown.any():
         raise InputError(
             f"{int(unknown.sum())} samples were never drawn for this run: {_some(ids, unknown)}. Points chosen by hand make "
-            f"estimates biased: remove them, and give the file that `landshift sample` made."
+            f"estimates biased: give the file and the sample.json that `landshift sample` made, both unchanged."
         )
     moved = np.array([at != list(drawn[name]) for name, at in zip(ids, place.tolist(), strict=True)])
+    if moved.sum() > _ANOTHER_DRAW * len(ids):
+        raise InputError(
+            f"{int(moved.sum())} of {len(ids)} samples do not lie where the seed and the numbers in sample.json draw them: it "
+            f"belongs to another sample, or was changed. Give the file and the sample.json that `landshift sample` made."
+        )
     if moved.any():
         raise InputError(
             f"{int(moved.sum())} samples do not lie where they were drawn: {_some(ids, moved)}. Their row and column differ "

@@ -7,12 +7,14 @@ import shapely
 
 from pipeline.columns import Column, frame_of, labelling_columns, required_of_labels
 from pipeline.errors import InputError
-from pipeline.grid import Grid
+from pipeline.grid import Grid, crs_name
 from pipeline.legend import Legend
 from pipeline.outlines import crs_of
 
 _LONGEST_SHORT_NAME = 10
 """Letters of a column in a Shapefile."""
+_MOVED_PX = 0.5
+"""Pixels from which a point lies on another one."""
 
 
 def sample_ids(number: int) -> list[str]:
@@ -40,6 +42,32 @@ def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Lege
     t = grid.transform
     points = shapely.points(t.c + (np.asarray(columns) + 0.5) * t.a, t.f + (np.asarray(rows) + 0.5) * t.e)
     return frame_of({c.name: known.get(c.name) for c in chosen}, chosen, points, crs_of(grid))
+
+
+def require_in_place(judged: gpd.GeoDataFrame, grid: Grid) -> None:
+    """Refuse points that no longer lie on the pixels that their rows and columns name: somebody judged other ones.
+
+    Args:
+        judged: From `judged_frame`, each row and column within the grid.
+        grid: Of the map.
+
+    Raises:
+        InputError: A point is missing, was moved by half a pixel or more, or the layer has no CRS.
+    """
+    if judged.crs is None:
+        raise InputError(f"The samples have no CRS; expected {crs_name(grid.crs)}, or one that can be turned into it.")
+    t = grid.transform
+    points = judged.geometry.to_crs(crs_of(grid))
+    column, row = (points.x.to_numpy() - t.c) / t.a - 0.5, (points.y.to_numpy() - t.f) / t.e - 0.5
+    off = np.maximum(np.abs(column - judged["column"].to_numpy(dtype=float)), np.abs(row - judged["row"].to_numpy(dtype=float)))
+    moved = ~(off < _MOVED_PX)
+    if moved.any():
+        names = judged["sample_id"][moved].tolist()
+        raise InputError(
+            f"{len(names)} points are missing or do not lie on the pixels that were drawn: {', '.join(names[:5])}"
+            + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            + ". Whoever judged them saw other pixels: put the points back, or judge the sample that `landshift sample` made."
+        )
 
 
 def judged_frame(found: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:

@@ -11,6 +11,7 @@ from rasterio.features import rasterize
 
 from pipeline.columns import DTYPES, SAMPLES_LAYER
 from pipeline.errors import InputError
+from pipeline.geopackage import IN_USE, is_in_use
 from pipeline.grid import Grid
 from pipeline.outlines import crs_of
 from pipeline.sample_points import judged_frame
@@ -105,6 +106,8 @@ def _read(path: Path, layer: str | None, expected: str, preferred: str | None = 
 
 
 def _damaged(path: Path, error: Exception) -> InputError:
+    if is_in_use(error):
+        return InputError(IN_USE.format(path=path))
     return InputError(f"{path} is no vector file that can be read ({error}); `ogrinfo -al` must list it without errors.")
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from pipeline.errors import InputError
+from pipeline.geopackage import IN_USE, is_in_use
 
 _LAYERS = """
 SELECT contents.table_name, geometry.geometry_type_name
@@ -51,6 +52,8 @@ def vector_layers(path: Path) -> dict[str, VectorLayer]:
                 for name, kind in database.execute(_LAYERS).fetchall()
             }
     except sqlite3.Error as error:
+        if is_in_use(error):
+            raise InputError(IN_USE.format(path=path)) from error
         raise InputError(f"{path} is no GeoPackage that can be read ({error}). Expected one; copy it again.") from error
 
 

@@ -43,6 +43,8 @@ def vector_source(path: Path) -> str:
         raise InputError(f"{path} is not there; expected a vector file such as .gpkg, .shp, .geojson or .fgb.")
     # An absolute path cannot be taken for a driver's prefix such as `WFS:`.
     source = path.resolve()
+    if path.is_file() and not path.stat().st_size:
+        raise InputError(f"{path} is empty; expected one file, {FORMATS}. Copy or save it again.")
     driver = _driver_of(path)
     if driver is None or "!" in str(source) or source.suffix.lower() in (".zip", ".tar", ".gz", ".tgz", ".kmz"):
         raise InputError(

@@ -29,7 +29,7 @@ from pipeline.columns import (
     labelling_columns,
 )  # fmt: skip
 from pipeline.errors import InputError
-from pipeline.geopackage import Style, add_tables, describe, require_sound
+from pipeline.geopackage import IN_USE, Style, add_tables, describe, require_sound
 from pipeline.legend import NOT_OBSERVED, Legend
 from pipeline.manifest import replace_when_done
 from pipeline.sld import outline_sld, samples_sld, vector_sld
@@ -105,7 +105,7 @@ def add_layers(
     vector_source(path)
     if path.with_name(f"{path.name}-wal").exists():
         # It holds pages of the earlier file, which SQLite would mix into the new one.
-        raise InputError(f"{path} is open in another program, such as QGIS: close it there, and run this again.")
+        raise InputError(IN_USE.format(path=path))
     layers = _further(areas_of_interest, samples)
     with replace_when_done(path) as temporary:
         shutil.copyfile(path, temporary)

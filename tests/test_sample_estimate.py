@@ -4,7 +4,9 @@ import csv
 import json
 import re
 import shutil
+import sqlite3
 import subprocess
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -182,7 +184,7 @@ def test_areas_of_interest_can_come_in_another_crs(estimated: Estimated, tmp_pat
         ({"reference_after": pd.NA}, "reference_after"),
         ({"reference_after": 99}, "99"),
         ({"sample_id": "S0001"}, "S0001"),
-        ({"row": 5000}, "do not lie where they were drawn"),
+        ({"row": 5000}, "do not lie where the seed and the numbers in sample.json draw them"),
     ],
 )
 def test_a_sample_that_does_not_fit_is_refused_and_the_run_stays(run: Path, changed: dict[str, Any], message: str) -> None:
@@ -191,6 +193,81 @@ def test_a_sample_that_does_not_fit_is_refused_and_the_run_stays(run: Path, chan
     with pytest.raises(InputError, match=message):
         estimate_run(run, judge(run, **changed))
     assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+
+
+def test_points_that_were_moved_are_refused(run: Path) -> None:
+    """Whoever dragged a point in QGIS judged another pixel, although its row and column still say the drawn one."""
+    sample_run(run, size=40, minimum=10)
+    path = judge(run)
+    frame = read_samples(path)
+    points = frame.geometry.copy()
+    for geometry, said in (
+        (frame.geometry.translate(1000), "40 points"),
+        (frame.set_crs(32652, allow_override=True), "40 points"),
+    ):
+        write_sample_file(path, frame.set_geometry(geometry.geometry), sample_form_qml(legend_of_run(read_run(run))))
+        with pytest.raises(InputError, match=f"{said} are missing or do not lie"):
+            estimate_run(run, path)
+    points.iloc[3] = points.iloc[3].buffer(0).centroid  # an empty point
+    write_sample_file(path, frame.set_geometry(points), sample_form_qml(legend_of_run(read_run(run))))
+    with pytest.raises(InputError, match="1 points are missing or do not lie"):
+        estimate_run(run, path)
+    write_sample_file(path, frame.to_crs(4326), sample_form_qml(legend_of_run(read_run(run))))
+    assert estimate_run(run, path).content["samples"]["used"] == 40
+
+
+def test_a_run_that_was_changed_is_refused(run: Path) -> None:
+    sample_run(run, size=40, minimum=10)
+    path = judge(run)
+    whole = (run / "landuse_before.tif").read_bytes()
+    (run / "landuse_before.tif").write_bytes((run / "landuse_after.tif").read_bytes())
+    with pytest.raises(InputError, match=r"not as it was made \(landuse_before\.tif changed\)"):
+        estimate_run(run, path)
+    with pytest.raises(InputError, match=r"landuse_before\.tif changed"):
+        sample_run(run, run.parent / "other")
+    (run / "landuse_before.tif").write_bytes(whole)
+    estimate_run(run, path)
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"seed": 12345}, "of 40 samples do not lie where the seed and the numbers in sample.json draw them"),
+        ({"strata": []}, "sample.json does not fit the map"),
+        ({"strata": [{"code": 1, "samples": 10**9}]}, "does not fit the map: it says that 1000000000 pixels of code 1"),
+        ({"strata": [{"code": 1, "samples": -1}]}, "does not fit the map"),
+        ({"seed": None}, "sample.json is damaged: expected JSON with `run`, `seed`"),
+        ({"run": "k0"}, "the sample was drawn for run k0"),
+    ],
+)
+def test_a_record_of_another_draw_is_not_blamed_on_the_points(run: Path, changed: dict[str, Any], message: str) -> None:
+    sample_run(run, size=40, minimum=10)
+    path = judge(run)
+    record = run.parent / "sample" / "sample.json"
+    content = json.loads(record.read_text())
+    record.write_text(json.dumps({**content, **changed}), encoding="utf-8-sig")
+    with pytest.raises(InputError, match=message):
+        estimate_run(run, path)
+    record.write_text(json.dumps(content), encoding="utf-8-sig")
+    estimate_run(run, path)
+
+
+def test_a_file_that_is_open_elsewhere_is_not_called_damaged(run: Path) -> None:
+    sample_run(run, size=40, minimum=10)
+    path = judge(run)
+    with closing(sqlite3.connect(run / "changes.gpkg")) as other:
+        other.execute("BEGIN EXCLUSIVE")
+        with pytest.raises(InputError, match="is open in another program"):
+            estimate_run(run, path)
+
+
+def test_options_without_a_file_and_endless_samples_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    sample_run(run, size=40, minimum=10)
+    with pytest.raises(InputError, match="--name-column says how to read"):
+        estimate_run(run, judge(run), name_column="x")
+    monkeypatch.setattr("flows.sample._MOST", 30)
+    with pytest.raises(InputError, match="40 pixels would be drawn, and nobody judges more than 30"):
+        sample_run(run, run.parent / "other", size=40, minimum=10)
 
 
 def test_what_nobody_judged_is_counted_or_left_out_on_request(run: Path) -> None:
