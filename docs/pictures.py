@@ -14,7 +14,9 @@ from pathlib import Path
 HERE = Path(__file__).parent
 IMAGES = HERE / "images"
 SYSTEM_PYTHON = "/usr/bin/python3"
-WIDE, NARROW = (1400, 1000), (390, 1500)
+WIDE, NARROW = (1400, 1000), (390, 844)
+_NARROW_SHOWN = 1700
+"""Pixels of the narrow page from its top; a telephone shows half of them at once."""
 _SETTLED_MS = 800
 
 
@@ -64,7 +66,8 @@ def page_pictures(run: Path, folder: Path) -> None:
             page = browser.new_page(viewport={"width": width, "height": height})
             page.goto(page_url)
             page.wait_for_timeout(_SETTLED_MS)
-            page.screenshot(path=folder / f"{name}.png")
+            shown = {"x": 0, "y": 0, "width": width, "height": height if name == "page_wide" else _NARROW_SHOWN}
+            page.screenshot(path=folder / f"{name}.png", full_page=True, clip=shown)
             page.close()
         page = browser.new_page()
         page.goto(page_url)
@@ -97,7 +100,8 @@ def main() -> None:
         page_pictures(asked.run, folder)
         for picture in sorted(folder.glob("*.png")):
             with Image.open(picture) as image:
-                image.convert("RGB").quantize(192).save(IMAGES / picture.name, optimize=True)
+                # The other methods give rare colours, such as those of a legend, to their neighbours.
+                image.convert("RGB").quantize(256, method=Image.Quantize.FASTOCTREE).save(IMAGES / picture.name, optimize=True)
 
 
 if __name__ == "__main__":
