@@ -136,7 +136,8 @@ def _outlines(image: np.ndarray) -> tuple[np.ndarray, float]:
 def _agreed(found: np.ndarray, looked_at: int) -> Misregistration:
     """Take the median of the shifts (n, 2) that agree with most others."""
     if looked_at < _FEWEST:
-        return Misregistration(None, None, 0, looked_at, None, "too little was observed on both dates")
+        reason = f"both dates observed {looked_at} parts of the region well enough, and {_FEWEST} are needed"
+        return Misregistration(None, None, 0, looked_at, None, reason)
     agree = np.zeros(len(found), dtype=bool)
     if len(found):
         agree = np.abs(found - np.median(found, axis=0)).max(axis=1) <= _AGREE

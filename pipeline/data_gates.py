@@ -1,5 +1,6 @@
 """What is asked of the images of a run, before a model sees them."""
 
+from calendar import monthrange
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -11,7 +12,7 @@ from pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, Rules, judged,
 from pipeline.rendering import percent
 from pipeline.sensors import REFLECTANCE
 
-_YEAR = 365
+_COMMON_YEAR, _YEAR = 2001, 365
 
 
 @dataclass(frozen=True)
@@ -33,9 +34,14 @@ class Measured:
 
 
 def season_gap(before: date, after: date) -> int:
-    """Return the days between two dates in the course of a year, whatever the years: 0..182."""
-    days = abs(before.timetuple().tm_yday - after.timetuple().tm_yday)
+    """Return the days between two dates in the course of a year, whatever the years and their leap days: 0..182."""
+    first, second = (day.replace(year=_COMMON_YEAR, day=min(day.day, _monthdays(day.month))) for day in (before, after))
+    days = abs((second - first).days)
     return min(days, _YEAR - days)
+
+
+def _monthdays(month: int) -> int:
+    return monthrange(_COMMON_YEAR, month)[1]
 
 
 def planned_gates(before: date, after: date, overlap: float, rules: Rules = RULES) -> tuple[Gate, ...]:

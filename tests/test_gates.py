@@ -20,9 +20,7 @@ MODEL: dict[str, Any] = {
     "adaptation": {"method": "none", "verified": False}, "verdict": "helps",
 }  # fmt: skip
 PLAN: dict[str, Any] = {"before": date(2018, 6, 12), "after": date(2023, 6, 18), "overlap": 0.97}
-DATA = Measured(
-    0.9, (0.1, 0.3, 0.11, 0.28), Misregistration(0.1, -0.2, 14, 16, 0.06), RadiometricDifference(0.2, 2, 5000)
-)
+DATA = Measured(0.9, (0.1, 0.3, 0.11, 0.28), Misregistration(0.1, -0.2, 14, 16, 0.06), RadiometricDifference(0.2, 2, 5000))
 BANDS = ("red", "nir")
 UNKNOWN = {"reason": "water"}
 
@@ -190,7 +188,9 @@ def test_the_season_gap_goes_round_the_year(day: date, days: int) -> None:
         (date(2019, 6, 12), date(2023, 6, 12), 0),
         (date(2019, 1, 10), date(2023, 12, 20), 21),
         (date(2019, 1, 1), date(2023, 7, 2), 182),
-        (date(2000, 3, 17), date(2003, 2, 6), 40),
+        (date(2000, 3, 17), date(2003, 2, 6), 39),
+        (date(2020, 6, 15), date(2022, 6, 20), 5),
+        (date(2020, 2, 29), date(2021, 2, 28), 0),
     ],
 )
 def test_the_season_gap_of_known_dates(before: date, after: date, gap: int) -> None:
