@@ -1,11 +1,12 @@
 """Aligning: move the image after onto the one before, where the config asks for it and it helps."""
 
+from pathlib import Path
 from typing import Any
 
 from flows.progress import step
 from flows.workspace import Workspace
 from pipeline.alignment import write_aligned
-from pipeline.coregister import misregistration
+from pipeline.coregister import Misregistration, misregistration
 from pipeline.manifest import value_hash
 from pipeline.raster import RasterReader
 
@@ -36,8 +37,7 @@ def align(ws: Workspace, before: dict[str, Any], after: dict[str, Any]) -> tuple
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current(_NAME, key):
         with step("Aligning the dates"):
-            first = RasterReader(before["path"])
-            found = misregistration(first, RasterReader(after["path"]))
+            found = _shift(before["path"], after["path"])
             facts: dict[str, Any] = {"moved": None, "was": found.pixels, "now": found.pixels}
             if found.pixels is None or found.dy is None or found.dx is None:
                 facts["sentence"] = "The image after was not moved: the shift could not be measured."
@@ -46,7 +46,7 @@ def align(ws: Workspace, before: dict[str, Any], after: dict[str, Any]) -> tuple
             else:
                 source = after["path"].with_name(f"{after['path'].stem}_observation.tif")
                 facts["observed"] = write_aligned(after["path"], source, (found.dy, found.dx), image, observation)
-                facts["now"] = misregistration(first, RasterReader(image)).pixels
+                facts["now"] = _shift(before["path"], image).pixels
                 now = "an unknown shift" if facts["now"] is None else f"{facts['now']:.2f} px"
                 told = f"from {found.pixels:.2f} px to {now}"
                 if facts["now"] is not None and facts["now"] < found.pixels:
@@ -65,3 +65,11 @@ def align(ws: Workspace, before: dict[str, Any], after: dict[str, Any]) -> tuple
         return after, facts
     files = manifest.entries()[_NAME]["files"]
     return {"path": image, "hash": files[image.name], "observed": facts["observed"]}, facts
+
+
+def _shift(before: Path, after: Path) -> Misregistration:
+    readers = [RasterReader(path) for path in (before, after)]
+    found = misregistration(*readers)
+    for reader in readers:
+        reader.close()
+    return found
