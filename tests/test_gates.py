@@ -22,7 +22,6 @@ MODEL: dict[str, Any] = {
 PLAN: dict[str, Any] = {"before": date(2018, 6, 12), "after": date(2023, 6, 18), "overlap": 0.97}
 DATA = Measured(0.9, (0.1, 0.3, 0.11, 0.28), Misregistration(0.1, -0.2, 14, 16, 0.06), RadiometricDifference(0.2, 2, 5000))
 BANDS = ("red", "nir")
-UNKNOWN = {"reason": "water"}
 
 
 def shifted(dy: float) -> dict[str, Any]:
