@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 
 from flows.fitting import encoder_of, require_model_fits
+from flows.gating import gates_of_plan
 from flows.labelling import read_labels, split_labels
 from flows.prepare import Plan, free_bytes, legend_of, needed_bytes, plan, require_disk
 from flows.publishing import areas_in
 from flows.sections import TrainingConfig
 from flows.workspace import Workspace
+from pipeline.gates import MARK, PASS, require_open
 from pipeline.grid import crs_name, pixel_area_ha
 from pipeline.labels import summary
 from pipeline.splits import ROLES
@@ -34,9 +36,11 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     ws.require_writable()
     made = plan(ws)
     require_disk(ws, made)
+    gates = gates_of_plan(ws, made)
+    require_open(gates)
     if ws.project.trained_model is not None:
         require_model_fits(ws, made)
-    content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made)}
+    content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made), "gates": [g.as_dict() for g in gates]}
     areas = areas_in(ws, made.grid)
     if areas is not None:
         content["areas_of_interest"] = {"names": areas.frame["name"].tolist(), "notes": list(areas.notes)}
@@ -114,6 +118,14 @@ def _training_pixels(config: TrainingConfig) -> float:
     return len(config.seeds) * config.epochs * config.chips_per_epoch * config.chip**2 * _BACKWARD
 
 
+def _gate_lines(gates: list[dict[str, Any]]) -> list[str]:
+    """Say what can be asked of the data already; what pixels have to tell, detect asks before it begins."""
+    words = {PASS: "passed", MARK: "take care"}
+    lines = [f"{g['name']}: {words[g['outcome']]}, {g['found']} (expected {g['limit']})" for g in gates]
+    lines += [g["meaning"] for g in gates if g["outcome"] == MARK]
+    return [f"{'' if i else 'Gates':<8} {line}" for i, line in enumerate(lines)]
+
+
 def _lines(content: dict[str, Any]) -> list[str]:
     grid, disk, minutes = content["grid"], content["disk"], content["expected_minutes"]
     lines = [
@@ -126,6 +138,7 @@ def _lines(content: dict[str, Any]) -> list[str]:
         f"Encoder  {content['encoder']['name']} on {content['encoder']['device']}",
         *(f"         {note}" for note in content["encoder"]["notes"]),
         f"Tiles    {content['tiles']}",
+        *_gate_lines(content["gates"]),
     ]
     if "labels" in content:
         lines.append(f"Labels   {content['labels']['labelled']:,} pixels")

@@ -20,6 +20,7 @@ from flows.sections import (
     DetectConfig,
     EnergyConfig,
     EpochsConfig,
+    GatesConfig,
     GridConfig,
     LabelsConfig,
     ModelConfig,
@@ -66,6 +67,8 @@ class Project(Section):
     """How probabilities become a map."""
     detect: DetectConfig = DetectConfig()
     """How to make the map."""
+    gates: GatesConfig = GatesConfig()
+    """What is asked of the data and the model of a run."""
     areas_of_interest: AreasOfInterestConfig | None = None
     """Named polygons to sum up the changes for."""
     energy: EnergyConfig = EnergyConfig()

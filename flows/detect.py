@@ -15,15 +15,18 @@ from flows.adapting import adaptation_in_use, adapted
 from flows.assess import assessment_of
 from flows.config import Project
 from flows.fitting import require_model_fits
+from flows.gating import gates_of_data, measure, require_all_open, show_gates
 from flows.overlap import BLOCK
 from flows.prepare import Prepared, artifact_name, as_task, plan, prepare, require_disk
 from flows.progress import step
 from flows.publishing import Detected, areas_hash, areas_in, publish_run, published_config, write_maps
 from flows.workspace import Workspace, versions, workspace
 from pipeline.change import decide
+from pipeline.gates import Gate
 from pipeline.grid import coarser
 from pipeline.legend import NOT_OBSERVED, Legend
 from pipeline.manifest import file_hash, value_hash
+from pipeline.model_gates import calibration_gate
 from pipeline.pictures import change_picture, data_uri, display_picture
 from pipeline.publish import CONFIDENCE_NODATA, confidence_codes
 from pipeline.raster_write import Layout, open_writer, write_raster
@@ -127,6 +130,14 @@ def finished_run(ws: Workspace, key: str) -> Detected | None:
     return Detected(ws.run, areas["changed_ha"], areas["polygons"], False)
 
 
+def _calibration(ws: Workspace) -> Gate:
+    from models.bundle import describe
+
+    scores = describe(ws.model_in_use).facts.get("scores") or {}
+    return calibration_gate(scores.get("calibration_error"), ws.project.gates.rules)
+
+
+measure_task = as_task(measure, "measure-images")
 detect_changes_task = as_task(detect_changes, "detect-changes")
 write_maps_task = as_task(write_maps, "write-maps")
 publish_run_task = as_task(publish_run, "publish-run")
@@ -148,15 +159,18 @@ def detect(
         there = finished_run(ws, key)
         if there is not None:
             return there
+        measured = measure_task(ws, prepared)
+        require_all_open(ws, (*gates_of_data(ws, prepared, measured), _calibration(ws)))
         facts = detect_changes_task(ws, prepared, key)
         made_maps = write_maps_task(ws, prepared, key)
-        detected: Detected = publish_run_task(ws, prepared, key, made_maps, facts)
+        detected: Detected = publish_run_task(ws, prepared, key, made_maps, {**facts, "measured": measured})
         _show(ws, detected, made_maps["areas"])
         return detected
 
 
 def _show(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:
     name = artifact_name(ws.project)
+    show_gates(ws, detected.gates)
     create_table_artifact(areas["changes"], key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)")
     create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")
     after = display_picture(detected.run / "image_after.tif", side=360)

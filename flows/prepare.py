@@ -9,6 +9,7 @@ from typing import Any
 from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
+from flows.aligning import align
 from flows.config import Project
 from flows.progress import step
 from flows.sections import SensorConfig
@@ -64,6 +65,9 @@ class Prepared:
     """Of both files."""
     observed: tuple[float, float]
     """Share of pixels observed on each date, 0..1."""
+    correction: dict[str, Any] | None = None
+    """What became of moving the image after onto the one before, as `flows.aligning.align` says; None where the config does
+    not ask for it."""
 
     @property
     def images(self) -> tuple[Path, Path]:
@@ -131,7 +135,7 @@ def require_disk(ws: Workspace, made: Plan) -> None:
     Raises:
         InputError: Less is free than needed, counting what earlier runs of this project wrote as free.
     """
-    needed = needed_bytes(made)
+    needed = needed_bytes(made, moved=ws.project.gates.misregistration_px.correct)
     free = free_bytes(ws)
     if needed > free:
         earlier = (ws.epochs, ws.work, ws.run)
@@ -144,9 +148,15 @@ def require_disk(ws: Workspace, made: Plan) -> None:
         )
 
 
-def needed_bytes(made: Plan) -> int:
-    """Return what two float32 images, two observation layers, the maps and the images to look at take before compression."""
-    return int(made.grid.shape[0] * made.grid.shape[1] * (2 * 4 * len(made.bands) + 2 * 8 + 18))
+def needed_bytes(made: Plan, *, moved: bool = False) -> int:
+    """Return what two float32 images, two observation layers, the maps and the images to look at take before compression.
+
+    Args:
+        made: The plan.
+        moved: Whether the image after may be there a second time, moved onto the one before.
+    """
+    epochs = 3 if moved else 2
+    return int(made.grid.shape[0] * made.grid.shape[1] * (epochs * (4 * len(made.bands) + 8) + 18))
 
 
 def free_bytes(ws: Workspace) -> int:
@@ -213,6 +223,7 @@ def as_task(function: Callable[..., Any], name: str) -> Any:  # noqa: ANN401 (Pr
 
 
 prepare_epoch_task = as_task(prepare_epoch, "prepare-epoch")
+align_task = as_task(align, "align")
 
 
 @flow(name="prepare", persist_result=False)
@@ -222,7 +233,11 @@ def prepare(project: Project, data: Path, output: Path | None = None, allow_outs
     ws.require_writable()
     made = plan(ws)
     before, after = (prepare_epoch_task(ws, made, name) for name in ("before", "after"))
-    return Prepared(before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"]))
+    correction = None
+    if ws.project.gates.misregistration_px.correct:
+        after, correction = align_task(ws, before, after)
+    hashes, observed = ((before[key], after[key]) for key in ("hash", "observed"))
+    return Prepared(before["path"], after["path"], hashes, observed, correction)
 
 
 def artifact_name(project: Project) -> str:

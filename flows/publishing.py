@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from flows.assess import assessment_of
 from flows.fitting import require_model_fits
+from flows.gating import gates_of_data, require_all_open
 from flows.overlap import BLOCK
 from flows.prepare import Plan, Prepared, plan
 from flows.progress import step
@@ -20,11 +21,12 @@ from pipeline.change import Decision, drop_small, min_patch_pixels
 from pipeline.columns import CHANGES_LAYER
 from pipeline.display import stretches_of, write_image
 from pipeline.errors import InputError
-from pipeline.gates import run_gates, warnings_of
+from pipeline.gates import Gate, warnings_of
 from pipeline.grid import Grid, crs_name, pixel_area_ha
 from pipeline.identity import keep_ids
 from pipeline.legend import Legend
 from pipeline.manifest import MANIFEST, file_hash, replace_when_done, write_text
+from pipeline.model_gates import model_gates
 from pipeline.package import complete
 from pipeline.polygons import map_layers
 from pipeline.publish import confidence_of, write_domain_shift, write_last_observed, write_rasters
@@ -51,6 +53,8 @@ class Detected:
     """Patches."""
     fresh: bool
     """False where the same run was there already."""
+    gates: tuple[Gate, ...] = ()
+    """What was asked of it; empty where it was there already."""
 
 
 def write_maps(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
@@ -166,12 +170,14 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
     areas = made_maps["areas"]
     assessment = assessment_of(ws, prepared)
     scores = bundle.facts.get("scores") or {}
-    gates = run_gates(
-        observed_share=areas["observed_share"], beyond=facts["beyond"], calibration_error=scores.get("calibration_error"),
+    gates = (*gates_of_data(ws, prepared, facts["measured"]), *model_gates(
+        beyond=facts["beyond"], calibration_error=scores.get("calibration_error"),
         same_images=bundle.facts.get("inputs", {}) == {"before": prepared.hashes[0], "after": prepared.hashes[1]},
         adaptation=facts["adaptation"],
         verdict=assessment["guard"]["verdict"] if assessment and assessment.get("guard") else None,
-    )  # fmt: skip
+        rules=ws.project.gates.rules,
+    ))  # fmt: skip
+    require_all_open(ws, gates)
     warnings = [*scores.get("warnings", []), *warnings_of(gates), *(made_maps["areas_of_interest"] or [])]
     if not areas["polygons"]:
         warnings.append("No change was found.")
@@ -196,7 +202,8 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         },
         "threshold": facts["threshold"], "margin_px": facts["margin"],
         "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
-        "adaptation": facts["adaptation"], "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
+        "alignment": prepared.correction, "adaptation": facts["adaptation"],
+        "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
         "cost": facts["cost"], "assessment": assessment, "gates": [gate.as_dict() for gate in gates],
         "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": warnings,
         "areas_of_interest": {"notes": made_maps["areas_of_interest"]} if made_maps["areas_of_interest"] is not None else None,
@@ -210,7 +217,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
                 shutil.copy2(path, target / path.name)
         complete(target, run)
     shutil.rmtree(ws.work, ignore_errors=True)
-    return Detected(ws.run, areas["changed_ha"], areas["polygons"], True)
+    return Detected(ws.run, areas["changed_ha"], areas["polygons"], True, gates)
 
 
 def published_config(ws: Workspace) -> dict[str, Any]:

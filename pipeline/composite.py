@@ -21,7 +21,7 @@ _LOOK_PIXELS = 2**27
 _LOOK_ROWS = 4096
 """Of larger ones at most so many rows, evenly spaced."""
 _EPOCH_DAY = "1970-01-01"
-_LOWEST, _HIGHEST = -0.2, 2.0
+LOWEST, HIGHEST = -0.2, 2.0
 """Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
 
 
@@ -146,7 +146,7 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     if scene.sensor.units != REFLECTANCE:
         return
     for name, median in zip(bands, np.median(values, axis=1), strict=True):
-        if not _LOWEST <= median <= _HIGHEST:
+        if not LOWEST <= median <= HIGHEST:
             raise InputError(
                 f"{scene.bands[name].path}, band {name}: the median is {median:.3g} after (number + "
                 f"{scene.number_offset:g}) x {scene.sensor.scale:g} + {scene.sensor.offset:g}, which is no reflectance (0..1). "

@@ -1,22 +1,53 @@
-"""Gates: what is asked of a run's data and model, what was found, and whether that is good enough."""
+"""Gates: what is asked of a run's data and model, what was found, and what happens where that is not good enough."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pipeline.rendering import percent
+from pipeline.errors import InputError
 
-Outcome = Literal["pass", "mark", "not measured"]
+Otherwise = Literal["pass", "mark", "stop"]
+"""What happens where a limit is not met: nothing, a warning on everything that the run makes, or no run at all."""
+Outcome = Literal["pass", "mark", "stop", "not measured"]
 PASS: Outcome = "pass"  # noqa: S105 (no password)
 MARK: Outcome = "mark"
+STOP: Outcome = "stop"
 NOT_MEASURED: Outcome = "not measured"
 
-_LEAST_OBSERVED = 0.5
-"""Share of the region observed on both dates, 0..1, below which a run is marked."""
-_MUCH_BEYOND = 0.2
-"""Share of the territory beyond the edge of the training regions, 0..1, from which a run is marked; 5 % are by definition."""
-_POORLY_CALIBRATED = 0.1
-"""Calibration error on the test blocks, 0..1, from which a run is marked."""
+
+@dataclass(frozen=True)
+class Rule:
+    """What is asked of one number."""
+
+    limit: float
+    """In the unit that the rule's name or meaning says."""
+    otherwise: Otherwise = "mark"
+    """What happens where the limit is not met."""
+    at_least: bool = False
+    """Whether the limit is the least that is good enough; else it is the most."""
+
+    def holds(self, value: float) -> bool:
+        """Whether a number meets the limit; one on the limit does."""
+        return value >= self.limit if self.at_least else value <= self.limit
+
+
+Rules = Mapping[str, Rule]
+
+RULES: Rules = {
+    "observed_share": Rule(0.5, at_least=True),
+    "grid_overlap": Rule(0.9, at_least=True),
+    # Half a pixel: from there on, edges of fields and roads that did not change look like change.
+    "misregistration_px": Rule(0.5),
+    "season_gap_days": Rule(45),
+    # Real pairs without cloud or winter lie between 0.06 and 0.41, those with either between 0.57 and 1.7.
+    "radiometric_difference": Rule(0.5),
+    "domain_shift": Rule(0.2),
+    "calibration_error": Rule(0.1),
+}
+"""What is asked where a configuration asks nothing else. `observed_share`, `grid_overlap`: shares of the region, 0..1.
+`misregistration_px`: pixels. `season_gap_days`: days. `radiometric_difference`: share of the mean, from 0. `domain_shift`:
+share of the territory beyond the edge of the training regions, 0..1; 0.05 lie there by definition. `calibration_error`:
+0..1."""
 
 
 @dataclass(frozen=True)
@@ -33,105 +64,61 @@ class Gate:
     """Whether it was met; a run that is marked says so wherever it is shown."""
     meaning: str
     """What to make of it, a sentence; the warning of a marked run."""
+    setting: str | None = None
+    """Key of `gates:` in the configuration; None where there is nothing to set."""
+    value: float | None = None
+    """What was found, as a number in the unit of the rule; None where it was not measured or is none."""
+    otherwise: Otherwise = "mark"
+    """What the configuration wants where the limit is not met."""
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, Any]:
         """Return the fields for JSON."""
         return asdict(self)
 
 
-def run_gates(
-    *,
-    observed_share: float,
-    beyond: float | None,
-    calibration_error: float | None,
-    same_images: bool,
-    adaptation: Mapping[str, Any],
-    verdict: str | None,
-) -> tuple[Gate, ...]:
-    """Ask what a reader of the map has to know before trusting it.
+def judged(setting: str, name: str, value: float, rules: Rules, *, found: str, limit: str, met: str, missed: str) -> Gate:
+    """Hold a number against its rule.
 
     Args:
-        observed_share: Share of the region observed on both dates, 0..1.
-        beyond: Share of the territory past the edge of what the training regions hold, 0..1; None where not known.
-        calibration_error: Of the test blocks, 0..1; None where it was not measured.
-        same_images: Whether the model was trained on the images that it maps.
-        adaptation: With `method` and `verified`.
-        verdict: Of the assessment: `helps`, `no evidence` or `hurts`; None where transfer was not assessed.
+        setting: Key of the rule.
+        name: What is looked at.
+        value: What was found.
+        rules: By key.
+        found: `value` in words.
+        limit: What was expected, in words.
+        met: The meaning where the limit is met.
+        missed: The meaning where it is not, with what to do.
     """
-    return (
-        Gate(
-            "Observed on both dates", f"{percent(observed_share)} of the region", f"at least {percent(_LEAST_OBSERVED)}",
-            PASS if observed_share >= _LEAST_OBSERVED else MARK,
-            f"Only {percent(observed_share)} of the region was observed on both dates: what happened in the rest is unknown."
-            if observed_share < _LEAST_OBSERVED
-            else "What was not observed is not counted as unchanged.",
-        ),
-        _likeness(beyond),
-        _calibration(calibration_error),
-        Gate(
-            "Images of the training", "these images" if same_images else "other images", "these images",
-            PASS if same_images else MARK,
-            "The test blocks lie in these images."
-            if same_images
-            else "The model was trained on other images than these; its scores need not hold here.",
-        ),
-        _adaptation(str(adaptation["method"]), bool(adaptation["verified"])),
-        _transfer(verdict),
-    )  # fmt: skip
+    rule = rules[setting]
+    if rule.holds(value):
+        return Gate(name, found, limit, PASS, met, setting, value, rule.otherwise)
+    told = f"{missed} The configuration lets this pass." if rule.otherwise == PASS else missed
+    return Gate(name, found, limit, rule.otherwise, told, setting, value, rule.otherwise)
 
 
-def warnings_of(gates: tuple[Gate, ...]) -> list[str]:
-    """Return what the gates that were not met warn of."""
-    return [gate.meaning for gate in gates if gate.outcome == MARK]
+def unmeasured(setting: str | None, name: str, rules: Rules, *, limit: str, reason: str, found: str = "not known") -> Gate:
+    """Say that a number could not be had, and why."""
+    otherwise: Otherwise = rules[setting].otherwise if setting else "mark"
+    return Gate(name, found, limit, NOT_MEASURED, reason, setting, None, otherwise)
 
 
-def _likeness(beyond: float | None) -> Gate:
-    name, limit = "Likeness to the training regions", f"at most {percent(_MUCH_BEYOND)} beyond their edge"
-    if beyond is None:
-        return Gate(name, "not known", limit, NOT_MEASURED, "The model does not hold what its training regions look like.")
-    much = beyond > _MUCH_BEYOND
-    return Gate(
-        name, f"{percent(beyond)} beyond their edge", limit, MARK if much else PASS,
-        f"{percent(beyond)} of the territory looks unlike 95 % of the blocks that the model was trained on (see "
-        f"domain_shift.tif): its scores need not hold there."
-        if much
-        else "The territory looks like what the model was trained on (see domain_shift.tif); 5 % lie beyond by definition.",
-    )  # fmt: skip
+def warnings_of(gates: Sequence[Gate]) -> list[str]:
+    """Return what the gates that were not met warn of, and those that should stop a run and could not be measured."""
+    blind = [g for g in gates if g.outcome == NOT_MEASURED and g.otherwise == STOP]
+    return [gate.meaning for gate in gates if gate.outcome == MARK or gate in blind]
 
 
-def _calibration(error: float | None) -> Gate:
-    name, limit = "Calibration on the test blocks", f"error of at most {_POORLY_CALIBRATED:.2f}"
-    if error is None:
-        return Gate(name, "not known", limit, NOT_MEASURED, "Whether probabilities can be read as shares is not known.")
-    poor = error > _POORLY_CALIBRATED
-    return Gate(
-        name, f"error of {error:.3f}", limit, MARK if poor else PASS,
-        f"On the test blocks, probabilities were off by {error:.2f} on average: read the confidence as a ranking, not as a "
-        f"share of right pixels."
-        if poor
-        else "The confidence can be read as the share of right pixels.",
-    )  # fmt: skip
+def require_open(gates: Sequence[Gate]) -> None:
+    """Refuse a run that a gate stops.
 
-
-def _adaptation(method: str, verified: bool) -> Gate:
-    name, limit = "Adaptation to the territory", "none, or confirmed by labels"
-    if method == "none":
-        return Gate(name, "none", limit, PASS, "The images were used as they are.")
-    return Gate(
-        name, f"{method}, {'confirmed' if verified else 'unverified'}", limit, PASS if verified else MARK,
-        "Labels of this territory confirmed that the adaptation helps."
-        if verified
-        else f"The images were adapted ({method}), and no label of this territory confirmed that it helps: unverified.",
-    )  # fmt: skip
-
-
-def _transfer(verdict: str | None) -> Gate:
-    name, limit = "Transfer from the encoder's source", "does not hurt"
-    if verdict is None:
-        return Gate(name, "not known", limit, NOT_MEASURED, "Whether the pretrained encoder helps here was not assessed.")
-    hurts = verdict == "hurts"
-    return Gate(
-        name, verdict, limit, MARK if hurts else PASS,
-        "The assessment found that the pretrained encoder hurts in this territory." if hurts
-        else "Short trainings were compared with random weights in regions that were held out.",
-    )  # fmt: skip
+    Raises:
+        InputError: Names each such gate, what was found and expected, and what to do.
+    """
+    shut = [gate for gate in gates if gate.outcome == STOP]
+    if shut:
+        told = "\n".join(f"  {g.setting}: found {g.found}, expected {g.limit}. {g.meaning}" for g in shut)
+        raise InputError(
+            f"The run was stopped by {'a gate' if len(shut) == 1 else f'{len(shut)} gates'}, and an earlier run is left as it "
+            f"is:\n{told}\nTo go on all the same, set another `limit:` or `otherwise: mark` under `gates:` "
+            f"{', '.join(f'`{g.setting}:`' for g in shut)}."
+        )

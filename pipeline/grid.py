@@ -2,12 +2,15 @@
 
 import math
 from collections.abc import Iterable
+from functools import reduce
+from operator import or_
 from typing import Any
 
 from affine import Affine
 from odc.geo import CRSError
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
+from odc.geo.geom import Geometry
 
 from pipeline.errors import InputError
 
@@ -132,10 +135,29 @@ def coarser(grid: Grid, factor: int) -> Grid:
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent
-    footprint = other.extent
-    if grid.crs is not None and other.crs != grid.crs:
-        footprint = footprint.to_crs(grid.crs, resolution=other.resolution.x * 16)
-    return float((region & footprint).area / region.area)
+    return float((region & _extent_in(grid, other)).area / region.area)
+
+
+def shared_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> float:
+    """Return the share of `grid`'s rectangle that grids of both dates cover, 0..1: the union of each date's, intersected.
+
+    Args:
+        grid: Of the region.
+        before: Grids of the scenes before, any CRS.
+        after: Grids of the scenes after, any CRS.
+    """
+    region = grid.extent
+    common = region
+    for date in (before, after):
+        common = common & reduce(or_, (_extent_in(grid, other) for other in date))
+    return float(common.area / region.area)
+
+
+def _extent_in(grid: Grid, other: Grid) -> Geometry:
+    """Return the outline of one grid in the CRS of another."""
+    if grid.crs is None or other.crs == grid.crs:
+        return other.extent
+    return other.extent.to_crs(grid.crs, resolution=other.resolution.x * 16)
 
 
 def pixel_area_ha(grid: Grid) -> float:

@@ -228,6 +228,32 @@ def read_onto(
             return _pixels(path, band, lambda: warped.read(band, window=rasterio_window(part)))
 
 
+def read_moved(path: Path, shift: tuple[float, float], window: Window, resampling: Literal["nearest", "cubic"]) -> np.ndarray:
+    """Read all bands of a window as if everything in the file lay elsewhere by a part of a pixel.
+
+    Args:
+        path: The raster, with its nodata declared.
+        shift: Pixels that things lie too far down and too far right in the file.
+        window: Of the file's own grid, inside it.
+        resampling: `cubic` leaves nodata out of the mean.
+
+    Returns:
+        (band, y, x) in the file's own type, with its nodata where it does not reach.
+
+    Raises:
+        InputError: The file cannot be read, or has no usable grid.
+    """
+    dy, dx = shift
+    with environment(), open_source(path) as source:
+        grid_of(source.transform, (source.height, source.width), source.crs, str(path))
+        # What lies on a pixel moved by (dy, dx) belongs on the pixel itself.
+        with WarpedVRT(
+            source, crs=source.crs, transform=source.transform @ Affine.translation(dx, dy), height=source.height,
+            width=source.width, resampling=Resampling[resampling], nodata=source.nodata, src_nodata=source.nodata,
+        ) as moved:  # fmt: skip
+            return _pixels(path, 1, lambda: moved.read(window=rasterio_window(window)))
+
+
 def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
     """Return where on a grid a file has pixels at all, whatever they hold.
 

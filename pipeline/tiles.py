@@ -9,6 +9,9 @@ from pipeline.errors import InputError
 
 STRIDE = 32
 """Pixels: the coarsest step of the encoders; cores and margins are multiples of it, so that every tile sees the same phase."""
+_LOOK = 128
+_MOST_LOOKS = 8
+"""Windows along each axis that `spread_windows` gives at most."""
 
 
 @dataclass(frozen=True)
@@ -94,3 +97,21 @@ def _tiles(shape: tuple[int, int], core: int, margin: int) -> Iterator[Tile]:
             inside = Window(y, x, core, core).clipped(shape)
             height, width = (-(-n // STRIDE) * STRIDE + 2 * margin for n in (inside.height, inside.width))
             yield Tile(row, column, inside, Window(y - margin, x - margin, height, width))
+
+
+def spread_windows(shape: tuple[int, int]) -> list[Window]:
+    """Spread at most 64 windows over a region, from edge to edge, for what need not look at every pixel.
+
+    They are 128 pixels wide and high, half of that in a region under 384 pixels; where there is little room they overlap.
+
+    Args:
+        shape: Rows and columns of the region, each at least 1.
+    """
+    side = _LOOK if min(shape) >= 3 * _LOOK else _LOOK // 2
+    height, width = (min(side, n) for n in shape)
+    return [Window(y, x, height, width) for y in _starts(shape[0], height) for x in _starts(shape[1], width)]
+
+
+def _starts(length: int, side: int) -> list[int]:
+    count = min(-(-length // side), _MOST_LOOKS)
+    return [round(v) for v in np.linspace(0, length - side, count)]

@@ -12,8 +12,9 @@ import shapely
 
 from pipeline.areas import mapped_areas, with_test_scores
 from pipeline.areas_of_interest import AreasOfInterest, area_summary, names_of
-from pipeline.gates import run_gates
+from pipeline.data_gates import observed_gate
 from pipeline.legend import LandUse, Legend
+from pipeline.model_gates import model_gates
 from pipeline.polygons import map_layers
 from pipeline.raster_write import write_raster
 from pipeline.vector_write import write_changes
@@ -66,9 +67,9 @@ def write_run(
                  "transform": list(grid.transform)[:6]},
         "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in legend.classes],
         "areas": with_test_scores(areas_found, None), "warnings": [], "threshold": 0.4,
-        "gates": [g.as_dict() for g in run_gates(
-            observed_share=0.98, beyond=None, calibration_error=0.3, same_images=True,
-            adaptation={"method": "none", "verified": True}, verdict=None)],
+        "gates": [g.as_dict() for g in (observed_gate(0.98), *model_gates(
+            beyond=None, calibration_error=0.3, same_images=True,
+            adaptation={"method": "none", "verified": True}, verdict=None))],
         "model": {"name": project, "encoder": "resnet18", "weights": "sha256:00", "scores": None},
         "observed": {"before": 1.0, "after": 0.5},
         "config": {"detect": {"min_area_ha": 0.1}, "areas_of_interest": {"path": "areas.gpkg"} if names else None},

@@ -10,6 +10,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 from prefect.server.api.server import create_app
 from prefect.testing.utilities import prefect_test_harness
 
@@ -24,6 +26,7 @@ from flows.train import train
 from flows.workspace import workspace
 from pipeline.demo import demo_legend, make_demo
 from pipeline.errors import InputError
+from pipeline.gates import RULES
 from pipeline.raster import read_raster
 from pipeline.splits import TRAIN
 from pipeline.vector import read_layer, read_polygons
@@ -368,6 +371,69 @@ def test_a_failure_while_publishing_leaves_the_work_to_publish(
     monkeypatch.undo()
     assert detect(done.project, done.data, output).fresh
     assert (output / "demo" / "run" / "change.tif").read_bytes() == (done.run / "change.tif").read_bytes()
+
+
+def gates_in_prefect() -> list[dict[str, str]]:
+    wanted = ArtifactCollectionFilter(key=ArtifactCollectionFilterKey(any_=["demo-gates"]))
+    with get_client(sync_client=True) as client:
+        (found,) = client.read_latest_artifacts(artifact_filter=wanted)
+    return json.loads(found.data)
+
+
+def test_every_gate_is_in_the_run(done: SimpleNamespace) -> None:
+    gates = json.loads((done.run / "run.json").read_text(encoding="utf-8"))["gates"]
+    assert {gate["setting"] for gate in gates} - {None} == set(RULES)
+    assert {gate["outcome"] for gate in gates} <= {"pass", "mark", "not measured"}
+    season = next(gate for gate in gates if gate["setting"] == "season_gap_days")
+    assert (season["outcome"], season["value"]) == ("pass", 6)
+
+
+def test_a_gate_of_the_data_stops_before_the_model_and_leaves_the_run_before(
+    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    before = content_of(output / "demo" / "run")
+    monkeypatch.setattr(detecting, "detect_changes_task", None)
+    project = demo_project(gates={"season_gap_days": {"limit": 5, "otherwise": "stop"}})
+    with pytest.raises(InputError, match="season_gap_days: found 6 days"):
+        detect(project, done.data, output)
+    assert content_of(output / "demo" / "run") == before
+    assert not (output / "demo" / "work").exists()
+    told = {row["check"]: row["outcome"] for row in gates_in_prefect()}
+    assert told["Season of the dates"] == "stop"
+
+
+def test_a_gate_of_the_model_stops_before_the_run_before_is_replaced(
+    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    before = content_of(output / "demo" / "run")
+    original: Callable[..., Any] = detecting.detect_changes_task.fn
+    monkeypatch.setattr(detecting, "detect_changes_task", lambda *given: {**original(*given), "beyond": 0.9})
+    project = demo_project(gates={"domain_shift": {"otherwise": "stop"}})
+    with pytest.raises(InputError, match="domain_shift: found 90 % beyond their edge, expected at most 20 %"):
+        detect(project, done.data, output)
+    assert content_of(output / "demo" / "run") == before
+
+
+def test_a_corrected_image_goes_the_whole_way(done: SimpleNamespace, tmp_path: Path) -> None:
+    """The demo's later date lies 0.45 pixels off by construction."""
+    output = tmp_path / "runs"
+    shutil.copytree(done.output, output)
+    project = demo_project(gates={"misregistration_px": {"correct": True, "limit": 0.2}})
+    detected = detect(project, done.data, output)
+    run = json.loads((detected.run / "run.json").read_text(encoding="utf-8"))
+    # So small a region has room for four windows that half overlap; larger ones come closer.
+    assert run["alignment"]["moved"] == pytest.approx([-0.28, 0.35], abs=0.15)
+    told = [(row["check"], row["outcome"]) for row in gates_in_prefect()]
+    assert told == [(gate["name"], gate["outcome"]) for gate in run["gates"]]
+    gate = next(gate for gate in run["gates"] if gate["setting"] == "misregistration_px")
+    assert gate["outcome"] == "pass"
+    assert gate["value"] == run["alignment"]["now"] < run["alignment"]["was"]
+    assert "after the correction" in (detected.run / "report.html").read_text(encoding="utf-8")
+    assert not detect(project, done.data, output).fresh
 
 
 def test_absolute_paths_of_the_config_stay_at_home(done: SimpleNamespace) -> None:

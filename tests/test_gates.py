@@ -1,24 +1,60 @@
-"""Gates: what is good enough, what marks a run, and what nobody measured."""
+"""Gates: what is good enough, what marks or stops a run, and what nobody measured."""
 
+from dataclasses import replace
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
-from pipeline.gates import MARK, NOT_MEASURED, PASS, run_gates, warnings_of
+from pipeline.agreement import RadiometricDifference
+from pipeline.coregister import Misregistration
+from pipeline.data_gates import Measured, measured_gates, planned_gates, season_gap
+from pipeline.errors import InputError
+from pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP, Gate, Rules, require_open, warnings_of
+from pipeline.model_gates import model_gates
 
-GOOD: dict[str, Any] = {
-    "observed_share": 0.9, "beyond": 0.05, "calibration_error": 0.02, "same_images": True,
+MODEL: dict[str, Any] = {
+    "beyond": 0.05, "calibration_error": 0.02, "same_images": True,
     "adaptation": {"method": "none", "verified": False}, "verdict": "helps",
 }  # fmt: skip
+PLAN: dict[str, Any] = {"before": date(2018, 6, 12), "after": date(2023, 6, 18), "overlap": 0.97}
+DATA = Measured(0.9, (0.1, 0.3, 0.11, 0.28), Misregistration(0.1, -0.2, 14, 16, 0.06), RadiometricDifference(0.2, 2, 5000))
+BANDS = ("red", "nir")
 
 
-def outcomes(**changed: Any) -> dict[str, str]:
-    return {gate.name: gate.outcome for gate in run_gates(**{**GOOD, **changed})}
+def shifted(dy: float) -> dict[str, Any]:
+    return {"shift": replace(DATA.shift, dy=dy, dx=0.0)}
+
+
+def light(share: float | None) -> dict[str, Any]:
+    return {"difference": RadiometricDifference(share, 2 if share is not None else None, 5000, "" if share else "flat")}
+
+
+def asked(rules: Rules = RULES, units: str = "reflectance", **changed: Any) -> tuple[Gate, ...]:
+    """All gates of a run that is sound but for what is changed."""
+    data = replace(DATA, **{k: v for k, v in changed.items() if hasattr(DATA, k)})
+    return (
+        *planned_gates(**{k: changed.get(k, v) for k, v in PLAN.items()}, rules=rules),
+        *measured_gates(data, BANDS, units, rules),
+        *model_gates(**{k: changed.get(k, v) for k, v in MODEL.items()}, rules=rules),
+    )  # fmt: skip
+
+
+def outcomes(*args: Any, **changed: Any) -> dict[str, str]:
+    return {gate.name: gate.outcome for gate in asked(*args, **changed)}
 
 
 def test_a_sound_run_passes_and_warns_of_nothing() -> None:
     assert set(outcomes().values()) == {PASS}
-    assert warnings_of(run_gates(**GOOD)) == []
+    assert warnings_of(asked()) == []
+    require_open(asked())
+
+
+def test_every_rule_is_asked_once() -> None:
+    settings = [gate.setting for gate in asked() if gate.setting]
+    assert sorted(settings) == sorted(RULES)
 
 
 @pytest.mark.parametrize(
@@ -26,6 +62,20 @@ def test_a_sound_run_passes_and_warns_of_nothing() -> None:
     [
         ("Observed on both dates", {"observed_share": 0.5}, PASS),
         ("Observed on both dates", {"observed_share": 0.49}, MARK),
+        ("Region covered by both dates", {"overlap": 0.9}, PASS),
+        ("Region covered by both dates", {"overlap": 0.89}, MARK),
+        ("Season of the dates", {"after": date(2023, 7, 27)}, PASS),
+        ("Season of the dates", {"after": date(2023, 7, 28)}, MARK),
+        ("Position of the dates", shifted(0.5), PASS),
+        ("Position of the dates", shifted(-0.51), MARK),
+        ("Position of the dates", {"shift": Misregistration(None, None, 1, 9, None, "water")}, NOT_MEASURED),
+        ("Light of the dates", light(0.5), PASS),
+        ("Light of the dates", light(0.51), MARK),
+        ("Light of the dates", light(None), NOT_MEASURED),
+        ("Scale of the values", {"medians": (0.1, 2.5)}, MARK),
+        ("Scale of the values", {"medians": (-0.3, 0.5)}, MARK),
+        ("Scale of the values", {"medians": ()}, NOT_MEASURED),
+        ("Scale of the values", {"units": "digital numbers"}, NOT_MEASURED),
         ("Likeness to the training regions", {"beyond": 0.2}, PASS),
         ("Likeness to the training regions", {"beyond": 0.21}, MARK),
         ("Likeness to the training regions", {"beyond": None}, NOT_MEASURED),
@@ -44,10 +94,103 @@ def test_each_gate_marks_alone(gate: str, changed: dict[str, Any], outcome: str)
     found = outcomes(**changed)
     assert found.pop(gate) == outcome
     assert set(found.values()) == {PASS}
-    warnings = warnings_of(run_gates(**{**GOOD, **changed}))
-    assert len(warnings) == (outcome == MARK)
+    assert len(warnings_of(asked(**changed))) == (outcome == MARK)
+
+
+BAD: dict[str, dict[str, Any]] = {
+    "observed_share": {"observed_share": 0.1}, "grid_overlap": {"overlap": 0.2},
+    "season_gap_days": {"after": date(2023, 12, 1)}, "misregistration_px": shifted(2.0),
+    "radiometric_difference": light(0.9), "domain_shift": {"beyond": 0.8}, "calibration_error": {"calibration_error": 0.4},
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("setting", RULES)
+def test_a_gate_passes_marks_or_stops_as_it_was_set(setting: str) -> None:
+    for otherwise, warned in (("pass", 0), ("mark", 1), ("stop", 0)):
+        rules = {**RULES, setting: replace(RULES[setting], otherwise=otherwise)}
+        (gate,) = (g for g in asked(rules, **BAD[setting]) if g.setting == setting)
+        assert gate.outcome == otherwise
+        assert len(warnings_of(asked(rules, **BAD[setting]))) == warned
+        if otherwise == STOP:
+            with pytest.raises(InputError) as error:
+                require_open(asked(rules, **BAD[setting]))
+            for told in (setting, gate.found, gate.limit, "limit:", "otherwise: mark"):
+                assert told in str(error.value)
+        else:
+            require_open(asked(rules, **BAD[setting]))
+        # The same rule leaves a sound run alone.
+        require_open(asked(rules))
+
+
+@pytest.mark.parametrize("setting", RULES)
+def test_a_limit_is_the_one_that_was_set(setting: str) -> None:
+    """Whatever was found is just good enough for a limit of that very number, and not for the next one."""
+    (bad,) = (g for g in asked(**BAD[setting]) if g.setting == setting)
+    assert bad.outcome == MARK
+    assert bad.value is not None
+    worse = 1e-6 if RULES[setting].at_least else -1e-6
+    for limit, outcome in ((bad.value, PASS), (bad.value + worse, MARK)):
+        rules = {**RULES, setting: replace(RULES[setting], limit=limit)}
+        (gate,) = (g for g in asked(rules, **BAD[setting]) if g.setting == setting)
+        assert gate.outcome == outcome
+
+
+def test_every_gate_that_stops_is_named_at_once() -> None:
+    rules = {name: replace(rule, otherwise=STOP) for name, rule in RULES.items()}
+    with pytest.raises(InputError, match="2 gates") as error:
+        require_open(asked(rules, overlap=0.2, **shifted(2.0)))
+    assert "grid_overlap" in str(error.value)
+    assert "misregistration_px" in str(error.value)
+    assert "season_gap_days" not in str(error.value)
+
+
+def test_what_should_stop_and_could_not_be_measured_is_a_warning() -> None:
+    water = {"shift": Misregistration(None, None, 1, 9, None, "water")}
+    assert warnings_of(asked(**water)) == []
+    rules = {**RULES, "misregistration_px": replace(RULES["misregistration_px"], otherwise=STOP)}
+    (warning,) = warnings_of(asked(rules, **water))
+    assert "water" in warning
+    require_open(asked(rules, **water))
 
 
 def test_what_was_found_is_said_in_numbers() -> None:
-    (warning,) = warnings_of(run_gates(**{**GOOD, "beyond": 0.34}))
+    (warning,) = warnings_of(asked(beyond=0.34))
     assert warning.startswith("34 % of the territory looks unlike")
+    (warning,) = warnings_of(asked(**light(0.61)))
+    assert "61 % of the mean in band nir" in warning
+
+
+def test_a_correction_is_told_with_what_is_left() -> None:
+    told = "The image after was moved by -1.30 px down and +0.00 px right: from 1.30 px to 0.04 px."
+    gates = asked(moved=(-1.3, 0.0), correction=told, shift=replace(DATA.shift, dy=0.04, dx=0.0))
+    (gate,) = (g for g in gates if g.setting == "misregistration_px")
+    assert gate.outcome == PASS
+    assert gate.found.endswith("after the correction")
+    assert told in gate.meaning
+
+
+@given(st.dates(date(1972, 1, 1), date(2100, 1, 1)), st.integers(-2000, 2000))
+def test_the_season_gap_goes_round_the_year(day: date, days: int) -> None:
+    other = day + timedelta(days)
+    gap = season_gap(day, other)
+    assert gap == season_gap(other, day)
+    # A calendar year has 365.25 days on average, so the leap days shift it by at most two.
+    turned = abs((days + 182.625) % 365.25 - 182.625)
+    assert gap == pytest.approx(turned, abs=2)
+    assert gap <= 182
+
+
+@pytest.mark.parametrize(
+    ("before", "after", "gap"),
+    [
+        (date(2019, 12, 31), date(2023, 1, 1), 1),
+        (date(2019, 6, 12), date(2023, 6, 12), 0),
+        (date(2019, 1, 10), date(2023, 12, 20), 21),
+        (date(2019, 1, 1), date(2023, 7, 2), 182),
+        (date(2000, 3, 17), date(2003, 2, 6), 39),
+        (date(2020, 6, 15), date(2022, 6, 20), 5),
+        (date(2020, 2, 29), date(2021, 2, 28), 0),
+    ],
+)
+def test_the_season_gap_of_known_dates(before: date, after: date, gap: int) -> None:
+    assert season_gap(before, after) == gap
