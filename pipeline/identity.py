@@ -70,7 +70,7 @@ def keep_ids(new: gpd.GeoDataFrame, known: gpd.GeoDataFrame | None) -> list[str]
     in_use = known_ids | taken
     result = []
     for kept, own in zip(ids, new["change_id"], strict=True):
-        chosen = kept if kept is not None else _free(str(own), in_use)
+        chosen = kept if kept is not None else free_id(str(own), in_use)
         in_use.add(chosen)
         result.append(chosen)
     return result
@@ -126,7 +126,7 @@ def _largest(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return np.asarray(largest[group])
 
 
-def _free(own: str, in_use: set[str]) -> str:
+def free_id(own: str, in_use: set[str]) -> str:
     """Return an id that is not in use: the own one, else with letters behind it."""
     if own not in in_use:
         return own
