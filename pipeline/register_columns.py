@@ -29,7 +29,7 @@ CHANGE_COLUMNS = (
     Column("last_seen", "datetime64[s]", "Last seen", "Latest date after of a pair that saw it"),
     Column("not_before", "datetime64[s]", "Not before", "Latest date before of a pair that saw it: it came later than that"),
     Column("times_seen", "int64", "Times seen", "Runs that saw it"),
-    Column("times_observed", "int64", "Times observed", "Runs that saw it or could have: they observed its place, and their pair spans it"),
+    Column("times_observed", "int64", "Times observed", "Runs that saw it, or observed its place and could have"),
     Column("first_run", "str", "First run", "Key of the run that saw it first"),
     Column("model_hash", "str", "Model", "Hash of the weights of the model that saw it first"),
     Column("last_run", "str", "Last run", "Key of the run that saw it last"),
@@ -47,7 +47,10 @@ DESCRIBED: Mapping[str, tuple[Column, ...]] = {
         Column("observed_share", "float64", "Observed share", "Share of its map that both dates observed, 0 to 1"),
         Column("standing", "str", "Standing", "Empty where it counts, else why it does not"),
     ),
-    "patches": (Column("change_id", "str", "Change ID", "The change that it is"), Column("run", "str", "Run", "Key of the run")),
+    "patches": (
+        Column("change_id", "str", "Change ID", "The change that it is"),
+        Column("run", "str", "Run", "Key of the run"),
+    ),
     "not_observed": (Column("run", "str", "Run", "Key of the run that did not observe this"),),
 }
 """Layer to the columns that get a heading."""

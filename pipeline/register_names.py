@@ -125,8 +125,8 @@ def events_between(old: pd.DataFrame, new: pd.DataFrame, cause: Event) -> list[E
     for identity, state, reason in zip(new["change_id"], new["state"], new["reason"], strict=True):
         was = before.get(identity)
         if was != state:
-            event = {"closed": "reopened", WITHDRAWN: "restored"}.get(str(was), state) if state in ("new", "confirmed") else state
-            result.append(
-                Event(event, identity, was, state, cause.run, cause.model_hash, reason or cause.reason, cause.who)
+            event = (
+                {"closed": "reopened", WITHDRAWN: "restored"}.get(str(was), state) if state in ("new", "confirmed") else state
             )
+            result.append(Event(event, identity, was, state, cause.run, cause.model_hash, reason or cause.reason, cause.who))
     return result

@@ -22,6 +22,8 @@ REJECT = "change"
 """Kind of the verdict on one change; the others are those of `Withdrawal`."""
 OUTCOME = ("change_id", "state", "reason", "united_with")
 """Columns of the frame of changes beside those of the fold."""
+_LAND_USE = {"from_code": "Int64", "from_name": "str", "to_name": "str"}
+"""Columns that follow from the change code and the legend."""
 
 
 class Codec(Protocol):
@@ -35,16 +37,16 @@ class Codec(Protocol):
 
 
 def read_changes(connection: sa.Connection, codec: Codec, crs: CRS) -> gpd.GeoDataFrame:
-    """Return all changes: `COLUMNS`, both geometries, `OUTCOME`, `fid` and `ordinal`, in the order in which ids were given."""
-    names = [*COLUMNS, *OUTCOME, "fid", "ordinal"]
+    """Return all changes: `COLUMNS`, both geometries, `OUTCOME`, names of land uses, `fid` and `ordinal`, by `fid`."""
+    names = [*COLUMNS, *OUTCOME, *_LAND_USE, "fid", "ordinal"]
     query = (
         sa.select(*(CHANGES.c[n] for n in names), CHANGES.c.geom, FIRST_SEEN.c.geom.label("first_geometry"))
         .join(FIRST_SEEN, FIRST_SEEN.c.change_id == CHANGES.c.change_id)
         .order_by(CHANGES.c.fid)
     )
     rows = connection.execute(query).all()
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in range(len(names) + 2)]
-    kinds = {**COLUMNS, **dict.fromkeys(OUTCOME, "str"), "fid": "int64", "ordinal": "int64"}
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * (len(names) + 2)
+    kinds = {**COLUMNS, **dict.fromkeys(OUTCOME, "str"), **_LAND_USE, "fid": "int64", "ordinal": "int64"}
     series = {n: pd.Series(list(values), dtype=kinds[n]) for n, values in zip(names, columns, strict=False)}
     frame = gpd.GeoDataFrame(series, geometry=codec.decode(columns[-2]), crs=crs)
     return frame.assign(first_geometry=pd.Series(codec.decode(columns[-1]), dtype=object))
@@ -88,7 +90,7 @@ def write_changes(
     ):
         if rows:
             renamed = [{("identity" if k == "change_id" else k): v for k, v in row.items()} for row in rows]
-            values = {k: sa.bindparam(k) for k in rows[0] if k != "change_id"}
+            values: dict[str, Any] = {k: sa.bindparam(k) for k in rows[0] if k != "change_id"}
             connection.execute(table.update().where(table.c.change_id == sa.bindparam("identity")).values(values), renamed)
 
 
@@ -119,7 +121,9 @@ def write_run(connection: sa.Connection, codec: Codec, run: MergeableRun, ids: S
         "geom": codec.encode(np.array([view.extent], dtype=object), crs)[0],
     }  # fmt: skip
     _insert(connection, OBSERVATIONS, [row])
-    columns: dict[str, Sequence[Any]] = {n: _plain(view.patches[n]) for n in ("change_code", "to_code", "area_ha", "confidence")}
+    columns: dict[str, Sequence[Any]] = {
+        n: _plain(view.patches[n]) for n in ("change_code", "to_code", "area_ha", "confidence")
+    }
     columns |= {
         "run": [seen.key] * len(ids), "patch": list(range(len(ids))), "own_id": list(view.patches["change_id"]),
         "change_id": list(ids), "geom": codec.encode(view.patches.geometry.to_numpy(), crs),
@@ -146,7 +150,7 @@ def read_view(connection: sa.Connection, codec: Codec, crs: CRS, observation: Ob
     p = PATCHES.c
     query = sa.select(p.own_id, p.change_code, p.to_code, p.area_ha, p.confidence, p.geom)
     rows = connection.execute(query.where(p.run == key).order_by(p.patch)).all()
-    columns = list(zip(*rows, strict=True)) if rows else [[] for _ in range(6)]
+    columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * 6
     kinds = {"change_id": "object", "change_code": "int64", "to_code": "Int64", "area_ha": "float64", "confidence": "float64"}
     series = {n: pd.Series(list(v), dtype=kinds[n]) for n, v in zip(kinds, columns, strict=False)}
     patches = gpd.GeoDataFrame(series, geometry=codec.decode(columns[5]), crs=crs)
@@ -154,12 +158,26 @@ def read_view(connection: sa.Connection, codec: Codec, crs: CRS, observation: Ob
     return View(observation, codec.decode([extent])[0], patches, codec.decode(unseen.scalars().all()))
 
 
+def read_sightings(connection: sa.Connection, change_id: str) -> list[dict[str, Any]]:
+    """Return the runs that saw a change, by date: key, dates, hectares, confidence, and empty or why the run does not count."""
+    p, o = PATCHES.c, OBSERVATIONS.c
+    query = (
+        sa.select(o.key.label("run"), o.before_date, o.after_date, p.area_ha, p.confidence, o.model_name, o.standing)
+        .join(OBSERVATIONS, o.key == p.run)
+        .where(p.change_id == change_id)
+        .order_by(o.after_date, o.before_date, o.created, o.key)
+    )
+    return [dict(row) for row in connection.execute(query).mappings()]
+
+
 def relabel(connection: sa.Connection, run: str, ids: Sequence[str]) -> None:
     """Say which changes the patches of a run are, where that is not what the table says."""
     query = sa.select(PATCHES.c.change_id).where(PATCHES.c.run == run).order_by(PATCHES.c.patch)
     was = connection.execute(query).scalars().all()
     rows = [
-        {"a_run": run, "a_patch": n, "identity": ours} for n, (ours, theirs) in enumerate(zip(ids, was, strict=True)) if ours != theirs
+        {"a_run": run, "a_patch": n, "identity": ours}
+        for n, (ours, theirs) in enumerate(zip(ids, was, strict=True))
+        if ours != theirs
     ]
     if rows:
         where = (PATCHES.c.run == sa.bindparam("a_run")) & (PATCHES.c.patch == sa.bindparam("a_patch"))

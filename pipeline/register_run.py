@@ -67,8 +67,9 @@ def read_mergeable(folder: Path) -> MergeableRun:
     crs = CRS.from_user_input(patches.crs)
     if not crs.equals(CRS.from_user_input(unseen.crs), ignore_axis_order=True):
         raise InputError(f"{path}: its two layers have different CRSs; make the run again with `landshift detect`.")
+    hidden = shapely.get_parts(unseen.geometry.to_numpy())
     return MergeableRun(
-        folder, View(observation, extent, _patches(path, patches, legend), shapely.get_parts(unseen.geometry.to_numpy())), legend, crs,
+        folder, View(observation, extent, _patches(path, patches, legend), hidden), legend, crs,
         None if share is None else float(share),
     )  # fmt: skip
 
@@ -81,8 +82,8 @@ def require_fit(run: MergeableRun, crs: CRS, legend: Legend, where: str) -> None
     """
     if not crs.equals(run.crs, ignore_axis_order=True):
         raise InputError(
-            f"{run.folder} has the CRS {run.crs.name}, and {where} has {crs.name}: a register has one. Detect in the register's "
-            f"CRS, or keep another register for this one."
+            f"{run.folder} has the CRS {run.crs.name}, and {where} has {crs.name}: a register has one. Detect in the "
+            f"register's CRS, or keep another register for this one."
         )
     ours, theirs = ([f"{c.code} {c.name}" for c in entry.classes] for entry in (legend, run.legend))
     if ours != theirs:
@@ -133,11 +134,13 @@ def _patches(path: Path, frame: gpd.GeoDataFrame, legend: Legend) -> gpd.GeoData
     if wrong.any() or several.any():
         number = int(np.flatnonzero(wrong | several)[0]) + 1
         raise InputError(
-            f"{path}, layer {CHANGES_LAYER!r}: feature number {number} has no id, a change code that the legend does not have, or "
-            f"several parts. Somebody edited it; make the run again, or copy it again."
+            f"{path}, layer {CHANGES_LAYER!r}: feature number {number} has no id, a change code that the legend does not "
+            f"have, or several parts. Somebody edited it; make the run again, or copy it again."
         )
     codes = code.astype("int64").to_list()
-    numbers = {name: pd.to_numeric(frame[name], errors="coerce").astype("float64").to_numpy() for name in ("area_ha", "confidence")}
+    numbers = {
+        name: pd.to_numeric(frame[name], errors="coerce").astype("float64").to_numpy() for name in ("area_ha", "confidence")
+    }
     columns = {
         "change_id": [str(v) for v in frame["change_id"]], "change_code": codes,
         "to_code": pd.array([known[c].to_code for c in codes], dtype="Int64"), **numbers,

@@ -3,46 +3,32 @@
 Whatever the database, the contract is the one of `Register`; what differs between databases is behind `Database`.
 """
 
-import json
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Protocol
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import sqlalchemy as sa
-from pyproj import CRS
 
 from pipeline.errors import InputError
-from pipeline.legend import LandUse, Legend
-from pipeline.register import (
-    CLOSED,
-    REJECTED,
-    WITHDRAWN,
-    Known,
-    Observation,
-    Rule,
-    Withdrawal,
-    proposals_of,
-    replay,
-    standings,
-    step,
-)  # fmt: skip
+from pipeline.legend import Legend
+from pipeline.register import WITHDRAWN, Observation, Rule, Withdrawal, standings
+from pipeline.register_fold import proposals_of, replay, step
 from pipeline.register_geopackage import GeoPackageDatabase
 from pipeline.register_names import Event, events_between, judged_states, named, with_new_names, with_united
+from pipeline.register_opening import Database, Facts, opened
 from pipeline.register_rows import (
-    OUTCOME,
     REJECT,
-    Codec,
     append_history,
     known_of,
     read_changes,
     read_observations,
+    read_sightings,
     read_verdicts,
     read_view,
     relabel,
@@ -50,43 +36,7 @@ from pipeline.register_rows import (
     write_run,
 )  # fmt: skip
 from pipeline.register_run import MergeableRun, require_fit
-from pipeline.register_tables import HISTORY, META, MIGRATIONS, OBSERVATIONS, VERDICTS, Migration, migrate, version_of
-
-
-class Database(Codec, Protocol):
-    """What differs between a register in a file and one on a server: how it is opened and locked, and holds geometries."""
-
-    @property
-    def where(self) -> str:
-        """What to call it in messages."""
-
-    @property
-    def exists(self) -> bool:
-        """Whether there is anything in its place."""
-
-    def transaction(self, *, write: bool) -> AbstractContextManager[sa.Connection]:
-        """Open it, for reading or as its one writer, and keep all or nothing of what is done."""
-
-    def prepare(self, connection: sa.Connection, crs: CRS) -> None:
-        """Add to new tables what GIS programs look for."""
-
-    def check(self, connection: sa.Connection) -> None:
-        """Refuse what is damaged."""
-
-    def grow(self, connection: sa.Connection, bounds: Sequence[float]) -> None:
-        """Take note of new geometries within left, bottom, right and top."""
-
-
-@dataclass(frozen=True)
-class Facts:
-    """What holds for a whole register."""
-
-    crs: CRS
-    """Of all geometries."""
-    legend: Legend
-    """Of all runs."""
-    rule: Rule
-    """When changes are confirmed and closed."""
+from pipeline.register_tables import MIGRATIONS, OBSERVATIONS, VERDICTS, Migration
 
 
 @dataclass(frozen=True)
@@ -127,7 +77,7 @@ class Register:
             InputError: A run does not fit, the rule is not that of the register, or the database cannot be used.
         """
         at = _moment(now)
-        with self._opened(write=True, first=(runs[0], rule or Rule())) as (connection, facts):
+        with opened(self.database, self.migrations, write=True, first=(runs[0], rule or Rule())) as (connection, facts):
             if rule is not None and rule != facts.rule:
                 raise InputError(
                     f"{self.database.where} confirms changes that are seen again in {facts.rule.seen_again} of the next "
@@ -143,7 +93,7 @@ class Register:
         Raises:
             InputError: No reason, or no such change.
         """
-        with self._opened(write=True) as (connection, facts):
+        with opened(self.database, self.migrations, write=True) as (connection, facts):
             old = read_changes(connection, self.database, facts.crs)
             if change_id not in set(old["change_id"]):
                 raise InputError(f"{self.database.where} has no change {change_id!r}; `landshift register list` lists them.")
@@ -166,7 +116,7 @@ class Register:
         Raises:
             InputError: No reason, or no run of the register is concerned.
         """
-        with self._opened(write=True) as (connection, facts):
+        with opened(self.database, self.migrations, write=True) as (connection, facts):
             withdrawal, observations = Withdrawal(kind, target, reason), read_observations(connection)
             if not any(withdrawal.concerns(o) for o in observations):
                 raise InputError(f"No run in {self.database.where} has the {kind} {target!r}, so there is nothing to withdraw.")
@@ -178,46 +128,25 @@ class Register:
 
     def facts(self) -> Facts:
         """Return what holds for the whole register."""
-        with self._opened(write=False) as (_, facts):
+        with opened(self.database, self.migrations, write=False) as (_, facts):
             return facts
 
     def changes(self) -> gpd.GeoDataFrame:
         """Return all changes: `COLUMNS` of `pipeline.register`, both geometries, `change_id`, `state` and `reason`."""
-        with self._opened(write=False) as (connection, facts):
+        with opened(self.database, self.migrations, write=False) as (connection, facts):
             return read_changes(connection, self.database, facts.crs)
 
     def table(self, table: sa.Table) -> pd.DataFrame:
         """Return a table without geometries, such as the history, as the database has it."""
-        with self._opened(write=False) as (connection, _):
+        with opened(self.database, self.migrations, write=False) as (connection, _):
             columns = [c for c in table.c if c.name != "geom"]
             rows = connection.execute(sa.select(*columns).order_by(*table.primary_key.columns)).all()
             return pd.DataFrame([tuple(row) for row in rows], columns=[c.name for c in columns], dtype=object)
 
-    @contextmanager
-    def _opened(
-        self, *, write: bool, first: tuple[MergeableRun, Rule] | None = None
-    ) -> Iterator[tuple[sa.Connection, Facts]]:
-        there = self.database.exists
-        if not there and first is None:
-            raise InputError(f"{self.database.where} is not there; `landshift register merge` makes a register.")
-        with self.database.transaction(write=write or self._is_old()) as connection:
-            if there and write:
-                self.database.check(connection)
-            version = version_of(connection)
-            if there and version == 0:
-                raise InputError(f"{self.database.where} is no register; expected one that `landshift register merge` made.")
-            migrate(connection, self.database.where, self.migrations)
-            if version == 0 and first is not None:
-                _write_facts(connection, *first)
-                self.database.prepare(connection, first[0].crs)
-            yield connection, _read_facts(connection, self.database.where)
-
-    def _is_old(self) -> bool:
-        """Tell whether the tables lack a step, which makes even a reader a writer."""
-        if not self.database.exists:
-            return True
-        with self.database.transaction(write=False) as connection:
-            return 0 < version_of(connection) < self.migrations[-1].number
+    def sightings(self, change_id: str) -> list[dict[str, Any]]:
+        """Return the runs that saw a change, by date."""
+        with opened(self.database, self.migrations, write=False) as (connection, _):
+            return read_sightings(connection, change_id)
 
     def _merge(self, connection: sa.Connection, facts: Facts, run: MergeableRun, now: datetime) -> Merged:
         seen, observations = run.view.observation, read_observations(connection)
@@ -340,21 +269,3 @@ def _restanding(
             event = "restored" if not now else "superseded" if now.startswith("superseded") else WITHDRAWN
             events.append(Event(event, run=seen.key, model_hash=seen.model_hash, reason=now or cause.reason, who=cause.who))
     return events
-
-
-def _write_facts(connection: sa.Connection, run: MergeableRun, rule: Rule) -> None:
-    classes = [{"code": c.code, "name": c.name, "colour": c.colour} for c in run.legend.classes]
-    values = {
-        "crs": run.crs.to_wkt(), "legend": json.dumps(classes, ensure_ascii=False),
-        "seen_again": str(rule.seen_again), "of": str(rule.of),
-    }  # fmt: skip
-    connection.execute(META.insert(), [{"name": name, "value": value} for name, value in values.items()])
-
-
-def _read_facts(connection: sa.Connection, where: str) -> Facts:
-    values = {name: value for name, value in connection.execute(sa.select(META.c.name, META.c.value))}
-    try:
-        legend = Legend(tuple(LandUse(**entry) for entry in json.loads(values["legend"])))
-        return Facts(CRS.from_wkt(values["crs"]), legend, Rule(int(values["seen_again"]), int(values["of"])))
-    except (KeyError, TypeError, ValueError) as error:
-        raise InputError(f"{where} is damaged: its table `meta` lacks or garbles {error}. Restore it from a copy.") from error

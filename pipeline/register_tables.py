@@ -36,7 +36,7 @@ class Polygon(UserDefinedType[object]):
 
 
 TIME = sa.DateTime(timezone=True).with_variant(
-    sqlite.DATETIME(
+    sqlite.DATETIME(  # type: ignore[no-untyped-call]
         storage_format="%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02d.000Z",
         regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)",
     ),
@@ -88,7 +88,8 @@ OBSERVATIONS = sa.Table(
 PATCHES = sa.Table(
     "patches", METADATA, _key(), _geometry(), _text("run", nullable=False, index=True), _integer("patch", nullable=False),
     _text("own_id", nullable=False), _text("change_id", nullable=False, index=True), _integer("change_code"),
-    _integer("to_code"), _number("area_ha"), _number("confidence"), sa.UniqueConstraint("run", "patch"), sqlite_autoincrement=True,
+    _integer("to_code"), _number("area_ha"), _number("confidence"), sa.UniqueConstraint("run", "patch"),
+    sqlite_autoincrement=True,
 )  # fmt: skip
 NOT_OBSERVED = sa.Table(
     "not_observed", METADATA, _key(), _geometry(), _text("run", nullable=False, index=True), sqlite_autoincrement=True
