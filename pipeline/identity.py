@@ -62,8 +62,9 @@ def keep_ids(new: gpd.GeoDataFrame, known: gpd.GeoDataFrame | None) -> list[str]
     known_ids, usable = (set(), new.iloc[:0]) if known is None else _usable(known, new)
     ids: list[str | None] = [None] * len(new)
     taken: set[str] = set()
+    usable_ids = [] if usable.empty else [str(identity) for identity in usable["change_id"]]
     for row, known_row in _matches(new, usable):
-        identity = str(usable["change_id"].iloc[known_row])
+        identity = usable_ids[known_row]
         if ids[row] is None and identity not in taken:
             ids[row] = identity
             taken.add(identity)

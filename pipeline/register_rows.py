@@ -76,9 +76,8 @@ def write_changes(
     compared = [*COLUMNS, *OUTCOME, "ordinal"]
     differs, first_differs = np.zeros(len(there), dtype=bool), np.zeros(len(there), dtype=bool)
     for name in compared:
-        ours, theirs = old[name].astype(object).to_numpy()[at], new[name].astype(object).to_numpy()[there]
-        equal = (ours == theirs) | (pd.isna(ours) & pd.isna(theirs))
-        differs |= ~equal.astype(bool)
+        ours, theirs = (np.array(_plain(frame[name]), dtype=object) for frame in (old, new))
+        differs |= (ours[at] != theirs[there]).astype(bool)
     for name, flags in (("geometry", differs), ("first_geometry", first_differs)):
         flags |= ~shapely.equals_exact(old[name].to_numpy()[at], new[name].to_numpy()[there])
     fresh = new.iloc[np.flatnonzero(np.isnan(position))]
@@ -205,8 +204,8 @@ def append_history(connection: sa.Connection, events: Iterable[Event], now: date
 
 def _plain(series: pd.Series) -> list[Any]:
     """Values as a driver takes them, None where there is none."""
-    values = series.astype(object)
-    return [None if v is None else v for v in values.where(series.notna(), None).tolist()]
+    # A NaN is not equal to itself, and NA cannot be asked.
+    return [None if value is pd.NA or value != value else value for value in series.tolist()]
 
 
 def _records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
