@@ -14,7 +14,8 @@ from pyproj.exceptions import CRSError
 from pipeline.errors import InputError
 from pipeline.geopackage import Style, add_tables, describe
 from pipeline.register_columns import DESCRIBED, register_qml
-from pipeline.register_tables import LAYERS, PLAIN
+from pipeline.register_index import add_functions, body_of, index_statements
+from pipeline.register_tables import CHANGES, LAYERS, PLAIN
 
 _OWN_CRS = 100_000
 """Number within the file of a CRS that has no EPSG code."""
@@ -113,6 +114,8 @@ class GeoPackageDatabase:
             connection.exec_driver_sql(_ADD_GEOMETRY, (table.name, number))
         for table in PLAIN:
             connection.exec_driver_sql(_ADD_CONTENTS, (table.name, "attributes", table.name, None))
+        for statement in index_statements(CHANGES.name):
+            connection.exec_driver_sql(statement)
         database = connection.connection.driver_connection
         if isinstance(database, sqlite3.Connection):
             add_tables(database)
@@ -147,13 +150,13 @@ class GeoPackageDatabase:
 
     def decode(self, values: Sequence[bytes]) -> np.ndarray:
         """Turn what the tables hold into geometries; also what another program wrote there, such as QGIS."""
-        # The three bits say which box stands before the geometry: none, 4, 6, 6 or 8 numbers.
-        boxes = (0, 32, 48, 48, 64)
-        return np.asarray(shapely.from_wkb([v[8 + boxes[v[3] >> 1 & 7] :] for v in values]), dtype=object)
+        return np.asarray(shapely.from_wkb([body_of(value) for value in values]), dtype=object)
 
     def _connect(self) -> sqlite3.Connection:
         # SQLAlchemy begins and ends transactions, not the driver.
-        return sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
+        database = sqlite3.connect(self.path, timeout=_WAIT_S, isolation_level=None)
+        add_functions(database)
+        return database
 
     def _require_database(self) -> None:
         if not self.path.parent.is_dir():

@@ -10,7 +10,6 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
-from affine import Affine
 from pyproj import CRS
 
 from pipeline.columns import CHANGES_LAYER, NOT_OBSERVED_LAYER
@@ -114,10 +113,8 @@ def _names_of_scene(entry: Mapping[str, Any]) -> Sequence[str]:
 
 
 def _extent(grid: Mapping[str, Any]) -> shapely.Polygon:
-    transform = Affine(*[float(v) for v in grid["transform"]][:6])
-    rows, columns = int(grid["rows"]), int(grid["columns"])
-    left, top = transform * (0, 0)
-    right, bottom = transform * (columns, rows)
+    width, _, left, _, height, top = (float(v) for v in grid["transform"])
+    right, bottom = left + width * int(grid["columns"]), top + height * int(grid["rows"])
     if not (np.isfinite([left, top, right, bottom]).all() and right > left and top > bottom):
         raise ValueError("its grid has no area")
     return shapely.box(left, bottom, right, top)

@@ -216,7 +216,7 @@ class Register:
         append_history(connection, [*told, *events], now)
         key = told[0].run if told else None
         standing = "" if key is None else str(_standing_of(connection, key))
-        return Merged(key or "", True, standing, Counter(str(e.to_state) for e in events))
+        return Merged(key or "", True, standing, dict(Counter(str(e.to_state) for e in events)))
 
     def _judge(
         self, connection: sa.Connection, kind: str, target: str, reason: str, who: str | None, now: datetime | None

@@ -17,7 +17,7 @@ from pipeline.register_run import MergeableRun
 from tests.conftest import small_grid
 
 LEGEND = Legend((LandUse(1, "Forest", "#2f6b3c"), LandUse(2, "Cropland", "#ead27a"), LandUse(3, "Water", "#4a86b8")))
-"""2 is Forest to Cropland, 3 Forest to Water, 4 Cropland to Forest, 5 Cropland to Water, 6 Water to Forest, 7 Water to Cropland."""
+"""2 is Forest to Cropland, 3 Forest to Water, 4 Cropland to Forest, 5 Cropland to Water, 6 Water to Forest."""
 
 
 def codes_of(picture: Sequence[str]) -> np.ndarray:
@@ -26,8 +26,9 @@ def codes_of(picture: Sequence[str]) -> np.ndarray:
 
 
 def run(
-    picture: Sequence[str], after: str, before: str = "2020-06-15", *, key: str = "", created: str = "", model: str = "sha256:m",
-    scenes: tuple[str, ...] = (), project: str = "place", legend: Legend = LEGEND, crs: str = "EPSG:32651", prefix: str = "p",
+    picture: Sequence[str], after: str, before: str = "2020-06-15", *, key: str = "", created: str = "",
+    model: str = "sha256:m", scenes: tuple[str, ...] = (),
+    project: str = "place", legend: Legend = LEGEND, crs: str = "EPSG:32651", prefix: str = "p",
 ) -> MergeableRun:  # fmt: skip
     codes = codes_of(picture)
     grid = small_grid(*codes.shape, crs=crs)

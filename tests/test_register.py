@@ -55,9 +55,13 @@ def same(one: list[pd.DataFrame], other: list[pd.DataFrame]) -> None:
 
 def test_a_change_that_is_seen_again_grown_clouded_and_gone(store: Register) -> None:
     story = [
-        (PATCH, "2021-06-15", "new", 1, 1), (GROWN, "2022-06-15", "confirmed", 2, 2), (CLOUDED, "2023-06-15", "confirmed", 2, 2),
-        (EMPTY, "2024-06-15", "confirmed", 2, 3), (CLOUDED, "2025-06-15", "confirmed", 2, 3), (EMPTY, "2026-06-15", "closed", 2, 4),
-    ]  # fmt: skip
+        (PATCH, "2021-06-15", "new", 1, 1),
+        (GROWN, "2022-06-15", "confirmed", 2, 2),
+        (CLOUDED, "2023-06-15", "confirmed", 2, 2),
+        (EMPTY, "2024-06-15", "confirmed", 2, 3),
+        (CLOUDED, "2025-06-15", "confirmed", 2, 3),
+        (EMPTY, "2026-06-15", "closed", 2, 4),
+    ]
     for picture, after, state, seen, observed in story:
         store.merge([run(picture, after)])
         change = only(store)
