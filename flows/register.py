@@ -16,7 +16,7 @@ from pipeline.register_columns import CHANGE_COLUMNS
 from pipeline.register_diff import changed_between, line_of
 from pipeline.register_run import read_mergeable
 from pipeline.register_store import Merged, open_register
-from pipeline.register_tables import HISTORY
+from pipeline.register_tables import HISTORY, OBSERVATIONS
 from pipeline.vector_register import require_format, write_changed
 
 Answer = tuple[dict[str, Any], list[str]]
@@ -118,7 +118,8 @@ def diff_register(register: Path, since: str, output: Path, until: int | None = 
         raise InputError(f"--output {output} is the register itself; choose another file.")
     store = open_register(register)
     changes, history = store.changes(), store.table(HISTORY)
-    start = line_of(history, since)
+    runs = store.table(OBSERVATIONS)
+    start = line_of(history, dict(zip(runs["key"], runs["last_line"], strict=True)), since)
     frame = changed_between(changes, history, start, until)
     write_changed(output, frame)
     counts = Counter(frame["what"])

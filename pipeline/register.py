@@ -55,7 +55,7 @@ class Observation:
     model_hash: str
     """Hash of the model's weights."""
     scenes: tuple[str, ...] = ()
-    """What its scenes can be called: the paths of their files, the file names without endings, and the hashes."""
+    """What its scenes can be called: paths of their files, names with and without endings, their folders' names, and hashes."""
 
     @property
     def order(self) -> tuple[str, str, str, str]:

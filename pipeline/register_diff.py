@@ -1,6 +1,7 @@
 """What changed in a register between two lines of its history."""
 
 import re
+from collections.abc import Mapping
 from datetime import UTC, date, datetime, time
 
 import geopandas as gpd
@@ -47,23 +48,20 @@ def changed_between(changes: gpd.GeoDataFrame, history: pd.DataFrame, since: int
     return frame.reset_index(drop=True)
 
 
-def line_of(history: pd.DataFrame, since: str) -> int:
+def line_of(history: pd.DataFrame, merges: Mapping[str, int], since: str) -> int:
     """Return the number of the line that stands before everything that is asked for.
 
     Args:
-        history: `number`, `time`, `event` and `run`, in order.
-        since: A number of the history; a date such as 2024-05-31, whose day is included; or the key of a run, whose merge is
-            the last that is not included.
+        history: `number` and `time`, in order.
+        merges: Key of each merged run to the last line that its merge wrote.
+        since: A number of the history; a date such as 2024-05-31, whose day is included; or the key of a run, whose own merge
+            is not included.
 
     Raises:
         InputError: It is none of them.
     """
-    merges = history[(history["event"] == "merged") & (history["run"] == since)]
-    if len(merges):
-        # Its own lines follow that of the merge, up to the next one about a run.
-        first = int(merges["number"].iloc[0])
-        later = history[(history["number"] > first) & (history["event"] == "merged")]
-        return int(later["number"].iloc[0]) - 1 if len(later) else int(history["number"].max())
+    if since in merges:
+        return merges[since]
     if re.fullmatch(r"[0-9]{1,18}", since):
         return int(since)
     try:

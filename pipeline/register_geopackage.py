@@ -93,7 +93,8 @@ class GeoPackageDatabase:
             raise self._explained(error) from error
         finally:
             engine.dispose()
-            if new and self.path.is_file() and self.path.stat().st_size == 0:
+            journal = self.path.with_name(f"{self.path.name}-journal")
+            if new and self.path.is_file() and self.path.stat().st_size == 0 and not journal.exists():
                 self.path.unlink()
 
     def prepare(self, connection: sa.Connection, crs: CRS) -> None:

@@ -14,18 +14,18 @@ _HAS = "(NEW.geom NOTNULL AND NOT ST_IsEmpty(NEW.geom))"
 _HAS_NOT = "(NEW.geom ISNULL OR ST_IsEmpty(NEW.geom))"
 _PUT = f"BEGIN INSERT OR REPLACE INTO rtree_{{t}}_geom VALUES (NEW.fid, {_VALUES}); END"
 _DROP = "BEGIN DELETE FROM rtree_{t}_geom WHERE id = OLD.fid; END"
+_MOVE = f"{_DROP.removesuffix('END')}{_PUT.removeprefix('BEGIN ')}"
+_FORGET = "BEGIN DELETE FROM rtree_{t}_geom WHERE id IN (OLD.fid, NEW.fid); END"
 _STATEMENTS = (
     "CREATE VIRTUAL TABLE rtree_{t}_geom USING rtree(id, minx, maxx, miny, maxy)",
     f"CREATE TRIGGER rtree_{{t}}_geom_insert AFTER INSERT ON {{t}} WHEN {_HAS} {_PUT}",
     f"CREATE TRIGGER rtree_{{t}}_geom_update1 AFTER UPDATE OF geom ON {{t}} WHEN OLD.fid = NEW.fid AND {_HAS} {_PUT}",
     f"CREATE TRIGGER rtree_{{t}}_geom_update2 AFTER UPDATE OF geom ON {{t}} WHEN OLD.fid = NEW.fid AND {_HAS_NOT} {_DROP}",
-    f"CREATE TRIGGER rtree_{{t}}_geom_update3 AFTER UPDATE ON {{t}} WHEN OLD.fid != NEW.fid AND {_HAS} "
-    f"{_DROP[:-4]} {_PUT.removeprefix('BEGIN ')}",
-    f"CREATE TRIGGER rtree_{{t}}_geom_update4 AFTER UPDATE ON {{t}} WHEN OLD.fid != NEW.fid AND {_HAS_NOT} "
-    "BEGIN DELETE FROM rtree_{t}_geom WHERE id IN (OLD.fid, NEW.fid); END",
+    f"CREATE TRIGGER rtree_{{t}}_geom_update3 AFTER UPDATE ON {{t}} WHEN OLD.fid != NEW.fid AND {_HAS} {_MOVE}",
+    f"CREATE TRIGGER rtree_{{t}}_geom_update4 AFTER UPDATE ON {{t}} WHEN OLD.fid != NEW.fid AND {_HAS_NOT} {_FORGET}",
     f"CREATE TRIGGER rtree_{{t}}_geom_delete AFTER DELETE ON {{t}} WHEN OLD.geom NOT NULL {_DROP}",
-    "INSERT INTO gpkg_extensions VALUES ('{t}', 'geom', 'gpkg_rtree_index', "
-    "'http://www.geopackage.org/spec120/#extension_rtree', 'write-only')",
+    """INSERT INTO gpkg_extensions VALUES
+    ('{t}', 'geom', 'gpkg_rtree_index', 'http://www.geopackage.org/spec120/#extension_rtree', 'write-only')""",
 )
 """As the standard has them: https://www.geopackage.org/spec120/#extension_rtree"""
 

@@ -191,15 +191,16 @@ def read_verdicts(connection: sa.Connection) -> tuple[dict[str, str], list[Withd
     return rejected, [Withdrawal(*row) for row in rows if row[0] != REJECT]
 
 
-def append_history(connection: sa.Connection, events: Iterable[Event], now: datetime) -> None:
-    """Add lines at the end of the history."""
-    number = connection.execute(sa.select(sa.func.coalesce(sa.func.max(HISTORY.c.number), 0))).scalar_one()
+def append_history(connection: sa.Connection, events: Iterable[Event], now: datetime) -> int:
+    """Add lines at the end of the history, and return the number of the last."""
+    number = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(HISTORY.c.number), 0))).scalar_one())
     rows = [
         {"number": number + n, "time": now, "event": e.event, "change_id": e.change_id, "from_state": e.from_state,
          "to_state": e.to_state, "run": e.run, "model_hash": e.model_hash, "reason": e.reason, "who": e.who}
         for n, e in enumerate(events, start=1)
     ]  # fmt: skip
     _insert(connection, HISTORY, rows)
+    return number + len(rows)
 
 
 def _plain(series: pd.Series) -> list[Any]:

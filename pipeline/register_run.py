@@ -109,7 +109,9 @@ def _observation(facts: Mapping[str, Any]) -> Observation:
 
 def _names_of_scene(entry: Mapping[str, Any]) -> Sequence[str]:
     path = PurePosixPath(str(entry["path"]))
-    return (str(path), path.name, path.stem, str(entry.get("hash") or path))
+    # A scene is a file, or a folder with a file for each band.
+    folder = (path.parent.name,) if path.parent.name else ()
+    return (str(path), path.name, path.stem, *folder, str(entry.get("hash") or path))
 
 
 def _extent(grid: Mapping[str, Any]) -> shapely.Polygon:

@@ -213,9 +213,11 @@ class Register:
         self, connection: sa.Connection, old: pd.DataFrame, new: pd.DataFrame, cause: Event, told: list[Event], now: datetime
     ) -> Merged:
         events = events_between(old, new, cause)
-        append_history(connection, [*told, *events], now)
-        key = told[0].run if told else None
+        last = append_history(connection, [*told, *events], now)
+        key = told[0].run if told and told[0].event == "merged" else None
         standing = "" if key is None else str(_standing_of(connection, key))
+        if key is not None:
+            connection.execute(OBSERVATIONS.update().where(OBSERVATIONS.c.key == key).values(last_line=last))
         return Merged(key or "", True, standing, dict(Counter(str(e.to_state) for e in events)))
 
     def _judge(

@@ -127,6 +127,14 @@ def test_a_new_change_that_is_not_seen_again_is_closed_and_comes_back_as_new(sto
     assert only(store)["state"] == "confirmed"
 
 
+def test_only_misses_in_a_row_close_a_confirmed_change(store: Register) -> None:
+    pictures = (PATCH, PATCH, EMPTY, PATCH, EMPTY, CLOUDED, PATCH, EMPTY)
+    store.merge([run(picture, f"{2021 + n}-06-15") for n, picture in enumerate(pictures)])
+    assert (only(store)["state"], only(store)["times_seen"], only(store)["times_observed"]) == ("confirmed", 4, 7)
+    store.merge([run(EMPTY, "2030-06-15")])
+    assert only(store)["state"] == "closed"
+
+
 def test_the_rule_is_the_registers(store: Register) -> None:
     store.merge([run(PATCH, f"{year}-06-15") for year in (2021, 2022)], Rule(2, 3))
     assert only(store)["state"] == "new"
@@ -296,12 +304,17 @@ def test_the_difference_between_two_lines_of_the_history(store: Register) -> Non
     assert len(changed_between(changes, history, 0, start)) == 2
     assert changed_between(changes, history, 0, start)["was"].isna().all()
     assert changed_between(changes, history, len(history)).empty
-    assert line_of(history, "k-2020-06-15-2021-06-15") == start
-    assert line_of(history, "2") == 2
-    assert line_of(history, "2000-01-01") == 0
-    assert line_of(history, "2999-01-01") == len(history)
+    merges = store.table(OBSERVATIONS).set_index("key")["last_line"].to_dict()
+    assert line_of(history, merges, "k-2020-06-15-2021-06-15") == start
+    assert line_of(history, merges, "2") == 2
+    assert line_of(history, merges, "2000-01-01") == 0
+    assert line_of(history, merges, "2999-01-01") == len(history)
+    assert line_of(history, merges, "k-2020-06-15-2023-06-15") == len(history)
+    store.reject(large, "harvest")
+    later = changed_between(store.changes(), store.table(HISTORY), line_of(history, merges, "k-2020-06-15-2023-06-15"))
+    assert later["what"].tolist() == ["rejected"]
     with pytest.raises(InputError, match="expected a number of the history"):
-        line_of(history, "yesterday")
+        line_of(history, merges, "yesterday")
 
 
 # Laws. Six places, each of which a run sees unchanged, changed in one of two ways, or not at all.
@@ -342,7 +355,7 @@ def canonical(store: Register) -> list[tuple[Any, ...]]:
 
 
 @pytest.mark.parametrize("make", STORES.values(), ids=STORES)
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(world=worlds, data=st.data())
 def test_laws(
     make: Callable[[Path], Register], tmp_path_factory: pytest.TempPathFactory, world: Any, data: st.DataObject
