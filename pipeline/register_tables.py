@@ -121,6 +121,7 @@ class Migration:
     """Does it, within the transaction that it is given."""
 
 
+# The tables above are those of the newest version: whoever adds the second step gives the first its own copy of what they were.
 MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first tables", METADATA.create_all),)
 """All of them, in order; a step that was published is never changed."""
 
