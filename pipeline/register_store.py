@@ -76,6 +76,8 @@ class Register:
         Raises:
             InputError: A run does not fit, the rule is not that of the register, or the database cannot be used.
         """
+        if not runs:
+            return []
         at = _moment(now)
         with opened(self.database, self.migrations, write=True, first=(runs[0], rule or Rule())) as (connection, facts):
             if rule is not None and rule != facts.rule:
