@@ -88,8 +88,8 @@ def show_change(register: Path, change_id: str) -> Answer:
     events = _records(history[history["change_id"] == change_id])
     lines = [
         _line(row),
-        f"Seen by {row['times_seen']} of the {row['times_observed']} runs that could have shown it, from {row['first_seen']} to "
-        f"{row['last_seen']}; it came after {row['not_before']}.",
+        f"Seen by {row['times_seen']} of the {row['times_observed']} runs that could have shown it, from "
+        f"{row['first_seen']} to {row['last_seen']}; it came after {row['not_before']}.",
         *([f"{row['state'].capitalize()}: {row['reason']}."] if row["reason"] else []),
         "Seen by:",
         *(
