@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_register import register_app
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -351,6 +352,9 @@ def encoders(as_json: _Json = False, verbose: _Verbose = False) -> None:
         rows = table()
         lines = [f"{e.name:<58} {e.source:<9} {', '.join(e.bands) or 'any bands'}" for e in rows]
         _answer({"encoders": [asdict(e) for e in rows]}, lines, as_json)
+
+
+app.add_typer(register_app(_session, _answer))
 
 
 def main() -> None:

@@ -62,15 +62,16 @@ def keep_ids(new: gpd.GeoDataFrame, known: gpd.GeoDataFrame | None) -> list[str]
     known_ids, usable = (set(), new.iloc[:0]) if known is None else _usable(known, new)
     ids: list[str | None] = [None] * len(new)
     taken: set[str] = set()
+    usable_ids = [] if usable.empty else [str(identity) for identity in usable["change_id"]]
     for row, known_row in _matches(new, usable):
-        identity = str(usable["change_id"].iloc[known_row])
+        identity = usable_ids[known_row]
         if ids[row] is None and identity not in taken:
             ids[row] = identity
             taken.add(identity)
     in_use = known_ids | taken
     result = []
     for kept, own in zip(ids, new["change_id"], strict=True):
-        chosen = kept if kept is not None else _free(str(own), in_use)
+        chosen = kept if kept is not None else free_id(str(own), in_use)
         in_use.add(chosen)
         result.append(chosen)
     return result
@@ -126,7 +127,7 @@ def _largest(values: np.ndarray, group: np.ndarray) -> np.ndarray:
     return np.asarray(largest[group])
 
 
-def _free(own: str, in_use: set[str]) -> str:
+def free_id(own: str, in_use: set[str]) -> str:
     """Return an id that is not in use: the own one, else with letters behind it."""
     if own not in in_use:
         return own

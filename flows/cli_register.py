@@ -1,0 +1,121 @@
+"""The command line of the register: `landshift register ...`."""
+
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+_Register = Annotated[Path, typer.Argument(help="The register (GeoPackage).", metavar="REGISTER", show_default=False)]
+_Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the history.", show_default=False)]
+_Who = Annotated[str | None, typer.Option("--who", help="Who says so; your login name by default.", show_default=False)]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
+
+Session = Callable[[bool, bool], AbstractContextManager[None]]
+"""Turns what a verb raises into words and an exit code; takes --json and --verbose."""
+Say = Callable[[dict[str, Any], list[str], bool], None]
+"""Prints an answer: for machines, for people, and which of them is asked for."""
+
+
+def register_app(session: Session, say: Say) -> typer.Typer:
+    """Make the sub-command, which speaks and fails as the other verbs do."""
+    app = typer.Typer(
+        name="register", no_args_is_help=True, rich_markup_mode="markdown",
+        help="Keep one record of all changes that many runs found, over years.",
+    )  # fmt: skip
+
+    @app.command(epilog="Example: `landshift register merge changes-register.gpkg runs/*/run`")
+    def merge(
+        register: _Register,
+        runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...", show_default=False)],
+        seen_again: Annotated[
+            int | None, typer.Option(min=1, help="Of a new register: times to be seen again (1).", show_default=False)
+        ] = None,
+        of: Annotated[
+            int | None, typer.Option(min=1, help="Of a new register: in how many observations (2).", show_default=False)
+        ] = None,
+        as_json: _Json = False, verbose: _Verbose = False,
+    ) -> None:  # fmt: skip
+        """Merge runs: all of them or, where one does not fit, none."""
+        with session(as_json, verbose):
+            from flows.progress import bars
+            from flows.register import merge_runs
+
+            with bars(as_json):
+                answer = merge_runs(register, runs, seen_again, of)
+            say(*answer, as_json)
+
+    @app.command("list", epilog="Example: `landshift register list changes-register.gpkg --state confirmed`")
+    def list_(
+        register: _Register,
+        state: Annotated[
+            str | None, typer.Option(help="new, confirmed, closed, rejected or withdrawn; all by default.", show_default=False)
+        ] = None,
+        as_json: _Json = False, verbose: _Verbose = False,
+    ) -> None:  # fmt: skip
+        """List the changes, the largest first."""
+        with session(as_json, verbose):
+            from flows.register import list_changes
+
+            say(*list_changes(register, state), as_json)
+
+    _Change = Annotated[str, typer.Argument(help="Id of the change.", metavar="CHANGE_ID", show_default=False)]
+
+    @app.command(epilog="Example: `landshift register show changes-register.gpkg taizhou-29731-358412`")
+    def show(register: _Register, change_id: _Change, as_json: _Json = False, verbose: _Verbose = False) -> None:
+        """Tell the whole story of one change: the runs that saw it, and its history."""
+        with session(as_json, verbose):
+            from flows.register import show_change
+
+            say(*show_change(register, change_id), as_json)
+
+    @app.command(epilog="Example: `landshift register diff changes-register.gpkg --since 2024-05-01 --output may.geojson`")
+    def diff(
+        register: _Register,
+        since: Annotated[str, typer.Option(help="Number of the history, date, or key of a run.", show_default=False)],
+        output: Annotated[Path, typer.Option(help="File to write: .gpkg or .geojson.", show_default=False)],
+        until: Annotated[
+            int | None, typer.Option(min=0, help="Last number of the history; all by default.", show_default=False)
+        ] = None,
+        as_json: _Json = False, verbose: _Verbose = False,
+    ) -> None:  # fmt: skip
+        """Write what is new, confirmed, closed, rejected or withdrawn since then."""
+        with session(as_json, verbose):
+            from flows.register import diff_register
+
+            say(*diff_register(register, since, output, until), as_json)
+
+    @app.command(epilog='Example: `landshift register reject changes-register.gpkg taizhou-29731-358412 --reason "harvest"`')
+    def reject(
+        register: _Register,
+        change_id: _Change,
+        reason: _Reason,
+        who: _Who = None,
+        as_json: _Json = False,
+        verbose: _Verbose = False,
+    ) -> None:
+        """Say that a change is none; it stays rejected when it is seen again."""
+        with session(as_json, verbose):
+            from flows.register import reject_change
+
+            say(*reject_change(register, change_id, reason, who), as_json)
+
+    @app.command(
+        epilog='Example: `landshift register withdraw changes-register.gpkg --run 0123abcd --reason "wrong cloud mask"`'
+    )
+    def withdraw(
+        register: _Register, reason: _Reason,
+        run: Annotated[str | None, typer.Option(help="Key of a run.", show_default=False)] = None,
+        model: Annotated[str | None, typer.Option(help="Hash of a model's weights.", show_default=False)] = None,
+        scene: Annotated[str | None, typer.Option(help="File name, path or hash of a scene.", show_default=False)] = None,
+        who: _Who = None, as_json: _Json = False, verbose: _Verbose = False,
+    ) -> None:  # fmt: skip
+        """Take back a run, all of a model, or all that was made from a scene; what others saw stays."""
+        with session(as_json, verbose):
+            from flows.register import withdraw as take_back
+
+            say(*take_back(register, run, model, scene, reason, who), as_json)
+
+    return app
