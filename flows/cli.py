@@ -192,6 +192,21 @@ def check(
         _answer(content, lines, as_json)
 
 
+@app.command(epilog="Example: `landshift scenes configs/stac.yaml`")
+def scenes(
+    config: _Config, data: _Data = None, output: _Output = None, allow_outside: _Outside = False, as_json: _Json = False,
+    verbose: _Verbose = False,
+) -> None:  # fmt: skip
+    """List the scenes that are found, which epoch uses them, and why not."""
+    with _session(as_json, verbose):
+        from flows.scenes import list_scenes
+        from flows.workspace import workspace
+
+        project, where = _open(config, data, output, allow_outside)
+        content, lines = list_scenes(workspace(project, where["data"], where["output"], allow_outside=allow_outside))
+        _answer(content, lines, as_json)
+
+
 @app.command(epilog="Example: `landshift assess configs/taizhou.yaml --data taizhou --curve`")
 def assess(
     config: _Config, data: _Data = None, output: _Output = None,

@@ -1,7 +1,7 @@
 """Prepare: choose the scenes, and make one analysis-ready image an epoch."""
 
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -17,10 +17,12 @@ from pipeline.catalog import choose_epoch, common_bands, files_in, region_grid, 
 from pipeline.composite import compose, require_overlap, require_plausible
 from pipeline.errors import InputError
 from pipeline.grid import Grid, grid_from_bounds
+from pipeline.href import place_hash
 from pipeline.legend import LandUse, Legend
-from pipeline.manifest import file_hash, value_hash
-from pipeline.scene import Epoch, Source
+from pipeline.manifest import value_hash
+from pipeline.scene import Epoch, Scene, Source
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
+from pipeline.survey import Finding, found
 
 _FORMAT = 1
 """Raised whenever the content of a prepared image changes for the same inputs."""
@@ -102,27 +104,61 @@ def plan(ws: Workspace) -> Plan:
     """
     project = ws.project
     sensor = sensor_of(project.sensor)
-    folder = ws.input(project.scenes.folder, "scenes: folder")
-    for path in files_in(folder, project.scenes.pattern):
-        ws.input(path, "scenes: pattern")
-    scenes = scenes_in(
-        folder, sensor, pattern=project.scenes.pattern, dates=project.scenes.dates,
-        declared_offset=project.sensor.number_offset,
-    )  # fmt: skip
+    scenes = [f.scene for f in find_scenes(ws, sensor) if f.scene is not None]
     before, after = (
-        choose_epoch(name, epoch.start, epoch.end, scenes)
-        for name, epoch in (("before", project.epochs.before), ("after", project.epochs.after))
+        choose_epoch(name, epoch.start, epoch.end, scenes, "the folder" if project.scenes.stac is None else "the catalog")
+        for name, epoch in project.epochs.ranges
     )
     require_pair(before, after)
-    grid = region_grid((before, after)) if project.grid is None else grid_from_bounds(
-        project.grid.bounds, project.grid.crs, project.grid.pixel_size
-    )  # fmt: skip
+    grid = region_of(project) or region_grid((before, after))
     result = Plan(before, after, grid, common_bands((before, after), project.bands), sensor)
     for epoch in result.epochs:
         for scene in epoch.scenes:
             require_overlap(scene, grid)
-            require_plausible(scene, result.bands, grid)
+            look_at(ws, scene, result.bands, grid)
     return result
+
+
+def region_of(project: Project) -> Grid | None:
+    """Return the grid that the config names, None where it names none."""
+    named = project.grid
+    return None if named is None else grid_from_bounds(named.bounds, named.crs, named.pixel_size)
+
+
+def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> list[Finding]:
+    """Find the scenes where the config says that they are.
+
+    Args:
+        ws: The project.
+        sensor: What the files hold.
+        tolerant: Whether what is wrong with a scene becomes its finding, instead of an error.
+
+    Returns:
+        By date, then by name; without a date first.
+
+    Raises:
+        InputError: The folder cannot be read, or a scene not, unless tolerant.
+    """
+    section = ws.project.scenes
+    findings: list[Finding] = []
+    folder = ws.input(section.folder, "scenes: folder")
+    for path in files_in(folder, section.pattern):
+        ws.input(path, "scenes: pattern")
+    scenes = scenes_in(
+        folder, sensor, pattern=section.pattern, dates=section.dates, declared_offset=ws.project.sensor.number_offset,
+        refused=(lambda name, error: findings.append(Finding(name, fault=str(error)))) if tolerant else None,
+    )  # fmt: skip
+    findings += [found(scene) for scene in scenes]
+    return sorted(findings, key=lambda f: (str(f.day or ""), f.name))
+
+
+def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> None:
+    """Look into the files of a scene that an epoch uses.
+
+    Raises:
+        InputError: They are not what the config or the catalog says.
+    """
+    require_plausible(scene, bands, grid)
 
 
 def require_disk(ws: Workspace, made: Plan) -> None:
@@ -164,7 +200,7 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
     sensor = made.sensor
     facts = {
         "format": _FORMAT,
-        "files": {ws.relative(p): file_hash(p) for s in epoch.scenes for p in s.paths},
+        "files": {ws.relative(p): place_hash(p) for s in epoch.scenes for p in s.paths},
         "scenes": [[_place(ws, s.bands[b]) for b in made.bands] + [_place(ws, s.quality)] for s in epoch.scenes],
         "sensor": sensor.name,
         "dates": [str(s.date) for s in epoch.scenes],

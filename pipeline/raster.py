@@ -3,7 +3,8 @@
 import os
 import threading
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid, differences, grid_of
+from pipeline.href import RETRIES, SUFFIXES, Place, RemoteFile, ask, keeping_secrets
 from pipeline.tiles import Window
 
 _DRIVERS = {
@@ -30,12 +32,28 @@ they are refused before GDAL sees them."""
 CACHE_BYTES = 512 * 2**20
 """GDAL's block cache: it must hold the block rows that a row of tiles spans on both dates, or blocks are read again."""
 
+_REMOTE = {
+    # Names beside the raster are not asked for: each would be a request that ends in 404.
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ",".join(SUFFIXES),
+    "GDAL_HTTP_MAX_RETRY": str(RETRIES),
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_RETRY_CODES": "429,500,502,503,504",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MULTIRANGE": "YES",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "VSI_CACHE": "TRUE",
+    # Blocks at a window's edge are read by its neighbour too, and the look at a scene by the composite after it.
+    "CPL_VSIL_CURL_CACHE_SIZE": str(256 * 2**20),
+}
+"""GDAL's settings for files on servers: https://gdal.org/en/stable/user/configoptions.html#networking-options"""
+
 
 @dataclass(frozen=True)
 class RasterInfo:
     """What a raster file says about itself."""
 
-    path: Path
+    path: Place
     """The file."""
     shape: tuple[int, int]
     """Rows and columns."""
@@ -75,12 +93,26 @@ class RasterInfo:
         return grid_of(self.transform, self.shape, self.crs, str(self.path))
 
 
-def environment() -> rasterio.Env:
-    """Return GDAL's settings for every read and write."""
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_NUM_THREADS="ALL_CPUS")
+@contextmanager
+def environment(place: Place | None = None) -> Iterator[None]:
+    """Set GDAL up for a read or a write.
+
+    Args:
+        place: What is read; a file on a server needs more settings. Those that the operator has in the environment stay.
+    """
+    options: dict[str, Any] = {
+        "GDAL_CACHEMAX": CACHE_BYTES, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "ALL_CPUS",
+    }  # fmt: skip
+    if not isinstance(place, RemoteFile):
+        with rasterio.Env(**options):
+            yield
+        return
+    options |= {key: value for key, value in _REMOTE.items() if key not in os.environ}
+    with keeping_secrets(place), rasterio.Env(**options):
+        yield
 
 
-def open_source(path: Path, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
+def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
     """Open a raster for the functions of this door.
 
     Args:
@@ -90,6 +122,8 @@ def open_source(path: Path, **options: str) -> Any:  # noqa: ANN401 (rasterio is
     Raises:
         InputError: The file is missing, unreadable or of a format that is not accepted.
     """
+    if isinstance(path, RemoteFile):
+        return _open_remote(path, options)
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise InputError(
@@ -115,20 +149,36 @@ def open_source(path: Path, **options: str) -> Any:  # noqa: ANN401 (rasterio is
             ) from error
 
 
-def inspect(path: Path) -> RasterInfo:
+def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
+    driver = "JP2OpenJPEG" if file.suffix.lower() == ".jp2" else "GTiff"
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+        try:
+            # Only this driver: what the server sends may be a VRT under any name.
+            return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
+        except (RasterioError, OSError) as error:
+            # The cause holds the whole address, tokens too.
+            raise InputError(
+                f"{file} cannot be read as a raster ({file.without_secrets(str(error)).replace(file.gdal_name, str(file))}). "
+                f"Expected a GeoTIFF or JPEG 2000; the server failed, or the file is another."
+            ) from None
+
+
+def inspect(path: Place) -> RasterInfo:
     """Read a raster's metadata, and check that its file is complete.
 
     Raises:
         InputError: The file is missing, unreadable, truncated, of complex numbers or of a format that is not accepted.
     """
-    with environment(), open_source(path) as source:
+    size = ask(path).size if isinstance(path, RemoteFile) and not path.url.startswith("s3:") else None
+    with environment(path), open_source(path) as source:
         for band, dtype in enumerate(source.dtypes, start=1):
             if "complex" in dtype:
                 raise InputError(
                     f"{path}, band {band} holds {dtype} numbers, as radar's single look complex products do. Expected real "
                     f"ones; convert it to amplitude or backscatter first."
                 )
-        _require_complete(source, path)
+        _require_complete(source, path, path.stat().st_size if isinstance(path, Path) else size)
         return RasterInfo(
             path=path,
             shape=(source.height, source.width),
@@ -157,11 +207,10 @@ def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
         return {}
 
 
-def _require_complete(source: Any, path: Path) -> None:  # noqa: ANN401
+def _require_complete(source: Any, path: Place, size: int | None) -> None:  # noqa: ANN401
     """Refuse a TIFF whose directory points past its end, without reading pixels."""
-    if source.driver != "GTiff":
+    if source.driver != "GTiff" or size is None:
         return
-    size = path.stat().st_size
     height, width = source.block_shapes[0]
     rows, columns = -(-source.height // height), -(-source.width // width)
     for band in {1, source.count}:
@@ -177,7 +226,7 @@ def _require_complete(source: Any, path: Path) -> None:  # noqa: ANN401
                     )
 
 
-def read_raster(path: Path, band: int = 1) -> tuple[np.ndarray, Grid]:
+def read_raster(path: Place, band: int = 1) -> tuple[np.ndarray, Grid]:
     """Read one band whole.
 
     Returns:
@@ -187,12 +236,12 @@ def read_raster(path: Path, band: int = 1) -> tuple[np.ndarray, Grid]:
         InputError: The file cannot be read, or has no usable grid.
     """
     grid = inspect(path).grid
-    with environment(), open_source(path) as source:
+    with environment(path), open_source(path) as source:
         return _pixels(path, band, lambda: source.read(band)), grid
 
 
 def read_onto(
-    path: Path,
+    path: Place,
     grid: Grid,
     band: int = 1,
     resampling: Literal["nearest", "bilinear", "average", "cubic"] = "nearest",
@@ -216,7 +265,7 @@ def read_onto(
         InputError: The file cannot be read, or has no usable grid.
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
-    with environment(), open_source(path) as source:
+    with environment(path), open_source(path) as source:
         own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
         if not differences(own, grid):
             return _pixels(path, band, lambda: source.read(band, window=rasterio_window(part)))
@@ -228,7 +277,7 @@ def read_onto(
             return _pixels(path, band, lambda: warped.read(band, window=rasterio_window(part)))
 
 
-def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
+def covered(path: Place, grid: Grid, window: Window | None = None) -> np.ndarray:
     """Return where on a grid a file has pixels at all, whatever they hold.
 
     Args:
@@ -243,7 +292,7 @@ def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
         InputError: The file cannot be read, or has no usable grid.
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
-    with environment(), open_source(path) as source:
+    with environment(path), open_source(path) as source:
         own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
         if not differences(own, grid):
             return np.ones((part.height, part.width), dtype=bool)
@@ -254,10 +303,15 @@ def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
             return np.asarray(warped.read(warped.count, window=rasterio_window(part)) > 0)
 
 
-def _pixels(path: Path, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+def _pixels(path: Place, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
     try:
         return read()
     except (RasterioError, IndexError) as error:
+        if isinstance(path, RemoteFile):
+            raise InputError(
+                f"{path}, band {band}: the pixels cannot be read ({path.without_secrets(str(error))}). The server failed or "
+                f"stopped midway, or the file is damaged or has fewer bands; try again, or leave the item out."
+            ) from None
         raise InputError(
             f"{path}, band {band}: the pixels cannot be read ({error}). The file is damaged or has fewer bands; "
             f"run `gdalinfo -checksum` on it and copy it again."
