@@ -21,11 +21,14 @@ from pipeline.href import place_hash
 from pipeline.legend import LandUse, Legend
 from pipeline.manifest import value_hash
 from pipeline.scene import Epoch, Scene, Source
+from pipeline.scene_check import require_as_declared, require_offset_fits
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
 from pipeline.survey import Finding, found
 
 _FORMAT = 1
 """Raised whenever the content of a prepared image changes for the same inputs."""
+
+_MORE = " ({} more are faulty; `landshift scenes` lists all.)"
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,15 @@ def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> lis
     """
     section = ws.project.scenes
     findings: list[Finding] = []
+    if section.stac is not None:
+        # A folder needs no client of catalogs, which takes a while to load.
+        from flows.stac_scenes import find_in_catalog
+
+        findings = find_in_catalog(ws, section.stac, sensor)
+        faults = [f.fault for f in findings if f.fault]
+        if faults and not tolerant:
+            raise InputError(faults[0] + _MORE.format(len(faults) - 1) * (len(faults) > 1))
+        return _in_order(findings)
     folder = ws.input(section.folder, "scenes: folder")
     for path in files_in(folder, section.pattern):
         ws.input(path, "scenes: pattern")
@@ -149,6 +161,10 @@ def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> lis
         refused=(lambda name, error: findings.append(Finding(name, fault=str(error)))) if tolerant else None,
     )  # fmt: skip
     findings += [found(scene) for scene in scenes]
+    return _in_order(findings)
+
+
+def _in_order(findings: list[Finding]) -> list[Finding]:
     return sorted(findings, key=lambda f: (str(f.day or ""), f.name))
 
 
@@ -158,7 +174,13 @@ def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> No
     Raises:
         InputError: They are not what the config or the catalog says.
     """
+    if ws.project.scenes.stac is None:
+        require_plausible(scene, bands, grid)
+        return
+    require_as_declared(scene, bands)
     require_plausible(scene, bands, grid)
+    if ws.project.sensor.number_offset is None:
+        require_offset_fits(scene, bands, grid)
 
 
 def require_disk(ws: Workspace, made: Plan) -> None:
