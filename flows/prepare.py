@@ -20,6 +20,7 @@ from pipeline.grid import Grid, grid_from_bounds
 from pipeline.href import place_hash
 from pipeline.legend import LandUse, Legend
 from pipeline.manifest import value_hash
+from pipeline.raster import keeping_open
 from pipeline.scene import Epoch, Scene, Source
 from pipeline.scene_check import require_as_declared, require_offset_fits
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
@@ -107,9 +108,10 @@ def plan(ws: Workspace) -> Plan:
     """
     project = ws.project
     sensor = sensor_of(project.sensor)
-    scenes = [f.scene for f in find_scenes(ws, sensor) if f.scene is not None]
+    findings = find_scenes(ws, sensor)
+    scenes = [f.scene for f in findings if f.scene is not None]
     before, after = (
-        choose_epoch(name, epoch.start, epoch.end, scenes, "the folder" if project.scenes.stac is None else "the catalog")
+        choose_epoch(name, epoch.start, epoch.end, scenes, _source(project, len(findings) - len(scenes)))
         for name, epoch in project.epochs.ranges
     )
     require_pair(before, after)
@@ -120,6 +122,12 @@ def plan(ws: Workspace) -> Plan:
             require_overlap(scene, grid)
             look_at(ws, scene, result.bands, grid)
     return result
+
+
+def _source(project: Project, left_out: int) -> str:
+    if project.scenes.stac is None:
+        return "the folder"
+    return "the catalog" + (f", without {left_out} left out (`landshift scenes` says why)," if left_out else "")
 
 
 def region_of(project: Project) -> Grid | None:
@@ -178,9 +186,10 @@ def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> No
         require_plausible(scene, bands, grid)
         return
     require_as_declared(scene, bands)
-    require_plausible(scene, bands, grid)
-    if ws.project.sensor.number_offset is None:
-        require_offset_fits(scene, bands, grid)
+    with keeping_open():
+        require_plausible(scene, bands, grid)
+        if ws.project.sensor.number_offset is None:
+            require_offset_fits(scene, bands, grid)
 
 
 def require_disk(ws: Workspace, made: Plan) -> None:

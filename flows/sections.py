@@ -95,6 +95,8 @@ class StacConfig(Section):
     """More items than this are an error: a range or a region was not meant."""
     assets: dict[str, str] = Field(default_factory=dict)
     """Band name to asset key, where names and bands of the assets do not tell; `quality` for the quality band."""
+    timeout_s: float = Field(default=30, gt=0, le=3600)
+    """Seconds to wait for the catalog, to connect and between two bytes."""
     leave_out: tuple[str, ...] = ()
     """Ids of items not to use."""
     sign: Literal["none", "planetary-computer"] = "none"

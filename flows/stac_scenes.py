@@ -33,8 +33,9 @@ def find_in_catalog(ws: Workspace, config: StacConfig, sensor: Sensor) -> list[F
     )  # fmt: skip
     query = Query(box_of(grid), ranges, config.collection, config.query, config.max_items)
     if config.url is not None:
-        return findings_of(search_api(config.url, query), how)
+        return findings_of(search_api(config.url, query, config.timeout_s), how)
     place = str(config.catalog)
     if not is_remote(place):
         place = str(ws.input(Path(place), "scenes: stac: catalog"))
-    return findings_of(read_catalog(place, query, lambda path: ws.input(path, "scenes: stac: catalog")), how)
+    items = read_catalog(place, query, lambda path: ws.input(path, "scenes: stac: catalog"), config.timeout_s)
+    return findings_of(items, how)

@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid, crs_name, overlap_share
-from pipeline.raster import covered, read_onto
+from pipeline.raster import covered, keeping_open, read_onto
 from pipeline.raster_write import Layout, open_writer
 from pipeline.scene import Epoch, Scene
 from pipeline.sensors import REFLECTANCE, observed, to_values
@@ -79,6 +79,13 @@ def compose(
     Raises:
         InputError: No scene overlaps the grid, nothing was observed, or the values cannot be reflectance.
     """
+    with keeping_open():
+        return _compose(epoch, bands, grid, image, observation, advance)
+
+
+def _compose(
+    epoch: Epoch, bands: Sequence[str], grid: Grid, image: Path, observation: Path, advance: Callable[[float], None]
+) -> float:
     for scene in epoch.scenes:
         require_overlap(scene, grid)
     height, width = grid.shape
@@ -139,7 +146,8 @@ def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
     height, width = grid.shape
     rows, columns = min(_LOOK, height), min(_LOOK, width)
     corners = [((height - rows) * i // 2, (width - columns) * j // 2) for i in range(3) for j in range(3)]
-    looks = [read_scene(scene, bands, grid, Window(y, x, rows, columns)) for y, x in dict.fromkeys(corners)]
+    with keeping_open():
+        looks = [read_scene(scene, bands, grid, Window(y, x, rows, columns)) for y, x in dict.fromkeys(corners)]
     values = np.concatenate([v.reshape(len(bands), -1) for v in looks], axis=1)
     return values[:, np.isfinite(values[0])]
 

@@ -22,6 +22,8 @@ TIMEOUT_S = (10.0, 30.0)
 """Seconds to connect, and between two bytes of an answer."""
 RETRIES = 3
 """Further tries after an answer that may pass: 429 and 5xx."""
+BACKOFF_S = 0.3
+"""Seconds before the second further try, doubled before each next one."""
 _PASSING = (429, 500, 502, 503, 504)
 _LOGGERS = ("rasterio", "rasterio._base", "rasterio._env", "rasterio._err", "rasterio._io", "rasterio._filepath",
             "rasterio.session", "urllib3.connectionpool", "urllib3.util.retry")  # fmt: skip
@@ -146,7 +148,7 @@ def retries() -> Retry:
     """Return how often, and how long apart, a request is tried again."""
     # A POST to /search changes nothing, so it may be repeated too.
     return Retry(
-        total=RETRIES, backoff_factor=0.3, status_forcelist=_PASSING, allowed_methods=None, raise_on_status=False
+        total=RETRIES, backoff_factor=BACKOFF_S, status_forcelist=_PASSING, allowed_methods=None, raise_on_status=False
     )  # fmt: skip
 
 
@@ -170,7 +172,7 @@ class Answer:
     """When it was changed, None where it does not say."""
 
 
-def ask(file: RemoteFile, timeout: tuple[float, float] = TIMEOUT_S) -> Answer:
+def ask(file: RemoteFile) -> Answer:
     """Ask a server about a file, without downloading it.
 
     One byte is asked for: addresses that are signed for reading often refuse HEAD, and the answer tells whether parts
@@ -182,7 +184,7 @@ def ask(file: RemoteFile, timeout: tuple[float, float] = TIMEOUT_S) -> Answer:
     try:
         with keeping_secrets(file), session() as made:
             headers = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
-            with made.get(file.address, headers=headers, stream=True, timeout=timeout) as answer:
+            with made.get(file.address, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
                 return _answer(file, answer)
     except requests.RequestException as error:
         slow = isinstance(error, requests.Timeout) or "timed out" in str(error).casefold()

@@ -4,7 +4,8 @@ import os
 import threading
 import warnings
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -47,6 +48,10 @@ _REMOTE = {
     "CPL_VSIL_CURL_CACHE_SIZE": str(256 * 2**20),
 }
 """GDAL's settings for files on servers: https://gdal.org/en/stable/user/configoptions.html#networking-options"""
+
+
+_KEPT: ContextVar[dict[RemoteFile, Any] | None] = ContextVar("remote rasters that stay open", default=None)
+"""Of this thread; handles must not be shared between threads."""
 
 
 @dataclass(frozen=True)
@@ -112,6 +117,25 @@ def environment(place: Place | None = None) -> Iterator[None]:
         yield
 
 
+@contextmanager
+def keeping_open() -> Iterator[None]:
+    """Keep files on servers open inside the block, so that GDAL's block cache keeps what was downloaded of them.
+
+    Without it, each read would download its blocks again. Blocks within blocks share; other threads do not.
+    """
+    if _KEPT.get() is not None:
+        yield
+        return
+    kept: dict[RemoteFile, Any] = {}
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+        for source in kept.values():
+            source.close()
+
+
 def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
     """Open a raster for the functions of this door.
 
@@ -123,7 +147,7 @@ def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio i
         InputError: The file is missing, unreadable or of a format that is not accepted.
     """
     if isinstance(path, RemoteFile):
-        return _open_remote(path, options)
+        return _kept_or_opened(path, options)
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise InputError(
@@ -147,6 +171,16 @@ def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio i
                 f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
                 f"copy or download it again."
             ) from error
+
+
+def _kept_or_opened(file: RemoteFile, options: Mapping[str, str]) -> AbstractContextManager[Any]:
+    kept = _KEPT.get()
+    if kept is None:
+        opened: AbstractContextManager[Any] = _open_remote(file, options)
+        return opened
+    if file not in kept:
+        kept[file] = _open_remote(file, options)
+    return nullcontext(kept[file])
 
 
 def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401

@@ -6,14 +6,14 @@ from datetime import date
 from pathlib import Path
 
 from pipeline.errors import InputError
-from pipeline.grid import Grid, overlap_share
+from pipeline.grid import Grid, crs_name, overlap_share
 from pipeline.href import Place, RemoteFile, is_remote, remote_file, resolve
 from pipeline.raster import inspect
 from pipeline.scene import Scene, Source
 from pipeline.sensors import Sensor
 from pipeline.stac_assets import QUALITY, assets_of
 from pipeline.stac_items import cloud_cover, day, declared_grid, item_offset, newest
-from pipeline.stac_search import Item
+from pipeline.stac_search import Item, box_of, boxes_meet, item_box
 from pipeline.survey import Finding, found
 
 
@@ -99,10 +99,22 @@ def _finding(item: Item, how: Reading) -> Finding:
     try:
         scene = scene_of(item, how)
         if overlap_share(how.grid, scene.grid) == 0:
+            _require_one_place(item, scene.grid)
             return Finding(item.id, left_out="does not overlap the region", day=scene.date, cloud_cover=clouds)
     except InputError as error:
         return Finding(item.id, fault=str(error), day=day(item), cloud_cover=clouds)
     return found(scene)
+
+
+def _require_one_place(item: Item, grid: Grid) -> None:
+    """Refuse an item that says two places: it would be left out as lying elsewhere, though its files may lie here."""
+    box = item_box(item)
+    if box is not None and not boxes_meet(box, box_of(grid)):
+        raise InputError(
+            f"Item {item.id}: its bbox {[round(v, 3) for v in box]} and its proj: fields ({crs_name(grid.crs)}, in degrees "
+            f"{[round(v, 3) for v in box_of(grid)]}) do not agree. Leave it out with `scenes: stac: leave_out:`, and tell the "
+            f"catalog's keeper."
+        )
 
 
 def scene_of(item: Item, how: Reading) -> Scene:

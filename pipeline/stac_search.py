@@ -18,7 +18,7 @@ from pystac_client.warnings import strict
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid
-from pipeline.href import TIMEOUT_S, is_remote, resolve, retries, session
+from pipeline.href import is_remote, resolve, retries, session
 
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees (WGS 84); west is above east where the antimeridian is inside."""
@@ -96,8 +96,13 @@ def boxes_meet(first: Box, second: Box) -> bool:
     return any(a[0] <= b[1] and b[0] <= a[1] for a in spans(first) for b in spans(second))
 
 
-def search_api(url: str, query: Query, timeout: tuple[float, float] = TIMEOUT_S) -> list[Item]:
+def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
     """Search a STAC API, page by page.
+
+    Args:
+        url: Of the API.
+        query: What is searched for.
+        timeout: Seconds to connect, and between two bytes of an answer.
 
     Raises:
         InputError: It cannot be reached, is no API that can be searched, refuses the query, or has too many items.
@@ -107,7 +112,7 @@ def search_api(url: str, query: Query, timeout: tuple[float, float] = TIMEOUT_S)
     try:
         # What the client only warns of, a server that cannot search or query, would give wrong answers.
         with strict():
-            client = Client.open(url, stac_io=io)
+            client = Client.open(url, stac_io=io, timeout=timeout)
             methods = {str(li.extra_fields.get("method", "")) for li in client.get_links("search")}
             for start, end in query.ranges:
                 search = client.search(
@@ -153,7 +158,7 @@ def _require_few(number: int, query: Query, place: str) -> None:
 class _Reader(DefaultStacIO):
     """Reads JSON from here or from a server, and nothing outside the folders that are allowed."""
 
-    def __init__(self, allowed: Callable[[Path], Path], timeout: tuple[float, float]) -> None:
+    def __init__(self, allowed: Callable[[Path], Path], timeout: float) -> None:
         super().__init__()
         self._allowed, self._timeout = allowed, timeout
         self._session = session()
@@ -181,9 +186,7 @@ class _Reader(DefaultStacIO):
         return answer.content.decode("utf-8", errors="replace")
 
 
-def read_catalog(
-    place: str, query: Query, allowed: Callable[[Path], Path], timeout: tuple[float, float] = TIMEOUT_S
-) -> list[Item]:
+def read_catalog(place: str, query: Query, allowed: Callable[[Path], Path], timeout: float = 30) -> list[Item]:
     """Read a static catalog: a catalog or collection with all below it, a list of items, or one item.
 
     Args:
@@ -198,7 +201,7 @@ def read_catalog(
     reader = _Reader(allowed, timeout)
     items = []
     for item in _below(place, reader, query.collection):
-        box = _box(item)
+        box = item_box(item)
         if not item.fault and query.collection not in (None, item.content.get("collection")):
             continue
         if box is None or boxes_meet(box, query.box):
@@ -207,7 +210,8 @@ def read_catalog(
     return items
 
 
-def _box(item: Item) -> Box | None:
+def item_box(item: Item) -> Box | None:
+    """Return the `bbox` of an item, None where it has none that can be used."""
     found = item.content.get("bbox")
     if not isinstance(found, list) or len(found) not in (4, 6) or not all(isinstance(v, int | float) for v in found):
         return None
