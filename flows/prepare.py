@@ -13,7 +13,7 @@ from flows.config import Project
 from flows.progress import step
 from flows.sections import SensorConfig
 from flows.workspace import Workspace, workspace
-from pipeline.catalog import choose_epoch, common_bands, files_in, region_grid, require_pair, scenes_in
+from pipeline.catalog import choose_epoch, common_bands, region_grid, require_pair, scenes_in
 from pipeline.composite import compose, require_overlap, require_plausible
 from pipeline.errors import InputError
 from pipeline.grid import Grid, grid_from_bounds
@@ -156,16 +156,15 @@ def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> lis
         # A folder needs no client of catalogs, which takes a while to load.
         from flows.stac_scenes import find_in_catalog
 
-        findings = find_in_catalog(ws, section.stac, sensor)
+        findings = _in_order(find_in_catalog(ws, section.stac, sensor))
         faults = [f.fault for f in findings if f.fault]
         if faults and not tolerant:
             raise InputError(faults[0] + _MORE.format(len(faults) - 1) * (len(faults) > 1))
         return _in_order(findings)
     folder = ws.input(section.folder, "scenes: folder")
-    for path in files_in(folder, section.pattern):
-        ws.input(path, "scenes: pattern")
     scenes = scenes_in(
         folder, sensor, pattern=section.pattern, dates=section.dates, declared_offset=ws.project.sensor.number_offset,
+        allowed=lambda path: ws.input(path, "scenes: pattern"),
         refused=(lambda name, error: findings.append(Finding(name, fault=str(error)))) if tolerant else None,
     )  # fmt: skip
     findings += [found(scene) for scene in scenes]

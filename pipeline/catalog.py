@@ -61,6 +61,7 @@ def scenes_in(
     pattern: str = "*.tif",
     dates: Mapping[str, date] | None = None,
     declared_offset: float | None = None,
+    allowed: Callable[[Path], object] = lambda path: None,
     refused: Callable[[str, InputError], None] | None = None,
 ) -> list[Scene]:
     """Find the scenes in a folder: one file a date with all bands, or one file a band.
@@ -73,6 +74,7 @@ def scenes_in(
         pattern: Which files, as in a shell.
         dates: File name to date, for names and tags that do not tell.
         declared_offset: What to add to every number, where the user knows it.
+        allowed: Called with each file before it is opened; raises where it may not be.
         refused: Called with the name and the fault of each file or scene that cannot be used, which is left out then;
             None: the first fault is raised.
 
@@ -87,6 +89,7 @@ def scenes_in(
     groups: dict[str, list[RasterInfo]] = defaultdict(list)
     for path in paths:
         with _telling(path.name, refused):
+            allowed(path)
             infos.append(inspect(path))
     _require_dates_used(dates or {}, [p.name for p in paths])
     for info in infos:

@@ -132,8 +132,10 @@ def resolve(href: str, base: str) -> str:
         )
     if href.startswith("/vsi"):
         raise InputError(f"{href.partition('?')[0]!a:.200} is a name of GDAL's own. Expected an href as STAC has them.")
-    if urlsplit(base).scheme in SCHEMES:
-        return urljoin(base, href)
+    there = urlsplit(base).scheme
+    if there in SCHEMES:
+        # urljoin knows how to join http alone.
+        return there + urljoin(f"http{base[len(there) :]}", href).removeprefix("http")
     if not base and not href.startswith("/"):
         raise InputError(f"{href.partition('?')[0]!a:.200} is relative, and where the item itself lies is not known.")
     return str(Path(base).parent / href)

@@ -98,6 +98,37 @@ class RasterInfo:
         return grid_of(self.transform, self.shape, self.crs, str(self.path))
 
 
+class _Quiet:
+    """Silences a warning while any thread is inside: what it says, the missing CRS says again as an error with a remedy.
+
+    Python's filters belong to the whole process, so threads that each set and restore them would leave each other's behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._process = threading.Lock(), 0, os.getpid()
+        self._restore = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        if self._process != os.getpid():
+            # The lock of a fork may be held by a thread that it does not have.
+            self._lock, self._inside, self._process = threading.Lock(), 0, os.getpid()
+        with self._lock:
+            if self._inside == 0:
+                self._restore = warnings.catch_warnings()
+                self._restore.__enter__()
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._restore.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
 @contextmanager
 def environment(place: Place | None = None) -> Iterator[None]:
     """Set GDAL up for a read or a write.
@@ -154,9 +185,7 @@ def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio i
             f"{path} is not there. "
             + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
         )
-    with warnings.catch_warnings():
-        # What the warning says, the missing CRS says again as an error with a remedy.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with _QUIET:
         try:
             with path.open("rb") as stream:
                 driver = _DRIVERS.get(stream.read(4))
@@ -185,8 +214,7 @@ def _kept_or_opened(file: RemoteFile, options: Mapping[str, str]) -> AbstractCon
 
 def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
     driver = "JP2OpenJPEG" if file.suffix.lower() == ".jp2" else "GTiff"
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
+    with _QUIET:
         try:
             # Only this driver: what the server sends may be a VRT under any name.
             return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))

@@ -1,5 +1,7 @@
 """What a STAC item says: when, how cloudy, how processed, and where its assets lie on the ground."""
 
+import math
+import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime
 from typing import Any
@@ -14,6 +16,10 @@ from pipeline.stac_search import Item
 _TILES = ("grid:code", "s2:mgrs_tile", "s2:tile_id")
 _PROCESSED = ("s2:generation_time", "processing:datetime", "updated", "created")
 _BASELINES = ("s2:processing_baseline", "processing:version")
+_LONGEST_SIDE = 10**7
+"""Pixels; more than any raster has."""
+_NUMBERS = re.compile(r"\d{2}")
+"""Of a baseline such as 05.09 or N0509."""
 _APPLIED = "earthsearch:boa_offset_applied"
 
 
@@ -94,11 +100,17 @@ def _acquisition(item: Item) -> tuple[str, ...] | None:
 
 
 def _rank(item: Item) -> tuple[Any, ...]:
-    pieces = (baseline(item) or "").removeprefix("N").split(".")
-    numbers = tuple(int(p) if p.isdigit() else -1 for p in pieces)
-    times = [_time(item, str(item.properties[k])) for k in _PROCESSED if item.properties.get(k)]
+    numbers = tuple(int(n) for n in _NUMBERS.findall(baseline(item) or ""))
+    times = [t for k in _PROCESSED if (t := _time_or_none(item, k)) is not None]
     # The content decides between two that say the same about themselves: any choice, but always the same.
-    return numbers, times[0].isoformat() if times else "", item.id, str(sorted(item.assets))
+    return numbers, times[0].timestamp() if times else 0.0, item.id, repr(item.content)
+
+
+def _time_or_none(item: Item, key: str) -> datetime | None:
+    try:
+        return _time(item, str(item.properties.get(key)))
+    except InputError:
+        return None
 
 
 def _processing(item: Item) -> str:
@@ -188,8 +200,10 @@ def declared_grid(item: Item, key: str) -> Grid | None:
     try:
         rows, columns = (int(v) for v in shape)
         matrix = Affine(*(float(v) for v in transform[:6]))
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise InputError(f"{name}: proj:transform {transform!a:.100} and proj:shape {shape!a:.60} are no grid.") from error
-    if rows < 1 or columns < 1:
+    if not all(map(math.isfinite, matrix)):
+        raise InputError(f"{name}: proj:transform {transform!a:.100} is no grid.")
+    if not (0 < rows < _LONGEST_SIDE and 0 < columns < _LONGEST_SIDE):
         raise InputError(f"{name}: proj:shape {shape!a:.60} is no size.")
     return grid_of(matrix, (rows, columns), str(crs), name)

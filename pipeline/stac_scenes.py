@@ -58,7 +58,17 @@ def signer(name: str) -> Callable[[str], str]:
             "`scenes: stac: sign: planetary-computer` needs the package planetary-computer: "
             "`pip install landshift[planetary-computer]`."
         ) from error
-    return lambda address: str(sign_url(address))
+
+    def sign(address: str) -> str:
+        try:
+            return str(sign_url(address))
+        except Exception as error:
+            # Whatever stops it, the network mostly; its message may hold a key.
+            raise InputError(
+                f"the address cannot be signed ({type(error).__name__}). Check the network, or try again."
+            ) from None
+
+    return sign
 
 
 def findings_of(items: Sequence[Item], how: Reading) -> list[Finding]:
@@ -79,10 +89,7 @@ def findings_of(items: Sequence[Item], how: Reading) -> list[Finding]:
             findings.append(Finding(item.id, fault=str(error)))
     unwanted = [i for i in dated if i.id in how.leave_out]
     findings += [Finding(i.id, left_out="named in `scenes: stac: leave_out:`") for i in unwanted]
-    try:
-        kept, doubles = newest([i for i in dated if i.id not in how.leave_out])
-    except InputError as error:
-        return [*findings, Finding("duplicates", fault=str(error))]
+    kept, doubles = newest([i for i in dated if i.id not in how.leave_out])
     findings += [Finding(i.id, left_out=why, day=day(i), cloud_cover=cloud_cover(i)) for i, why in doubles]
     return findings + [_finding(item, how) for item in kept]
 

@@ -122,8 +122,8 @@ def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
                 )  # fmt: skip
                 for number, content in enumerate(islice(search.items_as_dicts(), query.most + 1), start=1):
                     _require_few(number, query, url)
-                    item = Item(content, _self(content))
-                    items[f"{len(items)}" if not content.get("id") else json.dumps([item.id, content.get("collection")])] = item
+                    # The same item may come with two epochs or two pages; another version of it is another item.
+                    items[json.dumps(content, sort_keys=True)] = Item(content, _self(content))
     except APIError as error:
         status = getattr(error, "status_code", None)
         why = f"answers HTTP {status}: {error!s:.200}" if status else _reached(str(error))

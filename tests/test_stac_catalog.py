@@ -2,7 +2,9 @@
 
 import json
 import logging
+import sys
 import traceback
+import types
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -10,10 +12,11 @@ from typing import Any
 import numpy as np
 import pytest
 import rasterio
+import yaml
 from affine import Affine
 
 from flows.check import check_project
-from flows.config import Project
+from flows.config import Project, load_project
 from flows.prepare import plan, prepare_epoch
 from flows.scenes import list_scenes
 from flows.workspace import Workspace, workspace
@@ -147,20 +150,12 @@ def test_the_same_image_as_from_a_folder(place: Place) -> None:
     assert len(set(from_api)) == 4
 
 
-def test_check_says_the_same_as_for_a_folder(place: Place) -> None:
+def test_check(place: Place) -> None:
     place.two()
-
-    def checked() -> dict[str, Any]:
-        content = check_project(place.workspace())[0]
-        return {k: content[k] for k in ("grid", "bands", "units", "tiles", "scenes")}
-
-    from_catalog = checked()
-    assert from_catalog["scenes"] == {"before": ["2020-06-15 a"], "after": ["2022-06-20 b"]}
-    place.config["scenes"] = {"pattern": "*.tif"}
-    place.config["sensor"] = {"name": "sentinel-2-l2a", "number_offset": 0}
-    from_folder = checked()
-    assert from_folder.pop("scenes") == {"before": ["2020-06-15 a_2020-06-15"], "after": ["2022-06-20 b_2022-06-20"]}
-    assert from_folder.items() <= from_catalog.items()
+    content, lines = check_project(place.workspace())
+    assert content["scenes"] == {"before": ["2020-06-15 a"], "after": ["2022-06-20 b"]}
+    assert (content["grid"]["rows"], content["grid"]["columns"], content["bands"]) == (30, 40, ["red", "nir"])
+    assert "Before   2020-06-15 a" in lines
 
 
 def test_the_order_of_the_items_and_their_pages_do_not_matter(place: Place) -> None:
@@ -596,3 +591,107 @@ def test_what_tells_that_a_file_changed(place: Place) -> None:
     assert len({first, second, third, key()}) == 4
     # Nothing was downloaded for it beyond the parts that are read.
     assert place.site.sent[FILE] < 3 * len(place.site.files[FILE])
+
+
+def test_files_in_a_bucket(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """GDAL's door to S3, with the loopback server as the bucket's."""
+    for key, value in [("S3_ENDPOINT", place.site.url.removeprefix("http://")), ("HTTPS", "NO"), ("VIRTUAL_HOSTING", "FALSE"),
+                       ("NO_SIGN_REQUEST", "YES")]:  # fmt: skip
+        monkeypatch.setenv(f"AWS_{key}", value)
+    items = place.two()
+    expected = place.prepare("http")
+    place.site.items[:] = json.loads(json.dumps(items).replace(f"{place.site.url}/files/", "s3://bucket/"))
+    for path in list(place.site.files):
+        place.site.files[path.replace("/files/", "/bucket/")] = place.site.files[path]
+    place.refused("s3://bucket/a_2020-06-15_red.tif: the item has neither `file:checksum` nor `updated`")
+    for item in place.site.items:
+        item["properties"]["updated"] = "2024-01-01T00:00:00Z"
+    assert place.prepare("s3") == expected
+
+
+def test_signing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    place.two()
+    place.config["scenes"]["stac"]["sign"] = "planetary-computer"
+    monkeypatch.setitem(sys.modules, "planetary_computer", None)
+    place.refused(r"needs the package planetary-computer: `pip install landshift\[planetary-computer\]`")
+    fake = types.ModuleType("planetary_computer")
+    monkeypatch.setitem(sys.modules, "planetary_computer", fake)
+    fake.__dict__["sign_url"] = lambda address: f"{address}?sig=abcdef"
+    assert place.used("before") == ["a"]
+    assert any(path == f"{FILE}?sig=abcdef" for path in place.site.asked)
+
+    def broken(_: str) -> str:
+        raise OSError("key abcdef")
+
+    fake.__dict__["sign_url"] = broken
+    assert "abcdef" not in place.refused("Item a, asset red: the address cannot be signed .OSError.")
+
+
+@pytest.mark.parametrize(
+    ("config", "message"),
+    [
+        ({"url": "https://u:pw0@h/", "collection": "c"}, "without user, password or query"),
+        ({"catalog": "https://h/c.json?token=pw0"}, "without user, password or query"), ({}, "give either `url`"),
+        ({"url": "https://h/", "catalog": "c.json", "collection": "c"}, "give either"),
+        ({"url": "https://h/"}, "needs `collection`"), ({"catalog": "c", "query": {"a": 1}}, "belongs to `url`"),
+        ({"url": "c.json", "collection": "c"}, "is the address of an API"),
+        ({"catalog": "c", "max_cloud_cover": 101}, "less than or equal to 100"),
+    ],
+)  # fmt: skip
+def test_configs_that_are_refused(place: Place, tmp_path: Path, config: dict[str, Any], message: str) -> None:
+    place.config["scenes"] = {"stac": config}
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(place.config))
+    with pytest.raises(InputError, match=message) as error:
+        load_project(path)
+    assert "pw0" not in str(error.value)
+
+
+def test_a_catalog_and_a_folder_at_once(place: Place, tmp_path: Path) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(yaml.safe_dump(place.config | {"scenes": {"stac": {"catalog": "c"}, "pattern": "*.TIF"}}))
+    with pytest.raises(InputError, match="`pattern` belongs to a folder"):
+        load_project(path)
+    del place.config["grid"]
+    path.write_text(yaml.safe_dump(place.config))
+    with pytest.raises(InputError, match="scenes: stac needs `grid:`"):
+        load_project(path)
+
+
+def test_a_catalog_below_a_catalog(place: Place) -> None:
+    items = place.two()
+    static(place, list(items))
+    other = {"type": "Collection", "id": "other", "stac_version": "1.0.0", "description": "d", "license": "MIT",
+             "extent": {"spatial": {"bbox": [[0, 0, 1, 1]]}, "temporal": {"interval": [[None, None]]}},
+             "links": [{"rel": "item", "href": "../items/gone.json"}]}  # fmt: skip
+    own = other | {"id": "s2", "links": [{"rel": "item", "href": f"../items/{i['id']}.json"} for i in items]}
+    root = {"type": "Catalog", "id": "r", "stac_version": "1.0.0", "description": "d", "links": [
+        {"rel": "child", "href": "./c/other.json"}, {"rel": "child", "href": "./c/own.json"},
+        {"rel": "child", "href": "root.json"},
+    ]}  # fmt: skip
+    (place.data / "c").mkdir()
+    for name, content in [("c/other.json", other), ("c/own.json", own), ("root.json", root)]:
+        (place.data / name).write_text(json.dumps(content))
+    place.config["scenes"] = {"stac": {"catalog": "root.json", "collection": "s2"}}
+    assert (place.used("before"), place.used("after")) == (["a"], ["b"])
+    place.config["scenes"] = {"stac": {"catalog": "root.json"}}
+    place.refused("gone.json cannot be read")
+    assert place.listed()["gone.json"]["fault"]
+    assert place.listed()["b"]["epochs"]["after"]["used"]
+
+
+def test_a_catalog_on_a_server(place: Place) -> None:
+    items = place.two()
+    expected = place.prepare("api")
+    text = json.dumps(items).replace(f"{place.site.url}/files/", "../../files/")
+    for item in json.loads(text):
+        place.site.files[f"/s/items/{item['id']}.json"] = json.dumps(item).encode()
+    links = [{"rel": "item", "href": f"items/{i['id']}.json"} for i in items]
+    catalog = {"type": "Catalog", "id": "c", "stac_version": "1.0.0", "description": "d", "links": links}
+    place.site.files["/s/catalog.json"] = json.dumps(catalog).encode()
+    place.config["scenes"] = {"stac": {"catalog": f"{place.site.url}/s/catalog.json"}}
+    place.site.faults["/s/catalog.json"] = [("status", 502)]
+    assert place.prepare("static") == expected
+    place.site.faults["/s/items/a.json"] = [("status!", 500)]
+    place.refused("items/a.json answers HTTP 500")
+    assert place.listed()["b"]["epochs"]["after"]["used"]
