@@ -2,10 +2,15 @@
 
 import json
 import logging
+import socket
+import subprocess
 import sys
+import time
 import traceback
 import types
 from collections.abc import Iterator
+from contextlib import suppress
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -695,3 +700,42 @@ def test_a_catalog_on_a_server(place: Place) -> None:
     place.site.faults["/s/items/a.json"] = [("status!", 500)]
     place.refused("items/a.json answers HTTP 500")
     assert place.listed()["b"]["epochs"]["after"]["used"]
+
+
+def test_links_that_leave_the_data_folder(place: Place) -> None:
+    place.two()
+    static(place, place.site.items)
+    (place.data.parent / "outside.json").write_text(
+        (place.data / "items" / "a.json").read_text().replace('"id": "a"', '"id": "c"')
+    )
+    catalog = json.loads((place.data / "catalog.json").read_text())
+    links = catalog["links"]
+    for href in ("../outside.json", (place.data.parent / "outside.json").as_uri(), "ftp://h/outside.json"):
+        (place.data / "catalog.json").write_text(json.dumps(catalog | {"links": [*links, {"rel": "item", "href": href}]}))
+        place.refused("outside the data folder|the scheme ftp:// is not accepted")
+        (place.data / "catalog.json").write_text(json.dumps(catalog | {"links": [*links, {"rel": "child", "href": href}]}))
+        place.refused("outside the data folder|the scheme ftp:// is not accepted")
+
+
+@pytest.mark.skipif(find_spec("stac_fastapi") is None, reason="stac-fastapi.api is not installed")
+def test_an_api_that_others_wrote(place: Place, tmp_path: Path) -> None:
+    place.two()
+    place.item("later", "2020-07-02T00:00:00Z", seed=3)
+    expected = place.prepare("own")
+    (tmp_path / "items.json").write_text(json.dumps(place.site.items))
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = str(free.getsockname()[1])
+    app = Path(__file__).with_name("stac_app.py")
+    with subprocess.Popen([sys.executable, str(app), str(tmp_path / "items.json"), port], stderr=subprocess.DEVNULL) as server:
+        try:
+            place.config["scenes"]["stac"]["url"] = f"http://127.0.0.1:{port}/"
+            for _ in range(300):
+                with suppress(OSError), socket.create_connection(("127.0.0.1", int(port)), timeout=1):
+                    break
+                time.sleep(0.1)
+            assert place.prepare("theirs") == expected
+            place.config["scenes"]["stac"]["query"] = {"platform": {"eq": "x"}}
+            place.refused("is no STAC API that can be searched.*QUERY")
+        finally:
+            server.terminate()
