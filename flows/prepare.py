@@ -20,7 +20,7 @@ from pipeline.grid import Grid, grid_from_bounds
 from pipeline.href import place_hash
 from pipeline.legend import LandUse, Legend
 from pipeline.manifest import value_hash
-from pipeline.raster import keeping_open
+from pipeline.raster_open import keeping_open
 from pipeline.scene import Epoch, Scene, Source
 from pipeline.scene_check import require_as_declared, require_offset_fits
 from pipeline.sensors import Sensor, custom_sensor, sensor_named

@@ -8,7 +8,8 @@ import numpy as np
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid, crs_name, overlap_share
-from pipeline.raster import covered, keeping_open, read_onto
+from pipeline.raster import covered, read_onto
+from pipeline.raster_open import keeping_open
 from pipeline.raster_write import Layout, open_writer
 from pipeline.scene import Epoch, Scene
 from pipeline.sensors import REFLECTANCE, observed, to_values
