@@ -1,7 +1,7 @@
 """Prepare: choose the scenes, and make one analysis-ready image an epoch."""
 
 import shutil
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,26 +10,22 @@ from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from flows.config import Project
+from flows.finding import find_scenes, look_at, region_of, source_of
 from flows.progress import step
 from flows.sections import SensorConfig
 from flows.workspace import Workspace, workspace
-from pipeline.catalog import choose_epoch, common_bands, region_grid, require_pair, scenes_in
-from pipeline.composite import compose, require_overlap, require_plausible
+from pipeline.catalog import choose_epoch, common_bands, region_grid, require_pair
+from pipeline.composite import compose, require_overlap
 from pipeline.errors import InputError
-from pipeline.grid import Grid, grid_from_bounds
+from pipeline.grid import Grid
 from pipeline.href import place_hash
 from pipeline.legend import LandUse, Legend
 from pipeline.manifest import value_hash
-from pipeline.raster_open import keeping_open
-from pipeline.scene import Epoch, Scene, Source
-from pipeline.scene_check import require_as_declared, require_offset_fits
+from pipeline.scene import Epoch, Source
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
-from pipeline.survey import Finding, found
 
 _FORMAT = 1
 """Raised whenever the content of a prepared image changes for the same inputs."""
-
-_MORE = " ({} more are faulty; `landshift scenes` lists all.)"
 
 
 @dataclass(frozen=True)
@@ -111,7 +107,7 @@ def plan(ws: Workspace) -> Plan:
     findings = find_scenes(ws, sensor)
     scenes = [f.scene for f in findings if f.scene is not None]
     before, after = (
-        choose_epoch(name, epoch.start, epoch.end, scenes, _source(project, len(findings) - len(scenes)))
+        choose_epoch(name, epoch.start, epoch.end, scenes, source_of(project, len(findings) - len(scenes)))
         for name, epoch in project.epochs.ranges
     )
     require_pair(before, after)
@@ -122,73 +118,6 @@ def plan(ws: Workspace) -> Plan:
             require_overlap(scene, grid)
             look_at(ws, scene, result.bands, grid)
     return result
-
-
-def _source(project: Project, left_out: int) -> str:
-    if project.scenes.stac is None:
-        return "the folder"
-    return "the catalog" + (f", without {left_out} left out (`landshift scenes` says why)," if left_out else "")
-
-
-def region_of(project: Project) -> Grid | None:
-    """Return the grid that the config names, None where it names none."""
-    named = project.grid
-    return None if named is None else grid_from_bounds(named.bounds, named.crs, named.pixel_size)
-
-
-def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> list[Finding]:
-    """Find the scenes where the config says that they are.
-
-    Args:
-        ws: The project.
-        sensor: What the files hold.
-        tolerant: Whether what is wrong with a scene becomes its finding, instead of an error.
-
-    Returns:
-        By date, then by name; without a date first.
-
-    Raises:
-        InputError: The folder cannot be read, or a scene not, unless tolerant.
-    """
-    section = ws.project.scenes
-    findings: list[Finding] = []
-    if section.stac is not None:
-        # A folder needs no client of catalogs, which takes a while to load.
-        from flows.stac_scenes import find_in_catalog
-
-        findings = _in_order(find_in_catalog(ws, section.stac, sensor))
-        faults = [f.fault for f in findings if f.fault]
-        if faults and not tolerant:
-            raise InputError(faults[0] + _MORE.format(len(faults) - 1) * (len(faults) > 1))
-        return _in_order(findings)
-    folder = ws.input(section.folder, "scenes: folder")
-    scenes = scenes_in(
-        folder, sensor, pattern=section.pattern, dates=section.dates, declared_offset=ws.project.sensor.number_offset,
-        allowed=lambda path: ws.input(path, "scenes: pattern"),
-        refused=(lambda name, error: findings.append(Finding(name, fault=str(error)))) if tolerant else None,
-    )  # fmt: skip
-    findings += [found(scene) for scene in scenes]
-    return _in_order(findings)
-
-
-def _in_order(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda f: (str(f.day or ""), f.name))
-
-
-def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> None:
-    """Look into the files of a scene that an epoch uses.
-
-    Raises:
-        InputError: They are not what the config or the catalog says.
-    """
-    if ws.project.scenes.stac is None:
-        require_plausible(scene, bands, grid)
-        return
-    require_as_declared(scene, bands)
-    with keeping_open():
-        require_plausible(scene, bands, grid)
-        if ws.project.sensor.number_offset is None:
-            require_offset_fits(scene, bands, grid)
 
 
 def require_disk(ws: Workspace, made: Plan) -> None:

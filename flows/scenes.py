@@ -2,7 +2,8 @@
 
 from typing import Any
 
-from flows.prepare import find_scenes, look_at, region_of, sensor_of
+from flows.finding import find_scenes, look_at, region_of
+from flows.prepare import sensor_of
 from flows.workspace import Workspace
 from pipeline.catalog import choose_epoch, require_pair
 from pipeline.errors import InputError
