@@ -60,6 +60,9 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
     for name in ("httpx", "alembic", "fsspec", "pyogrio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("urllib3", "rasterio"):
+        # A request that is tried again is no news; what fails in the end is told in our words.
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     # A notice between two libraries, of no use to anyone here.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     # A scheduler or an operator that ends the process gets the same tidy stop as Ctrl-C.

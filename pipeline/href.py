@@ -189,10 +189,21 @@ def ask(file: RemoteFile) -> Answer:
             with made.get(file.address, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
                 return _answer(file, answer)
     except requests.RequestException as error:
-        slow = isinstance(error, requests.Timeout) or "timed out" in str(error).casefold()
-        why = "did not answer in time" if slow else f"cannot be reached ({file.without_secrets(str(error))[:200]})"
         # The cause holds the whole address, tokens too.
-        raise InputError(f"{file}: the server {why}. Check the network, or try again later.") from None
+        raise InputError(
+            f"{file}: the server {unreached(file.without_secrets(str(error)))}. Check the network, or try again later."
+        ) from None
+
+
+def unreached(text: str) -> str:
+    """Return in words what kept a request from being answered."""
+    folded = text.casefold()
+    if "timed out" in folded:
+        return "did not answer in time"
+    for sign, why in (("nameresolution", "its name is not known here"), ("connection refused", "it refuses connections")):
+        if sign in folded:
+            return f"cannot be reached: {why}"
+    return f"cannot be reached ({text[:200]})"
 
 
 def _answer(file: RemoteFile, answer: requests.Response) -> Answer:

@@ -18,7 +18,7 @@ from pystac_client.warnings import strict
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid
-from pipeline.href import is_remote, resolve, retries, session
+from pipeline.href import is_remote, resolve, retries, session, unreached
 
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees (WGS 84); west is above east where the antimeridian is inside."""
@@ -126,7 +126,7 @@ def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
                     items[json.dumps(content, sort_keys=True)] = Item(content, _self(content))
     except APIError as error:
         status = getattr(error, "status_code", None)
-        why = f"answers HTTP {status}: {error!s:.200}" if status else _reached(str(error))
+        why = f"answers HTTP {status}: {error!s:.200}" if status else unreached(str(error))
         raise InputError(f"The catalog {url} {why}. Check `scenes: stac:`, or try again later.") from error
     except (pystac.errors.STACError, Warning, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise InputError(
@@ -141,10 +141,6 @@ def _self(content: Mapping[str, Any]) -> str:
         if isinstance(link, Mapping) and link.get("rel") == "self" and is_remote(str(link.get("href", ""))):
             return str(link["href"])
     return ""
-
-
-def _reached(error: str) -> str:
-    return "did not answer in time" if "timed out" in error.casefold() else f"cannot be reached ({error[:200]})"
 
 
 def _require_few(number: int, query: Query, place: str) -> None:
@@ -180,7 +176,7 @@ class _Reader(DefaultStacIO):
         try:
             answer = self._session.get(href, timeout=self._timeout)
         except requests.RequestException as error:
-            raise InputError(f"The catalog {shown} {_reached(str(error))}. Check the network, or try again later.") from None
+            raise InputError(f"The catalog {shown} {unreached(str(error))}. Check the network, or try again later.") from None
         if answer.status_code != requests.codes.ok:
             raise InputError(f"The catalog {shown} answers HTTP {answer.status_code}. Check `scenes: stac: catalog:`.")
         return answer.content.decode("utf-8", errors="replace")

@@ -165,11 +165,11 @@ def test_check(place: Place) -> None:
 
 def test_the_order_of_the_items_and_their_pages_do_not_matter(place: Place) -> None:
     place.two()
-    for number in range(5):
+    for number in range(3):
         place.item(f"m{number}", f"2020-06-{20 + number}T02:00:00Z", seed=9 + number)
     place.site.page = 2
     first, seen = place.prepare("first"), place.used("before")
-    assert seen == ["a", "m0", "m1", "m2", "m3", "m4"]
+    assert seen == ["a", "m0", "m1", "m2"]
     place.site.items.reverse()
     place.site.page = 3
     assert place.prepare("second") == first
@@ -258,8 +258,8 @@ def test_an_item_without_one_day(place: Place) -> None:
 def test_a_small_region_is_a_small_download(place: Place) -> None:
     big = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), (4096, 4096), CRS)
     place.config["grid"]["bounds"] = [310_000, 3_579_900, 314_100, 3_584_000]  # 410 x 410 pixels: 1 %
+    numbers = np.random.default_rng(1).integers(1, 9000, (1, *big.shape), dtype=np.uint16)
     for name, when in (("a", BEFORE), ("b", AFTER)):
-        numbers = np.random.default_rng(1).integers(1, 9000, (1, *big.shape)).astype(np.uint16)
         item = place.item(name, when)
         item["bbox"] = [float(v) for v in big.geographic_extent.boundingbox.bbox]
         profile = {"driver": "COG", "height": 4096, "width": 4096, "count": 1, "dtype": "uint16", "crs": CRS, "nodata": 0}
@@ -355,12 +355,12 @@ FILE = "/files/a_2020-06-15_red.tif"
         (("status!", 404), "Item a, asset red: .*a_2020-06-15_red.tif is not there .HTTP 404."),
         (("status!", 403), "Item a, asset red: .*may not be read .HTTP 403..*sign:"),
         (("status!", 500), "Item a, asset red: .*HTTP 500 again and again|Item a, asset red: .*cannot be reached"),
-        (("slow!", 0.6), "Item a, asset red: .*did not answer in time"),
+        (("slow!", 0.4), "Item a, asset red: .*did not answer in time"),
         (("cut!", 300), "a_2020-06-15_red.tif"),
     ],
 )
 def test_a_file_that_fails(place: Place, monkeypatch: pytest.MonkeyPatch, fault: tuple[str, float], message: str) -> None:
-    monkeypatch.setattr("pipeline.href.TIMEOUT_S", (0.3, 0.3))
+    monkeypatch.setattr("pipeline.href.TIMEOUT_S", (0.2, 0.2))
     monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "2")
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "1")
     place.two()
