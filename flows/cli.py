@@ -61,6 +61,9 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
     for name in ("httpx", "alembic", "fsspec", "pyogrio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("urllib3", "rasterio"):
+        # A request that is tried again is no news; what fails in the end is told in our words.
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     # A notice between two libraries, of no use to anyone here.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
     # A scheduler or an operator that ends the process gets the same tidy stop as Ctrl-C.
@@ -190,6 +193,21 @@ def check(
         project, where = _open(config, data, output, allow_outside)
         ws = workspace(project, where["data"], where["output"], allow_outside=allow_outside)
         content, lines = check_project(ws)
+        _answer(content, lines, as_json)
+
+
+@app.command(epilog="Example: `landshift scenes configs/stac.yaml`")
+def scenes(
+    config: _Config, data: _Data = None, output: _Output = None, allow_outside: _Outside = False, as_json: _Json = False,
+    verbose: _Verbose = False,
+) -> None:  # fmt: skip
+    """List the scenes that are found, which epoch uses them, and why not."""
+    with _session(as_json, verbose):
+        from flows.scenes import list_scenes
+        from flows.workspace import workspace
+
+        project, where = _open(config, data, output, allow_outside)
+        content, lines = list_scenes(workspace(project, where["data"], where["output"], allow_outside=allow_outside))
         _answer(content, lines, as_json)
 
 

@@ -91,6 +91,8 @@ class Project(Section):
             raise ValueError(f"model: heads: {self.model.heads} needs a `legend`")
         if self.model.encoder == "file" and self.model.file is None:
             raise ValueError("model: encoder: file needs `model: file:`")
+        if self.scenes.stac is not None and self.grid is None:
+            raise ValueError("scenes: stac needs `grid:`, which says where to search")
         return self
 
     @property
@@ -177,8 +179,8 @@ def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"Did you mean `{near[0]}`?" if near else f"Expected one of {', '.join(sorted(known))}."
         return f"  {where}: this key is not known. {hint}"
-    # Of a whole section the message itself says what is wrong in it.
-    whole = error["type"] == "missing" or isinstance(error["input"], dict)
+    # Of a whole section the message itself says what is wrong in it; an address may hold a token.
+    whole = error["type"] in ("missing", "address") or isinstance(error["input"], dict)
     found = "" if whole else f" (found {reprlib.repr(error['input'])})"
     return f"  {where}: {str(error['msg']).removeprefix('Value error, ')}{found}"
 

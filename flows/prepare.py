@@ -11,15 +11,17 @@ from prefect.cache_policies import NO_CACHE
 
 from flows.aligning import align
 from flows.config import Project
+from flows.finding import find_scenes, look_at, region_of, source_of
 from flows.progress import step
 from flows.sections import SensorConfig
 from flows.workspace import Workspace, workspace
-from pipeline.catalog import choose_epoch, common_bands, files_in, region_grid, require_pair, scenes_in
-from pipeline.composite import compose, require_overlap, require_plausible
+from pipeline.catalog import choose_epoch, common_bands, region_grid, require_pair
+from pipeline.composite import compose, require_overlap
 from pipeline.errors import InputError
-from pipeline.grid import Grid, grid_from_bounds
+from pipeline.grid import Grid
+from pipeline.href import place_hash
 from pipeline.legend import LandUse, Legend
-from pipeline.manifest import file_hash, value_hash
+from pipeline.manifest import value_hash
 from pipeline.scene import Epoch, Source
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
 
@@ -106,26 +108,19 @@ def plan(ws: Workspace) -> Plan:
     """
     project = ws.project
     sensor = sensor_of(project.sensor)
-    folder = ws.input(project.scenes.folder, "scenes: folder")
-    for path in files_in(folder, project.scenes.pattern):
-        ws.input(path, "scenes: pattern")
-    scenes = scenes_in(
-        folder, sensor, pattern=project.scenes.pattern, dates=project.scenes.dates,
-        declared_offset=project.sensor.number_offset,
-    )  # fmt: skip
+    findings = find_scenes(ws, sensor)
+    scenes = [f.scene for f in findings if f.scene is not None]
     before, after = (
-        choose_epoch(name, epoch.start, epoch.end, scenes)
-        for name, epoch in (("before", project.epochs.before), ("after", project.epochs.after))
+        choose_epoch(name, epoch.start, epoch.end, scenes, source_of(project, len(findings) - len(scenes)))
+        for name, epoch in project.epochs.ranges
     )
     require_pair(before, after)
-    grid = region_grid((before, after)) if project.grid is None else grid_from_bounds(
-        project.grid.bounds, project.grid.crs, project.grid.pixel_size
-    )  # fmt: skip
+    grid = region_of(project) or region_grid((before, after))
     result = Plan(before, after, grid, common_bands((before, after), project.bands), sensor)
     for epoch in result.epochs:
         for scene in epoch.scenes:
             require_overlap(scene, grid)
-            require_plausible(scene, result.bands, grid)
+            look_at(ws, scene, result.bands, grid)
     return result
 
 
@@ -174,7 +169,7 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
     sensor = made.sensor
     facts = {
         "format": _FORMAT,
-        "files": {ws.relative(p): file_hash(p) for s in epoch.scenes for p in s.paths},
+        "files": {ws.relative(p): place_hash(p) for s in epoch.scenes for p in s.paths},
         "scenes": [[_place(ws, s.bands[b]) for b in made.bands] + [_place(ws, s.quality)] for s in epoch.scenes],
         "sensor": sensor.name,
         "dates": [str(s.date) for s in epoch.scenes],

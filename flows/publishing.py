@@ -23,6 +23,7 @@ from pipeline.display import stretches_of, write_image
 from pipeline.errors import InputError
 from pipeline.gates import Gate, warnings_of
 from pipeline.grid import Grid, crs_name, pixel_area_ha
+from pipeline.href import place_hash
 from pipeline.identity import keep_ids
 from pipeline.legend import Legend
 from pipeline.manifest import MANIFEST, file_hash, replace_when_done, write_text
@@ -185,7 +186,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         "name": ws.project.name, "key": key, "before_date": str(made.before.date), "after_date": str(made.after.date),
         "created": datetime.now(UTC).isoformat(timespec="seconds"),
         "inputs": [
-            {"path": ws.relative(p), "epoch": e.name, "date": str(s.date), "hash": file_hash(p)}
+            {"path": ws.relative(p), "epoch": e.name, "date": str(s.date), "hash": place_hash(p)}
             for e in made.epochs for s in e.scenes for p in s.paths
         ],
         "grid": {

@@ -3,10 +3,12 @@
 import math
 from datetime import date
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_serializer, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from pipeline.gates import RULES, Otherwise, Rule
 
@@ -78,8 +80,62 @@ class SensorConfig(Section):
         return self
 
 
+class StacConfig(Section):
+    """A STAC catalog: an API that is searched, or a static one that is read."""
+
+    url: str | None = None
+    """Address of a STAC API, for example `https://earth-search.aws.element84.com/v1`."""
+    catalog: str | None = None
+    """A static catalog or collection: a JSON file in the data folder, or an address."""
+    collection: str | None = None
+    """Id of the collection; an API needs it."""
+    max_cloud_cover: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Percent of an item's `eo:cloud_cover`, included; cloudier items are left out, and so are those that do not say."""
+    query: dict[str, Any] = Field(default_factory=dict)
+    """Further conditions, as in the API's query extension: `{"platform": {"eq": "sentinel-2a"}}`."""
+    max_items: int = Field(default=500, ge=1, le=100_000)
+    """More items than this are an error: a range or a region was not meant."""
+    assets: dict[str, str] = Field(default_factory=dict)
+    """Band name to asset key, where names and bands of the assets do not tell; `quality` for the quality band."""
+    timeout_s: float = Field(default=30, gt=0, le=3600)
+    """Seconds to wait for the catalog, to connect and between two bytes."""
+    leave_out: tuple[str, ...] = ()
+    """Ids of items not to use."""
+    sign: Literal["none", "planetary-computer"] = "none"
+    """How the addresses of files are signed; `planetary-computer` needs the extra of that name."""
+
+    @field_validator("url", "catalog")
+    @classmethod
+    def _without_secrets(cls, address: str | None) -> str | None:
+        """The config is published with every run."""
+        parts = urlsplit(address or "")
+        if parts.scheme in ("http", "https") and (parts.query or parts.username or parts.password or not parts.hostname):
+            # Told without the value, which a message would show.
+            raise PydanticCustomError(
+                "address", "expected a plain address, without user, password or query: configs are published"
+            )
+        if address is not None and "\0" in address:
+            raise ValueError("an address cannot hold a NUL character")
+        return address
+
+    @model_validator(mode="after")
+    def _one(self) -> "StacConfig":
+        if (self.url is None) == (self.catalog is None):
+            raise ValueError("give either `url` (an API) or `catalog` (a static catalog)")
+        if self.url is not None and urlsplit(self.url).scheme not in ("http", "https"):
+            raise ValueError("`url` is the address of an API, https://...; a file is a `catalog`")
+        if self.url is not None and self.collection is None:
+            raise ValueError("`url` needs `collection`, the id of the collection to search")
+        if self.query and self.url is None:
+            raise ValueError("`query` belongs to `url`; a static catalog cannot be queried")
+        return self
+
+
 class ScenesConfig(Section):
     """Where the scenes are."""
+
+    stac: StacConfig | None = None
+    """A STAC catalog, instead of a folder."""
 
     folder: Path = Path()
     """Relative to the data folder."""
@@ -87,6 +143,14 @@ class ScenesConfig(Section):
     """Which files of the folder."""
     dates: dict[str, date] = Field(default_factory=dict)
     """File name to date, where neither name nor tags tell it."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ScenesConfig":
+        fields = type(self).model_fields
+        given = [k for k in ("folder", "pattern", "dates") if getattr(self, k) != _default(fields[k])]
+        if self.stac is not None and given:
+            raise ValueError(f"`{given[0]}` belongs to a folder of scenes; with `stac` the catalog tells where they are")
+        return self
 
 
 class EpochConfig(Section):
@@ -111,6 +175,11 @@ class EpochsConfig(Section):
         if self.before.end >= self.after.start:
             raise ValueError(f"before ends on {self.before.end}, after starts on {self.after.start}: the dates must ascend")
         return self
+
+    @property
+    def ranges(self) -> tuple[tuple[str, EpochConfig], tuple[str, EpochConfig]]:
+        """Both with their names, the earlier first."""
+        return ("before", self.before), ("after", self.after)
 
 
 class GridConfig(Section):

@@ -10,6 +10,7 @@ from filelock import FileLock, Timeout
 
 from flows.config import Project
 from pipeline.errors import InputError
+from pipeline.href import Place, RemoteFile
 from pipeline.manifest import Manifest, remove_partials
 
 
@@ -98,8 +99,10 @@ class Workspace:
             raise InputError(f"{key}: {str(path)!r:.200} cannot be used ({why}). Correct it.") from error
         return full
 
-    def relative(self, path: Path) -> str:
-        """Return a path as it may be published: relative to the data folder, else the bare name."""
+    def relative(self, path: Place) -> str:
+        """Return a path as it may be published: relative to the data folder, else the bare name; of a server its address."""
+        if isinstance(path, RemoteFile):
+            return str(path)
         full = path.resolve()
         root = self.data.resolve()
         return full.relative_to(root).as_posix() if full.is_relative_to(root) else full.name

@@ -3,7 +3,8 @@
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
 
@@ -16,6 +17,7 @@ from pipeline.scene import Epoch, Scene, Source
 from pipeline.sensors import Band, Sensor, number_offset
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
+_CLOUD_TAGS = ("CLOUD_COVERAGE_ASSESSMENT", "CLOUD_COVER", "CLOUDY_PIXEL_PERCENTAGE")
 _DATE_TAGS = ("DATATAKE_DATETIME", "SENSING_TIME", "DATE_ACQUIRED", "datetime", "TIFFTAG_DATETIME")
 _BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -59,6 +61,8 @@ def scenes_in(
     pattern: str = "*.tif",
     dates: Mapping[str, date] | None = None,
     declared_offset: float | None = None,
+    allowed: Callable[[Path], object] = lambda path: None,
+    refused: Callable[[str, InputError], None] | None = None,
 ) -> list[Scene]:
     """Find the scenes in a folder: one file a date with all bands, or one file a band.
 
@@ -70,6 +74,9 @@ def scenes_in(
         pattern: Which files, as in a shell.
         dates: File name to date, for names and tags that do not tell.
         declared_offset: What to add to every number, where the user knows it.
+        allowed: Called with each file before it is opened; raises where it may not be.
+        refused: Called with the name and the fault of each file or scene that cannot be used, which is left out then;
+            None: the first fault is raised.
 
     Returns:
         By date, then by id.
@@ -77,17 +84,36 @@ def scenes_in(
     Raises:
         InputError: No folder or file, a file that cannot be used, a date, a band order or an offset that nobody can know.
     """
-    infos = [inspect(p) for p in files_in(folder, pattern)]
-    _require_dates_used(dates or {}, infos)
+    paths = files_in(folder, pattern)
+    infos = []
     groups: dict[str, list[RasterInfo]] = defaultdict(list)
+    for path in paths:
+        with _telling(path.name, refused):
+            allowed(path)
+            infos.append(inspect(path))
+    _require_dates_used(dates or {}, [p.name for p in paths])
     for info in infos:
-        groups[_scene_id(info, sensor)].append(info)
-    scenes = [_scene(key, group, sensor, dates or {}, declared_offset) for key, group in groups.items()]
+        with _telling(info.path.name, refused):
+            groups[_scene_id(info, sensor)].append(info)
+    scenes = []
+    for key, group in groups.items():
+        with _telling(key, refused):
+            scenes.append(_scene(key, group, sensor, dates or {}, declared_offset))
     return sorted(scenes, key=lambda s: (s.date, s.id))
 
 
-def _require_dates_used(dates: Mapping[str, date], infos: Sequence[RasterInfo]) -> None:
-    names = [i.path.name for i in infos]
+@contextmanager
+def _telling(name: str, refused: Callable[[str, InputError], None] | None) -> Iterator[None]:
+    """Hand a fault over where somebody takes it, else let it pass."""
+    try:
+        yield
+    except InputError as error:
+        if refused is None:
+            raise
+        refused(name, error)
+
+
+def _require_dates_used(dates: Mapping[str, date], names: Sequence[str]) -> None:
     for unknown in sorted(dates.keys() - set(names)):
         near = difflib.get_close_matches(unknown, names, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"The scenes are {', '.join(names[:5])}."
@@ -139,7 +165,7 @@ def _scene(
                     raise InputError(f"{info.path}: band {name} is there twice, in {bands[name].path} too. Remove one.")
                 bands[name] = Source(info.path, number)
         if names != [sensor.quality]:
-            _require_nodata(info, sensor)
+            require_nodata(info, sensor)
     _require_one_crs(group)
     if not bands:
         raise InputError(
@@ -148,10 +174,20 @@ def _scene(
     first = group[0]
     offset = number_offset(sensor, _baseline(group), declared_offset, str(first.path))
     finest = min((i.grid for i in group), key=lambda g: float(g.transform.a))
-    return Scene(key, _date(group, dates), sensor, bands, quality, finest, offset)
+    return Scene(key, _date(group, dates), sensor, bands, quality, finest, offset, _cloud_cover(group))
 
 
-def _require_nodata(info: RasterInfo, sensor: Sensor) -> None:
+def _cloud_cover(group: Sequence[RasterInfo]) -> float | None:
+    for info in group:
+        for tag in _CLOUD_TAGS:
+            try:
+                return float(info.tags[tag])
+            except (KeyError, ValueError):
+                continue
+    return None
+
+
+def require_nodata(info: RasterInfo, sensor: Sensor) -> None:
     """Refuse a file and a sensor that disagree on the number that means not observed."""
     if sensor.nodata is None and info.nodata is not None:
         raise InputError(
@@ -251,8 +287,15 @@ def _baseline(group: Sequence[RasterInfo]) -> str | None:
     return None
 
 
-def choose_epoch(name: str, start: date, end: date, scenes: Sequence[Scene]) -> Epoch:
+def choose_epoch(name: str, start: date, end: date, scenes: Sequence[Scene], source: str = "the folder") -> Epoch:
     """Choose the scenes whose date lies in a range.
+
+    Args:
+        name: Of the epoch.
+        start: First day.
+        end: Last day, included.
+        scenes: To choose from.
+        source: Where they come from, for errors.
 
     Raises:
         InputError: The range is empty or holds no scene; the message lists the dates that there are.
@@ -262,7 +305,7 @@ def choose_epoch(name: str, start: date, end: date, scenes: Sequence[Scene]) -> 
     chosen = tuple(s for s in scenes if start <= s.date <= end)
     if not chosen:
         there = ", ".join(sorted({str(s.date) for s in scenes}))
-        raise InputError(f"No scene from {start} to {end} for epoch {name}; the folder has {there}. Widen the epoch.")
+        raise InputError(f"No scene from {start} to {end} for epoch {name}; {source} has {there or 'none'}. Widen the epoch.")
     return Epoch(name, start, end, chosen)
 
 

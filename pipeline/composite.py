@@ -9,6 +9,7 @@ import numpy as np
 from pipeline.errors import InputError
 from pipeline.grid import Grid, crs_name, overlap_share
 from pipeline.raster import covered, read_onto
+from pipeline.raster_open import keeping_open
 from pipeline.raster_write import Layout, open_writer
 from pipeline.scene import Epoch, Scene
 from pipeline.sensors import REFLECTANCE, observed, to_values
@@ -79,6 +80,13 @@ def compose(
     Raises:
         InputError: No scene overlaps the grid, nothing was observed, or the values cannot be reflectance.
     """
+    with keeping_open():
+        return _compose(epoch, bands, grid, image, observation, advance)
+
+
+def _compose(
+    epoch: Epoch, bands: Sequence[str], grid: Grid, image: Path, observation: Path, advance: Callable[[float], None]
+) -> float:
     for scene in epoch.scenes:
         require_overlap(scene, grid)
     height, width = grid.shape
@@ -123,8 +131,26 @@ def require_overlap(scene: Scene, grid: Grid) -> None:
         west, south, east, north = (round(v) for v in grid.extent.boundingbox.bbox)
         raise InputError(
             f"{scene.paths[0]} does not overlap the region's grid (x {west} to {east}, y {south} to {north} in "
-            f"{crs_name(grid.crs)}). Check `grid:`, or leave the scene out with `scenes: pattern:`."
+            f"{crs_name(grid.crs)}). Check `grid:`, or leave the scene out with `scenes: pattern:` or `stac: leave_out:`."
         )
+
+
+def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
+    """Read up to nine windows of a scene, spread over the grid.
+
+    Returns:
+        float32 (band, pixel) in the sensor's units, observed pixels only.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    height, width = grid.shape
+    rows, columns = min(_LOOK, height), min(_LOOK, width)
+    corners = [((height - rows) * i // 2, (width - columns) * j // 2) for i in range(3) for j in range(3)]
+    with keeping_open():
+        looks = [read_scene(scene, bands, grid, Window(y, x, rows, columns)) for y, x in dict.fromkeys(corners)]
+    values = np.concatenate([v.reshape(len(bands), -1) for v in looks], axis=1)
+    return values[:, np.isfinite(values[0])]
 
 
 def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
@@ -134,12 +160,7 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
         InputError: No pixel holds a value, or units are reflectance and a band's median lies outside -0.2..2: the scale or
             offset is wrong.
     """
-    height, width = grid.shape
-    rows, columns = min(_LOOK, height), min(_LOOK, width)
-    corners = [((height - rows) * i // 2, (width - columns) * j // 2) for i in range(3) for j in range(3)]
-    looks = [read_scene(scene, bands, grid, Window(y, x, rows, columns)) for y, x in dict.fromkeys(corners)]
-    values = np.concatenate([v.reshape(len(bands), -1) for v in looks], axis=1)
-    values = values[:, np.isfinite(values[0])]
+    values = look(scene, bands, grid)
     if values.shape[1] == 0:
         _require_values(scene, bands, grid)
         return
@@ -170,7 +191,7 @@ def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     raise InputError(
         f"{scene.bands[bands[0]].path} ({scene.date}): no pixel of the region's grid was observed; every one is nodata "
         f"({nodata}), not finite or outside. Check the file with `gdalinfo -stats`, `sensor: nodata:` and `grid:`, or leave "
-        f"the scene out with `scenes: pattern:`."
+        f"the scene out with `scenes: pattern:` or `stac: leave_out:`."
     )
 
 

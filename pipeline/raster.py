@@ -1,41 +1,31 @@
-"""The door for rasters, inward: every raster file that is read is opened here."""
+"""The door for rasters, inward: every raster file that is read is opened here, by `pipeline.raster_open`."""
 
 import os
 import threading
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
-import rasterio
-import rasterio.shutil
 from affine import Affine
 from rasterio.enums import Resampling
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
 from pipeline.errors import InputError
 from pipeline.grid import Grid, differences, grid_of
+from pipeline.href import Place, RemoteFile, ask
+from pipeline.raster_open import environment, open_source
 from pipeline.tiles import Window
-
-_DRIVERS = {
-    b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff", b"\0\0\0\x0c": "JP2OpenJPEG",
-}  # fmt: skip
-"""First bytes of the formats accepted as input, and GDAL's driver. VRT and other indirect formats can point anywhere, so
-they are refused before GDAL sees them."""
-
-CACHE_BYTES = 512 * 2**20
-"""GDAL's block cache: it must hold the block rows that a row of tiles spans on both dates, or blocks are read again."""
 
 
 @dataclass(frozen=True)
 class RasterInfo:
     """What a raster file says about itself."""
 
-    path: Path
+    path: Place
     """The file."""
     shape: tuple[int, int]
     """Rows and columns."""
@@ -75,60 +65,21 @@ class RasterInfo:
         return grid_of(self.transform, self.shape, self.crs, str(self.path))
 
 
-def environment() -> rasterio.Env:
-    """Return GDAL's settings for every read and write."""
-    return rasterio.Env(GDAL_CACHEMAX=CACHE_BYTES, GDAL_DISABLE_READDIR_ON_OPEN="EMPTY_DIR", GDAL_NUM_THREADS="ALL_CPUS")
-
-
-def open_source(path: Path, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
-    """Open a raster for the functions of this door.
-
-    Args:
-        path: The raster.
-        options: Options of GDAL's GeoTIFF driver.
-
-    Raises:
-        InputError: The file is missing, unreadable or of a format that is not accepted.
-    """
-    if not path.exists():
-        near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
-        raise InputError(
-            f"{path} is not there. "
-            + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
-        )
-    with warnings.catch_warnings():
-        # What the warning says, the missing CRS says again as an error with a remedy.
-        warnings.simplefilter("ignore", NotGeoreferencedWarning)
-        try:
-            with path.open("rb") as stream:
-                driver = _DRIVERS.get(stream.read(4))
-            if driver is None:
-                raise InputError(
-                    f"{path} is neither a GeoTIFF nor JPEG 2000. VRT and other formats that point to further files are "
-                    f"not accepted; convert it once with `gdal_translate`."
-                )
-            return rasterio.open(path, driver=driver, **(options if driver == "GTiff" else {}))
-        except (RasterioError, OSError) as error:
-            raise InputError(
-                f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
-                f"copy or download it again."
-            ) from error
-
-
-def inspect(path: Path) -> RasterInfo:
+def inspect(path: Place) -> RasterInfo:
     """Read a raster's metadata, and check that its file is complete.
 
     Raises:
         InputError: The file is missing, unreadable, truncated, of complex numbers or of a format that is not accepted.
     """
-    with environment(), open_source(path) as source:
+    size = ask(path).size if isinstance(path, RemoteFile) and not path.url.startswith("s3:") else None
+    with environment(path), open_source(path) as source:
         for band, dtype in enumerate(source.dtypes, start=1):
             if "complex" in dtype:
                 raise InputError(
                     f"{path}, band {band} holds {dtype} numbers, as radar's single look complex products do. Expected real "
                     f"ones; convert it to amplitude or backscatter first."
                 )
-        _require_complete(source, path)
+        _require_complete(source, path, path.stat().st_size if isinstance(path, Path) else size)
         return RasterInfo(
             path=path,
             shape=(source.height, source.width),
@@ -157,11 +108,10 @@ def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
         return {}
 
 
-def _require_complete(source: Any, path: Path) -> None:  # noqa: ANN401
+def _require_complete(source: Any, path: Place, size: int | None) -> None:  # noqa: ANN401
     """Refuse a TIFF whose directory points past its end, without reading pixels."""
-    if source.driver != "GTiff":
+    if source.driver != "GTiff" or size is None:
         return
-    size = path.stat().st_size
     height, width = source.block_shapes[0]
     rows, columns = -(-source.height // height), -(-source.width // width)
     for band in {1, source.count}:
@@ -177,7 +127,7 @@ def _require_complete(source: Any, path: Path) -> None:  # noqa: ANN401
                     )
 
 
-def read_raster(path: Path, band: int = 1) -> tuple[np.ndarray, Grid]:
+def read_raster(path: Place, band: int = 1) -> tuple[np.ndarray, Grid]:
     """Read one band whole.
 
     Returns:
@@ -187,12 +137,12 @@ def read_raster(path: Path, band: int = 1) -> tuple[np.ndarray, Grid]:
         InputError: The file cannot be read, or has no usable grid.
     """
     grid = inspect(path).grid
-    with environment(), open_source(path) as source:
+    with environment(path), open_source(path) as source:
         return _pixels(path, band, lambda: source.read(band)), grid
 
 
 def read_onto(
-    path: Path,
+    path: Place,
     grid: Grid,
     band: int = 1,
     resampling: Literal["nearest", "bilinear", "average", "cubic"] = "nearest",
@@ -216,7 +166,7 @@ def read_onto(
         InputError: The file cannot be read, or has no usable grid.
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
-    with environment(), open_source(path) as source:
+    with environment(path), open_source(path) as source:
         own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
         if not differences(own, grid):
             return _pixels(path, band, lambda: source.read(band, window=rasterio_window(part)))
@@ -254,7 +204,7 @@ def read_moved(path: Path, shift: tuple[float, float], window: Window, resamplin
             return _pixels(path, 1, lambda: moved.read(window=rasterio_window(window)))
 
 
-def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
+def covered(path: Place, grid: Grid, window: Window | None = None) -> np.ndarray:
     """Return where on a grid a file has pixels at all, whatever they hold.
 
     Args:
@@ -269,7 +219,7 @@ def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
         InputError: The file cannot be read, or has no usable grid.
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
-    with environment(), open_source(path) as source:
+    with environment(path), open_source(path) as source:
         own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
         if not differences(own, grid):
             return np.ones((part.height, part.width), dtype=bool)
@@ -280,10 +230,15 @@ def covered(path: Path, grid: Grid, window: Window | None = None) -> np.ndarray:
             return np.asarray(warped.read(warped.count, window=rasterio_window(part)) > 0)
 
 
-def _pixels(path: Path, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+def _pixels(path: Place, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
     try:
         return read()
     except (RasterioError, IndexError) as error:
+        if isinstance(path, RemoteFile):
+            raise InputError(
+                f"{path}, band {band}: the pixels cannot be read ({path.without_secrets(str(error))}). The server failed or "
+                f"stopped midway, or the file is damaged or has fewer bands; try again, or leave the item out."
+            ) from None
         raise InputError(
             f"{path}, band {band}: the pixels cannot be read ({error}). The file is damaged or has fewer bands; "
             f"run `gdalinfo -checksum` on it and copy it again."

@@ -15,7 +15,8 @@ from rasterio.errors import RasterioError
 from pipeline.errors import InputError
 from pipeline.grid import Grid
 from pipeline.manifest import replace_when_done
-from pipeline.raster import environment, open_source, rasterio_window
+from pipeline.raster import rasterio_window
+from pipeline.raster_open import environment, open_source
 from pipeline.tiles import Window
 
 _BLOCK = 512

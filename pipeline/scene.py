@@ -2,9 +2,9 @@
 
 from dataclasses import dataclass
 from datetime import date
-from pathlib import Path
 
 from pipeline.grid import Grid
+from pipeline.href import Place
 from pipeline.sensors import Sensor
 
 
@@ -12,10 +12,14 @@ from pipeline.sensors import Sensor
 class Source:
     """One band of one file."""
 
-    path: Path
-    """The file."""
+    path: Place
+    """The file, here or on a server."""
     band: int
     """From 1."""
+    asset: str = ""
+    """Key of the catalog's asset, empty where there is no catalog."""
+    declared: Grid | None = None
+    """The grid that the catalog says the file has; None where it does not say."""
 
 
 @dataclass(frozen=True)
@@ -23,7 +27,7 @@ class Scene:
     """One acquisition."""
 
     id: str
-    """The name of its file, or what the names of its files share."""
+    """The name of its file, what the names of its files share, or the id of the catalog's item."""
     date: date
     """Day of the acquisition (UTC)."""
     sensor: Sensor
@@ -36,9 +40,11 @@ class Scene:
     """The finest grid among its bands."""
     number_offset: float
     """What to add to its numbers before scaling."""
+    cloud_cover: float | None = None
+    """Percent, as its keeper says; None where nobody does."""
 
     @property
-    def paths(self) -> tuple[Path, ...]:
+    def paths(self) -> tuple[Place, ...]:
         """Every file of the scene, once, in order."""
         sources = [*self.bands.values(), *([self.quality] if self.quality else [])]
         return tuple(dict.fromkeys(s.path for s in sources))

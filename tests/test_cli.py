@@ -21,7 +21,7 @@ from pipeline.errors import InputError
 from pipeline.tiles import tiles
 from tests.conftest import Territory, small_grid
 
-VERBS = ("demo", "init", "check", "train", "detect", "encoders")
+VERBS = ("demo", "init", "scenes", "check", "train", "detect", "encoders")
 
 
 def run(*words: str | Path) -> tuple[int, str, str]:
