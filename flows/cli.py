@@ -10,6 +10,7 @@ import traceback
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -291,6 +292,27 @@ def detect(
 
 
 _Run = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
+
+
+@app.command(epilog="Example: `landshift monitor taizhou.yaml --data scenes`")
+def monitor(
+    config: _Config, data: _Data = None, output: _Output = None,
+    model: Annotated[Path | None, typer.Option(help="Use this model instead of the project's own.", show_default=False)] = None,
+    again: Annotated[bool, typer.Option("--again", help="Make done pairs again, for example with a new model.")] = False,
+    allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+) -> None:  # fmt: skip
+    """Compare what is new since the last time, and merge it into the register of changes."""
+    with _session(as_json, verbose):
+        project, where = _open(config, data, output, allow_outside)
+        from flows.monitor import lines_of
+        from flows.monitor import monitor as flow
+        from flows.progress import bars
+
+        with bars(as_json):
+            result = flow(project, **where, model=model, again=again)
+        _answer(asdict(result), lines_of(result), as_json)
+    if result.failed:
+        raise typer.Exit(FAILED)
 
 
 @app.command(epilog="Example: `landshift sample runs/taizhou/run --seed 1`")

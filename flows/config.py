@@ -24,6 +24,7 @@ from flows.sections import (
     GridConfig,
     LabelsConfig,
     ModelConfig,
+    MonitorConfig,
     ScenesConfig,
     Section,
     SensorConfig,
@@ -71,6 +72,8 @@ class Project(Section):
     """What is asked of the data and the model of a run."""
     areas_of_interest: AreasOfInterestConfig | None = None
     """Named polygons to sum up the changes for."""
+    monitor: MonitorConfig = MonitorConfig()
+    """How to go on as new scenes come in."""
     energy: EnergyConfig = EnergyConfig()
     """What computing costs."""
     trained_model: Path | None = None

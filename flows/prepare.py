@@ -1,8 +1,9 @@
 """Prepare: choose the scenes, and make one analysis-ready image an epoch."""
 
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -24,8 +25,9 @@ from pipeline.legend import LandUse, Legend
 from pipeline.manifest import value_hash
 from pipeline.scene import Epoch, Source
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
+from pipeline.survey import Finding
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever the content of a prepared image changes for the same inputs."""
 
 
@@ -43,6 +45,8 @@ class Plan:
     """In order."""
     sensor: Sensor
     """Of every scene."""
+    skipped: tuple[str, ...] = ()
+    """Scenes that could have been used and are faulty, each with what is wrong; sentences."""
 
     @property
     def epochs(self) -> tuple[Epoch, Epoch]:
@@ -106,9 +110,34 @@ def plan(ws: Workspace) -> Plan:
     Raises:
         InputError: Anything about the scenes, dates, bands or grids that does not fit.
     """
+    sensor = sensor_of(ws.project.sensor)
+    skip = ws.project.scenes.faulty == "skip"
+    findings = find_scenes(ws, sensor, tolerant=skip)
+    skipped = [f for f in findings if f.fault and (f.day is None or _is_wanted(ws, f.day))]
+    said = [f"{f.name} was skipped: {f.fault}" for f in skipped]
+    while True:
+        made = _chosen(ws, sensor, findings)
+        for scene in (scene for epoch in made.epochs for scene in epoch.scenes):
+            try:
+                require_overlap(scene, made.grid)
+                look_at(ws, scene, made.bands, made.grid)
+            except InputError as error:
+                if not skip:
+                    raise
+                said.append(f"{scene.id} was skipped: {error}")
+                findings = [f for f in findings if f.scene is not scene]
+                break
+        else:
+            return replace(made, skipped=tuple(said))
+
+
+def _is_wanted(ws: Workspace, day: date) -> bool:
+    return any(epoch.start <= day <= epoch.end for _, epoch in ws.project.epochs.ranges)
+
+
+def _chosen(ws: Workspace, sensor: Sensor, findings: Sequence[Finding]) -> Plan:
+    """Choose among the scenes that were found, without looking into them."""
     project = ws.project
-    sensor = sensor_of(project.sensor)
-    findings = find_scenes(ws, sensor)
     scenes = [f.scene for f in findings if f.scene is not None]
     before, after = (
         choose_epoch(name, epoch.start, epoch.end, scenes, source_of(project, len(findings) - len(scenes)))
@@ -116,12 +145,7 @@ def plan(ws: Workspace) -> Plan:
     )
     require_pair(before, after)
     grid = region_of(project) or region_grid((before, after))
-    result = Plan(before, after, grid, common_bands((before, after), project.bands), sensor)
-    for epoch in result.epochs:
-        for scene in epoch.scenes:
-            require_overlap(scene, grid)
-            look_at(ws, scene, result.bands, grid)
-    return result
+    return Plan(before, after, grid, common_bands((before, after), project.bands), sensor)
 
 
 def require_disk(ws: Workspace, made: Plan) -> None:
@@ -159,12 +183,8 @@ def free_bytes(ws: Workspace) -> int:
     return shutil.disk_usage(ws.output).free
 
 
-def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
-    """Make an epoch's image, unless it is there already from the same inputs.
-
-    Returns:
-        `path`, `hash` and `observed` of the image.
-    """
+def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
+    """Return what the inputs of an epoch's image come to: two epochs with one key have the same image, byte by byte."""
     epoch = made.before if name == "before" else made.after
     sensor = made.sensor
     facts = {
@@ -177,7 +197,17 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
         "bands": made.bands,
         "grid": [str(made.grid.crs), tuple(made.grid.transform)[:6], tuple(made.grid.shape)],
     }
-    key = value_hash(facts)
+    return value_hash(facts)
+
+
+def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
+    """Make an epoch's image, unless it is there already from the same inputs.
+
+    Returns:
+        `path`, `hash` and `observed` of the image.
+    """
+    epoch = made.before if name == "before" else made.after
+    key = epoch_key(ws, made, name)
     image, observation = ws.epochs / f"{name}.tif", ws.epochs / f"{name}_observation.tif"
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current(name, key):

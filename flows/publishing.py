@@ -179,7 +179,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         rules=ws.project.gates.rules,
     ))  # fmt: skip
     require_all_open(ws, gates)
-    warnings = [*scores.get("warnings", []), *warnings_of(gates), *(made_maps["areas_of_interest"] or [])]
+    warnings = [*scores.get("warnings", []), *made.skipped, *warnings_of(gates), *(made_maps["areas_of_interest"] or [])]
     if not areas["polygons"]:
         warnings.append("No change was found.")
     run = {

@@ -11,6 +11,7 @@ from pydantic.fields import FieldInfo
 from pydantic_core import PydanticCustomError
 
 from pipeline.gates import RULES, Otherwise, Rule
+from pipeline.pairing import Policy
 
 DEFAULT_MARGIN_PX = 128
 
@@ -143,6 +144,8 @@ class ScenesConfig(Section):
     """Which files of the folder."""
     dates: dict[str, date] = Field(default_factory=dict)
     """File name to date, where neither name nor tags tell it."""
+    faulty: Literal["stop", "skip"] = "stop"
+    """What a scene that cannot be used does: `stop` the work, or `skip` it with a warning. `landshift monitor` always skips."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "ScenesConfig":
@@ -514,6 +517,17 @@ class AssessConfig(Section):
         if max(fractions) < 1:
             raise ValueError("the curve needs 1 (all labels) as its last point")
         return tuple(sorted(fractions))
+
+
+class MonitorConfig(Section):
+    """How `landshift monitor` goes on as new scenes come in. The epoch `before` is the baseline; periods begin with `after`."""
+
+    pairs: Policy = "baseline"
+    """What a period is compared with: the `baseline`, the `previous` period, or the one a year before (`same-season`)."""
+    period_days: int = Field(default=1, ge=1, le=3660)
+    """Days whose scenes make one image, counted from the first day of the epoch `after`; 1 makes each day with scenes one."""
+    season_tolerance_days: int = Field(default=45, ge=0, le=180)
+    """`same-season`: how far from exactly a year before the other period may lie."""
 
 
 class EnergyConfig(Section):

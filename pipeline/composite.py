@@ -93,7 +93,7 @@ def _compose(
     strips = [Window(y, 0, min(_ROWS, height - y), width) for y in range(0, height, _ROWS)]
     scenes = _most_observed_first(epoch.scenes, bands, grid, strips)
     units = scenes[0].sensor.units
-    tags = {"EPOCH": epoch.name, "DATES": " ".join(str(s.date) for s in epoch.scenes), "UNITS": units}
+    tags = {"DATES": " ".join(str(s.date) for s in epoch.scenes), "UNITS": units}
     layout = Layout(grid, len(bands), "float32", float("nan"), tuple(bands), (units,) * len(bands), tags=tags)
     seen_layout = Layout(grid, 2, "int32", -1, ("observation_count", "observation_day"), ("scenes", f"days since {_EPOCH_DAY}"))
     seen_pixels = 0

@@ -113,7 +113,7 @@ def test_the_image_says_what_it_is(tmp_path: Path) -> None:
     composite(tmp_path, one.grid, one)
     info = inspect(tmp_path / "image.tif")
     assert info.descriptions == ("red",)
-    assert (info.tags["EPOCH"], info.tags["DATES"], info.tags["UNITS"]) == ("before", "2020-06-01", "numbers")
+    assert (info.tags["DATES"], info.tags["UNITS"]) == ("2020-06-01", "numbers")
     assert inspect(tmp_path / "seen.tif").descriptions == ("observation_count", "observation_day")
 
 

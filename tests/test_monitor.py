@@ -1,0 +1,207 @@
+"""The monitor: what is new is compared once, what goes wrong stops nothing else, the register depends on scenes alone."""
+
+import json
+import shutil
+import subprocess
+from collections.abc import Iterator
+from dataclasses import replace
+from datetime import date
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pandas as pd
+import pytest
+from prefect.testing.utilities import prefect_test_harness
+from typer.testing import CliRunner
+
+from flows import monitor as monitoring
+from flows import prepare as preparing
+from flows.cli import app
+from flows.config import Project
+from flows.monitor import Monitored, monitor
+from flows.train import train
+from pipeline.demo import make_demo
+from pipeline.errors import InputError
+from pipeline.register_columns import CHANGE_COLUMNS
+from pipeline.register_store import open_register
+from pipeline.register_tables import HISTORY
+from tests.test_flows import SIZE, demo_project
+
+TODAY = date(2025, 1, 1)
+STEADY = [c.name for c in CHANGE_COLUMNS if c.name != "change_id"]
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+    """A small model, and the scenes of two dates."""
+    folder = tmp_path_factory.mktemp("territory")
+    make_demo(folder / "demo", seed=11, size=SIZE)
+    data = folder / "demo" / "north"
+    train(demo_project(), data, folder / "runs")
+    return SimpleNamespace(data=data, model=folder / "runs" / "demo" / "model")
+
+
+class Watched:
+    """A territory whose scenes come in one after the other."""
+
+    def __init__(self, trained: SimpleNamespace, folder: Path) -> None:
+        self.trained, self.folder = trained, folder
+        self.data, self.output = folder / "data", folder / "runs"
+        shutil.copytree(trained.data, self.data)
+        self.scenes = self.data / "scenes"
+        self.project: Project = demo_project()
+
+    @property
+    def home(self) -> Path:
+        return self.output / "demo"
+
+    def comes_in(self, day: str) -> Path:
+        """Copy the later scene to another day: the changes are seen again."""
+        return Path(shutil.copyfile(self.scenes / "S2_L2A_20230618.tif", self.scenes / f"S2_L2A_{day}.tif"))
+
+    def run(self, **options: Any) -> Monitored:
+        given = {"model": self.trained.model, "today": TODAY} | options
+        return monitor(self.project, self.data, self.output, **given)
+
+    def changes(self) -> pd.DataFrame:
+        frame = open_register(self.home / "register.gpkg").changes()
+        # Which of two runs was merged first decides about ids, and about nothing else.
+        plain = pd.DataFrame(frame[STEADY]).assign(shape=frame.geometry.to_wkb())
+        return plain.sort_values("shape").reset_index(drop=True)
+
+    def history(self) -> int:
+        return len(open_register(self.home / "register.gpkg").table(HISTORY))
+
+
+@pytest.fixture
+def watched(trained: SimpleNamespace, tmp_path: Path) -> Watched:
+    return Watched(trained, tmp_path)
+
+
+def outcomes(result: Monitored) -> dict[str, str]:
+    return {pair.after: pair.outcome for pair in result.pairs}
+
+
+def test_what_is_new_is_compared_once_and_what_is_seen_again_is_confirmed(
+    watched: Watched, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    composed = []
+    compose = preparing.compose
+    monkeypatch.setattr(preparing, "compose", lambda epoch, *rest: (composed.append(str(epoch.date)), compose(epoch, *rest))[1])
+    first = watched.run()
+    assert outcomes(first) == {"2023-06-18": "done"}
+    assert set(first.what) == {"new"}
+    before = watched.history()
+
+    assert outcomes(watched.run()) == {"2023-06-18": "known"}
+    files = {p: p.stat().st_mtime_ns for p in watched.home.rglob("*") if p.is_file() and p.name != ".lock"}
+    again = watched.run()
+    assert (again.diff, again.what, watched.history()) == (None, {}, before)
+    assert {p: p.stat().st_mtime_ns for p in watched.home.rglob("*") if p.is_file() and p.name != ".lock"} == files
+
+    watched.comes_in("20240617")
+    second = watched.run()
+    assert outcomes(second) == {"2023-06-18": "known", "2024-06-17": "done"}
+    assert set(second.what) == {"confirmed"}
+    assert second.what["confirmed"] == first.what["new"]
+    assert composed == ["2019-06-12", "2023-06-18", "2024-06-17"], "each date once"
+    assert second.diff is not None
+    said = json.loads(second.diff.with_suffix(".geojson").read_text(encoding="utf-8"))
+    assert {f["properties"]["what"] for f in said["features"]} == {"confirmed"}
+    assert sorted(p.name for p in watched.home.glob("pairs/*/demo/epochs")) == ["epochs"], "one pair's images are enough"
+
+
+def test_a_scene_that_cannot_be_read_is_skipped_until_it_can(watched: Watched) -> None:
+    late = watched.comes_in("20240617")
+    whole = late.read_bytes()
+    late.write_bytes(whole[: len(whole) // 2])
+    result = watched.run()
+    assert outcomes(result)["2023-06-18"] == "done"
+    broken = outcomes(result).get("2024-06-17", "faulty")
+    assert broken in ("faulty", "failed")
+    assert any("S2_L2A_20240617" in text for text in (*result.faulty, *(p.message for p in result.failed)))
+    late.write_bytes(whole)
+    assert outcomes(watched.run()) == {"2023-06-18": "known", "2024-06-17": "done"}
+
+
+def test_one_pair_that_fails_is_reported_and_tried_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    watched.comes_in("20240617")
+    detect = monitoring.detect
+
+    def broken(project: Project, *rest: Any) -> Any:
+        if project.epochs.after.start.year == 2023:
+            raise RuntimeError("the share is gone")
+        return detect(project, *rest)
+
+    monkeypatch.setattr(monitoring, "detect", broken)
+    result = watched.run()
+    assert outcomes(result) == {"2023-06-18": "failed", "2024-06-17": "done"}
+    assert result.failed[0].message == "RuntimeError: the share is gone"
+    monkeypatch.setattr(monitoring, "detect", detect)
+    assert outcomes(watched.run()) == {"2023-06-18": "done", "2024-06-17": "known"}
+    assert set(watched.changes()["state"]) == {"confirmed"}
+
+
+def test_a_register_does_not_depend_on_when_the_monitor_ran(watched: Watched, trained: SimpleNamespace, tmp_path: Path) -> None:
+    """Scenes at once, one by one, and after everything but the runs was lost: the same changes in the same states."""
+    watched.run()
+    watched.comes_in("20240617")
+    watched.run()
+    other = Watched(trained, tmp_path / "other")
+    other.comes_in("20240617")
+    other.run()
+    pd.testing.assert_frame_equal(watched.changes().drop(columns="model_hash"), other.changes().drop(columns="model_hash"))
+    states = watched.changes()
+    (watched.home / "monitor.json").write_text("{", encoding="utf-8")
+    lost = watched.run()
+    assert set(outcomes(lost).values()) == {"done"}
+    pd.testing.assert_frame_equal(watched.changes(), states)
+
+
+def test_periods_that_are_open_wait(watched: Watched) -> None:
+    content = watched.project.model_dump(mode="json")
+    content["monitor"] = {"period_days": 30}
+    watched.project = Project.model_validate(content)
+    result = watched.run(today=date(2023, 6, 20))
+    assert result.pairs == ()
+    assert "still open until" in result.waiting[0]
+    assert result.diff is None
+
+
+def test_without_a_model_nothing_is_begun(watched: Watched) -> None:
+    with pytest.raises(InputError):
+        watched.run(model=watched.folder / "nowhere")
+
+
+def test_the_command_says_what_it_did_and_fails_where_a_pair_did(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    config = watched.folder / "demo.yaml"
+    config.write_text(json.dumps(watched.project.model_dump(mode="json")), encoding="utf-8")
+    command = [str(v) for v in ("monitor", config, "--data", watched.data, "--output", watched.output)]
+    runner = CliRunner()
+    done = runner.invoke(app, [*command, "--model", str(watched.trained.model)])
+    assert done.exit_code == 0, done.output
+    assert "2023-06-18 against 2019-05-15 to 2019-07-15: done." in done.output
+    assert "Changed in the register:" in done.output
+    known = runner.invoke(app, [*command, "--model", str(watched.trained.model), "--json"])
+    assert json.loads(known.stdout)["pairs"][0]["outcome"] == "known"
+    monkeypatch.setattr(monitoring, "detect", lambda *_: (_ for _ in ()).throw(RuntimeError("no disk")))
+    failed = runner.invoke(app, [*command, "--model", str(watched.trained.model), "--again"])
+    assert failed.exit_code == 1
+    assert "failed. RuntimeError: no disk" in failed.output
+
+
+@pytest.mark.skipif(shutil.which("ogrinfo") is None, reason="ogrinfo (Debian: gdal-bin) is not installed")
+def test_gdal_reads_the_register_and_its_diff(watched: Watched) -> None:
+    result = watched.run()
+    assert result.diff is not None
+    for path in (result.register, result.diff, result.diff.with_suffix(".geojson")):
+        said = subprocess.run(["ogrinfo", "-ro", "-so", "-al", str(path)], capture_output=True, check=True, text=True).stdout
+        assert f"Feature Count: {result.what['new']}" in said
+    assert replace(result, pairs=()).failed == ()
