@@ -528,6 +528,10 @@ class MonitorConfig(Section):
     """Days whose scenes make one image, counted from the first day of the epoch `after`; 1 makes each day with scenes one."""
     season_tolerance_days: int = Field(default=45, ge=0, le=180)
     """`same-season`: how far from exactly a year before the other period may lie."""
+    cron: str | None = None
+    """`landshift serve`: when, as five fields (minute, hour, day, month, weekday)."""
+    timezone: str = "UTC"
+    """`landshift serve`: of `cron`, for example `Europe/Berlin`."""
 
 
 class EnergyConfig(Section):
