@@ -218,6 +218,33 @@ def test_apprise_is_told_the_headlines_and_why_it_failed(
         deliver(way, Message("k", "place", alerts))
 
 
+def test_whatever_a_plugin_raises_is_a_failure_without_its_text(alerts: list[Alert], monkeypatch: pytest.MonkeyPatch) -> None:
+    import apprise
+
+    def raising(*_: Any, **__: Any) -> bool:
+        raise RuntimeError(f"no route to {SECRET}")
+
+    monkeypatch.setenv("CHAT_URL", f"json://{SECRET}@127.0.0.1/")
+    monkeypatch.setattr(apprise.Apprise, "notify", raising)
+    with pytest.raises(DeliveryError, match=r"failed \(RuntimeError\)") as caught:
+        deliver(AppriseChannel(kind="apprise", name="chat", url_env="CHAT_URL"), Message("k", "place", alerts))
+    assert caught.value.__cause__ is None
+    assert caught.value.__suppress_context__
+
+
+def test_a_busy_receiver_is_not_asked_for_each_message(
+    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("flows.alerts._TOGETHER", 1)
+    path = stored(tmp_path, (BOTH, "2021-06-15"))
+    ws = configured(tmp_path, {"rules": [{"name": "a"}], "channels": [hook(receiver, attempts=2)]})
+    receiver.answers = [503]
+    assert send_alerts(path, ws).deliveries[0].waiting == 2
+    assert len(receiver.got) == 2
+    receiver.answers = [200]
+    assert send_alerts(path, ws).deliveries[0].sent == 2
+
+
 def test_prefect_without_a_server_is_a_failure(alerts: list[Alert]) -> None:
     from prefect.settings import PREFECT_API_URL, temporary_settings
 
@@ -285,13 +312,12 @@ def test_a_message_whose_changes_moved_on_is_dropped(receiver: Receiver, tmp_pat
     assert Journal(journal_of(path)).read().begun == ()
 
 
-def test_many_alerts_travel_in_several_messages(
-    receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_many_alerts_travel_in_several_messages(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("flows.alerts._TOGETHER", 1)
     path = stored(tmp_path, (BOTH, "2021-06-15"))
     ws = configured(tmp_path, {"rules": [{"name": "a"}, {"name": "b"}], "channels": [hook(receiver, rules=["b"])]})
-    receiver.answers = [200, 413, 200]
+    # What is wrong with one message need not be wrong with the next.
+    receiver.answers = [413, 200]
     first = send_alerts(path, ws).deliveries[0]
     assert (first.sent, first.waiting, first.error) == (1, 1, "127.0.0.1 answered 413")
     assert send_alerts(path, ws).deliveries[0].sent == 1

@@ -122,7 +122,9 @@ def areas(*boxes: tuple[str, float, float, float, float]) -> gpd.GeoDataFrame:
 def test_areas_are_named_and_asked_for(store: Register) -> None:
     # The wood spans x 10..30 and y -30..-10 from the corner of the grid; the park reaches 5 m into it, the moor only touches it.
     x, y = 300_000, 3_600_000
-    known = areas(("Moor", x - 50, y - 100, x + 10, y), ("Park", x - 50, y - 100, x + 15, y), ("Lake", x + 50, y - 100, x + 99, y))
+    known = areas(
+        ("Moor", x - 50, y - 100, x + 10, y), ("Park", x - 50, y - 100, x + 15, y), ("Lake", x + 50, y - 100, x + 99, y)
+    )
     found = {a.change: a.areas for a in told(store, AlertRule("r"), areas=known)}
     assert found == {"Forest to Cropland": ("Park",), "Forest to Water": ("Lake",)}
     assert [a.change for a in told(store, AlertRule("r", areas=("park", "Moor")), areas=known)] == ["Forest to Cropland"]
@@ -204,6 +206,9 @@ def test_the_feed_is_atom_and_holds_hostile_names(store: Register, tmp_path: Pat
     alerts = [replace(a, change=HOSTILE, areas=(HOSTILE,)) for a in told(store, AlertRule("a"), AlertRule("b"))]
     entries = parsed(atom_feed(HOSTILE, "public", alerts, 10, ("o", datetime.now(UTC))))
     assert [e["id"] for e in entries] == [a.key.urn for a in sorted(alerts, key=lambda a: (-a.number, a.rule))]
+    newest = max(alerts, key=lambda a: a.number)
+    assert entries[0]["georss:point"] == f"{newest.lat:.6f} {newest.lon:.6f}"
+    assert 30 < float(entries[0]["georss:point"].split()[0]) < 34
     assert entries[0]["title"].startswith('A & B </title><script> "x" evil line, 0.04 ha in A & B')
     assert len(parsed(atom_feed("t", "public", alerts, 3, ("o", datetime.now(UTC))))) == 3
     assert parsed(atom_feed("t", "public", [], 3, ("o", datetime.now(UTC)))) == []
@@ -276,7 +281,10 @@ def test_a_feed_stays_in_the_folder_of_the_register(tmp_path: Path) -> None:
 
 @settings(max_examples=8, deadline=None)
 @given(
-    merges=st.lists(st.tuples(st.sampled_from([BOTH, WOOD, NONE]), st.integers(2021, 2026)), min_size=1, max_size=4, unique_by=lambda m: m[1]),
+    merges=st.lists(
+        st.tuples(st.sampled_from([BOTH, WOOD, NONE]), st.integers(2021, 2026)),
+        min_size=1, max_size=4, unique_by=lambda m: m[1],
+    ),
     rules=st.lists(
         st.fixed_dictionaries({}, optional={
             "states": st.lists(st.sampled_from(alerts_rules.STATES), min_size=1, max_size=3, unique=True),
