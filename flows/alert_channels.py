@@ -137,11 +137,16 @@ def _notify(channel: AppriseChannel, sent: Message) -> None:
 
 
 def _emit(sent: Message) -> None:
+    from prefect.client.orchestration import get_client
     from prefect.events import emit_event
     from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():
         raise DeliveryError("no Prefect server is set (PREFECT_API_URL), so nobody would hear of it")
+    # Events go out later and nobody says whether they arrived; a server that is not there is found out at least.
+    with get_client(sync_client=True) as client:
+        if client.api_healthcheck() is not None:
+            raise DeliveryError("the Prefect server does not answer")
     for alert in sent.alerts:
         resource = {
             "prefect.resource.id": f"landshift.change.{alert.change_id}",

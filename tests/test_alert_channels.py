@@ -50,7 +50,7 @@ def receiving() -> Iterator[Receiver]:
 
     class Handler(BaseHTTPRequestHandler):
         def do_POST(self) -> None:
-            body = self.rfile.read(int(self.headers["Content-Length"]))
+            body = self.rfile.read(int(self.headers.get("Content-Length", 0)))
             receiver.got.append((self.path, {k.lower(): v for k, v in self.headers.items()}, body))
             answer = receiver.answers.pop(0) if len(receiver.answers) > 1 else receiver.answers[0]
             receiver.meanwhile()
@@ -252,7 +252,7 @@ def test_prefect_without_a_server_is_a_failure(alerts: list[Alert]) -> None:
         deliver(PrefectChannel(kind="prefect", name="events"), Message("k", "place", alerts))
 
 
-def test_prefect_gets_an_event_for_each_alert(alerts: list[Alert], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_prefect_gets_an_event_for_each_alert(receiver: Receiver, alerts: list[Alert]) -> None:
     from prefect.events.clients import AssertingEventsClient
     from prefect.events.worker import EventsWorker
     from prefect.settings import PREFECT_API_URL, temporary_settings
@@ -261,6 +261,10 @@ def test_prefect_gets_an_event_for_each_alert(alerts: list[Alert], monkeypatch: 
     EventsWorker.set_client_override(AssertingEventsClient)
     try:
         with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+            with pytest.raises(DeliveryError, match="does not answer"):
+                deliver(PrefectChannel(kind="prefect", name="events"), Message("k", "place", alerts))
+            assert not [e for client in AssertingEventsClient.all for e in client.events]
+        with temporary_settings({PREFECT_API_URL: receiver.url}):
             deliver(PrefectChannel(kind="prefect", name="events"), Message("k", "place", alerts))
             EventsWorker.instance().wait_until_empty()
             EventsWorker.drain_all()

@@ -120,7 +120,8 @@ def areas(*boxes: tuple[str, float, float, float, float]) -> gpd.GeoDataFrame:
 
 
 def test_areas_are_named_and_asked_for(store: Register) -> None:
-    # The wood spans x 10..30 and y -30..-10 from the corner of the grid; the park reaches 5 m into it, the moor only touches it.
+    # The wood spans x 10..30 and y -30..-10 from the corner of the grid; the park reaches 5 m into it.
+    # The moor only touches it.
     x, y = 300_000, 3_600_000
     known = areas(
         ("Moor", x - 50, y - 100, x + 10, y), ("Park", x - 50, y - 100, x + 15, y), ("Lake", x + 50, y - 100, x + 99, y)
