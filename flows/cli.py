@@ -311,7 +311,7 @@ def monitor(
         with bars(as_json):
             result = flow(project, **where, model=model, again=again)
         _answer(asdict(result), lines_of(result), as_json)
-    if result.failed:
+    if result.failed or result.untold:
         raise typer.Exit(FAILED)
 
 

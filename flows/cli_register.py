@@ -118,4 +118,29 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
             say(*take_back(register, run, model, scene, reason, who), as_json)
 
+    @app.command(epilog="Example: `landshift register alerts changes-register.gpkg configs/taizhou.yaml --dry-run`")
+    def alerts(
+        register: _Register,
+        config: Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)],
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be told; send and write nothing.")] = False,
+        data: Annotated[
+            Path | None, typer.Option(help="Folder of the data; the config's own folder by default.", show_default=False)
+        ] = None,
+        allow_outside: Annotated[
+            bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")
+        ] = False,
+        as_json: _Json = False, verbose: _Verbose = False,
+    ) -> None:  # fmt: skip
+        """Tell of what changed its state, once, by the channels that the config names."""
+        with session(as_json, verbose):
+            from flows.alerts import alerts_answer
+            from flows.config import load_project
+            from flows.workspace import workspace
+
+            ws = workspace(load_project(config), data or config.parent, allow_outside=allow_outside)
+            answer, failed = alerts_answer(register, ws, dry_run)
+            say(*answer, as_json)
+        if failed:
+            raise typer.Exit(1)
+
     return app

@@ -13,6 +13,7 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from flows.sections import (
+    AlertsConfig,
     AreasOfInterestConfig,
     AssessConfig,
     CalibrationConfig,
@@ -31,7 +32,9 @@ from flows.sections import (
     SplitConfig,
     TrainingConfig,
 )
+from pipeline.alerts_rules import require_known
 from pipeline.errors import InputError
+from pipeline.legend import LandUse, Legend
 
 _LONGEST_NUMBER = 40
 """Characters; no number of a config needs more, and Python takes very long over some that have more."""
@@ -74,6 +77,8 @@ class Project(Section):
     """Named polygons to sum up the changes for."""
     monitor: MonitorConfig = MonitorConfig()
     """How to go on as new scenes come in."""
+    alerts: AlertsConfig = AlertsConfig()
+    """Who is told of what changed in the register."""
     energy: EnergyConfig = EnergyConfig()
     """What computing costs."""
     trained_model: Path | None = None
@@ -96,6 +101,14 @@ class Project(Section):
             raise ValueError("model: encoder: file needs `model: file:`")
         if self.scenes.stac is not None and self.grid is None:
             raise ValueError("scenes: stac needs `grid:`, which says where to search")
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_fit(self) -> "Project":
+        for entry in self.alerts.rules:
+            require_known(entry.rule, Legend(tuple(LandUse(c.code, c.name, c.colour) for c in self.legend)))
+            if entry.areas and self.areas_of_interest is None:
+                raise ValueError(f"alerts: rules: {entry.name}: `areas` needs `areas_of_interest`, the file that holds them")
         return self
 
     @property
@@ -184,7 +197,9 @@ def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
         return f"  {where}: this key is not known. {hint}"
     # Of a whole section the message itself says what is wrong in it; an address may hold a token.
     whole = error["type"] in ("missing", "address") or isinstance(error["input"], dict)
-    found = "" if whole else f" (found {reprlib.repr(error['input'])})"
+    # Where a secret is most likely to be put by mistake, what was found is not shown.
+    secret = str(error["loc"][-1]).endswith(("_env", "url")) if error["loc"] else False
+    found = "" if whole or secret else f" (found {reprlib.repr(error['input'])})"
     return f"  {where}: {str(error['msg']).removeprefix('Value error, ')}{found}"
 
 
@@ -193,7 +208,9 @@ def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     schema = Project.model_json_schema()
     node: dict[str, Any] = schema
     for part in location:
-        node = node.get("items", node) if isinstance(part, int) else node.get("properties", {}).get(part, {})
+        chosen = node.get("discriminator", {}).get("mapping", {}).get(part)
+        inner = {"$ref": chosen} if chosen else node.get("properties", {}).get(part, {})
+        node = node.get("items", node) if isinstance(part, int) else inner
         options = [*node.get("anyOf", []), *node.get("allOf", []), node]
         for option in options:
             if "$ref" in option:

@@ -12,11 +12,13 @@ from typing import Any
 from prefect import flow
 from prefect.artifacts import create_table_artifact
 
+from flows.alerts import send_alerts
 from flows.config import Project
 from flows.detect import detect
 from flows.finding import find_scenes
 from flows.prepare import artifact_name, epoch_key, plan, sensor_of
 from flows.progress import step
+from flows.publishing import published_config
 from flows.workspace import Workspace, workspace
 from pipeline.errors import InputError
 from pipeline.manifest import Manifest, value_hash, write_json
@@ -68,6 +70,10 @@ class Monitored:
     """What changed in it since the last time, as GeoPackage (a GeoJSON lies beside it); None where nothing did."""
     what: dict[str, int]
     """State to the number of changes that are in it now and were not before."""
+    told: tuple[str, ...] = ()
+    """Who was told of it; sentences."""
+    untold: tuple[str, ...] = ()
+    """Alerts that did not arrive, and why; the next run tries them again; sentences."""
 
     @property
     def failed(self) -> tuple[Compared, ...]:
@@ -114,6 +120,7 @@ def monitor(
                 advance(number / len(made.pairs))
         _forget_images(ws, made.pairs, state)
         diff, what = _publish(ws, state)
+        told, untold = _tell(ws)
     result = Monitored(
         tuple(compared),
         made.waiting,
@@ -121,6 +128,8 @@ def monitor(
         ws.output / REGISTER,
         diff,
         what,
+        told,
+        untold,
     )
     _show(ws, result)
     return result
@@ -141,7 +150,7 @@ def _compare(
 ) -> Compared:
     """Map one pair and merge it, unless that is done already."""
     ours = _pair_workspace(ws, pair, model)
-    fingerprint = value_hash([ours.project.model_dump(mode="json"), _used(pair, findings)])
+    fingerprint = value_hash([published_config(ours), _used(pair, findings)])
     known = state["pairs"].get(pair.name, {})
     if known.get("outcome") == DONE and known.get("fingerprint") == fingerprint and not again:
         return Compared(pair.name, str(pair.before), str(pair.after), "known", known["message"])
@@ -244,6 +253,18 @@ def _publish(ws: Workspace, state: dict[str, Any]) -> tuple[Path | None, dict[st
     return target, {str(name): int(n) for name, n in frame["what"].value_counts().items()}
 
 
+def _tell(ws: Workspace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Send what the alert rules ask for, by every channel."""
+    if not ws.project.alerts.channels or not (ws.output / REGISTER).is_file():
+        return (), ()
+    try:
+        deliveries = send_alerts(ws.output / REGISTER, ws).deliveries
+    except InputError as error:
+        return (), (str(error),)
+    told = tuple(f"{d.channel}: {d.sent:,} alerts sent." for d in deliveries if d.sent)
+    return told, tuple(f"{d.channel}: {d.waiting:,} alerts wait: {d.error}" for d in deliveries if d.error)
+
+
 def _register(ws: Workspace) -> Register:
     return open_register(ws.output / REGISTER)
 
@@ -278,6 +299,8 @@ def lines_of(result: Monitored) -> list[str]:
         *_listed("Waiting", result.waiting),
         *_listed("Skipped", result.faulty),
         *([] if result.diff is None else [f"Changed in the register: {_counted(result.what)}. See {result.diff}"]),
+        *_listed("Told", result.told),
+        *_listed("Not told", result.untold),
         f"Register: {result.register}",
     ]
 

@@ -37,11 +37,7 @@ def read_areas_of_interest(path: Path, grid: Grid, layer: str | None = None, nam
         InputError: The file or its polygons cannot be used (as in `read_polygons`), there are none, names are missing or
             repeat or nobody knows which column holds them, or all areas lie beyond the map.
     """
-    found = read_polygons(path, None, layer)
-    if not len(found):
-        raise InputError(f"{path} holds no polygons; expected the areas of interest, one polygon each.")
-    names = _names(path, found, name_column)
-    frame = gpd.GeoDataFrame({"name": names}, geometry=_placed(path, found, names, grid), crs=crs_of(grid))
+    frame = read_named_areas(path, crs_of(grid), layer, name_column)
     areas = AreasOfInterest(frame, grid)
     inside = shapely.intersection(frame.geometry.to_numpy(), map_box(grid))
     share = shapely.area(inside) / shapely.area(frame.geometry.to_numpy())
@@ -52,6 +48,22 @@ def read_areas_of_interest(path: Path, grid: Grid, layer: str | None = None, nam
             f"{crs_name(grid.crs)}: check the file, or the CRS that it states."
         )
     return AreasOfInterest(frame, grid, (*_outside_notes(areas, share), *_overlap_notes(areas)))
+
+
+def read_named_areas(path: Path, crs: CRS, layer: str | None = None, name_column: str | None = None) -> gpd.GeoDataFrame:
+    """Read areas of interest where there is no map to lay them on, as `read_areas_of_interest` does where there is one.
+
+    Returns:
+        Columns `name` and valid polygons or multipolygons in this CRS.
+
+    Raises:
+        InputError: As there, but that areas may lie anywhere.
+    """
+    found = read_polygons(path, None, layer)
+    if not len(found):
+        raise InputError(f"{path} holds no polygons; expected the areas of interest, one polygon each.")
+    names = _names(path, found, name_column)
+    return gpd.GeoDataFrame({"name": names}, geometry=_placed(path, found, names, crs), crs=crs)
 
 
 def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]:
@@ -85,9 +97,8 @@ def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]
     return names
 
 
-def _placed(path: Path, found: gpd.GeoDataFrame, names: list[str], grid: Grid) -> np.ndarray:
-    """Geometries in the grid's CRS, their edges bent with it."""
-    target = crs_of(grid)
+def _placed(path: Path, found: gpd.GeoDataFrame, names: list[str], target: CRS) -> np.ndarray:
+    """Geometries in the target CRS, their edges bent with it."""
     if CRS(found.crs).equals(target, ignore_axis_order=True):
         return np.asarray(found.geometry.to_numpy())
     west, south, east, north = found.total_bounds
@@ -100,10 +111,15 @@ def _placed(path: Path, found: gpd.GeoDataFrame, names: list[str], grid: Grid) -
     if lost.any():
         far = [name for name, gone in zip(names, lost.tolist(), strict=True) if gone]
         raise InputError(
-            f"{path}: {_list(far)} cannot be placed in the CRS of the map, {crs_name(grid.crs)}, because they reach too "
+            f"{path}: {_list(far)} cannot be placed in the CRS of the map, {_called(target)}, because they reach too "
             f"far from where it holds. Leave out what is far from the map, or cut it to the map's surroundings."
         )
     return np.asarray(placed)
+
+
+def _called(crs: CRS) -> str:
+    code = crs.to_epsg()
+    return f"EPSG:{code}" if code else crs.name
 
 
 def _repaired(geometry: shapely.Geometry) -> shapely.Geometry:

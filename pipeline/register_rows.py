@@ -138,7 +138,12 @@ def read_observations(connection: sa.Connection) -> list[Observation]:
     query = sa.select(
         c.key, c.project, c.before_date, c.after_date, c.created, c.model_name, c.model_hash, c.scenes
     )  # fmt: skip
-    found = [Observation(*row[:7], tuple(json.loads(row[7]))) for row in connection.execute(query)]
+    found = [
+        Observation(
+            r.key, r.project, r.before_date, r.after_date, r.created, r.model_name, r.model_hash, tuple(json.loads(r.scenes))
+        )
+        for r in connection.execute(query)
+    ]  # fmt: skip
     return sorted(found, key=lambda o: o.order)
 
 

@@ -165,6 +165,25 @@ def test_a_register_does_not_depend_on_when_the_monitor_ran(watched: Watched, tr
     pd.testing.assert_frame_equal(watched.changes(), states)
 
 
+def test_who_watches_is_told_once(watched: Watched) -> None:
+    content = watched.project.model_dump(mode="json")
+    content["alerts"] = {
+        "rules": [{"name": "everything"}], "channels": [{"kind": "feed", "name": "feed", "path": "alerts.atom"}],
+    }  # fmt: skip
+    watched.project = Project.model_validate(content)
+    first = watched.run()
+    assert first.told == (f"feed: {first.what['new']:,} alerts sent.",)
+    assert (watched.home / "alerts.atom").read_text(encoding="utf-8").count("<entry>") == first.what["new"]
+    assert watched.run().told == ()
+    content["alerts"]["channels"].append(
+        {"kind": "webhook", "name": "hook", "url": "http://127.0.0.1:9/x", "secret_env": "HOOK_SECRET", "attempts": 1}
+    )
+    watched.project = Project.model_validate(content)
+    failing = watched.run()
+    assert outcomes(failing) == {"2023-06-18": "known"}, "who is told makes no pair another one"
+    assert failing.untold[0].startswith("hook: ")
+
+
 def test_periods_that_are_open_wait(watched: Watched) -> None:
     content = watched.project.model_dump(mode="json")
     content["monitor"] = {"period_days": 30}
