@@ -41,6 +41,7 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     if ws.project.trained_model is not None:
         require_model_fits(ws, made)
     content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made), "gates": [g.as_dict() for g in gates]}
+    content["skipped"] = list(made.skipped)
     areas = areas_in(ws, made.grid)
     if areas is not None:
         content["areas_of_interest"] = {"names": areas.frame["name"].tolist(), "notes": list(areas.notes)}
@@ -139,6 +140,7 @@ def _lines(content: dict[str, Any]) -> list[str]:
         *(f"         {note}" for note in content["encoder"]["notes"]),
         f"Tiles    {content['tiles']}",
         *_gate_lines(content["gates"]),
+        *(f"Warning  {sentence}" for sentence in content["skipped"]),
     ]
     if "labels" in content:
         lines.append(f"Labels   {content['labels']['labelled']:,} pixels")

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from flows.check import check_project
 from flows.cli import app
 from flows.scenes import list_scenes
 from pipeline.errors import InputError
@@ -118,3 +119,30 @@ def test_on_the_command_line(territory: Territory, tmp_path: Path) -> None:
     territory.config["scenes"]["pattern"] = "nothing*.tif"
     with pytest.raises(InputError, match="holds no file like"):
         list_scenes(territory.workspace())
+
+
+def test_faulty_scenes_are_skipped_where_that_is_asked_for(territory: Territory) -> None:
+    """Two cannot be read, so that nobody knows their epoch, and one is no reflectance; they are named, and the rest is used."""
+    whole = (territory.data / territory.names[1]).read_bytes()
+    (territory.data / "place_20220625.tif").write_bytes(whole[: len(whole) // 3])
+    territory.write("place_20220610.tif", np.full((2, *territory.grid.shape), 60_000, dtype=np.uint16))
+    (territory.data / "place_20210625.tif").write_bytes(whole[:100])
+    with pytest.raises(InputError):
+        territory.plan()
+    territory.config["scenes"] |= {"faulty": "skip"}
+    made = territory.plan()
+    assert [scene.id for scene in made.after.scenes] == ["place_20220620"]
+    assert [sentence.split(" was skipped: ")[0] for sentence in made.skipped] == [
+        "place_20210625.tif", "place_20220625.tif", "place_20220610",
+    ]  # fmt: skip
+    assert "which is no reflectance" in made.skipped[2]
+    content, lines = check_project(territory.workspace())
+    assert content["skipped"] == list(made.skipped)
+    assert sum(line.startswith("Warning  place_") for line in lines) == 3
+
+
+def test_skipping_all_scenes_of_an_epoch_is_an_error(territory: Territory) -> None:
+    (territory.data / territory.names[1]).write_bytes(b"no raster")
+    territory.config["scenes"] |= {"faulty": "skip"}
+    with pytest.raises(InputError, match="No scene from 2022-06-01 to 2022-06-30"):
+        territory.plan()
