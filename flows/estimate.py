@@ -1,7 +1,6 @@
 """Estimate: from a judged sample to areas and accuracies with confidence intervals."""
 
 import json
-import os
 import shutil
 from dataclasses import dataclass
 from datetime import date
@@ -22,7 +21,7 @@ from pipeline.estimates import AreaFacts, MapFacts, estimates
 from pipeline.grid import Grid, crs_name
 from pipeline.judged_layers import judged_points, with_estimates
 from pipeline.legend import Legend
-from pipeline.manifest import MANIFEST, replace_when_done, write_json, write_text
+from pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_json, write_text
 from pipeline.package import complete, require_unharmed
 from pipeline.raster import read_raster
 from pipeline.references import References, check_references
@@ -262,15 +261,5 @@ def _drawn_again(record: dict[str, Any], change: np.ndarray) -> Sample:
 
 
 def _link(run: Path, target: Path) -> None:
-    """Let the new folder hold the files of the old one, without copying their bytes where the disk allows it.
-
-    Nothing that follows writes into a file that is there: each is replaced by another one.
-    """
-
-    def link(source: str, place: str) -> None:
-        try:
-            os.link(source, place)
-        except OSError:
-            shutil.copy2(source, place)
-
-    shutil.copytree(run, target, copy_function=link, ignore=shutil.ignore_patterns(MANIFEST, ".partial-*"))
+    """Let the new folder hold the files of the old one; nothing that follows writes into a file, each is replaced."""
+    shutil.copytree(run, target, copy_function=link_or_copy, ignore=shutil.ignore_patterns(MANIFEST, ".partial-*"))

@@ -1,7 +1,6 @@
 """Monitor: go on where the last run ended, as new scenes come in, and keep the register up to date."""
 
 import json
-import os
 import shutil
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
@@ -21,7 +20,7 @@ from flows.progress import step
 from flows.publishing import published_config
 from flows.workspace import Workspace, workspace
 from pipeline.errors import InputError
-from pipeline.manifest import Manifest, value_hash, write_json
+from pipeline.manifest import Manifest, link_or_copy, value_hash, write_json
 from pipeline.pairing import Pair, Pairing, Period, pairing
 from pipeline.register_diff import changed_between
 from pipeline.register_run import read_mergeable
@@ -217,7 +216,7 @@ def _borrow_images(ws: Workspace, pairs: Path) -> None:
             files = [ws.epochs / f"{name}{suffix}" for suffix in (".tif", "_observation.tif")]
             for file in files:
                 file.unlink(missing_ok=True)
-                os.link(folder / f"{lender}{file.name.removeprefix(name)}", file)
+                link_or_copy(folder / f"{lender}{file.name.removeprefix(name)}", file)
             ours.record(name, key, files, theirs.facts(lender))
             break
 

@@ -62,6 +62,17 @@ def _swap(temporary: Path, path: Path) -> None:
     _remove(aside)
 
 
+def link_or_copy(source: str | Path, target: str | Path) -> None:
+    """Let a second name stand for a file, where the disk allows it without copying its bytes.
+
+    Nothing that is there may be written into afterwards, only replaced, as `replace_when_done` does.
+    """
+    try:
+        os.link(source, target)
+    except OSError:
+        shutil.copy2(source, target)
+
+
 def remove_partials(folder: Path) -> None:
     """Take away what an interrupted run left half-written in `folder`."""
     for leftover in folder.glob(".partial-*"):

@@ -1,6 +1,7 @@
 """Outputs appear whole or not at all, and count as done only while every byte is as it was recorded."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from pipeline.manifest import (
     MANIFEST,
     Manifest,
     file_hash,
+    link_or_copy,
     remove_partials,
     replace_when_done,
     value_hash,
@@ -154,3 +156,20 @@ def test_a_damaged_record_proves_nothing(tmp_path: Path, damage: bytes) -> None:
     assert not manifest.is_current("step", "key")
     assert manifest.facts("step") == {}
     assert recorded(tmp_path).is_current("step", "key")
+
+
+def test_a_second_name_costs_no_bytes_and_a_disk_without_links_gets_a_copy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    source = tmp_path / "a"
+    source.write_bytes(b"content")
+    link_or_copy(source, tmp_path / "b")
+    assert (tmp_path / "b").samefile(source)
+
+    def refuse(*_: object) -> None:
+        raise OSError("no links here")
+
+    monkeypatch.setattr(os, "link", refuse)
+    link_or_copy(source, tmp_path / "c")
+    assert (tmp_path / "c").read_bytes() == b"content"
+    assert not (tmp_path / "c").samefile(source)
