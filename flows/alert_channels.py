@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from urllib.parse import urlsplit
 from uuid import UUID
 
-from flows.sections import AppriseChannel, PrefectChannel, WebhookChannel, is_loopback
+from flows.alert_sections import AppriseChannel, PrefectChannel, WebhookChannel, is_loopback
 from pipeline.alerts import Alert
 from pipeline.alerts_text import NOTE, headline, message
 

@@ -8,8 +8,8 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from flows.alert_channels import DeliveryError, Message, deliver
+from flows.alert_sections import AppriseChannel, FeedChannel, PrefectChannel, WebhookChannel
 from flows.register import Answer
-from flows.sections import AppriseChannel, FeedChannel, PrefectChannel, WebhookChannel
 from flows.workspace import Workspace
 from pipeline.alerts import Alert, digest, origin_of
 from pipeline.alerts_journal import DROPPED, SENDING, SENT, Journal, Record, message_key

@@ -12,8 +12,9 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
+from flows.alert_sections import AlertsConfig
+from flows.gate_sections import GatesConfig
 from flows.sections import (
-    AlertsConfig,
     AreasOfInterestConfig,
     AssessConfig,
     CalibrationConfig,
@@ -21,7 +22,6 @@ from flows.sections import (
     DetectConfig,
     EnergyConfig,
     EpochsConfig,
-    GatesConfig,
     GridConfig,
     LabelsConfig,
     ModelConfig,

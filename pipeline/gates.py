@@ -39,7 +39,7 @@ RULES: Rules = {
     # Half a pixel: from there on, edges of fields and roads that did not change look like change.
     "misregistration_px": Rule(0.5),
     "season_gap_days": Rule(45),
-    # Real pairs without cloud or winter lie between 0.06 and 0.41, those with either between 0.57 and 1.7.
+    # Real pairs without cloud or winter lie between 0.06 and 0.41, those with either between 0.58 and 1.6.
     "radiometric_difference": Rule(0.5),
     "domain_shift": Rule(0.2),
     "calibration_error": Rule(0.1),

@@ -21,8 +21,8 @@ import pytest
 
 from flows import alert_channels
 from flows.alert_channels import DeliveryError, Message, deliver
+from flows.alert_sections import AppriseChannel, PrefectChannel, WebhookChannel
 from flows.alerts import journal_of, send_alerts
-from flows.sections import AppriseChannel, PrefectChannel, WebhookChannel
 from pipeline.alerts import Alert
 from pipeline.alerts_journal import SENDING, Journal
 from pipeline.alerts_rules import AlertRule

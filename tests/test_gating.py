@@ -8,9 +8,9 @@ import pytest
 
 from flows.aligning import align
 from flows.check import check_project
+from flows.gate_sections import GatesConfig
 from flows.gating import gates_of_data, gates_of_plan, measure
 from flows.prepare import Prepared, plan
-from flows.sections import GatesConfig
 from pipeline.errors import InputError
 from pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, require_open
 from tests.conftest import Territory, small_grid

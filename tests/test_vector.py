@@ -6,7 +6,6 @@ import subprocess
 import sys
 import xml.etree.ElementTree as ET
 from contextlib import closing
-from datetime import date
 from pathlib import Path
 from shutil import which
 
@@ -17,7 +16,6 @@ import pyarrow.parquet as pq
 import pyogrio
 import pytest
 import shapely
-from affine import Affine
 from geopandas.testing import assert_geodataframe_equal
 from pyproj import CRS
 
@@ -31,28 +29,14 @@ from pipeline.columns import (
     labelling_columns,
 )
 from pipeline.errors import InputError
-from pipeline.grid import grid_of
-from pipeline.legend import LandUse, Legend
+from pipeline.legend import Legend
 from pipeline.polygons import MapLayers, map_layers
 from pipeline.sample_points import sample_frame, sample_ids
 from pipeline.vector import burn, read_layer, read_polygons, read_samples
 from pipeline.vector_write import add_layers, write_changes, write_copies, write_sample_file
+from tests.test_polygons import AFTER, BEFORE, CHANGE, CONFIDENCE, GRID, LEGEND
 
 needs_ogr = pytest.mark.skipif(which("ogrinfo") is None, reason="needs GDAL's ogrinfo: apt-get install gdal-bin")
-
-BEFORE, AFTER = date(2020, 6, 1), date(2023, 6, 3)
-LEGEND = Legend((LandUse(1, 'Forest "old" & <wild>', "#1b7837"), LandUse(4, "عمران 🏙", "#c0392b")))
-CHANGE = np.array([
-    [0, 2, 2, 1, 3],
-    [0, 2, 1, 1, 3],
-    [1, 1, 2, 3, 3],
-], dtype=np.uint8)  # fmt: skip
-CONFIDENCE = np.array([
-    [np.nan, 0.9, 0.8, 0.9, 0.5],
-    [np.nan, 0.7, 0.9, 0.9, 0.5],
-    [0.9, 0.9, 0.6, 1.0, 1.0],
-], dtype=np.float32)  # fmt: skip
-GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_000_000), (3, 5), "EPSG:32633")
 
 
 NAMES = ['Südpark; "core" <b>&amp;', "حديقة 🏞", "'); DROP TABLE changes;--"]
