@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from flows.cli_deploy import add_deployment_verbs
 from flows.cli_register import register_app
 from pipeline.errors import InputError
 
@@ -315,21 +316,6 @@ def monitor(
         raise typer.Exit(FAILED)
 
 
-@app.command(epilog="Example: `PREFECT_API_URL=http://127.0.0.1:4200/api landshift serve taizhou.yaml`")
-def serve(
-    configs: Annotated[list[Path], typer.Argument(help="Project files.", metavar="CONFIG...", show_default=False)],
-    data: _Data = None, output: _Output = None,
-    model: Annotated[Path | None, typer.Option(help="Use this model, not each project's own.", show_default=False)] = None,
-    allow_outside: _Outside = False, verbose: _Verbose = False,
-) -> None:  # fmt: skip
-    """Run the monitor of one or more projects by the schedules in their configs, on a Prefect server."""
-    with _session(False, verbose):
-        from flows.serve import place_of, serve_projects
-
-        places = [place_of(c, data, output, model, allow_outside=allow_outside) for c in configs]
-        serve_projects(places)
-
-
 @app.command(epilog="Example: `landshift sample runs/taizhou/run --seed 1`")
 def sample(
     run: _Run,
@@ -410,6 +396,7 @@ def encoders(as_json: _Json = False, verbose: _Verbose = False) -> None:
 
 
 app.add_typer(register_app(_session, _answer))
+add_deployment_verbs(app, _session, _answer)
 
 
 def main() -> None:

@@ -16,6 +16,7 @@ from flows.assess import assessment_of
 from flows.config import Project
 from flows.fitting import require_model_fits
 from flows.gating import gates_of_data, measure, require_all_open, show_gates
+from flows.limits import model_slot
 from flows.overlap import BLOCK
 from flows.prepare import Prepared, artifact_name, as_task, plan, prepare, require_disk
 from flows.progress import step
@@ -161,7 +162,8 @@ def detect(
             return there
         measured = measure_task(ws, prepared)
         require_all_open(ws, (*gates_of_data(ws, prepared, measured), _calibration(ws)))
-        facts = detect_changes_task(ws, prepared, key)
+        with model_slot():
+            facts = detect_changes_task(ws, prepared, key)
         made_maps = write_maps_task(ws, prepared, key)
         detected: Detected = publish_run_task(ws, prepared, key, made_maps, {**facts, "measured": measured})
         _show(ws, detected, made_maps["areas"])

@@ -12,7 +12,7 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from flows.alerts import send_alerts
-from flows.config import Project
+from flows.config import Project, load_project
 from flows.detect import detect
 from flows.finding import find_scenes
 from flows.prepare import artifact_name, epoch_key, plan, sensor_of
@@ -82,7 +82,7 @@ class Monitored:
 
 @flow(name="monitor", persist_result=False)
 def monitor(
-    project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None,
+    project: Project | Path, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None,
     today: date | None = None, again: bool = False,
 ) -> Monitored:  # fmt: skip
     """Compare what is new since the last time, and merge it into the register.
@@ -91,7 +91,8 @@ def monitor(
     others go on. The state of the register depends on the runs, not on the order or the number of times that this ran.
 
     Args:
-        project: Its epoch `before` is the baseline, and its epoch `after` begins with the first day that is watched.
+        project: Its epoch `before` is the baseline, and its epoch `after` begins with the first day that is watched. A path is
+            that of its config, read now: what a deployment names.
         data: The data folder.
         output: Folder of outputs; the config's where None.
         allow_outside: Whether paths in the config may leave the data folder.
@@ -100,8 +101,10 @@ def monitor(
         again: Whether pairs that are done are made again, for example with another model.
 
     Raises:
-        InputError: The scenes, the model or the register cannot be used at all.
+        InputError: The config, the scenes, the model or the register cannot be used at all.
     """
+    if isinstance(project, Path):
+        project = load_project(project)
     # Another list of faulty scenes shall not make every pair another one.
     project = project.model_copy(update={"scenes": project.scenes.model_copy(update={"faulty": "skip"})})
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)

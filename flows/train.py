@@ -19,6 +19,7 @@ from flows.fitting import Recipe, encoder_facts, encoder_of, fit_network
 from flows.guard import is_harmful
 from flows.judging import judge
 from flows.labelling import SPLITS, divide_labels, read_masks
+from flows.limits import model_slot
 from flows.overlap import BLOCK, training_blocks
 from flows.prepare import Prepared, artifact_name, as_task, plan, prepare, require_disk
 from flows.progress import step
@@ -192,7 +193,8 @@ def train(
                 publish_assessment(ws, assess_transfer(ws, prepared, labels_hash))
             require_harmless(ws, prepared, labels_hash)
         rows = classical_rows_task(ws, prepared, labels_hash)
-        scores = [train_seed_task(ws, prepared, labels_hash, seed) for seed in project.training.seeds]
+        with model_slot():
+            scores = [train_seed_task(ws, prepared, labels_hash, seed) for seed in project.training.seeds]
         trained: Trained = choose_model_task(ws, scores, rows, current_assessment(ws, prepared, labels_hash))
         table = [{"row": f"network, seed {s['seed']}", **s["test"]} for s in scores]
         table += [{"row": name, **row} for name, row in rows.items()]

@@ -1,4 +1,4 @@
-"""Serve: deployments of the monitor with their schedules, for a Prefect server."""
+"""Deployments of the monitor with their schedules, on a Prefect server: served by one process, or left to a work pool."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,15 +6,27 @@ from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+import httpx
 from prefect import serve
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments.runner import RunnerDeployment
+from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
-from prefect.settings import get_current_settings
+from prefect.types.entrypoint import EntrypointType
 
 from flows.config import load_project
+from flows.dead_runs import crash_dead_runs
+from flows.limits import LIMIT, ensure_limit
 from flows.monitor import monitor
 from flows.prepare import artifact_name
+from flows.server import require_server
 from pipeline.errors import InputError
+
+TAG = "landshift"
+"""On every deployment and its runs."""
+_PROCESS = "process"
+"""Type of the work pools whose workers run beside the data, in an environment that Landshift is installed in."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +34,7 @@ class Place:
     """Where a project's data lie and its outputs go, absolute: the worker may have another working directory."""
 
     config: Path
-    """The config."""
+    """The config; every run reads it anew."""
     data: Path
     """Data folder."""
     output: Path | None
@@ -33,11 +45,29 @@ class Place:
     """Whether paths in the config may leave the data folder."""
 
 
-def deployments(places: Sequence[Place]) -> list[RunnerDeployment]:
+@dataclass(frozen=True)
+class Deployed:
+    """What a work pool was given."""
+
+    names: tuple[str, ...]
+    """Of the deployments, each `monitor/` and the project's name."""
+    pool: str
+    """Work pool."""
+    server: str
+    """Address of the server's API."""
+    made_pool: bool
+    """Whether the pool was made; one that was there is left as it is."""
+
+
+def deployments(places: Sequence[Place], *, environment: dict[str, str] | None = None) -> list[RunnerDeployment]:
     """Make a deployment of the monitor for each config, with the schedule that the config has.
 
     Two runs of one project keep out of each other's way by the lock of the folder of outputs, which ends with the process. A
-    limit of Prefect's would be held for ever by a run whose process was killed.
+    limit of Prefect's on the deployment would be held on by a run whose process was killed.
+
+    Args:
+        places: The configs with their folders.
+        environment: Variables that the runs get, on a work pool.
 
     Raises:
         InputError: A config has no schedule, or one that cannot be read; two projects have one name.
@@ -53,13 +83,15 @@ def deployments(places: Sequence[Place]) -> list[RunnerDeployment]:
             )
         names[name] = place.config
         parameters = {
-            "project": project.model_dump(mode="json"), "data": str(place.data),
+            "project": str(place.config), "data": str(place.data),
             "output": str(place.output or project.output.resolve()), "allow_outside": place.allow_outside,
             "model": None if place.model is None else str(place.model),
         }  # fmt: skip
         deployment = monitor.to_deployment(
             name=name, schedule=_schedule(place.config, project.monitor.cron, project.monitor.timezone),
-            parameters=parameters, tags=["landshift"],
+            parameters=parameters, tags=[TAG], job_variables={"env": environment} if environment else None,
+            # By module: a worker imports what is installed, wherever it was started.
+            entrypoint_type=EntrypointType.MODULE_PATH,
             description=f"Compare what is new in {project.name}, and merge it into the register of changes.",
         )  # fmt: skip
         made.append(cast(RunnerDeployment, deployment))
@@ -79,21 +111,6 @@ def _schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
         ) from error
 
 
-def require_server() -> str:
-    """Return the address of the Prefect server.
-
-    Raises:
-        InputError: None is set; a temporary one would forget the schedules.
-    """
-    address = get_current_settings().api.url
-    if not address:
-        raise InputError(
-            "No Prefect server is named, and without one nobody keeps the schedules. Start one with `prefect server start`, "
-            "and set PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
-        )
-    return str(address)
-
-
 def serve_projects(places: Sequence[Place], **options: Any) -> None:  # noqa: ANN401 (of Prefect's `serve`)
     """Register the deployments, and run what is due until the process ends.
 
@@ -104,8 +121,50 @@ def serve_projects(places: Sequence[Place], **options: Any) -> None:  # noqa: AN
     """
     made = deployments(places)
     require_server()
+    crash_dead_runs(TAG)
     # Two runs at once share two cores and one GPU badly; whoever has more starts more of these processes.
     serve(*made, pause_on_shutdown=False, limit=1, **options)
+
+
+def deploy_projects(places: Sequence[Place], pool: str, *, limit: tuple[str, int] | None = None) -> Deployed:
+    """Give the deployments to a work pool, whose workers run what is due; making them again changes nothing.
+
+    Args:
+        places: The configs with their folders, as the workers see them.
+        pool: Name of a work pool of type `process`; made where it is not there, for one run at a time.
+        limit: Name and number of slots of a limit that every run respects while its model works, for example `("gpu", 1)`.
+
+    Raises:
+        InputError: As `deployments` and `require_server` say; the pool has another type; or the server refuses.
+    """
+    made = deployments(places, environment=None if limit is None else {LIMIT: limit[0]})
+    server = require_server()
+    try:
+        fresh = _ensure_pool(pool)
+        if limit is not None:
+            ensure_limit(*limit)
+        crash_dead_runs(TAG)
+        for deployment in made:
+            cast(Any, deployment).apply(work_pool_name=pool)
+    except httpx.HTTPError as error:
+        raise InputError(f"The Prefect server at {server} refused the deployments ({error}). See its log.") from error
+    return Deployed(tuple(f"{monitor.name}/{d.name}" for d in made), pool, server, fresh)
+
+
+def _ensure_pool(name: str) -> bool:
+    """Make a work pool where there is none, and tell whether it was made."""
+    with get_client(sync_client=True) as client:
+        try:
+            found = client.read_work_pool(name)
+        except ObjectNotFound:
+            client.create_work_pool(WorkPoolCreate(name=name, type=_PROCESS, concurrency_limit=1))
+            return True
+    if found.type != _PROCESS:
+        raise InputError(
+            f"The work pool {name} is of type {found.type}; expected {_PROCESS}, whose workers see the data and the outputs. "
+            f"Name another one with --pool, or make one: prefect work-pool create NAME --type {_PROCESS}."
+        )
+    return False
 
 
 def place_of(config: Path, data: Path | None, output: Path | None, model: Path | None, *, allow_outside: bool) -> Place:

@@ -1,0 +1,176 @@
+"""Deployments: one a config, with its schedule, and nothing without a server that keeps it."""
+
+import json
+import threading
+from collections.abc import Iterator
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+from prefect.client.orchestration import get_client
+from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
+from prefect.flows import load_flow_from_entrypoint
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.testing.utilities import prefect_test_harness
+from typer.testing import CliRunner
+
+from flows.cli import app
+from flows.dead_runs import NAME
+from flows.deploy import TAG, deploy_projects, deployments, place_of, serve_projects
+from flows.limits import LIMIT, ensure_limit, model_slot
+from flows.monitor import monitor
+from pipeline.errors import InputError
+from tests.test_flows import demo_project
+
+
+def write(folder: Path, name: str, **settings: Any) -> Path:
+    folder.mkdir(exist_ok=True)
+    content = demo_project().model_dump(mode="json") | {"name": name, "monitor": settings}
+    path = folder / f"{name}.yaml"
+    path.write_text(json.dumps(content), encoding="utf-8")
+    return path
+
+
+def test_each_config_becomes_a_deployment_that_any_worker_can_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    paths = [write(tmp_path, "north", cron="0 2 * * *", timezone="Europe/Berlin"), write(tmp_path, "south", cron="30 3 1 * *")]
+    monkeypatch.chdir(tmp_path)
+    places = [place_of(path, None, Path("runs"), Path("model"), allow_outside=False) for path in paths]
+    made = deployments(places)
+    assert [d.name for d in made] == ["north", "south"]
+    schedules = [d.schedules[0].schedule for d in made if d.schedules]
+    assert [(s.cron, s.timezone) for s in schedules] == [("0 2 * * *", "Europe/Berlin"), ("30 3 1 * *", "UTC")]  # type: ignore[union-attr]
+    assert made[0].concurrency_limit is None, "a killed run would hold it for ever"
+    given = json.loads(json.dumps(made[0].parameters))
+    assert Path(given["output"]) == tmp_path / "runs"
+    assert Path(given["model"]) == tmp_path / "model"
+    assert given["project"] == str(paths[0])
+    monitor.validate_parameters(given)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({}, "has no schedule"),
+        ({"cron": "whenever"}, "cron: 'whenever'.*cannot be used"),
+        ({"cron": "0 2 * * *", "timezone": "Mars/Olympus"}, "Mars/Olympus.*cannot be used"),
+    ],
+)
+def test_a_schedule_that_cannot_be_kept_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
+    place = place_of(write(tmp_path, "north", **settings), None, None, None, allow_outside=False)
+    with pytest.raises(InputError, match=message):
+        deployments([place])
+
+
+def test_two_projects_of_one_name_are_refused(tmp_path: Path) -> None:
+    paths = [write(tmp_path / folder, "north", cron="0 2 * * *") for folder in ("a", "b")]
+    with pytest.raises(InputError, match="are both called north"):
+        deployments([place_of(path, None, None, None, allow_outside=False) for path in paths])
+
+
+def test_sqlalchemy_is_one_that_prefects_scheduler_can_work_with() -> None:
+    """With 2.1 the insert of planned runs fails, each minute, in the log of the server alone."""
+    assert version("sqlalchemy").startswith("2.0.")
+
+
+def test_without_a_server_schedules_would_be_forgotten(tmp_path: Path) -> None:
+    path = write(tmp_path, "north", cron="0 2 * * *")
+    with temporary_settings(restore_defaults={PREFECT_API_URL}):
+        with pytest.raises(InputError, match="No Prefect server is named"):
+            serve_projects([place_of(path, None, None, None, allow_outside=False)])
+        said = CliRunner().invoke(app, ["serve", str(path)])
+    assert said.exit_code == 2
+    assert "prefect server start" in said.output
+
+
+@pytest.fixture(scope="module")
+def _server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest.mark.usefixtures("_server")
+def test_a_work_pool_gets_what_it_needs_once(tmp_path: Path) -> None:
+    config = write(tmp_path, "north", cron="0 2 * * *", timezone="Europe/Berlin")
+    command = ["deploy", str(config), "--pool", "territories", "--limit", "gpu=2"]
+    first = CliRunner().invoke(app, [*command, "--json"])
+    assert first.exit_code == 0, first.output
+    assert json.loads(first.stdout)["made_pool"] is True
+    with get_client(sync_client=True) as client:
+        client.update_work_pool("territories", WorkPoolUpdate(concurrency_limit=3))
+    again = CliRunner().invoke(app, [*command[:-1], "gpu=1"])
+    assert "Work pool territories is used." in again.output
+    with get_client(sync_client=True) as client:
+        pool = client.read_work_pool("territories")
+        assert (pool.type, pool.concurrency_limit) == ("process", 3), "what was there is left as it is"
+        made = client.read_deployment_by_name("monitor/north")
+        assert (made.entrypoint, made.work_pool_name) == ("flows.monitor.monitor", "territories")
+        assert [s.schedule.timezone for s in made.schedules] == ["Europe/Berlin"]  # type: ignore[union-attr]
+        assert made.job_variables["env"] == {LIMIT: "gpu"}
+        assert client.read_global_concurrency_limit_by_name("gpu").limit == 1
+        assert len(client.read_automations_by_name(NAME)) == 1
+
+
+@pytest.mark.usefixtures("_server")
+def test_a_pool_of_another_kind_is_refused(tmp_path: Path) -> None:
+    with get_client(sync_client=True) as client:
+        client.create_work_pool(WorkPoolCreate(name="elsewhere", type="kubernetes"))
+    config = write(tmp_path, "north", cron="0 2 * * *")
+    with pytest.raises(InputError, match="elsewhere is of type kubernetes; expected process"):
+        deploy_projects([place_of(config, None, None, None, allow_outside=False)], "elsewhere")
+
+
+@pytest.mark.parametrize("text", ["gpu", "=1", "gpu=0", "gpu=-1", "gpu=many"])
+def test_a_limit_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
+    config = write(tmp_path, "north", cron="0 2 * * *")
+    said = CliRunner().invoke(app, ["deploy", str(config), "--limit", text])
+    assert said.exit_code == 2
+    assert "expected a name and a number of slots" in said.output
+
+
+@pytest.mark.usefixtures("_server")
+def test_a_model_waits_for_its_slot_and_a_limit_that_is_missing_is_no_freedom(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv(LIMIT, "accelerator")
+    with pytest.raises(InputError, match=r"'accelerator', which the Prefect server at .* does not have"), model_slot():
+        raise AssertionError("worked without a limit")
+    ensure_limit("accelerator", 1)
+    order = []
+
+    def second() -> None:
+        with model_slot():
+            order.append("second")
+
+    with model_slot():
+        thread = threading.Thread(target=second)
+        thread.start()
+        thread.join(1)
+        order.append("first")
+    thread.join(30)
+    assert order == ["first", "second"]
+    monkeypatch.delenv(LIMIT)
+    with model_slot(), model_slot():
+        pass
+
+
+def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
+    config = write(tmp_path, "north", cron="0 2 * * *")
+    with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        said = CliRunner().invoke(app, ["deploy", str(config)])
+    assert said.exit_code == 2
+    assert "http://127.0.0.1:9/api does not answer" in said.output
+
+
+def test_the_deployments_in_a_file_fit_the_flow() -> None:
+    content = yaml.safe_load((Path(__file__).parents[1] / "prefect.yaml").read_text(encoding="utf-8"))
+    for entry in content["deployments"]:
+        assert load_flow_from_entrypoint(entry["entrypoint"]).name == monitor.name
+        monitor.validate_parameters(entry["parameters"])
+        assert TAG in entry["tags"], "the automation for dead runs looks at these alone"
+
+
+def test_a_run_reads_its_config_anew(tmp_path: Path) -> None:
+    config = write(tmp_path, "north", cron="0 2 * * *")
+    config.write_text("name: [", encoding="utf-8")
+    with pytest.raises(InputError, match="is no YAML"):
+        monitor.fn(config, tmp_path)
