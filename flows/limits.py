@@ -14,12 +14,15 @@ from pipeline.errors import InputError
 LIMIT = "LANDSHIFT_LIMIT"
 """Environment variable with the name of the limit; it belongs to a machine, so it is no part of a config."""
 
+_LEASE_S = 60
+"""How long others wait for the slot of a run that was killed: the shortest that the server allows."""
+
 
 @contextmanager
 def model_slot() -> Iterator[None]:
     """Hold a slot of the limit that the operator named, and wait for one; without a name do nothing.
 
-    The slot is a lease that this process renews: one that is killed loses it after some minutes. A limit that does not exist is
+    The slot is a lease that this process renews: one that is killed loses it after a minute or two. A limit that does not exist is
     an error, where Prefect by default would take that for no limit.
 
     Raises:
@@ -38,7 +41,8 @@ def model_slot() -> Iterator[None]:
                 f"{LIMIT} names the limit {name!r}, which the Prefect server at {server} does not have. Make it with "
                 f"`prefect gcl create {name} --limit 1`, or unset {LIMIT}."
             ) from error
-    with concurrency(name, occupy=1, strict=True):
+    # A server that is away for a while shall not end hours of work, so a lease that cannot be renewed is no error.
+    with concurrency(name, occupy=1, strict=True, lease_duration=_LEASE_S, raise_on_lease_renewal_failure=False):
         yield
 
 
