@@ -155,35 +155,6 @@ class ScenesConfig(Section):
         return self
 
 
-class EpochConfig(Section):
-    """A date range; the scenes in it are composited, the most observed first."""
-
-    start: date
-    """First day."""
-    end: date
-    """Last day, included."""
-
-
-class EpochsConfig(Section):
-    """The two epochs that are compared."""
-
-    before: EpochConfig
-    """Earlier."""
-    after: EpochConfig
-    """Later."""
-
-    @model_validator(mode="after")
-    def _ascending(self) -> "EpochsConfig":
-        if self.before.end >= self.after.start:
-            raise ValueError(f"before ends on {self.before.end}, after starts on {self.after.start}: the dates must ascend")
-        return self
-
-    @property
-    def ranges(self) -> tuple[tuple[str, EpochConfig], tuple[str, EpochConfig]]:
-        """Both with their names, the earlier first."""
-        return ("before", self.before), ("after", self.after)
-
-
 class GridConfig(Section):
     """The region's grid, where it is not simply that of the scenes."""
 

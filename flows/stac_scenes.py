@@ -29,7 +29,7 @@ def find_in_catalog(ws: Workspace, config: StacConfig, sensor: Sensor) -> list[F
     ranges = [(epoch.start, epoch.end) for _, epoch in project.epochs.ranges]
     how = Reading(
         sensor, grid, ranges, lambda path, name: ws.input(path, name), project.bands, config.assets, config.max_cloud_cover,
-        config.leave_out, project.sensor.number_offset, signer(config.sign),
+        config.leave_out, project.sensor.number_offset, signer(config.sign), project.epochs.part_of_year,
     )  # fmt: skip
     query = Query(box_of(grid), ranges, config.collection, config.query, config.max_items)
     if config.url is not None:

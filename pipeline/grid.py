@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from pipeline.errors import InputError
+from pipeline.tiles import Window
 
 Grid = GeoBox
 """Shape (y, x) in pixels, affine transform and CRS in one frozen value."""
@@ -136,6 +137,26 @@ def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent
     return float((region & _extent_in(grid, other)).area / region.area)
+
+
+def reached(grid: Grid, other: Grid, around: int = 2) -> Window:
+    """Return the part of `grid` that `other` can lie on, whatever their CRS.
+
+    Args:
+        grid: Of the region.
+        other: Of a scene.
+        around: Pixels to add on each side, for what interpolation reaches.
+
+    Returns:
+        A window inside `grid`, empty where they lie apart.
+    """
+    box = (grid.extent & _extent_in(grid, other)).boundingbox if overlap_share(grid, other) else None
+    if box is None:
+        return Window(0, 0, 0, 0)
+    (x0, y1), (x1, y0) = (~grid.transform @ corner for corner in ((box.left, box.bottom), (box.right, box.top)))
+    left, top = math.floor(x0) - around, math.floor(y0) - around
+    reach = Window(top, left, math.ceil(y1) + around - top, math.ceil(x1) + around - left)
+    return reach.clipped((grid.shape[0], grid.shape[1]))
 
 
 def shared_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> float:

@@ -1,7 +1,7 @@
 """Scenes: what was acquired when, and in which files it lies. Metadata only."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from pipeline.grid import Grid
 from pipeline.href import Place
@@ -42,6 +42,10 @@ class Scene:
     """What to add to its numbers before scaling."""
     cloud_cover: float | None = None
     """Percent, as its keeper says; None where nobody does."""
+    acquired: datetime | None = None
+    """When (UTC), None where only the day is known."""
+    platform: str = ""
+    """Which satellite, as the catalog says; empty where nobody does."""
 
     @property
     def paths(self) -> tuple[Place, ...]:
