@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.grid import Grid, common_grid, crs_name
+from pipeline.grid import Grid, bounds_of, common_grid, crs_name
 from pipeline.raster import RasterInfo, inspect
 from pipeline.scene import Epoch, Scene, Source
 from pipeline.season import Season, outside
@@ -371,6 +371,14 @@ def region_grid(epochs: Sequence[Epoch]) -> Grid:
     """Return the grid that all scenes share.
 
     Raises:
-        InputError: Two scenes differ, two UTM zones for example; the message says how, and the remedy.
+        InputError: Two scenes differ, two UTM zones for example; the message says how, and which grid would hold all.
     """
-    return common_grid((str(s.paths[0]), s.grid) for e in epochs for s in e.scenes)
+    scenes = [s for e in epochs for s in e.scenes]
+    try:
+        return common_grid((str(s.paths[0]), s.grid) for s in scenes)
+    except InputError as error:
+        first, around = scenes[0].grid, bounds_of(scenes[0].grid.crs, [s.grid for s in scenes])
+        raise InputError(
+            f"{error} All scenes lie in `grid: {{crs: {crs_name(first.crs)}, pixel_size: {first.transform.a:g}, "
+            f"bounds: [{', '.join(f'{v:.0f}' for v in around)}]}}`; a smaller part will do."
+        ) from error

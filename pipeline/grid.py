@@ -133,6 +133,13 @@ def coarser(grid: Grid, factor: int) -> Grid:
     return grid_of(transform, (-(-grid.shape[0] // factor), -(-grid.shape[1] // factor)), grid.crs, "coarser grid")
 
 
+def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, float, float]:
+    """Return west, south, east and north in a CRS around grids of any CRS."""
+    outlines = [g.extent if g.crs == crs else g.extent.to_crs(crs, resolution=g.resolution.x * 16) for g in grids]
+    west, south, east, north = zip(*(outline.boundingbox.bbox for outline in outlines), strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent

@@ -90,7 +90,9 @@ def test_the_list_says_what_lies_outside_the_season(years: Territory) -> None:
 
 def test_a_season_without_scenes_says_what_there_is(years: Territory) -> None:
     years.config["epochs"]["season"] = {"first": "03-01", "last": "05-31"}
-    with pytest.raises(InputError, match="epoch before lies in the season .03-01 to 05-31.*has 2018-01-10, 2018-06-15,.*Widen"):
+    with pytest.raises(
+        InputError, match=r"epoch before lies in the season .03-01 to 05-31.*has 2018-01-10, 2018-06-15,.*Widen"
+    ):
         years.plan()
     assert "lies in the season" in list_scenes(years.workspace())[0]["problems"][0]
 
