@@ -15,6 +15,7 @@ from flows.alerts import send_alerts
 from flows.config import Project
 from flows.detect import detect
 from flows.finding import find_scenes
+from flows.masking import FOLDER, borrow_masks
 from flows.prepare import artifact_name, epoch_key, plan, sensor_of
 from flows.progress import step
 from flows.publishing import published_config
@@ -205,6 +206,7 @@ def _version(place: Any) -> list[object]:  # noqa: ANN401 (a file, here or on a 
 def _borrow_images(ws: Workspace, pairs: Path) -> None:
     """Take over the images of epochs that other pairs made already: each date is composited once."""
     made = plan(ws)
+    borrow_masks(ws, made, sorted(pairs.glob(f"*/*/epochs/{FOLDER}")))
     ours = ws.manifest(ws.epochs)
     for name in ("before", "after"):
         key = epoch_key(ws, made, name)

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.aligning import align
 from flows.config import Project
 from flows.finding import find_scenes, look_at, region_of, source_of
+from flows.masking import cloud_model_of, mask_rule, mask_scenes, unmasked, without_unwanted_masks
 from flows.progress import step
 from flows.sections import SensorConfig
 from flows.workspace import Workspace, workspace
@@ -48,6 +49,10 @@ class Plan:
     """Of every scene."""
     skipped: tuple[str, ...] = ()
     """Scenes that could have been used and are faulty, each with what is wrong; sentences."""
+    cloud_model: str | None = None
+    """What masks the scenes that need it; None where none does."""
+    unmasked: tuple[str, ...] = ()
+    """In which scenes nothing masks clouds, though nobody said that there are none; sentences."""
 
     @property
     def epochs(self) -> tuple[Epoch, Epoch]:
@@ -126,7 +131,7 @@ def plan(ws: Workspace) -> Plan:
                 if not skip:
                     raise
                 said.append(f"{scene.id} was skipped: {error}")
-                findings = [f for f in findings if f.scene is not scene]
+                findings = [f for f in findings if f.scene is None or f.scene.id != scene.id]
                 break
         else:
             return replace(made, skipped=tuple(said))
@@ -148,7 +153,10 @@ def _chosen(ws: Workspace, sensor: Sensor, findings: Sequence[Finding]) -> Plan:
     )
     require_pair(before, after)
     grid = region_of(project) or region_grid((before, after))
-    return Plan(before, after, grid, common_bands((before, after), project.bands), sensor)
+    bands = common_bands((before, after), project.bands)
+    before, after = (without_unwanted_masks(project, epoch) for epoch in (before, after))
+    model = cloud_model_of(project, sensor, (*before.scenes, *after.scenes))
+    return Plan(before, after, grid, bands, sensor, cloud_model=model, unmasked=unmasked(project, (before, after)))
 
 
 def require_disk(ws: Workspace, made: Plan) -> None:
@@ -199,6 +207,7 @@ def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
         "numbers": [[s.number_offset, sensor.scale, sensor.offset, sensor.nodata, sensor.units] for s in epoch.scenes],
         "acquired": [[s.platform, str(s.acquired)] for s in epoch.scenes],
         "bands": made.bands,
+        "masks": [mask_rule(ws.project, s, made.cloud_model) for s in epoch.scenes],
         "composite": rule,
         "cloud_cover": [s.cloud_cover for s in epoch.scenes] if rule == "least-cloudy" else None,
         "grid": [str(made.grid.crs), tuple(made.grid.transform)[:6], tuple(made.grid.shape)],
@@ -217,9 +226,10 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
     image, observation = ws.epochs / f"{name}.tif", ws.epochs / f"{name}_observation.tif"
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current(name, key):
+        epoch, clouds = mask_scenes(ws, made, epoch)
         with step(f"Preparing {name} ({epoch.date})") as advance:
             observed = compose(epoch, made.bands, made.grid, image, observation, advance, ws.project.epochs.composite)
-        manifest.record(name, key, [image, observation], {"observed": observed})
+        manifest.record(name, key, [image, observation], {"observed": observed, "clouds": clouds})
     files = manifest.entries()[name]["files"]
     return {"path": image, "hash": files[image.name], "observed": manifest.facts(name)["observed"]}
 

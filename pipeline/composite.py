@@ -14,7 +14,7 @@ from pipeline.grid import Grid, crs_name, overlap_share, reached
 from pipeline.raster import covered, read_onto
 from pipeline.raster_open import keeping_open
 from pipeline.raster_write import Layout, open_writer
-from pipeline.scene import Epoch, Scene
+from pipeline.scene import CLEAR_OF_CLOUD, Epoch, Scene
 from pipeline.sensors import REFLECTANCE, observed, to_values
 from pipeline.tiles import Window, pieces
 
@@ -53,6 +53,8 @@ def read_scene(scene: Scene, bands: Sequence[str], grid: Grid, window: Window) -
             seen &= covered(path, grid, window)
     if scene.quality is not None:
         seen &= observed(scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", None, window))
+    if scene.mask is not None:
+        seen &= read_onto(scene.mask.path, grid, scene.mask.band, "nearest", None, window) == CLEAR_OF_CLOUD
     values[:, ~seen] = np.nan
     return values
 
@@ -251,7 +253,7 @@ def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
 
     Clouds count as values here: a date that is clouded all over adds nothing to an epoch of several, but is no mistake.
     """
-    bare = replace(scene, quality=None)
+    bare = replace(scene, quality=None, mask=None)
     part = reached(grid, scene.grid)
     whole = part.height * part.width <= _LOOK_PIXELS
     rows = _ROWS if whole else 1

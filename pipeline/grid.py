@@ -135,7 +135,9 @@ def coarser(grid: Grid, factor: int) -> Grid:
 
 def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, float, float]:
     """Return west, south, east and north in a CRS around grids of any CRS."""
-    outlines = [g.extent if g.crs == crs else g.extent.to_crs(crs, resolution=g.resolution.x * 16) for g in grids]
+    outlines = [
+        g.extent if crs is None or g.crs == crs else g.extent.to_crs(crs, resolution=g.resolution.x * 16) for g in grids
+    ]
     west, south, east, north = zip(*(outline.boundingbox.bbox for outline in outlines), strict=True)
     return min(west), min(south), max(east), max(north)
 
@@ -190,8 +192,17 @@ def _extent_in(grid: Grid, other: Grid) -> Geometry:
 
 def pixel_area_ha(grid: Grid) -> float:
     """Return the area of one pixel on the map plane in hectares."""
-    metres = grid.crs.proj.axis_info[0].unit_conversion_factor if grid.crs is not None else 1.0
-    return float(abs(grid.transform.a * grid.transform.e) * metres * metres / 10_000)
+    return abs(pixel_metres(grid) * grid.transform.e * _metres(grid) / 10_000)
+
+
+def pixel_metres(grid: Grid) -> float:
+    """Return the width of a pixel on the map plane in metres."""
+    return float(grid.transform.a) * _metres(grid)
+
+
+def _metres(grid: Grid) -> float:
+    """Return the unit of a grid's CRS in metres."""
+    return float(grid.crs.proj.axis_info[0].unit_conversion_factor) if grid.crs is not None else 1.0
 
 
 def crs_name(crs: CRS | None) -> str:

@@ -7,6 +7,9 @@ from pipeline.grid import Grid
 from pipeline.href import Place
 from pipeline.sensors import Sensor
 
+CLEAR_OF_CLOUD = 0
+"""Code of a cloud mask for ground that was seen."""
+
 
 @dataclass(frozen=True)
 class Source:
@@ -46,6 +49,8 @@ class Scene:
     """When (UTC), None where only the day is known."""
     platform: str = ""
     """Which satellite, as the catalog says; empty where nobody does."""
+    mask: Source | None = None
+    """A cloud mask that was made of it: `CLEAR_OF_CLOUD` where the ground was seen; None where there is none."""
 
     @property
     def paths(self) -> tuple[Place, ...]:
