@@ -8,7 +8,7 @@ import numpy as np
 from scipy import ndimage
 
 from pipeline.composite import read_scene
-from pipeline.grid import Grid, coarser, pixel_metres, reached
+from pipeline.grid import Grid, coarser, pixel_metres, reached, widened
 from pipeline.raster_open import keeping_open
 from pipeline.raster_write import Layout, open_writer
 from pipeline.scene import CLEAR_OF_CLOUD, Scene
@@ -67,7 +67,7 @@ def write_cloud_mask(
     shape = (target.shape[0], target.shape[1])
     edge = _MARGIN + _STRIDE
     # Clouds beyond the region's edge cast shadows into it, and help to tell what is cloud.
-    around = target.pad(edge)
+    around = widened(target, edge)
     reach, bare = reached(around, scene.grid, 0), replace(scene, quality=None, mask=None)
     # Pixels at the scene's edge may lie half beyond it, and would be mirrored as a dark frame.
     inner = reached(around, scene.grid, -1)
@@ -91,7 +91,13 @@ def _read(scene: Scene, bands: Sequence[str], grid: Grid, reach: Window, window:
     """Return float32 (band, y, x), NaN where not observed."""
     if not reach.meets(window):
         return np.full((len(bands), window.height, window.width), np.nan, dtype=np.float32)
-    return read_scene(scene, bands, grid, window)
+    # Other kinds of resampling depend on how much of the window the scene covers: tiles would differ where they meet.
+    values = read_scene(scene, bands, grid, window, "average")
+    beyond = np.ones(values.shape[1:], dtype=bool)
+    beyond[reach.within(window).clipped((window.height, window.width)).slices] = False
+    # By rounding, a hair of the scene may lie on the next pixel.
+    values[:, beyond] = np.nan
+    return values
 
 
 def _codes(

@@ -4,6 +4,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
@@ -31,8 +32,14 @@ LOWEST, HIGHEST = -0.2, 2.0
 """Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
 
 
-def read_scene(scene: Scene, bands: Sequence[str], grid: Grid, window: Window) -> np.ndarray:
-    """Read a window of a scene in its sensor's units, clouds and nodata masked.
+def read_scene(
+    scene: Scene,
+    bands: Sequence[str],
+    grid: Grid,
+    window: Window,
+    resampling: Literal["bilinear", "average"] = "bilinear",
+) -> np.ndarray:
+    """Read a window of a scene in its sensor's units, clouds and nodata masked; `average` suits a grid that is coarser.
 
     Returns:
         float32 (band, y, x), NaN where not observed; a pixel is observed in all bands or in none.
@@ -43,7 +50,7 @@ def read_scene(scene: Scene, bands: Sequence[str], grid: Grid, window: Window) -
     layers = []
     for name in bands:
         source = scene.bands[name]
-        numbers = read_onto(source.path, grid, source.band, "bilinear", scene.sensor.nodata, window)
+        numbers = read_onto(source.path, grid, source.band, resampling, scene.sensor.nodata, window)
         layers.append(to_values(numbers, scene.sensor, scene.number_offset))
     values = np.stack(layers)
     seen = np.isfinite(values).all(axis=0)

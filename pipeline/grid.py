@@ -133,6 +133,13 @@ def coarser(grid: Grid, factor: int) -> Grid:
     return grid_of(transform, (-(-grid.shape[0] // factor), -(-grid.shape[1] // factor)), grid.crs, "coarser grid")
 
 
+def widened(grid: Grid, pixels: int) -> Grid:
+    """Return the grid with so many pixels more on each side."""
+    t = grid.transform
+    transform = Affine(t.a, 0, t.c - pixels * t.a, 0, t.e, t.f - pixels * t.e)
+    return grid_of(transform, (grid.shape[0] + 2 * pixels, grid.shape[1] + 2 * pixels), grid.crs, "widened grid")
+
+
 def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, float, float]:
     """Return west, south, east and north in a CRS around grids of any CRS."""
     outlines = [
@@ -163,8 +170,9 @@ def reached(grid: Grid, other: Grid, around: int = 2) -> Window:
     if box is None:
         return Window(0, 0, 0, 0)
     (x0, y1), (x1, y0) = (~grid.transform @ corner for corner in ((box.left, box.bottom), (box.right, box.top)))
-    left, top = math.floor(x0) - around, math.floor(y0) - around
-    reach = Window(top, left, math.ceil(y1) + around - top, math.ceil(x1) + around - left)
+    left, top = (math.floor(v + _TOLERANCE_PX) - around for v in (x0, y0))
+    right, bottom = (math.ceil(v - _TOLERANCE_PX) + around for v in (x1, y1))
+    reach = Window(top, left, bottom - top, right - left)
     return reach.clipped((grid.shape[0], grid.shape[1]))
 
 
