@@ -95,8 +95,10 @@ def unmasked(project: Project, epochs: Iterable[Epoch]) -> tuple[str, ...]:
     sensor = next(scene.sensor for epoch in epochs for scene in epoch.scenes)
     shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
     why = f"the quality band ({sensor.quality}) is not there" if sensor.quality else f"sensor {sensor.name} has no quality band"
-    told = f"Nothing masks clouds in {shown}: {why}."
-    return (f"{told} Set `scenes: clouds: mask: model`, or `mask: none` where there are no clouds.",)
+    remedy = "mask: model`, or `mask: none` where there are no clouds." if sensor.units == REFLECTANCE else (
+        "mask: none` where there are no clouds; a cloud model would need reflectance."
+    )  # fmt: skip
+    return (f"Nothing masks clouds in {shown}: {why}. Set `scenes: clouds: {remedy}",)
 
 
 def mask_rule(project: Project, scene: Scene, model: str | None) -> list[object] | None:

@@ -7,7 +7,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from flows.config import Project
+from flows.finding import find_scenes
+from flows.monitor import _pair_workspace, _used, pairs_of
+from flows.prepare import plan, sensor_of
 from flows.scenes import list_scenes
+from flows.sections import MonitorConfig
 from pipeline.errors import InputError
 from pipeline.season import Season, month_and_day
 from tests.conftest import Territory
@@ -95,6 +99,21 @@ def test_a_season_without_scenes_says_what_there_is(years: Territory) -> None:
     ):
         years.plan()
     assert "lies in the season" in list_scenes(years.workspace())[0]["problems"][0]
+
+
+def test_the_monitor_pairs_the_season_alone_and_keeps_the_rule(years: Territory) -> None:
+    years.config["epochs"] |= {"after": {"start": "2022-01-01", "end": "2022-12-31"}, "composite": "median"}
+    years.config["monitor"] = {"period_days": 365}
+    ws = years.workspace()
+    findings = find_scenes(ws, sensor_of(ws.project.sensor), tolerant=True)
+    daily = pairs_of(years.workspace().project.model_copy(update={"monitor": MonitorConfig()}), findings, date(2025, 1, 1))
+    assert [str(pair.after) for pair in daily.pairs] == ["2022-06-20", "2023-07-15"]
+    pair = pairs_of(ws.project, findings, date(2025, 1, 1)).pairs[0]
+    theirs = _pair_workspace(ws, pair, years.data)
+    assert theirs.project.epochs.composite == "median"
+    assert [s.id[6:] for s in plan(theirs).after.scenes] == ["20220620"], "the winter is left out"
+    before = _used(pair, findings, ws.project.epochs.part_of_year)
+    assert [name for name, *_ in before] == ["place_20180615", "place_20190712", "place_20220620"]
 
 
 @pytest.mark.parametrize(
