@@ -5,7 +5,7 @@ from dataclasses import replace
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from flows.config import Project
 from flows.progress import step
@@ -16,9 +16,6 @@ from pipeline.href import place_hash
 from pipeline.manifest import Manifest, link_or_copy, value_hash
 from pipeline.scene import Epoch, Scene, Source
 from pipeline.sensors import REFLECTANCE, Sensor
-
-if TYPE_CHECKING:
-    from flows.prepare import Plan
 
 _FORMAT = 1
 """Raised whenever the content of a mask changes for the same inputs."""
@@ -123,7 +120,7 @@ def mask_key(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> str 
     return value_hash(facts)
 
 
-def mask_scenes(ws: Workspace, made: "Plan", epoch: Epoch) -> tuple[Epoch, list[dict[str, Any]]]:
+def mask_scenes(ws: Workspace, epoch: Epoch, model: str | None, grid: Grid) -> tuple[Epoch, list[dict[str, Any]]]:
     """Make the masks of an epoch's scenes that need one, unless they are there already from the same inputs.
 
     Returns:
@@ -132,15 +129,15 @@ def mask_scenes(ws: Workspace, made: "Plan", epoch: Epoch) -> tuple[Epoch, list[
     """
     scenes, said = [], []
     for scene in epoch.scenes:
-        masked, facts = _mask(ws, made, scene)
+        masked, facts = _mask(ws, scene, model, grid)
         scenes.append(masked)
         said.append({"scene": scene.id, "date": str(scene.date), **facts})
     return replace(epoch, scenes=tuple(scenes)), said
 
 
-def _mask(ws: Workspace, made: "Plan", scene: Scene) -> tuple[Scene, dict[str, Any]]:
-    key = mask_key(ws, scene, made.cloud_model, made.grid)
-    if key is None or made.cloud_model is None:
+def _mask(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> tuple[Scene, dict[str, Any]]:
+    key = mask_key(ws, scene, model, grid)
+    if key is None or model is None:
         return scene, {"by": scene.sensor.quality if scene.quality is not None else "nothing"}
     name = key[7:23]
     manifest = ws.manifest(ws.epochs / FOLDER)
@@ -150,20 +147,20 @@ def _mask(ws: Workspace, made: "Plan", scene: Scene) -> tuple[Scene, dict[str, A
         from models.inference import device_of
         from pipeline.cloud_mask import write_cloud_mask
 
-        buffer_px, facts = ws.project.scenes.clouds.buffer_px, origin(made.cloud_model)
-        classify = cloud_classifier(made.cloud_model, device_of(ws.project.detect.device))
+        buffer_px, facts = ws.project.scenes.clouds.buffer_px, origin(model)
+        classify = cloud_classifier(model, device_of(ws.project.detect.device))
         tags = {"SCENE": scene.id, "DATE": str(scene.date), **{k.upper(): v for k, v in facts.items()}}
         with step(f"Masking clouds of {scene.id}") as advance:
             shares = write_cloud_mask(
-                path, scene, _bands_of(made.cloud_model), made.grid, classify, buffer_px=buffer_px, tags=tags, advance=advance
+                path, scene, _bands_of(model), grid, classify, buffer_px=buffer_px, tags=tags, advance=advance
             )
         manifest.record(name, key, [path], {"by": facts.pop("model"), **shares, "buffer_px": buffer_px, **facts})
     return replace(scene, mask=Source(path, 1)), manifest.facts(name)
 
 
-def borrow_masks(ws: Workspace, made: "Plan", folders: Iterable[Path]) -> None:
+def borrow_masks(ws: Workspace, scenes: Iterable[Scene], model: str | None, grid: Grid, folders: Iterable[Path]) -> None:
     """Take over masks that were made elsewhere from the same inputs: each date is masked once."""
-    keys = [mask_key(ws, scene, made.cloud_model, made.grid) for epoch in made.epochs for scene in epoch.scenes]
+    keys = [mask_key(ws, scene, model, grid) for scene in scenes]
     ours = ws.manifest(ws.epochs / FOLDER)
     theirs = [Manifest(folder) for folder in folders if folder != ours.folder]
     for key in filter(None, keys):

@@ -206,7 +206,8 @@ def _version(place: Any) -> list[object]:  # noqa: ANN401 (a file, here or on a 
 def _borrow_images(ws: Workspace, pairs: Path) -> None:
     """Take over the images of epochs that other pairs made already: each date is composited once."""
     made = plan(ws)
-    borrow_masks(ws, made, sorted(pairs.glob(f"*/*/epochs/{FOLDER}")))
+    scenes = [scene for epoch in made.epochs for scene in epoch.scenes]
+    borrow_masks(ws, scenes, made.cloud_model, made.grid, sorted(pairs.glob(f"*/*/epochs/{FOLDER}")))
     ours = ws.manifest(ws.epochs)
     for name in ("before", "after"):
         key = epoch_key(ws, made, name)

@@ -226,7 +226,7 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
     image, observation = ws.epochs / f"{name}.tif", ws.epochs / f"{name}_observation.tif"
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current(name, key):
-        epoch, clouds = mask_scenes(ws, made, epoch)
+        epoch, clouds = mask_scenes(ws, epoch, made.cloud_model, made.grid)
         with step(f"Preparing {name} ({epoch.date})") as advance:
             observed = compose(epoch, made.bands, made.grid, image, observation, advance, ws.project.epochs.composite)
         manifest.record(name, key, [image, observation], {"observed": observed, "clouds": clouds})

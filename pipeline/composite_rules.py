@@ -24,13 +24,16 @@ def median(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """
     count = np.isfinite(stack[:, 0]).sum(axis=0)
     # Not observed sorts last, so that the middle of the others is found by their number.
-    ordered = np.sort(stack, axis=0)
-    low, high = (np.maximum(middle, 0)[None, None] for middle in ((count - 1) // 2, count // 2))
-    values = np.take_along_axis(ordered, low, axis=0)[0]
-    values += np.take_along_axis(ordered, high, axis=0)[0]
-    values /= 2
-    distance = np.stack([_distance(observation, values) for observation in stack])
-    return values, _nearest(distance, count)
+    ordered = np.ascontiguousarray(np.moveaxis(stack, 0, -1))
+    ordered.sort(axis=-1)
+    low, high = (np.maximum(middle, 0)[None, :, :, None] for middle in ((count - 1) // 2, count // 2))
+    values: np.ndarray = (np.take_along_axis(ordered, low, axis=-1) + np.take_along_axis(ordered, high, axis=-1))[..., 0] / 2
+    chosen, nearest = np.full(count.shape, -1), np.full(count.shape, np.inf, dtype=np.float32)
+    for number, observation in enumerate(stack):
+        distance = _distance(observation, values)
+        better = distance < nearest
+        chosen[better], nearest[better] = number, distance[better]
+    return values, chosen
 
 
 def medoid(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

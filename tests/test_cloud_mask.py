@@ -241,8 +241,9 @@ def test_another_folder_lends_its_masks(place: Territory, loaded: list[str], tmp
     lender = place.workspace().epochs / FOLDER
     place.output = tmp_path / "other"
     ws, made = place.workspace(), place.plan()
-    borrow_masks(ws, made, [lender])
-    keys = [mask_key(ws, s, made.cloud_model, made.grid) for e in made.epochs for s in e.scenes]
+    scenes = [s for e in made.epochs for s in e.scenes]
+    borrow_masks(ws, scenes, made.cloud_model, made.grid, [lender])
+    keys = [mask_key(ws, s, made.cloud_model, made.grid) for s in scenes]
     assert {p.stem for p in (ws.epochs / FOLDER).glob("*.tif")} == {str(k)[7:23] for k in keys}
     place.prepare()
     assert len(loaded) == 3
