@@ -42,6 +42,7 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
         require_model_fits(ws, made)
     content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made), "gates": [g.as_dict() for g in gates]}
     content["skipped"] = list(made.skipped)
+    content["clouds"] = {"mask": ws.project.scenes.clouds.mask, "model": made.cloud_model, "unmasked": list(made.unmasked)}
     areas = areas_in(ws, made.grid)
     if areas is not None:
         content["areas_of_interest"] = {"names": areas.frame["name"].tolist(), "notes": list(areas.notes)}
@@ -140,7 +141,8 @@ def _lines(content: dict[str, Any]) -> list[str]:
         *(f"         {note}" for note in content["encoder"]["notes"]),
         f"Tiles    {content['tiles']}",
         *_gate_lines(content["gates"]),
-        *(f"Warning  {sentence}" for sentence in content["skipped"]),
+        *([f"Clouds   masked by {content['clouds']['model']}"] if content["clouds"]["model"] else []),
+        *(f"Warning  {sentence}" for sentence in (*content["skipped"], *content["clouds"]["unmasked"])),
     ]
     if "labels" in content:
         lines.append(f"Labels   {content['labels']['labelled']:,} pixels")

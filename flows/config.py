@@ -13,6 +13,7 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from flows.alert_sections import AlertsConfig
+from flows.epoch_sections import EpochsConfig
 from flows.gate_sections import GatesConfig
 from flows.sections import (
     AreasOfInterestConfig,
@@ -21,7 +22,6 @@ from flows.sections import (
     ClassConfig,
     DetectConfig,
     EnergyConfig,
-    EpochsConfig,
     GridConfig,
     LabelsConfig,
     ModelConfig,

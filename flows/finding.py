@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 
 from flows.config import Project
+from flows.masking import mask_bands
 from flows.workspace import Workspace
 from pipeline.catalog import scenes_in
 from pipeline.composite import require_plausible
@@ -78,7 +79,7 @@ def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> No
     if ws.project.scenes.stac is None:
         require_plausible(scene, bands, grid)
         return
-    require_as_declared(scene, bands)
+    require_as_declared(scene, [*bands, *(b for b in mask_bands(ws.project) if b not in bands and b in scene.bands)])
     with keeping_open():
         require_plausible(scene, bands, grid)
         if ws.project.sensor.number_offset is None:

@@ -15,6 +15,7 @@ from flows.alerts import send_alerts
 from flows.config import Project, load_project
 from flows.detect import detect
 from flows.finding import find_scenes
+from flows.masking import FOLDER, borrow_masks
 from flows.prepare import artifact_name, epoch_key, plan, sensor_of
 from flows.progress import step
 from flows.publishing import published_config
@@ -26,6 +27,7 @@ from pipeline.register_diff import changed_between
 from pipeline.register_run import read_mergeable
 from pipeline.register_store import Register, open_register
 from pipeline.register_tables import HISTORY
+from pipeline.season import Season, in_season, outside
 from pipeline.survey import Finding
 from pipeline.vector_register import write_changed
 
@@ -140,7 +142,7 @@ def monitor(
 def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Pairing:
     """Return the pairs that the scenes of a project come to."""
     baseline, settings = project.epochs.before, project.monitor
-    days = [f.day for f in findings if f.day is not None and f.scene is not None]
+    days = in_season(project.epochs.part_of_year, [f.day for f in findings if f.day is not None and f.scene is not None])
     return pairing(
         days, Period(baseline.start, baseline.end), project.epochs.after.start, today, policy=settings.pairs,
         days=settings.period_days, tolerance_days=settings.season_tolerance_days,
@@ -152,7 +154,7 @@ def _compare(
 ) -> Compared:
     """Map one pair and merge it, unless that is done already."""
     ours = _pair_workspace(ws, pair, model)
-    fingerprint = value_hash([published_config(ours), _used(pair, findings)])
+    fingerprint = value_hash([published_config(ours), _used(pair, findings, ws.project.epochs.part_of_year)])
     known = state["pairs"].get(pair.name, {})
     if known.get("outcome") == DONE and known.get("fingerprint") == fingerprint and not again:
         return Compared(pair.name, str(pair.before), str(pair.after), "known", known["message"])
@@ -184,14 +186,16 @@ def _pair_workspace(ws: Workspace, pair: Pair, model: Path) -> Workspace:
     epochs = {
         name: {"start": period.start, "end": period.end} for name, period in (("before", pair.before), ("after", pair.after))
     }
-    content = ws.project.model_dump() | {"epochs": epochs}
+    content = ws.project.model_dump()
+    content["epochs"] |= epochs
     project = type(ws.project).model_validate(content)
     return workspace(project, ws.data, ws.output / PAIRS / pair.name, allow_outside=ws.allow_outside, model=model)
 
 
-def _used(pair: Pair, findings: Sequence[Finding]) -> list[list[object]]:
+def _used(pair: Pair, findings: Sequence[Finding], season: Season | None) -> list[list[object]]:
     """Say what a pair is made of, in what can be had without reading a file."""
-    wanted = [f for f in findings if f.day is not None and any(p.start <= f.day <= p.end for p in (pair.before, pair.after))]
+    dated = [f for f in findings if f.day is not None and not outside(season, f.day)]
+    wanted = [f for f in dated if f.day and any(p.start <= f.day <= p.end for p in (pair.before, pair.after))]
     return [[f.name, str(f.day), f.fault, [_version(p) for p in f.scene.paths] if f.scene else None] for f in wanted]
 
 
@@ -205,6 +209,8 @@ def _version(place: Any) -> list[object]:  # noqa: ANN401 (a file, here or on a 
 def _borrow_images(ws: Workspace, pairs: Path) -> None:
     """Take over the images of epochs that other pairs made already: each date is composited once."""
     made = plan(ws)
+    scenes = [scene for epoch in made.epochs for scene in epoch.scenes]
+    borrow_masks(ws, scenes, made.cloud_model, made.grid, sorted(pairs.glob(f"*/*/epochs/{FOLDER}")))
     ours = ws.manifest(ws.epochs)
     for name in ("before", "after"):
         key = epoch_key(ws, made, name)

@@ -13,6 +13,7 @@ from prefect.cache_policies import NO_CACHE
 from flows.aligning import align
 from flows.config import Project
 from flows.finding import find_scenes, look_at, region_of, source_of
+from flows.masking import cloud_model_of, mask_rule, mask_scenes, unmasked, without_unwanted_masks
 from flows.progress import step
 from flows.sections import SensorConfig
 from flows.workspace import Workspace, workspace
@@ -24,10 +25,11 @@ from pipeline.href import place_hash
 from pipeline.legend import LandUse, Legend
 from pipeline.manifest import value_hash
 from pipeline.scene import Epoch, Source
+from pipeline.season import outside
 from pipeline.sensors import Sensor, custom_sensor, sensor_named
 from pipeline.survey import Finding
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised whenever the content of a prepared image changes for the same inputs."""
 
 
@@ -47,6 +49,10 @@ class Plan:
     """Of every scene."""
     skipped: tuple[str, ...] = ()
     """Scenes that could have been used and are faulty, each with what is wrong; sentences."""
+    cloud_model: str | None = None
+    """What masks the scenes that need it; None where none does."""
+    unmasked: tuple[str, ...] = ()
+    """In which scenes nothing masks clouds, though nobody said that there are none; sentences."""
 
     @property
     def epochs(self) -> tuple[Epoch, Epoch]:
@@ -125,27 +131,32 @@ def plan(ws: Workspace) -> Plan:
                 if not skip:
                     raise
                 said.append(f"{scene.id} was skipped: {error}")
-                findings = [f for f in findings if f.scene is not scene]
+                findings = [f for f in findings if f.scene is None or f.scene.id != scene.id]
                 break
         else:
             return replace(made, skipped=tuple(said))
 
 
 def _is_wanted(ws: Workspace, day: date) -> bool:
-    return any(epoch.start <= day <= epoch.end for _, epoch in ws.project.epochs.ranges)
+    epochs = ws.project.epochs
+    return not outside(epochs.part_of_year, day) and any(epoch.start <= day <= epoch.end for _, epoch in epochs.ranges)
 
 
 def _chosen(ws: Workspace, sensor: Sensor, findings: Sequence[Finding]) -> Plan:
     """Choose among the scenes that were found, without looking into them."""
     project = ws.project
     scenes = [f.scene for f in findings if f.scene is not None]
+    source, season = source_of(project, len(findings) - len(scenes)), project.epochs.part_of_year
+    off_season = [f.day for f in findings if f.day is not None and outside(season, f.day)]
     before, after = (
-        choose_epoch(name, epoch.start, epoch.end, scenes, source_of(project, len(findings) - len(scenes)))
-        for name, epoch in project.epochs.ranges
+        choose_epoch(name, epoch.start, epoch.end, scenes, source, season, off_season) for name, epoch in project.epochs.ranges
     )
     require_pair(before, after)
     grid = region_of(project) or region_grid((before, after))
-    return Plan(before, after, grid, common_bands((before, after), project.bands), sensor)
+    bands = common_bands((before, after), project.bands)
+    before, after = (without_unwanted_masks(project, epoch) for epoch in (before, after))
+    model = cloud_model_of(project, sensor, (*before.scenes, *after.scenes))
+    return Plan(before, after, grid, bands, sensor, cloud_model=model, unmasked=unmasked(project, (before, after)))
 
 
 def require_disk(ws: Workspace, made: Plan) -> None:
@@ -186,7 +197,7 @@ def free_bytes(ws: Workspace) -> int:
 def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
     """Return what the inputs of an epoch's image come to: two epochs with one key have the same image, byte by byte."""
     epoch = made.before if name == "before" else made.after
-    sensor = made.sensor
+    sensor, rule = made.sensor, ws.project.epochs.composite
     facts = {
         "format": _FORMAT,
         "files": {ws.relative(p): place_hash(p) for s in epoch.scenes for p in s.paths},
@@ -194,7 +205,11 @@ def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
         "sensor": sensor.name,
         "dates": [str(s.date) for s in epoch.scenes],
         "numbers": [[s.number_offset, sensor.scale, sensor.offset, sensor.nodata, sensor.units] for s in epoch.scenes],
+        "acquired": [[s.platform, str(s.acquired)] for s in epoch.scenes],
         "bands": made.bands,
+        "masks": [mask_rule(ws.project, s, made.cloud_model) for s in epoch.scenes],
+        "composite": rule,
+        "cloud_cover": [s.cloud_cover for s in epoch.scenes] if rule == "least-cloudy" else None,
         "grid": [str(made.grid.crs), tuple(made.grid.transform)[:6], tuple(made.grid.shape)],
     }
     return value_hash(facts)
@@ -211,9 +226,10 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
     image, observation = ws.epochs / f"{name}.tif", ws.epochs / f"{name}_observation.tif"
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current(name, key):
+        epoch, clouds = mask_scenes(ws, epoch, made.cloud_model, made.grid)
         with step(f"Preparing {name} ({epoch.date})") as advance:
-            observed = compose(epoch, made.bands, made.grid, image, observation, advance)
-        manifest.record(name, key, [image, observation], {"observed": observed})
+            observed = compose(epoch, made.bands, made.grid, image, observation, advance, ws.project.epochs.composite)
+        manifest.record(name, key, [image, observation], {"observed": observed, "clouds": clouds})
     files = manifest.entries()[name]["files"]
     return {"path": image, "hash": files[image.name], "observed": manifest.facts(name)["observed"]}
 

@@ -179,7 +179,13 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         rules=ws.project.gates.rules,
     ))  # fmt: skip
     require_all_open(ws, gates)
-    warnings = [*scores.get("warnings", []), *made.skipped, *warnings_of(gates), *(made_maps["areas_of_interest"] or [])]
+    warnings = [
+        *scores.get("warnings", []),
+        *made.skipped,
+        *made.unmasked,
+        *warnings_of(gates),
+        *(made_maps["areas_of_interest"] or []),
+    ]
     if not areas["polygons"]:
         warnings.append("No change was found.")
     run = {
@@ -194,6 +200,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
             "rows": made.grid.shape[0], "columns": made.grid.shape[1], "pixel_size_m": made.grid.transform.a,
             "transform": list(made.grid.transform)[:6],
         },
+        "clouds": {epoch.name: ws.manifest(ws.epochs).facts(epoch.name).get("clouds", []) for epoch in made.epochs},
         "bands": list(made.bands), "units": made.sensor.units,
         "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in bundle.legend.classes],
         "observed": {"before": prepared.observed[0], "after": prepared.observed[1]},

@@ -7,6 +7,7 @@ from flows.prepare import sensor_of
 from flows.workspace import Workspace
 from pipeline.catalog import choose_epoch, require_pair
 from pipeline.errors import InputError
+from pipeline.season import Season, outside
 from pipeline.survey import Verdict, Wanted, judge
 
 _LONGEST = 300
@@ -24,17 +25,16 @@ def list_scenes(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     """
     project = ws.project
     sensor = sensor_of(project.sensor)
-    ranges = {name: (epoch.start, epoch.end) for name, epoch in project.epochs.ranges}
+    ranges, season = {name: (epoch.start, epoch.end) for name, epoch in project.epochs.ranges}, project.epochs.part_of_year
     findings = find_scenes(ws, sensor, tolerant=True)
-    verdicts = judge(
-        findings, Wanted(ranges, project.bands, region_of(project)), lambda scene, bands, grid: look_at(ws, scene, bands, grid)
-    )  # fmt: skip
-    problems = _problems(verdicts, ranges, "the catalog" if project.scenes.stac is not None else "the folder")
+    wanted = Wanted(ranges, project.bands, region_of(project), season)
+    verdicts = judge(findings, wanted, lambda scene, bands, grid: look_at(ws, scene, bands, grid))
+    problems = _problems(verdicts, ranges, "the catalog" if project.scenes.stac is not None else "the folder", season)
     content = {"project": project.name, "scenes": [v.as_dict() for v in verdicts], "problems": problems}
     return content, _lines(verdicts, problems, sensor.name)
 
 
-def _problems(verdicts: list[Verdict], ranges: dict[str, Any], source: str) -> list[str]:
+def _problems(verdicts: list[Verdict], ranges: dict[str, Any], source: str, season: Season | None) -> list[str]:
     """Say what stops `check`, beyond single scenes."""
     problems = []
     faults = sum(1 for v in verdicts if v.fault)
@@ -47,7 +47,9 @@ def _problems(verdicts: list[Verdict], ranges: dict[str, Any], source: str) -> l
         used = [v.finding.scene for v in verdicts if v.finding.scene is not None and not v.reasons[name]]
         there = [v.finding.scene for v in verdicts if v.finding.scene is not None and not v.fault]
         try:
-            epochs.append(choose_epoch(name, start, end, used or [s for s in there if not start <= s.date <= end], source))
+            others = [s for s in there if not start <= s.date <= end]
+            days = [v.finding.day for v in verdicts if v.finding.day is not None and outside(season, v.finding.day)]
+            epochs.append(choose_epoch(name, start, end, used or others, source, season, days))
         except InputError as error:
             problems.append(str(error))
     if len(epochs) == len(ranges):

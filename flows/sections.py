@@ -131,6 +131,24 @@ class StacConfig(Section):
         return self
 
 
+class CloudsConfig(Section):
+    """What tells clouds and their shadows, which are not observed."""
+
+    mask: Literal["quality", "model", "auto", "none"] = "quality"
+    """`quality`: the scene's quality band (SCL, QA_PIXEL), nothing where it has none. `model`: a cloud model. `auto`: the
+    quality band where there is one, else the model. `none`: nothing, for images that are free of clouds already."""
+    model: Literal["auto", "ukis-csmask-6b-l1c", "ukis-csmask-6b-l2a", "ukis-csmask-4b-l1c", "ukis-csmask-4b-l2a"] = "auto"
+    """Which model: of 6 bands (blue, green, red, nir, swir16, swir22) or the first 4, for top-of-atmosphere (l1c) or surface
+    reflectance (l2a). `auto` takes the one that fits sensor and bands; sensor custom has to say."""
+    buffer_px: int = Field(default=4, ge=0, le=32)
+    """Model: pixels of the mask (about 30 m) around clouds and shadows that are not observed either."""
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether a scene may need the model."""
+        return self.mask in ("model", "auto")
+
+
 class ScenesConfig(Section):
     """Where the scenes are."""
 
@@ -145,6 +163,8 @@ class ScenesConfig(Section):
     """File name to date, where neither name nor tags tell it."""
     faulty: Literal["stop", "skip"] = "stop"
     """What a scene that cannot be used does: `stop` the work, or `skip` it with a warning. `landshift monitor` always skips."""
+    clouds: CloudsConfig = CloudsConfig()
+    """What tells clouds and their shadows."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "ScenesConfig":
@@ -153,35 +173,6 @@ class ScenesConfig(Section):
         if self.stac is not None and given:
             raise ValueError(f"`{given[0]}` belongs to a folder of scenes; with `stac` the catalog tells where they are")
         return self
-
-
-class EpochConfig(Section):
-    """A date range; the scenes in it are composited, the most observed first."""
-
-    start: date
-    """First day."""
-    end: date
-    """Last day, included."""
-
-
-class EpochsConfig(Section):
-    """The two epochs that are compared."""
-
-    before: EpochConfig
-    """Earlier."""
-    after: EpochConfig
-    """Later."""
-
-    @model_validator(mode="after")
-    def _ascending(self) -> "EpochsConfig":
-        if self.before.end >= self.after.start:
-            raise ValueError(f"before ends on {self.before.end}, after starts on {self.after.start}: the dates must ascend")
-        return self
-
-    @property
-    def ranges(self) -> tuple[tuple[str, EpochConfig], tuple[str, EpochConfig]]:
-        """Both with their names, the earlier first."""
-        return ("before", self.before), ("after", self.after)
 
 
 class GridConfig(Section):

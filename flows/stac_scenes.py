@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from flows.masking import mask_bands
 from flows.sections import StacConfig
 from flows.workspace import Workspace
 from pipeline.errors import InputError
@@ -26,10 +27,12 @@ def find_in_catalog(ws: Workspace, config: StacConfig, sensor: Sensor) -> list[F
     if project.grid is None:
         raise InputError("`scenes: stac:` needs `grid:`, which says where to search.")
     grid = grid_from_bounds(project.grid.bounds, project.grid.crs, project.grid.pixel_size)
+    # A cloud model may want bands that the images do not; where all are read, it finds them among those.
+    bands = (*project.bands, *(b for b in mask_bands(project) if b not in project.bands)) if project.bands else ()
     ranges = [(epoch.start, epoch.end) for _, epoch in project.epochs.ranges]
     how = Reading(
-        sensor, grid, ranges, lambda path, name: ws.input(path, name), project.bands, config.assets, config.max_cloud_cover,
-        config.leave_out, project.sensor.number_offset, signer(config.sign),
+        sensor, grid, ranges, lambda path, name: ws.input(path, name), bands, config.assets, config.max_cloud_cover,
+        config.leave_out, project.sensor.number_offset, signer(config.sign), project.epochs.part_of_year,
     )  # fmt: skip
     query = Query(box_of(grid), ranges, config.collection, config.query, config.max_items)
     if config.url is not None:

@@ -3,7 +3,7 @@
 import difflib
 import re
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import date
 from pathlib import Path
@@ -11,9 +11,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.errors import InputError
-from pipeline.grid import Grid, common_grid, crs_name
+from pipeline.grid import Grid, bounds_of, common_grid, crs_name
 from pipeline.raster import RasterInfo, inspect
 from pipeline.scene import Epoch, Scene, Source
+from pipeline.season import Season, outside
 from pipeline.sensors import Band, Sensor, number_offset
 
 _DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
@@ -287,8 +288,16 @@ def _baseline(group: Sequence[RasterInfo]) -> str | None:
     return None
 
 
-def choose_epoch(name: str, start: date, end: date, scenes: Sequence[Scene], source: str = "the folder") -> Epoch:
-    """Choose the scenes whose date lies in a range.
+def choose_epoch(
+    name: str,
+    start: date,
+    end: date,
+    scenes: Sequence[Scene],
+    source: str = "the folder",
+    season: Season | None = None,
+    others: Iterable[date] = (),
+) -> Epoch:
+    """Choose the scenes whose date lies in a range, and in a season where there is one.
 
     Args:
         name: Of the epoch.
@@ -296,13 +305,22 @@ def choose_epoch(name: str, start: date, end: date, scenes: Sequence[Scene], sou
         end: Last day, included.
         scenes: To choose from.
         source: Where they come from, for errors.
+        season: The part of the year that is wanted; None: all of it.
+        others: Days of what was found and left out because of its season, for errors.
 
     Raises:
         InputError: The range is empty or holds no scene; the message lists the dates that there are.
     """
     if end < start:
         raise InputError(f"Epoch {name} runs from {start} to {end}; expected the first day before the last.")
-    chosen = tuple(s for s in scenes if start <= s.date <= end)
+    dated = [s for s in scenes if start <= s.date <= end]
+    chosen = tuple(s for s in dated if not outside(season, s.date))
+    off_season = sorted({s.date for s in dated} | {day for day in others if start <= day <= end})
+    if not chosen and off_season:
+        raise InputError(
+            f"No scene from {start} to {end} for epoch {name} lies in the season ({season}); {source} has "
+            f"{', '.join(map(str, off_season))} there. Widen `epochs: season:` or the epoch."
+        )
     if not chosen:
         there = ", ".join(sorted({str(s.date) for s in scenes}))
         raise InputError(f"No scene from {start} to {end} for epoch {name}; {source} has {there or 'none'}. Widen the epoch.")
@@ -353,6 +371,14 @@ def region_grid(epochs: Sequence[Epoch]) -> Grid:
     """Return the grid that all scenes share.
 
     Raises:
-        InputError: Two scenes differ, two UTM zones for example; the message says how, and the remedy.
+        InputError: Two scenes differ, two UTM zones for example; the message says how, and which grid would hold all.
     """
-    return common_grid((str(s.paths[0]), s.grid) for e in epochs for s in e.scenes)
+    scenes = [s for e in epochs for s in e.scenes]
+    try:
+        return common_grid((str(s.paths[0]), s.grid) for s in scenes)
+    except InputError as error:
+        first, around = scenes[0].grid, bounds_of(scenes[0].grid.crs, [s.grid for s in scenes])
+        raise InputError(
+            f"{error} All scenes lie in `grid: {{crs: {crs_name(first.crs)}, pixel_size: {first.transform.a:g}, "
+            f"bounds: [{', '.join(f'{v:.0f}' for v in around)}]}}`; a smaller part will do."
+        ) from error

@@ -1,19 +1,23 @@
 """Make one analysis-ready image from the scenes of an epoch."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 
+from pipeline.acquisitions import Acquisition, acquisitions
+from pipeline.composite_rules import MOST_OBSERVED, STACKED, Rule
 from pipeline.errors import InputError
-from pipeline.grid import Grid, crs_name, overlap_share
+from pipeline.grid import Grid, crs_name, overlap_share, reached
 from pipeline.raster import covered, read_onto
 from pipeline.raster_open import keeping_open
 from pipeline.raster_write import Layout, open_writer
-from pipeline.scene import Epoch, Scene
+from pipeline.scene import CLEAR_OF_CLOUD, Epoch, Scene
 from pipeline.sensors import REFLECTANCE, observed, to_values
-from pipeline.tiles import Window
+from pipeline.tiles import Window, pieces
 
 _ROWS = 512
 _LOOK = 256
@@ -22,12 +26,20 @@ _LOOK_PIXELS = 2**27
 _LOOK_ROWS = 4096
 """Of larger ones at most so many rows, evenly spaced."""
 _EPOCH_DAY = "1970-01-01"
+STACK_BYTES = 512 * 2**20
+"""What the observations of one piece of the image may take, where a rule needs them all at once."""
 LOWEST, HIGHEST = -0.2, 2.0
 """Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
 
 
-def read_scene(scene: Scene, bands: Sequence[str], grid: Grid, window: Window) -> np.ndarray:
-    """Read a window of a scene in its sensor's units, clouds and nodata masked.
+def read_scene(
+    scene: Scene,
+    bands: Sequence[str],
+    grid: Grid,
+    window: Window,
+    resampling: Literal["bilinear", "average"] = "bilinear",
+) -> np.ndarray:
+    """Read a window of a scene in its sensor's units, clouds and nodata masked; `average` suits a grid that is coarser.
 
     Returns:
         float32 (band, y, x), NaN where not observed; a pixel is observed in all bands or in none.
@@ -38,7 +50,7 @@ def read_scene(scene: Scene, bands: Sequence[str], grid: Grid, window: Window) -
     layers = []
     for name in bands:
         source = scene.bands[name]
-        numbers = read_onto(source.path, grid, source.band, "bilinear", scene.sensor.nodata, window)
+        numbers = read_onto(source.path, grid, source.band, resampling, scene.sensor.nodata, window)
         layers.append(to_values(numbers, scene.sensor, scene.number_offset))
     values = np.stack(layers)
     seen = np.isfinite(values).all(axis=0)
@@ -48,6 +60,8 @@ def read_scene(scene: Scene, bands: Sequence[str], grid: Grid, window: Window) -
             seen &= covered(path, grid, window)
     if scene.quality is not None:
         seen &= observed(scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", None, window))
+    if scene.mask is not None:
+        seen &= read_onto(scene.mask.path, grid, scene.mask.band, "nearest", None, window) == CLEAR_OF_CLOUD
     values[:, ~seen] = np.nan
     return values
 
@@ -59,20 +73,24 @@ def compose(
     image: Path,
     observation: Path,
     advance: Callable[[float], None] = lambda share: None,
+    rule: Rule = MOST_OBSERVED,
 ) -> float:
-    """Write an epoch's image and its observation layer, strip by strip.
+    """Write an epoch's image and its observation layer, piece by piece.
 
-    Each pixel comes from the first scene that observed it; scenes with more observed pixels come first, earlier dates
-    where they tie. A single scene is the smallest epoch.
+    A single scene is the smallest epoch. The order of the scenes does not matter, nor does a scene that observed nothing.
 
     Args:
-        epoch: The scenes.
+        epoch: The scenes, of any tiles and UTM zones.
         bands: Which, in which order.
         grid: Where to.
         image: float32 GeoTIFF to write: one band each, NaN = not observed.
-        observation: int32 GeoTIFF to write: band 1 how many scenes observed the pixel, band 2 the day of the scene used
-            (days since 1970-01-01), -1 where not observed.
+        observation: int32 GeoTIFF to write: band 1 how many acquisitions observed the pixel (tiles of one pass count once),
+            band 2 the day of the scene used (days since 1970-01-01), for the median of the one nearest to it; -1 where not
+            observed.
         advance: Called with the share done, 0..1.
+        rule: `most-observed`: each pixel comes from the first scene that observed it, scenes with more observed pixels first,
+            earlier dates where they tie. `least-cloudy`: the same, scenes with fewer clouds first, as their metadata say, else
+            the share of what they cover that was not observed. `median`, `medoid`: of all acquisitions.
 
     Returns:
         Share of pixels observed, above 0..1.
@@ -81,44 +99,102 @@ def compose(
         InputError: No scene overlaps the grid, nothing was observed, or the values cannot be reflectance.
     """
     with keeping_open():
-        return _compose(epoch, bands, grid, image, observation, advance)
+        return _compose(epoch, bands, grid, image, observation, advance, rule)
 
 
 def _compose(
-    epoch: Epoch, bands: Sequence[str], grid: Grid, image: Path, observation: Path, advance: Callable[[float], None]
+    epoch: Epoch, bands: Sequence[str], grid: Grid, image: Path, observation: Path, advance: Callable[[float], None], rule: Rule
 ) -> float:
     for scene in epoch.scenes:
         require_overlap(scene, grid)
     height, width = grid.shape
+    groups = acquisitions(epoch.scenes)
+    read = partial(_read_part, {s.id: reached(grid, s.grid) for s in epoch.scenes}, bands, grid)
     strips = [Window(y, 0, min(_ROWS, height - y), width) for y in range(0, height, _ROWS)]
-    scenes = _most_observed_first(epoch.scenes, bands, grid, strips)
-    units = scenes[0].sensor.units
+    if rule in STACKED:
+        # A band of an observation is there three times, as read, in order and as a distance or the result.
+        parts = pieces((height, width), STACK_BYTES // (12 * (len(bands) + 1) * len(groups)), _ROWS)
+        fill = partial(_stacked, groups, read, len(bands), STACKED[rule])
+    else:
+        parts = strips
+        fill = partial(_first_seen, groups, read, len(bands), _ranks(epoch.scenes, rule, bands, grid, strips))
+    units = epoch.scenes[0].sensor.units
     tags = {"DATES": " ".join(str(s.date) for s in epoch.scenes), "UNITS": units}
     layout = Layout(grid, len(bands), "float32", float("nan"), tuple(bands), (units,) * len(bands), tags=tags)
     seen_layout = Layout(grid, 2, "int32", -1, ("observation_count", "observation_day"), ("scenes", f"days since {_EPOCH_DAY}"))
     seen_pixels = 0
     with open_writer(image, layout) as write, open_writer(observation, seen_layout) as write_seen:
-        for number, strip in enumerate(strips, start=1):
-            values = np.full((len(bands), strip.height, strip.width), np.nan, dtype=np.float32)
-            count = np.zeros((strip.height, strip.width), dtype=np.int32)
-            day = np.full_like(count, -1)
-            for scene in scenes:
-                pixels = read_scene(scene, bands, grid, strip)
-                seen = np.isfinite(pixels[0])
-                new = seen & (count == 0)
-                values[:, new] = pixels[:, new]
-                day[new] = (np.datetime64(scene.date) - np.datetime64(_EPOCH_DAY)).astype(int)
-                count += seen
+        for number, part in enumerate(parts, start=1):
+            values, count, day = fill(part)
             seen_pixels += int((count > 0).sum())
-            write(strip, values)
-            write_seen(strip, np.stack([np.where(count > 0, count, -1), day]))
-            advance(number / len(strips))
+            write(part, values)
+            write_seen(part, np.stack([np.where(count > 0, count, -1), day]))
+            advance(number / len(parts))
         if seen_pixels == 0:
             raise InputError(
                 f"Epoch {epoch.name} ({tags['DATES']}): no pixel was observed; every one is nodata, cloud or outside. "
                 f"Check `sensor: nodata:` and the quality band of {epoch.scenes[0].paths[0]}."
             )
     return seen_pixels / (height * width)
+
+
+_Filled = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of a window: float32 (band, y, x), NaN where not observed; int32 (y, x) how many acquisitions observed a pixel; int32 (y, x)
+the day, -1 where not observed."""
+_Read = Callable[[Scene, Window], np.ndarray | None]
+"""Reads a window of a scene as `read_scene` does; None where the scene lies elsewhere."""
+
+
+def _first_seen(groups: Sequence[Acquisition], read: _Read, bands: int, ranks: Mapping[str, int], window: Window) -> _Filled:
+    """Take each pixel from the scene of the lowest rank that observed it."""
+    values = np.full((bands, window.height, window.width), np.nan, dtype=np.float32)
+    count = np.zeros((window.height, window.width), dtype=np.int32)
+    day, best = np.full_like(count, -1), np.full_like(count, len(ranks))
+    for group in groups:
+        observed_now = np.zeros(count.shape, dtype=bool)
+        for scene in group:
+            pixels = read(scene, window)
+            if pixels is None:
+                continue
+            seen = np.isfinite(pixels[0])
+            better = seen & (ranks[scene.id] < best)
+            values[:, better] = pixels[:, better]
+            day[better], best[better] = _day(scene), ranks[scene.id]
+            observed_now |= seen
+        count += observed_now
+    return values, count, day
+
+
+def _stacked(
+    groups: Sequence[Acquisition],
+    read: _Read,
+    bands: int,
+    combine: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    window: Window,
+) -> _Filled:
+    """Make each pixel of all acquisitions; where tiles of one of them overlap, the first that observed it stands for it."""
+    stack = np.full((len(groups), bands, window.height, window.width), np.nan, dtype=np.float32)
+    for values, group in zip(stack, groups, strict=True):
+        for scene in group:
+            pixels = read(scene, window)
+            if pixels is not None:
+                missing = np.isnan(values[0])
+                values[:, missing] = pixels[:, missing]
+    count = np.isfinite(stack[:, 0]).sum(axis=0, dtype=np.int32)
+    composed, chosen = combine(stack)
+    days = np.array([*(_day(group[0]) for group in groups), -1], dtype=np.int32)
+    return composed, count, days[chosen]
+
+
+def _day(scene: Scene) -> int:
+    return int((np.datetime64(scene.date) - np.datetime64(_EPOCH_DAY)).astype(int))
+
+
+def _read_part(
+    reach: Mapping[str, Window], bands: Sequence[str], grid: Grid, scene: Scene, window: Window
+) -> np.ndarray | None:
+    """Read a window without asking the files of a scene that lies elsewhere; `reach` is what each scene can lie on."""
+    return read_scene(scene, bands, grid, window) if reach[scene.id].meets(window) else None
 
 
 def require_overlap(scene: Scene, grid: Grid) -> None:
@@ -136,7 +212,7 @@ def require_overlap(scene: Scene, grid: Grid) -> None:
 
 
 def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
-    """Read up to nine windows of a scene, spread over the grid.
+    """Read up to nine windows of a scene, spread over what it covers of the grid.
 
     Returns:
         float32 (band, pixel) in the sensor's units, observed pixels only.
@@ -144,9 +220,13 @@ def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
     Raises:
         InputError: A file cannot be read.
     """
-    height, width = grid.shape
-    rows, columns = min(_LOOK, height), min(_LOOK, width)
-    corners = [((height - rows) * i // 2, (width - columns) * j // 2) for i in range(3) for j in range(3)]
+    part = reached(grid, scene.grid)
+    rows, columns = min(_LOOK, part.height), min(_LOOK, part.width)
+    corners = [
+        (part.y + (part.height - rows) * i // 2, part.x + (part.width - columns) * j // 2) for i in range(3) for j in range(3)
+    ]
+    if rows == 0 or columns == 0:
+        return np.empty((len(bands), 0), dtype=np.float32)
     with keeping_open():
         looks = [read_scene(scene, bands, grid, Window(y, x, rows, columns)) for y, x in dict.fromkeys(corners)]
     values = np.concatenate([v.reshape(len(bands), -1) for v in looks], axis=1)
@@ -180,12 +260,14 @@ def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
 
     Clouds count as values here: a date that is clouded all over adds nothing to an epoch of several, but is no mistake.
     """
-    bare = replace(scene, quality=None)
-    height, width = grid.shape
-    whole = height * width <= _LOOK_PIXELS
+    bare = replace(scene, quality=None, mask=None)
+    part = reached(grid, scene.grid)
+    whole = part.height * part.width <= _LOOK_PIXELS
     rows = _ROWS if whole else 1
-    for y in range(0, height, rows if whole else -(-height // min(_LOOK_ROWS, max(_LOOK_PIXELS // width, 1)))):
-        if np.isfinite(read_scene(bare, bands, grid, Window(y, 0, min(rows, height - y), width))).any():
+    step = rows if whole else -(-part.height // min(_LOOK_ROWS, max(_LOOK_PIXELS // part.width, 1)))
+    for y in range(part.y, part.y + part.height, step):
+        window = Window(y, part.x, min(rows, part.y + part.height - y), part.width)
+        if np.isfinite(read_scene(bare, bands, grid, window)).any():
             return
     nodata = "none" if scene.sensor.nodata is None else f"{scene.sensor.nodata:g}"
     raise InputError(
@@ -195,8 +277,22 @@ def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     )
 
 
-def _most_observed_first(scenes: Sequence[Scene], bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> list[Scene]:
-    if len(scenes) == 1:
-        return list(scenes)
-    seen = [sum(int(np.isfinite(read_scene(s, bands[:1], grid, strip)).sum()) for strip in strips) for s in scenes]
-    return [s for _, s in sorted(zip(seen, scenes, strict=True), key=lambda pair: (-pair[0], pair[1].date))]
+def _ranks(scenes: Sequence[Scene], rule: Rule, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> dict[str, int]:
+    """Return scene to its place in line, from 0."""
+    goodness = {"most-observed": _observed_pixels, "least-cloudy": _clear_percent}[rule]
+    known = {s.id: goodness(s, bands, grid, strips) for s in scenes} if len(scenes) > 1 else {}
+    inline = sorted(scenes, key=lambda s: (-known.get(s.id, 0), s.date, s.id))
+    return {scene.id: place for place, scene in enumerate(inline)}
+
+
+def _observed_pixels(scene: Scene, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> float:
+    reach = reached(grid, scene.grid)
+    parts = (read_scene(scene, bands[:1], grid, strip) for strip in strips if strip.meets(reach))
+    return sum(int(np.isfinite(part).sum()) for part in parts)
+
+
+def _clear_percent(scene: Scene, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> float:
+    if scene.cloud_cover is not None:
+        return 100 - scene.cloud_cover
+    covers = overlap_share(grid, scene.grid) * grid.shape[0] * grid.shape[1]
+    return float(100 * _observed_pixels(scene, bands, grid, strips) / covers)

@@ -13,6 +13,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from pipeline.errors import InputError
+from pipeline.tiles import Window
 
 Grid = GeoBox
 """Shape (y, x) in pixels, affine transform and CRS in one frozen value."""
@@ -132,10 +133,47 @@ def coarser(grid: Grid, factor: int) -> Grid:
     return grid_of(transform, (-(-grid.shape[0] // factor), -(-grid.shape[1] // factor)), grid.crs, "coarser grid")
 
 
+def widened(grid: Grid, pixels: int) -> Grid:
+    """Return the grid with so many pixels more on each side."""
+    t = grid.transform
+    transform = Affine(t.a, 0, t.c - pixels * t.a, 0, t.e, t.f - pixels * t.e)
+    return grid_of(transform, (grid.shape[0] + 2 * pixels, grid.shape[1] + 2 * pixels), grid.crs, "widened grid")
+
+
+def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, float, float]:
+    """Return west, south, east and north in a CRS around grids of any CRS."""
+    outlines = [
+        g.extent if crs is None or g.crs == crs else g.extent.to_crs(crs, resolution=g.resolution.x * 16) for g in grids
+    ]
+    west, south, east, north = zip(*(outline.boundingbox.bbox for outline in outlines), strict=True)
+    return min(west), min(south), max(east), max(north)
+
+
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent
     return float((region & _extent_in(grid, other)).area / region.area)
+
+
+def reached(grid: Grid, other: Grid, around: int = 2) -> Window:
+    """Return the part of `grid` that `other` can lie on, whatever their CRS.
+
+    Args:
+        grid: Of the region.
+        other: Of a scene.
+        around: Pixels to add on each side, for what interpolation reaches.
+
+    Returns:
+        A window inside `grid`, empty where they lie apart.
+    """
+    box = (grid.extent & _extent_in(grid, other)).boundingbox if overlap_share(grid, other) else None
+    if box is None:
+        return Window(0, 0, 0, 0)
+    (x0, y1), (x1, y0) = (~grid.transform @ corner for corner in ((box.left, box.bottom), (box.right, box.top)))
+    left, top = (math.floor(v + _TOLERANCE_PX) - around for v in (x0, y0))
+    right, bottom = (math.ceil(v - _TOLERANCE_PX) + around for v in (x1, y1))
+    reach = Window(top, left, bottom - top, right - left)
+    return reach.clipped((grid.shape[0], grid.shape[1]))
 
 
 def shared_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> float:
@@ -162,8 +200,17 @@ def _extent_in(grid: Grid, other: Grid) -> Geometry:
 
 def pixel_area_ha(grid: Grid) -> float:
     """Return the area of one pixel on the map plane in hectares."""
-    metres = grid.crs.proj.axis_info[0].unit_conversion_factor if grid.crs is not None else 1.0
-    return float(abs(grid.transform.a * grid.transform.e) * metres * metres / 10_000)
+    return abs(pixel_metres(grid) * grid.transform.e * _metres(grid) / 10_000)
+
+
+def pixel_metres(grid: Grid) -> float:
+    """Return the width of a pixel on the map plane in metres."""
+    return float(grid.transform.a) * _metres(grid)
+
+
+def _metres(grid: Grid) -> float:
+    """Return the unit of a grid's CRS in metres."""
+    return float(grid.crs.proj.axis_info[0].unit_conversion_factor) if grid.crs is not None else 1.0
 
 
 def crs_name(crs: CRS | None) -> str:

@@ -1,11 +1,14 @@
 """Scenes: what was acquired when, and in which files it lies. Metadata only."""
 
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
 
 from pipeline.grid import Grid
 from pipeline.href import Place
 from pipeline.sensors import Sensor
+
+CLEAR_OF_CLOUD = 0
+"""Code of a cloud mask for ground that was seen."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +45,12 @@ class Scene:
     """What to add to its numbers before scaling."""
     cloud_cover: float | None = None
     """Percent, as its keeper says; None where nobody does."""
+    acquired: datetime | None = None
+    """When (UTC), None where only the day is known."""
+    platform: str = ""
+    """Which satellite, as the catalog says; empty where nobody does."""
+    mask: Source | None = None
+    """A cloud mask that was made of it: `CLEAR_OF_CLOUD` where the ground was seen; None where there is none."""
 
     @property
     def paths(self) -> tuple[Place, ...]:

@@ -10,9 +10,10 @@ from pipeline.grid import Grid, crs_name, overlap_share
 from pipeline.href import Place, RemoteFile, is_remote, remote_file, resolve
 from pipeline.raster import inspect
 from pipeline.scene import Scene, Source
+from pipeline.season import Season, outside
 from pipeline.sensors import Sensor
 from pipeline.stac_assets import QUALITY, assets_of
-from pipeline.stac_items import cloud_cover, day, declared_grid, item_offset, newest
+from pipeline.stac_items import cloud_cover, day, declared_grid, item_offset, moment, newest
 from pipeline.stac_search import Item, box_of, boxes_meet, item_box
 from pipeline.survey import Finding, found
 
@@ -41,6 +42,8 @@ class Reading:
     """What the config adds to every number."""
     sign: Callable[[str], str] = str
     """Signs the address of a file."""
+    season: Season | None = None
+    """The part of the year that is wanted; None: all of it."""
 
 
 def signer(name: str) -> Callable[[str], str]:
@@ -96,10 +99,10 @@ def findings_of(items: Sequence[Item], how: Reading) -> list[Finding]:
 
 def _finding(item: Item, how: Reading) -> Finding:
     clouds = cloud_cover(item)
-    left_out = ""
-    if how.max_cloud_cover is not None and clouds is None:
+    left_out = outside(how.season, day(item))
+    if not left_out and how.max_cloud_cover is not None and clouds is None:
         left_out = "does not say how cloudy it is (eo:cloud_cover), and `max_cloud_cover:` is set"
-    elif how.max_cloud_cover is not None and clouds is not None and clouds > how.max_cloud_cover:
+    elif not left_out and how.max_cloud_cover is not None and clouds is not None and clouds > how.max_cloud_cover:
         left_out = f"too cloudy: {clouds:.3g} %, at most {how.max_cloud_cover:g} % are wanted"
     if left_out:
         return Finding(item.id, left_out=left_out, day=day(item), cloud_cover=clouds)
@@ -146,7 +149,10 @@ def scene_of(item: Item, how: Reading) -> Scene:
     offset = item_offset(item, how.sensor, [s.asset for s in sources.values()], how.declared_offset)
     grids = [s.declared if s.declared is not None else inspect(s.path).grid for s in sources.values()]
     finest = min(grids, key=lambda g: float(g.transform.a))
-    return Scene(item.id, day(item), how.sensor, sources, quality, finest, offset, cloud_cover(item))
+    return Scene(
+        item.id, day(item), how.sensor, sources, quality, finest, offset, cloud_cover(item), moment(item),
+        str(item.properties.get("platform") or ""),
+    )  # fmt: skip
 
 
 def _source(item: Item, key: str, number: int, how: Reading) -> Source:

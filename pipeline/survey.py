@@ -10,6 +10,7 @@ from pipeline.composite import require_overlap
 from pipeline.errors import InputError
 from pipeline.grid import Grid, overlap_share, require_same_grid
 from pipeline.scene import Epoch, Scene
+from pipeline.season import Season, outside
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,8 @@ class Wanted:
     """Asked for; empty: all that every scene has."""
     grid: Grid | None
     """Of the region; None: that of the scenes."""
+    season: Season | None = None
+    """The part of the year; None: all of it."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +95,8 @@ def judge(findings: Sequence[Finding], wanted: Wanted, look: Callable[[Scene, tu
 
 
 def _epochs_of(scene: Scene, wanted: Wanted) -> list[str]:
+    if outside(wanted.season, scene.date):
+        return []
     return [name for name, (start, end) in wanted.epochs.items() if start <= scene.date <= end]
 
 
@@ -108,8 +113,8 @@ def _verdict(
         fault = _fault(scene, wanted, first, grid, look)
     reasons = {}
     for name, (start, end) in wanted.epochs.items():
-        outside = "" if name in mine else f"outside the date range ({start} to {end})"
-        reasons[name] = outside or finding.left_out or fault
+        early_or_late = "" if start <= scene.date <= end else f"outside the date range ({start} to {end})"
+        reasons[name] = early_or_late or outside(wanted.season, scene.date) or finding.left_out or fault
     return Verdict(finding, share, reasons, fault)
 
 

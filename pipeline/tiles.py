@@ -9,6 +9,7 @@ from pipeline.errors import InputError
 
 STRIDE = 32
 """Pixels: the coarsest step of the encoders; cores and margins are multiples of it, so that every tile sees the same phase."""
+_SMALLEST = 16
 _LOOK = 128
 _MOST_LOOKS = 8
 """Windows along each axis that `spread_windows` gives at most."""
@@ -37,6 +38,12 @@ class Window:
         y0, x0 = max(self.y, 0), max(self.x, 0)
         y1, x1 = min(self.y + self.height, shape[0]), min(self.x + self.width, shape[1])
         return Window(y0, x0, max(y1 - y0, 0), max(x1 - x0, 0))
+
+    def meets(self, other: "Window") -> bool:
+        """Whether they share a pixel."""
+        return max(self.y, other.y) < min(self.y + self.height, other.y + other.height) and max(self.x, other.x) < min(
+            self.x + self.width, other.x + other.width
+        )
 
     def within(self, outer: "Window") -> "Window":
         """Return the same pixels, counted from the corner of `outer`."""
@@ -97,6 +104,27 @@ def _tiles(shape: tuple[int, int], core: int, margin: int) -> Iterator[Tile]:
             inside = Window(y, x, core, core).clipped(shape)
             height, width = (-(-n // STRIDE) * STRIDE + 2 * margin for n in (inside.height, inside.width))
             yield Tile(row, column, inside, Window(y - margin, x - margin, height, width))
+
+
+def pieces(shape: tuple[int, int], pixels: int, side: int = 512) -> list[Window]:
+    """Cut a grid into windows of at most about so many pixels, for work that holds much of each pixel at once.
+
+    They are strips of `side` rows where these are small enough, else blocks of `side` rows, which files are written in; only
+    where a block is too large are they smaller, 16 x 16 at least.
+
+    Args:
+        shape: Rows and columns of the grid.
+        pixels: Of a window at most, as long as it has more than 16 x 16.
+        side: Rows, a power of two.
+    """
+    while side > _SMALLEST and side * side > pixels:
+        side //= 2
+    width = max(pixels // (side * side), 1) * side
+    return [
+        Window(y, x, min(side, shape[0] - y), min(width, shape[1] - x))
+        for y in range(0, shape[0], side)
+        for x in range(0, shape[1], width)
+    ]
 
 
 def spread_windows(shape: tuple[int, int]) -> list[Window]:
