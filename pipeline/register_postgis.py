@@ -5,9 +5,10 @@ but wants to know the SRID of a table before there is a register, and its hooks 
 """
 
 import hashlib
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cached_property, partial
 from typing import Any
 
 import numpy as np
@@ -26,6 +27,7 @@ from pipeline.register_tables import LAYERS, Polygon
 _WAIT = "10min"
 """How long to wait for another writer."""
 _CONNECT_S = 10
+_KEPT_S = 300
 _SETTINGS = {
     # Within a merge the database waits for us to think, minutes where all runs are folded again.
     "TimeZone": "UTC", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "lock_timeout": _WAIT,
@@ -40,7 +42,10 @@ SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamesp
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
 """
 _POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"
-_COMMENT = "SELECT format('COMMENT ON COLUMN %I.%I.%I IS %L', CAST(:s AS text), CAST(:t AS text), CAST(:c AS text), CAST(:v AS text))"
+_COMMENT = """
+SELECT format('COMMENT ON COLUMN %I.%I.%I IS %L',
+    CAST(:schema AS text), CAST(:table AS text), CAST(:column AS text), CAST(:said AS text))
+"""
 
 
 @compiles(Polygon, "postgresql")
@@ -52,11 +57,11 @@ def _geometry_type(*_: object, **__: object) -> str:
 class PostgisDatabase:
     """What differs between a register on a server and one in a file.
 
-    Writers of a register follow one after the other: each takes an advisory lock of the database, named after the schema, before
-    it looks at anything, and the lock ends with its transaction, however that ends. Unlike a lock on a table it also covers the
-    making of the register. Writers read what is committed at each statement (READ COMMITTED): with a snapshot, which is taken
-    before the lock is had, they would not see what the writer before them did. Readers take no lock and never wait; their
-    snapshot (REPEATABLE READ, read only) shows one state of the register, however many statements they read it with.
+    Writers of a register follow one after the other: each takes an advisory lock of the database, named after the schema,
+    before it looks at anything, and the lock ends with its transaction, however that ends. Unlike a lock on a table it also
+    covers the making of the register. Writers read what is committed at each statement (READ COMMITTED): with a snapshot, which
+    is taken before the lock is had, they would not see what the writer before them did. Readers take no lock and never wait;
+    their snapshot (REPEATABLE READ, read only) shows one state of the register, however many statements they read it with.
     """
 
     def __init__(self, address: Address) -> None:
@@ -113,9 +118,9 @@ class PostgisDatabase:
                 f"ALTER TABLE {name} ALTER COLUMN geom TYPE geometry(Polygon, {number}) USING ST_SetSRID(geom, {number})"
             )
             connection.exec_driver_sql(f"CREATE INDEX {self._quoted(f'{table.name}_geom')} ON {name} USING gist (geom)")
-        for table_name, columns in DESCRIBED.items():
+        for name, columns in DESCRIBED.items():
             for column in columns:
-                words = {"s": self.address.schema, "t": table_name, "c": column.name, "v": column.comment}
+                words = {"schema": self.address.schema, "table": name, "column": column.name, "said": column.comment}
                 connection.exec_driver_sql(str(connection.execute(sa.text(_COMMENT), words).scalar_one()))
 
     def check(self, connection: sa.Connection) -> None:
@@ -138,10 +143,17 @@ class PostgisDatabase:
             import psycopg  # noqa: F401 (an extra)
         except ImportError as error:
             raise InputError(
-                f"A register on a server needs psycopg, which is not installed ({error}). Type: pip install 'landshift[postgis]'"
+                f"A register on a server needs psycopg, which is not installed ({error}). Type: "
+                f"pip install 'landshift[postgis]'"
             ) from error
-        # A monitor works for hours between two merges: no connection is kept for so long.
-        return sa.create_engine("postgresql+psycopg://", creator=self._login, poolclass=sa.NullPool, hide_parameters=True)
+        # One connection is kept, as a new one costs more than most of our questions; after hours between two merges it is tried
+        # before it is used.
+        engine = sa.create_engine(
+            "postgresql+psycopg://", creator=partial(_login, self.address), pool_size=1, pool_pre_ping=True,
+            pool_recycle=_KEPT_S, hide_parameters=True,
+        )  # fmt: skip
+        weakref.finalize(self, engine.dispose)
+        return engine
 
     @contextmanager
     def _begun(self, **how: Any) -> Iterator[sa.Connection]:  # noqa: ANN401 (options of SQLAlchemy)
@@ -151,25 +163,6 @@ class PostgisDatabase:
                 yield connection
         except sa.exc.DBAPIError as error:
             raise explained(error, self.address) from error
-
-    def _login(self) -> Any:  # noqa: ANN401 (psycopg is an extra)
-        import psycopg
-
-        ours = self.address
-        named = {
-            "host": ours.host, "port": ours.port, "dbname": ours.database, "user": ours.user,
-            "password": None if ours.password is None else ours.password.reveal(),
-        }  # fmt: skip
-        usual = {
-            # So that whoever waits for another writer notices that the server is gone.
-            "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 5,
-            "connect_timeout": _CONNECT_S, "application_name": "landshift", "client_encoding": "utf8",
-        }  # fmt: skip
-        given = {name: value for name, value in named.items() if value is not None}
-        try:
-            return psycopg.connect(**{**usual, **ours.options, **given})  # type: ignore[arg-type]
-        except psycopg.Error as error:
-            raise explained_login(str(error), ours) from error
 
     def _quoted(self, name: str) -> str:
         return str(self._engine.dialect.identifier_preparer.quote_identifier(name))
@@ -213,3 +206,22 @@ class PostgisDatabase:
         added = "INSERT INTO spatial_ref_sys (srid, auth_name, auth_srid, srtext) VALUES (:srid, :name, :code, :definition)"
         connection.execute(sa.text(added), row)
         return number
+
+
+def _login(ours: Address) -> Any:  # noqa: ANN401 (psycopg is an extra)
+    import psycopg
+
+    named = {
+        "host": ours.host, "port": ours.port, "dbname": ours.database, "user": ours.user,
+        "password": None if ours.password is None else ours.password.reveal(),
+    }  # fmt: skip
+    usual = {
+        # So that whoever waits for another writer notices that the server is gone.
+        "keepalives_idle": 30, "keepalives_interval": 10, "keepalives_count": 5,
+        "connect_timeout": _CONNECT_S, "application_name": "landshift", "client_encoding": "utf8",
+    }  # fmt: skip
+    given = {name: value for name, value in named.items() if value is not None}
+    try:
+        return psycopg.connect(**{**usual, **ours.options, **given})  # type: ignore[arg-type]
+    except psycopg.Error as error:
+        raise explained_login(str(error), ours) from error

@@ -33,7 +33,7 @@ def explained_login(said: str, address: Address) -> InputError | UnavailableErro
             if words in text and (words not in needs_exists or "does not exist" in text):
                 return InputError(f"{address} cannot be opened: {text}. {_filled(remedy, address)}")
     return UnavailableError(
-        f"{address} cannot be reached: {text}. If host and port are right, the server is away or busy; run the same again later."
+        f"{address} cannot be reached: {text}. If host and port are right, the server is away or busy: run this again later."
     )
 
 
