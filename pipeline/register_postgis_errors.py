@@ -40,7 +40,9 @@ def explained_login(said: str, address: Address) -> InputError | UnavailableErro
 def explained(error: sa.exc.DBAPIError, address: Address) -> InputError | UnavailableError:
     """Return what went wrong within a transaction, by its code (https://www.postgresql.org/docs/current/errcodes-appendix.html)."""
     code, text = str(getattr(error.orig, "sqlstate", None) or ""), _plain(str(error.orig))
-    if error.connection_invalidated or not code or code.startswith(_LOST):
+    # What the driver finds out by itself has no code.
+    gone = not code and isinstance(error, sa.exc.OperationalError | sa.exc.InterfaceError)
+    if error.connection_invalidated or gone or code.startswith(_LOST):
         return UnavailableError(
             f"The connection to {address} was lost ({text}). A merge is kept whole or not at all, and merging again is safe: "
             f"run the same again."
@@ -49,7 +51,7 @@ def explained(error: sa.exc.DBAPIError, address: Address) -> InputError | Unavai
         return UnavailableError(f"{address} is being written to by another program, and was for long. {_AGAIN}")
     if code.startswith(_BUSY):
         return UnavailableError(f"{address} cannot do it now ({text}). {_AGAIN}")
-    return InputError(f"{address}: {text}. {_filled(_remedy(code, text), address)}")
+    return InputError(f"{address}: {text}. {_filled(_remedy(code, text, error), address)}")
 
 
 def _filled(remedy: str, address: Address) -> str:
@@ -65,7 +67,7 @@ def _plain(text: str) -> str:
     return lines[0].rstrip(".") if lines else "it does not say why"
 
 
-def _remedy(code: str, text: str) -> str:
+def _remedy(code: str, text: str, error: sa.exc.DBAPIError) -> str:
     if "extension" in text:
         return (
             "A register needs PostGIS. An administrator installs it on the server (Debian: apt install postgresql-postgis), "
@@ -86,8 +88,10 @@ def _remedy(code: str, text: str) -> str:
         )
     if code == "25006":
         return "This server only hands out copies. Name the one that is written to."
-    if code.startswith("22"):
-        return "A name or number in the run cannot be kept in this database; it needs the encoding UTF8."
+    if isinstance(error, sa.exc.DataError):
+        return (
+            "A name or number in the run cannot be kept. Mend the run; and if it is about an encoding, the database needs UTF8."
+        )
     if code in ("42P01", "42703", "42804", "42883"):
         return "The schema is damaged, or was made by something else. Restore it from a copy, or name another schema."
     return "The server refused it; nothing was changed."
