@@ -4,6 +4,7 @@ import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from urllib.parse import quote, unquote
 
 from pipeline.errors import InputError
 
@@ -61,7 +62,9 @@ class Address:
         from sqlalchemy import URL
 
         query = {"schema": self.schema, **self.options}
-        return URL.create("postgresql", self.user, None, self.host, self.port, self.database, query).render_as_string()
+        # SQLAlchemy decodes and encodes all parts but the name of the database.
+        database = None if self.database is None else quote(self.database, safe="")
+        return URL.create("postgresql", self.user, None, self.host, self.port, database, query).render_as_string()
 
 
 Place = Path | Address
@@ -119,4 +122,5 @@ def _address(text: str) -> Address:
             f"a letter, does not begin with pg_, and has {_LONGEST} bytes at most."
         )
     password = None if url.password is None else Secret(str(url.password))
-    return Address(schema, url.host or None, url.port, url.database or None, url.username or None, password, options)
+    database = unquote(url.database) if url.database else None
+    return Address(schema, url.host or None, url.port, database, url.username or None, password, options)

@@ -22,6 +22,7 @@ from pipeline.register_address import Address
 from pipeline.register_columns import DESCRIBED
 from pipeline.register_geopackage import definition_of
 from pipeline.register_postgis_errors import explained, explained_login
+from pipeline.register_postgis_styles import add_styles
 from pipeline.register_tables import LAYERS, Polygon
 
 _WAIT = "10min"
@@ -122,6 +123,8 @@ class PostgisDatabase:
             for column in columns:
                 words = {"schema": self.address.schema, "table": name, "column": column.name, "said": column.comment}
                 connection.exec_driver_sql(str(connection.execute(sa.text(_COMMENT), words).scalar_one()))
+        self._lock(connection, "styles")
+        add_styles(connection, self.address.schema)
 
     def check(self, connection: sa.Connection) -> None:
         """Do nothing: the server looks after its pages, and says so where one is damaged."""
