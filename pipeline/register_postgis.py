@@ -123,7 +123,9 @@ class PostgisDatabase:
             for column in columns:
                 words = {"schema": self.address.schema, "table": name, "column": column.name, "said": column.comment}
                 connection.exec_driver_sql(str(connection.execute(sa.text(_COMMENT), words).scalar_one()))
-        self._lock(connection, "styles")
+        # The lock lasts as long as the merge: other new registers wait only where the table has to be made.
+        if connection.execute(sa.text("SELECT to_regclass('public.layer_styles')")).scalar() is None:
+            self._lock(connection, "styles")
         add_styles(connection, self.address.schema)
 
     def check(self, connection: sa.Connection) -> None:

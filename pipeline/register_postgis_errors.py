@@ -1,5 +1,7 @@
 """What a PostgreSQL server refuses, in words: what was found, and what an administrator has to type."""
 
+import re
+
 import sqlalchemy as sa
 
 from pipeline.errors import InputError, UnavailableError
@@ -11,29 +13,30 @@ _BUSY = ("40", "53", "55P03", "57014")
 _LOGIN = (
     ("password authentication failed", "The password is not that of the user. Put it into PGPASSWORD or ~/.pgpass."),
     ("no password supplied", "It asks for a password. Put it into PGPASSWORD or ~/.pgpass."),
-    ("pg_hba.conf", "It lets nobody in from here as this user. An administrator adds a line to its pg_hba.conf."),
-    ("role", "Name another user, or let an administrator type: CREATE ROLE {user} LOGIN PASSWORD '...';"),
-    ("database", "Name another database, or let an administrator type: CREATE DATABASE {database};"),
+    (r"pg_hba\.conf", "It lets nobody in from here as this user. An administrator adds a line to its pg_hba.conf."),
+    ("role .* does not exist", "Name another user, or let an administrator type: CREATE ROLE {user} LOGIN PASSWORD '...';"),
+    ("database .* does not exist", "Name another database, or let an administrator type: CREATE DATABASE {database};"),
     ("authentication failed", "The login is refused. Check user, password and certificates."),
     ("permission denied", "An administrator types: GRANT CONNECT ON DATABASE {database} TO {user};"),
     ("definition of service", "Correct the name of the service, or ~/.pg_service.conf."),
     ("invalid", "Correct the address."),
     ("certificate", "Correct sslmode, sslrootcert, sslcert or sslkey in the address."),
 )  # fmt: skip
-"""What the server or libpq says (in English; other languages are told as they are) to what to do."""
+"""What the server or libpq says, as patterns (in English; other languages are told as they are) to what to do."""
 
 
 def explained_login(said: str, address: Address) -> InputError | UnavailableError:
     """Return why nobody could log in; the server gives no codes then, but texts."""
-    text = _plain(said)
     away = ("starting up", "shutting down", "recovery mode", "too many", "remaining connection slots")
-    if not any(words in text for words in away):
-        needs_exists = ("role", "database")
+    if not any(words in said for words in away):
         for words, remedy in _LOGIN:
-            if words in text and (words not in needs_exists or "does not exist" in text):
-                return InputError(f"{address} cannot be opened: {text}. {_filled(remedy, address)}")
+            # A name may stand for several machines, each of which gives an answer of its own.
+            line = next((line for line in said.splitlines() if re.search(words, line)), None)
+            if line is not None:
+                return InputError(f"{address} cannot be opened: {_plain(line)}. {_filled(remedy, address)}")
+    last = _plain(said.strip().rpartition("\n- ")[2])
     return UnavailableError(
-        f"{address} cannot be reached: {text}. If host and port are right, the server is away or busy: run this again later."
+        f"{address} cannot be reached: {last}. If host and port are right, the server is away or busy: run this again later."
     )
 
 
@@ -68,7 +71,7 @@ def _plain(text: str) -> str:
 
 
 def _remedy(code: str, text: str, error: sa.exc.DBAPIError) -> str:
-    if "extension" in text:
+    if "extension" in text and code in ("42501", "0A000", "58P01"):
         return (
             "A register needs PostGIS. An administrator installs it on the server (Debian: apt install postgresql-postgis), "
             "and types in the database {database}: CREATE EXTENSION postgis;"
@@ -78,7 +81,7 @@ def _remedy(code: str, text: str, error: sa.exc.DBAPIError) -> str:
             "The CRS of the runs has no EPSG code, and has to be added to those of PostGIS. An administrator types: "
             "GRANT SELECT, INSERT ON spatial_ref_sys TO {user}; or detect in a CRS with an EPSG code."
         )
-    if code == "42501" and "database" in text:
+    if code == "42501" and "for database" in text:
         return "An administrator types: CREATE SCHEMA {schema} AUTHORIZATION {user};"
     if code == "42501":
         return (

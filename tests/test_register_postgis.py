@@ -413,6 +413,23 @@ def test_a_table_of_others_in_public_is_not_taken_for_ours(postgis: Server) -> N
     assert postgis.query("SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND tablename = 'changes'") == []
 
 
+def test_a_register_may_be_in_the_schema_of_postgis(postgis: Server) -> None:
+    """What belongs to PostGIS is not taken for tables of others; PostGIS is added where an administrator makes the register."""
+    postgis.query("CREATE DATABASE plain")
+    store = open_register(place_of(postgis.address("public", "plain")))
+    store.merge([run(PATCH, "2021-06-15")])
+    assert len(store.changes()) == 1
+    assert postgis.query("SELECT f_table_schema FROM geometry_columns", database="plain") == [("public",)] * 5
+
+
+def test_each_machine_of_a_name_is_asked(postgis: Server) -> None:
+    """As where a name has addresses of both kinds; what counts is what one of them says of us, not that the other is away."""
+    address = by_password(postgis, "reader", "s", password="wr0ng")
+    both = address.replace(f"127.0.0.1:{postgis.port}", "").replace("?", f"?host=127.0.0.1,127.0.0.1&port={postgis.port},1&")
+    with pytest.raises(InputError, match="password authentication failed"):
+        open_register(place_of(both)).facts()
+
+
 # The command line.
 
 
