@@ -37,9 +37,10 @@ _SETTINGS = {
 _OWN_SRIDS = (910_000, 998_999)
 """Numbers that PostGIS leaves to its users, for a CRS that has no EPSG code."""
 _SET = "set_config(:{name}_name, :{name}, true)"
+# What belongs to PostGIS, and QGIS's own table of styles, are no tables of somebody.
 _EXISTS = """
 SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f')
+    WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname <> 'layer_styles'
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
 """
 _POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"

@@ -414,12 +414,14 @@ def test_a_table_of_others_in_public_is_not_taken_for_ours(postgis: Server) -> N
 
 
 def test_a_register_may_be_in_the_schema_of_postgis(postgis: Server) -> None:
-    """What belongs to PostGIS is not taken for tables of others; PostGIS is added where an administrator makes the register."""
+    """PostGIS is added where an administrator makes the first register; its tables are not taken for those of others."""
     postgis.query("CREATE DATABASE plain")
-    store = open_register(place_of(postgis.address("public", "plain")))
-    store.merge([run(PATCH, "2021-06-15")])
-    assert len(store.changes()) == 1
-    assert postgis.query("SELECT f_table_schema FROM geometry_columns", database="plain") == [("public",)] * 5
+    for schema in ("first", "public"):
+        store = open_register(place_of(postgis.address(schema, "plain")))
+        store.merge([run(PATCH, "2021-06-15")])
+        assert len(store.changes()) == 1
+    layers = postgis.query("SELECT f_table_schema, count(*) FROM geometry_columns GROUP BY 1 ORDER BY 1", database="plain")
+    assert layers == [("first", 5), ("public", 5)]
 
 
 def test_each_machine_of_a_name_is_asked(postgis: Server) -> None:
