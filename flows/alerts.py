@@ -137,7 +137,9 @@ def alerts_answer(register: Place, ws: Workspace, dry_run: bool) -> tuple[Answer
 def _looked(register: Place, ws: Workspace, journal: Journal) -> tuple[list[Alert], Record, tuple[str, Any]]:
     """Return what there is to tell, what was told, and what an empty feed has to know."""
     store, wanted = open_register(register), ws.project.alerts
-    facts, changes, history = store.facts(), store.changes(), store.table(HISTORY)
+    # The history first: what others merge in between is left for the next time, and no line lacks its change.
+    facts, history = store.facts(), store.table(HISTORY)
+    changes = store.changes()
     start = 0 if wanted.since is None else line_of(history, {}, wanted.since.isoformat())
     areas, where = None, ws.project.areas_of_interest
     if where is not None:

@@ -118,8 +118,9 @@ def diff_register(register: Place, since: str, output: Path, until: int | None =
     if isinstance(register, Path) and output.resolve() == register.resolve():
         raise InputError(f"--output {output} is the register itself; choose another file.")
     store = open_register(register)
-    changes, history = store.changes(), store.table(HISTORY)
-    runs = store.table(OBSERVATIONS)
+    # The history first: what others merge in between is then left out whole, and no line lacks its change.
+    history = store.table(HISTORY)
+    changes, runs = store.changes(), store.table(OBSERVATIONS)
     start = line_of(history, dict(zip(runs["key"], runs["last_line"], strict=True)), since)
     frame = changed_between(changes, history, start, until)
     write_changed(output, frame)
