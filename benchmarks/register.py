@@ -1,8 +1,9 @@
 """How long it takes to merge a run of 50,000 patches into a register of 50,000 changes: in order, again, and late.
 
-Prints one JSON object: seconds of each merge, and what the register holds in the end.
+Prints one JSON object: for a GeoPackage, and for a schema on a server where its address is given (there has to be nothing in
+it yet), seconds of each merge and what the register holds in the end; and by how much the server took longer.
 
-    python benchmarks/register.py [NUMBER]
+    python benchmarks/register.py [NUMBER] [ADDRESS]
 """
 
 import json
@@ -19,8 +20,9 @@ from pyproj import CRS
 
 from pipeline.legend import LandUse, Legend
 from pipeline.register import Observation, View
+from pipeline.register_address import place_of
 from pipeline.register_run import MergeableRun
-from pipeline.register_store import open_register
+from pipeline.register_store import Register, open_register
 
 LEGEND = Legend((LandUse(1, "Forest", "#2f6b3c"), LandUse(2, "Cropland", "#ead27a"), LandUse(3, "Water", "#4a86b8")))
 CORNERS = 24
@@ -49,19 +51,36 @@ def run(number: int, year: int, seed: int) -> MergeableRun:
     return MergeableRun(Path(str(year)), View(seen, extent, frame, shapely.get_parts(clouds)), LEGEND, CRS("EPSG:32651"), 0.97)
 
 
+MERGES = {"first_s": 2016, "in_order_s": 2018, "again_s": 2018, "late_s": 2017}
+
+
+def timed(store: Register, runs: dict[int, MergeableRun]) -> dict[str, float]:
+    """Seconds of each merge, and of reading all changes."""
+    result = {}
+    for name, year in MERGES.items():
+        started = time.perf_counter()
+        store.merge([runs[year]])
+        result[name] = round(time.perf_counter() - started, 2)
+    started = time.perf_counter()
+    store.changes()
+    return result | {"read_s": round(time.perf_counter() - started, 2)}
+
+
 def main() -> None:
     """Time the merges."""
     number = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
-    runs = {year: run(number, year, year) for year in (2016, 2018, 2017)}
+    runs = {year: run(number, year, year) for year in MERGES.values()}
     result: dict[str, object] = {"patches": number}
     with tempfile.TemporaryDirectory() as folder:
-        store = open_register(Path(folder) / "register.gpkg")
-        for name, year in (("first_s", 2016), ("in_order_s", 2018), ("again_s", 2018), ("late_s", 2017)):
-            started = time.perf_counter()
-            store.merge([runs[year]])
-            result[name] = round(time.perf_counter() - started, 2)
-        result["changes"] = store.changes()["state"].value_counts().to_dict()
+        file = open_register(Path(folder) / "register.gpkg")
+        seconds = timed(file, runs)
+        result["geopackage"] = seconds
+        result["changes"] = file.changes()["state"].value_counts().to_dict()
         result["megabytes"] = round((Path(folder) / "register.gpkg").stat().st_size / 1e6, 1)
+    if len(sys.argv) > 2:
+        server = timed(open_register(place_of(sys.argv[2])), runs)
+        result["postgis"] = server
+        result["postgis_to_geopackage"] = {name: round(server[name] / seconds[name], 2) for name in server}
     print(json.dumps(result, indent=2))
 
 

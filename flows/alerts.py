@@ -17,6 +17,7 @@ from pipeline.alerts_text import atom_feed, details, headline
 from pipeline.areas_reading import read_named_areas
 from pipeline.errors import InputError
 from pipeline.manifest import write_text
+from pipeline.register_address import Place
 from pipeline.register_diff import line_of
 from pipeline.register_store import open_register
 from pipeline.register_tables import HISTORY
@@ -57,13 +58,14 @@ class Told:
         return any(d.error for d in self.deliveries)
 
 
-def send_alerts(register: Path, ws: Workspace, *, dry_run: bool = False) -> Told:
+def send_alerts(register: Place, ws: Workspace, *, dry_run: bool = False) -> Told:
     """Tell by every channel of the config what it has not told yet.
 
     A channel that fails does not stop the others, and is tried again at the next call.
 
     Args:
-        register: The GeoPackage; the record of what was sent is kept beside it.
+        register: The GeoPackage, beside which the record of what was sent is kept, or the address of one on a server; then the
+            record is in the project's folder of outputs.
         ws: The project, whose `alerts` say what is told to whom.
         dry_run: Whether nothing is sent, written or recorded.
 
@@ -71,11 +73,13 @@ def send_alerts(register: Path, ws: Workspace, *, dry_run: bool = False) -> Told
         InputError: There is no such register, a rule asks for what there is not, the record or a feed cannot be written, or
             alerts of this register are being sent already.
     """
-    journal = Journal(journal_of(register))
+    journal = Journal(journal_of(register if isinstance(register, Path) else ws.register_file))
     if dry_run:
         alerts, record, _ = _looked(register, ws, journal)
         return Told(tuple(alerts), _pending(ws, alerts, record), ())
     open_register(register).facts()  # before a lock is put beside what is no register
+    if not isinstance(register, Path):
+        ws.require_writable()
     lock = FileLock(journal.path.with_name(f".{journal.path.name}.lock"), timeout=0)
     try:
         lock.acquire()
@@ -83,11 +87,11 @@ def send_alerts(register: Path, ws: Workspace, *, dry_run: bool = False) -> Told
         raise InputError(f"Alerts of {register} are being sent by another program. Wait for it.") from error
     except OSError as error:
         raise InputError(
-            f"{register.parent} cannot be written to ({error.strerror}); the record of alerts lies there."
+            f"{journal.path.parent} cannot be written to ({error.strerror}); the record of alerts lies there."
         ) from error
     try:
         alerts, record, empty = _looked(register, ws, journal)
-        feeds = {c.name: _feed_path(register, c, ws.allow_outside) for c in _feeds(ws)}
+        feeds = {c.name: _feed_path(journal.path.parent, c, ws.allow_outside) for c in _feeds(ws)}
         deliveries = []
         for channel in ws.project.alerts.channels:
             ours = _of_channel(channel, alerts)
@@ -105,7 +109,7 @@ def journal_of(register: Path) -> Path:
     return register.with_name(f"{register.stem}.alerts.jsonl")
 
 
-def alerts_answer(register: Path, ws: Workspace, dry_run: bool) -> tuple[Answer, bool]:
+def alerts_answer(register: Place, ws: Workspace, dry_run: bool) -> tuple[Answer, bool]:
     """Send alerts, or in a dry run show them, and say so to machines and people.
 
     Returns:
@@ -130,10 +134,12 @@ def alerts_answer(register: Path, ws: Workspace, dry_run: bool) -> tuple[Answer,
     return (content, lines), told.failed
 
 
-def _looked(register: Path, ws: Workspace, journal: Journal) -> tuple[list[Alert], Record, tuple[str, Any]]:
+def _looked(register: Place, ws: Workspace, journal: Journal) -> tuple[list[Alert], Record, tuple[str, Any]]:
     """Return what there is to tell, what was told, and what an empty feed has to know."""
     store, wanted = open_register(register), ws.project.alerts
-    facts, changes, history = store.facts(), store.changes(), store.table(HISTORY)
+    # The history first: what others merge in between is left for the next time, and no line lacks its change.
+    facts, history = store.facts(), store.table(HISTORY)
+    changes = store.changes()
     start = 0 if wanted.since is None else line_of(history, {}, wanted.since.isoformat())
     areas, where = None, ws.project.areas_of_interest
     if where is not None:
@@ -197,12 +203,12 @@ def _send(
     return Delivery(channel.name, sent, waiting, problem)
 
 
-def _feed_path(register: Path, channel: FeedChannel, allow_outside: bool) -> Path:
-    root = register.resolve().parent
+def _feed_path(folder: Path, channel: FeedChannel, allow_outside: bool) -> Path:
+    root = folder.resolve()
     path = (root / channel.path).resolve()
     if not allow_outside and not path.is_relative_to(root):
         raise InputError(
-            f"alerts: channels: {channel.name}: {channel.path} points outside the folder of the register, {register.parent}. "
+            f"alerts: channels: {channel.name}: {channel.path} points outside the folder of the register, {folder}. "
             f"Name a file in it, or allow it with --allow-outside."
         )
     return path

@@ -18,7 +18,7 @@ import typer
 
 from flows.cli_deploy import add_deployment_verbs
 from flows.cli_register import register_app
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from flows.config import Project
@@ -75,6 +75,11 @@ def _session(as_json: bool, verbose: bool) -> Iterator[None]:
     except InputError as error:
         _complain("bad input", str(error), as_json)
         raise typer.Exit(BAD_INPUT) from error
+    except UnavailableError as error:
+        if verbose:
+            traceback.print_exc()
+        _complain("failed", str(error), as_json)
+        raise typer.Exit(FAILED) from error
     except KeyboardInterrupt as error:
         _complain("interrupted", _GO_ON, as_json)
         raise typer.Exit(INTERRUPTED) from error

@@ -7,7 +7,16 @@ from typing import Annotated, Any
 
 import typer
 
-_Register = Annotated[Path, typer.Argument(help="The register (GeoPackage).", metavar="REGISTER", show_default=False)]
+from pipeline.register_address import place_of
+
+_Register = Annotated[
+    str,
+    typer.Argument(
+        help="The register: a GeoPackage, or postgresql://USER@HOST/DATABASE?schema=NAME.",
+        metavar="REGISTER",
+        show_default=False,
+    ),
+]
 _Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the history.", show_default=False)]
 _Who = Annotated[str | None, typer.Option("--who", help="Who says so; your login name by default.", show_default=False)]
 _Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
@@ -44,7 +53,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
             from flows.register import merge_runs
 
             with bars(as_json):
-                answer = merge_runs(register, runs, seen_again, of)
+                answer = merge_runs(place_of(register), runs, seen_again, of)
             say(*answer, as_json)
 
     @app.command("list", epilog="Example: `landshift register list changes-register.gpkg --state confirmed`")
@@ -59,7 +68,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from flows.register import list_changes
 
-            say(*list_changes(register, state), as_json)
+            say(*list_changes(place_of(register), state), as_json)
 
     _Change = Annotated[str, typer.Argument(help="Id of the change.", metavar="CHANGE_ID", show_default=False)]
 
@@ -69,7 +78,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from flows.register import show_change
 
-            say(*show_change(register, change_id), as_json)
+            say(*show_change(place_of(register), change_id), as_json)
 
     @app.command(epilog="Example: `landshift register diff changes-register.gpkg --since 2024-05-01 --output may.geojson`")
     def diff(
@@ -85,7 +94,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from flows.register import diff_register
 
-            say(*diff_register(register, since, output, until), as_json)
+            say(*diff_register(place_of(register), since, output, until), as_json)
 
     @app.command(epilog='Example: `landshift register reject changes-register.gpkg taizhou-29731-358412 --reason "harvest"`')
     def reject(
@@ -100,7 +109,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from flows.register import reject_change
 
-            say(*reject_change(register, change_id, reason, who), as_json)
+            say(*reject_change(place_of(register), change_id, reason, who), as_json)
 
     @app.command(
         epilog='Example: `landshift register withdraw changes-register.gpkg --run 0123abcd --reason "wrong cloud mask"`'
@@ -116,7 +125,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from flows.register import withdraw as take_back
 
-            say(*take_back(register, run, model, scene, reason, who), as_json)
+            say(*take_back(place_of(register), run, model, scene, reason, who), as_json)
 
     @app.command(epilog="Example: `landshift register alerts changes-register.gpkg configs/taizhou.yaml --dry-run`")
     def alerts(
@@ -138,7 +147,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
             from flows.workspace import workspace
 
             ws = workspace(load_project(config), data or config.parent, allow_outside=allow_outside)
-            answer, failed = alerts_answer(register, ws, dry_run)
+            answer, failed = alerts_answer(place_of(register), ws, dry_run)
             say(*answer, as_json)
         if failed:
             raise typer.Exit(1)

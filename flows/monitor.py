@@ -3,6 +3,7 @@
 import json
 import shutil
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -20,7 +21,7 @@ from flows.prepare import artifact_name, epoch_key, plan, sensor_of
 from flows.progress import step
 from flows.publishing import published_config
 from flows.workspace import Workspace, workspace
-from pipeline.errors import InputError
+from pipeline.errors import InputError, UnavailableError
 from pipeline.manifest import Manifest, link_or_copy, value_hash, write_json
 from pipeline.pairing import Pair, Pairing, Period, pairing
 from pipeline.register_diff import changed_between
@@ -31,7 +32,7 @@ from pipeline.season import Season, in_season, outside
 from pipeline.survey import Finding
 from pipeline.vector_register import write_changed
 
-REGISTER, STATE, PAIRS, DIFFS = "register.gpkg", "monitor.json", "pairs", "diffs"
+STATE, PAIRS, DIFFS = "monitor.json", "pairs", "diffs"
 """In the project's folder of outputs."""
 DONE, FAILED = "done", "failed"
 
@@ -65,8 +66,8 @@ class Monitored:
     """Periods that are not compared yet, and why; sentences."""
     faulty: tuple[str, ...]
     """Scenes that were skipped, and why; sentences."""
-    register: Path
-    """The register."""
+    register: Path | str
+    """The register: its file, or its address on a server."""
     diff: Path | None
     """What changed in it since the last time, as GeoPackage (a GeoJSON lies beside it); None where nothing did."""
     what: dict[str, int]
@@ -114,22 +115,26 @@ def monitor(
     with ws.alone():
         chosen = ws.model_in_use
         _require_model(chosen)
+        register = _register(ws)
         findings = find_scenes(ws, sensor_of(project.sensor), tolerant=True)
         made = pairs_of(project, findings, today or datetime.now(UTC).date())
         state = _read_state(ws)
         compared = []
         with step("Monitoring") as advance:
             for number, pair in enumerate(made.pairs, start=1):
-                compared.append(_compare(ws, pair, findings, state, chosen, again=again))
+                compared.append(_compare(ws, register, pair, findings, state, chosen, again=again))
                 advance(number / len(made.pairs))
         _forget_images(ws, made.pairs, state)
-        diff, what = _publish(ws, state)
-        told, untold = _tell(ws)
+        try:
+            diff, what = _publish(ws, register, state)
+            told, untold = _tell(ws, register)
+        except UnavailableError as error:
+            diff, what, told, untold = None, {}, (), (str(error),)
     result = Monitored(
         tuple(compared),
         made.waiting,
         tuple(f"{f.name}: {f.fault}" for f in findings if f.fault),
-        ws.output / REGISTER,
+        ws.register_file if isinstance(ws.register, Path) else str(ws.register),
         diff,
         what,
         told,
@@ -150,25 +155,27 @@ def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Pair
 
 
 def _compare(
-    ws: Workspace, pair: Pair, findings: Sequence[Finding], state: dict[str, Any], model: Path, *, again: bool
-) -> Compared:
+    ws: Workspace, register: Register, pair: Pair, findings: Sequence[Finding], state: dict[str, Any], model: Path, *,
+    again: bool,
+) -> Compared:  # fmt: skip
     """Map one pair and merge it, unless that is done already."""
     ours = _pair_workspace(ws, pair, model)
     fingerprint = value_hash([published_config(ours), _used(pair, findings, ws.project.epochs.part_of_year)])
     known = state["pairs"].get(pair.name, {})
-    if known.get("outcome") == DONE and known.get("fingerprint") == fingerprint and not again:
+    same = known.get("fingerprint") == fingerprint and known.get("register", "") == _name_of(ws)
+    if known.get("outcome") == DONE and same and not again:
         return Compared(pair.name, str(pair.before), str(pair.after), "known", known["message"])
     try:
         _borrow_images(ours, ws.output / PAIRS)
         detected = detect(ours.project, ws.data, ours.output.parent, ws.allow_outside, model)
         run = read_mergeable(detected.run)
-        _register(ws).merge([run])
+        register.merge([run])
         outcome, key = DONE, run.view.observation.key
         message = f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches."
     except Exception as error:
         outcome, key, message = FAILED, None, _said(error)
     state["pairs"][pair.name] = {
-        "outcome": outcome, "fingerprint": fingerprint, "run": key, "message": message,
+        "outcome": outcome, "fingerprint": fingerprint, "register": _name_of(ws), "run": key, "message": message,
         "attempts": known.get("attempts", 0) + 1 if known.get("outcome") == FAILED else 1,
         "at": datetime.now(UTC).isoformat(timespec="seconds"),
     }  # fmt: skip
@@ -241,14 +248,13 @@ def _forget_images(ws: Workspace, pairs: Sequence[Pair], state: dict[str, Any]) 
             shutil.rmtree(ws.output / PAIRS / pair.name / ws.project.name / "epochs", ignore_errors=True)
 
 
-def _publish(ws: Workspace, state: dict[str, Any]) -> tuple[Path | None, dict[str, int]]:
+def _publish(ws: Workspace, store: Register, state: dict[str, Any]) -> tuple[Path | None, dict[str, int]]:
     """Write what changed in the register since it was written the last time."""
-    path = ws.output / REGISTER
-    if not path.is_file():
+    if not store.database.exists:
         return None, {}
-    store = _register(ws)
     history = store.table(HISTORY)
-    last, since = int(history["number"].max()) if len(history) else 0, int(state["published"])
+    last = int(history["number"].max()) if len(history) else 0
+    since = int(state["published"]) if state["register"] == _name_of(ws) else 0
     if last == since:
         return None, {}
     frame = changed_between(store.changes(), history, since)
@@ -256,33 +262,43 @@ def _publish(ws: Workspace, state: dict[str, Any]) -> tuple[Path | None, dict[st
     target.parent.mkdir(exist_ok=True)
     for file in (target, target.with_suffix(".geojson")):
         write_changed(file, frame)
-    state["published"] = last
+    state["published"], state["register"] = last, _name_of(ws)
     write_json(ws.output / STATE, state)
     return target, {str(name): int(n) for name, n in frame["what"].value_counts().items()}
 
 
-def _tell(ws: Workspace) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def _tell(ws: Workspace, store: Register) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """Send what the alert rules ask for, by every channel."""
-    if not ws.project.alerts.channels or not (ws.output / REGISTER).is_file():
+    if not ws.project.alerts.channels or not store.database.exists:
         return (), ()
     try:
-        deliveries = send_alerts(ws.output / REGISTER, ws).deliveries
-    except InputError as error:
+        deliveries = send_alerts(ws.register, ws).deliveries
+    except (InputError, UnavailableError) as error:
         return (), (str(error),)
     told = tuple(f"{d.channel}: {d.sent:,} alerts sent." for d in deliveries if d.sent)
     return told, tuple(f"{d.channel}: {d.waiting:,} alerts wait: {d.error}" for d in deliveries if d.error)
 
 
 def _register(ws: Workspace) -> Register:
-    return open_register(ws.output / REGISTER)
+    """Return the register; one on a server that refuses us stops the monitor here, one that is away may be back in time."""
+    store = open_register(ws.register)
+    with suppress(UnavailableError):
+        _ = store.database.exists
+    return store
+
+
+def _name_of(ws: Workspace) -> str:
+    """Return what tells one register from another in the state, without showing where it is."""
+    return "" if isinstance(ws.register, Path) else value_hash(str(ws.register))
 
 
 def _read_state(ws: Workspace) -> dict[str, Any]:
     """Read what the last run left; where it cannot be read, everything is looked at again, which changes nothing."""
-    empty: dict[str, Any] = {"pairs": {}, "published": 0}
+    empty: dict[str, Any] = {"pairs": {}, "published": 0, "register": ""}
     try:
         found = json.loads((ws.output / STATE).read_text(encoding="utf-8"))
-        return {"pairs": dict(found["pairs"]), "published": int(found["published"])}
+        known = {"pairs": dict(found["pairs"]), "published": int(found["published"])}
+        return known | {"register": str(found.get("register", ""))}
     except (OSError, ValueError, KeyError, TypeError):
         return empty
 
@@ -291,7 +307,7 @@ def _said(error: BaseException) -> str:
     """Return an error in words: that of a flow within the flow is wrapped."""
     found: BaseException | None = error
     while found is not None:
-        if isinstance(found, InputError):
+        if isinstance(found, InputError | UnavailableError):
             return str(found)
         found = found.__cause__ or found.__context__
     return f"{type(error).__name__}: {error}"

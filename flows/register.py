@@ -12,6 +12,7 @@ import pandas as pd
 from flows.progress import step
 from pipeline.errors import InputError
 from pipeline.register import STATES, Rule
+from pipeline.register_address import Place
 from pipeline.register_columns import CHANGE_COLUMNS
 from pipeline.register_diff import changed_between, line_of
 from pipeline.register_run import read_mergeable
@@ -26,11 +27,11 @@ _LISTED = 50
 """Changes that are printed for people; `--json` has them all."""
 
 
-def merge_runs(register: Path, runs: Sequence[Path], seen_again: int | None = None, of: int | None = None) -> Answer:
+def merge_runs(register: Place, runs: Sequence[Path], seen_again: int | None = None, of: int | None = None) -> Answer:
     """Merge runs into a register, all or none of them.
 
     Args:
-        register: The GeoPackage; it is made where it is not there.
+        register: The GeoPackage or the address; it is made where it is not there.
         runs: Folders of runs, in any order.
         seen_again: How often a change has to be seen again to be confirmed; of the register, or 1.
         of: Among how many of the next observations; of the register, or 2.
@@ -56,7 +57,7 @@ def merge_runs(register: Path, runs: Sequence[Path], seen_again: int | None = No
     return {"register": register, "merged": [asdict(m) for m in merged], "states": dict(states)}, lines
 
 
-def list_changes(register: Path, state: str | None = None) -> Answer:
+def list_changes(register: Place, state: str | None = None) -> Answer:
     """List the changes, largest first.
 
     Raises:
@@ -73,7 +74,7 @@ def list_changes(register: Path, state: str | None = None) -> Answer:
     return {"changes": rows}, lines or ["No such change." if state else "No change."]
 
 
-def show_change(register: Path, change_id: str) -> Answer:
+def show_change(register: Place, change_id: str) -> Answer:
     """Tell the whole story of one change.
 
     Raises:
@@ -107,18 +108,19 @@ def show_change(register: Path, change_id: str) -> Answer:
     return {"change": row, "seen_by": sightings, "history": events}, lines
 
 
-def diff_register(register: Path, since: str, output: Path, until: int | None = None) -> Answer:
+def diff_register(register: Place, since: str, output: Path, until: int | None = None) -> Answer:
     """Write what changed since a line of the history, a date or the merge of a run.
 
     Raises:
         InputError: Nobody can tell what `since` is, or the output cannot be written.
     """
     require_format(output)
-    if output.resolve() == register.resolve():
+    if isinstance(register, Path) and output.resolve() == register.resolve():
         raise InputError(f"--output {output} is the register itself; choose another file.")
     store = open_register(register)
-    changes, history = store.changes(), store.table(HISTORY)
-    runs = store.table(OBSERVATIONS)
+    # The history first: what others merge in between is then left out whole, and no line lacks its change.
+    history = store.table(HISTORY)
+    changes, runs = store.changes(), store.table(OBSERVATIONS)
     start = line_of(history, dict(zip(runs["key"], runs["last_line"], strict=True)), since)
     frame = changed_between(changes, history, start, until)
     write_changed(output, frame)
@@ -129,7 +131,7 @@ def diff_register(register: Path, since: str, output: Path, until: int | None = 
     return {"output": output, "since": start, "until": end, "what": dict(counts)}, lines
 
 
-def reject_change(register: Path, change_id: str, reason: str, who: str | None = None) -> Answer:
+def reject_change(register: Place, change_id: str, reason: str, who: str | None = None) -> Answer:
     """Say that a change is none.
 
     Raises:
@@ -141,7 +143,7 @@ def reject_change(register: Path, change_id: str, reason: str, who: str | None =
 
 
 def withdraw(
-    register: Path, run: str | None, model: str | None, scene: str | None, reason: str, who: str | None = None
+    register: Place, run: str | None, model: str | None, scene: str | None, reason: str, who: str | None = None
 ) -> Answer:
     """Take back a run, everything of a model or everything made from a scene.
 

@@ -434,6 +434,9 @@ class MonitorConfig(Section):
     """Days whose scenes make one image, counted from the first day of the epoch `after`; 1 makes each day with scenes one."""
     season_tolerance_days: int = Field(default=45, ge=0, le=180)
     """`same-season`: how far from exactly a year before the other period may lie."""
+    register_env: Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,99}$")] | None = None
+    """Environment variable (upper case) with the address of a register on a server, such as
+    `postgresql://USER@HOST/DATABASE?schema=NAME`; None: the register is `register.gpkg` in the project's folder of outputs."""
     cron: str | None = None
     """`landshift serve`: when, as five fields (minute, hour, day, month, weekday)."""
     timezone: str = "UTC"

@@ -1,5 +1,6 @@
 """Where a project's inputs lie and its outputs go."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -10,8 +11,10 @@ from filelock import FileLock, Timeout
 
 from flows.config import Project
 from pipeline.errors import InputError
-from pipeline.href import Place, RemoteFile
+from pipeline.href import Place as ScenePlace
+from pipeline.href import RemoteFile
 from pipeline.manifest import Manifest, remove_partials
+from pipeline.register_address import Place, place_of
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,30 @@ class Workspace:
         return self.output / "work"
 
     @property
+    def register_file(self) -> Path:
+        """The register that the monitor keeps where the config names none on a server."""
+        return self.output / "register.gpkg"
+
+    @property
+    def register(self) -> Place:
+        """The register that the monitor keeps.
+
+        Raises:
+            InputError: The environment variable that the config names is not set, or holds no address.
+        """
+        variable = self.project.monitor.register_env
+        if variable is None:
+            return self.register_file
+        expected = "it has to hold the address of a register, postgresql://USER@HOST/DATABASE?schema=NAME"
+        if not os.environ.get(variable):
+            raise InputError(f"monitor: register_env: the environment variable {variable} is not set; {expected}.")
+        place = place_of(os.environ[variable])
+        if isinstance(place, Path):
+            # What it holds is not shown: it may be half an address, password and all.
+            raise InputError(f"monitor: register_env: the environment variable {variable} holds no address; {expected}.")
+        return place
+
+    @property
     def run(self) -> Path:
         """The finished detect run: what leaves the house."""
         return self.output / "run"
@@ -99,7 +126,7 @@ class Workspace:
             raise InputError(f"{key}: {str(path)!r:.200} cannot be used ({why}). Correct it.") from error
         return full
 
-    def relative(self, path: Place) -> str:
+    def relative(self, path: ScenePlace) -> str:
         """Return a path as it may be published: relative to the data folder, else the bare name; of a server its address."""
         if isinstance(path, RemoteFile):
             return str(path)

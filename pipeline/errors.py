@@ -7,3 +7,10 @@ class InputError(ValueError):
     The message names what was found, what was expected and what to do, with the file and the band. The command line
     prints it without a traceback and exits with 2.
     """
+
+
+class UnavailableError(RuntimeError):
+    """Something that is needed, such as a server, is away or busy for now: the same again may go well.
+
+    The message says what, and that nothing was changed. The command line prints it without a traceback and exits with 1.
+    """

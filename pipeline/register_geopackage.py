@@ -107,7 +107,7 @@ class GeoPackageDatabase:
             ("Undefined Cartesian SRS", -1, "NONE", -1, "undefined"),
             ("Undefined geographic SRS", 0, "NONE", 0, "undefined"),
             ("WGS 84 geodetic", 4326, "EPSG", 4326, wgs84),
-            (crs.name, number, "NONE" if number == _OWN_CRS else "EPSG", number, _definition(crs)),
+            (crs.name, number, "NONE" if number == _OWN_CRS else "EPSG", number, definition_of(crs)),
         ):
             connection.exec_driver_sql(_ADD_CRS, row)
         for table in LAYERS:
@@ -191,7 +191,8 @@ def crs_number(crs: CRS) -> int:
     return _OWN_CRS if code is None else int(code)
 
 
-def _definition(crs: CRS) -> str:
+def definition_of(crs: CRS) -> str:
+    """Return a CRS as text that GDAL reads."""
     try:
         return str(crs.to_wkt("WKT1_GDAL"))
     except CRSError:

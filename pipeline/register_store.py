@@ -18,10 +18,12 @@ import sqlalchemy as sa
 from pipeline.errors import InputError
 from pipeline.legend import Legend
 from pipeline.register import WITHDRAWN, Observation, Rule, Withdrawal, standings
+from pipeline.register_address import Place
 from pipeline.register_fold import proposals_of, replay, step
 from pipeline.register_geopackage import GeoPackageDatabase
 from pipeline.register_names import Event, events_between, judged_states, named, with_new_names, with_united
 from pipeline.register_opening import Database, Facts, opened
+from pipeline.register_postgis import PostgisDatabase
 from pipeline.register_rows import (
     REJECT,
     append_history,
@@ -236,9 +238,9 @@ class Register:
         return True
 
 
-def open_register(path: Path, migrations: Sequence[Migration] = MIGRATIONS) -> Register:
-    """Return the register in a GeoPackage; nothing is opened or made yet."""
-    return Register(GeoPackageDatabase(path), migrations)
+def open_register(place: Place, migrations: Sequence[Migration] = MIGRATIONS) -> Register:
+    """Return the register in a GeoPackage or on a server; nothing is opened or made yet."""
+    return Register(GeoPackageDatabase(place) if isinstance(place, Path) else PostgisDatabase(place), migrations)
 
 
 def _moment(now: datetime | None) -> datetime:

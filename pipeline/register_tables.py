@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -35,18 +36,35 @@ class Polygon(UserDefinedType[object]):
         return "POLYGON"
 
 
-TIME = sa.DateTime(timezone=True).with_variant(
-    sqlite.DATETIME(  # type: ignore[no-untyped-call]
-        storage_format="%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02d.000Z",
-        regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)",
-    ),
-    "sqlite",
+class UtcTime(sa.types.TypeDecorator[datetime]):
+    """A time with its zone in the database, and without it here, where all times are UTC."""
+
+    impl = sa.DateTime(timezone=True)
+    cache_ok = True
+
+    def process_result_value(self, value: datetime | None, dialect: sa.Dialect) -> datetime | None:
+        """Return the time in UTC."""
+        return None if value is None else value.astimezone(UTC).replace(tzinfo=None)
+
+
+TIME = (
+    sa.DateTime(timezone=True)
+    .with_variant(
+        sqlite.DATETIME(  # type: ignore[no-untyped-call]
+            storage_format="%(year)04d-%(month)02d-%(day)02dT%(hour)02d:%(minute)02d:%(second)02d.000Z",
+            regexp=r"(\d+)-(\d+)-(\d+)T(\d+):(\d+):(\d+)",
+        ),
+        "sqlite",
+    )
+    .with_variant(UtcTime(), "postgresql")
 )
-"""Times are UTC, to the second, and written as the GeoPackage standard asks for."""
+"""Times are UTC, to the second, and written in files as the GeoPackage standard asks for."""
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+"""Sorted by its bytes in every database, whatever the language of the server."""
 
 
 def _text(name: str, **how: Any) -> sa.Column[str]:  # noqa: ANN401 (options of a column)
-    return sa.Column(name, sa.Text, **how)
+    return sa.Column(name, TEXT, **how)
 
 
 def _integer(name: str, **how: Any) -> sa.Column[int]:  # noqa: ANN401 (options of a column)
@@ -128,7 +146,7 @@ MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first tables", METADATA.c
 
 def version_of(connection: sa.Connection) -> int:
     """Return the version of the tables, 0 where there are none."""
-    if not sa.inspect(connection).has_table(META.name):
+    if not sa.inspect(connection).has_table(META.name, schema=connection.schema_for_object(META)):
         return 0
     found = connection.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
     return int(found) if found is not None and str(found).isdigit() else 0

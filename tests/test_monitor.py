@@ -4,7 +4,7 @@ import json
 import shutil
 import subprocess
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
 from types import SimpleNamespace
@@ -23,9 +23,11 @@ from flows.monitor import Monitored, monitor
 from flows.train import train
 from pipeline.demo import make_demo
 from pipeline.errors import InputError
+from pipeline.register_address import place_of
 from pipeline.register_columns import CHANGE_COLUMNS
 from pipeline.register_store import open_register
 from pipeline.register_tables import HISTORY
+from tests.postgis_server import server
 from tests.test_flows import SIZE, demo_project
 
 TODAY = date(2025, 1, 1)
@@ -182,6 +184,43 @@ def test_who_watches_is_told_once(watched: Watched) -> None:
     failing = watched.run()
     assert outcomes(failing) == {"2023-06-18": "known"}, "who is told makes no pair another one"
     assert failing.untold[0].startswith("hook: ")
+
+
+def test_a_register_on_a_server(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
+    content = watched.project.model_dump(mode="json")
+    content["monitor"] = {"register_env": "OUR_REGISTER"}
+    watched.project = Project.model_validate(content)
+    with pytest.raises(InputError, match="OUR_REGISTER is not set"):
+        watched.run()
+    monkeypatch.setenv("OUR_REGISTER", "landshift:s3cret@host/land")
+    with pytest.raises(InputError, match="OUR_REGISTER holds no address") as refused:
+        watched.run()
+    assert "s3cret" not in str(refused.value)
+
+    schema = server().new_schema()
+    address = server().address(schema).replace("landshift@", "landshift:s3cret@")
+    monkeypatch.setenv("OUR_REGISTER", address.replace(f"port={server().port}", "port=1"))
+    away = watched.run()
+    assert outcomes(away) == {"2023-06-18": "failed"}
+    assert "cannot be reached" in away.failed[0].message
+    assert "cannot be reached" in away.untold[0]
+    made = sorted(watched.home.glob("pairs/*/*/run/*"))
+    times = [p.stat().st_mtime_ns for p in made]
+
+    monkeypatch.setenv("OUR_REGISTER", address)
+    back = watched.run()
+    assert outcomes(back) == {"2023-06-18": "done"}
+    assert [p.stat().st_mtime_ns for p in made] == times, "the map that was made is merged, not made again"
+    store = open_register(place_of(address))
+    assert back.what == {"new": len(store.changes())}
+    assert not (watched.home / "register.gpkg").exists()
+
+    monkeypatch.setenv("OUR_REGISTER", server().address(server().new_schema()))
+    other = watched.run()
+    assert (outcomes(other), other.what) == ({"2023-06-18": "done"}, back.what), "another register gets what is there"
+    files = [p.read_bytes() for p in watched.home.rglob("*") if p.suffix in (".json", ".html", ".jsonl")]
+    assert not any(b"s3cret" in f or b"postgresql" in f for f in files)
+    assert "s3cret" not in json.dumps(asdict(back), default=str) + str(back)
 
 
 def test_periods_that_are_open_wait(watched: Watched) -> None:

@@ -17,9 +17,13 @@ from pipeline.register_rows import OUTCOME
 from pipeline.register_run import MergeableRun
 from pipeline.register_store import Register, open_register
 from pipeline.register_tables import HISTORY, META, OBSERVATIONS, PATCHES, VERDICTS
+from tests.postgis_server import server
 from tests.register_runs import run, states
 
-STORES: dict[str, Callable[[Path], Register]] = {"geopackage": lambda folder: open_register(folder / "register.gpkg")}
+STORES: dict[str, Callable[[Path], Register]] = {
+    "geopackage": lambda folder: open_register(folder / "register.gpkg"),
+    "postgis": lambda _: server().new_register(),
+}
 """Every store keeps the same contract."""
 
 EMPTY = ("........", "........", "........", "........")
@@ -210,24 +214,24 @@ def test_a_withdrawn_model_stays_withdrawn_for_what_is_merged_later(store: Regis
     assert only(store)["state"] == "withdrawn"
 
 
-def test_of_two_runs_of_one_pair_the_one_made_last_counts(tmp_path: Path) -> None:
+@pytest.mark.parametrize("make", STORES.values(), ids=STORES)
+def test_of_two_runs_of_one_pair_the_one_made_last_counts(make: Callable[[Path], Register], tmp_path: Path) -> None:
     old = run(TWO, "2021-06-15", key="old", created="2024-01-01T00:00:00")
     new = run(PATCH, "2021-06-15", key="new", created="2024-02-01T00:00:00")
     for number, order in enumerate(([old, new], [new, old])):
-        for make in STORES.values():
-            folder = tmp_path / str(number)
-            folder.mkdir()
-            store = make(folder)
-            for one in order:
-                store.merge([one])
-            assert sorted(store.changes()["state"]) == ["new", "withdrawn"]
-            standing = store.table(OBSERVATIONS).set_index("key")["standing"]
-            assert (standing["new"], standing["old"]) == ("", "superseded by run new of the same dates")
-            history = store.table(HISTORY)
-            said = history[history["change_id"].isna() & history["reason"].notna()]
-            assert said["run"].tolist() == ["old"]
-            store.withdraw("run", "new", "wrong settings")
-            assert sorted(store.changes()["state"]) == ["new", "new"]
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        store = make(folder)
+        for one in order:
+            store.merge([one])
+        assert sorted(store.changes()["state"]) == ["new", "withdrawn"]
+        standing = store.table(OBSERVATIONS).set_index("key")["standing"]
+        assert (standing["new"], standing["old"]) == ("", "superseded by run new of the same dates")
+        history = store.table(HISTORY)
+        said = history[history["change_id"].isna() & history["reason"].notna()]
+        assert said["run"].tolist() == ["old"]
+        store.withdraw("run", "new", "wrong settings")
+        assert sorted(store.changes()["state"]) == ["new", "new"]
 
 
 def test_an_id_that_was_given_stays_when_an_earlier_run_comes_late(store: Register) -> None:
@@ -354,12 +358,20 @@ def canonical(store: Register) -> list[tuple[Any, ...]]:
     return sorted((tuple(map(str, row)) + shape for row, shape in zip(rows, shapes, strict=True)), key=repr)
 
 
-@pytest.mark.parametrize("make", STORES.values(), ids=STORES)
 @settings(max_examples=12, deadline=None)
 @given(world=worlds, data=st.data())
-def test_laws(
-    make: Callable[[Path], Register], tmp_path_factory: pytest.TempPathFactory, world: Any, data: st.DataObject
-) -> None:
+def test_laws(tmp_path_factory: pytest.TempPathFactory, world: Any, data: st.DataObject) -> None:
+    laws(STORES["geopackage"], tmp_path_factory, world, data)
+
+
+@settings(max_examples=4, deadline=None)
+@given(world=worlds, data=st.data())
+def test_laws_on_a_server(tmp_path_factory: pytest.TempPathFactory, world: Any, data: st.DataObject) -> None:
+    """The law is the same code; what may differ is what the database gives back."""
+    laws(STORES["postgis"], tmp_path_factory, world, data)
+
+
+def laws(make: Callable[[Path], Register], tmp_path_factory: pytest.TempPathFactory, world: Any, data: st.DataObject) -> None:
     runs = drawn(world)
     orders = [list(range(len(runs))), data.draw(st.permutations(range(len(runs))))]
     taken_back = data.draw(st.none() | st.sampled_from(range(len(runs))))

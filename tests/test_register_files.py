@@ -17,6 +17,7 @@ import pytest
 import shapely
 import sqlalchemy as sa
 
+from flows.register import diff_register
 from pipeline.errors import InputError
 from pipeline.register_geopackage import GeoPackageDatabase
 from pipeline.register_index import add_functions
@@ -317,6 +318,31 @@ def test_what_another_program_writes_is_read(path: Path) -> None:
             database.execute("UPDATE first_seen SET geom = ? WHERE fid = ?", (plain, int(fid)))
     after = open_register(path).changes()
     assert shapely.equals(before["first_geometry"].to_numpy(), after["first_geometry"].to_numpy()).all()
+
+
+def test_what_is_merged_while_a_difference_is_written_is_in_the_next(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One who writes differences by where the last one ended misses nothing."""
+    waiting = [run(("........", "........", "22......", "22....22"), "2022-06-15")]
+
+    def then_somebody_merges(read: Callable[..., Any]) -> Callable[..., Any]:
+        def reading(store: Register, *what: Any) -> Any:
+            found = read(store, *what)
+            if waiting:
+                store.merge([waiting.pop()])
+            return found
+
+        return reading
+
+    for name in ("changes", "table"):
+        monkeypatch.setattr(Register, name, then_somebody_merges(getattr(Register, name)))
+    told: list[str] = []
+    since = "0"
+    for number in range(2):
+        output = path.with_name(f"{number}.geojson")
+        answer, _ = diff_register(path, since, output)
+        since = str(answer["until"])
+        told += [f["properties"]["change_id"] for f in json.loads(output.read_text(encoding="utf-8"))["features"]]
+    assert set(told) == set(open_register(path).changes()["change_id"])
 
 
 @pytest.fixture(scope="module")
