@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from flows.person import login_name
 from flows.progress import step
 from pipeline.errors import InputError
 from pipeline.register import STATES, Rule
@@ -135,7 +135,7 @@ def reject_change(register: Path, change_id: str, reason: str, who: str | None =
     Raises:
         InputError: No reason, or no such change.
     """
-    said = open_register(register).reject(change_id, reason, who or _user())
+    said = open_register(register).reject(change_id, reason, who or login_name())
     note = "is rejected now" if said.fresh else "was rejected before; nothing was changed"
     return {"change_id": change_id, "fresh": said.fresh}, [f"{change_id} {note}."]
 
@@ -151,7 +151,7 @@ def withdraw(
     named = [(kind, target) for kind, target in (("run", run), ("model", model), ("scene", scene)) if target is not None]
     if len(named) != 1:
         raise InputError("Name what to withdraw: exactly one of --run, --model and --scene.")
-    said = open_register(register).withdraw(*named[0], reason, who or _user())
+    said = open_register(register).withdraw(*named[0], reason, who or login_name())
     kind, target = named[0]
     if not said.fresh:
         return {"kind": kind, "target": target, "fresh": False}, [
@@ -185,11 +185,3 @@ def _line(row: dict[str, Any]) -> str:
     kind = f"{row['from_name']} to {row['to_name']}" if row["from_name"] else row["to_name"]
     seen = f"{row['first_seen']}  {row['last_seen']}"
     return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  {kind}"
-
-
-def _user() -> str | None:
-    try:
-        return getuser()
-    except (KeyError, OSError, ImportError):
-        # An account without a name, as in some containers.
-        return None
