@@ -185,7 +185,7 @@ def _near(mask: np.ndarray, distance: int) -> np.ndarray:
 
 
 def comparison_lines(comparison: Mapping[str, Any]) -> list[str]:
-    """Say, for the command line and the card, what a comparison found."""
+    """Say, for the command line and the card, what a comparison found in each region."""
     lines = []
     for row in comparison.get("rows", ()):
         gain = row["gain"]
@@ -193,4 +193,4 @@ def comparison_lines(comparison: Mapping[str, Any]) -> list[str]:
         span = "" if gain["low"] is None else f" ({gain['low']:+z.3f} to {gain['high']:+z.3f})"
         change = "" if gain["estimate"] is None else f"  {gain['estimate']:+z.3f}{span}"
         lines.append(f"{row['region']}: F1 of {row['score']} {scores}{change}, {row['blocks']} blocks: {row['verdict']}")
-    return [*lines, str(comparison["sentence"])]
+    return lines

@@ -6,8 +6,8 @@ from prefect import flow
 from prefect.artifacts import create_table_artifact
 
 from flows.config import Project
+from flows.offering import Offered, promote_candidate, require_candidate
 from flows.prepare import artifact_name, as_task, prepare
-from flows.releasing import Offered, promote_candidate, require_candidate
 from flows.workspace import Workspace, workspace
 from pipeline.errors import InputError
 

@@ -17,6 +17,7 @@ from pipeline.register_diff import changed_between, line_of
 from pipeline.register_run import read_mergeable
 from pipeline.register_store import Merged, open_register
 from pipeline.register_tables import HISTORY, OBSERVATIONS
+from pipeline.releases import short
 from pipeline.vector_register import require_format, write_changed
 
 Answer = tuple[dict[str, Any], list[str]]
@@ -93,7 +94,8 @@ def show_change(register: Path, change_id: str) -> Answer:
         *([f"{row['state'].capitalize()}: {row['reason']}."] if row["reason"] else []),
         "Seen by:",
         *(
-            f"  {s['before_date']} to {s['after_date']}  {s['area_ha']:>10,.2f} ha  run {s['run']}"
+            f"  {s['before_date']} to {s['after_date']}  {s['area_ha']:>10,.2f} ha  run {s['run']}  model {s['model_name']} "
+            f"{s['model_hash']}"
             + (f"  (does not count: {s['standing']})" if s["standing"] else "")
             for s in sightings
         ),
@@ -184,4 +186,5 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _line(row: dict[str, Any]) -> str:
     kind = f"{row['from_name']} to {row['to_name']}" if row["from_name"] else row["to_name"]
     seen = f"{row['first_seen']}  {row['last_seen']}"
-    return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  {kind}"
+    model = short(row["model_hash"] or "-")
+    return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  model {model:<8}  {kind}"

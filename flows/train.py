@@ -20,11 +20,12 @@ from flows.fitting import Recipe, encoder_facts, encoder_of, fit_network
 from flows.guard import is_harmful
 from flows.judging import judge
 from flows.labelling import SPLITS, divide_labels, read_masks
+from flows.offering import Offered, offer_candidate
 from flows.overlap import BLOCK, training_blocks
 from flows.prepare import Prepared, artifact_name, as_task, plan, prepare, require_disk
 from flows.progress import step
 from flows.promote import show_release
-from flows.releasing import Offered, offer_candidate, settled
+from flows.releasing import settled
 from flows.workspace import Workspace, versions, workspace
 from pipeline.accuracy import BinaryScores, mean_and_spread
 from pipeline.errors import InputError

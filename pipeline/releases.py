@@ -1,13 +1,14 @@
 """The releases of a project: one folder for each model that was ever in use, and a journal that says which one is now."""
 
 import json
+import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 from pipeline.errors import InputError
-from pipeline.manifest import file_hash, link_or_copy, replace_when_done, write_json
+from pipeline.manifest import file_hash, replace_when_done, write_json
 
 JOURNAL, RELEASES = "releases.json", "releases"
 """The journal, in the folder of the releases."""
@@ -185,7 +186,7 @@ def keep_release(folder: Path, source: Path, names: Sequence[str], journal: Jour
         temporary.mkdir(parents=True)
         for name in names:
             if (source / name).is_file():
-                link_or_copy(source / name, temporary / name)
+                shutil.copy2(source / name, temporary / name)  # no link: what is written into the one must not reach the other
     return number, target
 
 
