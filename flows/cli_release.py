@@ -54,7 +54,9 @@ def release_app(session: Session, say: Say) -> typer.Typer:
             from flows.config import load_project
             from flows.progress import bars
             from flows.promote import promote as flow
+            from flows.promote import require_promotable
 
+            require_promotable(_place(config, output), despite_verdict=despite_verdict, reason=reason)
             with bars(as_json):
                 offered = flow(
                     load_project(config), data or config.parent, output, allow_outside, despite_verdict, reason, who

@@ -24,15 +24,24 @@ def promote(
     Raises:
         InputError: Nothing was trained; or the verdict is to be overridden without a reason.
     """
-    if despite_verdict and not (reason or "").strip():
-        raise InputError("--despite-verdict needs --reason; it stays in the journal.")
     ws = workspace(project, data, output, allow_outside=allow_outside)
-    require_candidate(ws)
+    require_promotable(ws, despite_verdict=despite_verdict, reason=reason)
     with ws.alone():
         prepared = prepare(project, data, output, allow_outside)
         offered: Offered = promote_candidate_task(ws, prepared, despite_verdict=despite_verdict, reason=reason, who=who)
         show_release(ws, offered)
     return offered
+
+
+def require_promotable(ws: Workspace, *, despite_verdict: bool, reason: str | None) -> None:
+    """Refuse what cannot be done at all, before anything is started.
+
+    Raises:
+        InputError: Nothing was trained; or the verdict is to be overridden without a reason.
+    """
+    if despite_verdict and not (reason or "").strip():
+        raise InputError("--despite-verdict needs --reason; it stays in the journal.")
+    require_candidate(ws)
 
 
 def show_release(ws: Workspace, offered: Offered) -> None:
