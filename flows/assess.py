@@ -24,8 +24,9 @@ from flows.trials import Outcome, Trial, budget, run_trial, worst_and_mean
 from flows.workspace import Workspace, versions, workspace
 from pipeline.errors import InputError
 from pipeline.evidence import kendall_tau, paired_interval
-from pipeline.manifest import value_hash, write_json, write_text
+from pipeline.manifest import file_hash, value_hash, write_json, write_text
 from pipeline.regions import Regions, regions_of
+from pipeline.releases import COMPARED
 from pipeline.report import model_card
 
 ASSESSMENT, PAGE = "assessment.json", "assessment.html"
@@ -278,17 +279,28 @@ def assess(
 
 def _refresh_card(ws: Workspace, content: Mapping[str, Any]) -> None:
     """Put the assessment on the card of the model that this project trained, where there is one."""
-    from models.bundle import CARD, MODEL, WEIGHTS
+    from models.bundle import CARD, MODEL
 
     report, manifest = ws.output / "training.json", ws.manifest(ws.output)
     entry = manifest.entries().get("model")
-    if "ranking" not in content or entry is None or not (ws.model / MODEL).is_file():
+    if "ranking" not in content or entry is None:
         return
-    told, model = (json.loads(path.read_text(encoding="utf-8")) for path in (report, ws.model / MODEL))
+    files = [ws.output / name for name in entry["files"]]
+    described = next((path for path in files if path.name == MODEL and path.is_file()), None)
+    if described is None:
+        return
+    told, model = (json.loads(path.read_text(encoding="utf-8")) for path in (report, described))
     if (model["encoder"]["name"], model["facts"]["strategy"]) != (encoder_of(ws).name, ws.project.training.strategy):
         return  # it was trained from another encoder, or in another way
-    write_text(ws.model / CARD, model_card(told, model, content))
-    manifest.record("model", entry["key"], [report, *(ws.model / n for n in (WEIGHTS, MODEL, CARD))])
+    card = model_card(told, model, content)
+    write_text(described.with_name(CARD), card)
+    shown = ws.model / MODEL
+    if shown != described and shown.is_file() and file_hash(shown) == file_hash(described):
+        # It is the model in use.
+        path = ws.model / CARD
+        _, heading, compared = path.read_text(encoding="utf-8").partition(f"\n{COMPARED}") if path.is_file() else ("", "", "")
+        write_text(path, f"{card.rstrip()}\n{heading}{compared}" if heading else card)
+    manifest.record("model", entry["key"], files)
 
 
 def publish_assessment(ws: Workspace, content: dict[str, Any]) -> Assessed:

@@ -18,6 +18,7 @@ import typer
 
 from flows.cli_deploy import add_deployment_verbs
 from flows.cli_register import register_app
+from flows.cli_release import release_app
 from pipeline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
@@ -250,7 +251,7 @@ def train(
     ] = False,
     allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
 ) -> None:  # fmt: skip
-    """Train the model of a project, and measure it on blocks it never saw."""
+    """Train a model, measure it on blocks it never saw, and use it where it is worse in no region than the one in use."""
     with _session(as_json, verbose):
         project, where = _open(config, data, output, allow_outside)
         from flows.progress import bars
@@ -261,8 +262,10 @@ def train(
             trained = flow(project, **where, despite_verdict=despite_verdict)
         report = json.loads(trained.report.read_text(encoding="utf-8"))
         lines = [card_scores(trained.model), "", *(f"Warning: {w}" for w in report["warnings"])]
-        lines += [f"Model: {trained.model}", f"Card:  {trained.model / 'card.md'}"]
-        _answer({"model": trained.model, **report}, lines, as_json)
+        lines += [*trained.told, "", f"Model: {trained.model}", f"Card:  {trained.model / 'card.md'}"]
+        _answer({"model": trained.model, "promoted": trained.promoted, "release": trained.told, **report}, lines, as_json)
+    if not trained.promoted:
+        raise typer.Exit(FAILED)
 
 
 @app.command(epilog="Example: `landshift detect configs/taizhou.yaml --data taizhou`")
@@ -402,6 +405,7 @@ def encoders(as_json: _Json = False, verbose: _Verbose = False) -> None:
 
 app.add_typer(register_app(_session, _answer))
 add_deployment_verbs(app, _session, _answer)
+app.add_typer(release_app(_session, _answer))
 
 
 def main() -> None:

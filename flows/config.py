@@ -15,6 +15,7 @@ from yaml.constructor import ConstructorError
 from flows.alert_sections import AlertsConfig
 from flows.epoch_sections import EpochsConfig
 from flows.gate_sections import GatesConfig
+from flows.release_sections import ReleaseConfig
 from flows.sections import (
     AreasOfInterestConfig,
     AssessConfig,
@@ -67,6 +68,8 @@ class Project(Section):
     """How to train."""
     assess: AssessConfig = AssessConfig()
     """How to find out whether transfer helps."""
+    release: ReleaseConfig = ReleaseConfig()
+    """When a newly trained model replaces the one in use."""
     calibration: CalibrationConfig = CalibrationConfig()
     """How probabilities become a map."""
     detect: DetectConfig = DetectConfig()

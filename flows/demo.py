@@ -59,7 +59,8 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     }  # fmt: skip
     command = f"landshift detect {config} --data"
     lines = [
-        card_scores(ws.model),
+        card_scores(trained.model),
+        *trained.told,
         "",
         f"Against the exact truth outside the labelled blocks: F1 {truth['f1']:.3f}, kappa {truth['kappa']:.3f} "
         f"({truth['n']:,} pixels that nobody labelled).",

@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,12 +23,13 @@ from flows.progress import step
 from flows.publishing import published_config
 from flows.workspace import Workspace, workspace
 from pipeline.errors import InputError, UnavailableError
-from pipeline.manifest import Manifest, link_or_copy, value_hash, write_json
+from pipeline.manifest import Manifest, file_hash, link_or_copy, value_hash, write_json
 from pipeline.pairing import Pair, Pairing, Period, pairing
 from pipeline.register_diff import changed_between
 from pipeline.register_run import read_mergeable
 from pipeline.register_store import Register, open_register
 from pipeline.register_tables import HISTORY
+from pipeline.releases import short
 from pipeline.season import Season, in_season, outside
 from pipeline.survey import Finding
 from pipeline.vector_register import write_changed
@@ -76,6 +78,8 @@ class Monitored:
     """Who was told of it; sentences."""
     untold: tuple[str, ...] = ()
     """Alerts that did not arrive, and why; the next run tries them again; sentences."""
+    other_models: tuple[str, ...] = ()
+    """Pairs that were made by another model than the one in use now; sentences."""
 
     @property
     def failed(self) -> tuple[Compared, ...]:
@@ -114,7 +118,7 @@ def monitor(
     ws.require_writable()
     with ws.alone():
         chosen = ws.model_in_use
-        _require_model(chosen)
+        weights = _weights_of(chosen)
         register = _register(ws)
         findings = find_scenes(ws, sensor_of(project.sensor), tolerant=True)
         made = pairs_of(project, findings, today or datetime.now(UTC).date())
@@ -122,9 +126,10 @@ def monitor(
         compared = []
         with step("Monitoring") as advance:
             for number, pair in enumerate(made.pairs, start=1):
-                compared.append(_compare(ws, register, pair, findings, state, chosen, again=again))
+                compared.append(_compare(ws, register, pair, findings, state, chosen, weights, again=again))
                 advance(number / len(made.pairs))
         _forget_images(ws, made.pairs, state)
+        others = _of_other_models(made.pairs, state, weights)
         try:
             diff, what = _publish(ws, register, state)
             told, untold = _tell(ws, register)
@@ -139,6 +144,7 @@ def monitor(
         what,
         told,
         untold,
+        others,
     )
     _show(ws, result)
     return result
@@ -155,8 +161,8 @@ def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Pair
 
 
 def _compare(
-    ws: Workspace, register: Register, pair: Pair, findings: Sequence[Finding], state: dict[str, Any], model: Path, *,
-    again: bool,
+    ws: Workspace, register: Register, pair: Pair, findings: Sequence[Finding], state: dict[str, Any], model: Path,
+    weights: str, *, again: bool,
 ) -> Compared:  # fmt: skip
     """Map one pair and merge it, unless that is done already."""
     ours = _pair_workspace(ws, pair, model)
@@ -177,16 +183,34 @@ def _compare(
     state["pairs"][pair.name] = {
         "outcome": outcome, "fingerprint": fingerprint, "register": _name_of(ws), "run": key, "message": message,
         "attempts": known.get("attempts", 0) + 1 if known.get("outcome") == FAILED else 1,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "at": datetime.now(UTC).isoformat(timespec="seconds"), "model": weights,
     }  # fmt: skip
     write_json(ws.output / STATE, state)
     return Compared(pair.name, str(pair.before), str(pair.after), outcome, message)
 
 
-def _require_model(model: Path) -> None:
-    from models.bundle import describe
+def _weights_of(model: Path) -> str:
+    """Return the hash by which registers know a model.
+
+    Raises:
+        InputError: It is none, or damaged.
+    """
+    from models.bundle import WEIGHTS, describe
 
     describe(model)
+    return file_hash(model / WEIGHTS)
+
+
+def _of_other_models(pairs: Sequence[Pair], state: dict[str, Any], weights: str) -> tuple[str, ...]:
+    """Name the pairs that are done and were made by another model; what is not known of old pairs is left out."""
+    made = [(pair.name, state["pairs"].get(pair.name, {})) for pair in pairs]
+    models = Counter(known["model"] for _, known in made if known.get("outcome") == DONE and known.get("model"))
+    return tuple(
+        f"{count} pair{'' if count == 1 else 's'} made by the model {short(model)}, while {short(weights)} is in use now. "
+        f"They stay as they are; --again makes them again."
+        for model, count in models.items()
+        if model != weights
+    )
 
 
 def _pair_workspace(ws: Workspace, pair: Pair, model: Path) -> Workspace:
@@ -325,6 +349,7 @@ def lines_of(result: Monitored) -> list[str]:
         *([] if result.diff is None else [f"Changed in the register: {_counted(result.what)}. See {result.diff}"]),
         *_listed("Told", result.told),
         *_listed("Not told", result.untold),
+        *_listed("Another model", result.other_models),
         f"Register: {result.register}",
     ]
 

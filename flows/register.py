@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict
-from getpass import getuser
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
+from flows.person import login_name
 from flows.progress import step
 from pipeline.errors import InputError
 from pipeline.register import STATES, Rule
@@ -18,6 +18,7 @@ from pipeline.register_diff import changed_between, line_of
 from pipeline.register_run import read_mergeable
 from pipeline.register_store import Merged, open_register
 from pipeline.register_tables import HISTORY, OBSERVATIONS
+from pipeline.releases import short
 from pipeline.vector_register import require_format, write_changed
 
 Answer = tuple[dict[str, Any], list[str]]
@@ -94,7 +95,8 @@ def show_change(register: Place, change_id: str) -> Answer:
         *([f"{row['state'].capitalize()}: {row['reason']}."] if row["reason"] else []),
         "Seen by:",
         *(
-            f"  {s['before_date']} to {s['after_date']}  {s['area_ha']:>10,.2f} ha  run {s['run']}"
+            f"  {s['before_date']} to {s['after_date']}  {s['area_ha']:>10,.2f} ha  run {s['run']}  model {s['model_name']} "
+            f"{s['model_hash']}"
             + (f"  (does not count: {s['standing']})" if s["standing"] else "")
             for s in sightings
         ),
@@ -137,7 +139,7 @@ def reject_change(register: Place, change_id: str, reason: str, who: str | None 
     Raises:
         InputError: No reason, or no such change.
     """
-    said = open_register(register).reject(change_id, reason, who or _user())
+    said = open_register(register).reject(change_id, reason, who or login_name())
     note = "is rejected now" if said.fresh else "was rejected before; nothing was changed"
     return {"change_id": change_id, "fresh": said.fresh}, [f"{change_id} {note}."]
 
@@ -153,7 +155,7 @@ def withdraw(
     named = [(kind, target) for kind, target in (("run", run), ("model", model), ("scene", scene)) if target is not None]
     if len(named) != 1:
         raise InputError("Name what to withdraw: exactly one of --run, --model and --scene.")
-    said = open_register(register).withdraw(*named[0], reason, who or _user())
+    said = open_register(register).withdraw(*named[0], reason, who or login_name())
     kind, target = named[0]
     if not said.fresh:
         return {"kind": kind, "target": target, "fresh": False}, [
@@ -186,12 +188,5 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _line(row: dict[str, Any]) -> str:
     kind = f"{row['from_name']} to {row['to_name']}" if row["from_name"] else row["to_name"]
     seen = f"{row['first_seen']}  {row['last_seen']}"
-    return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  {kind}"
-
-
-def _user() -> str | None:
-    try:
-        return getuser()
-    except (KeyError, OSError, ImportError):
-        # An account without a name, as in some containers.
-        return None
+    model = short(row["model_hash"] or "-")
+    return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  model {model:<8}  {kind}"

@@ -1,4 +1,4 @@
-"""Train: labels to splits, splits to one candidate a seed, the best candidate to the project's model."""
+"""Train: labels to splits, splits to one candidate a seed, and the best of them offered for use."""
 
 import json
 import shutil
@@ -14,15 +14,19 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from flows.assess import assess_transfer, current_assessment, publish_assessment, require_harmless
 from flows.baselines import classical_rows
+from flows.comparing import SEEN, write_seen
 from flows.config import Project
 from flows.fitting import Recipe, encoder_facts, encoder_of, fit_network
 from flows.guard import is_harmful
 from flows.judging import judge
 from flows.labelling import SPLITS, divide_labels, read_masks
 from flows.limits import model_slot
+from flows.offering import Offered, offer_candidate
 from flows.overlap import BLOCK, training_blocks
 from flows.prepare import Prepared, artifact_name, as_task, plan, prepare, require_disk
 from flows.progress import step
+from flows.promote import show_release
+from flows.releasing import settled
 from flows.workspace import Workspace, versions, workspace
 from pipeline.accuracy import BinaryScores, mean_and_spread
 from pipeline.errors import InputError
@@ -43,9 +47,13 @@ class Trained:
     """What a training made."""
 
     model: Path
-    """Folder of the model."""
+    """Folder of the model: that of the model in use, or the candidate's where it was not promoted."""
     report: Path
     """`training.json`: every row that was measured."""
+    promoted: bool = True
+    """Whether it is in use now."""
+    told: tuple[str, ...] = ()
+    """How it compares with the model that was in use, and what became of it; sentences."""
 
 
 def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -> dict[str, Any]:
@@ -107,7 +115,7 @@ def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork"
 def choose_model(
     ws: Workspace, scores: Sequence[dict[str, Any]], rows: dict[str, Any], assessment: Mapping[str, Any]
 ) -> Trained:
-    """Keep the candidate that is best on the validation blocks, with a card and a report of every row.
+    """Keep the seed that is best on the validation blocks, with a card and a report of every row, as the candidate.
 
     The test blocks have no part in the choice.
     """
@@ -135,11 +143,12 @@ def choose_model(
         scored = {**bundle.facts["scores"], "warnings": told}
         known = {"scores": scored, "splits": splits["splits"], "classical": rows, "territory": _territory(ws)}
         kept = replace(bundle, facts={**bundle.facts, **known})
-        save(ws.model, kept, network, model_card(content, kept.as_dict(), assessment))
+        save(ws.candidate, kept, network, model_card(content, kept.as_dict(), assessment))
         write_json(report, content)
-        write_model_item(ws.model, json.loads((ws.model / MODEL).read_text(encoding="utf-8")))
-        manifest.record("model", key, [report, *(ws.model / n for n in (WEIGHTS, MODEL, CARD, ITEM))])
-    return Trained(ws.model, report)
+        write_model_item(ws.candidate, json.loads((ws.candidate / MODEL).read_text(encoding="utf-8")))
+        write_seen(ws, ws.candidate)
+        manifest.record("model", key, [report, *(ws.candidate / n for n in (WEIGHTS, MODEL, CARD, ITEM, SEEN))])
+    return Trained(ws.candidate, report)
 
 
 def card_scores(model: Path) -> str:
@@ -174,17 +183,22 @@ divide_labels_task = as_task(divide_labels, "divide-labels")
 classical_rows_task = as_task(classical_rows, "classical-rows")
 train_seed_task = as_task(train_seed, "train-seed")
 choose_model_task = as_task(choose_model, "choose-model")
+offer_candidate_task = as_task(offer_candidate, "release")
 
 
 @flow(name="train", persist_result=False)
 def train(
     project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, despite_verdict: bool = False
 ) -> Trained:
-    """Train the project's model and measure it; a verdict that its encoder hurts here stops it, unless overridden."""
+    """Train the project's model, measure it, and put it in use where it is worse in no region than the one before.
+
+    A verdict that its encoder hurts here stops the training, unless overridden.
+    """
     ws = workspace(project, data, output, allow_outside=allow_outside)
     if project.labels is None:
         raise InputError("The config has no `labels:`; training needs some. See configs/ for examples.")
     with ws.alone():
+        settled(ws)
         require_disk(ws, plan(ws))
         labels_hash = divide_labels_task(ws)
         prepared = prepare(project, data, output, allow_outside)
@@ -201,4 +215,6 @@ def train(
         create_table_artifact(table, key=f"{artifact_name(project)}-scores", description="Scores on the test blocks")
         card = (trained.model / "card.md").read_text(encoding="utf-8")
         create_markdown_artifact(card, key=f"{artifact_name(project)}-model", description="Model card")
-        return trained
+        offered: Offered = offer_candidate_task(ws, prepared)
+        show_release(ws, offered)
+        return Trained(ws.model if offered.promoted else ws.candidate, trained.report, offered.promoted, tuple(offered.lines))

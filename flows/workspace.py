@@ -15,6 +15,7 @@ from pipeline.href import Place as ScenePlace
 from pipeline.href import RemoteFile
 from pipeline.manifest import Manifest, remove_partials
 from pipeline.register_address import Place, place_of
+from pipeline.releases import RELEASES, released_model
 
 
 @dataclass(frozen=True)
@@ -39,14 +40,17 @@ class Workspace:
 
     @property
     def model_in_use(self) -> Path:
-        """The model that detect uses.
+        """The model that detect uses: one named by a person, else the project's release in use.
 
         Raises:
-            InputError: The config names one outside the data folder, and that is not allowed.
+            InputError: The config names one outside the data folder, and that is not allowed; or which release is in use
+                cannot be known.
         """
         if self.chosen_model is not None:
             return self.chosen_model
-        return self.model if self.project.trained_model is None else self.input(self.project.trained_model, "trained_model")
+        if self.project.trained_model is not None:
+            return self.input(self.project.trained_model, "trained_model")
+        return released_model(self.releases, self.model)
 
     @property
     def epochs(self) -> Path:
@@ -65,8 +69,18 @@ class Workspace:
 
     @property
     def model(self) -> Path:
-        """The trained model."""
+        """The project's model in use: a copy of a release."""
         return self.output / "model"
+
+    @property
+    def candidate(self) -> Path:
+        """The model that was trained last, whether or not it came into use."""
+        return self.output / "candidate"
+
+    @property
+    def releases(self) -> Path:
+        """Every model that was ever in use, and the journal of them."""
+        return self.output / RELEASES
 
     @property
     def work(self) -> Path:

@@ -163,10 +163,12 @@ def read_view(connection: sa.Connection, codec: Codec, crs: CRS, observation: Ob
 
 
 def read_sightings(connection: sa.Connection, change_id: str) -> list[dict[str, Any]]:
-    """Return the runs that saw a change, by date: key, dates, hectares, confidence, and empty or why the run does not count."""
+    """Return the runs that saw a change, by date: key, dates, hectares, confidence, model, and why it does not count."""
     p, o = PATCHES.c, OBSERVATIONS.c
     query = (
-        sa.select(o.key.label("run"), o.before_date, o.after_date, p.area_ha, p.confidence, o.model_name, o.standing)
+        sa.select(
+            o.key.label("run"), o.before_date, o.after_date, p.area_ha, p.confidence, o.model_name, o.model_hash, o.standing
+        )
         .join(OBSERVATIONS, o.key == p.run)
         .where(p.change_id == change_id)
         .order_by(o.after_date, o.before_date, o.created, o.key)

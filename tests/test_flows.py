@@ -4,6 +4,8 @@ import json
 import shutil
 import subprocess
 from collections.abc import Callable, Iterator
+from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,18 +18,26 @@ from prefect.server.api.server import create_app
 from prefect.testing.utilities import prefect_test_harness
 
 from flows import detect as detecting
+from flows import prepare as preparing
 from flows import publishing
 from flows.check import check_project
+from flows.comparing import SEEN
 from flows.config import Project, load_project, shipped_config
 from flows.detect import detect
 from flows.labelling import read_masks
+from flows.offering import Offered, offer_candidate
 from flows.overlap import training_blocks
+from flows.prepare import plan
+from flows.promote import promote
+from flows.releasing import roll_back
 from flows.train import train
 from flows.workspace import workspace
 from pipeline.demo import demo_legend, make_demo
 from pipeline.errors import InputError
 from pipeline.gates import RULES
 from pipeline.raster import read_raster
+from pipeline.raster_write import write_raster
+from pipeline.releases import read_journal
 from pipeline.splits import TRAIN
 from pipeline.vector import read_layer, read_polygons
 
@@ -262,6 +272,130 @@ def test_training_reports_the_classical_rows_on_the_same_pixels(done: SimpleName
     pixels = {s["test"]["n"] for s in report["seeds"]} | {r["n"] for r in report["classical"].values()}
     assert len(pixels) == 1
     assert {n.partition(",")[0] for n in report["classical"]} == {"Change vector analysis", "IR-MAD", "NDVI difference"}
+
+
+class Trained:
+    """A copy of the project that was trained, to put other models in the place of its candidate."""
+
+    def __init__(self, done: SimpleNamespace, folder: Path) -> None:
+        shutil.copytree(done.output, folder)
+        content = done.project.model_dump(mode="json") | {"release": {"min_blocks": 2}}
+        self.data, self.project = done.data, Project.model_validate(content)
+        self.ws = workspace(self.project, done.data, folder)
+        self.prepared = preparing.prepare(done.project, done.data, folder)
+
+    def candidate(self, noise: float, **changes: Any) -> None:
+        """Train another model, as it were: the same with noise on its weights."""
+        import torch
+
+        from models.bundle import load, save
+
+        bundle, network = load(self.ws.candidate)
+        generator = torch.Generator().manual_seed(0)
+        with torch.no_grad():
+            for weights in network.parameters():
+                weights += noise * weights.abs().mean() * torch.randn(weights.shape, generator=generator)
+        seen = (self.ws.candidate / SEEN).read_bytes()
+        save(self.ws.candidate, replace(bundle, **changes), network, "# Another\n")
+        (self.ws.candidate / SEEN).write_bytes(seen)
+
+    def offer(self) -> Offered:
+        with self.ws.alone():
+            return offer_candidate(self.ws, self.prepared)
+
+    def weights(self) -> str:
+        return str(json.loads((self.ws.model_in_use / "model.json").read_text(encoding="utf-8"))["weights"])
+
+
+@pytest.fixture
+def trained(done: SimpleNamespace, tmp_path: Path) -> Trained:
+    return Trained(done, tmp_path / "runs")
+
+
+def test_the_first_model_is_released_by_itself(done: SimpleNamespace) -> None:
+    assert (done.trained.promoted, done.trained.model) == (True, done.output / "demo" / "model")
+    (entry,) = read_journal(done.output / "demo" / "releases").entries
+    run = json.loads((done.run / "run.json").read_text(encoding="utf-8"))
+    assert (entry.number, entry.weights, entry.reason) == (1, run["model"]["weights"], "The first model of this project.")
+
+
+def test_a_worse_model_is_refused_and_a_person_may_take_it_and_go_back(done: SimpleNamespace, trained: Trained) -> None:
+    first = trained.weights()
+    trained.candidate(noise=3.0)
+    refused = trained.offer()
+    assert (refused.promoted, trained.weights()) == (False, first)
+    compared = refused.entry.comparison
+    assert compared is not None
+    assert compared["verdict"] == "worse"
+    assert {row["score"] for row in compared["rows"]} == {"change", "kinds of change"}
+    assert "Not promoted: The new model is worse in" in refused.lines[-1]
+    lines = len(read_journal(trained.ws.releases).entries)
+    assert not trained.offer().fresh
+    assert len(read_journal(trained.ws.releases).entries) == lines, "asked again, nothing new is known"
+
+    run = partial(promote, trained.project, trained.data, trained.ws.output.parent)
+    assert not run().promoted
+    taken = run(despite_verdict=True, reason="new ground truth", who="Ana")
+    assert (taken.promoted, taken.entry.number, taken.entry.reason) == (True, 2, "Despite the verdict: new ground truth")
+    assert trained.weights() == refused.entry.weights
+    assert "## Compared with release 1" in (trained.ws.model / "card.md").read_text(encoding="utf-8")
+    fresh = detect(done.project, done.data, trained.ws.output.parent)
+    said = json.loads((fresh.run / "run.json").read_text(encoding="utf-8"))
+    assert said["model"]["weights"] == refused.entry.weights
+
+    back, told = roll_back(trained.ws, None, "worse indeed")
+    assert (back["release"], trained.weights()) == (1, first)
+    assert refused.entry.weights in told[-1]
+    again = trained.offer()
+    assert not again.promoted
+    assert "It was rolled back from on" in again.entry.reason
+
+
+def test_a_model_as_good_as_the_one_in_use_replaces_it(trained: Trained) -> None:
+    trained.candidate(noise=0.0, notes=("The same, said in other words.",))
+    offered = trained.offer()
+    assert (offered.promoted, offered.entry.number) == (True, 2)
+    rows = (offered.entry.comparison or {})["rows"]
+    assert rows
+    assert {row["gain"]["estimate"] for row in rows} == {0.0}
+    assert all(row["new"] == row["old"] for row in rows)
+    assert not trained.offer().fresh
+
+
+def test_where_a_person_decides_nothing_is_promoted_by_itself(trained: Trained) -> None:
+    settings = {"release": {"automatic": False, "min_blocks": 2}}
+    project = Project.model_validate(trained.project.model_dump(mode="json") | settings)
+    trained.ws = replace(trained.ws, project=project)
+    trained.candidate(noise=0.0, notes=("The same.",))
+    assert not trained.offer().promoted
+    assert promote(project, trained.data, trained.ws.output.parent).promoted
+
+
+def test_models_that_cannot_be_compared_are_not_promoted_by_themselves(trained: Trained) -> None:
+    from pipeline.legend import Legend
+
+    forest, *others = demo_legend().classes
+    trained.candidate(noise=0.0, legend=Legend((replace(forest, name="Woods"), *others)))
+    offered = trained.offer()
+    assert not offered.promoted
+    assert "cannot be compared" in offered.entry.reason
+    assert "Woods" in offered.entry.reason
+    trained.candidate(noise=0.0, legend=demo_legend(), units="counts")
+    assert "trained on counts" in trained.offer().entry.reason
+    trained.candidate(noise=0.0, units="reflectance", notes=("The same.",))
+    write_raster(trained.ws.candidate / SEEN, np.ones((SIZE, SIZE), dtype=np.uint8), plan(trained.ws).grid)
+    assert "Every labelled pixel was used" in trained.offer().entry.reason
+
+
+def test_a_model_from_before_there_were_releases_becomes_the_first(trained: Trained) -> None:
+    shutil.rmtree(trained.ws.releases)
+    before = trained.weights()
+    trained.candidate(noise=3.0)
+    offered = trained.offer()
+    assert not offered.promoted
+    assert [e.action for e in read_journal(trained.ws.releases).entries] == ["adopted", "refused"]
+    assert (offered.entry.comparison or {})["verdict"] == "worse", "its blocks tell where it was trained"
+    assert trained.weights() == before
 
 
 @pytest.mark.parametrize("step", ["detect_changes", "write_maps", "publish_run"])

@@ -12,6 +12,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import torch
 from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
@@ -19,10 +20,12 @@ from flows import monitor as monitoring
 from flows import prepare as preparing
 from flows.cli import app
 from flows.config import Project
-from flows.monitor import Monitored, monitor
+from flows.monitor import Monitored, lines_of, monitor
 from flows.train import train
+from models.bundle import load, save
 from pipeline.demo import make_demo
 from pipeline.errors import InputError
+from pipeline.manifest import file_hash
 from pipeline.register_address import place_of
 from pipeline.register_columns import CHANGE_COLUMNS
 from pipeline.register_store import open_register
@@ -231,6 +234,22 @@ def test_periods_that_are_open_wait(watched: Watched) -> None:
     assert result.pairs == ()
     assert "still open until" in result.waiting[0]
     assert result.diff is None
+
+
+def test_pairs_of_another_model_are_kept_and_named(watched: Watched, trained: SimpleNamespace, tmp_path: Path) -> None:
+    watched.run()
+    old = file_hash(trained.model / "weights.safetensors")
+    state = json.loads((watched.home / "monitor.json").read_text(encoding="utf-8"))
+    assert [pair["model"] for pair in state["pairs"].values()] == [old]
+    bundle, network = load(trained.model)
+    with torch.no_grad():
+        next(network.parameters()).mul_(1.01)
+    other = save(tmp_path / "other", bundle, network, "")
+    result = watched.run(model=other)
+    assert outcomes(result) == {"2023-06-18": "known"}
+    (line,) = (line for line in lines_of(result) if line.startswith("Another model"))
+    assert line.startswith(f"Another model: 1 pair made by the model {old[7:15]}")
+    assert watched.run().other_models == ()
 
 
 def test_without_a_model_nothing_is_begun(watched: Watched) -> None:

@@ -358,6 +358,10 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     return made
 
 
+def sightings(register: Path, name: str) -> list[dict[str, Any]]:
+    return json.loads(command("register", "show", register, name, "--json")[1])["seen_by"]  # type: ignore[no-any-return]
+
+
 def test_the_command_line_from_end_to_end(runs: list[Path], tmp_path: Path) -> None:
     register = tmp_path / "register.gpkg"
     code, out, err = command("register", "merge", register, runs[0])
@@ -376,6 +380,7 @@ def test_the_command_line_from_end_to_end(runs: list[Path], tmp_path: Path) -> N
     assert (code, out) == (0, f"{name} is rejected now.\n")
     code, out, _ = command("register", "show", register, name)
     assert "confirmed > rejected  harvest  (Ana)" in out
+    assert all(s["model_hash"] and f"model {s['model_name']} {s['model_hash']}" in out for s in sightings(register, name))
     shown = json.loads(command("register", "show", register, name, "--json")[1])
     assert [s["run"] for s in shown["seen_by"]] == ["run0", "run1"]
     assert [e["to_state"] for e in shown["history"]] == ["new", "confirmed", "rejected"]

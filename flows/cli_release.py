@@ -1,0 +1,90 @@
+"""The command line of the releases: `landshift release ...`."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from flows.cli_register import Say, Session
+
+if TYPE_CHECKING:
+    from flows.workspace import Workspace
+
+_Config = Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)]
+_Data = Annotated[
+    Path | None, typer.Option("--data", help="Folder of the data; the config's own folder by default.", show_default=False)
+]
+_Output = Annotated[
+    Path | None, typer.Option("--output", help="Folder of the outputs; `runs` in this folder by default.", show_default=False)
+]
+_Who = Annotated[str | None, typer.Option("--who", help="Who says so; your login name by default.", show_default=False)]
+_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
+_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
+_Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")]
+
+
+def release_app(session: Session, say: Say) -> typer.Typer:
+    """Make the sub-command, which speaks and fails as the other verbs do."""
+    app = typer.Typer(
+        name="release", no_args_is_help=True, rich_markup_mode="markdown",
+        help="Which model of a project is in use, since when and why; and the way back.",
+    )  # fmt: skip
+
+    @app.command("list", epilog="Example: `landshift release list taizhou.yaml`")
+    def list_(config: _Config, output: _Output = None, as_json: _Json = False, verbose: _Verbose = False) -> None:
+        """List what was released, refused and rolled back."""
+        with session(as_json, verbose):
+            from flows.releasing import list_releases
+
+            say(*list_releases(_place(config, output)), as_json)
+
+    @app.command(epilog='Example: `landshift release promote taizhou.yaml --despite-verdict --reason "new legend"`')
+    def promote(
+        config: _Config, data: _Data = None, output: _Output = None,
+        despite_verdict: Annotated[
+            bool, typer.Option("--despite-verdict", help="Put it in use though it may be worse; needs --reason.")
+        ] = False,
+        reason: Annotated[
+            str | None, typer.Option("--reason", help="Why; it stays in the journal.", show_default=False)
+        ] = None,
+        who: _Who = None, allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+    ) -> None:  # fmt: skip
+        """Put the model that was trained last in use, where it is worse in no region or you say so."""
+        with session(as_json, verbose):
+            from flows.config import load_project
+            from flows.progress import bars
+            from flows.promote import promote as flow
+            from flows.promote import require_promotable
+
+            require_promotable(_place(config, output), despite_verdict=despite_verdict, reason=reason)
+            with bars(as_json):
+                offered = flow(
+                    load_project(config), data or config.parent, output, allow_outside, despite_verdict, reason, who
+                )  # fmt: skip
+            say({"promoted": offered.promoted, "fresh": offered.fresh, **vars(offered.entry)}, offered.lines, as_json)
+        if not offered.promoted:
+            raise typer.Exit(1)
+
+    @app.command(epilog='Example: `landshift release rollback taizhou.yaml --reason "maps haze as clear-cut"`')
+    def rollback(
+        config: _Config,
+        reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the journal.", show_default=False)],
+        to: Annotated[
+            int | None, typer.Option(min=1, help="Number of the release; the one before by default.", show_default=False)
+        ] = None,
+        output: _Output = None, who: _Who = None, as_json: _Json = False, verbose: _Verbose = False,
+    ) -> None:  # fmt: skip
+        """Put an earlier release in use again."""
+        with session(as_json, verbose):
+            from flows.releasing import roll_back
+
+            say(*roll_back(_place(config, output), to, reason, who), as_json)
+
+    return app
+
+
+def _place(config: Path, output: Path | None) -> "Workspace":
+    from flows.config import load_project
+    from flows.workspace import workspace
+
+    return workspace(load_project(config), config.parent, output)

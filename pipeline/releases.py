@@ -1,0 +1,255 @@
+"""The releases of a project: one folder for each model that was ever in use, and a journal that says which one is now."""
+
+import json
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+from typing import Any
+
+from pipeline.errors import InputError
+from pipeline.manifest import file_hash, replace_when_done, write_json
+
+JOURNAL, RELEASES = "releases.json", "releases"
+"""The journal, in the folder of the releases."""
+ADOPTED, PROMOTED, REFUSED, ROLLED_BACK = "adopted", "promoted", "refused", "rolled back"
+"""Every action. An adopted model was in use before there was a journal."""
+
+COMPARED = "## Compared with release"
+"""Heading on the card of a model that replaced another."""
+
+_FORMAT = 1
+_DESCRIPTION = "model.json"
+_SHOWN = 8
+
+
+@dataclass(frozen=True)
+class Entry:
+    """A line of the journal; lines are only added."""
+
+    action: str
+    """`adopted`, `promoted`, `refused` or `rolled back`."""
+    at: str
+    """When, ISO 8601, UTC."""
+    who: str | None
+    """Login name, or whoever was named."""
+    reason: str
+    """Why, in words."""
+    weights: str
+    """`sha256:...` of the weights of the model that this is about; registers and `run.json` know a model by it."""
+    description: str
+    """`sha256:...` of its `model.json`, which holds the hash of the weights, the threshold and all else."""
+    number: int | None = None
+    """Of its release; None where it was refused and never had one."""
+    folder: str | None = None
+    """Of its release, in the folder of the releases."""
+    files: Mapping[str, str] = field(default_factory=dict)
+    """Files of the release with their hashes."""
+    left: int | None = None
+    """Number of the release that was in use until then."""
+    key: str | None = None
+    """Hash of what was compared; the same again gives the same answer."""
+    comparison: Mapping[str, Any] | None = None
+    """Verdict, and the scores of both models in each region; None where nothing was compared."""
+
+
+@dataclass(frozen=True)
+class Journal:
+    """What became of the models of a project."""
+
+    entries: tuple[Entry, ...] = ()
+    """The oldest first."""
+
+    @property
+    def in_use(self) -> Entry | None:
+        """The line that put the present model in use; None before the first."""
+        return next((e for e in reversed(self.entries) if e.action != REFUSED), None)
+
+    @property
+    def releases(self) -> dict[int, Entry]:
+        """The line that made each release, by number."""
+        found: dict[int, Entry] = {}
+        for entry in self.entries:
+            if entry.number is not None:
+                found.setdefault(entry.number, entry)
+        return dict(sorted(found.items()))
+
+    @property
+    def way_back(self) -> tuple[int, ...]:
+        """Numbers of the releases that a rollback would come by, the one in use last."""
+        path: list[int] = []
+        for entry in self.entries:
+            if entry.number is None:
+                continue
+            if entry.number in path:
+                place = path.index(entry.number)
+                del path[place : None if entry.action == ROLLED_BACK else place + 1]
+            path.append(entry.number)
+        return tuple(path)
+
+    def release_of(self, description: str) -> Entry | None:
+        """Return the release of a model; None where it never was one."""
+        return next((e for e in self.releases.values() if e.description == description), None)
+
+    def rolled_back_from(self, description: str) -> Entry | None:
+        """Return the line that took a model out of use because it was not good; None where none did, or it is back."""
+        for entry in reversed(self.entries):
+            if entry.number is None:
+                continue
+            if entry.description == description:
+                return None
+            if entry.action == ROLLED_BACK and entry.left is not None:
+                left = self.releases.get(entry.left)
+                if left is not None and left.description == description:
+                    return entry
+        return None
+
+    def refused_before(self, description: str, key: str) -> Entry | None:
+        """Return the last answer about a model, where it was a refusal from the same comparison."""
+        last = next((e for e in reversed(self.entries) if e.description == description), None)
+        return last if last is not None and last.action == REFUSED and last.key == key else None
+
+
+def read_journal(folder: Path) -> Journal:
+    """Read the journal of a project; empty where there is none.
+
+    Args:
+        folder: Of the releases.
+
+    Raises:
+        InputError: It cannot be read, or holds what no journal holds.
+    """
+    path = folder / JOURNAL
+    try:
+        text = path.read_text(encoding="utf-8")
+    except FileNotFoundError:
+        return Journal()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _damaged(path, error) from error
+    try:
+        content = json.loads(text)
+        version, rows = content["format"], content["entries"]
+        entries = tuple(Entry(**row) for row in rows) if version == _FORMAT else ()
+        fault = next(_faults(entries), None)
+    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+        raise _damaged(path, error) from error
+    if version != _FORMAT:
+        raise InputError(f"{path} has format {version}, this version reads {_FORMAT}. Use the version that wrote it.")
+    if fault:
+        raise _damaged(path, fault)
+    return Journal(entries)
+
+
+def write_journal(folder: Path, journal: Journal) -> None:
+    """Write the journal in one atomic step: this is what puts a model in use."""
+    write_json(folder / JOURNAL, {"format": _FORMAT, "entries": [asdict(entry) for entry in journal.entries]})
+
+
+def release_folder(folder: Path, release: Entry) -> Path:
+    """Return the folder of a release, whose files are those that were released.
+
+    Raises:
+        InputError: It is gone, or a file in it is not what it was.
+    """
+    found = folder / str(release.folder)
+    for name, wanted in release.files.items():
+        path = found / name
+        if not path.is_file():
+            raise InputError(
+                f"Release {release.number} cannot be used: {path} is missing. Copy it back, or name another release."
+            )
+        if file_hash(path) != wanted:
+            raise InputError(
+                f"Release {release.number} cannot be used: {path} is not the file that was released (expected {wanted}). "
+                f"Copy it back, or name another release."
+            )
+    return found
+
+
+def keep_release(folder: Path, source: Path, names: Sequence[str], journal: Journal, weights: str) -> tuple[int, Path]:
+    """Put a model into a release folder of its own; nobody uses it before the journal says so.
+
+    Args:
+        folder: Of the releases.
+        source: Folder of the model.
+        names: Its files; those that are not there are left out.
+        journal: Gives the next number.
+        weights: Hash of its weights.
+
+    Returns:
+        The number and the folder.
+    """
+    there = [int(p.name[:4]) for p in folder.glob("[0-9][0-9][0-9][0-9]-*") if p.is_dir()] if folder.is_dir() else []
+    number = max((*there, *journal.releases), default=0) + 1
+    target = folder / f"{number:04d}-{short(weights)}"
+    with replace_when_done(target) as temporary:
+        temporary.mkdir(parents=True)
+        for name in names:
+            if (source / name).is_file():
+                shutil.copy2(source / name, temporary / name)  # no link: what is written into the one must not reach the other
+    return number, target
+
+
+def released_model(folder: Path, model: Path) -> Path:
+    """Return where the model in use lies.
+
+    That is `model`, except where a kill came between the journal and the folder: then it is the release itself, which is the
+    same model.
+
+    Args:
+        folder: Of the releases.
+        model: Folder that shows the model in use.
+
+    Raises:
+        InputError: The journal is damaged, or somebody put a model into `model` that was never released.
+    """
+    journal = read_journal(folder)
+    current = journal.in_use
+    if current is None:
+        return model
+    shown = model / _DESCRIPTION
+    found = file_hash(shown) if shown.is_file() else None
+    if found == current.description:
+        return model
+    if found is not None and journal.release_of(found) is None:
+        raise InputError(
+            f"{model} holds a model that was never released, while {folder / JOURNAL} says that release {current.number} is in "
+            f"use. Put that back with `landshift release rollback CONFIG --to {current.number} --reason ...`, or name the "
+            f"other one with --model."
+        )
+    return folder / str(journal.releases[current.number or 0].folder)
+
+
+def short(digest: str) -> str:
+    """Return the first letters of a hash, for names and tables."""
+    return digest.removeprefix("sha256:")[:_SHOWN]
+
+
+def _damaged(path: Path, why: object) -> InputError:
+    said = repr(why) if isinstance(why, Exception) else why
+    return InputError(
+        f"{path} is damaged ({said}): which model is in use cannot be known. Copy it back from a backup; or move the folder "
+        f"{path.parent} away, and the model in {path.parent.parent / 'model'} counts as the first."
+    )
+
+
+def _faults(entries: Sequence[Entry]) -> Iterator[str]:
+    made: set[int] = set()
+    for place, e in enumerate(entries, start=1):
+        if e.action not in (ADOPTED, PROMOTED, REFUSED, ROLLED_BACK):
+            yield f"line {place} has the action {e.action!r}"
+        if not all(isinstance(text, str) for text in (e.at, e.reason, e.weights, e.description)):
+            yield f"line {place} lacks a time, a reason or a hash"
+        if not isinstance(e.left, int | None) or not isinstance(e.comparison, dict | None):
+            yield f"line {place} holds a release or a comparison that is none"
+        if e.action == REFUSED:
+            continue
+        if not isinstance(e.number, int) or not isinstance(e.files, dict):
+            yield f"line {place} names no release"
+        elif e.number not in made:
+            # It becomes part of a path.
+            if not isinstance(e.folder, str) or Path(e.folder).name != e.folder or e.folder in ("", ".", "..") or not e.files:
+                yield f"line {place} has no folder of a release"
+            if any(not isinstance(n, str) or Path(n).name != n for n in e.files):
+                yield f"line {place} names a file outside its folder"
+            made.add(e.number)
