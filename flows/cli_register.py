@@ -7,6 +7,8 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_review import review_app
+
 _Register = Annotated[Path, typer.Argument(help="The register (GeoPackage).", metavar="REGISTER", show_default=False)]
 _Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the history.", show_default=False)]
 _Who = Annotated[str | None, typer.Option("--who", help="Who says so; your login name by default.", show_default=False)]
@@ -102,6 +104,21 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
             say(*reject_change(register, change_id, reason, who), as_json)
 
+    @app.command(epilog='Example: `landshift register confirm changes-register.gpkg taizhou-29731-358412 --reason "visited"`')
+    def confirm(
+        register: _Register,
+        change_id: _Change,
+        reason: _Reason,
+        who: _Who = None,
+        as_json: _Json = False,
+        verbose: _Verbose = False,
+    ) -> None:
+        """Say that a change is one; this also takes a rejection back."""
+        with session(as_json, verbose):
+            from flows.register import confirm_change
+
+            say(*confirm_change(register, change_id, reason, who), as_json)
+
     @app.command(
         epilog='Example: `landshift register withdraw changes-register.gpkg --run 0123abcd --reason "wrong cloud mask"`'
     )
@@ -143,4 +160,5 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         if failed:
             raise typer.Exit(1)
 
+    app.add_typer(review_app(session, say))
     return app

@@ -86,6 +86,7 @@ def show_change(register: Path, change_id: str) -> Answer:
         raise InputError(f"{register} has no change {change_id!r}; `landshift register list` lists them.")
     row, sightings, history = _rows(chosen)[0], store.sightings(change_id), store.table(HISTORY)
     events = _records(history[history["change_id"] == change_id])
+    reviews = [asdict(r) for r in store.reviews() if r.change_id == change_id]
     lines = [
         _line(row),
         f"Seen by {row['times_seen']} of the {row['times_observed']} runs that could have shown it, from "
@@ -97,6 +98,11 @@ def show_change(register: Path, change_id: str) -> Answer:
             + (f"  (does not count: {s['standing']})" if s["standing"] else "")
             for s in sightings
         ),
+        *(["Reviewed:"] if reviews else []),
+        *(
+            "  ".join(filter(None, [f"  {r['reviewed_on']}", r["verdict"], r["note"], f"({r['who']})" if r["who"] else ""]))
+            for r in reviews
+        ),
         "History:",
         *(
             f"  {e['number']:>6}  {e['time']:%Y-%m-%d %H:%M}  {e['from_state'] or '-'} > {e['to_state']}"
@@ -104,7 +110,7 @@ def show_change(register: Path, change_id: str) -> Answer:
             for e in events
         ),
     ]  # fmt: skip
-    return {"change": row, "seen_by": sightings, "history": events}, lines
+    return {"change": row, "seen_by": sightings, "reviews": reviews, "history": events}, lines
 
 
 def diff_register(register: Path, since: str, output: Path, until: int | None = None) -> Answer:
@@ -135,9 +141,25 @@ def reject_change(register: Path, change_id: str, reason: str, who: str | None =
     Raises:
         InputError: No reason, or no such change.
     """
-    said = open_register(register).reject(change_id, reason, who or _user())
+    said = open_register(register).reject(change_id, reason, who or login_name())
     note = "is rejected now" if said.fresh else "was rejected before; nothing was changed"
     return {"change_id": change_id, "fresh": said.fresh}, [f"{change_id} {note}."]
+
+
+def confirm_change(register: Path, change_id: str, reason: str, who: str | None = None) -> Answer:
+    """Say that a change is one, also where it was rejected before.
+
+    Raises:
+        InputError: No reason, or no such change.
+    """
+    store = open_register(register)
+    said = store.confirm(change_id, reason, who or login_name())
+    changes = store.changes()
+    state = str(changes.loc[changes["change_id"] == change_id, "state"].iloc[0])
+    note = (
+        f"was reviewed as a change; it is {state} now" if said.fresh else "was reviewed as a change before; nothing was changed"
+    )
+    return {"change_id": change_id, "fresh": said.fresh, "state": state}, [f"{change_id} {note}."]
 
 
 def withdraw(
@@ -151,7 +173,7 @@ def withdraw(
     named = [(kind, target) for kind, target in (("run", run), ("model", model), ("scene", scene)) if target is not None]
     if len(named) != 1:
         raise InputError("Name what to withdraw: exactly one of --run, --model and --scene.")
-    said = open_register(register).withdraw(*named[0], reason, who or _user())
+    said = open_register(register).withdraw(*named[0], reason, who or login_name())
     kind, target = named[0]
     if not said.fresh:
         return {"kind": kind, "target": target, "fresh": False}, [
@@ -187,7 +209,8 @@ def _line(row: dict[str, Any]) -> str:
     return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  {kind}"
 
 
-def _user() -> str | None:
+def login_name() -> str | None:
+    """Return who is logged in; None where the account has no name."""
     try:
         return getuser()
     except (KeyError, OSError, ImportError):

@@ -4,12 +4,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
+from pipeline.qml import FOLDER
 from pipeline.symbols import clean
 
 NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 """What QGIS stands for NULL with in lists of values."""
-FOLDER = r"regexp_replace(layer_property(@layer_id, 'source'), '[^/\\\\]*$', '')"
-"""Expression for the folder of a layer's file, from which pictures are found whatever project the layer is opened in."""
 
 Options = Mapping[str, "str | int | bool | Options | list[Options]"]
 """Settings as QGIS nests them."""

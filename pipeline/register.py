@@ -115,7 +115,8 @@ COLUMNS: Mapping[str, str] = {
 Dates are ISO 8601. `first_before` and `first_seen` are the dates of the pair that saw the change first, `last_seen` the latest
 date after; the change came after `not_before`, the latest date before of all pairs that saw it. `times_observed` counts the
 runs that could have seen it, `times_seen` those that did, the first included. `lifecycle` is the state before verdicts; in a
-`new` change the two windows count what came after it was seen first. `misses` counts the observations in a row without it. `founder_run` and `founder_patch` name the patch that the change goes back to, whether or not that run still counts.
+`new` change the two windows count what came after it was seen first; `misses` counts the observations in a row without it.
+`founder_run` and `founder_patch` name the patch that the change goes back to, whether or not that run still counts.
 """
 
 

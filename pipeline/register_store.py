@@ -143,6 +143,11 @@ class Register:
         with opened(self.database, self.migrations, write=False) as (connection, _):
             return read_reviews(connection)
 
+    def observations(self) -> dict[str, Observation]:
+        """Return the runs that were merged, by key, in the order of the fold."""
+        with opened(self.database, self.migrations, write=False) as (connection, _):
+            return {o.key: o for o in read_observations(connection)}
+
     def drawings(self) -> list[Drawing]:
         """Return what was given out to be reviewed, the first drawing first."""
         with opened(self.database, self.migrations, write=False) as (connection, _):

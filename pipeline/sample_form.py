@@ -1,13 +1,12 @@
 """The form in QGIS with which a person says what a sampled pixel shows, and the project around it."""
 
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.grid import Grid
 from pipeline.legend import CHANGED, UNCHANGED, Legend
-from pipeline.qgis_file import Extent, Layer, Project, write_qgz
+from pipeline.qgis_file import Extent, Layer, Project, relative_source, write_qgz
 from pipeline.qgis_form import DATE, HIDDEN, PICTURE, Group, Options, Widget, add_form, add_option, choice, text
 from pipeline.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
 from pipeline.references import UNTOLD
@@ -91,17 +90,12 @@ def write_sample_project(
         image = images.get(epoch)
         if image is not None and image.is_file():
             name = f"Image {epoch}" if dates is None else f"Image {epoch}, {dates[number]}"
-            layers.append(Layer(f"image_{epoch}", name, _relative(image, folder), image_qml()))
+            layers.append(Layer(f"image_{epoch}", name, relative_source(image, folder), image_qml()))
     project = Project(
         key="sample", title="Judge the samples", abstract=_ABSTRACT, created="", crs=crs or "", extent=extent,
         entries=tuple(layers), unfilled_selection=True,
     )  # fmt: skip
     return write_qgz(path, project)
-
-
-def _relative(path: Path, folder: Path) -> str:
-    found = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-    return found if found.startswith(".") else f"./{found}"
 
 
 def _headings(asked: Iterable[str], dates: tuple[str, str] | None) -> dict[str, str]:
