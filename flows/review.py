@@ -1,5 +1,6 @@
 """Reviews: changes of a register go out to be judged by persons, and their verdicts come back."""
 
+import shlex
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
@@ -96,7 +97,7 @@ def export_review(
         *([without_picture(len(items) - len(chips), lacking)] if lacking else []),
         *([] if drawing.is_random else [_NOT_RANDOM]),
         f"Review them in QGIS: {output / PROJECT}",
-        f"Then: landshift register review import {register} {output}",
+        f"Then: landshift register review import {shlex.quote(str(register))} {shlex.quote(str(output))}",
     ]  # fmt: skip
     answer = {
         **record,

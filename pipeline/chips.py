@@ -20,6 +20,8 @@ _SMALLEST = 24
 """Pixels of the image that a chip shows at least, so that one sees where it is."""
 _MARGIN = 1.8
 """A chip is as wide as its patch, times this."""
+_THIN = 200
+"""Side of a chip from which on its outline gets thicker, in its own pixels."""
 _WHOLE = 768
 """Side in pixels of the image from which a chip is cut out of the preview: it is sharp enough there."""
 
@@ -136,8 +138,9 @@ def _drawn(cut: np.ndarray, patch: shapely.Geometry, window: Window, side: int) 
         for part in shapely.get_parts(patch)
         for ring in (part.exterior, *part.interiors)
     ]
-    # Light on dark, to be seen on any ground.
+    # Light on dark, to be seen on any ground; of large chips less remains on the screen.
+    times = max(side // _THIN, 1)
     for colour, width in (("#000000", 3), ("#ffffff", 1)):
         for line in lines:
-            pen.line(line, fill=colour, width=width)
+            pen.line(line, fill=colour, width=width * times, joint="curve")
     return np.asarray(chip)

@@ -16,18 +16,6 @@ Widget = tuple[str, Options]
 """Kind of QGIS's widget for a column, and its settings."""
 
 HIDDEN: Widget = ("Hidden", {})
-PICTURE: Widget = (
-    "ExternalResource",
-    {
-        "DocumentViewer": 1, "DocumentViewerHeight": 0, "DocumentViewerWidth": 0, "FileWidget": False,
-        "FileWidgetButton": False, "FileWidgetFilter": "", "RelativeStorage": 2, "StorageMode": 0, "StorageType": "",
-        "PropertyCollection": {
-            "name": "", "type": "collection",
-            "properties": {"propertyRootPath": {"active": True, "expression": FOLDER, "type": 3}},
-        },
-    },
-)  # fmt: skip
-"""Shows the picture whose path, relative to the layer's file, stands in the column."""
 DATE: Widget = (
     "DateTime",
     {
@@ -54,6 +42,21 @@ class Group:
 def text(*, lines: bool = False) -> Widget:
     """Return a field for text, of one line or several."""
     return "TextEdit", {"IsMultiline": lines, "UseHtml": False}
+
+
+def picture(width: int = 0, height: int = 0) -> Widget:
+    """Return what shows the picture whose path, relative to the layer's file, stands in the column.
+
+    Args:
+        width: On the screen, in pixels; as it fits where 0.
+        height: Likewise.
+    """
+    root: Options = {"propertyRootPath": {"active": True, "expression": FOLDER, "type": 3}}
+    return "ExternalResource", {
+        "DocumentViewer": 1, "DocumentViewerHeight": height, "DocumentViewerWidth": width, "FileWidget": False,
+        "FileWidgetButton": False, "FileWidgetFilter": "", "RelativeStorage": 2, "StorageMode": 0, "StorageType": "",
+        "PropertyCollection": {"name": "", "type": "collection", "properties": root},
+    }  # fmt: skip
 
 
 def choice(empty: str, values: Mapping[str, str]) -> Widget:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from pipeline.legend import Legend
 from pipeline.qgis_file import Extent, Group, Layer, Project, relative_source, write_qgz
-from pipeline.qgis_form import DATE, HIDDEN, PICTURE, Options, Widget, add_form, add_option, choice, text
+from pipeline.qgis_form import DATE, HIDDEN, Options, Widget, add_form, add_option, choice, picture, text
 from pipeline.qgis_form import Group as Box
 from pipeline.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
 from pipeline.register_reviews import CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD
@@ -60,7 +60,7 @@ def review_form_qml(legend: Legend) -> str:
     root = vector_root(headings)
     _add_renderer(root, legend)
     widgets: dict[str, Widget] = {
-        "chip": PICTURE, "review_id": HIDDEN, "verdict": choice("(not reviewed yet)", verdict_words(legend)),
+        "chip": picture(604, 300), "review_id": HIDDEN, "verdict": choice("(not reviewed yet)", verdict_words(legend)),
         "true_change": choice("(not said)", {words: pair_text(codes) for words, codes in true_changes(legend).items()}),
         "reviewed_on": DATE, "note": text(lines=True),
     }  # fmt: skip
@@ -84,7 +84,9 @@ def review_form_qml(legend: Legend) -> str:
     add_form(root, list(headings), widgets, groups, answers, defaults)
     root.set("styleCategories", f"{root.get('styleCategories')}|AttributeTable")
     ET.SubElement(root, "attributetableconfig", sortExpression=f'if({_REVIEWED}, 1000000, 0) + "place"', sortOrder="0")
-    preview = f"if({_REVIEWED}, '✓ ', '') || \"place\" || '  ' || \"kind\" || ', ' || round(\"area_ha\", 2) || ' ha'"
+    preview = (
+        f"if({_REVIEWED}, '✓ ', '') || lpad(\"place\", 4, '0') || '  ' || \"kind\" || ', ' || round(\"area_ha\", 2) || ' ha'"
+    )
     ET.SubElement(root, "previewExpression").text = preview
     return finish_vector(root, headings, ("place", "kind", "area_ha", "before_date", "after_date", "verdict"), picture="chip")
 

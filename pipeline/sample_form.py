@@ -7,7 +7,7 @@ from pathlib import Path
 from pipeline.grid import Grid
 from pipeline.legend import CHANGED, UNCHANGED, Legend
 from pipeline.qgis_file import Extent, Layer, Project, relative_source, write_qgz
-from pipeline.qgis_form import DATE, HIDDEN, PICTURE, Group, Options, Widget, add_form, add_option, choice, text
+from pipeline.qgis_form import DATE, HIDDEN, Group, Options, Widget, add_form, add_option, choice, picture, text
 from pipeline.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
 from pipeline.references import UNTOLD
 from pipeline.styles import image_qml
@@ -166,7 +166,7 @@ def _widget(column: str, asked: Mapping[str, Mapping[str, int]]) -> Widget:
         return choice("(not judged yet)", {name: str(code) for name, code in asked[column].items()})
     if column in ("run_id", "row", "column"):
         return HIDDEN
-    return {"chip": PICTURE, "reference_date": DATE}.get(column, text(lines=column == "remarks"))
+    return {"chip": picture(), "reference_date": DATE}.get(column, text(lines=column == "remarks"))
 
 
 def _groups(asked: Iterable[str], dates: tuple[str, str] | None) -> list[Group]:
