@@ -37,6 +37,7 @@ def review_app(
             str, typer.Option(help="largest, least-confident, random, or random-by-kind (at least 50 of each kind if it can).")
         ] = "largest",
         seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same of the same changes.")] = 0,
+        again: Annotated[bool, typer.Option("--again", help="Also changes that were reviewed before.")] = False,
         who: Annotated[
             str | None, typer.Option("--who", help="Who gives them out; your login name by default.", show_default=False)
         ] = None,
@@ -48,7 +49,9 @@ def review_app(
             from flows.review import export_review
 
             with bars(as_json):
-                answer = export_review(register, output, runs or (), state, limit=limit, ranking=order, seed=seed, who=who)
+                answer = export_review(
+                    register, output, runs or (), state, limit=limit, ranking=order, seed=seed, again=again, who=who
+                )
             say(*answer, as_json)
 
     @app.command("import", epilog="Example: `landshift register review import changes-register.gpkg to-review`")

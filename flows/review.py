@@ -5,21 +5,18 @@ import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import shapely
+from typing import Any
 
 from flows.progress import step
 from flows.register import Answer, login_name
-from pipeline.chips import ChipSource, chip_pair
 from pipeline.errors import InputError
 from pipeline.manifest import replace_when_done, write_json
-from pipeline.raster import inspect
 from pipeline.register import CONFIRMED, NEW, STATES, Observation
 from pipeline.register_drawing import AT_RANDOM, LARGEST, RANKINGS, Drawing, Drawn, choose, waiting
-from pipeline.register_reviews import NO_CHANGE, OTHER_CLASS, Review, deciding
+from pipeline.register_reviews import NO_CHANGE, OTHER_CLASS, deciding, disagreements
 from pipeline.register_store import open_register
 from pipeline.review_answers import drawing_of, read_answers, review_frame
+from pipeline.review_chips import write_chips
 from pipeline.review_columns import REVIEW_FILE, REVIEW_LAYER
 from pipeline.review_form import RunImages, review_form_qml, write_review_project
 from pipeline.review_labels import review_labels
@@ -29,18 +26,15 @@ from pipeline.run_folder import read_run
 from pipeline.vector import read_polygons
 from pipeline.vector_register import require_format, write_labels, write_review
 
-if TYPE_CHECKING:
-    import geopandas as gpd
-
 _NOT_RANDOM = f"Only reviews of changes drawn with --order {' or '.join(AT_RANDOM)} say how many of all are right."
-PROJECT, RECORD, CHIPS = "review.qgz", "review.json", "chips"
+PROJECT, RECORD = "review.qgz", "review.json"
 _MOST = 5_000
 """Changes in one review; each gets a picture, and costs somebody half a minute or more."""
 
 
 def export_review(
     register: Path, output: Path, runs: Sequence[Path] = (), states: Sequence[str] | None = None, *, limit: int = 100,
-    ranking: str = LARGEST, seed: int = 0, who: str | None = None,
+    ranking: str = LARGEST, seed: int = 0, again: bool = False, who: str | None = None,
 ) -> Answer:  # fmt: skip
     """Give changes that nobody has judged yet out to be reviewed; the register remembers which, and how they were chosen.
 
@@ -52,6 +46,7 @@ def export_review(
         limit: Changes at most.
         ranking: `largest`, `least-confident`, `random` or `random-by-kind`.
         seed: Of random numbers.
+        again: Whether also changes are given out that were reviewed before.
         who: Who gives them out.
 
     Raises:
@@ -67,10 +62,11 @@ def export_review(
     store = open_register(register)
     facts, changes, observations = store.facts(), store.changes(), store.observations()
     folders = _folders(runs, observations, register)
-    candidates = waiting(changes, [r.change_id for r in store.reviews()], wanted)
+    candidates = waiting(changes, () if again else {r.change_id for r in store.reviews()}, wanted)
     if candidates.empty:
         raise InputError(
-            f"No change in {register} that is {' or '.join(wanted)} waits to be reviewed; choose others with --state."
+            f"No change in {register} that is {' or '.join(wanted)} waits to be reviewed; choose others with --state, "
+            f"or review some --again."
         )
     rows, strata = choose(candidates, ranking, limit, seed)
     chosen = candidates.iloc[rows]
@@ -78,11 +74,11 @@ def export_review(
     codes = dict(zip(chosen["change_id"], chosen["change_code"], strict=True))
     items = tuple(Drawn(i, int(code), **seen[i]) for i, code in codes.items())
     drawing = Drawing(
-        uuid.uuid4().hex, who or login_name(), ranking, seed if ranking in AT_RANDOM else None, wanted, strata, items
+        uuid.uuid4().hex, who or login_name(), ranking, seed if ranking in AT_RANDOM else None, wanted, strata, items, again
     )
     with replace_when_done(output) as target, step("Writing the review") as advance:
         target.mkdir(parents=True)
-        chips = _write_chips(target, chosen, drawing, folders, advance)
+        chips = write_chips(target, chosen, drawing, folders, advance)
         frame = review_frame(chosen, drawing, observations, chips, facts.legend)
         write_review(target / REVIEW_FILE, frame, review_form_qml(facts.legend))
         images = _images(drawing, folders, observations)
@@ -93,7 +89,7 @@ def export_review(
         store.draw(drawing)
     lacking = sorted({i.run for i in items if i.change_id not in chips})
     lines = [
-        f"{len(items):,} of the {drawing.population:,} changes that are {' or '.join(wanted)} and not reviewed ({ranking}).",
+        f"{len(items):,} of the {drawing.population:,} changes that are {drawing.source} ({ranking}).",
         *([without_picture(len(items) - len(chips), lacking)] if lacking else []),
         *([] if drawing.is_random else [_NOT_RANDOM]),
         f"Review them in QGIS: {output / PROJECT}",
@@ -130,7 +126,7 @@ def import_review(register: Path, review: Path, who: str | None = None) -> Answe
     before = deciding(store.reviews())
     fresh, states = store.review(answers.reviews)
     reviews = store.reviews()
-    conflicts = _conflicts(fresh, before, deciding(reviews))
+    conflicts = disagreements(fresh, before, deciding(reviews))
     precision = precision_of(drawing, reviews, facts.legend)
     known = len(answers.reviews) - len(fresh)
     counted = ", ".join(f"{n:,} {s}" for s, n in states.items())
@@ -246,28 +242,6 @@ def _folders(runs: Sequence[Path], observations: Mapping[str, Observation], regi
     return folders
 
 
-def _write_chips(
-    folder: Path, chosen: "gpd.GeoDataFrame", drawing: Drawing, folders: Mapping[str, Path], advance: Any,  # noqa: ANN401
-) -> dict[str, str]:  # fmt: skip
-    """Write a picture of each change whose run is there, and return id of the change to the picture's path."""
-    (folder / CHIPS).mkdir()
-    written: dict[str, str] = {}
-    for run, place in folders.items():
-        rows = [n for n, item in enumerate(drawing.items) if item.run == run]
-        images = [place / f"image_{epoch}.tif" for epoch in ("before", "after")]
-        if not rows or not all(image.is_file() for image in images):
-            continue
-        inverse = ~inspect(images[0]).transform
-        with ChipSource(images[0]) as before, ChipSource(images[1]) as after:
-            for n in rows:
-                patch = shapely.affinity.affine_transform(chosen.geometry.iloc[n], inverse.to_shapely())
-                path = f"{CHIPS}/{n + 1:05d}.jpg"
-                (folder / path).write_bytes(chip_pair(before, after, patch))
-                written[drawing.items[n].change_id] = path
-                advance(len(written) / len(drawing.items))
-    return written
-
-
 def _images(drawing: Drawing, folders: Mapping[str, Path], observations: Mapping[str, Observation]) -> list[RunImages]:
     """Images of the runs that saw one of the changes last, in the order in which they are needed."""
     keys = [k for k in dict.fromkeys(item.run for item in drawing.items) if k in folders]
@@ -281,19 +255,6 @@ def _images(drawing: Drawing, folders: Mapping[str, Path], observations: Mapping
 def _record(drawing: Drawing, register: Path) -> dict[str, Any]:
     return {
         "review": drawing.key, "register": register.name, "who": drawing.who, "order": drawing.ranking, "seed": drawing.seed,
-        "states": list(drawing.states), "population": drawing.population, "strata": [asdict(s) for s in drawing.strata],
+        "states": list(drawing.states), "again": drawing.again, "population": drawing.population,
+        "strata": [asdict(s) for s in drawing.strata],
     }  # fmt: skip
-
-
-def _conflicts(fresh: Sequence[Review], before: Mapping[str, Review], after: Mapping[str, Review]) -> list[dict[str, Any]]:
-    """Name the changes on which somebody else had said something else."""
-    result = []
-    for review in fresh:
-        other = before.get(review.change_id)
-        if other is None or other.who == review.who or review.change_id not in after:
-            continue
-        if (other.verdict, other.before_code, other.after_code) != (review.verdict, review.before_code, review.after_code):
-            counts = after[review.change_id]
-            said = [{"who": r.who, "verdict": r.verdict, "reviewed_on": r.reviewed_on} for r in (other, review)]
-            result.append({"change_id": review.change_id, "said": said, "counts": counts.who})
-    return result

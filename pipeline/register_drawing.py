@@ -58,11 +58,13 @@ class Drawing:
     seed: int | None
     """Of what was drawn at random; None where nothing was."""
     states: tuple[str, ...]
-    """The states of the changes that could be drawn; all of those not yet reviewed."""
+    """The states of the changes that could be drawn."""
     strata: tuple[Stratum, ...]
     """By code; also kinds of which none was drawn."""
     items: tuple[Drawn, ...]
     """In the order in which they are to be judged."""
+    again: bool = False
+    """Whether also changes could be drawn that had been reviewed before."""
     drawn_on: str = ""
     """Date, ISO 8601; empty before it is recorded."""
 
@@ -70,6 +72,11 @@ class Drawing:
     def population(self) -> int:
         """Number of changes that could have been drawn."""
         return sum(s.population for s in self.strata)
+
+    @property
+    def source(self) -> str:
+        """What could be drawn, in words."""
+        return f"{' or '.join(self.states)}{'' if self.again else ' and not reviewed before'}"
 
     @property
     def is_random(self) -> bool:

@@ -101,7 +101,8 @@ def _review_tables() -> sa.MetaData:
     sa.Table(
         "drawings", metadata, sa.Column("key", sa.Text, primary_key=True), sa.Column("time", TIME), sa.Column("who", sa.Text),
         sa.Column("ranking", sa.Text, nullable=False), sa.Column("seed", sa.Integer),
-        sa.Column("states", sa.Text, nullable=False), sa.Column("strata", sa.Text, nullable=False),
+        sa.Column("states", sa.Text, nullable=False), sa.Column("again", sa.Integer, nullable=False),
+        sa.Column("strata", sa.Text, nullable=False),
     )  # fmt: skip
     sa.Table(
         "drawn", metadata, sa.Column("drawing", sa.Text, primary_key=True), sa.Column("change_id", sa.Text, primary_key=True),

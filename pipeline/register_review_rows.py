@@ -120,7 +120,8 @@ def write_drawing(connection: sa.Connection, drawing: Drawing, now: datetime) ->
     """Record which changes were given out, and how they were chosen."""
     row = {
         "key": drawing.key, "time": now, "who": drawing.who, "ranking": drawing.ranking, "seed": drawing.seed,
-        "states": json.dumps(drawing.states), "strata": json.dumps([asdict(s) for s in drawing.strata]),
+        "states": json.dumps(drawing.states), "again": int(drawing.again),
+        "strata": json.dumps([asdict(s) for s in drawing.strata]),
     }  # fmt: skip
     connection.execute(DRAWINGS.insert(), [row])
     items = [{"drawing": drawing.key, "place": n, **asdict(i)} for n, i in enumerate(drawing.items, start=1)]
@@ -140,7 +141,8 @@ def read_drawings(connection: sa.Connection) -> list[Drawing]:
     return [
         Drawing(
             row.key, row.who, row.ranking, row.seed, tuple(json.loads(row.states)),
-            tuple(Stratum(**s) for s in json.loads(row.strata)), tuple(items.get(row.key, ())), str(row.time.date()),
+            tuple(Stratum(**s) for s in json.loads(row.strata)), tuple(items.get(row.key, ())), bool(row.again),
+            str(row.time.date()),
         )
         for row in rows
     ]  # fmt: skip

@@ -1,7 +1,8 @@
 """What persons say about changes, and what becomes of a change that a person has judged."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -66,6 +67,29 @@ def is_known(review: Review, said: Iterable[Review]) -> bool:
     return review in own and (own[-1] == review or review.reviewed_on < max(r.reviewed_on for r in own))
 
 
+def disagreements(fresh: Sequence[Review], before: Mapping[str, Review], after: Mapping[str, Review]) -> list[dict[str, Any]]:
+    """Name the changes on which somebody else had said something else.
+
+    Args:
+        fresh: What was recorded now.
+        before: What counted before, from `deciding`.
+        after: What counts now.
+
+    Returns:
+        `change_id`, who `said` what and when, and the person whose word `counts`.
+    """
+    result = []
+    for review in fresh:
+        other = before.get(review.change_id)
+        if other is None or other.who == review.who or review.change_id not in after:
+            continue
+        if (other.verdict, other.before_code, other.after_code) != (review.verdict, review.before_code, review.after_code):
+            counts = after[review.change_id]
+            said = [{"who": r.who, "verdict": r.verdict, "reviewed_on": r.reviewed_on} for r in (other, review)]
+            result.append({"change_id": review.change_id, "said": said, "counts": counts.who})
+    return result
+
+
 def judged_states(changes: pd.DataFrame, decided: Mapping[str, Review], rule: Rule, names: Mapping[int, str]) -> pd.DataFrame:
     """Add `state` and `reason`: the lifecycle, and on top what persons said.
 
@@ -76,9 +100,9 @@ def judged_states(changes: pd.DataFrame, decided: Mapping[str, Review], rule: Ru
         names: Land-use code to name.
     """
     state, reason = (changes[name].to_numpy(dtype=object, copy=True) for name in ("lifecycle", "why"))
+    ids, misses = changes["change_id"].to_numpy(), changes["misses"].to_numpy(dtype=np.int64)
     for row in np.flatnonzero(changes["change_id"].isin(set(decided))).tolist():
-        review = decided[changes["change_id"].iloc[row]]
-        state[row], reason[row] = _outcome(review, state[row], reason[row], int(changes["misses"].iloc[row]), rule, names)
+        state[row], reason[row] = _outcome(decided[ids[row]], state[row], reason[row], int(misses[row]), rule, names)
     return changes.assign(state=state, reason=reason)
 
 

@@ -108,7 +108,8 @@ REVIEWS = sa.Table(
 )  # fmt: skip
 DRAWINGS = sa.Table(
     "drawings", METADATA, _text("key", primary_key=True), sa.Column("time", TIME), _text("who"),
-    _text("ranking", nullable=False), _integer("seed"), _text("states", nullable=False), _text("strata", nullable=False),
+    _text("ranking", nullable=False), _integer("seed"), _text("states", nullable=False),
+    _integer("again", nullable=False), _text("strata", nullable=False),
 )  # fmt: skip
 DRAWN = sa.Table(
     "drawn", METADATA, _text("drawing", primary_key=True), _text("change_id", primary_key=True),

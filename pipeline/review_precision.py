@@ -59,8 +59,8 @@ class Precision:
     """How it was drawn."""
     seed: int | None
     """Of random numbers."""
-    states: tuple[str, ...]
-    """States of the changes that could be drawn."""
+    source: str
+    """What could be drawn, such as `new or confirmed and not reviewed before`."""
     estimates_all: bool
     """Whether it says something about all that could have been drawn, or only about those that were reviewed."""
     total: Kind
@@ -103,7 +103,7 @@ def precision_of(drawing: Drawing, reviews: Sequence[Review], legend: Legend) ->
     else:
         total = _kind(None, "All", drawn, [drawing.population], [sum(by_code.values(), Counter())], drawing.is_random)
     return Precision(
-        drawing.key, drawing.drawn_on, drawing.ranking, drawing.seed, drawing.states, drawing.is_random, total, kinds
+        drawing.key, drawing.drawn_on, drawing.ranking, drawing.seed, drawing.source, drawing.is_random, total, kinds
     )
 
 

@@ -10,7 +10,7 @@ _LISTED = 20
 
 def precision_lines(found: Precision) -> list[str]:
     """Put what the reviews of a drawing say into words."""
-    total, states = found.total, " or ".join(found.states)
+    total = found.total
     missing = total.drawn - total.judged - total.untold
     left = f"; {total.untold:,} could not be told" * bool(total.untold) + f"; {missing:,} not reviewed yet" * bool(missing)
     if not found.estimates_all:
@@ -19,7 +19,7 @@ def precision_lines(found: Precision) -> list[str]:
             f"are as mapped and {_shown(total.changed)} changed at all. This is no estimate for all {total.population:,} "
             f"changes: draw some with --order random for that."
         ]
-    head = f"Drawn at random on {found.drawn_on} (seed {found.seed}) from {total.population:,} changes that were {states}"
+    head = f"Drawn at random on {found.drawn_on} (seed {found.seed}) from {total.population:,} changes that were {found.source}"
     if total.right.estimate is None:
         none = [k.name for k in found.kinds if k.judged == 0]
         return [f"{head}: no estimate for all yet, because none was judged of {', '.join(none)}{left}."]

@@ -164,6 +164,8 @@ def test_what_comes_back(place: Path) -> None:
     with pytest.raises(InputError, match="waits to be reviewed"):
         export_review(register, place / "more")
     assert len(open_register(register).drawings()) == 1
+    answer, _ = export_review(register, place / "more", states=["rejected"], again=True)
+    assert (answer["changes"], open_register(register).drawings()[1].again) == (2, True)
 
 
 def test_gdal_can_fill_it_in_as_well(place: Path) -> None:
@@ -313,7 +315,10 @@ def test_precision_of_a_random_drawing(place: Path) -> None:
     assert answer["precision"]["total"]["right"] == {"estimate": 0.75, "low": 0.75, "high": 0.75}
     said = " ".join(lines)
     assert "Drawn at random" in said
-    assert "(seed 7) from 4 changes that were new or confirmed: 75% (75% to 75%) of all are as mapped" in said
+    assert (
+        "(seed 7) from 4 changes that were new or confirmed and not reviewed before: 75% (75% to 75%) of all are as mapped"
+        in said
+    )
     answer, lines = review_precision(register)
     assert (answer["reviewed"], answer["verdicts"]["not a change"], answer["rejected_share"]) == (4, 1, 0.25)
     assert len(answer["drawings"]) == 1
