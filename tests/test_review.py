@@ -17,6 +17,7 @@ import numpy as np
 import pandas as pd
 import pyogrio
 import pytest
+import rasterio
 import shapely
 from PIL import Image
 
@@ -126,6 +127,22 @@ def test_a_picture_shows_both_dates_with_the_outline(tmp_path: Path) -> None:
     assert picture[120, 80].min() > 150, "a white line to the left of the patch"
     assert picture[80, 366].min() > 150, "a white line above it"
     assert np.abs(picture[40, 120] - [200, 0, 0]).max() < 12
+
+
+def test_pictures_are_cut_from_where_the_change_is(made: Path) -> None:
+    """The largest change covers rows 30 to 50 and columns 10 to 22; its picture shows 36 pixels from row 22 and column -2 on."""
+    picture = np.asarray(Image.open(made / "review" / "chips" / "00001.jpg"), dtype=int)
+    for epoch, left in (("before", 0), ("after", 426)):
+        image = read_rgb(made / "run1" / f"image_{epoch}.tif")
+        for row, column in ((24, 5), (24, 30), (55, 5)):
+            y, x = int((row - 22 + 0.5) * 420 / 36), left + int((column + 2 + 0.5) * 420 / 36)
+            assert np.abs(picture[y, x] - image[:, row, column]).max() < 40
+    assert (picture[:, :10] == picture[0, 0]).all(), "beyond the map it is grey"
+
+
+def read_rgb(path: Path) -> np.ndarray:
+    with rasterio.open(path) as source:
+        return source.read().astype(int)
 
 
 def test_pictures_are_missing_where_the_run_is_and_that_is_said(place: Path, tmp_path: Path) -> None:
