@@ -130,7 +130,7 @@ def test_a_picture_shows_both_dates_with_the_outline(tmp_path: Path) -> None:
 
 
 def test_pictures_are_cut_from_where_the_change_is(made: Path) -> None:
-    """The largest change covers rows 30 to 50 and columns 10 to 22; its picture shows 36 pixels from row 22 and column -2 on."""
+    """The largest change covers rows 30 to 50 and columns 10 to 22; its picture begins at row 22 and column -2."""
     picture = np.asarray(Image.open(made / "review" / "chips" / "00001.jpg"), dtype=int)
     for epoch, left in (("before", 0), ("after", 426)):
         image = read_rgb(made / "run1" / f"image_{epoch}.tif")
@@ -467,5 +467,11 @@ def test_qgis_shows_the_form_and_saves_a_verdict(place: Path, tmp_path: Path) ->
         add_functions(database)
         row = database.execute("SELECT verdict, reviewed_on FROM review WHERE place = 1").fetchone()
     assert row == ("not a change", TODAY)
+    stored = []
+    for column, value in (("true_change", "2>2"), ("verdict", "change")):
+        read_in_qgis(review / "review.qgz", tmp_path / "form", edit | {"column": column, "value": value})
+        with closing(sqlite3.connect(review / "review.gpkg")) as database:
+            stored.append(database.execute("SELECT verdict, true_change FROM review WHERE place = 1").fetchone())
+    assert stored == [("not a change", "2>2"), ("change", None)], "what stood there for another verdict goes with it"
     answer, _ = import_review(place / "register.gpkg", review, who="Ana")
-    assert (answer["taken"], answer["states"]) == (1, {"rejected": 1})
+    assert (answer["taken"], answer["states"]) == (1, {})
