@@ -7,6 +7,7 @@ from typing import Annotated, Any
 
 import typer
 
+from flows.cli_review import review_app
 from pipeline.register_address import place_of
 
 _Register = Annotated[
@@ -111,6 +112,21 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
             say(*reject_change(place_of(register), change_id, reason, who), as_json)
 
+    @app.command(epilog='Example: `landshift register confirm changes-register.gpkg taizhou-29731-358412 --reason "visited"`')
+    def confirm(
+        register: _Register,
+        change_id: _Change,
+        reason: _Reason,
+        who: _Who = None,
+        as_json: _Json = False,
+        verbose: _Verbose = False,
+    ) -> None:
+        """Say that a change is one; this also takes a rejection back."""
+        with session(as_json, verbose):
+            from flows.register import confirm_change
+
+            say(*confirm_change(place_of(register), change_id, reason, who), as_json)
+
     @app.command(
         epilog='Example: `landshift register withdraw changes-register.gpkg --run 0123abcd --reason "wrong cloud mask"`'
     )
@@ -152,4 +168,5 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         if failed:
             raise typer.Exit(1)
 
+    app.add_typer(review_app(session, say))
     return app

@@ -22,8 +22,8 @@ _LEASE_S = 60
 def model_slot() -> Iterator[None]:
     """Hold a slot of the limit that the operator named, and wait for one; without a name do nothing.
 
-    The slot is a lease that this process renews: one that is killed loses it after a minute or two. A limit that does not exist is
-    an error, where Prefect by default would take that for no limit.
+    The slot is a lease that this process renews: one that is killed loses it after a minute or two. A limit that does not
+    exist is an error, where Prefect by default would take that for no limit.
 
     Raises:
         InputError: There is no limit of that name on the server, or no server.

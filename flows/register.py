@@ -88,6 +88,7 @@ def show_change(register: Place, change_id: str) -> Answer:
         raise InputError(f"{register} has no change {change_id!r}; `landshift register list` lists them.")
     row, sightings, history = _rows(chosen)[0], store.sightings(change_id), store.table(HISTORY)
     events = _records(history[history["change_id"] == change_id])
+    reviews = [asdict(r) for r in store.reviews() if r.change_id == change_id]
     lines = [
         _line(row),
         f"Seen by {row['times_seen']} of the {row['times_observed']} runs that could have shown it, from "
@@ -100,6 +101,11 @@ def show_change(register: Place, change_id: str) -> Answer:
             + (f"  (does not count: {s['standing']})" if s["standing"] else "")
             for s in sightings
         ),
+        *(["Reviewed:"] if reviews else []),
+        *(
+            "  ".join(filter(None, [f"  {r['reviewed_on']}", r["verdict"], r["note"], f"({r['who']})" if r["who"] else ""]))
+            for r in reviews
+        ),
         "History:",
         *(
             f"  {e['number']:>6}  {e['time']:%Y-%m-%d %H:%M}  {e['from_state'] or '-'} > {e['to_state']}"
@@ -107,7 +113,7 @@ def show_change(register: Place, change_id: str) -> Answer:
             for e in events
         ),
     ]  # fmt: skip
-    return {"change": row, "seen_by": sightings, "history": events}, lines
+    return {"change": row, "seen_by": sightings, "reviews": reviews, "history": events}, lines
 
 
 def diff_register(register: Place, since: str, output: Path, until: int | None = None) -> Answer:
@@ -142,6 +148,22 @@ def reject_change(register: Place, change_id: str, reason: str, who: str | None 
     said = open_register(register).reject(change_id, reason, who or login_name())
     note = "is rejected now" if said.fresh else "was rejected before; nothing was changed"
     return {"change_id": change_id, "fresh": said.fresh}, [f"{change_id} {note}."]
+
+
+def confirm_change(register: Place, change_id: str, reason: str, who: str | None = None) -> Answer:
+    """Say that a change is one, also where it was rejected before.
+
+    Raises:
+        InputError: No reason, or no such change.
+    """
+    store = open_register(register)
+    said = store.confirm(change_id, reason, who or login_name())
+    changes = store.changes()
+    state = str(changes.loc[changes["change_id"] == change_id, "state"].iloc[0])
+    note = (
+        f"was reviewed as a change; it is {state} now" if said.fresh else "was reviewed as a change before; nothing was changed"
+    )
+    return {"change_id": change_id, "fresh": said.fresh, "state": state}, [f"{change_id} {note}."]
 
 
 def withdraw(

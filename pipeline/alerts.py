@@ -108,7 +108,9 @@ def digest(
     """
     for rule in rules:
         require_known(rule, legend, [] if areas is None else list(areas["name"]))
-    last = history[history["change_id"].notna()].drop_duplicates("change_id", keep="last").set_index("change_id")
+    # A review that left a state as it was is nothing to tell again.
+    moved = history["change_id"].notna() & (history["from_state"] != history["to_state"])
+    last = history[moved].drop_duplicates("change_id", keep="last").set_index("change_id")
     frame = changed_between(changes, history, 0)
     frame = frame[last.loc[frame["change_id"], "number"].to_numpy(dtype=np.int64) > since].reset_index(drop=True)
     wanted = {state for rule in rules for state in rule.states}

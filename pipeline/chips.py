@@ -2,12 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import shapely
 from PIL import Image, ImageDraw
 
-from pipeline.pictures import display_picture, on_grey
+from pipeline.pictures import display_picture, jpeg, on_grey, side_by_side
 from pipeline.raster import RasterReader
 from pipeline.tiles import Window
 
@@ -19,6 +20,8 @@ _SMALLEST = 24
 """Pixels of the image that a chip shows at least, so that one sees where it is."""
 _MARGIN = 1.8
 """A chip is as wide as its patch, times this."""
+_THIN = 200
+"""Side of a chip from which on its outline gets thicker, in its own pixels."""
 _WHOLE = 768
 """Side in pixels of the image from which a chip is cut out of the preview: it is sharp enough there."""
 
@@ -48,26 +51,76 @@ def chip_sheet(image: Path, patches: np.ndarray, preview: int = 1400) -> np.ndar
     """
     rows = max(-(-len(patches) // ACROSS), 1)
     sheet = np.full((rows * CELL, ACROSS * CELL, 3), 204, dtype=np.uint8)
-    reader = RasterReader(image)
-    whole: np.ndarray | None = None
-    try:
+    with ChipSource(image, preview) as source:
         for number, patch in enumerate(patches):
-            window = chip_window(shapely.bounds(patch))
-            if window.height <= _WHOLE:
-                cut = on_grey(np.nan_to_num(reader.read(window)).astype(np.uint8))
-            else:
-                whole = display_picture(image, preview) if whole is None else whole
-                cut = _from_preview(whole, window, reader.info.shape)
             y, x = divmod(number, ACROSS)
-            sheet[y * CELL : (y + 1) * CELL, x * CELL : (x + 1) * CELL] = _drawn(cut, patch, window)
-    finally:
-        reader.close()
+            sheet[y * CELL : (y + 1) * CELL, x * CELL : (x + 1) * CELL] = source.chip(patch, CELL)
     return sheet
 
 
-def _from_preview(whole: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
+def chip_pair(before: "ChipSource", after: "ChipSource", patch: shapely.Geometry, side: int = 420) -> bytes:
+    """Put a patch before and after beside each other.
+
+    Args:
+        before: Image of the date before.
+        after: Image of the date after, on the same grid.
+        patch: Polygon in pixels of the images.
+        side: Of each of the two, in pixels of the picture.
+
+    Returns:
+        A JPEG.
+    """
+    return jpeg(side_by_side([before.chip(patch, side), after.chip(patch, side)], gap=6))
+
+
+class ChipSource:
+    """An image that chips are cut from."""
+
+    def __init__(self, image: Path, preview: int = 1400) -> None:
+        """Open a display image: three uint8 bands, 0 where not observed.
+
+        Args:
+            image: Of the run.
+            preview: Longest side of what the largest chips are cut from.
+
+        Raises:
+            InputError: It cannot be read.
+        """
+        self._image, self._preview = image, preview
+        self._reader = RasterReader(image)
+        self._whole: np.ndarray | None = None
+
+    def __enter__(self) -> Self:
+        """Return itself, to be closed at the end of the block."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Close the image."""
+        self._reader.close()
+
+    def chip(self, patch: shapely.Geometry, side: int) -> np.ndarray:
+        """Cut out the square around a patch, with its outline.
+
+        Args:
+            patch: Polygon in pixels of the image.
+            side: Of the chip, in its own pixels.
+
+        Returns:
+            uint8 (side, side, 3); what lies past the edge of the image is grey.
+        """
+        window = chip_window(shapely.bounds(patch))
+        if window.height <= _WHOLE:
+            cut = on_grey(np.nan_to_num(self._reader.read(window)).astype(np.uint8))
+        else:
+            if self._whole is None:
+                self._whole = display_picture(self._image, self._preview)
+            cut = _from_preview(self._whole, window, self._reader.info.shape, side)
+        return _drawn(cut, patch, window, side)
+
+
+def _from_preview(whole: np.ndarray, window: Window, shape: tuple[int, int], side: int) -> np.ndarray:
     """Cut a window of the image out of its preview, at the scale of the chip."""
-    steps = (np.arange(CELL) + 0.5) * window.height / CELL
+    steps = (np.arange(side) + 0.5) * window.height / side
     rows, columns = window.y + steps, window.x + steps
     inside = ((rows >= 0) & (rows < shape[0]))[:, None] & ((columns >= 0) & (columns < shape[1]))[None]
     y = np.clip(rows * whole.shape[0] / shape[0], 0, whole.shape[0] - 1).astype(int)
@@ -75,18 +128,19 @@ def _from_preview(whole: np.ndarray, window: Window, shape: tuple[int, int]) -> 
     return np.where(inside[..., None], whole[y[:, None], x[None]], np.uint8(204))
 
 
-def _drawn(cut: np.ndarray, patch: shapely.Geometry, window: Window) -> np.ndarray:
+def _drawn(cut: np.ndarray, patch: shapely.Geometry, window: Window, side: int) -> np.ndarray:
     # Enlarged pixels stay squares: a smooth picture would show detail that nobody measured.
-    how = Image.Resampling.NEAREST if cut.shape[0] <= CELL else Image.Resampling.BOX
-    chip = Image.fromarray(cut).resize((CELL, CELL), how)
+    how = Image.Resampling.NEAREST if cut.shape[0] <= side else Image.Resampling.BOX
+    chip = Image.fromarray(cut).resize((side, side), how)
     pen = ImageDraw.Draw(chip)
     lines = [
-        [tuple(point) for point in (shapely.get_coordinates(ring) - [window.x, window.y]) * CELL / window.height]
+        [tuple(point) for point in (shapely.get_coordinates(ring) - [window.x, window.y]) * side / window.height]
         for part in shapely.get_parts(patch)
         for ring in (part.exterior, *part.interiors)
     ]
-    # Light on dark, to be seen on any ground.
+    # Light on dark, to be seen on any ground; of large chips less remains on the screen.
+    times = max(side // _THIN, 1)
     for colour, width in (("#000000", 3), ("#ffffff", 1)):
         for line in lines:
-            pen.line(line, fill=colour, width=width)
+            pen.line(line, fill=colour, width=width * times, joint="curve")
     return np.asarray(chip)

@@ -1,5 +1,6 @@
 """QGIS project files: layers, their order and their styles, as one archive with relative paths."""
 
+import os
 import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
@@ -119,6 +120,12 @@ def write_qgz(path: Path, project: Project) -> Path:
     with replace_when_done(path) as temporary, zipfile.ZipFile(temporary, "w") as archive:
         archive.writestr(entry, project_xml(project))
     return path
+
+
+def relative_source(path: Path, folder: Path) -> str:
+    """Return a file as a project that will lie in `folder` names it."""
+    found = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
+    return found if found.startswith(".") else f"./{found}"
 
 
 def inert(text: str) -> str:

@@ -12,6 +12,8 @@ from pipeline.errors import InputError
 NEW, CONFIRMED, CLOSED, REJECTED, WITHDRAWN = "new", "confirmed", "closed", "rejected", "withdrawn"
 STATES = (NEW, CONFIRMED, CLOSED, REJECTED, WITHDRAWN)
 """Every change is in exactly one of these."""
+NOT_SEEN_AGAIN, NO_LONGER_SEEN = "not seen again", "no longer seen"
+"""Why silence closed a change: one that was never confirmed, and one that was."""
 
 
 @dataclass(frozen=True)
@@ -113,8 +115,8 @@ COLUMNS: Mapping[str, str] = {
 Dates are ISO 8601. `first_before` and `first_seen` are the dates of the pair that saw the change first, `last_seen` the latest
 date after; the change came after `not_before`, the latest date before of all pairs that saw it. `times_observed` counts the
 runs that could have seen it, `times_seen` those that did, the first included. `lifecycle` is the state before verdicts; in a
-`new` change the two windows count what came after it was seen first, and in a confirmed one `misses` the observations in a row
-without it. `founder_run` and `founder_patch` name the patch that the change goes back to, whether or not that run still counts.
+`new` change the two windows count what came after it was seen first; `misses` counts the observations in a row without it.
+`founder_run` and `founder_patch` name the patch that the change goes back to, whether or not that run still counts.
 """
 
 

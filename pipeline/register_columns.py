@@ -16,7 +16,7 @@ STATE_COLOURS: Mapping[str, str] = {
 CHANGE_COLUMNS = (
     Column("change_id", "str", "Change ID", "Stays with the change"),
     Column("state", "str", "State", "new, confirmed, closed, rejected or withdrawn"),
-    Column("reason", "str", "Reason", "Why it is closed, rejected or withdrawn; else empty"),
+    Column("reason", "str", "Reason", "Why it is closed, rejected or withdrawn, or who confirmed it; else empty"),
     Column("change_code", "int64", "Change code", "Value of change.tif"),
     Column("from_code", "Int64", "From (code)", "Land-use code before; null in a project without classes"),
     Column("from_name", "str", "From", "Land use before; null in a project without classes"),

@@ -12,7 +12,19 @@ import pandas as pd
 import shapely
 
 from pipeline.identity import keep_ids
-from pipeline.register import CLOSED, COLUMNS, CONFIRMED, NEW, WITHDRAWN, Known, Observation, Rule, View
+from pipeline.register import (
+    CLOSED,
+    COLUMNS,
+    CONFIRMED,
+    NEW,
+    NO_LONGER_SEEN,
+    NOT_SEEN_AGAIN,
+    WITHDRAWN,
+    Known,
+    Observation,
+    Rule,
+    View,
+)  # fmt: skip
 
 OBSERVED_SHARE = 0.5
 """Share of a change's area, 0..1, that a run has to have observed for its silence to count."""
@@ -164,9 +176,10 @@ def _judged(
 
     absent = missing[could]
     column["times_observed"][absent] += 1
+    # Also of what is closed: whether a person's word still holds depends on it.
+    column["misses"][absent] += 1
     alive = np.isin(column["lifecycle"][absent], (NEW, CONFIRMED))
     living, into = absent[alive], turned[could][alive]
-    column["misses"][living] += 1
     column["window_observed"][living] += column["lifecycle"][living] == NEW
     column["lifecycle"][living[into != ""]] = CLOSED
     column["why"][living[into != ""]] = into[into != ""]
@@ -176,7 +189,7 @@ def _judged(
     late = is_new & ~enough & (column["window_observed"] >= rule.of)
     gone = (column["lifecycle"] == CONFIRMED) & (column["misses"] >= rule.of)
     column["lifecycle"][enough] = CONFIRMED
-    for rows_, why in ((late, "not seen again"), (gone, "no longer seen")):
+    for rows_, why in ((late, NOT_SEEN_AGAIN), (gone, NO_LONGER_SEEN)):
         column["lifecycle"][rows_], column["why"][rows_] = CLOSED, why
     series = {name: pd.Series(column[name], index=old.index).astype(kind) for name, kind in COLUMNS.items()}
     frame = gpd.GeoDataFrame(series, geometry=geometry, crs=old.crs)

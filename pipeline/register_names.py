@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from pipeline.identity import free_id
-from pipeline.register import REJECTED, WITHDRAWN, Known
+from pipeline.register import WITHDRAWN, Known
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Event:
     """One line of the history, before it has its number and time."""
 
     event: str
-    """`merged`, `superseded`, `withdrawn` or `restored` of a run; a state, or `reopened` or `restored`, of a change."""
+    """`merged`, `superseded`, `withdrawn` or `restored` of a run; a state, `reopened`, `restored` or `reviewed` of a change."""
     change_id: str | None = None
     """Which change; None where the line is about a run."""
     from_state: str | None = None
@@ -96,20 +96,6 @@ def with_united(changes: gpd.GeoDataFrame, old: gpd.GeoDataFrame, rows: Mapping[
     others = [changes["change_id"].iloc[int(rows[run][patch])] for run, patch in founded]
     lost = lost.assign(lifecycle=WITHDRAWN, why=[f"is the same change as {other}" for other in others], united_with=others)
     return pd.concat([result, lost[result.columns]], ignore_index=True)
-
-
-def judged_states(changes: pd.DataFrame, rejected: Mapping[str, str]) -> pd.DataFrame:
-    """Add `state` and `reason`: the lifecycle, or `rejected` where a person said so.
-
-    Args:
-        changes: With `change_id`, `lifecycle` and `why`.
-        rejected: Id of each rejected change to the reason.
-    """
-    is_rejected = changes["change_id"].isin(set(rejected)).to_numpy()
-    return changes.assign(
-        state=np.where(is_rejected, REJECTED, changes["lifecycle"]).astype(object),
-        reason=[rejected.get(identity, why) for identity, why in zip(changes["change_id"], changes["why"], strict=True)],
-    )
 
 
 def events_between(old: pd.DataFrame, new: pd.DataFrame, cause: Event) -> list[Event]:

@@ -12,9 +12,10 @@ from pyproj import CRS
 from pipeline.errors import InputError
 from pipeline.legend import LandUse, Legend
 from pipeline.register import Rule
+from pipeline.register_migrations import Migration, migrate, version_of
 from pipeline.register_rows import Codec
 from pipeline.register_run import MergeableRun
-from pipeline.register_tables import META, Migration, migrate, version_of
+from pipeline.register_tables import META
 
 
 class Database(Codec, Protocol):
@@ -51,6 +52,11 @@ class Facts:
     """Of all runs."""
     rule: Rule
     """When changes are confirmed and closed."""
+
+    @property
+    def names(self) -> dict[int, str]:
+        """Land-use code to name."""
+        return {c.code: c.name for c in self.legend.classes}
 
 
 @contextmanager

@@ -18,8 +18,6 @@ from pipeline.register_names import Event
 from pipeline.register_run import MergeableRun
 from pipeline.register_tables import CHANGES, FIRST_SEEN, HISTORY, NOT_OBSERVED, OBSERVATIONS, PATCHES, VERDICTS
 
-REJECT = "change"
-"""Kind of the verdict on one change; the others are those of `Withdrawal`."""
 OUTCOME = ("change_id", "state", "reason", "united_with")
 """Columns of the frame of changes beside those of the fold."""
 _LAND_USE = {"from_code": "Int64", "from_name": "str", "to_name": "str"}
@@ -56,6 +54,17 @@ def known_of(changes: gpd.GeoDataFrame) -> Known:
     """Return the state of the fold that `read_changes` holds."""
     own = changes[changes["united_with"] == ""].sort_values("ordinal", ignore_index=True)
     return Known(own[[*COLUMNS, "geometry", "first_geometry"]])
+
+
+def framed(new: pd.DataFrame, old: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return those columns of changes that are written, in the CRS of the register.
+
+    Args:
+        new: The changes with any columns.
+        old: From `read_changes`.
+    """
+    kept = [c for c in new.columns if c in old.columns and c != "fid"]
+    return gpd.GeoDataFrame(new[kept], geometry="geometry", crs=old.crs)
 
 
 def write_changes(
@@ -190,12 +199,10 @@ def relabel(connection: sa.Connection, run: str, ids: Sequence[str]) -> None:
         connection.execute(PATCHES.update().where(where).values(change_id=sa.bindparam("identity")), rows)
 
 
-def read_verdicts(connection: sa.Connection) -> tuple[dict[str, str], list[Withdrawal]]:
-    """Return the rejected changes with their reasons, and what was withdrawn."""
+def read_withdrawals(connection: sa.Connection) -> list[Withdrawal]:
+    """Return what was withdrawn, in the order in which it was."""
     c = VERDICTS.c
-    rows = connection.execute(sa.select(c.kind, c.target, c.reason).order_by(c.number)).all()
-    rejected = {target: reason for kind, target, reason in rows if kind == REJECT}
-    return rejected, [Withdrawal(*row) for row in rows if row[0] != REJECT]
+    return [Withdrawal(*row) for row in connection.execute(sa.select(c.kind, c.target, c.reason).order_by(c.number))]
 
 
 def append_history(connection: sa.Connection, events: Iterable[Event], now: datetime) -> int:

@@ -16,29 +16,41 @@ import pandas as pd
 import sqlalchemy as sa
 
 from pipeline.errors import InputError
-from pipeline.legend import Legend
 from pipeline.register import WITHDRAWN, Observation, Rule, Withdrawal, standings
 from pipeline.register_address import Place
+from pipeline.register_drawing import Drawing
 from pipeline.register_fold import proposals_of, replay, step
 from pipeline.register_geopackage import GeoPackageDatabase
-from pipeline.register_names import Event, events_between, judged_states, named, with_new_names, with_united
+from pipeline.register_migrations import MIGRATIONS, Migration
+from pipeline.register_names import Event, events_between, named, with_new_names, with_united
 from pipeline.register_opening import Database, Facts, opened
 from pipeline.register_postgis import PostgisDatabase
+from pipeline.register_review_rows import (
+    add_reviews,
+    read_decisions,
+    read_drawings,
+    read_polygons_of,
+    read_reviews,
+    reference_of,
+    references,
+    write_drawing,
+)  # fmt: skip
+from pipeline.register_reviews import CHANGE, NO_CHANGE, Review, judged_states
 from pipeline.register_rows import (
-    REJECT,
     append_history,
+    framed,
     known_of,
     read_changes,
     read_observations,
     read_sightings,
-    read_verdicts,
     read_view,
+    read_withdrawals,
     relabel,
     write_changes,
     write_run,
 )  # fmt: skip
 from pipeline.register_run import MergeableRun, require_fit
-from pipeline.register_tables import MIGRATIONS, OBSERVATIONS, VERDICTS, Migration
+from pipeline.register_tables import OBSERVATIONS, VERDICTS
 
 
 @dataclass(frozen=True)
@@ -97,15 +109,65 @@ class Register:
         Raises:
             InputError: No reason, or no such change.
         """
+        return self._say(change_id, NO_CHANGE, reason, who, now)
+
+    def confirm(self, change_id: str, reason: str, who: str | None = None, now: datetime | None = None) -> Merged:
+        """Say that a change is one, also where it was rejected before.
+
+        Raises:
+            InputError: No reason, or no such change.
+        """
+        return self._say(change_id, CHANGE, reason, who, now)
+
+    def review(self, reviews: Sequence[Review], now: datetime | None = None) -> tuple[list[Review], Mapping[str, int]]:
+        """Record what persons say about changes, all or nothing.
+
+        Args:
+            reviews: Verdicts; those that were recorded before change nothing.
+            now: When; the present moment where None.
+
+        Returns:
+            Those that were not known before, and state to the number of changes that came into it.
+
+        Raises:
+            InputError: There is no such change.
+        """
         with opened(self.database, self.migrations, write=True) as (connection, facts):
-            old = read_changes(connection, self.database, facts.crs)
-            if change_id not in set(old["change_id"]):
-                raise InputError(f"{self.database.where} has no change {change_id!r}; `landshift register list` lists them.")
-            if not self._judge(connection, REJECT, change_id, reason, who, now):
-                return Merged("", False, "")
-            new = judged_states(old, read_verdicts(connection)[0])
-            write_changes(connection, self.database, old, _framed(new, old), facts.legend)
-            return self._told(connection, old, new, Event("", who=who), [], _moment(now))
+            return add_reviews(connection, self.database, facts, reviews, _moment(now))
+
+    def draw(self, drawing: Drawing, now: datetime | None = None) -> None:
+        """Record which changes were given out to be reviewed, and how they were chosen."""
+        with opened(self.database, self.migrations, write=True) as (connection, _):
+            write_drawing(connection, drawing, _moment(now))
+
+    def reviews(self) -> list[Review]:
+        """Return all that persons said about changes, in the order in which it was recorded."""
+        with opened(self.database, self.migrations, write=False) as (connection, _):
+            return read_reviews(connection)
+
+    def observations(self) -> dict[str, Observation]:
+        """Return the runs that were merged, by key, in the order of the fold."""
+        with opened(self.database, self.migrations, write=False) as (connection, _):
+            return {o.key: o for o in read_observations(connection)}
+
+    def drawings(self) -> list[Drawing]:
+        """Return what was given out to be reviewed, the first drawing first."""
+        with opened(self.database, self.migrations, write=False) as (connection, _):
+            return read_drawings(connection)
+
+    def seen_last(self, change_ids: Sequence[str]) -> dict[str, dict[str, Any]]:
+        """Return for each change the `run` that saw it last, and the number of its `patch` in there."""
+        with opened(self.database, self.migrations, write=False) as (connection, _):
+            return references(connection, change_ids)
+
+    def polygons(self, patches: Sequence[tuple[str, int]]) -> np.ndarray:
+        """Return polygons as runs saw them, in the CRS of the register.
+
+        Args:
+            patches: (key of the run, number of the patch) of patches that there are.
+        """
+        with opened(self.database, self.migrations, write=False) as (connection, _):
+            return read_polygons_of(connection, self.database, patches)
 
     def withdraw(self, kind: str, target: str, reason: str, who: str | None = None, now: datetime | None = None) -> Merged:
         """Take back a run, everything that a model made, or everything made from a scene; also what is merged later.
@@ -162,7 +224,7 @@ class Register:
                     f"{same.project}, {same.before_date} to {same.after_date}. Keys are unique; make the run again."
                 )
             return Merged(seen.key, False, str(_standing_of(connection, seen.key)))
-        withdrawals = read_verdicts(connection)[1]
+        withdrawals = read_withdrawals(connection)
         before, after = standings(observations, withdrawals), standings([*observations, seen], withdrawals)
         cause = Event("", run=seen.key, model_hash=seen.model_hash)
         told = [Event("merged", run=seen.key, model_hash=seen.model_hash, reason=after[seen.key] or None)]
@@ -176,7 +238,7 @@ class Register:
             return self._replayed(connection, facts, [*observations, seen], cause, told, now)
         old = read_changes(connection, self.database, facts.crs)
         known = known_of(old)
-        later = step(known, run.view, after[seen.key], facts.rule, _names(facts.legend))
+        later = step(known, run.view, after[seen.key], facts.rule, facts.names)
         given = old[old["united_with"] == ""].sort_values("ordinal")["change_id"].tolist()
         fresh = [None] * (len(later.changes) - len(given))
         proposals = proposals_of(later, run.view, len(given))
@@ -193,10 +255,10 @@ class Register:
     ) -> Merged:  # fmt: skip
         """Fold all observations again, and write down what that changes."""
         ordered = sorted(observations, key=lambda o: o.order)
-        standing = standings(ordered, read_verdicts(connection)[1])
+        standing = standings(ordered, read_withdrawals(connection))
         told = [*told, *_restanding(connection, ordered, standing, cause)]
         views = (read_view(connection, self.database, facts.crs, o) for o in ordered)
-        known, proposals = replay(views, standing, facts.rule, _names(facts.legend), facts.crs)
+        known, proposals = replay(views, standing, facts.rule, facts.names, facts.crs)
         old = read_changes(connection, self.database, facts.crs)
         ids = named(known, old, proposals)
         for key, rows in known.rows.items():
@@ -209,8 +271,9 @@ class Register:
         told: list[Event], now: datetime,
     ) -> Merged:  # fmt: skip
         own = (current["united_with"] == "").to_numpy()
-        new = judged_states(current.assign(ordinal=np.where(own, np.cumsum(own) - 1, -1)), read_verdicts(connection)[0])
-        write_changes(connection, self.database, old, _framed(new, old), facts.legend)
+        placed = current.assign(ordinal=np.where(own, np.cumsum(own) - 1, -1))
+        new = judged_states(placed, read_decisions(connection), facts.rule, facts.names)
+        write_changes(connection, self.database, old, framed(new, old), facts.legend)
         return self._told(connection, old, new, cause, told, now)
 
     def _told(
@@ -224,12 +287,23 @@ class Register:
             connection.execute(OBSERVATIONS.update().where(OBSERVATIONS.c.key == key).values(last_line=last))
         return Merged(key or "", True, standing, dict(Counter(str(e.to_state) for e in events)))
 
+    def _say(self, change_id: str, verdict: str, reason: str, who: str | None, now: datetime | None) -> Merged:
+        _require_reason(reason)
+        at = _moment(now)
+        with opened(self.database, self.migrations, write=True) as (connection, facts):
+            known = read_decisions(connection).get(change_id)
+            if known is not None and (known.verdict == CHANGE) == (verdict == CHANGE):
+                return Merged("", False, "")
+            # East of here it may be tomorrow already, where somebody said the contrary.
+            day = max(str(at.date()), known.reviewed_on if known is not None else "")
+            review = Review(change_id, verdict, who, day, reason.strip(), **reference_of(connection, change_id))
+            return Merged("", True, "", add_reviews(connection, self.database, facts, [review], at)[1])
+
     def _judge(
         self, connection: sa.Connection, kind: str, target: str, reason: str, who: str | None, now: datetime | None
     ) -> bool:
         """Record a verdict; False where it was said before."""
-        if not reason.strip():
-            raise InputError("A reason is needed: whoever reads the register later has to know why. Give one with --reason.")
+        _require_reason(reason)
         there = sa.select(VERDICTS.c.number).where((VERDICTS.c.kind == kind) & (VERDICTS.c.target == target))
         if connection.execute(there).first() is not None:
             return False
@@ -243,18 +317,13 @@ def open_register(place: Place, migrations: Sequence[Migration] = MIGRATIONS) ->
     return Register(GeoPackageDatabase(place) if isinstance(place, Path) else PostgisDatabase(place), migrations)
 
 
+def _require_reason(reason: str) -> None:
+    if not reason.strip():
+        raise InputError("A reason is needed: whoever reads the register later has to know why. Give one with --reason.")
+
+
 def _moment(now: datetime | None) -> datetime:
     return (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-
-
-def _names(legend: Legend) -> dict[int, str]:
-    return {c.code: c.name for c in legend.classes}
-
-
-def _framed(new: pd.DataFrame, old: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Return the columns that are written, in the CRS of the register."""
-    kept = [c for c in new.columns if c in old.columns and c != "fid"]
-    return gpd.GeoDataFrame(new[kept], geometry="geometry", crs=old.crs)
 
 
 def _standing_of(connection: sa.Connection, key: str) -> str:

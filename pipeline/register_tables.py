@@ -1,15 +1,12 @@
-"""The tables of a register, the same in every database, and the numbered steps that bring an older one up to date."""
+"""The tables of a register, the same in every database, as the newest version has them."""
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
 import sqlalchemy as sa
 from sqlalchemy.dialects import sqlite
 from sqlalchemy.types import UserDefinedType
-
-from pipeline.errors import InputError
 
 
 class IsoDate(UserDefinedType[str]):
@@ -121,56 +118,23 @@ VERDICTS = sa.Table(
     "verdicts", METADATA, _integer("number", primary_key=True), _text("kind", nullable=False), _text("target", nullable=False),
     _text("reason", nullable=False), _text("who"), sa.Column("time", TIME), sa.UniqueConstraint("kind", "target"),
 )  # fmt: skip
+REVIEWS = sa.Table(
+    "reviews", METADATA, _integer("number", primary_key=True), _text("change_id", nullable=False, index=True),
+    _text("verdict", nullable=False), _integer("before_code"), _integer("after_code"), _text("note", nullable=False),
+    _text("who"), sa.Column("reviewed_on", IsoDate, nullable=False), _text("run"), _integer("patch"),
+    _text("drawing", nullable=False), sa.Column("time", TIME),
+)  # fmt: skip
+DRAWINGS = sa.Table(
+    "drawings", METADATA, _text("key", primary_key=True), sa.Column("time", TIME), _text("who"),
+    _text("ranking", nullable=False), _integer("seed"), _text("states", nullable=False),
+    _integer("again", nullable=False), _text("strata", nullable=False),
+)  # fmt: skip
+DRAWN = sa.Table(
+    "drawn", METADATA, _text("drawing", primary_key=True), _text("change_id", primary_key=True),
+    _integer("place", nullable=False), _integer("change_code", nullable=False), _text("run", nullable=False),
+    _integer("patch", nullable=False),
+)  # fmt: skip
 LAYERS = (CHANGES, FIRST_SEEN, OBSERVATIONS, PATCHES, NOT_OBSERVED)
 """The tables with geometries."""
-PLAIN = (META, HISTORY, VERDICTS)
+PLAIN = (META, HISTORY, VERDICTS, REVIEWS, DRAWINGS, DRAWN)
 """The others."""
-
-
-@dataclass(frozen=True)
-class Migration:
-    """One step from a version of the tables to the next."""
-
-    number: int
-    """The version that it leads to; the first is 1."""
-    title: str
-    """What it does."""
-    apply: Callable[[sa.Connection], None]
-    """Does it, within the transaction that it is given."""
-
-
-# The tables above are those of the newest version: whoever adds the second step gives the first its own copy of what they were.
-MIGRATIONS: tuple[Migration, ...] = (Migration(1, "the first tables", METADATA.create_all),)
-"""All of them, in order; a step that was published is never changed."""
-
-
-def version_of(connection: sa.Connection) -> int:
-    """Return the version of the tables, 0 where there are none."""
-    if not sa.inspect(connection).has_table(META.name, schema=connection.schema_for_object(META)):
-        return 0
-    found = connection.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar()
-    return int(found) if found is not None and str(found).isdigit() else 0
-
-
-def migrate(connection: sa.Connection, where: str, migrations: Sequence[Migration] = MIGRATIONS) -> list[int]:
-    """Apply the steps that a register lacks, in order.
-
-    Returns:
-        Their numbers.
-
-    Raises:
-        InputError: The register comes from a newer version.
-    """
-    version = version_of(connection)
-    newest = migrations[-1].number
-    if version > newest:
-        raise InputError(
-            f"{where} comes from a newer Landshift: its tables have version {version}, this one knows up to {newest}. "
-            f"Install the newer Landshift to use it."
-        )
-    missing = [m for m in migrations if m.number > version]
-    for migration in missing:
-        migration.apply(connection)
-        connection.execute(META.delete().where(META.c.name == "schema_version"))
-        connection.execute(META.insert().values(name="schema_version", value=str(migration.number)))
-    return [m.number for m in missing]

@@ -1,27 +1,21 @@
 """The form in QGIS with which a person says what a sampled pixel shows, and the project around it."""
 
-import os
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from pipeline.grid import Grid
 from pipeline.legend import CHANGED, UNCHANGED, Legend
-from pipeline.qgis_file import Extent, Layer, Project, write_qgz
+from pipeline.qgis_file import Extent, Layer, Project, relative_source, write_qgz
+from pipeline.qgis_form import DATE, HIDDEN, Group, Options, Widget, add_form, add_option, choice, picture, text
 from pipeline.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
 from pipeline.references import UNTOLD
 from pipeline.styles import image_qml
-from pipeline.symbols import clean
 
 SAMPLES_FILE, SAMPLES_LAYER = "samples.gpkg", "samples"
 
-_NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
-"""What QGIS stands for NULL with in lists of values."""
 _LABELLED, _WAITING = "#56b4e9", "#f0e442"
 """Sky blue and yellow of the palette of Okabe and Ito, both seen on dark forests: https://jfly.uni-koeln.de/color/"""
-_FOLDER = r"regexp_replace(layer_property(@layer_id, 'source'), '[^/\\\\]*$', '')"
-"""Expression for the folder of the samples, from which pictures are found whatever project the layer is opened in."""
-
 _ABSTRACT = (
     "Only selected samples are drawn: the pattern of all of them would give away what the map says, and whoever has seen it no "
     "longer judges blindly. Open the table of the samples (F6), select one by the number of its row, zoom to it (Ctrl+J), and "
@@ -29,9 +23,6 @@ _ABSTRACT = (
 )
 _FIXED = ("sample_id", "run_id", "row", "column", "chip")
 """Columns that say which pixel it is; nobody should change them."""
-
-Options = Mapping[str, "str | int | bool | Options | list[Options]"]
-"""Settings as QGIS nests them."""
 
 
 def answers(legend: Legend) -> dict[str, dict[str, int]]:
@@ -59,25 +50,12 @@ def sample_form_qml(legend: Legend, pixel_size: float = 10.0, dates: tuple[str, 
     asked = answers(legend)
     headings = _headings(asked, dates)
     root = vector_root(headings, labels=True)
-    root.set("styleCategories", f"{root.get('styleCategories')}|Forms")
     _add_renderer(root, asked, pixel_size)
     _add_labels(root)
-    widgets = ET.SubElement(root, "fieldConfiguration")
-    for column in headings:
-        kind, options = _widget(column, asked)
-        widget = ET.SubElement(ET.SubElement(widgets, "field", name=column, configurationFlags="None"), "editWidget", type=kind)
-        _add_option(ET.SubElement(widget, "config"), None, options)
-    constraints = ET.SubElement(root, "constraints")
-    for column in asked:
-        # Soft: a sample can be left for later, and says so; a hard one would refuse to save it half done.
-        ET.SubElement(
-            constraints, "constraint", field=column, constraints="1", notnull_strength="2", unique_strength="0",
-            exp_strength="0",
-        )  # fmt: skip
-    _add_form(root, asked, dates)
-    editable = ET.SubElement(root, "editable")
-    for column in headings:
-        ET.SubElement(editable, "field", name=column, editable=str(int(column not in _FIXED)))
+    add_form(
+        root, list(headings), {column: _widget(column, asked) for column in headings}, _groups(asked, dates),
+        [column for column in headings if column not in _FIXED], wanted=list(asked),
+    )  # fmt: skip
     ET.SubElement(root, "previewExpression").text = '"sample_id"'
     return finish_vector(root, headings, tip=("sample_id", *asked, "interpreter", "remarks"))
 
@@ -112,17 +90,12 @@ def write_sample_project(
         image = images.get(epoch)
         if image is not None and image.is_file():
             name = f"Image {epoch}" if dates is None else f"Image {epoch}, {dates[number]}"
-            layers.append(Layer(f"image_{epoch}", name, _relative(image, folder), image_qml()))
+            layers.append(Layer(f"image_{epoch}", name, relative_source(image, folder), image_qml()))
     project = Project(
         key="sample", title="Judge the samples", abstract=_ABSTRACT, created="", crs=crs or "", extent=extent,
         entries=tuple(layers), unfilled_selection=True,
     )  # fmt: skip
     return write_qgz(path, project)
-
-
-def _relative(path: Path, folder: Path) -> str:
-    found = Path(os.path.relpath(path.resolve(), folder.resolve())).as_posix()
-    return found if found.startswith(".") else f"./{found}"
 
 
 def _headings(asked: Iterable[str], dates: tuple[str, str] | None) -> dict[str, str]:
@@ -170,7 +143,7 @@ def _add_outline(symbol: ET.Element, shape: Mapping[str, str], colour: str, widt
     add_symbol_layer(fill, "SimpleFill", {"style": "no", **outline})
     computed: Options = {"outlineWidth": {"active": True, "expression": str(width), "type": 3}}
     properties: Options = {"name": "", "type": "collection", "properties": computed}
-    _add_option(ET.SubElement(fill[-1], "data_defined_properties"), None, properties)
+    add_option(ET.SubElement(fill[-1], "data_defined_properties"), None, properties)
 
 
 def _add_labels(root: ET.Element) -> None:
@@ -187,60 +160,19 @@ def _add_labels(root: ET.Element) -> None:
     ET.SubElement(settings, "rendering", drawLabels="1", obstacle="0")
 
 
-def _widget(column: str, asked: Mapping[str, Mapping[str, int]]) -> tuple[str, Options]:
-    """Kind of QGIS's widget for a column, and its settings."""
+def _widget(column: str, asked: Mapping[str, Mapping[str, int]]) -> Widget:
+    """Return QGIS's widget for a column."""
     if column in asked:
-        listed: list[Options] = [{"(not judged yet)": _NULL}]
-        listed += [{clean(name): str(code)} for name, code in asked[column].items()]
-        return "ValueMap", {"map": listed}
-    if column == "chip":
-        return "ExternalResource", {
-            "DocumentViewer": 1, "DocumentViewerHeight": 0, "DocumentViewerWidth": 0, "FileWidget": False,
-            "FileWidgetButton": False, "FileWidgetFilter": "", "RelativeStorage": 2, "StorageMode": 0, "StorageType": "",
-            "PropertyCollection": {
-                "name": "", "type": "collection",
-                "properties": {"propertyRootPath": {"active": True, "expression": _FOLDER, "type": 3}},
-            },
-        }  # fmt: skip
-    if column == "reference_date":
-        return "DateTime", {
-            "allow_null": True, "calendar_popup": True, "display_format": "yyyy-MM-dd", "field_format": "yyyy-MM-dd",
-            "field_iso_format": False,
-        }  # fmt: skip
+        return choice("(not judged yet)", {name: str(code) for name, code in asked[column].items()})
     if column in ("run_id", "row", "column"):
-        return "Hidden", {}
-    return "TextEdit", {"IsMultiline": column == "remarks", "UseHtml": False}
+        return HIDDEN
+    return {"chip": picture(), "reference_date": DATE}.get(column, text(lines=column == "remarks"))
 
 
-def _add_option(parent: ET.Element, name: str | None, value: "str | int | bool | Options | list[Options]") -> None:
-    named = {} if name is None else {"name": name}
-    if isinstance(value, Mapping):
-        element = ET.SubElement(parent, "Option", {"type": "Map", **named})
-        for key, inner in value.items():
-            _add_option(element, key, inner)
-    elif isinstance(value, list):
-        element = ET.SubElement(parent, "Option", {"type": "List", **named})
-        for inner in value:
-            _add_option(element, None, inner)
-    else:
-        kind = "bool" if isinstance(value, bool) else "int" if isinstance(value, int) else "QString"
-        ET.SubElement(parent, "Option", {"type": kind, "value": str(value).lower() if kind == "bool" else str(value), **named})
-
-
-def _add_form(root: ET.Element, asked: Iterable[str], dates: tuple[str, str] | None) -> None:
-    ET.SubElement(root, "editorlayout").text = "tablayout"
-    form = ET.SubElement(root, "attributeEditorForm")
-    groups = {
-        "Sample" if dates is None else f"Sample, {dates[0]} | {dates[1]}": ("sample_id", "chip"),
-        "What the pixel in the middle shows": tuple(asked),
-        "How you know": ("interpreter", "reference_date", "remarks"),
-    }
-    place = 0
-    for title, columns in groups.items():
-        box = ET.SubElement(
-            form, "attributeEditorContainer", name=title, groupBox="1", columnCount="1", showLabel="1", collapsed="0",
-            visibilityExpressionEnabled="0", visibilityExpression="",
-        )  # fmt: skip
-        for column in columns:
-            ET.SubElement(box, "attributeEditorField", name=column, index=str(place), showLabel=str(int(column != "chip")))
-            place += 1
+def _groups(asked: Iterable[str], dates: tuple[str, str] | None) -> list[Group]:
+    title = "Sample" if dates is None else f"Sample, {dates[0]} | {dates[1]}"
+    return [
+        Group(title, ("sample_id", "chip"), unnamed=("chip",)),
+        Group("What the pixel in the middle shows", tuple(asked)),
+        Group("How you know", ("interpreter", "reference_date", "remarks")),
+    ]

@@ -1,7 +1,7 @@
-"""The door for vector layers, outward: what changed in a register, for a GIS or for the web."""
+"""The door for vector layers, outward: what changed in a register, what is to be reviewed in it, and the labels from that."""
 
 import sqlite3
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import closing
 from pathlib import Path
 
@@ -16,6 +16,8 @@ from pipeline.errors import InputError
 from pipeline.geopackage import Style, add_tables, describe
 from pipeline.manifest import replace_when_done
 from pipeline.register_columns import CHANGE_COLUMNS, states_qml
+from pipeline.review_columns import LABEL_COLUMNS, LABELS_LAYER, REVIEW_LAYER, review_columns
+from pipeline.styles import outline_qml
 
 _LAYER = "changed"
 _COLUMNS = (
@@ -54,20 +56,52 @@ def write_changed(path: Path, frame: gpd.GeoDataFrame) -> Path:
     Raises:
         InputError: The name says neither, or the folder cannot be written to.
     """
-    driver = require_format(path)
-    data, masks = zip(*(_field(frame, column) for column in _COLUMNS), strict=True)
+    require_format(path)
+    return _write(path, frame, _LAYER, _COLUMNS, states_qml("what", {c.name: c.alias for c in _COLUMNS}))
+
+
+def write_review(path: Path, frame: gpd.GeoDataFrame, qml: str) -> Path:
+    """Write the GeoPackage that changes are reviewed in.
+
+    Args:
+        path: The `.gpkg` to make.
+        frame: From `review_frame`.
+        qml: QGIS style with the form, the layer's default.
+
+    Raises:
+        InputError: The folder cannot be written to.
+    """
+    return _write(path, frame, REVIEW_LAYER, review_columns(binary="true_change" not in frame), qml)
+
+
+def write_labels(path: Path, frame: gpd.GeoDataFrame) -> Path:
+    """Write labels, in one atomic step; an earlier file is replaced.
+
+    Args:
+        path: `.gpkg` (layer `labels`) or `.geojson`.
+        frame: From `review_labels`.
+
+    Raises:
+        InputError: The name says neither, or the folder cannot be written to.
+    """
+    require_format(path)
+    return _write(path, frame, LABELS_LAYER, LABEL_COLUMNS, outline_qml({c.name: c.alias for c in LABEL_COLUMNS}))
+
+
+def _write(path: Path, frame: gpd.GeoDataFrame, layer: str, columns: Sequence[Column], qml: str) -> Path:
+    driver, options = _FORMATS[path.suffix.lower()]
+    data, masks = zip(*(_field(frame, column) for column in columns), strict=True)
     try:
         with replace_when_done(path) as temporary:
             pyogrio.raw.write(
                 temporary, geometry=shapely.to_wkb(frame.geometry.to_numpy()), field_data=list(data), field_mask=list(masks),
-                fields=np.array([c.name for c in _COLUMNS], dtype=object), layer=_LAYER, driver=driver,
-                geometry_type="Polygon", crs=CRS(frame.crs).to_wkt(), **_FORMATS[path.suffix.lower()][1],
+                fields=np.array([c.name for c in columns], dtype=object), layer=layer, driver=driver,
+                geometry_type="Polygon", crs=CRS(frame.crs).to_wkt(), **options,
             )  # fmt: skip
             if driver == "GPKG":
                 with closing(sqlite3.connect(temporary)) as database, database:
                     add_tables(database)
-                    style = Style(states_qml("what", {c.name: c.alias for c in _COLUMNS}), "")
-                    describe(database, _LAYER, _COLUMNS, style)
+                    describe(database, layer, columns, Style(qml, ""))
     except OSError as error:
         raise InputError(f"{path} cannot be written ({error}). Choose another place with --output.") from error
     return path

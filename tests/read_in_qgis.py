@@ -82,7 +82,7 @@ def form(layer):
 
 
 def edit(layer, wanted):
-    feature = next(f for f in layer.getFeatures() if f["sample_id"] == wanted["sample"])
+    feature = next(f for f in layer.getFeatures() if f[wanted.get("key", "sample_id")] == wanted["sample"])
     layer.startEditing()
     layer.changeAttributeValue(feature.id(), layer.fields().indexOf(wanted["column"]), wanted["value"])
     return layer.commitChanges()

@@ -16,7 +16,7 @@ from pipeline.register_diff import changed_between, line_of, states_at
 from pipeline.register_rows import OUTCOME
 from pipeline.register_run import MergeableRun
 from pipeline.register_store import Register, open_register
-from pipeline.register_tables import HISTORY, META, OBSERVATIONS, PATCHES, VERDICTS
+from pipeline.register_tables import HISTORY, META, OBSERVATIONS, PATCHES, REVIEWS, VERDICTS
 from tests.postgis_server import server
 from tests.register_runs import run, states
 
@@ -49,7 +49,7 @@ def only(store: Register) -> dict[str, Any]:
 
 
 def everything(store: Register) -> list[pd.DataFrame]:
-    return [store.table(t) for t in (HISTORY, META, OBSERVATIONS, PATCHES, VERDICTS)] + [pd.DataFrame(store.changes())]
+    return [store.table(t) for t in (HISTORY, META, OBSERVATIONS, PATCHES, REVIEWS, VERDICTS)] + [pd.DataFrame(store.changes())]
 
 
 def same(one: list[pd.DataFrame], other: list[pd.DataFrame]) -> None:

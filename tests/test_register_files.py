@@ -21,9 +21,10 @@ from flows.register import diff_register
 from pipeline.errors import InputError
 from pipeline.register_geopackage import GeoPackageDatabase
 from pipeline.register_index import add_functions
+from pipeline.register_migrations import MIGRATIONS, Migration
 from pipeline.register_run import read_mergeable
 from pipeline.register_store import Register, open_register
-from pipeline.register_tables import HISTORY, META, MIGRATIONS, Migration
+from pipeline.register_tables import HISTORY, META
 from tests.register_runs import run, states
 from tests.small_run import PATCHES, write_run
 from tests.test_cli import run as command
@@ -235,13 +236,13 @@ def test_migrations_are_applied_in_order_and_once(path: Path) -> None:
 
         return apply
 
-    later = (*MIGRATIONS, Migration(2, "two", add(2)), Migration(3, "three", add(3)))
+    later = (*MIGRATIONS, Migration(3, "three", add(3)), Migration(4, "four", add(4)))
     assert len(Register(GeoPackageDatabase(path), later).changes()) == 2
     Register(GeoPackageDatabase(path), later).merge([run(PATCH, "2022-06-15")])
-    assert done == [2, 3]
+    assert done == [3, 4]
     meta = Register(GeoPackageDatabase(path), later).table(META).set_index("name")["value"]
-    assert meta["schema_version"] == "3"
-    with pytest.raises(InputError, match="version 3, this one knows up to 1"):
+    assert meta["schema_version"] == "4"
+    with pytest.raises(InputError, match="version 4, this one knows up to 2"):
         open_register(path).changes()
 
 

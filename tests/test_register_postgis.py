@@ -22,9 +22,10 @@ import pipeline.register_store as storing
 from pipeline.errors import InputError, UnavailableError
 from pipeline.register import Rule
 from pipeline.register_address import Address, place_of
+from pipeline.register_migrations import MIGRATIONS, Migration
 from pipeline.register_postgis import _SETTINGS, PostgisDatabase
 from pipeline.register_store import Register, open_register
-from pipeline.register_tables import HISTORY, META, METADATA, MIGRATIONS, OBSERVATIONS, PATCHES, VERDICTS, Migration
+from pipeline.register_tables import HISTORY, META, METADATA, OBSERVATIONS, PATCHES, VERDICTS
 from tests.postgis_server import Server, server
 from tests.register_runs import run, states
 from tests.small_run import PATCHES as SMALL
