@@ -116,7 +116,7 @@ def _add_reviews(connection: sa.Connection) -> None:
     """Add the tables of reviews, and make reviews of the rejections that `verdicts` held."""
     metadata, verdicts = _review_tables(), _first_tables().tables["verdicts"]
     metadata.create_all(connection)
-    if connection.dialect.name == "sqlite":
+    if connection.dialect.name == "sqlite" and sa.inspect(connection).has_table("gpkg_contents"):
         contents = sa.table("gpkg_contents", *(sa.column(c) for c in ("table_name", "data_type", "identifier")))
         rows = [{"table_name": t, "data_type": "attributes", "identifier": t} for t in metadata.tables]
         connection.execute(contents.insert(), rows)
