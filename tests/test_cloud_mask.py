@@ -317,3 +317,29 @@ def test_four_bands_are_enough(place: Territory, loaded: list[str]) -> None:
         numbers = np.stack([read_raster(path, b)[0] for b in range(1, 5)])
         place.write(path.name, numbers, descriptions=("B02", "B03", "B04", "B08"))
     assert place.plan().cloud_model == "ukis-csmask-4b-l1c"
+
+
+def test_a_catalog_is_asked_for_the_bands_of_the_model_too(place: Territory, loaded: list[str]) -> None:
+    """The images have two bands; the model takes six."""
+    items = []
+    for path in sorted(place.data.glob("place_*.tif")):
+        assets = {}
+        for number, band in enumerate(SIX, start=1):
+            name = f"item_{path.stem[-8:]}_{band}.tif"
+            place.write(name, read_raster(path, number)[0][None], descriptions=(band,))
+            assets[band] = {"href": name, "type": "image/tiff; application=geotiff", "roles": ["data"]}
+        day, box = path.stem[-8:], [float(v) for v in place.grid.geographic_extent.boundingbox.bbox]
+        items.append({
+            "type": "Feature", "stac_version": "1.0.0", "id": path.stem, "collection": "s2", "links": [], "bbox": box,
+            "geometry": json.loads(json.dumps(place.grid.geographic_extent.json)), "assets": assets,
+            "properties": {"datetime": f"{day[:4]}-{day[4:6]}-{day[6:]}T10:00:00Z"},
+        })  # fmt: skip
+    (place.data / "items.json").write_text(json.dumps({"type": "FeatureCollection", "features": items}))
+    folder = layers(place.prepare()[0])
+    place.config["grid"] = {"crs": "EPSG:32651", "pixel_size": 10, "bounds": list(place.grid.extent.boundingbox.bbox)}
+    place.config["scenes"] = {"clouds": place.config["scenes"]["clouds"], "stac": {"catalog": "items.json"}}
+    assert set(place.plan().before.scenes[0].bands) == set(SIX)
+    for one, other in zip(folder, layers(place.prepare()[0]), strict=True):
+        np.testing.assert_array_equal(one, other)
+    place.config["scenes"]["clouds"] = {"mask": "none"}
+    assert set(place.plan().before.scenes[0].bands) == {"red", "nir"}
