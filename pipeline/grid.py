@@ -132,6 +132,11 @@ def coarser(grid: Grid, factor: int) -> Grid:
     return grid_of(transform, (-(-grid.shape[0] // factor), -(-grid.shape[1] // factor)), grid.crs, "coarser grid")
 
 
+def some_rows(grid: Grid, first: int, count: int) -> Grid:
+    """Return the grid of `count` rows of another, from its row `first` on."""
+    return GeoBox((count, grid.shape[1]), grid.transform @ Affine.translation(0, first), grid.crs)
+
+
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent
