@@ -9,6 +9,7 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 
 from flows.adapting import adaptation_in_use
 from flows.assess import assessment_of
+from flows.compute import Cluster, on_cluster
 from flows.config import Project
 from flows.fitting import require_model_fits
 from flows.gating import gates_of_data, measure, require_all_open, show_gates
@@ -75,6 +76,24 @@ def detect(
         detected: Detected = publish_run_task(ws, prepared, key, made_maps, {**facts, "measured": measured})
         _show(ws, detected, made_maps["areas"])
         return detected
+
+
+def detect_one(
+    project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None,
+    cluster: Cluster | None = None,
+) -> Detected:  # fmt: skip
+    """Map the changes of one project, its shards on a cluster where one is named.
+
+    Raises:
+        InputError: As `detect` and `flows.compute.on_cluster` say.
+    """
+    run = detect
+    if cluster is not None:
+        ws = workspace(project, data, output, allow_outside=allow_outside, model=model).absolute()
+        ws.require_writable()
+        run = on_cluster(detect, cluster, [ws.output, ws.model_in_use], [project.detect.device])
+    detected: Detected = run(project, data, output, allow_outside, model)
+    return detected
 
 
 def _show(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:

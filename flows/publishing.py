@@ -227,7 +227,9 @@ def published_config(ws: Workspace) -> dict[str, Any]:
     Who is told of changes, and where, is nobody's business but the sender's; and when a run is made, and in how many shards,
     makes it no other one.
     """
-    content = ws.project.model_dump(mode="json", exclude={"output": True, "alerts": True, "monitor": True, "detect": {"shards"}})
+    content = ws.project.model_dump(
+        mode="json", exclude={"output": True, "alerts": True, "monitor": True, "detect": {"shards"}}
+    )
     places: list[tuple[Any, str]] = [(content["scenes"], "folder"), (content, "trained_model")]
     labels = content.get("labels") or {}
     places += [(labels.get("polygons"), "path"), (content["model"].get("file"), "path")]

@@ -1,7 +1,6 @@
 """Serve: deployments of the monitor with their schedules, for a Prefect server."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -9,28 +8,12 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 from prefect import serve
 from prefect.deployments.runner import RunnerDeployment
 from prefect.schedules import Cron, Schedule
-from prefect.settings import get_current_settings
 
-from flows.config import load_project
+from flows.compute import require_server
 from flows.monitor import monitor
+from flows.places import Place, projects_of
 from flows.prepare import artifact_name
 from pipeline.errors import InputError
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a project's data lie and its outputs go, absolute: the worker may have another working directory."""
-
-    config: Path
-    """The config."""
-    data: Path
-    """Data folder."""
-    output: Path | None
-    """Folder of outputs; the config's where None."""
-    model: Path | None
-    """Model to use instead of the project's own."""
-    allow_outside: bool = False
-    """Whether paths in the config may leave the data folder."""
 
 
 def deployments(places: Sequence[Place]) -> list[RunnerDeployment]:
@@ -43,22 +26,14 @@ def deployments(places: Sequence[Place]) -> list[RunnerDeployment]:
         InputError: A config has no schedule, or one that cannot be read; two projects have one name.
     """
     made: list[RunnerDeployment] = []
-    names: dict[str, Path] = {}
-    for place in places:
-        project = load_project(place.config)
-        name = artifact_name(project)
-        if name in names:
-            raise InputError(
-                f"{place.config} and {names[name]} are both called {name}; give each project a `name:` of its own."
-            )
-        names[name] = place.config
+    for project, place in zip(projects_of(places), places, strict=True):
         parameters = {
             "project": project.model_dump(mode="json"), "data": str(place.data),
             "output": str(place.output or project.output.resolve()), "allow_outside": place.allow_outside,
             "model": None if place.model is None else str(place.model),
         }  # fmt: skip
         deployment = monitor.to_deployment(
-            name=name, schedule=_schedule(place.config, project.monitor.cron, project.monitor.timezone),
+            name=artifact_name(project), schedule=_schedule(place.config, project.monitor.cron, project.monitor.timezone),
             parameters=parameters, tags=["landshift"],
             description=f"Compare what is new in {project.name}, and merge it into the register of changes.",
         )  # fmt: skip
@@ -79,21 +54,6 @@ def _schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
         ) from error
 
 
-def require_server() -> str:
-    """Return the address of the Prefect server.
-
-    Raises:
-        InputError: None is set; a temporary one would forget the schedules.
-    """
-    address = get_current_settings().api.url
-    if not address:
-        raise InputError(
-            "No Prefect server is named, and without one nobody keeps the schedules. Start one with `prefect server start`, "
-            "and set PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
-        )
-    return str(address)
-
-
 def serve_projects(places: Sequence[Place], **options: Any) -> None:  # noqa: ANN401 (of Prefect's `serve`)
     """Register the deployments, and run what is due until the process ends.
 
@@ -103,21 +63,9 @@ def serve_projects(places: Sequence[Place], **options: Any) -> None:  # noqa: AN
         InputError: As `deployments` and `require_server` say.
     """
     made = deployments(places)
-    require_server()
+    require_server(
+        "without one nobody keeps the schedules. Start one with `prefect server start`, and set "
+        "PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
+    )
     # Two runs at once share two cores and one GPU badly; whoever has more starts more of these processes.
     serve(*made, pause_on_shutdown=False, limit=1, **options)
-
-
-def place_of(config: Path, data: Path | None, output: Path | None, model: Path | None, *, allow_outside: bool) -> Place:
-    """Resolve the paths of the command line.
-
-    Raises:
-        InputError: The data folder is not there.
-    """
-    folder = (data if data is not None else config.parent).resolve()
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Expected the data folder; check --data.")
-    return Place(
-        config.resolve(), folder, None if output is None else output.resolve(),
-        None if model is None else model.resolve(), allow_outside,
-    )  # fmt: skip

@@ -160,7 +160,9 @@ def _map_rows(
     shift = None if known is None else Shift.from_dict(known)
     before, after = (None if m is None else BandMapping.from_dict(m) for m in settled["mappings"])
     grid = inspect(prepared.before).grid
-    work = [t for t in tiles((grid.shape[0], grid.shape[1]), config.core, settled["margin"]) if shard.first <= t.row < shard.last]
+    work = [
+        t for t in tiles((grid.shape[0], grid.shape[1]), config.core, settled["margin"]) if shard.first <= t.row < shard.last
+    ]
     top = work[0].core.y
     rows = Window(top, 0, work[-1].core.y + work[-1].core.height - top, grid.shape[1])
     strip = some_rows(grid, rows.y, rows.height)
@@ -171,7 +173,8 @@ def _map_rows(
     title = "Detecting changes" if shard.of == 1 else f"Detecting changes, {shard.number} of {shard.of}"
     with metered("detection", ws.project.energy.country) as meter, ExitStack() as stack, step(title) as advance:
         writers = {
-            name: stack.enter_context(open_writer(path, Layout(strip, 1, "uint8", _nodata(name)))) for name, path in paths.items()
+            name: stack.enter_context(open_writer(path, Layout(strip, 1, "uint8", _nodata(name))))
+            for name, path in paths.items()
         }
 
         def write(tile: Tile, said: Any) -> None:  # noqa: ANN401 (Probabilities)

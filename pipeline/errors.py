@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""The error that a user can mend, and any error in words."""
 
 
 class InputError(ValueError):
@@ -7,3 +7,13 @@ class InputError(ValueError):
     The message names what was found, what was expected and what to do, with the file and the band. The command line
     prints it without a traceback and exits with 2.
     """
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error in words: what the user can mend, where that is behind it; a step within a step wraps it."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, InputError):
+            return str(found)
+        found = found.__cause__ or found.__context__
+    return f"{type(error).__name__}: {error}"

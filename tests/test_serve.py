@@ -12,7 +12,8 @@ from typer.testing import CliRunner
 from flows.cli import app
 from flows.config import Project
 from flows.monitor import monitor
-from flows.serve import deployments, place_of, serve_projects
+from flows.places import place_of
+from flows.serve import deployments, serve_projects
 from pipeline.errors import InputError
 from tests.test_flows import demo_project
 
