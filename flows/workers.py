@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 from uuid import uuid4
 
 from flows.workspace import versions
@@ -132,6 +133,10 @@ def ask_ray(address: str, paths: Sequence[str], devices: Sequence[str]) -> dict[
     from ray.util.scheduling_strategies import NodeAffinitySchedulingStrategy
 
     try:
+        # Ray itself would try for minutes.
+        where = urlsplit(address if "://" in address else f"//{address}")
+        if where.port is not None:
+            socket.create_connection((where.hostname or "", where.port), _PATIENCE).close()
         ray.init(address=address, log_to_driver=False, logging_level="error")
     except (OSError, ValueError, RuntimeError) as error:
         raise InputError(

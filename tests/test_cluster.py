@@ -34,14 +34,14 @@ from tests.untrained import Untrained
 ROOT, FILE = Path(__file__).parents[1], "scheduler.json"
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _server() -> Iterator[None]:
+@pytest.fixture(scope="module")
+def server() -> Iterator[None]:
     with prefect_test_harness(server_startup_timeout=90):
         yield
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> Untrained:
+def place(server: None, tmp_path_factory: pytest.TempPathFactory) -> Untrained:
     return Untrained(tmp_path_factory.mktemp("untrained"))
 
 
@@ -184,6 +184,7 @@ def check_regions(rows: dict[str, dict[str, Any]], whole: Path, folder: Path) ->
         np.testing.assert_array_equal(read_raster(confidence)[0], read_raster(whole / "confidence.tif")[0])
 
 
+@pytest.mark.slow
 def test_many_regions_one_after_the_other(place: Untrained, whole: Path, tmp_path: Path) -> None:
     words = command(place, tmp_path)
     said = CliRunner().invoke(app, [*words, "--json"])
@@ -223,16 +224,23 @@ def test_a_worker_says_what_it_sees(tmp_path: Path) -> None:
     assert str(os.getpid()) in seen.name
 
 
-def test_a_cluster_needs_a_server_that_the_workers_reach(place: Untrained, tmp_path: Path) -> None:
+def test_a_cluster_needs_a_server_that_the_workers_reach(tmp_path: Path) -> None:
     with (
         temporary_settings(restore_defaults={PREFECT_API_URL}),
         pytest.raises(InputError, match="every worker would start one"),
     ):
-        detect_one(place.project(), place.data, tmp_path, model=place.model, cluster=Cluster("dask", "tcp://127.0.0.1:9"))
-    assert not list(tmp_path.rglob("*.tif"))
+        on_cluster(detect, Cluster("dask", "tcp://127.0.0.1:9"), [tmp_path])
 
 
-def test_a_scheduler_that_is_not_there_is_bad_input(place: Untrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def server_named() -> Iterator[None]:
+    """The address of a server that nobody asks."""
+    with temporary_settings(updates={PREFECT_API_URL: "http://127.0.0.1:9/api"}):
+        yield
+
+
+@pytest.mark.usefixtures("server_named")
+def test_a_scheduler_that_is_not_there_is_bad_input(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     pytest.importorskip("prefect_dask", reason="prefect-dask is not installed (pip install 'landshift[dask]')")
     monkeypatch.setattr(asking, "_PATIENCE", 1)
     with pytest.raises(InputError, match=r"No Dask scheduler answers at tcp://127\.0\.0\.1:9 "):
@@ -240,6 +248,7 @@ def test_a_scheduler_that_is_not_there_is_bad_input(place: Untrained, tmp_path: 
     assert not list(tmp_path.iterdir()), "the probe is gone"
 
 
+@pytest.mark.usefixtures("server_named")
 @pytest.mark.parametrize("kind", ["dask", "ray"])
 def test_a_cluster_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
     for name in ("prefect_dask", "ray"):
@@ -248,10 +257,10 @@ def test_a_cluster_without_its_package_says_what_to_install(tmp_path: Path, monk
         on_cluster(detect, Cluster(kind, "tcp://127.0.0.1:9"), [tmp_path])
 
 
-def test_one_cluster_is_named_by_option_or_environment(place: Untrained, tmp_path: Path) -> None:
+def test_one_cluster_is_named_by_option_or_environment() -> None:
     assert cluster_of(None, "") is None
     assert cluster_of(None, "ray://head:10001") == Cluster("ray", "ray://head:10001")
     environment = {"LANDSHIFT_DASK": "tcp://a:1", "LANDSHIFT_RAY": "ray://b:2"}
-    said = CliRunner().invoke(app, command(place, tmp_path), env=environment)
+    said = CliRunner().invoke(app, ["detect", "west.yaml"], env=environment)
     assert said.exit_code == 2
     assert "name one" in said.output

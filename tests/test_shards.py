@@ -142,6 +142,7 @@ def test_other_shards_are_the_same_run(place: Untrained, whole: Path) -> None:
     assert "shards" not in published_config(ws)["detect"]
 
 
+@pytest.mark.slow
 def test_what_is_settled_is_settled_once_for_all_shards(
     place: Untrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
