@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
-.PHONY: setup demo transfer-demo test slow check format schema pictures gpu-check benchmarks clean
+.PHONY: setup demo transfer-demo test slow cluster check format schema pictures gpu-check benchmarks clean
 
 setup: $(VENV)/.installed
 
@@ -26,6 +26,10 @@ test: setup
 
 slow: setup
 	$(BIN)/python -m pytest -m slow
+
+# A Dask scheduler and workers of their own: two minutes.
+cluster: setup
+	$(BIN)/python -m pytest -m slow tests/test_shards.py tests/test_cluster.py
 
 check: setup
 	$(BIN)/ruff check .
@@ -48,6 +52,7 @@ gpu-check: setup
 
 benchmarks: setup
 	$(BIN)/python benchmarks/detect_share.py
+	$(BIN)/python benchmarks/detect_shards.py
 	$(BIN)/python benchmarks/linear_probe.py
 
 clean:

@@ -23,6 +23,7 @@ from pipeline.errors import InputError, UnavailableError
 
 if TYPE_CHECKING:
     from flows.config import Project
+    from flows.publishing import Detected
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal obeys instead of showing it, or cannot encode: names and tags of files are written by strangers."""
@@ -268,36 +269,62 @@ def train(
         raise typer.Exit(FAILED)
 
 
+_Dask = Annotated[
+    str | None,
+    typer.Option("--dask", envvar="LANDSHIFT_DASK", help="Run on the Dask cluster with this scheduler.", show_default=False),
+]
+_Ray = Annotated[
+    str | None, typer.Option("--ray", envvar="LANDSHIFT_RAY", help="Run on the Ray cluster with this head.", show_default=False)
+]
+
+
 @app.command(epilog="Example: `landshift detect configs/taizhou.yaml --data taizhou`")
 def detect(
-    config: _Config, data: _Data = None, output: _Output = None,
+    configs: Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)],
+    data: _Data = None, output: _Output = None,
     model: Annotated[Path | None, typer.Option(help="Use this model instead of the project's own.", show_default=False)] = None,
-    allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+    dask: _Dask = None, ray: _Ray = None, allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
 ) -> None:  # fmt: skip
-    """Make the change map of a project, with its layers and its page."""
+    """Make the change map of a project, with its layers and its page; or of several projects, one by one or on a cluster."""
+    failed = False
     with _session(as_json, verbose):
-        project, where = _open(config, data, output, allow_outside)
-        from flows.detect import detect as flow
+        from flows.compute import cluster_of
         from flows.progress import bars
 
-        with bars(as_json):
-            detected = flow(project, **where, model=model)
-        content = json.loads((detected.run / "run.json").read_text(encoding="utf-8"))
-        note = "" if detected.fresh else " (it was there already, from the same inputs)"
-        lines = [
-            f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches{note}.",
-            *(f"  {r['area_ha']:>10,.1f} ha  {r['name']}" for r in content["areas"]["changes"][:12]),
-            *(f"Warning: {w}" for w in content["warnings"]),
-            f"Map:    {detected.run / 'change.tif'}",
-            f"Layers: {detected.run / 'changes.gpkg'}",
-            f"QGIS:   {detected.run / 'map.qgz'}",
-            f"Page:   {detected.run / 'report.html'}",
-        ]
-        _answer(
-            {"run": detected.run, "fresh": detected.fresh, "areas": content["areas"], "warnings": content["warnings"]},
-            lines,
-            as_json,
-        )
+        cluster = cluster_of(dask, ray)
+        if len(configs) > 1:
+            from flows.places import place_of
+            from flows.regions import detect_all, lines_of, regions_of
+
+            regions = regions_of([place_of(c, data, output, model, allow_outside=allow_outside) for c in configs])
+            with bars(as_json):
+                outcomes = detect_all(regions, cluster)
+            _answer({"regions": [asdict(o) for o in outcomes]}, lines_of(outcomes), as_json)
+            failed = any(o.run is None for o in outcomes)
+        else:
+            project, where = _open(configs[0], data, output, allow_outside)
+            from flows.detect import detect_one
+
+            with bars(as_json):
+                detected = detect_one(project, **where, model=model, cluster=cluster)
+            _answer(*_detected(detected), as_json)
+    if failed:
+        raise typer.Exit(FAILED)
+
+
+def _detected(detected: "Detected") -> tuple[dict[str, Any], list[str]]:
+    content = json.loads((detected.run / "run.json").read_text(encoding="utf-8"))
+    note = "" if detected.fresh else " (it was there already, from the same inputs)"
+    lines = [
+        f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches{note}.",
+        *(f"  {r['area_ha']:>10,.1f} ha  {r['name']}" for r in content["areas"]["changes"][:12]),
+        *(f"Warning: {w}" for w in content["warnings"]),
+        f"Map:    {detected.run / 'change.tif'}",
+        f"Layers: {detected.run / 'changes.gpkg'}",
+        f"QGIS:   {detected.run / 'map.qgz'}",
+        f"Page:   {detected.run / 'report.html'}",
+    ]
+    return {"run": detected.run, "fresh": detected.fresh, "areas": content["areas"], "warnings": content["warnings"]}, lines
 
 
 _Run = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]

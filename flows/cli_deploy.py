@@ -10,7 +10,7 @@ from flows.cli_register import Say, Session
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
-    from flows.deploy import Place
+    from flows.places import Place
 
 _Configs = Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)]
 _Data = Annotated[
@@ -67,7 +67,7 @@ def add_deployment_verbs(app: typer.Typer, session: Session, say: Say) -> None:
 def _places(
     configs: list[Path], data: Path | None, output: Path | None, model: Path | None, *, allow_outside: bool
 ) -> "list[Place]":
-    from flows.deploy import place_of
+    from flows.places import place_of
 
     return [place_of(config, data, output, model, allow_outside=allow_outside) for config in configs]
 

@@ -15,34 +15,22 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows.config import load_project
 from flows.dead_runs import crash_dead_runs
 from flows.limits import LIMIT, ensure_limit
 from flows.monitor import monitor
+from flows.places import Place, projects_of
 from flows.prepare import artifact_name
 from flows.server import require_server
 from pipeline.errors import InputError
 
 TAG = "landshift"
 """On every deployment and its runs."""
+_WHY = (
+    "without one nobody keeps the schedules. Start one with `prefect server start`, and set "
+    "PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
+)
 _PROCESS = "process"
 """Type of the work pools whose workers run beside the data, in an environment that Landshift is installed in."""
-
-
-@dataclass(frozen=True)
-class Place:
-    """Where a project's data lie and its outputs go, absolute: the worker may have another working directory."""
-
-    config: Path
-    """The config; every run reads it anew."""
-    data: Path
-    """Data folder."""
-    output: Path | None
-    """Folder of outputs; the config's where None."""
-    model: Path | None
-    """Model to use instead of the project's own."""
-    allow_outside: bool = False
-    """Whether paths in the config may leave the data folder."""
 
 
 @dataclass(frozen=True)
@@ -73,22 +61,14 @@ def deployments(places: Sequence[Place], *, environment: dict[str, str] | None =
         InputError: A config has no schedule, or one that cannot be read; two projects have one name.
     """
     made: list[RunnerDeployment] = []
-    names: dict[str, Path] = {}
-    for place in places:
-        project = load_project(place.config)
-        name = artifact_name(project)
-        if name in names:
-            raise InputError(
-                f"{place.config} and {names[name]} are both called {name}; give each project a `name:` of its own."
-            )
-        names[name] = place.config
+    for project, place in zip(projects_of(places), places, strict=True):
         parameters = {
             "project": str(place.config), "data": str(place.data),
             "output": str(place.output or project.output.resolve()), "allow_outside": place.allow_outside,
             "model": None if place.model is None else str(place.model),
         }  # fmt: skip
         deployment = monitor.to_deployment(
-            name=name, schedule=_schedule(place.config, project.monitor.cron, project.monitor.timezone),
+            name=artifact_name(project), schedule=_schedule(place.config, project.monitor.cron, project.monitor.timezone),
             parameters=parameters, tags=[TAG], job_variables={"env": environment} if environment else None,
             # By module: a worker imports what is installed, wherever it was started.
             entrypoint_type=EntrypointType.MODULE_PATH,
@@ -120,7 +100,7 @@ def serve_projects(places: Sequence[Place], **options: Any) -> None:  # noqa: AN
         InputError: As `deployments` and `require_server` say.
     """
     made = deployments(places)
-    require_server()
+    require_server(_WHY)
     crash_dead_runs(TAG)
     # Two runs at once share two cores and one GPU badly; whoever has more starts more of these processes.
     serve(*made, pause_on_shutdown=False, limit=1, **options)
@@ -138,7 +118,7 @@ def deploy_projects(places: Sequence[Place], pool: str, *, limit: tuple[str, int
         InputError: As `deployments` and `require_server` say; the pool has another type; or the server refuses.
     """
     made = deployments(places, environment=None if limit is None else {LIMIT: limit[0]})
-    server = require_server()
+    server = require_server(_WHY)
     try:
         fresh = _ensure_pool(pool)
         if limit is not None:
@@ -165,18 +145,3 @@ def _ensure_pool(name: str) -> bool:
             f"Name another one with --pool, or make one: prefect work-pool create NAME --type {_PROCESS}."
         )
     return False
-
-
-def place_of(config: Path, data: Path | None, output: Path | None, model: Path | None, *, allow_outside: bool) -> Place:
-    """Resolve the paths of the command line.
-
-    Raises:
-        InputError: The data folder is not there.
-    """
-    folder = (data if data is not None else config.parent).resolve()
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Expected the data folder; check --data.")
-    return Place(
-        config.resolve(), folder, None if output is None else output.resolve(),
-        None if model is None else model.resolve(), allow_outside,
-    )  # fmt: skip

@@ -32,7 +32,7 @@ def model_slot() -> Iterator[None]:
     if not name:
         yield
         return
-    server = require_server()
+    server = require_server(f"{LIMIT} names a limit that only a server can keep. Set PREFECT_API_URL, or unset {LIMIT}.")
     with get_client(sync_client=True) as client:
         try:
             client.read_global_concurrency_limit_by_name(name)

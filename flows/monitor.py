@@ -22,7 +22,7 @@ from flows.prepare import artifact_name, epoch_key, plan, sensor_of
 from flows.progress import step
 from flows.publishing import published_config
 from flows.workspace import Workspace, workspace
-from pipeline.errors import InputError, UnavailableError
+from pipeline.errors import InputError, UnavailableError, in_words
 from pipeline.manifest import Manifest, file_hash, link_or_copy, value_hash, write_json
 from pipeline.pairing import Pair, Pairing, Period, pairing
 from pipeline.register_diff import changed_between
@@ -179,7 +179,7 @@ def _compare(
         outcome, key = DONE, run.view.observation.key
         message = f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches."
     except Exception as error:
-        outcome, key, message = FAILED, None, _said(error)
+        outcome, key, message = FAILED, None, in_words(error)
     state["pairs"][pair.name] = {
         "outcome": outcome, "fingerprint": fingerprint, "register": _name_of(ws), "run": key, "message": message,
         "attempts": known.get("attempts", 0) + 1 if known.get("outcome") == FAILED else 1,
@@ -325,16 +325,6 @@ def _read_state(ws: Workspace) -> dict[str, Any]:
         return known | {"register": str(found.get("register", ""))}
     except (OSError, ValueError, KeyError, TypeError):
         return empty
-
-
-def _said(error: BaseException) -> str:
-    """Return an error in words: that of a flow within the flow is wrapped."""
-    found: BaseException | None = error
-    while found is not None:
-        if isinstance(found, InputError | UnavailableError):
-            return str(found)
-        found = found.__cause__ or found.__context__
-    return f"{type(error).__name__}: {error}"
 
 
 def lines_of(result: Monitored) -> list[str]:

@@ -86,6 +86,10 @@ class Prepared:
         """Before, after."""
         return self.before, self.after
 
+    def absolute(self) -> "Prepared":
+        """Return the same images as another process finds them, whatever its working directory."""
+        return replace(self, before=self.before.resolve(), after=self.after.resolve())
+
     @property
     def observations(self) -> tuple[Path, Path]:
         """The observation layers beside the images, before and after."""
@@ -179,14 +183,16 @@ def require_disk(ws: Workspace, made: Plan) -> None:
 
 
 def needed_bytes(made: Plan, *, moved: bool = False) -> int:
-    """Return what two float32 images, two observation layers, the maps and the images to look at take before compression.
+    """Return what two float32 images, two observation layers, the maps, their shards and the images to look at take.
+
+    Nothing is taken off for compression.
 
     Args:
         made: The plan.
         moved: Whether the image after may be there a second time, moved onto the one before.
     """
     epochs = 3 if moved else 2
-    return int(made.grid.shape[0] * made.grid.shape[1] * (epochs * (4 * len(made.bands) + 8) + 18))
+    return int(made.grid.shape[0] * made.grid.shape[1] * (epochs * (4 * len(made.bands) + 8) + 22))
 
 
 def free_bytes(ws: Workspace) -> int:

@@ -231,10 +231,12 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
 def published_config(ws: Workspace) -> dict[str, Any]:
     """Return the configuration without what belongs to one machine: paths become relative to the data folder.
 
-    Who is told of changes, and where, is nobody's business but the sender's; and when a run is made, or how its model came into
-    use, makes it no other one.
+    Who is told of changes, and where, is nobody's business but the sender's; and when a run is made, in how many shards, or how
+    its model came into use, makes it no other one.
     """
-    content = ws.project.model_dump(mode="json", exclude={"output", "alerts", "monitor", "release"})
+    content = ws.project.model_dump(
+        mode="json", exclude={"output": True, "alerts": True, "monitor": True, "release": True, "detect": {"shards"}}
+    )
     places: list[tuple[Any, str]] = [(content["scenes"], "folder"), (content, "trained_model")]
     labels = content.get("labels") or {}
     places += [(labels.get("polygons"), "path"), (content["model"].get("file"), "path")]

@@ -350,6 +350,9 @@ class DetectConfig(Section):
     adaptation: Literal["none", "auto", "radiometric", "histogram", "moments", "batch-norm"] = "none"
     """How to bring the images of this territory to what the model knows; `auto` takes what `landshift assess` accepted on
     labels, others are marked unverified unless it accepted them."""
+    shards: int = Field(default=1, ge=1, le=200)
+    """Groups of tile rows that are mapped apart, on a cluster all at once; never more than there are tile rows. The map is the
+    same, byte for byte."""
     copies: tuple[Literal["flatgeobuf", "geoparquet"], ...] = ()
     """Further formats to write the change polygons in, beside GeoPackage."""
 

@@ -1,4 +1,4 @@
-"""The Prefect server that keeps schedules and limits."""
+"""The Prefect server: who keeps schedules, limits and the log of what runs."""
 
 from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings
@@ -6,18 +6,18 @@ from prefect.settings import get_current_settings
 from pipeline.errors import InputError
 
 
-def require_server() -> str:
+def require_server(why: str) -> str:
     """Return the address of the Prefect server's API.
 
+    Args:
+        why: What a server is needed for, and what else can be done; sentences that follow "No Prefect server is named, and".
+
     Raises:
-        InputError: None is set (a temporary one would forget the schedules), or it does not answer.
+        InputError: None is set, or it does not answer.
     """
     address = get_current_settings().api.url
     if not address:
-        raise InputError(
-            "No Prefect server is named, and without one nobody keeps the schedules. Start one with `prefect server start`, "
-            "and set PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
-        )
+        raise InputError(f"No Prefect server is named, and {why}")
     with get_client(sync_client=True) as client:
         fault = client.api_healthcheck()
     if fault is not None:

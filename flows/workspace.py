@@ -3,7 +3,7 @@
 import os
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
@@ -139,6 +139,11 @@ class Workspace:
             why = getattr(error, "strerror", None) or error
             raise InputError(f"{key}: {str(path)!r:.200} cannot be used ({why}). Correct it.") from error
         return full
+
+    def absolute(self) -> "Workspace":
+        """Return the same folders as another process finds them, whatever its working directory."""
+        model = None if self.chosen_model is None else self.chosen_model.resolve()
+        return replace(self, data=self.data.resolve(), output=self.output.resolve(), chosen_model=model)
 
     def relative(self, path: ScenePlace) -> str:
         """Return a path as it may be published: relative to the data folder, else the bare name; of a server its address."""

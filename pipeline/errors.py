@@ -1,4 +1,4 @@
-"""The error that a user can mend."""
+"""The error that a user can mend, and any error in words."""
 
 
 class InputError(ValueError):
@@ -14,3 +14,13 @@ class UnavailableError(RuntimeError):
 
     The message says what, and that nothing was changed. The command line prints it without a traceback and exits with 1.
     """
+
+
+def in_words(error: BaseException) -> str:
+    """Return an error in words: what is meant for people, where that is behind it; a step within a step wraps it."""
+    found: BaseException | None = error
+    while found is not None:
+        if isinstance(found, InputError | UnavailableError):
+            return str(found)
+        found = found.__cause__ or found.__context__
+    return f"{type(error).__name__}: {error}"

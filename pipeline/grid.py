@@ -149,6 +149,11 @@ def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, flo
     return min(west), min(south), max(east), max(north)
 
 
+def some_rows(grid: Grid, first: int, count: int) -> Grid:
+    """Return the grid of `count` rows of another, from its row `first` on."""
+    return GeoBox((count, grid.shape[1]), grid.transform @ Affine.translation(0, first), grid.crs)
+
+
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent

@@ -19,9 +19,10 @@ from pipeline.raster import rasterio_window
 from pipeline.raster_open import environment, open_source
 from pipeline.tiles import Window
 
-_BLOCK = 512
+BLOCK = 512
+"""Pixels: side of the blocks that files are written in."""
 _CREATION: dict[str, Any] = {
-    "driver": "GTiff", "tiled": True, "blockxsize": _BLOCK, "blockysize": _BLOCK,
+    "driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK,
     "compress": "zstd", "zstd_level": 1, "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER",
 }  # fmt: skip
 
@@ -163,7 +164,7 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
         OSError: The file could not be written whole.
     """
     options = {
-        "COMPRESS": "DEFLATE", "LEVEL": "9", "PREDICTOR": "NO" if categorical else "YES", "BLOCKSIZE": str(_BLOCK),
+        "COMPRESS": "DEFLATE", "LEVEL": "9", "PREDICTOR": "NO" if categorical else "YES", "BLOCKSIZE": str(BLOCK),
         "OVERVIEW_RESAMPLING": "MODE" if categorical else "AVERAGE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS",
         "STATISTICS": "YES",
     }  # fmt: skip

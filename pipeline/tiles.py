@@ -2,6 +2,7 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
@@ -78,6 +79,22 @@ def tiles(shape: tuple[int, int], core: int = 1024, margin: int = 128) -> list[T
     if core <= 0 or core % STRIDE or margin < 0 or margin % STRIDE:
         raise InputError(f"Tile core {core} and margin {margin}: both must be multiples of {STRIDE}, the core above 0.")
     return list(_tiles(shape, core, margin))
+
+
+def row_groups(rows: int, groups: int) -> list[range]:
+    """Divide tile rows into contiguous groups, from north to south, whose sizes differ by one at most.
+
+    Args:
+        rows: Tile rows, at least 1.
+        groups: Wanted groups, at least 1; more than there are rows become one a row.
+
+    Raises:
+        ValueError: There is nothing to divide, or nothing to divide it into.
+    """
+    if rows < 1 or groups < 1:
+        raise ValueError(f"{rows} tile rows cannot be divided into {groups} groups.")
+    edges = [rows * i // min(groups, rows) for i in range(min(groups, rows) + 1)]
+    return [range(first, last) for first, last in pairwise(edges)]
 
 
 def mirrored(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:

@@ -111,7 +111,7 @@ def test_check_of_a_raster_larger_than_the_disk(territory: Territory, monkeypatc
     with pytest.raises(InputError, match=r"GB free; the images and maps of 40 x 48 pixels need up to .*--output"):
         check_project(ws)
     ws.epochs.mkdir()
-    (ws.epochs / "before.tif").write_bytes(bytes(100_000))
+    (ws.epochs / "before.tif").write_bytes(bytes(120_000))
     require_disk(ws, made)
 
 

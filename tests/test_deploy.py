@@ -18,9 +18,10 @@ from typer.testing import CliRunner
 
 from flows.cli import app
 from flows.dead_runs import NAME
-from flows.deploy import TAG, deploy_projects, deployments, place_of, serve_projects
+from flows.deploy import TAG, deploy_projects, deployments, serve_projects
 from flows.limits import LIMIT, ensure_limit, model_slot
 from flows.monitor import monitor
+from flows.places import place_of
 from pipeline.errors import InputError
 from tests.test_flows import demo_project
 

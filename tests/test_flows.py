@@ -398,20 +398,20 @@ def test_a_model_from_before_there_were_releases_becomes_the_first(trained: Trai
     assert trained.weights() == before
 
 
-@pytest.mark.parametrize("step", ["detect_changes", "write_maps", "publish_run"])
+@pytest.mark.parametrize("step", ["detect_changes", "write_maps_task", "publish_run_task"])
 def test_an_interrupted_detect_goes_on_and_ends_the_same(
     done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
     output = tmp_path / "runs"
     shutil.copytree(done.output, output)
     shutil.rmtree(output / "demo" / "run")
-    original: Callable[..., Any] = getattr(detecting, f"{step}_task").fn
+    original: Callable[..., Any] = getattr(detecting, step)
 
     def killed(*args: Any) -> Any:
         original(*args)
         raise KeyboardInterrupt
 
-    monkeypatch.setattr(detecting, f"{step}_task", killed)
+    monkeypatch.setattr(detecting, step, killed)
     with pytest.raises(KeyboardInterrupt):
         detect(done.project, done.data, output)
     monkeypatch.undo()
@@ -528,7 +528,7 @@ def test_a_gate_of_the_data_stops_before_the_model_and_leaves_the_run_before(
     output = tmp_path / "runs"
     shutil.copytree(done.output, output)
     before = content_of(output / "demo" / "run")
-    monkeypatch.setattr(detecting, "detect_changes_task", None)
+    monkeypatch.setattr(detecting, "detect_changes", None)
     project = demo_project(gates={"season_gap_days": {"limit": 5, "otherwise": "stop"}})
     with pytest.raises(InputError, match="season_gap_days: found 6 days"):
         detect(project, done.data, output)
@@ -544,8 +544,8 @@ def test_a_gate_of_the_model_stops_before_the_run_before_is_replaced(
     output = tmp_path / "runs"
     shutil.copytree(done.output, output)
     before = content_of(output / "demo" / "run")
-    original: Callable[..., Any] = detecting.detect_changes_task.fn
-    monkeypatch.setattr(detecting, "detect_changes_task", lambda *given: {**original(*given), "beyond": 0.9})
+    original: Callable[..., Any] = detecting.detect_changes
+    monkeypatch.setattr(detecting, "detect_changes", lambda *given: {**original(*given), "beyond": 0.9})
     project = demo_project(gates={"domain_shift": {"otherwise": "stop"}})
     with pytest.raises(InputError, match="domain_shift: found 90 % beyond their edge, expected at most 20 %"):
         detect(project, done.data, output)

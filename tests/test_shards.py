@@ -1,0 +1,202 @@
+"""Shards: they partition the tile rows, and what is joined is what one process would have written, byte by byte."""
+
+import itertools
+import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from affine import Affine
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from prefect.testing.utilities import prefect_test_harness
+
+from flows import detect as detecting
+from flows import shards as sharding
+from flows.detect import detect
+from flows.publishing import published_config
+from flows.shards import SHARDS, Shard, detect_shard, settle, shards_of
+from models import inference
+from pipeline.errors import InputError
+from pipeline.grid import grid_of, some_rows
+from pipeline.manifest import Manifest
+from pipeline.raster import inspect, read_raster
+from pipeline.raster_join import join_rows
+from pipeline.raster_write import Layout, write_raster
+from pipeline.tiles import row_groups
+from tests.untrained import SIZE, Untrained
+
+TIMES = ("created", "seconds", "cost")
+"""In run.json: what differs between two runs that are the same."""
+MOMENT = re.compile(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
+"""In a GeoPackage: when a layer was written."""
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Untrained:
+    return Untrained(tmp_path_factory.mktemp("untrained"))
+
+
+@pytest.fixture(scope="module")
+def whole(place: Untrained, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The run that one process makes in one go."""
+    output = tmp_path_factory.mktemp("whole")
+    return detect(place.project(), place.data, output, model=place.model).run
+
+
+@given(st.integers(1, 400), st.integers(1, 200))
+def test_groups_partition_the_tile_rows(rows: int, groups: int) -> None:
+    made = row_groups(rows, groups)
+    assert [row for group in made for row in group] == list(range(rows))
+    assert len(made) == min(rows, groups)
+    assert max(map(len, made)) - min(map(len, made)) <= 1
+
+
+@pytest.mark.parametrize(("rows", "groups"), [(0, 1), (3, 0)])
+def test_nothing_cannot_be_divided(rows: int, groups: int) -> None:
+    with pytest.raises(ValueError, match="cannot be divided"):
+        row_groups(rows, groups)
+
+
+@settings(deadline=None, max_examples=25, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(st.data(), st.sampled_from(["uint8", "float32"]), st.integers(1, 1300), st.integers(1, 40))
+def test_joined_strips_are_the_raster_byte_by_byte(
+    tmp_path: Path, data: st.DataObject, dtype: str, height: int, width: int
+) -> None:
+    pixels = np.random.default_rng(height).integers(0, 256, (height, width)).astype(dtype)
+    if dtype == "float32":
+        pixels[pixels > 200] = np.nan
+    nodata = float("nan") if dtype == "float32" else 255
+    grid = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), (height, width), "EPSG:32651")
+    cuts = sorted(data.draw(st.sets(st.integers(1, max(height - 1, 1)), max_size=4)) - {height})
+    edges = [0, *cuts, height]
+    strips = [
+        write_raster(tmp_path / f"{top}.tif", pixels[top:bottom], some_rows(grid, top, bottom - top), nodata=nodata)
+        for top, bottom in itertools.pairwise(edges)
+    ]
+    layout = Layout(grid, 1, dtype, nodata)
+    joined = join_rows(tmp_path / "joined.tif", layout, strips)
+    found, its_grid = read_raster(joined)
+    assert (found.dtype, its_grid) == (np.dtype(dtype), grid)
+    np.testing.assert_array_equal(found, pixels)
+    alone = join_rows(tmp_path / "alone.tif", layout, [write_raster(tmp_path / "all.tif", pixels, grid, nodata=nodata)])
+    assert joined.read_bytes() == alone.read_bytes()
+
+
+@pytest.mark.parametrize(("height", "width", "dtype"), [(5, 8, "uint8"), (6, 7, "uint8"), (6, 8, "uint16")])
+def test_strips_that_are_not_the_whole_are_refused(tmp_path: Path, height: int, width: int, dtype: str) -> None:
+    grid = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), (6, 8), "EPSG:32651")
+    part = grid_of(grid.transform, (height, width), grid.crs)
+    strip = write_raster(tmp_path / "a.tif", np.ones((height, width), dtype), part)
+    with pytest.raises(ValueError, match=r"expected one band of 6 rows, 8 columns and uint8"):
+        join_rows(tmp_path / "joined.tif", Layout(grid, 1, "uint8", 0), [strip])
+    assert not (tmp_path / "joined.tif").exists()
+
+
+def published(run: Path) -> dict[str, Any]:
+    """Everything that a run publishes, byte by byte, without what says when it was made and how long it took."""
+    files: dict[str, Any] = {p.relative_to(run).as_posix(): p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()}
+    for name in (
+        "run.json",
+        "report.html",
+        "map.qgz",
+        "manifest.json",
+        "item.json",
+    ):  # times, and hashes of files that hold some
+        files.pop(name)
+    files["changes.gpkg"] = MOMENT.sub(b"", files["changes.gpkg"])
+    content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    return {**files, "run.json": {k: v for k, v in content.items() if k not in TIMES}}
+
+
+def test_the_map_is_one_that_can_tell_rows_apart(whole: Path) -> None:
+    """Otherwise the tests below would pass on strips that were swapped."""
+    for name in ("change", "confidence", "domain_shift"):
+        rows = read_raster(whole / f"{name}.tif")[0]
+        assert len(np.unique(np.nan_to_num(rows, nan=-1), axis=0)) > len(rows) / 2, name
+
+
+def test_shards_change_no_byte(place: Untrained, whole: Path, tmp_path: Path) -> None:
+    assert [len(shards_of(place.workspace(tmp_path, shards=n), (SIZE, SIZE))) for n in (1, 3, 99)] == [1, 3, 5]
+    run = detect(place.project(shards=3), place.data, tmp_path, model=place.model).run
+    assert published(run) == published(whole)
+    assert not (tmp_path / "demo" / "work").exists()
+    content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    assert 0 < content["seconds"]["model"] < content["seconds"]["detect"]
+    assert content["cost"]["step"] == "detection"
+
+
+def test_other_shards_are_the_same_run(place: Untrained, whole: Path) -> None:
+    again = detect(place.project(shards=4), place.data, whole.parents[1], model=place.model)
+    assert not again.fresh
+    ws = place.workspace(whole.parents[1], shards=4)
+    assert "shards" not in published_config(ws)["detect"]
+
+
+@pytest.mark.slow
+def test_what_is_settled_is_settled_once_for_all_shards(
+    place: Untrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Statistics that are adapted, and a margin that is calibrated."""
+    calibrated = []
+    monkeypatch.setattr(inference, "calibrate_margin", lambda *_, **__: calibrated.append(1) or (64, {}))
+    runs = []
+    for shards in (1, 3):
+        project = place.project(shards=shards, margin="auto", adaptation="batch-norm", core=64)
+        runs.append(published(detect(project, place.data, tmp_path / str(shards), model=place.model).run))
+    assert len(calibrated) == 2, "once a run"
+    assert runs[0] == runs[1]
+    assert runs[0]["run.json"]["margin_px"] == 64
+
+
+def test_a_run_that_was_killed_goes_on_with_the_shards_that_are_done_and_unharmed(
+    place: Untrained, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mapped: list[int] = []
+    map_rows = sharding._map_rows
+
+    def killed_once(*given: Any) -> Any:
+        shard: Shard = given[3]
+        mapped.append(shard.number)
+        if mapped == [1, 2, 3]:
+            strip = next((tmp_path / "demo" / "work").glob(f"*/{SHARDS}/rows-00000-*/change.tif"))
+            strip.write_bytes(strip.read_bytes()[:-9])
+            raise KeyboardInterrupt
+        return map_rows(*given)
+
+    monkeypatch.setattr(sharding, "_map_rows", killed_once)
+    project = place.project(shards=4)
+    with pytest.raises(KeyboardInterrupt):
+        detect(project, place.data, tmp_path, model=place.model)
+    run = detect(project, place.data, tmp_path, model=place.model).run
+    assert mapped == [1, 2, 3, 1, 3, 4]
+    assert published(run) == published(whole)
+
+
+def test_a_process_elsewhere_or_of_another_version_is_refused(
+    place: Untrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ws = place.workspace(tmp_path)
+    prepared = detecting.prepare(ws.project, place.data, tmp_path)
+    settled = settle(ws, prepared, "key")
+    shard = shards_of(ws, (SIZE, SIZE))[0]
+    assert settle(ws, prepared, "key") == settled
+    with pytest.raises(InputError, match="storage that all share"):
+        detect_shard(place.workspace(tmp_path / "not-shared"), prepared, "key", settled, shard)
+    other = {**settled["versions"], "torch": "1.0"}
+    with pytest.raises(InputError, match=r"torch .* instead of 1\.0"):
+        detect_shard(ws, prepared, "key", {**settled, "versions": other}, shard)
+    assert not (ws.work / "key" / SHARDS).exists()
+    facts = detect_shard(ws, prepared, "key", settled, shard)
+    folder = ws.work / "key" / SHARDS / shard.name
+    assert Manifest(folder).facts("shard") == facts
+    assert inspect(folder / "change.tif").shape == (SIZE, SIZE)

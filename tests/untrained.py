@@ -1,0 +1,60 @@
+"""A territory with a model that nobody trained: its maps are nonsense, but the same nonsense each time."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from flows.config import Project
+from flows.fitting import build_network
+from flows.overlap import BLOCK
+from flows.prepare import Prepared, legend_of, plan, prepare_epoch
+from flows.workspace import Workspace, workspace
+from models.bundle import Bundle, save
+from models.domain_shift import fit_shift
+from models.encoders import encoder_named
+from models.features import block_embeddings
+from models.inference import Temperatures, device_of, predict
+from pipeline.demo import make_demo
+from pipeline.raster import RasterReader
+from pipeline.tiles import Window
+from tests.test_flows import demo_project
+
+SIZE = 136
+"""Pixels; the last row of tiles of 32 is a thin one."""
+
+
+class Untrained:
+    """Scenes, a config and a model."""
+
+    def __init__(self, folder: Path) -> None:
+        make_demo(folder / "demo", seed=11, size=SIZE)
+        self.data, self.model = folder / "demo" / "north", folder / "model"
+        ws = self.workspace(folder / "runs")
+        ws.require_writable()
+        before, after = (prepare_epoch(ws, plan(ws), name) for name in ("before", "after"))
+        images = Prepared(
+            before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"])
+        )
+        built = build_network(ws, images, plan(ws), encoder_named("random"), "scratch", 0)
+        network = built.network.eval()
+        whole = Window(0, 0, SIZE // 32 * 32, SIZE // 32 * 32)
+        said = predict(network, *(RasterReader(path).read(whole) for path in images.images), Temperatures())
+        blocks = block_embeddings(network, images.images, (SIZE, SIZE), BLOCK, tile=32, margin=32, device=device_of("cpu"))
+        self.model = save(
+            folder / "model",
+            Bundle(
+                "untrained", network.spec, asdict(built.encoder), "reflectance", built.normalisation, legend_of(ws.project),
+                Temperatures(), float(np.nanmedian(said.change)), (),
+                {"domain_shift": fit_shift(blocks.reshape(-1, blocks.shape[-1])[::2]).as_dict()},
+            ),
+            network,
+            "card",
+        )  # fmt: skip
+
+    def project(self, name: str = "demo", **detect: Any) -> Project:
+        return demo_project(name=name, detect={"core": 32, "margin": 32, "min_area_ha": 0.0, "device": "cpu", **detect})
+
+    def workspace(self, output: Path, **detect: Any) -> Workspace:
+        return workspace(self.project(**detect), self.data, output, model=self.model)
