@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
-.PHONY: setup demo transfer-demo test slow cluster check format schema pictures gpu-check benchmarks clean
+.PHONY: setup demo transfer-demo test slow check format schema pictures gpu-check benchmarks clean
 
 setup: $(VENV)/.installed
 
@@ -21,21 +21,18 @@ demo: setup
 transfer-demo: setup
 	$(BIN)/landshift demo landshift-demo --transfer
 
+# Two at once, each file by one of them: what a file sets up is set up once.
 test: setup
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 slow: setup
 	$(BIN)/python -m pytest -m slow
-
-# A Dask scheduler and workers of their own: two minutes.
-cluster: setup
-	$(BIN)/python -m pytest -m slow tests/test_shards.py tests/test_cluster.py
 
 check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 format: setup
 	$(BIN)/ruff format .

@@ -12,9 +12,14 @@ from prefect.context import FlowRunContext
 from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
 
 from flows.progress import step
-from flows.server import require_server
+from flows.server import require_server, server_address
 from flows.workers import ask_dask, ask_ray, gpus_of, probe, require_alike
 from pipeline.errors import InputError
+
+_WHY = (
+    "without one every worker would start one of its own. Start one that the workers reach with `prefect server start "
+    "--host 0.0.0.0`, and set PREFECT_API_URL=http://HOST:4200/api."
+)
 
 
 @dataclass(frozen=True)
@@ -53,21 +58,19 @@ def on_cluster(flow: Any, cluster: Cluster, seen: Sequence[Path], devices: Seque
         InputError: The package is not installed, no Prefect server is named, or the workers are not there, do not see the
             folders, or would make other pixels than this process.
     """
-    require_server(
-        "without one every worker would start one of its own. Start one that the workers reach with `prefect server start "
-        "--host 0.0.0.0`, and set PREFECT_API_URL=http://HOST:4200/api."
-    )
+    server_address(_WHY)
     runner = _runner(cluster)
     ask = ask_dask if cluster.kind == "dask" else ask_ray
     with probe(seen[0]) as file:
         require_alike(ask(cluster.address, (*map(str, seen), str(file)), tuple(dict.fromkeys(devices))))
+    require_server(_WHY)
     return flow.with_options(task_runner=runner)
 
 
 def _runner(cluster: Cluster) -> TaskRunner[Any]:
     try:
         if cluster.kind == "dask":
-            from prefect_dask import DaskTaskRunner
+            from prefect_dask.task_runners import DaskTaskRunner
 
             dask: TaskRunner[Any] = DaskTaskRunner(address=cluster.address)
             return dask
