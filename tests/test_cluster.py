@@ -251,7 +251,7 @@ def test_a_scheduler_that_is_not_there_is_bad_input(tmp_path: Path, monkeypatch:
 @pytest.mark.usefixtures("server_named")
 @pytest.mark.parametrize("kind", ["dask", "ray"])
 def test_a_cluster_without_its_package_says_what_to_install(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: Any) -> None:
-    for name in ("prefect_dask", "ray"):
+    for name in ("prefect_dask", "prefect_dask.task_runners", "ray"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(InputError, match=rf"landshift\[{kind}\]"):
         on_cluster(detect, Cluster(kind, "tcp://127.0.0.1:9"), [tmp_path])
