@@ -1,23 +1,18 @@
 """The door for vector layers, outward: what changed in a register, what is to be reviewed in it, and the labels from that."""
 
-import sqlite3
 from collections.abc import Mapping, Sequence
-from contextlib import closing
 from pathlib import Path
 
 import geopandas as gpd
-import numpy as np
-import pyogrio.raw
-import shapely
-from pyproj import CRS
 
 from pipeline.columns import Column
 from pipeline.errors import InputError
-from pipeline.geopackage import Style, add_tables, describe
+from pipeline.geopackage import Style
 from pipeline.manifest import replace_when_done
 from pipeline.register_columns import CHANGE_COLUMNS, states_qml
 from pipeline.review_columns import LABEL_COLUMNS, LABELS_LAYER, REVIEW_LAYER, review_columns
 from pipeline.styles import outline_qml
+from pipeline.vector_layer import describe_layers, write_layer, written_whole
 
 _LAYER = "changed"
 _COLUMNS = (
@@ -25,14 +20,7 @@ _COLUMNS = (
     Column("was", "str", "Was", "The state that it was in; null where it was not there"),
     *(c for c in CHANGE_COLUMNS if c.name != "state"),
 )
-_FORMATS: Mapping[str, tuple[str, dict[str, dict[str, str]]]] = {
-    ".gpkg": (
-        "GPKG",
-        {"dataset_options": {"VERSION": "1.2"}, "layer_options": {"GEOMETRY_NAME": "geom", "SPATIAL_INDEX": "YES"}},
-    ),
-    # https://datatracker.ietf.org/doc/html/rfc7946: longitude and latitude, outer rings counter-clockwise.
-    ".geojson": ("GeoJSON", {"layer_options": {"RFC7946": "YES"}}),
-}
+_DRIVERS: Mapping[str, str] = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
 
 
 def require_format(path: Path) -> str:
@@ -41,9 +29,9 @@ def require_format(path: Path) -> str:
     Raises:
         InputError: Neither .gpkg nor .geojson.
     """
-    if path.suffix.lower() not in _FORMATS:
-        raise InputError(f"{path}: expected a name that ends in {' or '.join(_FORMATS)}.")
-    return _FORMATS[path.suffix.lower()][0]
+    if path.suffix.lower() not in _DRIVERS:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(_DRIVERS)}.")
+    return _DRIVERS[path.suffix.lower()]
 
 
 def write_changed(path: Path, frame: gpd.GeoDataFrame) -> Path:
@@ -55,6 +43,7 @@ def write_changed(path: Path, frame: gpd.GeoDataFrame) -> Path:
 
     Raises:
         InputError: The name says neither, or the folder cannot be written to.
+        OSError: The file could not be written whole.
     """
     require_format(path)
     return _write(path, frame, _LAYER, _COLUMNS, states_qml("what", {c.name: c.alias for c in _COLUMNS}))
@@ -70,6 +59,7 @@ def write_review(path: Path, frame: gpd.GeoDataFrame, qml: str) -> Path:
 
     Raises:
         InputError: The folder cannot be written to.
+        OSError: The file could not be written whole.
     """
     return _write(path, frame, REVIEW_LAYER, review_columns(binary="true_change" not in frame), qml)
 
@@ -83,38 +73,19 @@ def write_labels(path: Path, frame: gpd.GeoDataFrame) -> Path:
 
     Raises:
         InputError: The name says neither, or the folder cannot be written to.
+        OSError: The file could not be written whole.
     """
     require_format(path)
     return _write(path, frame, LABELS_LAYER, LABEL_COLUMNS, outline_qml({c.name: c.alias for c in LABEL_COLUMNS}))
 
 
 def _write(path: Path, frame: gpd.GeoDataFrame, layer: str, columns: Sequence[Column], qml: str) -> Path:
-    driver, options = _FORMATS[path.suffix.lower()]
-    data, masks = zip(*(_field(frame, column) for column in columns), strict=True)
+    driver = _DRIVERS[path.suffix.lower()]
     try:
-        with replace_when_done(path) as temporary:
-            pyogrio.raw.write(
-                temporary, geometry=shapely.to_wkb(frame.geometry.to_numpy()), field_data=list(data), field_mask=list(masks),
-                fields=np.array([c.name for c in columns], dtype=object), layer=layer, driver=driver,
-                geometry_type="Polygon", crs=CRS(frame.crs).to_wkt(), **options,
-            )  # fmt: skip
+        with replace_when_done(path) as temporary, written_whole(path):
+            write_layer(temporary, driver, layer, frame, columns)
             if driver == "GPKG":
-                with closing(sqlite3.connect(temporary)) as database, database:
-                    add_tables(database)
-                    describe(database, layer, columns, Style(qml, ""))
-    except OSError as error:
-        raise InputError(f"{path} cannot be written ({error}). Choose another place with --output.") from error
+                describe_layers(temporary, [(layer, columns, Style(qml, ""))])
+    except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError) as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}). Choose another place with --output.") from error
     return path
-
-
-def _field(frame: gpd.GeoDataFrame, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """Values as OGR takes them, and where they are null."""
-    series = frame[column.name]
-    null = series.isna().to_numpy()
-    if column.dtype == "str":
-        return series.astype(object).where(~null, None).to_numpy(), null
-    if column.dtype.startswith("datetime"):
-        return series.astype(object).where(~null, "NaT").to_numpy().astype("datetime64[D]"), null
-    if column.dtype == "float64":
-        return series.to_numpy(dtype=np.float64), null
-    return series.astype("Int64").to_numpy(dtype=np.int64, na_value=0), null

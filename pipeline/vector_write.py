@@ -3,17 +3,11 @@
 import shutil
 import sqlite3
 from collections.abc import Iterable, Sequence
-from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
-import pyogrio
-import pyogrio.raw
-import shapely
-from pyproj import CRS
 
 from pipeline.columns import (
     AREA_COLUMNS,
@@ -29,12 +23,13 @@ from pipeline.columns import (
     labelling_columns,
 )  # fmt: skip
 from pipeline.errors import InputError
-from pipeline.geopackage import IN_USE, Style, add_tables, describe, require_sound
+from pipeline.geopackage import IN_USE, Style, require_sound
 from pipeline.legend import NOT_OBSERVED, Legend
 from pipeline.manifest import replace_when_done
 from pipeline.sld import outline_sld, samples_sld, vector_sld
 from pipeline.styles import outline_qml, samples_qml, vector_qml
 from pipeline.vector_formats import UNREADABLE, vector_source
+from pipeline.vector_layer import describe_layers, write_layer, written_whole
 
 COPIES = {"flatgeobuf": "changes.fgb", "geoparquet": "changes.parquet"}
 """Formats in which the changes can leave the house once more, and what the files are called."""
@@ -81,7 +76,7 @@ def write_changes(
             _categories(NOT_OBSERVED_LAYER, not_observed, NOT_OBSERVED_COLUMNS, legend, {NOT_OBSERVED}, "Not observed")
         )
     layers += _further(areas_of_interest, samples)
-    with replace_when_done(path) as temporary:
+    with replace_when_done(path) as temporary, written_whole(path):
         _write(temporary, layers)
     return path
 
@@ -129,7 +124,7 @@ def write_sample_file(path: Path, frame: gpd.GeoDataFrame, qml: str) -> Path:
         ValueError: The frame lacks a column.
     """
     columns = labelling_columns(binary="reference_change" in frame)
-    with replace_when_done(path) as temporary:
+    with replace_when_done(path) as temporary, written_whole(path):
         _write(temporary, [_Layer(SAMPLES_LAYER, frame, columns, "Point", Style(qml, ""))])
     return path
 
@@ -151,11 +146,11 @@ def write_copies(folder: Path, changes: gpd.GeoDataFrame, formats: Iterable[str]
         if name not in COPIES:
             raise ValueError(f"format {name!r}; expected one of {', '.join(COPIES)}")
         path = folder / COPIES[name]
-        with replace_when_done(path) as temporary:
+        with replace_when_done(path) as temporary, written_whole(path):
             if name == "geoparquet":
                 _write_parquet(temporary, changes)
             else:
-                _write_layer(temporary, _Layer(CHANGES_LAYER, changes, CHANGE_COLUMNS, "Polygon", Style("", "")), "FlatGeobuf")
+                write_layer(temporary, "FlatGeobuf", CHANGES_LAYER, changes, CHANGE_COLUMNS)
         made.append(path)
     return made
 
@@ -189,46 +184,8 @@ def _headings(columns: Sequence[Column]) -> dict[str, str]:
 def _write(path: Path, layers: Sequence[_Layer]) -> None:
     """Write layers into a GeoPackage, new or not, with all that describes them."""
     for layer in layers:
-        _write_layer(path, layer, "GPKG")
-    with closing(sqlite3.connect(path)) as database, database:
-        add_tables(database)
-        for layer in layers:
-            describe(database, layer.name, layer.columns, layer.style)
-
-
-def _write_layer(path: Path, layer: _Layer, driver: str) -> None:
-    frame = _complete(layer)
-    data, masks = zip(*(_field(frame[c.name], c) for c in layer.columns), strict=True)
-    geometry = frame.geometry.to_numpy()
-    if layer.geometry == "MultiPolygon":
-        geometry = np.array([shapely.multipolygons(shapely.get_parts(g)) for g in geometry], dtype=object)
-    options: dict[str, dict[str, str]] = {}
-    if driver == "GPKG":
-        layer_options = {"GEOMETRY_NAME": "geom", "SPATIAL_INDEX": "YES"}
-        options = {"dataset_options": {"VERSION": "1.2"}, "layer_options": layer_options}
-    # The raw writer, because the one for frames writes dates as text or as times, depending on what is installed.
-    pyogrio.raw.write(
-        path, geometry=shapely.to_wkb(geometry), field_data=list(data), field_mask=list(masks),
-        fields=np.array([c.name for c in layer.columns], dtype=object), layer=layer.name, driver=driver,
-        geometry_type=layer.geometry, crs=CRS(frame.crs).to_wkt(), **options,
-    )  # fmt: skip
-
-
-def _complete(layer: _Layer) -> gpd.GeoDataFrame:
-    missing = [c.name for c in layer.columns if c.name not in layer.frame]
-    if missing:
-        raise ValueError(f"the frame for layer {layer.name!r} lacks {', '.join(missing)}")
-    return layer.frame
-
-
-def _field(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """Values as OGR takes them, and where they are null."""
-    null = series.isna().to_numpy()
-    if column.dtype == "str":
-        return series.astype(object).where(~null, None).to_numpy(), null
-    if column.dtype.startswith("datetime"):
-        return series.to_numpy().astype("datetime64[D]"), null
-    return series.to_numpy(dtype=column.dtype.lower(), na_value=0), null
+        write_layer(path, "GPKG", layer.name, layer.frame, layer.columns, layer.geometry)
+    describe_layers(path, [(layer.name, layer.columns, layer.style) for layer in layers])
 
 
 def _write_parquet(path: Path, changes: gpd.GeoDataFrame) -> None:
@@ -237,10 +194,9 @@ def _write_parquet(path: Path, changes: gpd.GeoDataFrame) -> None:
         import pyarrow as pa
     except ImportError as error:
         raise InputError("GeoParquet needs pyarrow, which is not installed: pip install 'landshift[geoparquet]'.") from error
-    frame = _complete(_Layer(CHANGES_LAYER, changes, CHANGE_COLUMNS, "Polygon", Style("", "")))
     # Without a type of their own, dates would become times, and columns of an empty map would have no type.
     kinds = {"str": pa.string(), "datetime64[s]": pa.date32()}
     dtypes = {c.name: pd.ArrowDtype(kinds[c.dtype]) for c in CHANGE_COLUMNS if c.dtype in kinds}
     columns = [c.name for c in CHANGE_COLUMNS]
-    typed = frame[[*columns, frame.geometry.name]].astype(dtypes)
+    typed = changes[[*columns, changes.geometry.name]].astype(dtypes)
     typed.to_parquet(path, index=False, compression="zstd", schema_version="1.1.0", write_covering_bbox=True)
