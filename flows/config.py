@@ -16,6 +16,7 @@ from flows.alert_sections import AlertsConfig
 from flows.epoch_sections import EpochsConfig
 from flows.gate_sections import GatesConfig
 from flows.release_sections import ReleaseConfig
+from flows.scene_sections import ScenesConfig, SensorConfig
 from flows.sections import (
     AreasOfInterestConfig,
     AssessConfig,
@@ -27,9 +28,7 @@ from flows.sections import (
     LabelsConfig,
     ModelConfig,
     MonitorConfig,
-    ScenesConfig,
     Section,
-    SensorConfig,
     SplitConfig,
     TrainingConfig,
 )

@@ -15,7 +15,7 @@ from flows.config import Project
 from flows.finding import find_scenes, look_at, region_of, source_of
 from flows.masking import cloud_model_of, mask_rule, mask_scenes, unmasked, without_unwanted_masks
 from flows.progress import step
-from flows.sections import SensorConfig
+from flows.scene_sections import SensorConfig
 from flows.workspace import Workspace, workspace
 from pipeline.catalog import choose_epoch, common_bands, region_grid, require_pair
 from pipeline.composite import compose, require_overlap

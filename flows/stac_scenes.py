@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from flows.masking import mask_bands
-from flows.sections import StacConfig
+from flows.scene_sections import StacConfig
 from flows.workspace import Workspace
 from pipeline.errors import InputError
 from pipeline.grid import grid_from_bounds
