@@ -19,10 +19,11 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
     def sample(
         run: _Run,
         output: Annotated[
-            Path | None, typer.Option("--output", help="Folder to make; `sample` beside the run by default.", show_default=False)
+            Path | None, typer.Option(help="Folder to make; `sample` beside the run by default.", show_default=False)
         ] = None,
         size: Annotated[
-            int | None, typer.Option(min=1, help="Pixels to draw in all; by default what --target-error needs.", show_default=False)
+            int | None,
+            typer.Option(min=1, help="Pixels to draw in all; by default what --target-error needs.", show_default=False),
         ] = None,
         target_error: Annotated[
             float, typer.Option(min=0.0001, max=0.5, help="Standard error of the overall accuracy that the size is chosen for.")

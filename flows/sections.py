@@ -24,6 +24,7 @@ class Section(BaseModel):
 
 
 def default_of(field: FieldInfo) -> object:
+    """Return the value of a key that is not given."""
     return field.get_default(call_default_factory=True)
 
 

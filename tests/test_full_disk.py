@@ -57,7 +57,7 @@ def test_a_full_disk(begun: SimpleNamespace, tmp_path: Path, monkeypatch: pytest
             assert "full" in said.failed[0].message
             assert register.read_bytes() == whole, "nothing was merged"
         else:
-            with pytest.raises(OSError, match="disk full|File too large"):
+            with pytest.raises(OSError, match=r"disk full|File too large"):
                 watched.run()
     assert not list(watched.output.rglob(".partial*"))
     again = watched.run()
