@@ -15,7 +15,7 @@ from pipeline.manifest import replace_when_done, write_json
 from pipeline.register import CONFIRMED, NEW, STATES, Observation
 from pipeline.register_address import Place
 from pipeline.register_drawing import AT_RANDOM, LARGEST, RANKINGS, Drawing, Drawn, choose, waiting
-from pipeline.register_reviews import NO_CHANGE, OTHER_CLASS, deciding, disagreements
+from pipeline.register_reviews import NO_CHANGE, OTHER_CLASS, deciding, disagreements, under_standing_ids, united_ids
 from pipeline.register_store import open_register
 from pipeline.review_answers import drawing_of, read_answers, review_frame
 from pipeline.review_chips import write_chips
@@ -64,7 +64,8 @@ def export_review(
     store = open_register(register)
     facts, changes, observations = store.facts(), store.changes(), store.observations()
     folders = _folders(runs, observations, register)
-    candidates = waiting(changes, () if again else {r.change_id for r in store.reviews()}, wanted)
+    judged = under_standing_ids(store.reviews(), united_ids(changes))
+    candidates = waiting(changes, () if again else {r.change_id for r in judged}, wanted)
     if candidates.empty:
         raise InputError(
             f"No change in {register} that is {' or '.join(wanted)} waits to be reviewed; choose others with --state, "

@@ -14,7 +14,16 @@ from pipeline.errors import InputError
 from pipeline.register_drawing import Drawing, Drawn, Stratum
 from pipeline.register_names import Event, events_between
 from pipeline.register_opening import Database, Facts
-from pipeline.register_reviews import CHANGE, Review, deciding, is_known, judged_states, said
+from pipeline.register_reviews import (
+    CHANGE,
+    Review,
+    deciding,
+    is_known,
+    judged_states,
+    said,
+    under_standing_ids,
+    united_ids,
+)  # fmt: skip
 from pipeline.register_rows import append_history, framed, read_changes, write_changes
 from pipeline.register_tables import CHANGES, DRAWINGS, DRAWN, PATCHES, REVIEWS
 
@@ -29,9 +38,13 @@ def read_reviews(connection: sa.Connection) -> list[Review]:
     return [Review(*row) for row in connection.execute(sa.select(*columns).order_by(c.number))]
 
 
-def read_decisions(connection: sa.Connection) -> dict[str, Review]:
-    """Return for each change that was judged the review that counts."""
-    return deciding(read_reviews(connection))
+def read_decision(connection: sa.Connection, change_id: str) -> Review | None:
+    """Return the review that counts for a change, also where it was said of one that turned out to be the same; else None."""
+    c = CHANGES.c
+    united = {
+        row.change_id: row.united_with for row in connection.execute(sa.select(c.change_id, c.united_with)) if row.united_with
+    }
+    return deciding(under_standing_ids(read_reviews(connection), united)).get(united.get(change_id, change_id))
 
 
 def add_reviews(
@@ -65,13 +78,14 @@ def add_reviews(
         return [], {}
     first = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(REVIEWS.c.number), 0))).scalar_one()) + 1
     connection.execute(REVIEWS.insert(), [{"number": n, "time": now, **asdict(r)} for n, r in enumerate(fresh, start=first)])
-    new = judged_states(old, deciding([*recorded, *fresh]), facts.rule, facts.names)
+    new = judged_states(old, [*recorded, *fresh], facts.rule, facts.names)
     write_changes(connection, database, old, framed(new, old), facts.legend)
-    by_change = {r.change_id: r for r in fresh}
+    standing = under_standing_ids(fresh, united_ids(old))
+    by_change = {r.change_id: r for r in standing}
     moved = [replace(e, who=by_change[str(e.change_id)].who) for e in events_between(old, new, Event(""))]
     state = dict(zip(new["change_id"], new["state"], strict=True))
     still = set(by_change) - {str(e.change_id) for e in moved}
-    kept = [_reviewed(r, state[r.change_id], facts.names) for r in fresh if r.change_id in still]
+    kept = [_reviewed(r, state[r.change_id], facts.names) for r in standing if r.change_id in still]
     append_history(connection, [*moved, *kept], now)
     return fresh, dict(Counter(str(e.to_state) for e in moved))
 

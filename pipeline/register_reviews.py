@@ -1,7 +1,7 @@
 """What persons say about changes, and what becomes of a change that a person has judged."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -56,6 +56,23 @@ def deciding(reviews: Iterable[Review]) -> dict[str, Review]:
     return result
 
 
+def under_standing_ids(reviews: Iterable[Review], united: Mapping[str, str]) -> list[Review]:
+    """Put what was said about a change that turned out to be the same as another under the id that stands for both.
+
+    Had the runs come in order, there would have been one id from the start: what a person said must not hang on that.
+
+    Args:
+        reviews: In the order in which they were recorded; that of the result, too.
+        united: Id that is no longer used to the one that stands, from `united_ids`.
+    """
+    return [replace(r, change_id=united[r.change_id]) if r.change_id in united else r for r in reviews]
+
+
+def united_ids(changes: pd.DataFrame) -> dict[str, str]:
+    """Return the ids that are no longer used, each with the one that stands, from `change_id` and `united_with`."""
+    return {str(i): str(other) for i, other in zip(changes["change_id"], changes["united_with"], strict=True) if other}
+
+
 def is_known(review: Review, said: Iterable[Review]) -> bool:
     """Tell whether the same person said the same before, and nothing else after it.
 
@@ -90,15 +107,16 @@ def disagreements(fresh: Sequence[Review], before: Mapping[str, Review], after: 
     return result
 
 
-def judged_states(changes: pd.DataFrame, decided: Mapping[str, Review], rule: Rule, names: Mapping[int, str]) -> pd.DataFrame:
+def judged_states(changes: pd.DataFrame, reviews: Iterable[Review], rule: Rule, names: Mapping[int, str]) -> pd.DataFrame:
     """Add `state` and `reason`: the lifecycle, and on top what persons said.
 
     Args:
-        changes: With `change_id`, `lifecycle`, `why` and `misses`.
-        decided: From `deciding`.
+        changes: With `change_id`, `united_with`, `lifecycle`, `why` and `misses`.
+        reviews: All of the register, in the order in which they were recorded.
         rule: When changes are closed.
         names: Land-use code to name.
     """
+    decided = deciding(under_standing_ids(reviews, united_ids(changes)))
     state, reason = (changes[name].to_numpy(dtype=object, copy=True) for name in ("lifecycle", "why"))
     ids, misses = changes["change_id"].to_numpy(), changes["misses"].to_numpy(dtype=np.int64)
     for row in np.flatnonzero(changes["change_id"].isin(set(decided))).tolist():

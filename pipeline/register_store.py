@@ -27,7 +27,7 @@ from pipeline.register_opening import Database, Facts, opened
 from pipeline.register_postgis import PostgisDatabase
 from pipeline.register_review_rows import (
     add_reviews,
-    read_decisions,
+    read_decision,
     read_drawings,
     read_polygons_of,
     read_reviews,
@@ -272,7 +272,7 @@ class Register:
     ) -> Merged:  # fmt: skip
         own = (current["united_with"] == "").to_numpy()
         placed = current.assign(ordinal=np.where(own, np.cumsum(own) - 1, -1))
-        new = judged_states(placed, read_decisions(connection), facts.rule, facts.names)
+        new = judged_states(placed, read_reviews(connection), facts.rule, facts.names)
         write_changes(connection, self.database, old, framed(new, old), facts.legend)
         return self._told(connection, old, new, cause, told, now)
 
@@ -291,7 +291,7 @@ class Register:
         _require_reason(reason)
         at = _moment(now)
         with opened(self.database, self.migrations, write=True) as (connection, facts):
-            known = read_decisions(connection).get(change_id)
+            known = read_decision(connection, change_id)
             if known is not None and (known.verdict == CHANGE) == (verdict == CHANGE):
                 return Merged("", False, "")
             # East of here it may be tomorrow already, where somebody said the contrary.

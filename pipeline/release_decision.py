@@ -105,7 +105,8 @@ def compare_regions(held: Mapping[str, Held], names: Sequence[str], rule: Releas
     stricter, but with the few blocks that labels usually give no model, not even an equal one, would ever be promoted.)
 
     The intervals resample whole blocks, the same ones for both models, since pixels of a block resemble each other; their
-    level is Bonferroni's, so that the chance of a false alarm from any interval stays that of one.
+    level is Bonferroni's, so that the chance of a false alarm from any interval stays about that of one. Of few
+    blocks a bootstrap is too narrow; docs/releases.md says how often which model is refused.
 
     Args:
         held: By score, the pixels; `change` must be there.

@@ -145,6 +145,31 @@ def test_confirm_takes_a_rejection_back(store: Register) -> None:
         store.confirm("p-9-9", "why")
 
 
+@pytest.mark.parametrize("verdict", [NO_CHANGE, CHANGE])
+@pytest.mark.parametrize("when", ["before", "after"])
+def test_what_was_said_of_a_change_holds_for_the_one_that_it_turns_out_to_be(store: Register, verdict: str, when: str) -> None:
+    """Merged by date, there is one id from the start, and one verdict; merged late, the verdict follows the id that stands."""
+    left, whole, right = (run((picture,), after) for picture, after in (
+        ("22......", "2021-06-15"), ("22222...", "2022-06-15"), ("...22...", "2023-06-15")))  # fmt: skip
+    expected = {NO_CHANGE: "rejected", CHANGE: "confirmed"}[verdict]
+    store.merge([left])
+    store.merge([right])
+    first, second = store.changes()["change_id"]
+    review = Review(second, verdict, "Ana", "2026-05-12", **store.seen_last([second])[second])
+    if when == "before":
+        store.review([review], NOON)
+        assert states(store.changes()) == {first: "new", second: expected}
+    store.merge([whole])
+    if when == "after":
+        store.review([review], NOON)
+    assert states(store.changes()) == {first: expected, second: "withdrawn"}
+    line = store.table(HISTORY)
+    assert (line["who"] == "Ana").any()
+    assert not store.confirm(first, "seen there").fresh if verdict == CHANGE else not store.reject(first, "harvest").fresh
+    store.withdraw("run", "k-2020-06-15-2022-06-15", "haze")
+    assert states(store.changes()) == {first: "new", second: expected}, "apart again, it holds for what it was said of"
+
+
 def test_what_was_withdrawn_stays_withdrawn(store: Register) -> None:
     store.merge([run(PATCH, "2021-06-15", key="bad")])
     store.review([said(store, CHANGE)], NOON)
