@@ -313,12 +313,19 @@ def detect(
         raise typer.Exit(FAILED)
 
 
+_KINDS_SHOWN = 12
+"""Kinds of change told one by one on the screen, the largest first; run.json and the page have all."""
+
+
 def _detected(detected: "Detected") -> tuple[dict[str, Any], list[str]]:
     content = json.loads((detected.run / "run.json").read_text(encoding="utf-8"))
     note = "" if detected.fresh else " (it was there already, from the same inputs)"
+    kinds = content["areas"]["changes"]
+    rest = kinds[_KINDS_SHOWN:]
     lines = [
         f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches{note}.",
-        *(f"  {r['area_ha']:>10,.1f} ha  {r['name']}" for r in content["areas"]["changes"][:12]),
+        *(f"  {r['area_ha']:>10,.1f} ha  {r['name']}" for r in kinds[:_KINDS_SHOWN]),
+        *([f"  {sum(r['area_ha'] for r in rest):>10,.1f} ha  in {len(rest):,} more kinds of change"] if rest else []),
         *(f"Warning: {w}" for w in content["warnings"]),
         f"Map:    {detected.run / 'change.tif'}",
         f"Layers: {detected.run / 'changes.gpkg'}",

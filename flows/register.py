@@ -135,7 +135,10 @@ def diff_register(register: Place, since: str, output: Path, until: int | None =
     counts = Counter(frame["what"])
     last = int(history["number"].max()) if len(history) else 0
     end = last if until is None else until
-    lines = [f"{len(frame):,} changes between lines {start} and {end} of the history: {_counted(counts)}.", f"Wrote {output}."]
+    lines = [
+        f"{len(frame):,} changes between lines {start} and {end} of the history: {_counted(counts) or 'none'}.",
+        f"Wrote {output}.",
+    ]
     return {"output": output, "since": start, "until": end, "what": dict(counts)}, lines
 
 

@@ -108,6 +108,8 @@ def list_releases(ws: Workspace) -> Answer:
         "in_use": None if current is None else {"release": current.number, "weights": current.weights},
         "entries": [vars(entry) for entry in journal.entries], "faults": faults,
     }  # fmt: skip
+    if not lines and (ws.model / "model.json").is_file():
+        lines = [f"No model was released yet; {ws.model}, put there by an older Landshift or by hand, is used."]
     return content, [*lines, *faults] or ["No model was released yet; `landshift train` makes the first."]
 
 

@@ -211,7 +211,7 @@ def write_review_labels(
     write_labels(output, frame)
     counts = {str(k): int(n) for k, n in frame["change"].value_counts().items()}
     pairs = sorted({(runs[str(r.run)].before_date, runs[str(r.run)].after_date) for r in chosen})
-    unclassed = 0 if facts.legend.binary else int((frame["before"].isna() & frame["after"].isna()).sum())
+    unclassed = 0 if facts.legend.binary else int(((frame["change"] == "unchanged") & frame["before"].isna()).sum())
     lost = len(decided) - len(located)
     lines = [
         f"{len(frame):,} labels: {', '.join(f'{n:,} {k}' for k, n in counts.items())}.",

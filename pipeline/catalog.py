@@ -33,7 +33,7 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
         InputError: No folder, no such file, a pattern that is none, or a name that cannot be written into the outputs.
     """
     if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check `scenes: folder:`.")
+        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check --data and `scenes: folder:`.")
     try:
         paths = sorted(p for p in folder.glob(pattern) if p.is_file())
     except (ValueError, NotImplementedError) as error:

@@ -58,12 +58,15 @@ def line_of(history: pd.DataFrame, merges: Mapping[str, int], since: str) -> int
             is not included.
 
     Raises:
-        InputError: It is none of them.
+        InputError: It is none of them, or a number beyond the history.
     """
     if since in merges:
         return merges[since]
     if re.fullmatch(r"[0-9]{1,18}", since):
-        return int(since)
+        number, last = int(since), int(history["number"].max()) if len(history) else 0
+        if number > last:
+            raise InputError(f"--since {since}: the history ends with number {last:,}. Is this the right register?")
+        return number
     try:
         start = datetime.combine(date.fromisoformat(since), time(), tzinfo=UTC).replace(tzinfo=None)
     except ValueError as error:

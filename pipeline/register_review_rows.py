@@ -11,6 +11,7 @@ import numpy as np
 import sqlalchemy as sa
 
 from pipeline.errors import InputError
+from pipeline.legend import Legend
 from pipeline.register_drawing import Drawing, Drawn, Stratum
 from pipeline.register_names import Event, events_between
 from pipeline.register_opening import Database, Facts
@@ -101,6 +102,12 @@ def _reviewed(review: Review, state: str, names: Mapping[int, str]) -> Event:
 def reference_of(connection: sa.Connection, change_id: str) -> dict[str, Any]:
     """Return `run` and `patch` of the polygon of a change that was seen last; nothing where there is no such change."""
     return references(connection, [change_id]).get(change_id, {})
+
+
+def classes_of(connection: sa.Connection, legend: Legend, change_id: str) -> tuple[int | None, int | None]:
+    """Return the land-use codes of a change as mapped; None where there is no such change, and in a project without classes."""
+    code = connection.execute(sa.select(CHANGES.c.change_code).where(CHANGES.c.change_id == change_id)).scalar()
+    return next(((c.from_code, c.to_code) for c in legend.changes if c.code == code), (None, None))
 
 
 def references(connection: sa.Connection, change_ids: Sequence[str]) -> dict[str, dict[str, Any]]:

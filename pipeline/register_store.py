@@ -27,6 +27,7 @@ from pipeline.register_opening import Database, Facts, opened
 from pipeline.register_postgis import PostgisDatabase
 from pipeline.register_review_rows import (
     add_reviews,
+    classes_of,
     read_decision,
     read_drawings,
     read_polygons_of,
@@ -296,7 +297,8 @@ class Register:
                 return Merged("", False, "")
             # East of here it may be tomorrow already, where somebody said the contrary.
             day = max(str(at.date()), known.reviewed_on if known is not None else "")
-            review = Review(change_id, verdict, who, day, reason.strip(), **reference_of(connection, change_id))
+            codes = classes_of(connection, facts.legend, change_id) if verdict == CHANGE else (None, None)
+            review = Review(change_id, verdict, who, day, reason.strip(), *codes, **reference_of(connection, change_id))
             return Merged("", True, "", add_reviews(connection, self.database, facts, [review], at)[1])
 
     def _judge(

@@ -13,10 +13,11 @@ import yaml
 from typer.testing import CliRunner
 
 from flows.check import _tiling, check_project, require_disk
-from flows.cli import app
+from flows.cli import _detected, app
 from flows.config import load_project
 from flows.init import write_config
 from flows.prepare import plan as ws_plan
+from flows.publishing import Detected
 from pipeline.errors import InputError
 from pipeline.tiles import tiles
 from tests.conftest import Territory, small_grid
@@ -185,3 +186,11 @@ def test_encoders_lists_the_table_as_json() -> None:
     code, out, _ = run("encoders", "--json")
     assert code == 0
     assert "imagenet-efficientnet-lite0" in {e["name"] for e in json.loads(out)["encoders"]}
+
+
+def test_kinds_of_change_that_are_not_named_on_the_screen_are_added_up(tmp_path: Path) -> None:
+    kinds = [{"name": f"kind {n}", "area_ha": 20.0 - n} for n in range(14)]
+    (tmp_path / "run.json").write_text(json.dumps({"areas": {"changes": kinds}, "warnings": []}), encoding="utf-8")
+    lines = _detected(Detected(tmp_path, True, sum(k["area_ha"] for k in kinds), 99))[1]
+    assert sum("kind " in line for line in lines) == 12
+    assert any(line.split() == ["15.0", "ha", "in", "2", "more", "kinds", "of", "change"] for line in lines)

@@ -319,6 +319,9 @@ def test_the_difference_between_two_lines_of_the_history(store: Register) -> Non
     assert later["what"].tolist() == ["rejected"]
     with pytest.raises(InputError, match="expected a number of the history"):
         line_of(history, merges, "yesterday")
+    with pytest.raises(InputError, match=f"ends with number {len(history)}"):
+        line_of(history, merges, str(len(history) + 1))
+    assert line_of(history, merges, str(len(history))) == len(history)
 
 
 # Laws. Six places, each of which a run sees unchanged, changed in one of two ways, or not at all.

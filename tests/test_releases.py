@@ -323,6 +323,16 @@ def test_a_full_disk_changes_nothing(ws: Workspace, full_disk: Callable[[int], A
     assert letter_in_use(ws) == "b"
 
 
+def test_a_model_from_before_there_were_releases_is_told_of(territory: Territory) -> None:
+    ws = territory.workspace()
+    assert list_releases(ws)[1] == ["No model was released yet; `landshift train` makes the first."]
+    ws.model.mkdir(parents=True)
+    (ws.model / "model.json").write_text("{}", encoding="utf-8")
+    (line,) = list_releases(ws)[1]
+    assert str(ws.model) in line
+    assert line.endswith("is used.")
+
+
 def test_a_model_put_there_by_hand_is_not_used_in_silence(ws: Workspace) -> None:
     model(ws.model, "x")
     with pytest.raises(InputError, match=r"never released.*release 3.*--model"):

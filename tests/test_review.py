@@ -21,6 +21,7 @@ import rasterio
 import shapely
 from PIL import Image
 
+from flows.register import confirm_change
 from flows.review import export_review, import_review, review_precision, write_review_labels
 from pipeline.chips import ChipSource, chip_pair
 from pipeline.errors import InputError
@@ -365,6 +366,24 @@ def test_labels_are_read_by_training(place: Path) -> None:
     assert (len(frame), set(frame["reviewer"])) == (3, {"Ana"})
     with pytest.raises(InputError, match="no verdict that could be a label of these runs"):
         write_review_labels(register, place / "none.gpkg", project="elsewhere")
+
+
+def test_a_change_that_was_confirmed_by_hand_is_a_label_with_classes(place: Path) -> None:
+    """`register confirm` says the same as "change, as mapped" in QGIS, so neither the label nor anybody else differs."""
+    register = place / "register.gpkg"
+    changes = open_register(register).changes().set_index("change_id")
+    filled(place / "review", {1: {"verdict": "change"}})
+    import_review(register, place / "review")
+    (imported,) = {r.change_id for r in open_register(register).reviews()}
+    by_hand = next(i for i in sorted(changes.index) if i != imported)
+    confirm_change(register, by_hand, "visited", "Ben")
+    answer, lines = write_review_labels(register, place / "labels.gpkg")
+    labels = gpd.read_file(place / "labels.gpkg", layer="labels").set_index("change_id")
+    for name in (imported, by_hand):
+        mapped = changes.loc[name, ["from_name", "to_name"]].tolist()
+        assert labels.loc[name, ["before", "after"]].tolist() == mapped
+    assert answer["without_class"] == 0
+    assert not any("nothing changed" in line for line in lines)
 
 
 def test_a_project_without_classes_is_asked_whether_and_not_what(tmp_path: Path) -> None:
