@@ -56,6 +56,10 @@ def test_each_config_becomes_a_deployment_that_any_worker_can_run(tmp_path: Path
         ({}, "has no schedule"),
         ({"cron": "whenever"}, "cron: 'whenever'.*cannot be used"),
         ({"cron": "0 2 * * *", "timezone": "Mars/Olympus"}, "Mars/Olympus.*cannot be used"),
+        ({"cron": "0 2 * * *", "timezone": "Europe"}, "Europe.*cannot be used"),
+        ({"cron": "0 2 * * *", "timezone": "x" * 5000}, "cannot be used"),
+        ({"cron": "0 0 2 * * *"}, "6 fields"),
+        ({"cron": "0 0 30 2 *"}, "0 0 30 2.*cannot be used"),
     ],
 )
 def test_a_schedule_that_cannot_be_kept_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
