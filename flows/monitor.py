@@ -321,10 +321,15 @@ def _read_state(ws: Workspace) -> dict[str, Any]:
     empty: dict[str, Any] = {"pairs": {}, "published": 0, "register": ""}
     try:
         found = json.loads((ws.output / STATE).read_text(encoding="utf-8"))
-        known = {"pairs": dict(found["pairs"]), "published": int(found["published"])}
-        return known | {"register": str(found.get("register", ""))}
-    except (OSError, ValueError, KeyError, TypeError):
+        pairs = {name: dict(known) for name, known in found["pairs"].items() if _is_whole(known)}
+        return {"pairs": pairs, "published": int(found["published"]), "register": str(found.get("register", ""))}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return empty
+
+
+def _is_whole(known: Any) -> bool:  # noqa: ANN401 (whatever the file holds)
+    """Whether what is said of a pair can be used."""
+    return isinstance(known, dict) and isinstance(known.get("message"), str) and type(known.get("attempts", 0)) is int
 
 
 def lines_of(result: Monitored) -> list[str]:

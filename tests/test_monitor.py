@@ -136,6 +136,19 @@ def test_a_scene_that_cannot_be_read_is_skipped_until_it_can(watched: Watched) -
     assert outcomes(watched.run()) == {"2023-06-18": "known", "2024-06-17": "done"}
 
 
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"pairs": {"a": 5}, "published": 0}', '{"pairs": {"a": {"attempts": "x"}}, "published": 0}',
+        '{"pairs": [1], "published": 0}', '{"pairs": {}, "published": 1e999}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_state_that_says_nonsense_says_nothing(text: str, tmp_path: Path) -> None:
+    (tmp_path / "monitor.json").write_text(text, encoding="utf-8")
+    found = monitoring._read_state(SimpleNamespace(output=tmp_path))  # type: ignore[arg-type]
+    assert found == {"pairs": {}, "published": 0, "register": ""}
+
+
 def test_one_pair_that_fails_is_reported_and_tried_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.comes_in("20240617")
     detect = monitoring.detect
