@@ -146,7 +146,9 @@ class Manifest:
         return {
             name: entry
             for name, entry in found.items()
-            if isinstance(entry, dict) and all(isinstance(entry.get(k), kind) for k, kind in whole.items())
+            if isinstance(entry, dict)
+            and isinstance(entry.get("facts", {}), dict)
+            and all(isinstance(entry.get(k), kind) for k, kind in whole.items())
         }
 
     def is_current(self, name: str, key: str) -> bool:
