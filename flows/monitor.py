@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -123,10 +123,10 @@ def monitor(
         findings = find_scenes(ws, sensor_of(project.sensor), tolerant=True)
         made = pairs_of(project, findings, today or datetime.now(UTC).date())
         state = _read_state(ws)
-        compared = []
+        compared, merged = [], _merged(register)
         with step("Monitoring") as advance:
             for number, pair in enumerate(made.pairs, start=1):
-                compared.append(_compare(ws, register, pair, findings, state, chosen, weights, again=again))
+                compared.append(_compare(ws, register, merged, pair, findings, state, chosen, weights, again=again))
                 advance(number / len(made.pairs))
         _forget_images(ws, made.pairs, state)
         others = _of_other_models(made.pairs, state, weights)
@@ -161,15 +161,17 @@ def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Pair
 
 
 def _compare(
-    ws: Workspace, register: Register, pair: Pair, findings: Sequence[Finding], state: dict[str, Any], model: Path,
-    weights: str, *, again: bool,
+    ws: Workspace, register: Register, merged: Collection[str] | None, pair: Pair, findings: Sequence[Finding],
+    state: dict[str, Any], model: Path, weights: str, *, again: bool,
 ) -> Compared:  # fmt: skip
     """Map one pair and merge it, unless that is done already."""
     ours = _pair_workspace(ws, pair, model)
     fingerprint = value_hash([published_config(ours), _used(pair, findings, ws.project.epochs.part_of_year)])
     known = state["pairs"].get(pair.name, {})
     same = known.get("fingerprint") == fingerprint and known.get("register", "") == _name_of(ws)
-    if known.get("outcome") == DONE and same and not again:
+    # A register that was lost, or restored from an older copy, gets back what it lacks.
+    there = merged is None or known.get("run") in merged
+    if known.get("outcome") == DONE and same and there and not again:
         return Compared(pair.name, str(pair.before), str(pair.after), "known", known["message"])
     try:
         _borrow_images(ours, ws.output / PAIRS)
@@ -309,6 +311,14 @@ def _register(ws: Workspace) -> Register:
     with suppress(UnavailableError):
         _ = store.database.exists
     return store
+
+
+def _merged(register: Register) -> Collection[str] | None:
+    """Return the keys of the runs that the register holds; None where it is away and cannot say."""
+    try:
+        return set(register.observations()) if register.database.exists else ()
+    except UnavailableError:
+        return None
 
 
 def _name_of(ws: Workspace) -> str:

@@ -123,6 +123,16 @@ def test_what_is_new_is_compared_once_and_what_is_seen_again_is_confirmed(
     assert sorted(p.name for p in watched.home.glob("pairs/*/demo/epochs")) == ["epochs"], "one pair's images are enough"
 
 
+def test_a_register_that_was_lost_is_made_again(watched: Watched) -> None:
+    watched.run()
+    before = watched.changes()
+    (watched.home / "register.gpkg").unlink()
+    again = watched.run()
+    assert outcomes(again) == {"2023-06-18": "done"}
+    pd.testing.assert_frame_equal(watched.changes(), before)
+    assert outcomes(watched.run()) == {"2023-06-18": "known"}
+
+
 def test_a_scene_that_cannot_be_read_is_skipped_until_it_can(watched: Watched) -> None:
     late = watched.comes_in("20240617")
     whole = late.read_bytes()
