@@ -364,6 +364,14 @@ def test_a_journal_leads_nowhere_else(ws: Workspace, field: str, value: Any) -> 
         read_journal(ws.releases)
 
 
+def test_a_model_that_is_gone_with_its_release_is_missed(ws: Workspace) -> None:
+    for folder in (ws.model, next(ws.releases.glob("0003-*"))):
+        shutil.rmtree(folder)
+    with ws.alone(), pytest.raises(InputError, match="Release 3 cannot be used"):
+        settled(ws)
+    assert not ws.model.exists(), "an empty folder would look like a model"
+
+
 def test_a_link_that_leads_nowhere_is_no_obstacle(ws: Workspace, tmp_path: Path) -> None:
     shutil.rmtree(ws.model)
     ws.model.symlink_to(tmp_path / "unmounted")
