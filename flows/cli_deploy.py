@@ -35,9 +35,12 @@ def add_deployment_verbs(app: typer.Typer, session: Session, say: Say) -> None:
     ) -> None:  # fmt: skip
         """Run the monitor of one or more projects by the schedules in their configs, on a Prefect server."""
         with session(False, verbose):
-            from flows.deploy import serve_projects
+            from flows.deploy import serve_projects, without_model
 
-            serve_projects(_places(configs, data, output, model, allow_outside=allow_outside))
+            places = _places(configs, data, output, model, allow_outside=allow_outside)
+            for sentence in without_model(places):
+                typer.echo(f"Warning: {sentence}", err=True)
+            serve_projects(places)
 
     @app.command(epilog="Example: `landshift deploy taizhou.yaml --pool landshift --limit gpu=1`")
     def deploy(
@@ -52,16 +55,18 @@ def add_deployment_verbs(app: typer.Typer, session: Session, say: Say) -> None:
     ) -> None:  # fmt: skip
         """Leave the monitor of one or more projects, with their schedules, to the workers of a Prefect work pool."""
         with session(as_json, verbose):
-            from flows.deploy import deploy_projects
+            from flows.deploy import deploy_projects, without_model
 
             places = _places(configs, data, output, model, allow_outside=allow_outside)
             deployed = deploy_projects(places, pool, limit=_limit(limit))
+            warnings = without_model(places)
             lines = [
                 *(f"{name} is deployed." for name in deployed.names),
+                *(f"Warning: {sentence}" for sentence in warnings),
                 f"Work pool {pool} was made, for one run at a time." if deployed.made_pool else f"Work pool {pool} is used.",
                 f"Runs need a worker: prefect worker start --pool {pool}",
             ]
-            say(asdict(deployed), lines, as_json)
+            say({**asdict(deployed), "warnings": warnings}, lines, as_json)
 
 
 def _places(

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 from prefect import serve
+from prefect._vendor.croniter.croniter import croniter  # what the server itself looks for dates with
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments.runner import RunnerDeployment
@@ -21,6 +23,7 @@ from flows.monitor import monitor
 from flows.places import Place, projects_of
 from flows.prepare import artifact_name
 from flows.server import require_server
+from flows.workspace import workspace
 from pipeline.errors import InputError
 
 TAG = "landshift"
@@ -29,6 +32,7 @@ _WHY = (
     "without one nobody keeps the schedules. Start one with `prefect server start`, and set "
     "PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
 )
+_FIELDS = 5
 _PROCESS = "process"
 """Type of the work pools whose workers run beside the data, in an environment that Landshift is installed in."""
 
@@ -78,13 +82,32 @@ def deployments(places: Sequence[Place], *, environment: dict[str, str] | None =
     return made
 
 
+def without_model(places: Sequence[Place]) -> tuple[str, ...]:
+    """Say of which projects every run will fail, because there is no model that it could use; sentences."""
+    from models.bundle import describe
+
+    said = []
+    for project, place in zip(projects_of(places), places, strict=True):
+        ws = workspace(project, place.data, place.output, allow_outside=place.allow_outside, model=place.model)
+        try:
+            describe(ws.model_in_use)
+        except InputError as error:
+            said.append(f"{place.config}: no run can succeed yet. {error}")
+    return tuple(said)
+
+
 def _schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
     if cron is None:
         raise InputError(f'{config} has no schedule. Expected for example `monitor: {{cron: "0 2 * * *", timezone: UTC}}`.')
     try:
         ZoneInfo(timezone)
-        return Cron(cron, timezone=timezone)
-    except (ZoneInfoNotFoundError, ValueError) as error:
+        # Of more fields the sixth would be seconds; of a day that never comes the server would look for ever.
+        if len(cron.split()) != _FIELDS:
+            raise ValueError(f"it has {len(cron.split())} fields")
+        schedule = Cron(cron, timezone=timezone)
+        croniter(cron, datetime.now(UTC)).get_next()  # type: ignore[no-untyped-call]
+        return schedule
+    except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InputError(
             f"{config}: `monitor: cron: {cron!r}, timezone: {timezone!r}` cannot be used ({error}). Expected five fields "
             f'such as "0 2 * * *", and a name such as Europe/Berlin.'

@@ -3,7 +3,7 @@
 import json
 import shutil
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from datetime import UTC, date, datetime
@@ -123,10 +123,10 @@ def monitor(
         findings = find_scenes(ws, sensor_of(project.sensor), tolerant=True)
         made = pairs_of(project, findings, today or datetime.now(UTC).date())
         state = _read_state(ws)
-        compared = []
+        compared, merged = [], _merged(register)
         with step("Monitoring") as advance:
             for number, pair in enumerate(made.pairs, start=1):
-                compared.append(_compare(ws, register, pair, findings, state, chosen, weights, again=again))
+                compared.append(_compare(ws, register, merged, pair, findings, state, chosen, weights, again=again))
                 advance(number / len(made.pairs))
         _forget_images(ws, made.pairs, state)
         others = _of_other_models(made.pairs, state, weights)
@@ -161,15 +161,17 @@ def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Pair
 
 
 def _compare(
-    ws: Workspace, register: Register, pair: Pair, findings: Sequence[Finding], state: dict[str, Any], model: Path,
-    weights: str, *, again: bool,
+    ws: Workspace, register: Register, merged: Collection[str] | None, pair: Pair, findings: Sequence[Finding],
+    state: dict[str, Any], model: Path, weights: str, *, again: bool,
 ) -> Compared:  # fmt: skip
     """Map one pair and merge it, unless that is done already."""
     ours = _pair_workspace(ws, pair, model)
     fingerprint = value_hash([published_config(ours), _used(pair, findings, ws.project.epochs.part_of_year)])
     known = state["pairs"].get(pair.name, {})
     same = known.get("fingerprint") == fingerprint and known.get("register", "") == _name_of(ws)
-    if known.get("outcome") == DONE and same and not again:
+    # A register that was lost, or restored from an older copy, gets back what it lacks.
+    there = merged is None or known.get("run") in merged
+    if known.get("outcome") == DONE and same and there and not again:
         return Compared(pair.name, str(pair.before), str(pair.after), "known", known["message"])
     try:
         _borrow_images(ours, ws.output / PAIRS)
@@ -278,15 +280,19 @@ def _publish(ws: Workspace, store: Register, state: dict[str, Any]) -> tuple[Pat
         return None, {}
     history = store.table(HISTORY)
     last = int(history["number"].max()) if len(history) else 0
-    since = int(state["published"]) if state["register"] == _name_of(ws) else 0
+    since = int(state["published"].get(_name_of(ws), 0))
+    if last < since:
+        # A register that was made anew, or came back from an older copy.
+        since = 0
     if last == since:
         return None, {}
     frame = changed_between(store.changes(), history, since)
-    target = ws.output / DIFFS / f"{since + 1:06d}-{last:06d}.gpkg"
-    target.parent.mkdir(exist_ok=True)
+    folder = ws.output / DIFFS if isinstance(ws.register, Path) else ws.output / DIFFS / ws.register.schema
+    target = folder / f"{since + 1:06d}-{last:06d}.gpkg"
+    target.parent.mkdir(parents=True, exist_ok=True)
     for file in (target, target.with_suffix(".geojson")):
         write_changed(file, frame)
-    state["published"], state["register"] = last, _name_of(ws)
+    state["published"][_name_of(ws)] = last
     write_json(ws.output / STATE, state)
     return target, {str(name): int(n) for name, n in frame["what"].value_counts().items()}
 
@@ -311,6 +317,14 @@ def _register(ws: Workspace) -> Register:
     return store
 
 
+def _merged(register: Register) -> Collection[str] | None:
+    """Return the keys of the runs that the register holds; None where it is away and cannot say."""
+    try:
+        return set(register.observations()) if register.database.exists else ()
+    except UnavailableError:
+        return None
+
+
 def _name_of(ws: Workspace) -> str:
     """Return what tells one register from another in the state, without showing where it is."""
     return "" if isinstance(ws.register, Path) else value_hash(str(ws.register))
@@ -318,13 +332,18 @@ def _name_of(ws: Workspace) -> str:
 
 def _read_state(ws: Workspace) -> dict[str, Any]:
     """Read what the last run left; where it cannot be read, everything is looked at again, which changes nothing."""
-    empty: dict[str, Any] = {"pairs": {}, "published": 0, "register": ""}
+    empty: dict[str, Any] = {"pairs": {}, "published": {}}
     try:
         found = json.loads((ws.output / STATE).read_text(encoding="utf-8"))
-        known = {"pairs": dict(found["pairs"]), "published": int(found["published"])}
-        return known | {"register": str(found.get("register", ""))}
-    except (OSError, ValueError, KeyError, TypeError):
+        pairs = {name: dict(known) for name, known in found["pairs"].items() if _is_whole(known)}
+        return {"pairs": pairs, "published": {name: int(last) for name, last in found["published"].items()}}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
         return empty
+
+
+def _is_whole(known: Any) -> bool:  # noqa: ANN401 (whatever the file holds)
+    """Whether what is said of a pair can be used."""
+    return isinstance(known, dict) and isinstance(known.get("message"), str) and type(known.get("attempts", 0)) is int
 
 
 def lines_of(result: Monitored) -> list[str]:

@@ -119,13 +119,14 @@ def settled(ws: Workspace) -> Journal:
     A model that was in use before there was a journal becomes the first release.
 
     Raises:
-        InputError: The journal is damaged, or the folder holds a model that was never released.
+        InputError: The journal is damaged, the folder holds a model that was never released, or both are gone.
     """
     journal = read_journal(ws.releases)
     if journal.in_use is None:
         return _adopted(ws, journal) if (ws.model / MODEL).is_file() else journal
     source = released_model(ws.releases, ws.model)
     if source != ws.model:
+        release_folder(ws.releases, journal.releases[journal.in_use.number or 0])
         show_model(ws, source, None)
     return journal
 

@@ -57,10 +57,7 @@ def export_review(
     """
     wanted = tuple(states or (NEW, CONFIRMED))
     _require_choices(wanted, ranking, limit)
-    if output.exists():
-        raise InputError(
-            f"{output} is there already, and somebody may have reviewed in it: choose another folder with --output."
-        )
+    _require_new(output)
     store = open_register(register)
     facts, changes, observations = store.facts(), store.changes(), store.observations()
     folders = _folders(runs, observations, register)
@@ -79,17 +76,21 @@ def export_review(
     drawing = Drawing(
         uuid.uuid4().hex, who or login_name(), ranking, seed if ranking in AT_RANDOM else None, wanted, strata, items, again
     )
-    with replace_when_done(output) as target, step("Writing the review") as advance:
-        target.mkdir(parents=True)
-        chips = write_chips(target, chosen, drawing, folders, advance)
-        frame = review_frame(chosen, drawing, observations, chips, facts.legend)
-        write_review(target / REVIEW_FILE, frame, review_form_qml(facts.legend))
-        images = _images(drawing, folders, observations)
-        first = chosen.geometry.iloc[0].bounds
-        write_review_project(target / PROJECT, output, facts.legend, images, facts.crs.to_wkt(), first)
-        record = _record(drawing, register)
-        write_json(target / RECORD, record)
-        store.draw(drawing)
+    try:
+        with replace_when_done(output, new=True) as target, step("Writing the review") as advance:
+            target.mkdir(parents=True)
+            chips = write_chips(target, chosen, drawing, folders, advance)
+            frame = review_frame(chosen, drawing, observations, chips, facts.legend)
+            write_review(target / REVIEW_FILE, frame, review_form_qml(facts.legend))
+            images = _images(drawing, folders, observations)
+            first = chosen.geometry.iloc[0].bounds
+            write_review_project(target / PROJECT, output, facts.legend, images, facts.crs.to_wkt(), first)
+            record = _record(drawing, register)
+            write_json(target / RECORD, record)
+            _require_new(output)  # pictures take minutes, in which another process may have made the folder
+            store.draw(drawing)
+    except FileExistsError as error:
+        raise _taken(output) from error
     lacking = sorted({i.run for i in items if i.change_id not in chips})
     lines = [
         f"{len(items):,} of the {drawing.population:,} changes that are {drawing.source} ({ranking}).",
@@ -222,6 +223,15 @@ def write_review_labels(
         f"Wrote {output}.",
     ]  # fmt: skip
     return {"output": output, "labels": len(frame), "change": counts, "without_class": unclassed, "pairs": pairs}, lines
+
+
+def _require_new(output: Path) -> None:
+    if output.exists():
+        raise _taken(output)
+
+
+def _taken(output: Path) -> InputError:
+    return InputError(f"{output} is there already, and somebody may have reviewed in it: choose another folder with --output.")
 
 
 def _require_choices(states: Sequence[str], ranking: str, limit: int) -> None:

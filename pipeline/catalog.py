@@ -182,9 +182,12 @@ def _cloud_cover(group: Sequence[RasterInfo]) -> float | None:
     for info in group:
         for tag in _CLOUD_TAGS:
             try:
-                return float(info.tags[tag])
+                found = float(info.tags[tag])
             except (KeyError, ValueError):
                 continue
+            # Some writers put -1 or NaN where they do not know.
+            if 0 <= found <= 100:
+                return found
     return None
 
 

@@ -15,7 +15,7 @@ MANIFEST = "manifest.json"
 
 
 @contextmanager
-def replace_when_done(path: Path) -> Iterator[Path]:
+def replace_when_done(path: Path, *, new: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`, and move it there once the block ends well.
 
     The temporary name keeps the suffix, which some GDAL drivers look at. After an error nothing is left behind; after a
@@ -23,8 +23,10 @@ def replace_when_done(path: Path) -> Iterator[Path]:
 
     Args:
         path: File or directory to make; an earlier file or directory of that name is replaced.
+        new: For a directory: whether an earlier one is left alone instead, also where another process makes it meanwhile.
 
     Raises:
+        FileExistsError: It was to be new, and is there.
         OSError: The folder cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -34,7 +36,11 @@ def replace_when_done(path: Path) -> Iterator[Path]:
         yield temporary
         if temporary.is_file():
             _flush(temporary)
-        if path.exists() and (temporary.is_dir() or path.is_dir()):
+        if new:
+            _put(temporary, path)
+            return
+        # A link that leads nowhere is in the way as well.
+        if os.path.lexists(path) and (temporary.is_dir() or path.is_dir()):
             _swap(temporary, path)
         else:
             temporary.replace(path)
@@ -47,6 +53,16 @@ def _flush(path: Path) -> None:
     """Wait until the bytes are on the disk: some file systems only now say that there is no room."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
+
+
+def _put(temporary: Path, path: Path) -> None:
+    """Give a directory its name, unless something has it: the system itself renames none over one with files."""
+    try:
+        temporary.rename(path)
+    except OSError as error:
+        if not os.path.lexists(path):
+            raise
+        raise FileExistsError(f"{path} is there already") from error
 
 
 def _swap(temporary: Path, path: Path) -> None:
@@ -130,7 +146,9 @@ class Manifest:
         return {
             name: entry
             for name, entry in found.items()
-            if isinstance(entry, dict) and all(isinstance(entry.get(k), kind) for k, kind in whole.items())
+            if isinstance(entry, dict)
+            and isinstance(entry.get("facts", {}), dict)
+            and all(isinstance(entry.get(k), kind) for k, kind in whole.items())
         }
 
     def is_current(self, name: str, key: str) -> bool:

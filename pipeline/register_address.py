@@ -9,7 +9,8 @@ from urllib.parse import quote, unquote
 from pipeline.errors import InputError
 
 _EXPECTED = "expected one such as postgresql://USER@HOST:5432/DATABASE?schema=landshift"
-_ADDRESS = re.compile(r"postgres(ql)?(\+\w*)?:", re.IGNORECASE)
+_ADDRESS = re.compile(r"\s*postgres(ql)?(\+\w*)?\s*(:|//)", re.IGNORECASE)
+_KEYWORDS = re.compile(r"\bpassword\s*=", re.IGNORECASE)
 _SCHEMA = re.compile(r"[^\W\d]\w*")
 _LONGEST = 63
 """Bytes of a name in PostgreSQL."""
@@ -81,6 +82,9 @@ def place_of(text: str | Path) -> Place:
         return text
     if _ADDRESS.match(text):
         return _address(text)
+    if _KEYWORDS.search(text):
+        # A path would be shown.
+        raise InputError(f"The register is named by words of libpq such as password=; {_EXPECTED}.")
     scheme, separator, _ = text.partition("://")
     if separator:
         raise InputError(f"No register can be at an address that begins with {scheme}://; name a GeoPackage, or {_EXPECTED}.")
@@ -101,6 +105,10 @@ def _address(text: str) -> Address:
             f"The address of the register has more than one @; {_EXPECTED}, and in a password write %40 for @ (or leave the "
             f"password out, and put it into PGPASSWORD or ~/.pgpass)."
         )
+    parts = (url.username, url.password, url.host, url.database and unquote(url.database), *map(str, url.query.values()))
+    if any("\0" in str(part) for part in parts):
+        # libpq reads up to it, and would log in somewhere else.
+        raise InputError(f"The address of the register holds a NUL (%00); {_EXPECTED}.")
     repeated = [name for name, value in url.query.items() if not isinstance(value, str)]
     unknown = [name for name in url.query if name not in (*OPTIONS, "schema")]
     if repeated or unknown:

@@ -19,7 +19,7 @@ _LOGIN = (
     ("authentication failed", "The login is refused. Check user, password and certificates."),
     ("permission denied", "An administrator types: GRANT CONNECT ON DATABASE {database} TO {user};"),
     ("definition of service", "Correct the name of the service, or ~/.pg_service.conf."),
-    ("invalid", "Correct the address."),
+    ("invalid|bad value for", "Correct the address."),
     ("certificate", "Correct sslmode, sslrootcert, sslcert or sslkey in the address."),
 )  # fmt: skip
 """What the server or libpq says, as patterns (in English; other languages are told as they are) to what to do."""

@@ -1,6 +1,7 @@
 """The releases of a project: one folder for each model that was ever in use, and a journal that says which one is now."""
 
 import json
+import re
 import shutil
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
@@ -19,6 +20,8 @@ COMPARED = "## Compared with release"
 """Heading on the card of a model that replaced another."""
 
 _FORMAT = 1
+_NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
+"""Of a folder or file of a release, which becomes part of a path."""
 _DESCRIPTION = "model.json"
 _SHOWN = 8
 
@@ -127,7 +130,7 @@ def read_journal(folder: Path) -> Journal:
     except (OSError, UnicodeDecodeError) as error:
         raise _damaged(path, error) from error
     try:
-        content = json.loads(text)
+        content = json.loads(text, parse_constant=_refuse)
         version, rows = content["format"], content["entries"]
         entries = tuple(Entry(**row) for row in rows) if version == _FORMAT else ()
         fault = next(_faults(entries), None)
@@ -225,6 +228,10 @@ def short(digest: str) -> str:
     return digest.removeprefix("sha256:")[:_SHOWN]
 
 
+def _refuse(constant: str) -> None:
+    raise ValueError(f"{constant} is no number")
+
+
 def _damaged(path: Path, why: object) -> InputError:
     said = repr(why) if isinstance(why, Exception) else why
     return InputError(
@@ -244,12 +251,11 @@ def _faults(entries: Sequence[Entry]) -> Iterator[str]:
             yield f"line {place} holds a release or a comparison that is none"
         if e.action == REFUSED:
             continue
-        if not isinstance(e.number, int) or not isinstance(e.files, dict):
+        if type(e.number) is not int or e.number < 1 or not isinstance(e.files, dict):
             yield f"line {place} names no release"
         elif e.number not in made:
-            # It becomes part of a path.
-            if not isinstance(e.folder, str) or Path(e.folder).name != e.folder or e.folder in ("", ".", "..") or not e.files:
+            if not isinstance(e.folder, str) or not _NAME.fullmatch(e.folder) or not e.files:
                 yield f"line {place} has no folder of a release"
-            if any(not isinstance(n, str) or Path(n).name != n for n in e.files):
+            if any(not _NAME.fullmatch(name) for name in e.files):
                 yield f"line {place} names a file outside its folder"
             made.add(e.number)

@@ -195,7 +195,8 @@ def _days(series: pd.Series, ids: Sequence[str], name: str, drawing: Drawing, no
     # Somewhere on Earth it is up to 14 hours later and 12 hours earlier than in Greenwich.
     latest, earliest = (now + timedelta(hours=14)).date(), date.fromisoformat(drawing.drawn_on) - timedelta(days=1)
     empty = series.isna() | (series.astype(str).str.strip() == "")
-    read = pd.to_datetime(series.where(~empty), errors="coerce", utc=True)
+    # Of 11/12/2026 nobody knows which is the month.
+    read = pd.to_datetime(series.where(~empty), errors="coerce", utc=True, format="ISO8601")
     days = [None if pd.isna(v) else v.date() for v in read]
     wrong = [
         f"{value} ({i})"

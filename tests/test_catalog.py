@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import rasterio
 from affine import Affine
 
 from pipeline.catalog import choose_epoch, common_bands, files_in, region_grid, require_pair, scenes_in
@@ -246,3 +247,13 @@ def test_the_grid_of_all_scenes() -> None:
         InputError, match=r"2020-06-01.tif and 2021-06-01.tif are not on one grid: CRS EPSG:32651 and EPSG:32650"
     ):
         region_grid([epoch(scene("2020-06-01")), epoch(scene("2021-06-01", on=grid(crs="EPSG:32650")))])
+
+
+@pytest.mark.parametrize("said", ["nan", "-1", "200", "inf", "many"])
+def test_a_cloud_cover_that_is_none_is_not_known(tmp_path: Path, said: str) -> None:
+    """With NaN among them, which scene comes first would depend on the order in which they were found."""
+    for day, clouds in (("20200615", said), ("20220620", "12.5")):
+        path = write(tmp_path, f"S2_{day}.tif", 2)
+        with rasterio.open(path, "r+") as file:
+            file.update_tags(CLOUD_COVER=clouds)
+    assert [scene.cloud_cover for scene in scenes_in(tmp_path, TWO)] == [None, 12.5]

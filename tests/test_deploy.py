@@ -56,6 +56,10 @@ def test_each_config_becomes_a_deployment_that_any_worker_can_run(tmp_path: Path
         ({}, "has no schedule"),
         ({"cron": "whenever"}, "cron: 'whenever'.*cannot be used"),
         ({"cron": "0 2 * * *", "timezone": "Mars/Olympus"}, "Mars/Olympus.*cannot be used"),
+        ({"cron": "0 2 * * *", "timezone": "Europe"}, "Europe.*cannot be used"),
+        ({"cron": "0 2 * * *", "timezone": "x" * 5000}, "cannot be used"),
+        ({"cron": "0 0 2 * * *"}, "6 fields"),
+        ({"cron": "0 0 30 2 *"}, "0 0 30 2.*cannot be used"),
     ],
 )
 def test_a_schedule_that_cannot_be_kept_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
@@ -102,6 +106,7 @@ def test_a_work_pool_gets_what_it_needs_once(tmp_path: Path) -> None:
         client.update_work_pool("territories", WorkPoolUpdate(concurrency_limit=3))
     again = CliRunner().invoke(app, [*command[:-1], "gpu=1"])
     assert "Work pool territories is used." in again.output
+    assert f"Warning: {config}: no run can succeed yet. " in again.output, "nobody trained a model"
     with get_client(sync_client=True) as client:
         pool = client.read_work_pool("territories")
         assert (pool.type, pool.concurrency_limit) == ("process", 3), "what was there is left as it is"

@@ -83,6 +83,20 @@ def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path,
     assert names(path) == ["old"]
 
 
+def test_what_is_to_be_new_replaces_nothing(tmp_path: Path) -> None:
+    path = tmp_path / "folder"
+
+    def make() -> None:
+        with replace_when_done(path, new=True) as temporary:
+            temporary.mkdir()
+            path.mkdir()
+            (path / "theirs").touch()
+
+    with pytest.raises(FileExistsError, match="there already"):
+        make()
+    assert (names(tmp_path), names(path)) == (["folder"], ["theirs"])
+
+
 def test_leftovers_of_a_kill_are_taken_away(tmp_path: Path) -> None:
     (tmp_path / ".partial-1-a.tif").write_text("half")
     (tmp_path / ".partial-1-run").mkdir()
@@ -156,6 +170,12 @@ def test_a_damaged_record_proves_nothing(tmp_path: Path, damage: bytes) -> None:
     assert not manifest.is_current("step", "key")
     assert manifest.facts("step") == {}
     assert recorded(tmp_path).is_current("step", "key")
+
+
+def test_facts_that_are_none_prove_nothing(tmp_path: Path) -> None:
+    (tmp_path / MANIFEST).write_text('{"step": {"key": "key", "files": {}, "facts": "x"}}', encoding="utf-8")
+    assert not Manifest(tmp_path).is_current("step", "key")
+    assert Manifest(tmp_path).facts("step") == {}
 
 
 def test_a_second_name_costs_no_bytes_and_a_disk_without_links_gets_a_copy(

@@ -123,6 +123,16 @@ def test_what_is_new_is_compared_once_and_what_is_seen_again_is_confirmed(
     assert sorted(p.name for p in watched.home.glob("pairs/*/demo/epochs")) == ["epochs"], "one pair's images are enough"
 
 
+def test_a_register_that_was_lost_is_made_again(watched: Watched) -> None:
+    watched.run()
+    before = watched.changes()
+    (watched.home / "register.gpkg").unlink()
+    again = watched.run()
+    assert outcomes(again) == {"2023-06-18": "done"}
+    pd.testing.assert_frame_equal(watched.changes(), before)
+    assert outcomes(watched.run()) == {"2023-06-18": "known"}
+
+
 def test_a_scene_that_cannot_be_read_is_skipped_until_it_can(watched: Watched) -> None:
     late = watched.comes_in("20240617")
     whole = late.read_bytes()
@@ -134,6 +144,19 @@ def test_a_scene_that_cannot_be_read_is_skipped_until_it_can(watched: Watched) -
     assert any("S2_L2A_20240617" in text for text in (*result.faulty, *(p.message for p in result.failed)))
     late.write_bytes(whole)
     assert outcomes(watched.run()) == {"2023-06-18": "known", "2024-06-17": "done"}
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        '{"pairs": {"a": 5}, "published": {}}', '{"pairs": {"a": {"attempts": "x"}}, "published": {}}',
+        '{"pairs": [1], "published": {}}', '{"pairs": {}, "published": {"": 1e999}}', "[" * 100_000,
+    ],
+)  # fmt: skip
+def test_a_state_that_says_nonsense_says_nothing(text: str, tmp_path: Path) -> None:
+    (tmp_path / "monitor.json").write_text(text, encoding="utf-8")
+    found = monitoring._read_state(SimpleNamespace(output=tmp_path))  # type: ignore[arg-type]
+    assert found == {"pairs": {}, "published": {}}
 
 
 def test_one_pair_that_fails_is_reported_and_tried_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,6 +244,8 @@ def test_a_register_on_a_server(watched: Watched, monkeypatch: pytest.MonkeyPatc
     monkeypatch.setenv("OUR_REGISTER", server().address(server().new_schema()))
     other = watched.run()
     assert (outcomes(other), other.what) == ({"2023-06-18": "done"}, back.what), "another register gets what is there"
+    monkeypatch.setenv("OUR_REGISTER", address)
+    assert watched.run().diff is None, "nothing changed in the first one meanwhile"
     files = [p.read_bytes() for p in watched.home.rglob("*") if p.suffix in (".json", ".html", ".jsonl")]
     assert not any(b"s3cret" in f or b"postgresql" in f for f in files)
     assert "s3cret" not in json.dumps(asdict(back), default=str) + str(back)

@@ -347,7 +347,7 @@ def test_a_model_put_there_by_hand_is_not_used_in_silence(ws: Workspace) -> None
     "harm",
     [
         b"", b"[]", b'{"format": 1}', b"\xff", b'{"format": 1, "entries": [{"action": "promoted"}]}',
-        b'{"format": 2, "entries": []}',
+        b'{"format": 2, "entries": []}', b'{"format": 1, "entries": [], "more": NaN}',
     ],
 )  # fmt: skip
 def test_a_damaged_journal_is_said_to_be_one(ws: Workspace, harm: bytes) -> None:
@@ -361,6 +361,8 @@ def test_a_damaged_journal_is_said_to_be_one(ws: Workspace, harm: bytes) -> None
     [
         ("folder", "../../elsewhere"), ("folder", ".."), ("folder", ""), ("folder", None), ("number", "3"), ("number", None),
         ("action", "dreamt"), ("files", {"../x": "sha256:0"}), ("files", []), ("left", [1]), ("comparison", 3), ("weights", 5),
+        ("folder", "a\0b"), ("folder", "a" * 5000), ("folder", "\u00e9"), ("files", {"a\0b": "sha256:0"}), ("number", True),
+        ("number", -1),
     ],
 )  # fmt: skip
 def test_a_journal_leads_nowhere_else(ws: Workspace, field: str, value: Any) -> None:
@@ -370,6 +372,22 @@ def test_a_journal_leads_nowhere_else(ws: Workspace, field: str, value: Any) -> 
     write_json(path, content)
     with pytest.raises(InputError, match="damaged"):
         read_journal(ws.releases)
+
+
+def test_a_model_that_is_gone_with_its_release_is_missed(ws: Workspace) -> None:
+    for folder in (ws.model, next(ws.releases.glob("0003-*"))):
+        shutil.rmtree(folder)
+    with ws.alone(), pytest.raises(InputError, match="Release 3 cannot be used"):
+        settled(ws)
+    assert not ws.model.exists(), "an empty folder would look like a model"
+
+
+def test_a_link_that_leads_nowhere_is_no_obstacle(ws: Workspace, tmp_path: Path) -> None:
+    shutil.rmtree(ws.model)
+    ws.model.symlink_to(tmp_path / "unmounted")
+    roll_back(ws, None, "haze")
+    assert ws.model_in_use == ws.model
+    assert letter_in_use(ws) == "b"
 
 
 def test_a_journal_that_is_lost_gives_no_number_twice(ws: Workspace) -> None:

@@ -21,6 +21,8 @@ import rasterio
 import shapely
 from PIL import Image
 
+import pipeline.register_store as storing
+from flows import review as reviewing
 from flows.register import confirm_change
 from flows.review import export_review, import_review, review_precision, write_review_labels
 from pipeline.chips import ChipSource, chip_pair
@@ -80,6 +82,30 @@ ALL = {
     1: {"verdict": "change", "note": "visited"}, 2: {"verdict": "not a change", "true_change": "2>2", "note": "harvest"},
     3: {"verdict": "other class", "true_change": "1>2"}, 4: {"verdict": "cannot be told"},
 }  # fmt: skip
+
+
+def test_a_review_of_another_process_is_not_replaced(place: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    register = place / "register.gpkg"
+    before = open_register(register).drawings()
+
+    def meanwhile(output: Path, then: Callable[..., Any]) -> Callable[..., Any]:
+        def act(*given: Any) -> Any:
+            output.mkdir()
+            (output / "review.gpkg").write_text("of somebody else")
+            return then(*given)
+
+        return act
+
+    for name, owner in (("write_chips", reviewing), ("draw", storing.Register)):
+        output = place / name
+        with monkeypatch.context() as patched:
+            patched.setattr(owner, name, meanwhile(output, getattr(owner, name)))
+            with pytest.raises(InputError, match="is there already"):
+                export_review(register, output)
+        assert [(p.name, p.read_text()) for p in output.iterdir()] == [("review.gpkg", "of somebody else")]
+        if name == "write_chips":
+            assert open_register(register).drawings() == before
+    assert not list(place.glob(".partial*"))
 
 
 def test_what_goes_out(made: Path) -> None:
@@ -273,6 +299,7 @@ def without(column: str) -> Callable[[Path], None]:
         (changed(true_change="1>9"), "column true_change: '1>9'"), (changed(review_id="other"), "mixes 2 reviews"),
         (changed(reviewed_on=str(date.today() + timedelta(days=3))), "to today"),
         (changed(reviewed_on="2020-01-01"), "when the changes were given"), (changed(reviewed_on="soon"), "soon"),
+        (changed(reviewed_on=datetime.now(UTC).strftime("%m/%d/%Y")), "column reviewed_on"),
         (without("verdict"), "lacks the column verdict"), (without("note"), "lacks the column note"),
         (without("review_id"), "no row with a `review_id`"), (lambda p: p.write_text("review"), "is not accepted"),
     ],
