@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from flows.cli_deploy import add_deployment_verbs
+from flows.cli_options import Config, Data, Json, Output, Outside, Verbose
 from flows.cli_register import register_app
 from flows.cli_release import release_app
 from flows.cli_sample import add_sample_verbs
@@ -41,22 +42,6 @@ app = typer.Typer(
     help="From satellite images of two dates and a few labels to a land-use change map.\n\n"
     "Try `landshift demo` first. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.",
 )
-
-_Config = Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)]
-_Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the data; the config's own folder by default.", show_default=False)
-]
-_Output = Annotated[
-    Path | None,
-    typer.Option(
-        "--output",
-        help="Folder of the outputs; `runs` in this folder by default.",
-        show_default=False,
-    ),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
-_Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
 
 
 @contextmanager
@@ -153,8 +138,8 @@ def demo(
     transfer: Annotated[
         bool, typer.Option("--transfer", help="Also assess a source that helps and one that hurts (some minutes more).")
     ] = False,
-    as_json: _Json = False,
-    verbose: _Verbose = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Make a landscape with known truth, train, detect, and say what to try next."""
     with _session(as_json, verbose):
@@ -177,8 +162,8 @@ def init(
     config: Annotated[
         Path | None, typer.Option(help="Config to write; FOLDER/landshift.yaml by default.", show_default=False)
     ] = None,
-    as_json: _Json = False,
-    verbose: _Verbose = False,
+    as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:
     """Read the rasters in a folder, and write a commented config to complete."""
     with _session(as_json, verbose):
@@ -192,8 +177,8 @@ def init(
 
 @app.command(epilog="Example: `landshift check configs/taizhou.yaml --data taizhou`")
 def check(
-    config: _Config, data: _Data = None, output: _Output = None, allow_outside: _Outside = False, as_json: _Json = False,
-    verbose: _Verbose = False,
+    config: Config, data: Data = None, output: Output = None, allow_outside: Outside = False, as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Check a config and its files without heavy work, and print the plan."""
     with _session(as_json, verbose):
@@ -208,8 +193,8 @@ def check(
 
 @app.command(epilog="Example: `landshift scenes configs/stac.yaml`")
 def scenes(
-    config: _Config, data: _Data = None, output: _Output = None, allow_outside: _Outside = False, as_json: _Json = False,
-    verbose: _Verbose = False,
+    config: Config, data: Data = None, output: Output = None, allow_outside: Outside = False, as_json: Json = False,
+    verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """List the scenes that are found, which epoch uses them, and why not."""
     with _session(as_json, verbose):
@@ -223,13 +208,13 @@ def scenes(
 
 @app.command(epilog="Example: `landshift assess configs/taizhou.yaml --data taizhou --curve`")
 def assess(
-    config: _Config, data: _Data = None, output: _Output = None,
+    config: Config, data: Data = None, output: Output = None,
     model: Annotated[Path | None, typer.Option(help="Try this model, which was trained elsewhere.", show_default=False)] = None,
     quick: Annotated[bool, typer.Option("--quick", help="Rank encoders and compare regions only; train nothing.")] = False,
     strategies: Annotated[bool, typer.Option("--strategies", help="Compare ways to use the encoder.")] = False,
     verify: Annotated[bool, typer.Option("--verify", help="Train every ranked encoder, to judge the ranking.")] = False,
     curve: Annotated[bool, typer.Option("--curve", help="Train with shares of the labels, pretrained and random.")] = False,
-    allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+    allow_outside: Outside = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Find out whether the pretrained encoder helps in this territory, and how far to trust the model."""
     with _session(as_json, verbose):
@@ -247,11 +232,11 @@ def assess(
 
 @app.command(epilog="Example: `landshift train configs/taizhou.yaml --data taizhou`")
 def train(
-    config: _Config, data: _Data = None, output: _Output = None,
+    config: Config, data: Data = None, output: Output = None,
     despite_verdict: Annotated[
         bool, typer.Option("--despite-verdict", help="Train even where the assessment found that the encoder hurts.")
     ] = False,
-    allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+    allow_outside: Outside = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Train a model, measure it on blocks it never saw, and use it where it is worse in no region than the one in use."""
     with _session(as_json, verbose):
@@ -282,9 +267,9 @@ _Ray = Annotated[
 @app.command(epilog="Example: `landshift detect configs/taizhou.yaml --data taizhou`")
 def detect(
     configs: Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)],
-    data: _Data = None, output: _Output = None,
+    data: Data = None, output: Output = None,
     model: Annotated[Path | None, typer.Option(help="Use this model instead of the project's own.", show_default=False)] = None,
-    dask: _Dask = None, ray: _Ray = None, allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+    dask: _Dask = None, ray: _Ray = None, allow_outside: Outside = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Make the change map of a project, with its layers and its page; or of several projects, one by one or on a cluster."""
     failed = False
@@ -337,10 +322,10 @@ def _detected(detected: "Detected") -> tuple[dict[str, Any], list[str]]:
 
 @app.command(epilog="Example: `landshift monitor taizhou.yaml --data scenes`")
 def monitor(
-    config: _Config, data: _Data = None, output: _Output = None,
+    config: Config, data: Data = None, output: Output = None,
     model: Annotated[Path | None, typer.Option(help="Use this model instead of the project's own.", show_default=False)] = None,
     again: Annotated[bool, typer.Option("--again", help="Make done pairs again, for example with a new model.")] = False,
-    allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+    allow_outside: Outside = False, as_json: Json = False, verbose: Verbose = False,
 ) -> None:  # fmt: skip
     """Compare what is new since the last time, and merge it into the register of changes."""
     with _session(as_json, verbose):
@@ -357,7 +342,7 @@ def monitor(
 
 
 @app.command(epilog="Example: `landshift encoders --json`")
-def encoders(as_json: _Json = False, verbose: _Verbose = False) -> None:
+def encoders(as_json: Json = False, verbose: Verbose = False) -> None:
     """List the pretrained encoders: bands, source task, and whether they need the network."""
     with _session(as_json, verbose):
         from dataclasses import asdict

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli_register import Say, Session
+from flows.cli_options import Json, Output, Say, Session, Verbose
 from pipeline.errors import InputError
 
 if TYPE_CHECKING:
@@ -16,13 +16,8 @@ _Configs = Annotated[list[Path], typer.Argument(help="Project files (YAML).", me
 _Data = Annotated[
     Path | None, typer.Option(help="Folder of the data; each config's own folder by default.", show_default=False)
 ]
-_Output = Annotated[
-    Path | None, typer.Option(help="Folder of the outputs; `runs` in this folder by default.", show_default=False)
-]
 _Model = Annotated[Path | None, typer.Option(help="Use this model, not each project's own.", show_default=False)]
 _Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the configs leave the data folder.")]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
 
 
 def add_deployment_verbs(app: typer.Typer, session: Session, say: Say) -> None:
@@ -30,8 +25,8 @@ def add_deployment_verbs(app: typer.Typer, session: Session, say: Say) -> None:
 
     @app.command(epilog="Example: `PREFECT_API_URL=http://127.0.0.1:4200/api landshift serve taizhou.yaml`")
     def serve(
-        configs: _Configs, data: _Data = None, output: _Output = None, model: _Model = None, allow_outside: _Outside = False,
-        verbose: _Verbose = False,
+        configs: _Configs, data: _Data = None, output: Output = None, model: _Model = None, allow_outside: _Outside = False,
+        verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Run the monitor of one or more projects by the schedules in their configs, on a Prefect server."""
         with session(False, verbose):
@@ -50,8 +45,8 @@ def add_deployment_verbs(app: typer.Typer, session: Session, say: Say) -> None:
             str | None,
             typer.Option(help="How many models work at once on that server, such as `gpu=1`.", show_default=False),
         ] = None,
-        data: _Data = None, output: _Output = None, model: _Model = None, allow_outside: _Outside = False,
-        as_json: _Json = False, verbose: _Verbose = False,
+        data: _Data = None, output: Output = None, model: _Model = None, allow_outside: _Outside = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Leave the monitor of one or more projects, with their schedules, to the workers of a Prefect work pool."""
         with session(as_json, verbose):

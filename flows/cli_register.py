@@ -1,32 +1,15 @@
 """The command line of the register: `landshift register ...`."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from flows.cli_options import Json, RegisterPlace, Say, Session, Verbose, Who
 from flows.cli_review import review_app
 from pipeline.register_address import place_of
 
-_Register = Annotated[
-    str,
-    typer.Argument(
-        help="The register: a GeoPackage, or postgresql://USER@HOST/DATABASE?schema=NAME.",
-        metavar="REGISTER",
-        show_default=False,
-    ),
-]
 _Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the history.", show_default=False)]
-_Who = Annotated[str | None, typer.Option("--who", help="Who says so; your login name by default.", show_default=False)]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
-
-Session = Callable[[bool, bool], AbstractContextManager[None]]
-"""Turns what a verb raises into words and an exit code; takes --json and --verbose."""
-Say = Callable[[dict[str, Any], list[str], bool], None]
-"""Prints an answer: for machines, for people, and which of them is asked for."""
 
 
 def register_app(session: Session, say: Say) -> typer.Typer:
@@ -38,7 +21,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog="Example: `landshift register merge changes-register.gpkg runs/*/run`")
     def merge(
-        register: _Register,
+        register: RegisterPlace,
         runs: Annotated[list[Path], typer.Argument(help="Folders of runs.", metavar="RUN...", show_default=False)],
         seen_again: Annotated[
             int | None, typer.Option(min=1, help="Of a new register: times to be seen again (1).", show_default=False)
@@ -46,7 +29,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         of: Annotated[
             int | None, typer.Option(min=1, help="Of a new register: in how many observations (2).", show_default=False)
         ] = None,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Merge runs: all of them or, where one does not fit, none."""
         with session(as_json, verbose):
@@ -59,11 +42,11 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command("list", epilog="Example: `landshift register list changes-register.gpkg --state confirmed`")
     def list_(
-        register: _Register,
+        register: RegisterPlace,
         state: Annotated[
             str | None, typer.Option(help="new, confirmed, closed, rejected or withdrawn; all by default.", show_default=False)
         ] = None,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """List the changes, the largest first."""
         with session(as_json, verbose):
@@ -74,7 +57,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
     _Change = Annotated[str, typer.Argument(help="Id of the change.", metavar="CHANGE_ID", show_default=False)]
 
     @app.command(epilog="Example: `landshift register show changes-register.gpkg taizhou-29731-358412`")
-    def show(register: _Register, change_id: _Change, as_json: _Json = False, verbose: _Verbose = False) -> None:
+    def show(register: RegisterPlace, change_id: _Change, as_json: Json = False, verbose: Verbose = False) -> None:
         """Tell the whole story of one change: the runs that saw it, and its history."""
         with session(as_json, verbose):
             from flows.register import show_change
@@ -83,13 +66,13 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog="Example: `landshift register diff changes-register.gpkg --since 2024-05-01 --output may.geojson`")
     def diff(
-        register: _Register,
+        register: RegisterPlace,
         since: Annotated[str, typer.Option(help="Number of the history, date, or key of a run.", show_default=False)],
         output: Annotated[Path, typer.Option(help="File to write: .gpkg or .geojson.", show_default=False)],
         until: Annotated[
             int | None, typer.Option(min=0, help="Last number of the history; all by default.", show_default=False)
         ] = None,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Write what is new, confirmed, closed, rejected or withdrawn since then."""
         with session(as_json, verbose):
@@ -99,12 +82,12 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog='Example: `landshift register reject changes-register.gpkg taizhou-29731-358412 --reason "harvest"`')
     def reject(
-        register: _Register,
+        register: RegisterPlace,
         change_id: _Change,
         reason: _Reason,
-        who: _Who = None,
-        as_json: _Json = False,
-        verbose: _Verbose = False,
+        who: Who = None,
+        as_json: Json = False,
+        verbose: Verbose = False,
     ) -> None:
         """Say that a change is none; it stays rejected when it is seen again."""
         with session(as_json, verbose):
@@ -114,12 +97,12 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog='Example: `landshift register confirm changes-register.gpkg taizhou-29731-358412 --reason "visited"`')
     def confirm(
-        register: _Register,
+        register: RegisterPlace,
         change_id: _Change,
         reason: _Reason,
-        who: _Who = None,
-        as_json: _Json = False,
-        verbose: _Verbose = False,
+        who: Who = None,
+        as_json: Json = False,
+        verbose: Verbose = False,
     ) -> None:
         """Say that a change is one; this also takes a rejection back."""
         with session(as_json, verbose):
@@ -131,11 +114,11 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         epilog='Example: `landshift register withdraw changes-register.gpkg --run 0123abcd --reason "wrong cloud mask"`'
     )
     def withdraw(
-        register: _Register, reason: _Reason,
+        register: RegisterPlace, reason: _Reason,
         run: Annotated[str | None, typer.Option(help="Key of a run.", show_default=False)] = None,
         model: Annotated[str | None, typer.Option(help="Hash of a model's weights.", show_default=False)] = None,
         scene: Annotated[str | None, typer.Option(help="File name, path or hash of a scene.", show_default=False)] = None,
-        who: _Who = None, as_json: _Json = False, verbose: _Verbose = False,
+        who: Who = None, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Take back a run, all of a model, or all that was made from a scene; what others saw stays."""
         with session(as_json, verbose):
@@ -145,7 +128,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog="Example: `landshift register alerts changes-register.gpkg configs/taizhou.yaml --dry-run`")
     def alerts(
-        register: _Register,
+        register: RegisterPlace,
         config: Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)],
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be told; send and write nothing.")] = False,
         data: Annotated[
@@ -154,7 +137,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         allow_outside: Annotated[
             bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")
         ] = False,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Tell of what changed its state, once, by the channels that the config names."""
         with session(as_json, verbose):

@@ -5,22 +5,10 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from flows.cli_register import Say, Session
+from flows.cli_options import Config, Data, Json, Output, Outside, Say, Session, Verbose, Who
 
 if TYPE_CHECKING:
     from flows.workspace import Workspace
-
-_Config = Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)]
-_Data = Annotated[
-    Path | None, typer.Option("--data", help="Folder of the data; the config's own folder by default.", show_default=False)
-]
-_Output = Annotated[
-    Path | None, typer.Option("--output", help="Folder of the outputs; `runs` in this folder by default.", show_default=False)
-]
-_Who = Annotated[str | None, typer.Option("--who", help="Who says so; your login name by default.", show_default=False)]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
-_Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")]
 
 
 def release_app(session: Session, say: Say) -> typer.Typer:
@@ -31,7 +19,7 @@ def release_app(session: Session, say: Say) -> typer.Typer:
     )  # fmt: skip
 
     @app.command("list", epilog="Example: `landshift release list taizhou.yaml`")
-    def list_(config: _Config, output: _Output = None, as_json: _Json = False, verbose: _Verbose = False) -> None:
+    def list_(config: Config, output: Output = None, as_json: Json = False, verbose: Verbose = False) -> None:
         """List what was released, refused and rolled back."""
         with session(as_json, verbose):
             from flows.releasing import list_releases
@@ -40,14 +28,14 @@ def release_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog='Example: `landshift release promote taizhou.yaml --despite-verdict --reason "new legend"`')
     def promote(
-        config: _Config, data: _Data = None, output: _Output = None,
+        config: Config, data: Data = None, output: Output = None,
         despite_verdict: Annotated[
             bool, typer.Option("--despite-verdict", help="Put it in use though it may be worse; needs --reason.")
         ] = False,
         reason: Annotated[
             str | None, typer.Option("--reason", help="Why; it stays in the journal.", show_default=False)
         ] = None,
-        who: _Who = None, allow_outside: _Outside = False, as_json: _Json = False, verbose: _Verbose = False,
+        who: Who = None, allow_outside: Outside = False, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Put the model that was trained last in use, where it is worse in no region or you say so."""
         with session(as_json, verbose):
@@ -67,12 +55,12 @@ def release_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog='Example: `landshift release rollback taizhou.yaml --reason "maps haze as clear-cut"`')
     def rollback(
-        config: _Config,
+        config: Config,
         reason: Annotated[str, typer.Option("--reason", help="Why; it stays in the journal.", show_default=False)],
         to: Annotated[
             int | None, typer.Option(min=1, help="Number of the release; the one before by default.", show_default=False)
         ] = None,
-        output: _Output = None, who: _Who = None, as_json: _Json = False, verbose: _Verbose = False,
+        output: Output = None, who: Who = None, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Put an earlier release in use again."""
         with session(as_json, verbose):

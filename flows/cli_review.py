@@ -1,29 +1,15 @@
 """The command line of reviews: `landshift register review ...`."""
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
+from flows.cli_options import Json, RegisterPlace, Say, Session, Verbose
 from pipeline.register_address import place_of
 
-_Register = Annotated[
-    str,
-    typer.Argument(
-        help="The register: a GeoPackage, or postgresql://USER@HOST/DATABASE?schema=NAME.",
-        metavar="REGISTER",
-        show_default=False,
-    ),
-]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
 
-
-def review_app(
-    session: Callable[[bool, bool], AbstractContextManager[None]], say: Callable[[dict[str, Any], list[str], bool], None]
-) -> typer.Typer:
+def review_app(session: Session, say: Say) -> typer.Typer:
     """Make the sub-command, which speaks and fails as the other verbs do."""
     app = typer.Typer(
         name="review", no_args_is_help=True, rich_markup_mode="markdown",
@@ -32,7 +18,7 @@ def review_app(
 
     @app.command(epilog="Example: `landshift register review export changes-register.gpkg runs/*/run --output to-review`")
     def export(
-        register: _Register,
+        register: RegisterPlace,
         runs: Annotated[
             list[Path] | None,
             typer.Argument(help="Folders of the runs whose images are shown.", metavar="[RUN...]", show_default=False),
@@ -50,7 +36,7 @@ def review_app(
         who: Annotated[
             str | None, typer.Option("--who", help="Who gives them out; your login name by default.", show_default=False)
         ] = None,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Give changes out to be reviewed: a QGIS project with a form, and pictures before and after."""
         with session(as_json, verbose):
@@ -65,14 +51,14 @@ def review_app(
 
     @app.command("import", epilog="Example: `landshift register review import changes-register.gpkg to-review`")
     def import_(
-        register: _Register,
+        register: RegisterPlace,
         review: Annotated[
             Path, typer.Argument(help="The folder given out, or its review.gpkg.", metavar="REVIEW", show_default=False)
         ],
         who: Annotated[
             str | None, typer.Option("--who", help="The reviewer, where the form names nobody.", show_default=False)
         ] = None,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Take verdicts into the register: all of a file or, where something is wrong with it, none."""
         with session(as_json, verbose):
@@ -81,7 +67,7 @@ def review_app(
             say(*import_review(place_of(register), review, who), as_json)
 
     @app.command(epilog="Example: `landshift register review precision changes-register.gpkg`")
-    def precision(register: _Register, as_json: _Json = False, verbose: _Verbose = False) -> None:
+    def precision(register: RegisterPlace, as_json: Json = False, verbose: Verbose = False) -> None:
         """Say how many of the changes are right, of all where they were drawn at random, else of those reviewed."""
         with session(as_json, verbose):
             from flows.review import review_precision
@@ -90,7 +76,7 @@ def review_app(
 
     @app.command(epilog="Example: `landshift register review labels changes-register.gpkg --output labels.gpkg`")
     def labels(
-        register: _Register,
+        register: RegisterPlace,
         output: Annotated[Path, typer.Option(help="File to write: .gpkg or .geojson.", show_default=False)],
         project: Annotated[
             str | None, typer.Option(help="Only of the runs of this project.", show_default=False)
@@ -99,7 +85,7 @@ def review_app(
             str | None, typer.Option(help="Only of runs with this date before, such as 2020-06-15.", show_default=False)
         ] = None,
         after: Annotated[str | None, typer.Option(help="Only of runs with this date after.", show_default=False)] = None,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Write what was judged as labels, for the next model to be trained and calibrated on."""
         with session(as_json, verbose):

@@ -5,11 +5,9 @@ from typing import Annotated
 
 import typer
 
-from flows.cli_register import Say, Session
+from flows.cli_options import Json, Say, Session, Verbose
 
 _Run = Annotated[Path, typer.Argument(help="Folder of a run.", metavar="RUN", show_default=False)]
-_Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
-_Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
 
 
 def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
@@ -30,7 +28,7 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
         ] = 0.01,
         minimum: Annotated[int, typer.Option(min=2, help="Pixels to draw of each kind of change at least.")] = 50,
         seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same pixels.")] = 0,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Draw a stratified random sample of a map, with pictures and a form to judge it in QGIS."""
         with session(as_json, verbose):
@@ -67,7 +65,7 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
         allow_missing: Annotated[
             bool, typer.Option("--allow-missing", help="Leave out pixels that nobody judged, or that are gone from the file.")
         ] = False,
-        as_json: _Json = False, verbose: _Verbose = False,
+        as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Estimate areas and accuracies with 95 % confidence intervals from a judged sample, and put them into the run."""
         with session(as_json, verbose):
