@@ -39,7 +39,7 @@ format: setup
 	$(BIN)/ruff check --fix .
 
 schema: setup
-	$(BIN)/python -c 'from flows.config import schema_text; print(schema_text(), end="")' > configs/schema.json
+	$(BIN)/python -c 'from landshift.flows.config.project import schema_text; print(schema_text(), end="")' > configs/schema.json
 
 pictures: demo
 	$(BIN)/python docs/pictures.py landshift-demo/runs/demo/run

@@ -28,14 +28,14 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     import torch
     from gpu_check import network
 
-    from models.inference import Temperatures, device_of, stream, write_behind
-    from pipeline.change import decide
-    from pipeline.demo import demo_legend
-    from pipeline.grid import some_rows
-    from pipeline.publish import confidence_codes
-    from pipeline.raster import inspect
-    from pipeline.raster_write import Layout, open_writer
-    from pipeline.tiles import Tile, Window, row_groups, tiles
+    from landshift.models.use.inference import Temperatures, device_of, stream, write_behind
+    from landshift.pipeline.change.decision import decide
+    from landshift.pipeline.demo.files import demo_legend
+    from landshift.pipeline.grid import some_rows
+    from landshift.pipeline.raster.read import inspect
+    from landshift.pipeline.raster.write import Layout, open_writer
+    from landshift.pipeline.run.rasters import confidence_codes
+    from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
     images = (folder / "before.tif", folder / "after.tif")
@@ -105,12 +105,13 @@ def around(folder: Path, core: int) -> dict[str, Any]:
     """Read, write, and make polygons, each alone: seconds of a core for a megapixel of the region, both dates together."""
     import numpy as np
 
-    from pipeline.change import Decision
-    from pipeline.demo import TERRITORIES, demo_landscape, demo_legend
-    from pipeline.polygons import map_layers
-    from pipeline.publish import write_rasters
-    from pipeline.raster import RasterReader, inspect
-    from pipeline.tiles import tiles
+    from landshift.pipeline.change.decision import Decision
+    from landshift.pipeline.change.polygons import map_layers
+    from landshift.pipeline.demo.files import demo_landscape, demo_legend
+    from landshift.pipeline.demo.territories import TERRITORIES
+    from landshift.pipeline.raster.read import RasterReader, inspect
+    from landshift.pipeline.run.rasters import write_rasters
+    from landshift.pipeline.tiles import tiles
 
     info = inspect(folder / "before.tif")
     size, legend = info.shape[0], demo_legend()

@@ -24,12 +24,12 @@ def measure(folder: Path, core: int) -> dict[str, Any]:
     import torch
     from gpu_check import network
 
-    from models.inference import Temperatures, stream, write_behind
-    from pipeline.change import decide
-    from pipeline.demo import demo_legend
-    from pipeline.raster import inspect
-    from pipeline.raster_write import Layout, open_writer
-    from pipeline.tiles import Tile, tiles
+    from landshift.models.use.inference import Temperatures, stream, write_behind
+    from landshift.pipeline.change.decision import decide
+    from landshift.pipeline.demo.files import demo_legend
+    from landshift.pipeline.raster.read import inspect
+    from landshift.pipeline.raster.write import Layout, open_writer
+    from landshift.pipeline.tiles import Tile, tiles
 
     images = (folder / "before.tif", folder / "after.tif")
     info = inspect(images[0])
@@ -61,11 +61,13 @@ def write_scene(folder: Path, size: int) -> None:
     import numpy as np
     from affine import Affine
 
-    from pipeline.demo import TERRITORIES, demo_landscape, observe
-    from pipeline.grid import grid_of
-    from pipeline.raster_write import Layout, open_writer
-    from pipeline.surfaces import BANDS
-    from pipeline.tiles import Window
+    from landshift.pipeline.demo.files import demo_landscape
+    from landshift.pipeline.demo.observation import observe
+    from landshift.pipeline.demo.surfaces import BANDS
+    from landshift.pipeline.demo.territories import TERRITORIES
+    from landshift.pipeline.grid import grid_of
+    from landshift.pipeline.raster.write import Layout, open_writer
+    from landshift.pipeline.tiles import Window
 
     land = demo_landscape(TERRITORIES[0], 512, 7)
     grid = grid_of(Affine(10, 0, 500_000, 0, -10, 5_500_000), (size, size), "EPSG:32633")

@@ -19,17 +19,18 @@ from typing import Any
 
 import numpy as np
 
-from flows.adapting import METHODS, adapted
-from flows.config import Project, load_project, shipped_config
-from flows.fitting import require_model_fits
-from flows.prepare import Prepared, plan, prepare_epoch
-from flows.workspace import Workspace, workspace
-from models.bundle import describe, load
-from models.inference import device_of, stream
-from pipeline.change import decide
-from pipeline.errors import InputError
-from pipeline.legend import CHANGED, NOT_OBSERVED, Legend
-from pipeline.tiles import tiles
+from landshift.flows.config.project import Project, load_project, shipped_config
+from landshift.flows.steps.assessment.adapting import METHODS, adapted
+from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
+from landshift.flows.steps.learning.fitting import require_model_fits
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.models.use.bundle import describe, load
+from landshift.models.use.inference import device_of, stream
+from landshift.pipeline.change.decision import decide
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, Legend
+from landshift.pipeline.tiles import tiles
 
 ALLOWED = 0.001
 

@@ -21,15 +21,19 @@ import numpy as np
 import torch
 
 import models  # noqa: F401 (before anything that imports torchvision)
-from models.encoders import Normalisation, encoder_named, load_encoder, normalisation_for
-from models.inference import Temperatures, stream
-from models.losses import loss_of
-from models.network import ChangeNetwork, NetworkSpec
-from models.samples import Masks, TrainingChips
-from pipeline.demo import TERRITORIES, demo_grid, demo_landscape, demo_legend, observe
-from pipeline.raster_write import write_raster
-from pipeline.surfaces import BANDS
-from pipeline.tiles import tiles
+from landshift.models.encoders.normalisation import Normalisation, normalisation_for
+from landshift.models.encoders.table import encoder_named
+from landshift.models.encoders.weights import load_encoder
+from landshift.models.network.losses import loss_of
+from landshift.models.network.samples import Masks, TrainingChips
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.use.inference import Temperatures, stream
+from landshift.pipeline.demo.files import demo_grid, demo_landscape, demo_legend
+from landshift.pipeline.demo.observation import observe
+from landshift.pipeline.demo.surfaces import BANDS
+from landshift.pipeline.demo.territories import TERRITORIES
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.tiles import tiles
 
 LOSS_TOLERANCE = 0.05
 """Mean loss of the last fifth of the steps, GPU in bf16 against CPU in float32, relative."""

@@ -22,8 +22,8 @@ import numpy as np
 import torch
 from gpu_check import network, scene
 
-from models.features import PixelFeatures, balanced_sample, pixel_features
-from models.probe import Probe, features_cache, fit_probe
+from landshift.models.transfer.features import PixelFeatures, balanced_sample, pixel_features
+from landshift.models.transfer.probe import Probe, features_cache, fit_probe
 
 ENCODER = "imagenet-efficientnet-lite0"
 WANTED_RATIO = 10.0

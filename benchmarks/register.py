@@ -18,11 +18,11 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from pipeline.legend import LandUse, Legend
-from pipeline.register import Observation, View
-from pipeline.register_address import place_of
-from pipeline.register_run import MergeableRun
-from pipeline.register_store import Register, open_register
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.register.address import place_of
+from landshift.pipeline.register.runs import MergeableRun
+from landshift.pipeline.register.states import Observation, View
+from landshift.pipeline.register.store import Register, open_register
 
 LEGEND = Legend((LandUse(1, "Forest", "#2f6b3c"), LandUse(2, "Cropland", "#ead27a"), LandUse(3, "Water", "#4a86b8")))
 CORNERS = 24

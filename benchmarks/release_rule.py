@@ -12,8 +12,7 @@ import argparse
 
 import numpy as np
 
-from pipeline.release_decision import CHANGE, Held, compare_regions, decide_release
-from pipeline.release_rule import ReleaseRule
+from landshift.pipeline.scores.release import CHANGE, Held, ReleaseRule, compare_regions, decide_release
 
 PIXELS, MIDDLE, SHARED = 200, 1.5, 0.8
 LOSSES = (0.0, 0.05, 0.1)

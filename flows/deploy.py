@@ -9,7 +9,7 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 from prefect import serve
-from prefect._vendor.croniter.croniter import croniter  # what the server itself looks for dates with
+from prefect._vendor.croniter.croniter import croniter
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments.runner import RunnerDeployment
@@ -17,22 +17,24 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from flows.dead_runs import crash_dead_runs
-from flows.limits import LIMIT, ensure_limit
-from flows.monitor import monitor
-from flows.places import Place, projects_of
-from flows.prepare import artifact_name
-from flows.server import require_server
-from flows.workspace import workspace
-from pipeline.errors import InputError
+from landshift.flows.config.places import Place, artifact_name, projects_of
+from landshift.flows.monitor import monitor
+from landshift.flows.runtime.dead_runs import crash_dead_runs
+from landshift.flows.runtime.limits import LIMIT, ensure_limit
+from landshift.flows.runtime.server import require_server
+from landshift.flows.steps.project.workspace import workspace
+from landshift.pipeline.errors import InputError
 
 TAG = "landshift"
 """On every deployment and its runs."""
+
 _WHY = (
     "without one nobody keeps the schedules. Start one with `prefect server start`, and set "
     "PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
 )
+
 _FIELDS = 5
+
 _PROCESS = "process"
 """Type of the work pools whose workers run beside the data, in an environment that Landshift is installed in."""
 
@@ -84,7 +86,7 @@ def deployments(places: Sequence[Place], *, environment: dict[str, str] | None =
 
 def without_model(places: Sequence[Place]) -> tuple[str, ...]:
     """Say of which projects every run will fail, because there is no model that it could use; sentences."""
-    from models.bundle import describe
+    from landshift.models.use.bundle import describe
 
     said = []
     for project, place in zip(projects_of(places), places, strict=True):

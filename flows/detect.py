@@ -1,55 +1,31 @@
 """Detect: a trained model and two dates to the folder that leaves the house."""
 
-import json
 from pathlib import Path
 from typing import Any
 
 from prefect import flow
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from flows.adapting import adaptation_in_use
-from flows.assess import assessment_of
-from flows.compute import Cluster, on_cluster
-from flows.config import Project
-from flows.fitting import require_model_fits
-from flows.gating import gates_of_data, measure, require_all_open, show_gates
-from flows.prepare import Prepared, artifact_name, as_task, plan, prepare, require_disk
-from flows.publishing import Detected, areas_hash, areas_in, publish_run, published_config, write_maps
-from flows.shards import detect_changes
-from flows.workspace import Workspace, versions, workspace
-from pipeline.gates import Gate
-from pipeline.legend import Legend
-from pipeline.manifest import file_hash, value_hash
-from pipeline.model_gates import calibration_gate
-from pipeline.pictures import change_picture, data_uri, display_picture
-
-
-def run_key(ws: Workspace, prepared: Prepared) -> str:
-    """Return the key of a detect run: what its inputs, its model and its settings come to."""
-    from models.bundle import MODEL
-
-    parts: list[Any] = [prepared.hashes, file_hash(ws.model_in_use / MODEL), published_config(ws), versions()]
-    parts += [adaptation_in_use(ws, prepared).as_dict(), assessment_of(ws, prepared), areas_hash(ws)]
-    return value_hash(parts)[7:23]
-
-
-def finished_run(ws: Workspace, key: str) -> Detected | None:
-    """Return the run where it is there already, whole and unharmed, from the same inputs."""
-    if not ws.manifest(ws.run).is_current("run", key):
-        return None
-    areas = json.loads((ws.run / "run.json").read_text(encoding="utf-8"))["areas"]
-    return Detected(ws.run, areas["changed_ha"], areas["polygons"], False)
-
-
-def _calibration(ws: Workspace) -> Gate:
-    from models.bundle import describe
-
-    scores = describe(ws.model_in_use).facts.get("scores") or {}
-    return calibration_gate(scores.get("calibration_error"), ws.project.gates.rules)
-
+from landshift.flows.config.project import Project
+from landshift.flows.prepare import prepare
+from landshift.flows.runtime.compute import Cluster, each, on_cluster, results
+from landshift.flows.runtime.tasks import as_task
+from landshift.flows.steps.detection.shards import detect_shard, join_shards, settle, shards_of
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.gating import gates_of_data, measure, require_all_open
+from landshift.flows.steps.learning.fitting import require_model_fits
+from landshift.flows.steps.project.disk import require_disk
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.flows.steps.publication.key import finished_run, model_calibration, run_key
+from landshift.flows.steps.publication.maps import areas_in, write_maps
+from landshift.flows.steps.publication.run import Detected, publish_run
+from landshift.flows.steps.publication.show import show_detected
+from landshift.pipeline.raster.read import inspect
 
 measure_task = as_task(measure, "measure-images")
+
 write_maps_task = as_task(write_maps, "write-maps")
+
 publish_run_task = as_task(publish_run, "publish-run")
 
 
@@ -70,11 +46,11 @@ def detect(
         if there is not None:
             return there
         measured = measure_task(ws, prepared)
-        require_all_open(ws, (*gates_of_data(ws, prepared, measured), _calibration(ws)))
+        require_all_open(ws, (*gates_of_data(ws, prepared, measured), model_calibration(ws)))
         facts = detect_changes(ws, prepared, key)
         made_maps = write_maps_task(ws, prepared, key)
         detected: Detected = publish_run_task(ws, prepared, key, made_maps, {**facts, "measured": measured})
-        _show(ws, detected, made_maps["areas"])
+        show_detected(ws, detected, made_maps["areas"])
         return detected
 
 
@@ -85,7 +61,7 @@ def detect_one(
     """Map the changes of one project, its shards on a cluster where one is named.
 
     Raises:
-        InputError: As `detect` and `flows.compute.on_cluster` say.
+        InputError: As `detect` and `compute.on_cluster` say.
     """
     run = detect
     if cluster is not None:
@@ -96,17 +72,27 @@ def detect_one(
     return detected
 
 
-def _show(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:
-    name = artifact_name(ws.project)
-    show_gates(ws, detected.gates)
-    create_table_artifact(areas["changes"], key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)")
-    create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")
-    after = display_picture(detected.run / "image_after.tif", side=360)
-    picture = data_uri(change_picture(detected.run / "change.tif", _legend_of_run(ws).changes, after, side=360))
-    create_markdown_artifact(f"![Mapped change]({picture})", key=f"{name}-preview", description="Preview of the change map")
+settle_task = as_task(settle, "settle")
+
+detect_shard_task = as_task(detect_shard, "detect-shard")
+
+join_shards_task = as_task(join_shards, "join-shards")
 
 
-def _legend_of_run(ws: Workspace) -> Legend:
-    from models.bundle import describe
+def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
+    """Map all shards, here or on the flow's cluster, and join them.
 
-    return describe(ws.model_in_use).legend
+    Returns:
+        As `join_shards`.
+    """
+    manifest = ws.manifest(ws.work / key)
+    if manifest.is_current("raw", key):
+        return manifest.facts("raw")
+    # A worker may have another working directory.
+    there, images = ws.absolute(), prepared.absolute()
+    (settled,) = results(each(settle_task, [(there, images, key)], "Settling margin, threshold and adaptation"))
+    shards = shards_of(ws, inspect(images.before).shape)
+    calls = [(there, images, key, settled, shard) for shard in shards]
+    parts = list(results(each(detect_shard_task, calls, f"Detecting changes in {len(shards)} shards")))
+    facts: dict[str, Any] = join_shards_task(ws, key, settled, shards, parts)
+    return facts

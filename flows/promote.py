@@ -3,13 +3,12 @@
 from pathlib import Path
 
 from prefect import flow
-from prefect.artifacts import create_table_artifact
 
-from flows.config import Project
-from flows.offering import Offered, promote_candidate, require_candidate
-from flows.prepare import artifact_name, as_task, prepare
-from flows.workspace import Workspace, workspace
-from pipeline.errors import InputError
+from landshift.flows.config.project import Project
+from landshift.flows.prepare import prepare
+from landshift.flows.runtime.tasks import as_task
+from landshift.flows.steps.project.workspace import workspace
+from landshift.flows.steps.release.offering import Offered, promote_candidate, require_promotable, show_release
 
 promote_candidate_task = as_task(promote_candidate, "release")
 
@@ -31,29 +30,3 @@ def promote(
         offered: Offered = promote_candidate_task(ws, prepared, despite_verdict=despite_verdict, reason=reason, who=who)
         show_release(ws, offered)
     return offered
-
-
-def require_promotable(ws: Workspace, *, despite_verdict: bool, reason: str | None) -> None:
-    """Refuse what cannot be done at all, before anything is started.
-
-    Raises:
-        InputError: Nothing was trained; or the verdict is to be overridden without a reason.
-    """
-    if despite_verdict and not (reason or "").strip():
-        raise InputError("--despite-verdict needs --reason; it stays in the journal.")
-    require_candidate(ws)
-
-
-def show_release(ws: Workspace, offered: Offered) -> None:
-    """Show in Prefect how a new model compares with the one in use."""
-    comparison = offered.entry.comparison
-    rows = [
-        {
-            "region": row["region"], "score": row["score"], "in use": row["old"], "new": row["new"],
-            "difference": row["gain"]["estimate"], "low": row["gain"]["low"], "high": row["gain"]["high"],
-            "blocks": row["blocks"], "verdict": row["verdict"],
-        }
-        for row in (comparison or {}).get("rows", ())
-    ]  # fmt: skip
-    if rows:
-        create_table_artifact(rows, key=f"{artifact_name(ws.project)}-release", description=offered.entry.reason)

@@ -4,6 +4,6 @@ This is the one import with a side effect, because it has to come before the fir
 torchgeo, segmentation_models_pytorch and lightning all make.
 """
 
-from models.torchvision_operators import declare_missing_operators
+from landshift.models.torchvision_operators import declare_missing_operators
 
 declare_missing_operators()

@@ -4,14 +4,19 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-from pipeline.errors import InputError
+from landshift.pipeline.errors import InputError
 
 Otherwise = Literal["pass", "mark", "stop"]
 """What happens where a limit is not met: nothing, a warning on everything that the run makes, or no run at all."""
+
 Outcome = Literal["pass", "mark", "stop", "not measured"]
+
 PASS: Outcome = "pass"  # noqa: S105 (no password)
+
 MARK: Outcome = "mark"
+
 STOP: Outcome = "stop"
+
 NOT_MEASURED: Outcome = "not measured"
 
 

@@ -6,14 +6,15 @@ from functools import reduce
 from operator import or_
 from typing import Any
 
+import pyproj
 from affine import Affine
 from odc.geo import CRSError
 from odc.geo.crs import CRS
 from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
-from pipeline.errors import InputError
-from pipeline.tiles import Window
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.tiles import Window
 
 Grid = GeoBox
 """Shape (y, x) in pixels, affine transform and CRS in one frozen value."""
@@ -223,3 +224,14 @@ def crs_name(crs: CRS | None) -> str:
     if crs is None:
         return "no CRS"
     return f"EPSG:{crs.epsg}" if crs.epsg else crs.to_wkt().split('"')[1]
+
+
+def crs_of(grid: Grid) -> pyproj.CRS:
+    """Return the grid's CRS as pyproj and geopandas take it.
+
+    Raises:
+        ValueError: The grid has none.
+    """
+    if grid.crs is None:
+        raise ValueError("the grid has no CRS; build it with grid_of")
+    return pyproj.CRS(grid.crs.to_wkt())

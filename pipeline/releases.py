@@ -8,11 +8,12 @@ from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InputError
-from pipeline.manifest import file_hash, replace_when_done, write_json
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import file_hash, replace_when_done, write_json
 
 JOURNAL, RELEASES = "releases.json", "releases"
 """The journal, in the folder of the releases."""
+
 ADOPTED, PROMOTED, REFUSED, ROLLED_BACK = "adopted", "promoted", "refused", "rolled back"
 """Every action. An adopted model was in use before there was a journal."""
 
@@ -20,9 +21,12 @@ COMPARED = "## Compared with release"
 """Heading on the card of a model that replaced another."""
 
 _FORMAT = 1
+
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 """Of a folder or file of a release, which becomes part of a path."""
+
 _DESCRIPTION = "model.json"
+
 _SHOWN = 8
 
 

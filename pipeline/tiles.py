@@ -6,12 +6,15 @@ from itertools import pairwise
 
 import numpy as np
 
-from pipeline.errors import InputError
+from landshift.pipeline.errors import InputError
 
 STRIDE = 32
 """Pixels: the coarsest step of the encoders; cores and margins are multiples of it, so that every tile sees the same phase."""
+
 _SMALLEST = 16
+
 _LOOK = 128
+
 _MOST_LOOKS = 8
 """Windows along each axis that `spread_windows` gives at most."""
 
@@ -160,3 +163,6 @@ def spread_windows(shape: tuple[int, int]) -> list[Window]:
 def _starts(length: int, side: int) -> list[int]:
     count = min(-(-length // side), _MOST_LOOKS)
     return [round(v) for v in np.linspace(0, length - side, count)]
+
+
+STRIP_ROWS = 512

@@ -5,15 +5,16 @@ from typing import Any
 
 import numpy as np
 
-from flows.config import Project
-from flows.labelling import divide_labels, read_labels
-from flows.prepare import Prepared, plan, prepare_epoch
-from flows.trials import Outcome, Trial
-from flows.workspace import Workspace, workspace
-from pipeline.grid import Grid
-from pipeline.labels import Labels
-from pipeline.raster_write import write_raster
-from pipeline.regions import Regions, regions_of
+from landshift.flows.config.project import Project
+from landshift.flows.steps.assessment.trials import Outcome, Trial
+from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
+from landshift.flows.steps.learning.labelling import divide_labels, read_labels
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.pipeline.grid import Grid
+from landshift.pipeline.labels.read import Labels
+from landshift.pipeline.labels.regions import Regions, regions_of
+from landshift.pipeline.raster.write import write_raster
 from tests.conftest import small_grid
 
 BANDS = ("blue", "green", "red", "nir")

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from pipeline.grid import Grid, grid_of
-from pipeline.raster_write import write_raster
+from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.write import write_raster
 
 # Read when the libraries load: the suite shares its cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -62,19 +62,20 @@ class Territory:
         return write_raster(self.data / name, data, grid or self.grid, **more)
 
     def workspace(self, *, allow_outside: bool = False) -> Any:
-        from flows.config import Project
-        from flows.workspace import workspace
+        from landshift.flows.config.project import Project
+        from landshift.flows.steps.project.workspace import workspace
 
         return workspace(Project.model_validate(self.config), self.data, self.output, allow_outside=allow_outside)
 
     def plan(self) -> Any:
-        from flows.prepare import plan
+        from landshift.flows.steps.project.plan import plan
 
         return plan(self.workspace())
 
     def prepare(self) -> tuple[dict[str, Any], dict[str, Any]]:
         """Run both steps as the flow does, without Prefect."""
-        from flows.prepare import plan, prepare_epoch
+        from landshift.flows.steps.images.epochs import prepare_epoch
+        from landshift.flows.steps.project.plan import plan
 
         ws = self.workspace()
         ws.require_writable()

@@ -20,8 +20,8 @@ from typing import Any
 import psycopg
 import pytest
 
-from pipeline.register_address import Address, place_of
-from pipeline.register_store import Register, open_register
+from landshift.pipeline.register.address import Address, place_of
+from landshift.pipeline.register.store import Register, open_register
 
 OWNER = "landshift"
 """Who may everything."""

@@ -9,11 +9,11 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from pipeline.legend import LandUse, Legend
-from pipeline.outlines import crs_of
-from pipeline.polygons import map_layers
-from pipeline.register import Observation, View
-from pipeline.register_run import MergeableRun
+from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.grid import crs_of
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.register.runs import MergeableRun
+from landshift.pipeline.register.states import Observation, View
 from tests.conftest import small_grid
 
 LEGEND = Legend((LandUse(1, "Forest", "#2f6b3c"), LandUse(2, "Cropland", "#ead27a"), LandUse(3, "Water", "#4a86b8")))

@@ -10,14 +10,14 @@ import geopandas as gpd
 import numpy as np
 import shapely
 
-from pipeline.areas import mapped_areas, with_test_scores
-from pipeline.areas_of_interest import AreasOfInterest, area_summary, names_of
-from pipeline.data_gates import observed_gate
-from pipeline.legend import LandUse, Legend
-from pipeline.model_gates import model_gates
-from pipeline.polygons import map_layers
-from pipeline.raster_write import write_raster
-from pipeline.vector_write import write_changes
+from landshift.pipeline.change.areas import mapped_areas, with_test_scores
+from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
+from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.epochs.gates import observed_gate
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scores.gates import model_gates
+from landshift.pipeline.vector.write import write_changes
 from tests.conftest import small_grid
 
 SHAPE = (60, 80)

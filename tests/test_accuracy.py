@@ -7,9 +7,16 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.accuracy import binary_scores, class_scores, confusion, mean_and_spread, spread, transition_scores
-from pipeline.errors import InputError
-from pipeline.legend import LandUse, Legend
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.scores.accuracy import (
+    binary_scores,
+    class_scores,
+    confusion,
+    mean_and_spread,
+    spread,
+    transition_scores,
+)
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(3, "Cropland", "#ffcc00"), LandUse(7, "Built-up", "#cc0000")))
 

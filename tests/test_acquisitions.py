@@ -8,10 +8,10 @@ from affine import Affine
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.acquisitions import acquisitions
-from pipeline.grid import grid_of
-from pipeline.scene import Scene
-from pipeline.sensors import sensor_named
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.scenes.acquisitions import acquisitions
+from landshift.pipeline.scenes.scene import Scene
+from landshift.pipeline.scenes.sensors import sensor_named
 
 GRID = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), (4, 4), "EPSG:32651")
 

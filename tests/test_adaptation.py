@@ -11,10 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from models.adaptation import Adaptation, adapt_batch_norm
-from models.encoders import Normalisation, build_encoder, encoder_named
-from models.network import ChangeNetwork, NetworkSpec
-from pipeline.errors import InputError
+from landshift.models.encoders.backbones import build_encoder
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.encoders.table import encoder_named
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.transfer.adaptation import Adaptation, adapt_batch_norm
+from landshift.pipeline.errors import InputError
 
 BANDS = ("red", "green", "blue", "nir")
 ARCHITECTURE = encoder_named("random:tu-tf_efficientnet_lite0").architecture

@@ -12,8 +12,9 @@ import numpy as np
 import pytest
 import torch
 
-from flows import adapting
-from flows.adapting import (
+from landshift.flows.config.sections import CalibrationConfig
+from landshift.flows.steps.assessment import adapting
+from landshift.flows.steps.assessment.adapting import (
     METHODS,
     Adaptation,
     adaptation_in_use,
@@ -22,20 +23,19 @@ from flows.adapting import (
     check_adaptations,
     current_adaptation,
 )
-from flows.fitting import build_network
-from flows.judging import HeldOut
-from flows.prepare import plan
-from flows.sections import CalibrationConfig
-from flows.workspace import Workspace
-from models.bundle import Bundle, load, save
-from models.encoders import encoder_named
-from models.inference import Temperatures
-from pipeline.calibration import cooled_classes
-from pipeline.errors import InputError
-from pipeline.legend import Legend
-from pipeline.manifest import write_json
-from pipeline.splits import NO_ROLE
-from pipeline.statistics import band_statistics, sampled_pixels
+from landshift.flows.steps.learning.fitting import build_network
+from landshift.flows.steps.learning.judging import HeldOut
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.models.encoders.table import encoder_named
+from landshift.models.use.bundle import Bundle, load, save
+from landshift.models.use.inference import Temperatures
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.search import NO_ROLE
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import write_json
+from landshift.pipeline.raster.statistics import band_statistics, sampled_pixels
+from landshift.pipeline.scores.calibration import cooled_classes
 from tests.binary_territory import RANDOM, BinaryTerritory, Ready
 
 

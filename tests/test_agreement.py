@@ -7,9 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.agreement import radiometric_difference, spread_pixels
-from pipeline.raster import RasterReader
-from pipeline.raster_write import write_raster
+from landshift.pipeline.epochs.agreement import radiometric_difference, spread_pixels
+from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.write import write_raster
 from tests.conftest import small_grid
 
 BANDS = 4

@@ -19,15 +19,15 @@ from typing import Any
 
 import pytest
 
-from flows import alert_channels
-from flows.alert_channels import DeliveryError, Message, deliver
-from flows.alert_sections import AppriseChannel, PrefectChannel, WebhookChannel
-from flows.alerts import journal_of, send_alerts
-from pipeline.alerts import Alert
-from pipeline.alerts_journal import SENDING, Journal
-from pipeline.alerts_rules import AlertRule
-from pipeline.errors import InputError
-from pipeline.register_store import open_register
+from landshift.flows.config.alerts import AppriseChannel, PrefectChannel, WebhookChannel
+from landshift.flows.steps.alerts import channels as alert_channels
+from landshift.flows.steps.alerts.channels import DeliveryError, Message, deliver
+from landshift.flows.steps.alerts.sending import journal_of, send_alerts
+from landshift.pipeline.alerts.alert import Alert
+from landshift.pipeline.alerts.journal import SENDING, Journal
+from landshift.pipeline.alerts.rules import AlertRule
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.register.store import open_register
 from tests.test_alerts import BOTH, FEED, WOOD, configured, stored, told
 from tests.test_cli import run as command
 
@@ -235,7 +235,7 @@ def test_whatever_a_plugin_raises_is_a_failure_without_its_text(alerts: list[Ale
 def test_a_busy_receiver_is_not_asked_for_each_message(
     receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.alerts._TOGETHER", 1)
+    monkeypatch.setattr("landshift.flows.steps.alerts.sending._TOGETHER", 1)
     path = stored(tmp_path, (BOTH, "2021-06-15"))
     ws = configured(tmp_path, {"rules": [{"name": "a"}], "channels": [hook(receiver, attempts=2)]})
     receiver.answers = [503]
@@ -317,7 +317,7 @@ def test_a_message_whose_changes_moved_on_is_dropped(receiver: Receiver, tmp_pat
 
 
 def test_many_alerts_travel_in_several_messages(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("flows.alerts._TOGETHER", 1)
+    monkeypatch.setattr("landshift.flows.steps.alerts.sending._TOGETHER", 1)
     path = stored(tmp_path, (BOTH, "2021-06-15"))
     ws = configured(tmp_path, {"rules": [{"name": "a"}, {"name": "b"}], "channels": [hook(receiver, rules=["b"])]})
     # What is wrong with one message need not be wrong with the next.
@@ -349,8 +349,9 @@ def test_a_kill_after_delivery_repeats_it_once_with_the_same_key(receiver: Recei
     path = stored(tmp_path, (WOOD, "2021-06-15"))
     ws = configured(tmp_path, {"rules": [{"name": "all"}], "channels": [hook(receiver)]})
     script = (
-        "import sys; from pathlib import Path; from flows.alerts import send_alerts; from flows.config import load_project; "
-        "from flows.workspace import workspace; p = Path(sys.argv[1]); "
+        "import sys; from pathlib import Path; from landshift.flows.steps.alerts.sending import send_alerts; "
+        "from landshift.flows.config.project import load_project; "
+        "from landshift.flows.steps.project.workspace import workspace; p = Path(sys.argv[1]); "
         "send_alerts(p, workspace(load_project(p.with_name('config.yaml')), p.parent))"
     )
     killed = threading.Event()

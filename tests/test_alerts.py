@@ -15,18 +15,19 @@ import shapely.affinity
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from flows.alerts import journal_of, send_alerts
-from flows.config import Project, load_project
-from flows.publishing import published_config
-from flows.workspace import Workspace, workspace
-from pipeline import alerts_rules, register
-from pipeline.alerts import Alert, digest, origin_of
-from pipeline.alerts_journal import DROPPED, SENDING, SENT, Journal
-from pipeline.alerts_rules import AlertRule
-from pipeline.alerts_text import atom_feed, headline, message, plain
-from pipeline.errors import InputError
-from pipeline.register_store import Register, open_register
-from pipeline.register_tables import HISTORY
+from landshift.flows.config.project import Project, load_project
+from landshift.flows.steps.alerts.sending import journal_of, send_alerts
+from landshift.flows.steps.project.published import published_config
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.pipeline.alerts import rules as alerts_rules
+from landshift.pipeline.alerts.alert import Alert, digest, origin_of
+from landshift.pipeline.alerts.journal import DROPPED, SENDING, SENT, Journal
+from landshift.pipeline.alerts.rules import AlertRule
+from landshift.pipeline.alerts.text import atom_feed, headline, message, plain
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.register import states as register
+from landshift.pipeline.register.database.tables import HISTORY
+from landshift.pipeline.register.store import Register, open_register
 from tests.register_runs import LEGEND, run
 from tests.test_cli import run as command
 from tests.test_config import content, load

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.affinity import translate
 
-from pipeline.areas_of_interest import (
+from landshift.pipeline.change.areas_of_interest import (
     AreasOfInterest,
     area_summary,
     counts_by_code,
@@ -22,13 +22,13 @@ from pipeline.areas_of_interest import (
     names_of,
     split_names,
 )
-from pipeline.areas_reading import read_areas_of_interest
-from pipeline.columns import AREA_COLUMNS
-from pipeline.errors import InputError
-from pipeline.grid import grid_of
-from pipeline.legend import LandUse, Legend
-from pipeline.polygons import map_layers
-from pipeline.vector import burn
+from landshift.pipeline.change.areas_reading import read_areas_of_interest
+from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.columns import AREA_COLUMNS
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.vector.read import burn
 
 DATES = (date(2020, 6, 1), date(2023, 6, 3))
 LEGEND = Legend((LandUse(1, "Forest", "#1b7837"), LandUse(4, "Town", "#c0392b")))

@@ -18,28 +18,25 @@ from prefect.testing.utilities import prefect_test_harness
 from shapely.geometry import box
 from typer.testing import CliRunner
 
-from flows import assess as assessing
-from flows.assess import (
+from landshift.flows import assess as assessing
+from landshift.flows.assess import assess, assess_transfer
+from landshift.flows.cli.main import app
+from landshift.flows.steps.assessment.comparison import alignment_of, recommended, verified
+from landshift.flows.steps.assessment.current import (
     ASSESSMENT,
     PAGE,
-    alignment_of,
-    assess,
-    assess_transfer,
     assessment_key,
     assessment_of,
     current_assessment,
-    recommended,
     require_harmless,
-    verified,
 )
-from flows.cli import app
-from flows.guard import trials_for
-from flows.trials import Outcome, Trial
-from pipeline.assessment import assessment_page, summary_lines
-from pipeline.errors import InputError
-from pipeline.evidence import HELPS, HURTS, NO_EVIDENCE
-from pipeline.manifest import write_json
-from pipeline.regions import Regions
+from landshift.flows.steps.assessment.guard import trials_for
+from landshift.flows.steps.assessment.trials import Outcome, Trial
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.regions import Regions
+from landshift.pipeline.manifest import write_json
+from landshift.pipeline.pages.assessment import assessment_page, summary_lines
+from landshift.pipeline.scores.evidence import HELPS, HURTS, NO_EVIDENCE
 from tests.binary_territory import LITE, RANDOM, BinaryTerritory, Ready, done
 
 TWO = Regions(np.zeros((2, 2), dtype=np.int16), ("north", "south"), (0, 1))
@@ -138,7 +135,7 @@ def test_the_page_is_written(whole: SimpleNamespace) -> None:
 def test_a_quick_run_keeps_what_was_measured_before_and_trains_nothing(
     whole: SimpleNamespace, place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("flows.trials.fit_network", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("landshift.flows.steps.assessment.trials.fit_network", lambda *_: pytest.fail("trained"))
     files = {
         p: p.stat().st_mtime_ns for p in whole.ws.assessment.rglob("*") if p.is_file() and p.name not in (ASSESSMENT, PAGE)
     }
@@ -355,7 +352,7 @@ def test_train_exits_with_2_unless_it_is_told_to_go_on(
     def reached(*_: Any) -> None:
         raise InputError("it went on to train")
 
-    monkeypatch.setattr("flows.train.classical_rows_task", reached)
+    monkeypatch.setattr("landshift.flows.train.classical_rows_task", reached)
     words = ("train", config, "--data", place.data, "--output", tmp_path / "out")
     code, _, err = run(*words)
     assert code == 2
@@ -366,15 +363,15 @@ def test_train_exits_with_2_unless_it_is_told_to_go_on(
 
 
 def test_train_assesses_first_where_it_is_asked_to(place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch) -> None:
-    from flows.train import train
+    from landshift.flows.train import train
 
     def hurting(ws: Any, prepared: Any, labels_hash: str) -> dict[str, Any]:
         guard = {"verdict": HURTS, "folds": 4, "sentence": "It hurts."}
         return {"key": assessment_key(ws, prepared, labels_hash), "guard": guard}
 
-    monkeypatch.setattr("flows.train.assess_transfer", hurting)
-    monkeypatch.setattr("flows.train.publish_assessment", record)
-    monkeypatch.setattr("flows.train.classical_rows_task", lambda *_: pytest.fail("it went on to train"))
+    monkeypatch.setattr("landshift.flows.train.assess_transfer", hurting)
+    monkeypatch.setattr("landshift.flows.train.publish_assessment", record)
+    monkeypatch.setattr("landshift.flows.train.classical_rows_task", lambda *_: pytest.fail("it went on to train"))
     ws = place.workspace(output=place.output.parent / "first", assess={"before_training": True})
     with pytest.raises(InputError, match="Training stopped: It hurts"):
         train(ws.project, place.data, place.output.parent / "first")

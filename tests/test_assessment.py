@@ -9,14 +9,14 @@ from typing import Any, get_args
 import numpy as np
 import pytest
 
-from flows.sections import DetectConfig
-from pipeline.assessment import assessment_page, card_section, summary_lines
-from pipeline.assessment_view import ADAPTATIONS
-from pipeline.conformal import risk_controlled_threshold
-from pipeline.evidence import f1_gain, judge_transfer, kendall_tau
-from pipeline.regional import optimism_gap, regional_scores
-from pipeline.reliability import brier_score, calibration_error_interval, reliability
-from pipeline.rendering import duration, energy, gas
+from landshift.flows.config.sections import DetectConfig
+from landshift.pipeline.formatting import duration, energy, gas
+from landshift.pipeline.pages.assessment import assessment_page, card_section, summary_lines
+from landshift.pipeline.pages.assessment_view import ADAPTATIONS
+from landshift.pipeline.scores.conformal import risk_controlled_threshold
+from landshift.pipeline.scores.evidence import f1_gain, judge_transfer, kendall_tau
+from landshift.pipeline.scores.regional import optimism_gap, regional_scores
+from landshift.pipeline.scores.reliability import brier_score, calibration_error_interval, reliability
 
 HOSTILE = """'"><script>alert(1)</script>|🛰 שלום"""
 OPTIONAL = ("guard", "evaluation", "alignment", "strategies", "verification", "curve", "cost")

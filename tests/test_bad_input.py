@@ -18,10 +18,10 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
 
-from pipeline.errors import InputError
-from pipeline.grid import grid_of
-from pipeline.raster import RasterReader, inspect, read_raster
-from pipeline.tiles import Window
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.read import RasterReader, inspect, read_raster
+from landshift.pipeline.tiles import Window
 from tests.conftest import Territory, small_grid
 
 
@@ -292,7 +292,7 @@ class TestLabels:
         frame.to_file(territory.data / "labels.gpkg")
 
     def divide(self, territory: Territory) -> str:
-        from flows.train import divide_labels
+        from landshift.flows.steps.learning.labelling import divide_labels
 
         return divide_labels(territory.workspace())
 
@@ -371,9 +371,9 @@ class TestOutput:
         assert "place/epochs/after.tif" in territory.outputs()
 
     def test_no_space_in_the_middle_of_an_image(self, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
-        import pipeline.composite
+        import landshift.pipeline.epochs.compose
 
-        real = pipeline.composite.open_writer
+        real = landshift.pipeline.epochs.compose.open_writer
 
         def stingy(path: Path, layout: Any) -> Any:
             from contextlib import contextmanager
@@ -395,7 +395,7 @@ class TestOutput:
 
         for name in territory.names:
             territory.write(name, grid=small_grid(600, 20))
-        monkeypatch.setattr(pipeline.composite, "open_writer", stingy)
+        monkeypatch.setattr(landshift.pipeline.epochs.compose, "open_writer", stingy)
         with pytest.raises(OSError, match="No space left"):
             territory.prepare()
         assert not territory.outputs()
@@ -443,7 +443,7 @@ class TestInterruption:
         lines = interrupted(lambda: alone.prepare(), sys.maxsize)
         with pytest.MonkeyPatch.context() as patch:
             if killed:
-                patch.setattr("pipeline.manifest._remove", lambda path: None)
+                patch.setattr("landshift.pipeline.manifest._remove", lambda path: None)
             interrupted(lambda: again.prepare(), max(1, round(share * lines)))
         if not killed and again.output.exists():
             assert not list(again.output.rglob(".partial-*.tif*"))
@@ -455,7 +455,7 @@ class TestInterruption:
 
     def test_a_second_run_does_nothing(self, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
         first = territory.prepare()
-        monkeypatch.setattr("flows.prepare.compose", lambda *_: pytest.fail("it is there already"))
+        monkeypatch.setattr("landshift.flows.prepare.compose", lambda *_: pytest.fail("it is there already"))
         assert territory.prepare() == first
 
     @pytest.mark.parametrize("change", ["input", "output", "lost", "bands", "source", "scale", "offset"])

@@ -19,14 +19,15 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from models.bundle import CARD, FORMAT, MODEL, WEIGHTS, Bundle, describe, load, save
-from models.encoders import Normalisation, build_encoder
-from models.inference import Temperatures, device_of, predict
-from models.lora import add_lora, merge_lora
-from models.network import ChangeNetwork, NetworkSpec
-from pipeline.errors import InputError
-from pipeline.legend import LandUse, Legend
-from pipeline.manifest import file_hash
+from landshift.models.encoders.backbones import build_encoder
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.network.lora import add_lora, merge_lora
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.use.bundle import CARD, FORMAT, MODEL, WEIGHTS, Bundle, describe, load, save
+from landshift.models.use.inference import Temperatures, device_of, predict
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.manifest import file_hash
 
 BANDS = ("green", "red", "nir")
 SPEC = NetworkSpec("tu-test_efficientnet", BANDS, ("nir", "red"), "both", 2, "unet", "difference", (32, 16, 16, 8, 8))
@@ -80,8 +81,8 @@ import numpy as np
 unpickled = []
 import models, torch
 torch.set_num_threads(1)
-from models.bundle import load
-from models.inference import predict
+from landshift.models.use.bundle import load
+from landshift.models.use.inference import predict
 from pathlib import Path
 sys.addaudithook(lambda event, args: unpickled.append(args) if event == "pickle.find_class" else None)
 bundle, network = load(Path(sys.argv[1]))

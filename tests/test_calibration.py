@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.accuracy import binary_scores
-from pipeline.calibration import (
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.scores.accuracy import binary_scores
+from landshift.pipeline.scores.calibration import (
     always_unchanged,
     best_threshold,
     cooled,
@@ -14,7 +15,6 @@ from pipeline.calibration import (
     domain_temperatures,
     fit_temperature,
 )
-from pipeline.errors import InputError
 
 
 def test_temperature_of_a_model_that_is_too_sure() -> None:

@@ -9,12 +9,13 @@ import pytest
 import rasterio
 from affine import Affine
 
-from pipeline.catalog import choose_epoch, common_bands, files_in, region_grid, require_pair, scenes_in
-from pipeline.errors import InputError
-from pipeline.grid import Grid, grid_of
-from pipeline.raster_write import write_raster
-from pipeline.scene import Epoch, Scene
-from pipeline.sensors import Sensor, custom_sensor, sensor_named
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scenes.choose import choose_epoch, common_bands, region_grid, require_pair
+from landshift.pipeline.scenes.folder import files_in, scenes_in
+from landshift.pipeline.scenes.scene import Epoch, Scene
+from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
 
 S2 = sensor_named("sentinel-2-l2a")
 OLI = sensor_named("landsat-c2-l2-oli")
@@ -200,7 +201,7 @@ def test_nodata_of_file_and_config(tmp_path: Path, dtype: str, of_file: Any, of_
 
 
 def scene(day: str, bands: tuple[str, ...] = ("red", "nir"), on: Grid | None = None) -> Scene:
-    from pipeline.scene import Source
+    from landshift.pipeline.scenes.scene import Source
 
     sources = {b: Source(Path(f"{day}.tif"), i) for i, b in enumerate(bands, start=1)}
     return Scene(day, date.fromisoformat(day), TWO, sources, None, on or grid(), 0)

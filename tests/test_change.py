@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.change import Decision, changed_only, decide, drop_small, min_patch_pixels, small_patch_pixels
-from pipeline.legend import LandUse, Legend
-from pipeline.patches import find_patches
+from landshift.pipeline.change.decision import Decision, changed_only, decide, drop_small, min_patch_pixels, small_patch_pixels
+from landshift.pipeline.change.patches import find_patches
+from landshift.pipeline.legend import LandUse, Legend
 
 FOREST, CROP, TOWN = 1, 4, 7
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(7, "Town", "#cc0000")))

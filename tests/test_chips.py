@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import shapely
 
-from pipeline.chips import ACROSS, CELL, chip_sheet, chip_window
-from pipeline.raster_write import write_raster
+from landshift.pipeline.drawing.chips import ACROSS, CELL, chip_sheet, chip_window
+from landshift.pipeline.raster.write import write_raster
 from tests.conftest import small_grid
 
 GREY = [204, 204, 212]

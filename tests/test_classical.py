@@ -6,8 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
-from pipeline.accuracy import binary_scores
-from pipeline.classical import (
+from landshift.pipeline.epochs.classical import (
     METHODS,
     change_vector_analysis,
     fit_change_vector,
@@ -16,7 +15,8 @@ from pipeline.classical import (
     otsu_threshold,
     sample_pixels,
 )
-from pipeline.errors import InputError
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.scores.accuracy import binary_scores
 
 
 def pair(seed: int = 0, *, change: bool = True) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

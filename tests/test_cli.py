@@ -12,14 +12,15 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from flows.check import _tiling, check_project, require_disk
-from flows.cli import _detected, app
-from flows.config import load_project
-from flows.init import write_config
-from flows.prepare import plan as ws_plan
-from flows.publishing import Detected
-from pipeline.errors import InputError
-from pipeline.tiles import tiles
+from landshift.flows.cli.main import _detected, app
+from landshift.flows.config.project import load_project
+from landshift.flows.steps.inspection.check import _tiling, check_project
+from landshift.flows.steps.inspection.init import write_config
+from landshift.flows.steps.project.disk import require_disk
+from landshift.flows.steps.project.plan import plan as ws_plan
+from landshift.flows.steps.publication.run import Detected
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.tiles import tiles
 from tests.conftest import Territory, small_grid
 
 VERBS = ("demo", "init", "scenes", "check", "train", "detect", "encoders")
@@ -40,7 +41,7 @@ def test_every_verb_has_help_with_an_example(verb: str) -> None:
 
 def test_help_imports_nothing_heavy() -> None:
     script = (
-        "import sys; from flows.cli import app; from typer.testing import CliRunner; "
+        "import sys; from landshift.flows.cli.main import app; from typer.testing import CliRunner; "
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
         "print([m for m in ('torch', 'prefect', 'rasterio', 'geopandas', 'numpy', 'pydantic') if m in sys.modules])"
     )
@@ -70,7 +71,7 @@ def test_a_failure_is_1_and_its_traceback_is_asked_for(territory: Territory, mon
     def broken(*_: object) -> None:
         raise RuntimeError("the roof fell in")
 
-    monkeypatch.setattr("flows.check.check_project", broken)
+    monkeypatch.setattr("landshift.flows.steps.inspection.check.check_project", broken)
     code, _, err = run("check", config)
     assert code == 1
     assert "the roof fell in" in err
@@ -84,11 +85,13 @@ def test_a_terminal_is_not_commanded(territory: Territory, monkeypatch: pytest.M
     def bad(*_: object) -> None:
         raise InputError("tag \x1b]0;owned\x07 \x9b2J \udcff\nnext line")
 
-    monkeypatch.setattr("flows.check.check_project", bad)
+    monkeypatch.setattr("landshift.flows.steps.inspection.check.check_project", bad)
     code, _, err = run("check", config)
     assert code == 2
     assert "tag ]0;owned 2J \nnext line" in err
-    monkeypatch.setattr("flows.check.check_project", lambda *_: ({"a": "\x7f\x9b!"}, ["\x1b[2Jwhole\r line"]))
+    monkeypatch.setattr(
+        "landshift.flows.steps.inspection.check.check_project", lambda *_: ({"a": "\x7f\x9b!"}, ["\x1b[2Jwhole\r line"])
+    )
     assert "[2Jwhole line" in run("check", config)[1]
     assert json.loads(run("check", config, "--json")[1]) == {"a": "!"}
 
@@ -108,7 +111,7 @@ def test_check_of_a_raster_larger_than_the_disk(territory: Territory, monkeypatc
     ws.require_writable()
     made = ws_plan(ws)
     require_disk(ws, made)
-    monkeypatch.setattr("flows.prepare.free_bytes", lambda _: 1000)
+    monkeypatch.setattr("landshift.flows.steps.project.disk.free_bytes", lambda _: 1000)
     with pytest.raises(InputError, match=r"GB free; the images and maps of 40 x 48 pixels need up to .*--output"):
         check_project(ws)
     ws.epochs.mkdir()

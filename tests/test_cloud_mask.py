@@ -12,21 +12,21 @@ import torch
 from affine import Affine
 from onnx.reference import ReferenceEvaluator
 
-import models.clouds
-from flows.check import check_project
-from flows.masking import FOLDER, borrow_masks, mask_key
-from flows.prepare import epoch_key
-from models.clouds import cloud_classifier, origin
-from models.encoders import encoder_named
-from models.weight_files import weights_path
-from pipeline import cloud_mask
-from pipeline.cloud_mask import CLEAR, CLOUD, NEAR, SHADOW, UNKNOWN, mask_grid, write_cloud_mask
-from pipeline.errors import InputError
-from pipeline.grid import Grid, grid_of
-from pipeline.raster import inspect, read_raster
-from pipeline.raster_write import write_raster
-from pipeline.scene import Scene, Source
-from pipeline.sensors import custom_sensor
+import landshift.models.use.clouds
+from landshift.flows.steps.images.epochs import epoch_key
+from landshift.flows.steps.images.masking import FOLDER, borrow_masks, mask_key
+from landshift.flows.steps.inspection.check import check_project
+from landshift.models.encoders.table import encoder_named
+from landshift.models.encoders.weight_files import weights_path
+from landshift.models.use.clouds import cloud_classifier, origin
+from landshift.pipeline.epochs import clouds as cloud_mask
+from landshift.pipeline.epochs.clouds import CLEAR, CLOUD, NEAR, SHADOW, UNKNOWN, mask_grid, write_cloud_mask
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.read import inspect, read_raster
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scenes.scene import Scene, Source
+from landshift.pipeline.scenes.sensors import custom_sensor
 from tests.conftest import Territory
 from tests.test_weights import in_single_precision
 
@@ -168,7 +168,7 @@ def place(territory: Territory, monkeypatch: pytest.MonkeyPatch) -> Territory:
     for name, clouds in (("20200610", [cloud]), ("20200620", []), ("20220615", [])):
         territory.write(f"place_{name}.tif", reflectance(clouds, seed=int(name[-3:])), descriptions=SIX)
     territory.config["loaded"] = loaded = []
-    monkeypatch.setattr(models.clouds, "cloud_classifier", lambda name, device: loaded.append(name) or by_blue)
+    monkeypatch.setattr(landshift.models.use.clouds, "cloud_classifier", lambda name, device: loaded.append(name) or by_blue)
     return territory
 
 

@@ -17,17 +17,18 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
-from flows import shards as sharding
-from flows import workers as asking
-from flows.cli import app
-from flows.compute import Cluster, cluster_of, on_cluster
-from flows.detect import detect, detect_one
-from flows.shards import SHARDS
-from flows.workers import Worker, look, require_alike
-from flows.workspace import Workspace, versions
-from pipeline.errors import InputError
-from pipeline.manifest import Manifest
-from pipeline.raster import read_raster
+from landshift.flows.cli.main import app
+from landshift.flows.detect import detect, detect_one
+from landshift.flows.runtime import workers as asking
+from landshift.flows.runtime.compute import Cluster, cluster_of, on_cluster
+from landshift.flows.runtime.versions import versions
+from landshift.flows.runtime.workers import Worker, look, require_alike
+from landshift.flows.steps.detection import shards as sharding
+from landshift.flows.steps.detection.shards import SHARDS
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import Manifest
+from landshift.pipeline.raster.read import read_raster
 from tests.test_shards import published
 from tests.untrained import Untrained
 

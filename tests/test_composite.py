@@ -10,14 +10,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.composite import compose, read_scene, require_overlap, require_plausible
-from pipeline.errors import InputError
-from pipeline.grid import Grid, grid_of
-from pipeline.raster import inspect, read_raster
-from pipeline.raster_write import write_raster
-from pipeline.scene import Epoch, Scene, Source
-from pipeline.sensors import Sensor, custom_sensor, sensor_named
-from pipeline.tiles import Window
+from landshift.pipeline.epochs.compose import compose
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.read import inspect, read_raster
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scenes.look import read_scene, require_overlap, require_plausible
+from landshift.pipeline.scenes.scene import Epoch, Scene, Source
+from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
+from landshift.pipeline.tiles import Window
 
 CRS = "EPSG:32651"
 COUNTS = custom_sensor(["red"], scale=1, offset=0, nodata=0, units="numbers")
@@ -187,7 +188,7 @@ def test_a_scene_is_looked_at_whole_before_it_is_called_empty(
 ) -> None:
     """A large one in evenly spaced rows."""
     if large:
-        monkeypatch.setattr("pipeline.composite._LOOK_PIXELS", 900 * 90)
+        monkeypatch.setattr("landshift.pipeline.scenes.look._LOOK_PIXELS", 900 * 90)
     numbers = np.zeros((900, 900), np.uint16)
     numbers[300:320, 300:302] = 1500
     require_plausible(scene(tmp_path, 1, numbers), ["red"], grid(900, 900))

@@ -12,15 +12,15 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline import composite
-from pipeline.composite import compose
-from pipeline.composite_rules import STACKED, Rule, median, medoid
-from pipeline.grid import Grid, grid_of
-from pipeline.raster import RasterReader, read_raster
-from pipeline.raster_write import write_raster
-from pipeline.scene import Epoch, Scene, Source
-from pipeline.sensors import custom_sensor
-from pipeline.tiles import Window
+from landshift.pipeline.epochs import compose as composite
+from landshift.pipeline.epochs.compose import compose
+from landshift.pipeline.epochs.rules import STACKED, Rule, median, medoid
+from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.read import RasterReader, read_raster
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scenes.scene import Epoch, Scene, Source
+from landshift.pipeline.scenes.sensors import custom_sensor
+from landshift.pipeline.tiles import Window
 
 NAN = np.nan
 TWO = custom_sensor(["red", "nir"], scale=1, offset=0, nodata=0, units="numbers")

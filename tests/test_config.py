@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 import yaml
 
-from flows.config import Project, load_project, schema_text, shipped_config
-from pipeline.errors import InputError
+from landshift.flows.config.project import Project, load_project, schema_text, shipped_config
+from landshift.pipeline.errors import InputError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 

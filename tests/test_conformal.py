@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.conformal import conformal_rank, risk_controlled_threshold
-from pipeline.errors import InputError
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.scores.conformal import conformal_rank, risk_controlled_threshold
 
 Tile = tuple[np.ndarray, np.ndarray]
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.alignment import write_aligned
-from pipeline.coregister import Misregistration, _agreed, misregistration, window_shift
-from pipeline.raster import RasterReader, read_raster
-from pipeline.raster_write import write_raster
-from pipeline.tiles import Window
+from landshift.pipeline.epochs.alignment import write_aligned
+from landshift.pipeline.epochs.coregistration import Misregistration, _agreed, misregistration, window_shift
+from landshift.pipeline.raster.read import RasterReader, read_raster
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.tiles import Window
 from tests.conftest import small_grid
 from tests.shifted_land import BANDS, pair
 

@@ -4,9 +4,9 @@ from typing import Any
 
 import pytest
 
-from flows.curve import RANDOM, curve_arms, curve_trials, label_efficiency
-from flows.trials import BLOCKS, Outcome, Trial
-from flows.workspace import Workspace
+from landshift.flows.steps.assessment.curve import RANDOM, curve_arms, curve_trials, label_efficiency
+from landshift.flows.steps.assessment.trials import BLOCKS, Outcome, Trial
+from landshift.flows.steps.project.workspace import Workspace
 from tests.binary_territory import LITE, BinaryTerritory, done
 
 

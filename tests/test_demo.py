@@ -6,32 +6,14 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from pipeline.demo import (
-    BANDS,
-    TERRITORIES,
-    Territory,
-    demo_grid,
-    demo_landscape,
-    demo_legend,
-    digital_numbers,
-    label_blocks,
-    make_demo,
-    observe,
-)
-from pipeline.errors import InputError
-from pipeline.landscape import (
-    BUILT_UP,
-    CROPLAND,
-    FOREST,
-    GRASSLAND,
-    MIN_PATCH,
-    PLANTATION,
-    WATER,
-    Landscape,
-    generator,
-    noise,
-)
-from pipeline.raster import inspect, read_raster
+from landshift.pipeline.demo.files import demo_grid, demo_landscape, demo_legend, label_blocks, make_demo
+from landshift.pipeline.demo.landscape import BUILT_UP, CROPLAND, FOREST, GRASSLAND, MIN_PATCH, PLANTATION, WATER, Landscape
+from landshift.pipeline.demo.observation import digital_numbers, observe
+from landshift.pipeline.demo.surfaces import BANDS
+from landshift.pipeline.demo.terrain import generator, noise
+from landshift.pipeline.demo.territories import TERRITORIES, Territory
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.raster.read import inspect, read_raster
 
 SIZE = 128
 SEED = 11

@@ -16,13 +16,13 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
-from flows.cli import app
-from flows.dead_runs import NAME
-from flows.deploy import TAG, deploy_projects, deployments, serve_projects
-from flows.limits import LIMIT, ensure_limit, model_slot
-from flows.monitor import monitor
-from flows.places import place_of
-from pipeline.errors import InputError
+from landshift.flows.cli.main import app
+from landshift.flows.config.places import place_of
+from landshift.flows.deploy import TAG, deploy_projects, deployments, serve_projects
+from landshift.flows.monitor import monitor
+from landshift.flows.runtime.dead_runs import NAME
+from landshift.flows.runtime.limits import LIMIT, ensure_limit, model_slot
+from landshift.pipeline.errors import InputError
 from tests.test_flows import demo_project
 
 
@@ -111,7 +111,7 @@ def test_a_work_pool_gets_what_it_needs_once(tmp_path: Path) -> None:
         pool = client.read_work_pool("territories")
         assert (pool.type, pool.concurrency_limit) == ("process", 3), "what was there is left as it is"
         made = client.read_deployment_by_name("monitor/north")
-        assert (made.entrypoint, made.work_pool_name) == ("flows.monitor.monitor", "territories")
+        assert (made.entrypoint, made.work_pool_name) == ("landshift.flows.monitor.monitor", "territories")
         assert [s.schedule.timezone for s in made.schedules] == ["Europe/Berlin"]  # type: ignore[union-attr]
         assert made.job_variables["env"] == {LIMIT: "gpu"}
         assert client.read_global_concurrency_limit_by_name("gpu").limit == 1

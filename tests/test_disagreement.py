@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.disagreement import intensity_analysis, quantity_and_allocation
+from landshift.pipeline.sample.disagreement import intensity_analysis, quantity_and_allocation
 
 MATRICES = st.integers(1, 6).flatmap(lambda n: arrays(float, (n, n), elements=st.floats(0, 1000)))
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from pipeline.display import Stretch, shown, stretches_of, write_image
-from pipeline.grid import grid_of
-from pipeline.raster import read_raster
-from pipeline.raster_write import write_raster
+from landshift.pipeline.drawing.display import Stretch, shown, stretches_of, write_image
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.raster.write import write_raster
 
 GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (3, 4), "EPSG:32633")
 NAN = np.nan

@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.domain_shift import DIMENSIONS, FEWEST_BLOCKS, Shift, fit_shift
-from pipeline.errors import InputError
+from landshift.models.transfer.shift import DIMENSIONS, FEWEST_BLOCKS, Shift, fit_shift
+from landshift.pipeline.errors import InputError
 
 laws = settings(deadline=None, max_examples=25)
 seeds = st.integers(0, 2**16)

@@ -15,17 +15,11 @@ import torchgeo.models
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.encoder_bands import CENTRE_WAVELENGTHS
-from models.encoders import (
-    Encoder,
-    encoder_named,
-    encoders,
-    file_encoder,
-    match_bands,
-    normalisation_for,
-    torchgeo_left_out,
-)
-from pipeline.errors import InputError
+from landshift.models.encoders.bands import CENTRE_WAVELENGTHS, Encoder, match_bands
+from landshift.models.encoders.normalisation import normalisation_for
+from landshift.models.encoders.table import encoder_named, encoders, file_encoder
+from landshift.models.encoders.torchgeo import torchgeo_left_out
+from landshift.pipeline.errors import InputError
 
 MOCO = "torchgeo:ResNet50_Weights.SENTINEL2_ALL_MOCO"
 RGB = Encoder("test", "resnet18", "file", bands=("red", "green", "blue"))

@@ -11,8 +11,8 @@ import codecarbon
 import pytest
 from codecarbon.core import resource_tracker
 
-from models.energy import ESTIMATED, MEASURED, Cost, checked_country, metered, total
-from pipeline.errors import InputError
+from landshift.models.use.energy import ESTIMATED, MEASURED, Cost, checked_country, metered, total
+from landshift.pipeline.errors import InputError
 
 
 @pytest.fixture(autouse=True)

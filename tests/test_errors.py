@@ -2,7 +2,7 @@
 
 import pytest
 
-from pipeline.errors import InputError
+from landshift.pipeline.errors import InputError
 
 
 def test_it_is_a_value_error_with_a_message_for_people() -> None:

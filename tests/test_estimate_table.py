@@ -12,8 +12,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.estimate_table import COLUMNS, csv_tables
-from pipeline.wilson import WILSON
+from landshift.pipeline.sample.table import COLUMNS, csv_tables
+from landshift.pipeline.sample.wilson import WILSON
 
 RUN = {"name": "Vale", "before_date": "2019-06-12", "after_date": "2023-06-18"}
 HOSTILE = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\u200b=1", "＝1", "\r\n=1", 'a",b;"c"', "<b>&amp;</b>",

@@ -6,12 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.estimate_table import csv_tables
-from pipeline.estimates import AreaFacts, MapFacts, estimates
-from pipeline.legend import LandUse, Legend
-from pipeline.references import References
-from pipeline.wilson import WILSON, Z_95, wilson_limits
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
+from landshift.pipeline.sample.references import References
+from landshift.pipeline.sample.table import csv_tables
+from landshift.pipeline.sample.wilson import WILSON, Z_95, wilson_limits
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
 LOOKUP = LEGEND.change_lookup()

@@ -9,10 +9,10 @@ import pytest
 from safetensors.numpy import save_file
 from scipy.special import expit
 
-from flows.evaluation import evaluated, evaluation_trials
-from flows.trials import BLOCKS, RANDOM, Outcome, Trial
-from pipeline.regions import Regions
-from pipeline.splits import TEST, VALIDATION
+from landshift.flows.steps.assessment.evaluation import evaluated, evaluation_trials
+from landshift.flows.steps.assessment.trials import BLOCKS, RANDOM, Outcome, Trial
+from landshift.pipeline.labels.regions import Regions
+from landshift.pipeline.labels.search import TEST, VALIDATION
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as ENCODER
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.evidence import (
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.scores.evidence import (
     HELPS,
     HURTS,
     NO_EVIDENCE,

@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from models.expectations import BandFinding, band_findings
-from models.normalisation import Normalisation
-from pipeline.statistics import BandStatistics
+from landshift.models.encoders.expectations import BandFinding, band_findings
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.pipeline.raster.statistics import BandStatistics
 
 BANDS = ("blue", "nir")
 

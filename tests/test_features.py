@@ -13,8 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from models.encoders import Normalisation, build_encoder, cloud_model, encoder_named
-from models.features import (
+from landshift.models.encoders.backbones import build_encoder
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.encoders.table import encoder_named
+from landshift.models.encoders.weights import cloud_model
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.transfer.features import (
     Sample,
     SourceInput,
     balanced_sample,
@@ -24,13 +28,12 @@ from models.features import (
     source_input,
     source_probabilities,
 )
-from models.inference import Temperatures, stream
-from models.network import ChangeNetwork, NetworkSpec
-from pipeline.errors import InputError
-from pipeline.grid import grid_of
-from pipeline.legend import NOT_LABELLED
-from pipeline.raster_write import write_raster
-from pipeline.tiles import tiles
+from landshift.models.use.inference import Temperatures, stream
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.legend import NOT_LABELLED
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.tiles import tiles
 
 CPU = torch.device("cpu")
 STRIDES = (2, 4, 8, 16, 32)

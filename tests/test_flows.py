@@ -17,29 +17,29 @@ from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCol
 from prefect.server.api.server import create_app
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import detect as detecting
-from flows import prepare as preparing
-from flows import publishing
-from flows.check import check_project
-from flows.comparing import SEEN
-from flows.config import Project, load_project, shipped_config
-from flows.detect import detect
-from flows.labelling import read_masks
-from flows.offering import Offered, offer_candidate
-from flows.overlap import training_blocks
-from flows.prepare import plan
-from flows.promote import promote
-from flows.releasing import roll_back
-from flows.train import train
-from flows.workspace import workspace
-from pipeline.demo import demo_legend, make_demo
-from pipeline.errors import InputError
-from pipeline.gates import RULES
-from pipeline.raster import read_raster
-from pipeline.raster_write import write_raster
-from pipeline.releases import read_journal
-from pipeline.splits import TRAIN
-from pipeline.vector import read_layer, read_polygons
+from landshift.flows import detect as detecting
+from landshift.flows import prepare as preparing
+from landshift.flows.config.project import Project, load_project, shipped_config
+from landshift.flows.detect import detect
+from landshift.flows.promote import promote
+from landshift.flows.steps.inspection.check import check_project
+from landshift.flows.steps.learning.blocks import training_blocks
+from landshift.flows.steps.learning.labelling import read_masks
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import workspace
+from landshift.flows.steps.publication import maps as publishing
+from landshift.flows.steps.release.comparing import SEEN
+from landshift.flows.steps.release.offering import Offered, offer_candidate
+from landshift.flows.steps.release.releases import roll_back
+from landshift.flows.train import train
+from landshift.pipeline.demo.files import demo_legend, make_demo
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.gates import RULES
+from landshift.pipeline.labels.search import TRAIN
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.releases import read_journal
+from landshift.pipeline.vector.read import read_layer, read_polygons
 
 SIZE = 128
 SMALL = {
@@ -187,7 +187,7 @@ def test_run_json_names_inputs_and_no_machine(done: SimpleNamespace) -> None:
 def test_a_legend_of_another_colour_is_another_model(
     done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows import train as training
+    from landshift.flows import train as training
 
     output = tmp_path / "runs"
     shutil.copytree(done.output, output)
@@ -212,8 +212,8 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
     done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The weights come out the same; the threshold is the one that keeps the promise."""
-    from flows import train as training
-    from models.bundle import describe, load
+    from landshift.flows import train as training
+    from landshift.models.use.bundle import describe, load
 
     output = tmp_path / "runs"
     shutil.copytree(done.output, output)
@@ -238,8 +238,8 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
 
 def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_regions(done: SimpleNamespace) -> None:
     """What training wrote down and what detect sees are the same features, read in the same tiles."""
-    from models.bundle import describe
-    from models.domain_shift import Shift
+    from landshift.models.transfer.shift import Shift
+    from landshift.models.use.bundle import describe
 
     run = json.loads((done.run / "run.json").read_text())
     ratio = read_raster(done.run / "domain_shift.tif")[0]
@@ -254,8 +254,8 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
 
 
 def test_too_few_blocks_say_nothing_about_the_training_regions(done: SimpleNamespace) -> None:
-    from flows import train as training
-    from models.bundle import load
+    from landshift.flows import train as training
+    from landshift.models.use.bundle import load
 
     ws = workspace(done.project, done.data, done.output)
     network = load(done.trained.model)[1]
@@ -288,7 +288,7 @@ class Trained:
         """Train another model, as it were: the same with noise on its weights."""
         import torch
 
-        from models.bundle import load, save
+        from landshift.models.use.bundle import load, save
 
         bundle, network = load(self.ws.candidate)
         generator = torch.Generator().manual_seed(0)
@@ -372,7 +372,7 @@ def test_where_a_person_decides_nothing_is_promoted_by_itself(trained: Trained) 
 
 
 def test_models_that_cannot_be_compared_are_not_promoted_by_themselves(trained: Trained) -> None:
-    from pipeline.legend import Legend
+    from landshift.pipeline.legend import Legend
 
     forest, *others = demo_legend().classes
     trained.candidate(noise=0.0, legend=Legend((replace(forest, name="Woods"), *others)))
@@ -424,7 +424,7 @@ def test_an_interrupted_detect_goes_on_and_ends_the_same(
 def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
     done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from flows.prepare import as_task
+    from landshift.flows.runtime.tasks import as_task
 
     calls = []
 
@@ -445,7 +445,7 @@ def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
 def test_a_step_that_fails_for_another_reason_is_tried_again() -> None:
     from prefect import flow
 
-    from flows.prepare import as_task
+    from landshift.flows.runtime.tasks import as_task
 
     calls = []
 
@@ -592,7 +592,7 @@ def test_detect_without_a_model_says_to_train_first(done: SimpleNamespace, tmp_p
 
 
 def test_a_binary_project_goes_the_whole_way(done: SimpleNamespace, tmp_path: Path) -> None:
-    from pipeline.raster_write import write_raster
+    from landshift.pipeline.raster.write import write_raster
 
     data = tmp_path / "data"
     shutil.copytree(done.data, data)

@@ -8,8 +8,8 @@ from typing import Any
 import pandas as pd
 import pytest
 
-from flows import monitor as monitoring
-from pipeline.register_store import Register
+from landshift.flows import monitor as monitoring
+from landshift.pipeline.register.store import Register
 from tests.conftest import disk_of
 from tests.test_monitor import Watched, _server, outcomes, trained
 

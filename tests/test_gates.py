@@ -8,12 +8,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.agreement import RadiometricDifference
-from pipeline.coregister import Misregistration
-from pipeline.data_gates import Measured, measured_gates, planned_gates, season_gap
-from pipeline.errors import InputError
-from pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP, Gate, Rules, require_open, warnings_of
-from pipeline.model_gates import model_gates
+from landshift.pipeline.epochs.agreement import RadiometricDifference
+from landshift.pipeline.epochs.coregistration import Misregistration
+from landshift.pipeline.epochs.gates import Measured, measured_gates, planned_gates, season_gap
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP, Gate, Rules, require_open, warnings_of
+from landshift.pipeline.scores.gates import model_gates
 
 MODEL: dict[str, Any] = {
     "beyond": 0.05, "calibration_error": 0.02, "same_images": True,

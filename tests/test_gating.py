@@ -6,13 +6,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.aligning import align
-from flows.check import check_project
-from flows.gate_sections import GatesConfig
-from flows.gating import gates_of_data, gates_of_plan, measure
-from flows.prepare import Prepared, plan
-from pipeline.errors import InputError
-from pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, require_open
+from landshift.flows.config.gates import GatesConfig
+from landshift.flows.steps.images.aligning import align
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.gating import gates_of_data, gates_of_plan, measure
+from landshift.flows.steps.inspection.check import check_project
+from landshift.flows.steps.project.plan import plan
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, require_open
 from tests.conftest import Territory, small_grid
 from tests.shifted_land import pair
 
@@ -80,7 +81,7 @@ def test_what_was_measured_is_not_measured_again(territory: Territory, monkeypat
     def broken(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("flows.gating.misregistration", broken)
+    monkeypatch.setattr("landshift.flows.steps.images.gating.misregistration", broken)
     assert measure(ws, images) == first
     # Other images are measured anew.
     draw(territory, seed=2)
@@ -156,7 +157,7 @@ def test_an_image_that_lies_well_or_nobody_knows_where_is_left(
 def test_a_move_that_does_not_help_is_not_kept(territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
     draw(territory, (1.3, 0))
     territory.config["gates"] = {"misregistration_px": {"correct": True}}
-    from flows import aligning
+    from landshift.flows.steps.images import aligning
 
     original = aligning.write_aligned
 
@@ -231,7 +232,7 @@ def test_a_gate_that_makes_no_sense_is_refused(territory: Territory, gates: dict
 
 
 def test_a_plan_has_more_to_write_where_an_image_may_be_moved(territory: Territory) -> None:
-    from flows.prepare import needed_bytes
+    from landshift.flows.steps.project.disk import needed_bytes
 
     made = plan(territory.workspace())
     assert needed_bytes(made, moved=True) - needed_bytes(made) == 40 * 48 * (4 * 2 + 8)

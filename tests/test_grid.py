@@ -5,8 +5,8 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.grid import (
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import (
     common_grid,
     differences,
     grid_from_bounds,

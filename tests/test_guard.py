@@ -6,11 +6,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows.guard import IMAGENET, arms, is_harmful, scores_by_region, splits_of, trials_for, verdicts
-from flows.trials import BLOCKS, Outcome, Trial
-from flows.workspace import Workspace
-from pipeline.evidence import HELPS, HURTS, NO_EVIDENCE, judge_transfer
-from pipeline.regions import Regions
+from landshift.flows.steps.assessment.guard import IMAGENET, arms, is_harmful, scores_by_region, splits_of, trials_for, verdicts
+from landshift.flows.steps.assessment.trials import BLOCKS, Outcome, Trial
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.labels.regions import Regions
+from landshift.pipeline.scores.evidence import HELPS, HURTS, NO_EVIDENCE, judge_transfer
 from tests.binary_territory import RANDOM, BinaryTerritory, done
 
 OWN = "ukis-csmask-4b-l2a"

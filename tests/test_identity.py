@@ -10,8 +10,8 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.grid import grid_of
-from pipeline.identity import first_pixel_ids, keep_ids
+from landshift.pipeline.change.identity import first_pixel_ids, keep_ids
+from landshift.pipeline.grid import grid_of
 
 CRS = "EPSG:32633"
 

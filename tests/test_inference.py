@@ -16,15 +16,19 @@ from affine import Affine
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from models import inference
-from models.encoders import Normalisation, build_encoder, encoder_named, load_encoder, normalisation_for
-from models.inference import Probabilities, Temperatures, calibrate_margin, predict, stream, write_behind
-from models.network import ChangeNetwork, NetworkSpec
-from models.strategies import strategy_named
-from models.training import TrainingSettings, fit
-from pipeline.grid import grid_of
-from pipeline.raster_write import write_raster
-from pipeline.tiles import Tile, Window, tiles
+from landshift.models.encoders.backbones import build_encoder
+from landshift.models.encoders.normalisation import Normalisation, normalisation_for
+from landshift.models.encoders.table import encoder_named
+from landshift.models.encoders.weights import load_encoder
+from landshift.models.network.learner import TrainingSettings
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.network.strategies import strategy_named
+from landshift.models.network.training import fit
+from landshift.models.use import inference
+from landshift.models.use.inference import Probabilities, Temperatures, calibrate_margin, predict, stream, write_behind
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.tiles import Tile, Window, tiles
 
 RGB = ("red", "green", "blue")
 SHAPE = (320, 288)

@@ -8,11 +8,11 @@ import pytest
 from affine import Affine
 from shapely.geometry import Polygon, box
 
-from pipeline.errors import InputError
-from pipeline.grid import grid_of
-from pipeline.labels import labels_from_polygons, labels_from_rasters, summary
-from pipeline.legend import LandUse, Legend
-from pipeline.raster_write import write_raster
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.labels.read import labels_from_polygons, labels_from_rasters, summary
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.raster.write import write_raster
 
 CRS = "EPSG:32651"
 GRID = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), (4, 6), CRS)

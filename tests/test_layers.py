@@ -1,25 +1,72 @@
-"""The architecture: who imports whom, and where files are opened."""
+"""The architecture: who imports whom, where files are opened, and how large a room may be."""
 
 import ast
 import graphlib
+from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("pipeline", "models", "flows")
+LAYERS = ("pipeline", "models", "flows")
 MODULES = {
-    ".".join(p.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__"): ast.parse(p.read_text(encoding="utf-8"))
-    for package in PACKAGES
-    for p in sorted((ROOT / package).rglob("*.py"))
+    f"landshift.{'.'.join(p.relative_to(ROOT).with_suffix('').parts)}".removesuffix(".__init__"): ast.parse(p.read_bytes())
+    for layer in LAYERS
+    for p in sorted((ROOT / layer).rglob("*.py"))
 }
 TORCH = {"torch", "torchgeo", "torchvision", "segmentation_models_pytorch", "lightning", "timm"}
-MAY_IMPORT = {"pipeline": {"pipeline"}, "models": {"pipeline", "models"}, "flows": set(PACKAGES)}
+ANY = "*"
+ROOMS: dict[str, str] = {
+    # What a room may import besides the root of its layer and, above `pipeline`, the layers below it.
+    "pipeline": "",
+    "pipeline.raster": "",
+    "pipeline.drawing": "raster",
+    "pipeline.vector": "drawing",
+    "pipeline.scenes": "raster",
+    "pipeline.epochs": "scenes raster",
+    "pipeline.labels": "raster vector",
+    "pipeline.change": "raster vector drawing",
+    "pipeline.scores": "",
+    "pipeline.sample": "change drawing vector",
+    "pipeline.pages": "drawing vector sample scores",
+    "pipeline.run": "raster drawing vector change scores sample pages",
+    "pipeline.register": "run change vector sample drawing",
+    "pipeline.review": "register sample vector drawing raster",
+    "pipeline.alerts": "register",
+    "pipeline.demo": "raster",
+    "models": "",
+    "models.encoders": "",
+    "models.network": "encoders",
+    "models.transfer": "network encoders",
+    "models.use": "transfer network encoders",
+    "flows.config": "",
+    "flows.runtime": "config",
+    "flows.steps.project": "config runtime",
+    "flows.steps.images": "config runtime steps.project",
+    "flows.steps.learning": "config runtime steps.project steps.images",
+    "flows.steps.assessment": "config runtime steps.project steps.images steps.learning",
+    "flows.steps.detection": "config runtime steps.project steps.images steps.learning steps.assessment",
+    "flows.steps.publication": "config runtime steps.project steps.images steps.learning steps.assessment steps.detection",
+    "flows.steps.release": "config runtime steps.project steps.images steps.learning steps.assessment",
+    "flows.steps.inspection": "config runtime steps.project steps.images steps.learning steps.assessment steps.publication",
+    "flows.steps.register": "config runtime steps.project",
+    "flows.steps.alerts": "config runtime steps.project steps.register",
+    "flows.steps.monitoring": "config runtime steps.project steps.images steps.register steps.alerts",
+    "flows": ANY,
+    "flows.demo": ANY,
+    "flows.cli": ANY,
+}
+"""The rooms, each after those that it may import."""
+LARGEST_ROOM, LONGEST_MODULE = 13, 350
 
 
 def layer(module: str) -> str:
-    return module.partition(".")[0]
+    return module.split(".")[1]
+
+
+def room(module: str) -> str:
+    """Return the room that a module lies in: the longest name in the table that its own begins with."""
+    name = module.removeprefix("landshift.")
+    return max((r for r in ROOMS if name == r or name.startswith(f"{r}.")), key=len)
 
 
 def imported(tree: ast.AST, *, lazily: bool = True) -> Iterator[str]:
@@ -48,72 +95,109 @@ def roots(module: str, *, lazily: bool = True) -> set[str]:
     return {name.partition(".")[0] for name in imported(MODULES[module], lazily=lazily)}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_layers(module: str) -> None:
-    assert roots(module) & set(PACKAGES) <= MAY_IMPORT[layer(module)]
-
-
-@pytest.mark.parametrize("module", MODULES)
-def test_each_framework_has_its_layer(module: str) -> None:
-    if layer(module) != "flows":
-        assert "prefect" not in roots(module)
-    if layer(module) != "models":
-        assert not roots(module) & TORCH
-
-
-@pytest.mark.parametrize("module", [m for m in MODULES if layer(m) == "flows"])
-def test_flows_import_nothing_heavy_at_once(module: str) -> None:
-    """The command line prints its help in under a second."""
-    assert not roots(module, lazily=False) & (TORCH | {"rasterio", "geopandas", "models"})
+def ours(module: str) -> set[str]:
+    return {n for n in imported(MODULES[module]) if n in MODULES and n != module}
 
 
 def calls(tree: ast.AST) -> Iterator[str]:
     return (ast.unparse(n.func) for n in ast.walk(tree) if isinstance(n, ast.Call))
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith("pipeline.raster")])
-def test_rasters_have_one_door(module: str) -> None:
-    names = {n for n in imported(MODULES[module]) if n.partition(".")[0] in ("rasterio", "rioxarray", "osgeo", "tifffile")}
-    assert {n for n in names if not n.startswith("rasterio.features")} == set()
-    assert not {c for c in calls(MODULES[module]) if c.endswith((".open_rasterio", "WarpedVRT", "rasterio.open"))}
+def test_rooms_import_what_their_table_allows() -> None:
+    offenders = []
+    for module in MODULES:
+        here, below = room(module), LAYERS[: LAYERS.index(layer(module))]
+        allowed = {here, layer(module), *(f"{layer(module)}.{name}" for name in ROOMS[here].split())}
+        for name in ours(module):
+            there = room(name)
+            anywhere = ROOMS[here] == ANY and layer(name) == layer(module)
+            if there not in allowed and layer(name) not in below and not anywhere:
+                offenders.append(f"{module} imports {name}")
+    assert not offenders
 
 
-@pytest.mark.parametrize("module", [m for m in MODULES if not m.startswith("pipeline.vector")])
-def test_vector_layers_have_one_door(module: str) -> None:
-    assert not roots(module) & {"pyogrio", "fiona", "osgeo"}
-    forbidden = (".read_file", ".to_file", ".read_parquet", ".to_parquet", ".read_postgis", ".list_layers")
-    assert not {c for c in calls(MODULES[module]) if c.endswith(forbidden)}
+def test_rooms_have_an_order_and_modules_no_circles() -> None:
+    order = list(ROOMS)
+    upwards = [
+        f"{module} imports {name}"
+        for module in MODULES
+        for name in ours(module)
+        if room(name) not in LAYERS and order.index(room(name)) > order.index(room(module))
+    ]
+    assert not upwards
+    packages = {m.rpartition(".")[0] for m in MODULES}
+    graphlib.TopologicalSorter({m: ours(m) - packages for m in MODULES}).prepare()
 
 
-def test_there_are_no_circles() -> None:
-    graph = {
-        module: {n for n in imported(tree) if n in MODULES and n != module and n not in PACKAGES}
-        for module, tree in MODULES.items()
-    }
-    graphlib.TopologicalSorter(graph).prepare()
+def test_frameworks_and_files_have_one_door_each() -> None:
+    offenders = []
+    for module, tree in MODULES.items():
+        found = roots(module)
+        names = {n for n in imported(tree) if n.partition(".")[0] in ("rasterio", "rioxarray", "osgeo", "tifffile")}
+        called = set(calls(tree))
+        if room(module) != "pipeline.raster":
+            offenders += [(module, n) for n in names if not n.startswith("rasterio.features")]
+            offenders += [(module, c) for c in called if c.endswith((".open_rasterio", "WarpedVRT", "rasterio.open"))]
+        if room(module) != "pipeline.vector":
+            forbidden = (".read_file", ".to_file", ".read_parquet", ".to_parquet", ".read_postgis", ".list_layers")
+            offenders += [(module, n) for n in found & {"pyogrio", "fiona", "osgeo"}]
+            offenders += [(module, c) for c in called if c.endswith(forbidden)]
+        if layer(module) != "flows":
+            offenders += [(module, n) for n in found & {"prefect"}]
+        if layer(module) != "models":
+            offenders += [(module, n) for n in found & TORCH]
+    assert not offenders
 
 
-def test_every_module_says_what_it_is_for() -> None:
+def test_flows_import_nothing_heavy_at_once() -> None:
+    """The command line prints its help in under a second."""
+    heavy = TORCH | {"rasterio", "geopandas"}
+    offenders = [
+        (module, name)
+        for module in MODULES
+        if layer(module) == "flows"
+        for name in imported(MODULES[module], lazily=False)
+        if name.partition(".")[0] in heavy or name.startswith("landshift.models")
+    ]
+    assert not offenders
+
+
+def test_rooms_and_modules_are_small_and_say_what_they_are_for() -> None:
+    modules = {m for m in MODULES if not any(other.startswith(f"{m}.") for other in MODULES)}
+    rooms = Counter(m.rpartition(".")[0] for m in modules)
+    assert not {r: n for r, n in rooms.items() if n > LARGEST_ROOM}
+    paths = [p for name in LAYERS for p in (ROOT / name).rglob("*.py")]
+    lines = {p.relative_to(ROOT).as_posix(): len(p.read_text(encoding="utf-8").splitlines()) for p in paths}
+    assert not {p: n for p, n in lines.items() if n > LONGEST_MODULE}
     assert not {m for m, tree in MODULES.items() if not ast.get_docstring(tree)}
     assert not {m for m in MODULES if m.rpartition(".")[2] in ("utils", "util", "common", "helpers", "misc", "registry")}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_is_asserted_or_printed(module: str) -> None:
-    assert not [n.lineno for n in ast.walk(MODULES[module]) if isinstance(n, ast.Assert)]
-    if module != "flows.cli":
-        assert "print" not in set(calls(MODULES[module]))
+def test_one_word_names_one_class() -> None:
+    classes = Counter(n.name for tree in MODULES.values() for n in ast.walk(tree) if isinstance(n, ast.ClassDef))
+    assert not {name: n for name, n in classes.items() if n > 1}
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_there_is_no_global_state(module: str) -> None:
-    assert not [n.lineno for n in ast.walk(MODULES[module]) if isinstance(n, ast.Global)]
+def test_nothing_is_asserted_printed_or_kept_in_globals() -> None:
+    offenders = []
+    for module, tree in MODULES.items():
+        offenders += [(module, n.lineno) for n in ast.walk(tree) if isinstance(n, ast.Assert | ast.Global)]
+        offenders += [(module, "print") for c in calls(tree) if c == "print" and room(module) != "flows.cli"]
+    assert not offenders
 
 
-@pytest.mark.parametrize("module", MODULES)
-def test_nothing_is_unpickled_or_evaluated(module: str) -> None:
-    assert not roots(module) & {"pickle", "dill", "joblib", "shelve", "marshal"}
-    assert not set(calls(MODULES[module])) & {"eval", "exec", "yaml.load", "np.load", "os.system"}
-    for node in ast.walk(MODULES[module]):
-        if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
-            assert any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+def test_nothing_is_unpickled_or_evaluated() -> None:
+    offenders = []
+    for module, tree in MODULES.items():
+        offenders += [(module, n) for n in roots(module) & {"pickle", "dill", "joblib", "shelve", "marshal"}]
+        offenders += [(module, c) for c in set(calls(tree)) & {"eval", "exec", "yaml.load", "np.load", "os.system"}]
+        for node in ast.walk(tree):
+            if isinstance(node, ast.Call) and ast.unparse(node.func) == "torch.load":
+                careful = any(k.arg == "weights_only" and ast.unparse(k.value) == "True" for k in node.keywords)
+                offenders += [] if careful else [(module, f"torch.load in line {node.lineno}")]
+    assert not offenders
+
+
+def test_no_package_of_ours_can_be_shadowed() -> None:
+    """Users have folders called `flows` and `models`; what is imported as a bare name could be theirs."""
+    assert not {m for m in MODULES if roots(m) & {*LAYERS, "configs"}}

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.legend import MAX_CLASSES, NOT_OBSERVED, UNCHANGED, LandUse, Legend
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import MAX_CLASSES, NOT_OBSERVED, UNCHANGED, LandUse, Legend
 
 THREE = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
 LEGENDS = st.lists(st.integers(1, MAX_CLASSES), min_size=2, max_size=MAX_CLASSES, unique=True).map(

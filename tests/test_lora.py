@@ -12,12 +12,14 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from models.encoders import Normalisation, build_encoder
-from models.lora import add_lora, merge_lora
-from models.network import ChangeNetwork, NetworkSpec
-from models.strategies import parameter_groups, strategy_named
-from models.training import Fit, TrainingSettings, fit
-from pipeline.errors import InputError
+from landshift.models.encoders.backbones import build_encoder
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.network.learner import TrainingSettings
+from landshift.models.network.lora import add_lora, merge_lora
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.network.strategies import parameter_groups, strategy_named
+from landshift.models.network.training import Fit, fit
+from landshift.pipeline.errors import InputError
 
 pytest.importorskip("peft")
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.manifest import (
+from landshift.pipeline.manifest import (
     MANIFEST,
     Manifest,
     file_hash,

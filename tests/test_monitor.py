@@ -16,20 +16,21 @@ import torch
 from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
-from flows import monitor as monitoring
-from flows import prepare as preparing
-from flows.cli import app
-from flows.config import Project
-from flows.monitor import Monitored, lines_of, monitor
-from flows.train import train
-from models.bundle import load, save
-from pipeline.demo import make_demo
-from pipeline.errors import InputError
-from pipeline.manifest import file_hash
-from pipeline.register_address import place_of
-from pipeline.register_columns import CHANGE_COLUMNS
-from pipeline.register_store import open_register
-from pipeline.register_tables import HISTORY
+from landshift.flows import monitor as monitoring
+from landshift.flows import prepare as preparing
+from landshift.flows.cli.main import app
+from landshift.flows.config.project import Project
+from landshift.flows.monitor import monitor
+from landshift.flows.steps.monitoring.outcome import Monitored, lines_of
+from landshift.flows.train import train
+from landshift.models.use.bundle import load, save
+from landshift.pipeline.demo.files import make_demo
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.register.address import place_of
+from landshift.pipeline.register.columns import CHANGE_COLUMNS
+from landshift.pipeline.register.database.tables import HISTORY
+from landshift.pipeline.register.store import open_register
 from tests.postgis_server import server
 from tests.test_flows import SIZE, demo_project
 

@@ -12,9 +12,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
 
-from models.encoders import Normalisation, build_encoder, encoder_named, load_encoder
-from models.network import DECODERS, FUSIONS, HEADS, ChangeNetwork, NetworkSpec
-from pipeline.errors import InputError
+from landshift.models.encoders.backbones import build_encoder
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.encoders.table import encoder_named
+from landshift.models.encoders.weights import load_encoder
+from landshift.models.network.siamese import DECODERS, FUSIONS, HEADS, ChangeNetwork, NetworkSpec
+from landshift.pipeline.errors import InputError
 
 RGB = ("red", "green", "blue")
 TINY = "tu-test_efficientnet"

@@ -10,9 +10,9 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pyproj import CRS, Geod
 
-from pipeline.grid import grid_of
-from pipeline.outlines import ellipsoidal_area_ha, outlines, simplify_coverage, to_map
-from pipeline.patches import find_patches
+from landshift.pipeline.change.outlines import ellipsoidal_area_ha, outlines, simplify_coverage, to_map
+from landshift.pipeline.change.patches import find_patches
+from landshift.pipeline.grid import grid_of
 
 MAPS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3))
 # Blocks of pixels make patches that are large enough to be simplified.

@@ -8,8 +8,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import sqrtm
 
-from models.overlap import Domain, coral, fit_domain, frechet_distance, linear_cka, mmd, mmd_p_value
-from pipeline.errors import InputError
+from landshift.models.transfer.overlap import Domain, coral, fit_domain, frechet_distance, linear_cka, mmd, mmd_p_value
+from landshift.pipeline.errors import InputError
 
 ROW, COLUMN = np.arange(60)[:, None], np.arange(5)[None]
 FEATURES = np.sin(0.7 * (ROW + 1) * (COLUMN + 1)) + 0.5 * np.cos(1.3 * (ROW + 1) + COLUMN) + 0.8 * (ROW % 3 == COLUMN % 3)

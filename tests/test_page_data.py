@@ -11,7 +11,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from pipeline.page_data import (
+from landshift.pipeline.pages.run_data import (
     area_rows,
     json_for_page,
     listed_patches,
@@ -24,7 +24,7 @@ from pipeline.page_data import (
     shapes,
     unchanged_estimate,
 )
-from pipeline.vector import read_layer
+from landshift.pipeline.vector.read import read_layer
 from tests.small_run import NAMES, estimates_of, write_run
 
 

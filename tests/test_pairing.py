@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.pairing import Pair, Period, Policy, pairing
+from landshift.pipeline.scenes.pairing import Pair, Period, Policy, pairing
 
 BASELINE = Period(date(2019, 6, 1), date(2019, 6, 30))
 FIRST = date(2020, 1, 1)

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from scipy import ndimage
 
-from pipeline.patches import find_patches
+from landshift.pipeline.change.patches import find_patches
 
 
 def test_corners_do_not_connect_and_codes_do_not_mix() -> None:

@@ -8,10 +8,10 @@ import numpy as np
 from affine import Affine
 from PIL import Image
 
-from pipeline.grid import grid_of
-from pipeline.legend import Legend
-from pipeline.pictures import change_picture, data_uri, display_picture, jpeg, png, side_by_side
-from pipeline.raster_write import write_raster
+from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture, jpeg, png, side_by_side
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.raster.write import write_raster
 
 NOT_SEEN = [204, 204, 212]
 HATCH = [110, 110, 130]

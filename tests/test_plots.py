@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import pytest
 
-from pipeline.plots import Dot, curve_plot, interval_plot, reliability_plot
+from landshift.pipeline.drawing.plots import Dot, curve_plot, interval_plot, reliability_plot
 
 HOSTILE = '"><script>alert(1)</script> & $x_{1$ 🛰 שלום'
 ROWS = [

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from pipeline.plots_areas import AreaRow, area_plot, flow_plot
+from landshift.pipeline.drawing.area_plots import AreaRow, area_plot, flow_plot
 
 HOSTILE = '"><script>alert(1)</script> & $x_{1$ 🛰 שלום'
 CLASSES = [{"code": i, "name": n, "colour": "#00aa00"} for i, n in enumerate(("Forest", "Cropland", "Water"), 1)]

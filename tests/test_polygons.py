@@ -12,10 +12,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from pipeline.columns import CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS
-from pipeline.grid import grid_of
-from pipeline.legend import LandUse, Legend
-from pipeline.polygons import MapLayers, map_layers
+from landshift.pipeline.change.polygons import MapLayers, map_layers
+from landshift.pipeline.columns import CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.legend import LandUse, Legend
 
 BEFORE, AFTER = date(2020, 6, 1), date(2023, 6, 3)
 LEGEND = Legend((LandUse(1, 'Forest "old" & <wild>', "#1b7837"), LandUse(4, "عمران 🏙", "#c0392b")))

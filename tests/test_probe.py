@@ -10,8 +10,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 
-from models.features import PixelFeatures
-from models.probe import features_cache, fit_probe, probe_score
+from landshift.models.transfer.features import PixelFeatures
+from landshift.models.transfer.probe import features_cache, fit_probe, probe_score
 
 
 class Maker:

@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rio_cogeo.cogeo import cog_validate
 
-from pipeline.change import decide
-from pipeline.grid import grid_of
-from pipeline.legend import Legend
-from pipeline.publish import calendar_dates, write_last_observed, write_rasters
-from pipeline.raster import inspect, read_raster
-from pipeline.raster_write import write_raster
+from landshift.pipeline.change.decision import decide
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.raster.read import inspect, read_raster
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.run.rasters import calendar_dates, write_last_observed, write_rasters
 
 GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (2, 3), "EPSG:32633")
 

@@ -17,12 +17,12 @@ import pytest
 import shapely
 from PIL import Image
 
-from pipeline.errors import InputError
-from pipeline.legend import LandUse, Legend
-from pipeline.qgis_layout import hectares_text, layout, scale_bar
-from pipeline.qgis_project import write_project
-from pipeline.raster_write import write_cog, write_raster
-from pipeline.styles import continuous_qml, dates_qml, land_use_entries, occurring, raster_qml, vector_qml
+from landshift.pipeline.drawing.styles import continuous_qml, dates_qml, land_use_entries, occurring, raster_qml, vector_qml
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.raster.write import write_cog, write_raster
+from landshift.pipeline.run.qgis_layout import hectares_text, layout, scale_bar
+from landshift.pipeline.run.qgis_project import write_project
 from tests.conftest import small_grid
 
 QGIS_PYTHON = Path("/usr/bin/python3")
@@ -320,7 +320,7 @@ def test_a_legend_of_many_changes_stays_on_the_page(tmp_path: Path) -> None:
 
 
 def test_the_legend_is_smaller_where_it_is_longer() -> None:
-    from pipeline.qgis_file import Layer
+    from landshift.pipeline.drawing.qgis_file import Layer
 
     def size(entries: int) -> int:
         legend = Legend(tuple(LandUse(k, f"C{k}", "#102030") for k in range(1, 17)))

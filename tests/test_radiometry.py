@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.radiometry import BandMapping, fit_histogram, fit_moments, fit_radiometric, no_mapping
+from landshift.pipeline.epochs.radiometry import BandMapping, fit_histogram, fit_moments, fit_radiometric, no_mapping
+from landshift.pipeline.errors import InputError
 
 GAIN, OFFSET = np.array([1.4, 0.7, 1.1, 2.0]), np.array([0.05, -0.02, 0.0, 0.1])
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from flows import ranking
-from flows.ranking import candidates, groups_of, rank_encoders
-from flows.sections import LabelsConfig, PolygonLabels
-from models.encoders import build_encoder
-from pipeline.errors import InputError
-from pipeline.labels import Labels
+from landshift.flows.config.sections import LabelsConfig, PolygonLabels
+from landshift.flows.steps.assessment import ranking
+from landshift.flows.steps.assessment.ranking import candidates, groups_of, rank_encoders
+from landshift.models.encoders.backbones import build_encoder
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.read import Labels
 from tests.binary_territory import LITE, RANDOM, SIZE, BinaryTerritory, Ready, squares
 
 
@@ -138,7 +138,7 @@ def test_without_a_network_an_encoder_is_left_out_and_the_rest_ranked(
         asked.append(url)
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr("models.weight_files.urllib.request.urlopen", unreachable)
+    monkeypatch.setattr("landshift.models.encoders.weight_files.urllib.request.urlopen", unreachable)
     ws = place.workspace(assess={"encoders": [name, RANDOM]})
     for attempt in (1, 2):
         found = ranked(ready, project=ws.project)
@@ -204,7 +204,7 @@ def test_groups_are_blocks_or_many_named_regions(ready: Ready, monkeypatch: pyte
     polygons = LabelsConfig(polygons=PolygonLabels(path=Path("labels.gpkg"), region_column="district"))
     ws = replace(ready.ws, project=ready.ws.project.model_copy(update={"labels": polygons}))
     for labels, expected in ((named, region), (few, groups)):
-        monkeypatch.setattr("flows.ranking.read_labels", lambda *_, labels=labels: labels)
+        monkeypatch.setattr("landshift.flows.steps.assessment.ranking.read_labels", lambda *_, labels=labels: labels)
         np.testing.assert_array_equal(groups_of(ws, Labels(empty, empty, change)), expected)
 
 

@@ -16,11 +16,11 @@ from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.grid import Grid, grid_of
-from pipeline.raster import RasterReader, covered, inspect, read_onto, read_preview, read_raster
-from pipeline.raster_write import Layout, open_writer, write_cog, write_raster
-from pipeline.tiles import Window
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.read import RasterReader, covered, inspect, read_onto, read_preview, read_raster
+from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
+from landshift.pipeline.tiles import Window
 
 CRS = "EPSG:32651"
 WORN = settings(deadline=None, max_examples=30, suppress_health_check=[HealthCheck.function_scoped_fixture])

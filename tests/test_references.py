@@ -8,10 +8,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.legend import LandUse, Legend
-from pipeline.references import References, check_references, require_strata
-from pipeline.sample_points import sample_ids
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.sample.points import sample_ids
+from landshift.pipeline.sample.references import References, check_references, require_strata
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
 

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import maximum_filter
 
-from pipeline.labels import Labels
-from pipeline.regions import Regions, fold_roles, random_roles, regions_of, with_fewer_labels
-from pipeline.splits import TEST, TRAIN, VALIDATION
+from landshift.pipeline.labels.read import Labels
+from landshift.pipeline.labels.regions import Regions, fold_roles, random_roles, regions_of, with_fewer_labels
+from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
 
 NONE = 255
 laws = settings(deadline=None, max_examples=40)

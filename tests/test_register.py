@@ -10,13 +10,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.register import STATES, Rule
-from pipeline.register_diff import changed_between, line_of, states_at
-from pipeline.register_rows import OUTCOME
-from pipeline.register_run import MergeableRun
-from pipeline.register_store import Register, open_register
-from pipeline.register_tables import HISTORY, META, OBSERVATIONS, PATCHES, REVIEWS, VERDICTS
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.register.database.rows import OUTCOME
+from landshift.pipeline.register.database.tables import HISTORY, META, OBSERVATIONS, PATCHES, REVIEWS, VERDICTS
+from landshift.pipeline.register.history import changed_between, line_of, states_at
+from landshift.pipeline.register.runs import MergeableRun
+from landshift.pipeline.register.states import STATES, Rule
+from landshift.pipeline.register.store import Register, open_register
 from tests.postgis_server import server
 from tests.register_runs import run, states
 

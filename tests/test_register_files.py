@@ -17,14 +17,13 @@ import pytest
 import shapely
 import sqlalchemy as sa
 
-from flows.register import diff_register
-from pipeline.errors import InputError
-from pipeline.register_geopackage import GeoPackageDatabase
-from pipeline.register_index import add_functions
-from pipeline.register_migrations import MIGRATIONS, Migration
-from pipeline.register_run import read_mergeable
-from pipeline.register_store import Register, open_register
-from pipeline.register_tables import HISTORY, META
+from landshift.flows.steps.register.changes import diff_register
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.register.database.geopackage import GeoPackageDatabase, add_functions
+from landshift.pipeline.register.database.migrations import MIGRATIONS, Migration
+from landshift.pipeline.register.database.tables import HISTORY, META
+from landshift.pipeline.register.runs import read_mergeable
+from landshift.pipeline.register.store import Register, open_register
 from tests.register_runs import run, states
 from tests.small_run import PATCHES, write_run
 from tests.test_cli import run as command
@@ -169,7 +168,7 @@ def test_a_run_that_found_nothing_is_an_observation(tmp_path: Path) -> None:
 KILLED = """
 import os, sys
 from pathlib import Path
-import pipeline.register_store as store
+import landshift.pipeline.register.store as store
 from tests.register_runs import run
 from tests.test_register import PATCH
 
@@ -208,7 +207,7 @@ def test_a_killed_merge_leaves_the_register_as_it_was(path: Path) -> None:
 
 
 def test_two_writers_wait_or_are_told(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.register_geopackage._WAIT_S", 0.2)
+    monkeypatch.setattr("landshift.pipeline.register.database.geopackage._WAIT_S", 0.2)
     store = open_register(path)
     with GeoPackageDatabase(path).transaction(write=True):
         assert len(store.changes()) == 2, "readers need not wait"

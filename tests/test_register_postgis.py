@@ -18,14 +18,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyproj import CRS
 
-import pipeline.register_store as storing
-from pipeline.errors import InputError, UnavailableError
-from pipeline.register import Rule
-from pipeline.register_address import Address, place_of
-from pipeline.register_migrations import MIGRATIONS, Migration
-from pipeline.register_postgis import _SETTINGS, PostgisDatabase
-from pipeline.register_store import Register, open_register
-from pipeline.register_tables import HISTORY, META, METADATA, OBSERVATIONS, PATCHES, VERDICTS
+import landshift.pipeline.register.store as storing
+from landshift.pipeline.errors import InputError, UnavailableError
+from landshift.pipeline.register.address import Address, place_of
+from landshift.pipeline.register.database.migrations import MIGRATIONS, Migration
+from landshift.pipeline.register.database.postgis import _SETTINGS, PostgisDatabase
+from landshift.pipeline.register.database.tables import HISTORY, META, METADATA, OBSERVATIONS, PATCHES, VERDICTS
+from landshift.pipeline.register.states import Rule
+from landshift.pipeline.register.store import Register, open_register
 from tests.postgis_server import Server, server
 from tests.register_runs import run, states
 from tests.small_run import PATCHES as SMALL
@@ -246,8 +246,8 @@ def test_a_crs_without_an_epsg_code_is_added_once(postgis: Server) -> None:
 
 WRITER = """
 import json, sys
-from pipeline.register_address import place_of
-from pipeline.register_store import open_register
+from landshift.pipeline.register.address import place_of
+from landshift.pipeline.register.store import open_register
 from tests.register_runs import run
 
 store = open_register(place_of(sys.argv[1]))

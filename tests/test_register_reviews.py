@@ -12,17 +12,17 @@ import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.alerts import digest
-from pipeline.alerts_rules import AlertRule
-from pipeline.errors import InputError
-from pipeline.register import Rule
-from pipeline.register_drawing import Drawing, Drawn, Stratum, choose
-from pipeline.register_migrations import MIGRATIONS
-from pipeline.register_reviews import CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD, Review, deciding, is_known
-from pipeline.register_store import Register, open_register
-from pipeline.register_tables import HISTORY, METADATA, REVIEWS, VERDICTS
-from pipeline.review_precision import precision_of
-from pipeline.wilson import wilson_limits
+from landshift.pipeline.alerts.alert import digest
+from landshift.pipeline.alerts.rules import AlertRule
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.register.database.migrations import MIGRATIONS
+from landshift.pipeline.register.database.tables import HISTORY, METADATA, REVIEWS, VERDICTS
+from landshift.pipeline.register.drawings import Drawing, Drawn, Stratum, choose
+from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD, Review, deciding, is_known
+from landshift.pipeline.register.states import Rule
+from landshift.pipeline.register.store import Register, open_register
+from landshift.pipeline.review.precision import precision_of
+from landshift.pipeline.sample.wilson import wilson_limits
 from tests.register_runs import LEGEND, run, states
 from tests.test_register import EMPTY, PATCH, STORES, WATER, only
 

@@ -16,18 +16,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from typer.testing import CliRunner
 
-from flows import releasing
-from flows.cli import app
-from flows.comparing import seen_by, write_seen
-from flows.labelling import divide_labels, read_masks
-from flows.releasing import list_releases, roll_back, settled
-from flows.workspace import Workspace
-from pipeline import releases as storing
-from pipeline.errors import InputError
-from pipeline.manifest import file_hash, write_json
-from pipeline.release_decision import CHANGE, NOT_JUDGED, NOT_WORSE, WORSE, Held, compare_regions, decide_release, enough_blocks
-from pipeline.release_rule import ReleaseRule
-from pipeline.releases import (
+from landshift.flows.cli.main import app
+from landshift.flows.steps.learning.labelling import divide_labels, read_masks
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.release import releases as releasing
+from landshift.flows.steps.release.comparing import seen_by, write_seen
+from landshift.flows.steps.release.releases import list_releases, roll_back, settled
+from landshift.pipeline import releases as storing
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.search import TRAIN, VALIDATION
+from landshift.pipeline.manifest import file_hash, write_json
+from landshift.pipeline.releases import (
     ADOPTED,
     PROMOTED,
     REFUSED,
@@ -38,7 +37,17 @@ from pipeline.releases import (
     released_model,
     write_journal,
 )
-from pipeline.splits import TRAIN, VALIDATION
+from landshift.pipeline.scores.release import (
+    CHANGE,
+    NOT_JUDGED,
+    NOT_WORSE,
+    WORSE,
+    Held,
+    ReleaseRule,
+    compare_regions,
+    decide_release,
+    enough_blocks,
+)
 from tests.conftest import Territory, small_grid
 
 RULE = ReleaseRule()
@@ -429,7 +438,7 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
 
 
 def test_where_a_model_was_trained_is_known_on_other_grids_too(territory: Territory, tmp_path: Path) -> None:
-    from pipeline.raster_write import write_raster
+    from landshift.pipeline.raster.write import write_raster
 
     labels = np.zeros(territory.grid.shape, dtype=np.uint8)
     labels[:, ::2] = 1
@@ -455,8 +464,8 @@ def test_where_a_model_was_trained_is_known_on_other_grids_too(territory: Territ
 def test_of_an_older_model_the_blocks_tell_it_and_else_nothing_does(territory: Territory, tmp_path: Path) -> None:
     import shapely
 
-    from pipeline.outlines import crs_of
-    from pipeline.stac import footprint
+    from landshift.pipeline.grid import crs_of
+    from landshift.pipeline.run.stac import footprint
 
     grid = territory.grid
     outline = shapely.geometry.mapping(footprint(grid.transform, (40, 48), crs_of(grid).to_wkt()))

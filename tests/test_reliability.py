@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.metrics import brier_score_loss
 
-from pipeline.reliability import (
+from landshift.pipeline.scores.reliability import (
     CalibrationError,
     brier_score,
     calibration_error_interval,

@@ -8,9 +8,10 @@ from typing import Any
 import jinja2
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.page_data import listed_patches
-from pipeline.report import model_card, page_of, run_page
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.pages.card import model_card
+from landshift.pipeline.pages.run import page_of, run_page
+from landshift.pipeline.pages.run_data import listed_patches
 from tests.small_run import NAMES, estimates_of, write_run
 from tests.test_assessment import adaptation, obligatory, whole
 
@@ -149,7 +150,7 @@ def test_a_run_without_any_change_says_so(tmp_path: Path, classes: tuple[tuple[s
 def test_what_is_not_drawn_is_said_with_the_true_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path)
     assert "Not everything is drawn" not in page_of(tmp_path)
-    monkeypatch.setattr("pipeline.report.listed_patches", lambda changes: listed_patches(changes, 2))
+    monkeypatch.setattr("landshift.pipeline.pages.run.listed_patches", lambda changes: listed_patches(changes, 2))
     page = page_of(tmp_path)
     assert "the 2 largest of 4 patches, which have 3.4 of\n3.9 ha" in page
     assert page.count("<tr data-row") == 2

@@ -10,10 +10,10 @@ from affine import Affine
 from pyproj import CRS
 
 import landshift
-from pipeline.errors import InputError
-from pipeline.grid import grid_of
-from pipeline.raster import read_raster
-from pipeline.raster_write import write_raster
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.raster.write import write_raster
 from tests.small_run import SHAPE, write_run
 from tests.test_sample_estimate import finished
 

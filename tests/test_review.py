@@ -21,19 +21,19 @@ import rasterio
 import shapely
 from PIL import Image
 
-import pipeline.register_store as storing
-from flows import review as reviewing
-from flows.register import confirm_change
-from flows.review import export_review, import_review, review_precision, write_review_labels
-from pipeline.chips import ChipSource, chip_pair
-from pipeline.errors import InputError
-from pipeline.labels import labels_from_polygons
-from pipeline.legend import Legend
-from pipeline.raster_write import write_raster
-from pipeline.register_index import add_functions
-from pipeline.register_run import read_mergeable
-from pipeline.register_store import open_register
-from pipeline.register_tables import HISTORY
+import landshift.pipeline.register.store as storing
+from landshift.flows.steps.register import review as reviewing
+from landshift.flows.steps.register.changes import confirm_change
+from landshift.flows.steps.register.review import export_review, import_review, review_precision, write_review_labels
+from landshift.pipeline.drawing.chips import ChipSource, chip_pair
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.read import labels_from_polygons
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.register.database.geopackage import add_functions
+from landshift.pipeline.register.database.tables import HISTORY
+from landshift.pipeline.register.runs import read_mergeable
+from landshift.pipeline.register.store import open_register
 from tests.conftest import small_grid
 from tests.register_runs import LEGEND, run, states
 from tests.small_run import PATCHES, SHAPE

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from pipeline.sample_chips import CONTEXT, sample_chip, sample_window
+from landshift.pipeline.drawing.chips import CONTEXT, sample_chip, sample_window
 
 SIDE = 2 * CONTEXT + 1
 MARK = [255, 0, 255]

@@ -17,20 +17,21 @@ import pytest
 import shapely
 from PIL import Image
 
-from flows.estimate import Estimated, estimate_run, summary_lines
-from flows.sample import SAMPLES, expected_accuracy, sample_run
-from pipeline.change import Decision
-from pipeline.errors import InputError
-from pipeline.legend import Legend
-from pipeline.manifest import Manifest
-from pipeline.package import complete
-from pipeline.publish import write_last_observed, write_rasters
-from pipeline.raster import read_raster
-from pipeline.raster_write import write_raster
-from pipeline.run_folder import legend_of_run, read_run
-from pipeline.sample_form import sample_form_qml
-from pipeline.vector import read_layer, read_samples
-from pipeline.vector_write import write_sample_file
+from landshift.flows.steps.publication.estimate import Estimated, estimate_run, summary_lines
+from landshift.flows.steps.publication.sample import SAMPLES, expected_accuracy, sample_run
+from landshift.pipeline.change.decision import Decision
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import Manifest
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.run.folder import legend_of_run, read_run
+from landshift.pipeline.run.package import complete
+from landshift.pipeline.run.rasters import write_last_observed, write_rasters
+from landshift.pipeline.sample.form import sample_form_qml
+from landshift.pipeline.sample.points import read_samples
+from landshift.pipeline.vector.read import read_layer
+from landshift.pipeline.vector.write import write_sample_file
 from tests.conftest import small_grid
 from tests.small_run import SHAPE, write_run
 
@@ -265,7 +266,7 @@ def test_options_without_a_file_and_endless_samples_are_refused(run: Path, monke
     sample_run(run, size=40, minimum=10)
     with pytest.raises(InputError, match="--name-column says how to read"):
         estimate_run(run, judge(run), name_column="x")
-    monkeypatch.setattr("flows.sample._MOST", 30)
+    monkeypatch.setattr("landshift.flows.steps.publication.sample._MOST", 30)
     with pytest.raises(InputError, match="40 pixels would be drawn, and nobody judges more than 30"):
         sample_run(run, run.parent / "other", size=40, minimum=10)
 

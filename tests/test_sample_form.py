@@ -14,9 +14,9 @@ import pandas as pd
 import pytest
 from PIL import Image
 
-from pipeline.legend import LandUse, Legend
-from pipeline.raster_write import write_raster
-from pipeline.sample_form import answers, sample_form_qml, write_sample_project
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.sample.form import answers, sample_form_qml, write_sample_project
 from tests.conftest import small_grid
 from tests.test_qgis_project import QGIS_PYTHON, content, needs_qgis, read_in_qgis
 

@@ -16,20 +16,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from models import samples
-from models.samples import (
-    LabelledTiles,
-    Masks,
-    TrainingChips,
-    augmented,
-    masks_of,
-    with_hidden_strip,
-)
-from pipeline.errors import InputError
-from pipeline.grid import grid_of
-from pipeline.labels import Labels
-from pipeline.legend import NOT_LABELLED
-from pipeline.raster_write import write_raster
+from landshift.models.network import samples
+from landshift.models.network.samples import LabelledTiles, Masks, TrainingChips, augmented, masks_of, with_hidden_strip
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.labels.read import Labels
+from landshift.pipeline.legend import NOT_LABELLED
+from landshift.pipeline.raster.write import write_raster
 
 N = NOT_LABELLED
 SIDE = 160

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.sampling import allocate, draw
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.sample.draw import allocate, draw
 
 PIXELS = {1: 200_000, 2: 150_000, 3: 3_200_000, 4: 6_450_000}
 ACCURACY = {1: 0.7, 2: 0.6, 3: 0.9, 4: 0.95}

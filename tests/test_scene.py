@@ -5,9 +5,9 @@ from pathlib import Path
 
 from affine import Affine
 
-from pipeline.grid import grid_of
-from pipeline.scene import Epoch, Scene, Source
-from pipeline.sensors import sensor_named
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.scenes.scene import Epoch, Scene, Source
+from landshift.pipeline.scenes.sensors import sensor_named
 
 GRID = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), (4, 6), "EPSG:32651")
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
-from flows.check import check_project
-from flows.cli import app
-from flows.scenes import list_scenes
-from pipeline.errors import InputError
+from landshift.flows.cli.main import app
+from landshift.flows.steps.inspection.check import check_project
+from landshift.flows.steps.inspection.scenes import list_scenes
+from landshift.pipeline.errors import InputError
 from tests.conftest import Territory, small_grid
 
 

@@ -6,14 +6,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from flows.config import Project
-from flows.finding import find_scenes
-from flows.monitor import _pair_workspace, _used, pairs_of
-from flows.prepare import plan, sensor_of
-from flows.scenes import list_scenes
-from flows.sections import MonitorConfig
-from pipeline.errors import InputError
-from pipeline.season import Season, month_and_day
+from landshift.flows.config.project import Project
+from landshift.flows.config.sections import MonitorConfig
+from landshift.flows.steps.inspection.scenes import list_scenes
+from landshift.flows.steps.monitoring.pairs import pair_workspace, pairs_of, scenes_used
+from landshift.flows.steps.project.finding import find_scenes
+from landshift.flows.steps.project.plan import plan, sensor_of
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.season import Season, month_and_day
 from tests.conftest import Territory
 
 
@@ -109,10 +109,10 @@ def test_the_monitor_pairs_the_season_alone_and_keeps_the_rule(years: Territory)
     daily = pairs_of(years.workspace().project.model_copy(update={"monitor": MonitorConfig()}), findings, date(2025, 1, 1))
     assert [str(pair.after) for pair in daily.pairs] == ["2022-06-20", "2023-07-15"]
     pair = pairs_of(ws.project, findings, date(2025, 1, 1)).pairs[0]
-    theirs = _pair_workspace(ws, pair, years.data)
+    theirs = pair_workspace(ws, pair, years.data)
     assert theirs.project.epochs.composite == "median"
     assert [s.id[6:] for s in plan(theirs).after.scenes] == ["20220620"], "the winter is left out"
-    before = _used(pair, findings, ws.project.epochs.part_of_year)
+    before = scenes_used(pair, findings, ws.project.epochs.part_of_year)
     assert [name for name, *_ in before] == ["place_20180615", "place_20190712", "place_20220620"]
 
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.sensors import SENSORS, Sensor, custom_sensor, number_offset, observed, sensor_named, to_values
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.scenes.sensors import SENSORS, Sensor, custom_sensor, number_offset, observed, sensor_named, to_values
 
 S2 = sensor_named("sentinel-2-l2a")
 OLI = sensor_named("landsat-c2-l2-oli")

@@ -14,19 +14,18 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from prefect.testing.utilities import prefect_test_harness
 
-from flows import detect as detecting
-from flows import shards as sharding
-from flows.detect import detect
-from flows.publishing import published_config
-from flows.shards import SHARDS, Shard, detect_shard, settle, shards_of
-from models import inference
-from pipeline.errors import InputError
-from pipeline.grid import grid_of, some_rows
-from pipeline.manifest import Manifest
-from pipeline.raster import inspect, read_raster
-from pipeline.raster_join import join_rows
-from pipeline.raster_write import Layout, write_raster
-from pipeline.tiles import row_groups
+from landshift.flows import detect as detecting
+from landshift.flows.detect import detect
+from landshift.flows.steps.detection import shards as sharding
+from landshift.flows.steps.detection.shards import SHARDS, Shard, detect_shard, settle, shards_of
+from landshift.flows.steps.project.published import published_config
+from landshift.models.use import inference
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of, some_rows
+from landshift.pipeline.manifest import Manifest
+from landshift.pipeline.raster.read import inspect, read_raster
+from landshift.pipeline.raster.write import Layout, join_rows, write_raster
+from landshift.pipeline.tiles import row_groups
 from tests.untrained import SIZE, Untrained
 
 TIMES = ("created", "seconds", "cost")

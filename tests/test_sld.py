@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.legend import Change, LandUse, Legend
-from pipeline.sld import continuous_sld, dates_sld, outline_sld, raster_sld, samples_sld, vector_sld
+from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, outline_sld, raster_sld, samples_sld, vector_sld
+from landshift.pipeline.legend import Change, LandUse, Legend
 
 SLD, OGC = "{http://www.opengis.net/sld}", "{http://www.opengis.net/ogc}"
 LEGEND = Legend((LandUse(1, 'Forest "old" & <wild>', "#1b7837"), LandUse(4, "عمران 🏙", "#c0392b")))

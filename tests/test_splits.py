@@ -7,10 +7,11 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.labels import Labels
-from pipeline.legend import LandUse, Legend
-from pipeline.splits import NO_ROLE, ROLES, Splits, spatial_split
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.read import Labels
+from landshift.pipeline.labels.search import NO_ROLE, ROLES
+from landshift.pipeline.labels.splits import Splits, spatial_split
+from landshift.pipeline.legend import LandUse, Legend
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(2, "Cropland", "#ffcc00")))
 NONE = NO_ROLE

@@ -16,11 +16,11 @@ from affine import Affine
 from jsonschema import Draft7Validator
 from referencing import Registry, Resource
 
-from pipeline.grid import grid_of
-from pipeline.raster import read_raster
-from pipeline.raster_write import write_cog, write_raster
-from pipeline.stac import bounding_box, footprint, slug, write_stac
-from pipeline.stac_model import write_model_item
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.raster.write import write_cog, write_raster
+from landshift.pipeline.run.stac import bounding_box, footprint, slug, write_stac
+from landshift.pipeline.run.stac_model import write_model_item
 from tests.conftest import small_grid
 from tests.small_run import SHAPE, write_run
 

@@ -20,15 +20,16 @@ import rasterio
 import yaml
 from affine import Affine
 
-from flows.check import check_project
-from flows.config import Project, load_project
-from flows.prepare import plan, prepare_epoch
-from flows.scenes import list_scenes
-from flows.workspace import Workspace, workspace
-from pipeline.errors import InputError
-from pipeline.grid import Grid, grid_of
-from pipeline.raster import read_raster
-from pipeline.raster_write import write_raster
+from landshift.flows.config.project import Project, load_project
+from landshift.flows.steps.images.epochs import prepare_epoch
+from landshift.flows.steps.inspection.check import check_project
+from landshift.flows.steps.inspection.scenes import list_scenes
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.raster.write import write_raster
 from tests.stac_server import Site, serving
 
 CRS = "EPSG:32651"
@@ -46,8 +47,8 @@ def site() -> Iterator[Site]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.05")
-    monkeypatch.setattr("pipeline.href.RETRIES", 2)
-    monkeypatch.setattr("pipeline.href.BACKOFF_S", 0.01)
+    monkeypatch.setattr("landshift.pipeline.raster.place.RETRIES", 2)
+    monkeypatch.setattr("landshift.pipeline.raster.place.BACKOFF_S", 0.01)
 
 
 class Place:
@@ -360,7 +361,7 @@ FILE = "/files/a_2020-06-15_red.tif"
     ],
 )
 def test_a_file_that_fails(place: Place, monkeypatch: pytest.MonkeyPatch, fault: tuple[str, float], message: str) -> None:
-    monkeypatch.setattr("pipeline.href.TIMEOUT_S", (0.2, 0.2))
+    monkeypatch.setattr("landshift.pipeline.raster.place.TIMEOUT_S", (0.2, 0.2))
     monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "2")
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "1")
     place.two()
@@ -412,7 +413,7 @@ def test_a_download_that_breaks_off_midway(place: Place, monkeypatch: pytest.Mon
 
 
 def plan_grid(place: Place) -> Grid:
-    from flows.prepare import region_of
+    from landshift.flows.steps.project.finding import region_of
 
     found = region_of(place.workspace().project)
     assert found is not None
@@ -549,8 +550,12 @@ def test_a_token_is_never_shown(
 ) -> None:
     secret = "s3cr3t%2Ftoken"
     items = place.two()
-    monkeypatch.setattr("pipeline.stac_scenes.signer", lambda _: lambda address: f"{address}?sv=1&sig={secret}")
-    monkeypatch.setattr("flows.stac_scenes.signer", lambda _: lambda address: f"{address}?sv=1&sig={secret}")
+    monkeypatch.setattr(
+        "landshift.pipeline.scenes.stac.scenes.signer", lambda _: lambda address: f"{address}?sv=1&sig={secret}"
+    )
+    monkeypatch.setattr(
+        "landshift.flows.steps.project.catalog.signer", lambda _: lambda address: f"{address}?sv=1&sig={secret}"
+    )
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "2")
     caplog.set_level(logging.DEBUG)
     ws = place.workspace()

@@ -10,14 +10,14 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.grid import grid_of
-from pipeline.href import place_hash, remote_file, resolve
-from pipeline.sensors import sensor_named
-from pipeline.stac_assets import assets_of
-from pipeline.stac_items import moment, newest
-from pipeline.stac_scenes import Reading, findings_of
-from pipeline.stac_search import Item, box_of, boxes_meet
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.place import place_hash, remote_file, resolve
+from landshift.pipeline.scenes.sensors import sensor_named
+from landshift.pipeline.scenes.stac.assets import assets_of
+from landshift.pipeline.scenes.stac.items import moment, newest
+from landshift.pipeline.scenes.stac.scenes import Reading, findings_of
+from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet
 
 S2, OLI = sensor_named("sentinel-2-l2a"), sensor_named("landsat-c2-l2-oli")
 GRID = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), (64, 64), "EPSG:32651")

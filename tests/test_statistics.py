@@ -8,9 +8,9 @@ from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.grid import grid_of
-from pipeline.raster_write import write_raster
-from pipeline.statistics import band_statistics, sampled_pixels
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.statistics import band_statistics, sampled_pixels
+from landshift.pipeline.raster.write import write_raster
 
 
 def image(folder: Path, data: np.ndarray, name: str = "a.tif") -> Path:

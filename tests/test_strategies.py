@@ -13,10 +13,12 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from models.encoders import Normalisation, build_encoder
-from models.network import ChangeNetwork, NetworkSpec
-from models.strategies import STRATEGIES, parameter_groups, pull_back, strategy_named
-from models.training import TrainingSettings, fit
+from landshift.models.encoders.backbones import build_encoder
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.network.learner import TrainingSettings
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.network.strategies import STRATEGIES, parameter_groups, pull_back, strategy_named
+from landshift.models.network.training import fit
 
 BANDS = ("red", "nir")
 SPEC = NetworkSpec("tu-test_efficientnet", BANDS, BANDS, "change", 0, decoder_channels=(32, 16, 16, 8, 8))

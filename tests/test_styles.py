@@ -12,10 +12,7 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.grid import grid_of
-from pipeline.legend import Change, LandUse, Legend
-from pipeline.raster_write import write_cog, write_raster
-from pipeline.styles import (
+from landshift.pipeline.drawing.styles import (
     continuous_qml,
     dates_qml,
     image_qml,
@@ -28,7 +25,10 @@ from pipeline.styles import (
     samples_qml,
     vector_qml,
 )
-from pipeline.symbols import viridis
+from landshift.pipeline.drawing.symbols import viridis
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.legend import Change, LandUse, Legend
+from landshift.pipeline.raster.write import write_cog, write_raster
 
 needs_gdal = pytest.mark.skipif(which("gdalinfo") is None, reason="needs GDAL's gdalinfo: apt-get install gdal-bin")
 

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.errors import InputError
-from pipeline.tiles import STRIDE, Window, mirrored, tiles
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.tiles import STRIDE, Window, mirrored, tiles
 
 GRIDS = st.tuples(st.integers(1, 300), st.integers(1, 300))
 CORES = st.integers(1, 6).map(lambda n: n * STRIDE)

@@ -13,16 +13,17 @@ import yaml
 from affine import Affine
 from pyproj import Transformer
 
-from flows.config import Project
-from flows.gating import gates_of_plan
-from flows.prepare import plan, prepare_epoch
-from flows.scenes import list_scenes
-from flows.workspace import Workspace, workspace
-from pipeline.errors import InputError
-from pipeline.grid import Grid, bounds_of, grid_of, reached
-from pipeline.raster import RasterReader, read_raster
-from pipeline.raster_write import write_raster
-from pipeline.tiles import Window
+from landshift.flows.config.project import Project
+from landshift.flows.steps.images.epochs import prepare_epoch
+from landshift.flows.steps.images.gating import gates_of_plan
+from landshift.flows.steps.inspection.scenes import list_scenes
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, bounds_of, grid_of, reached
+from landshift.pipeline.raster.read import RasterReader, read_raster
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.tiles import Window
 from tests.stac_server import Site, serving
 
 BORDER, LATITUDE = 12.0, 48.0

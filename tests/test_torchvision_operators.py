@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from models.torchvision_operators import declare_missing_operators
+from landshift.models.torchvision_operators import declare_missing_operators
 
 ROOT = Path(__file__).parents[1]
 
@@ -44,7 +44,7 @@ def test_without_torchvision_nothing_is_declared(monkeypatch: pytest.MonkeyPatch
 ASK = (
     "import torch\n"
     "{patch}\n"
-    "from models.torchvision_operators import declare_missing_operators as declare\n"
+    "from landshift.models.torchvision_operators import declare_missing_operators as declare\n"
     "print(loaded, hasattr(torch.ops.torchvision, 'nms'), hasattr(torch.ops.torchvision, 'qnms'))\n"
 )
 

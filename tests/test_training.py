@@ -15,13 +15,16 @@ import torch
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from models.encoders import Normalisation, build_encoder
-from models.losses import loss_of
-from models.network import ChangeNetwork, NetworkSpec, Output
-from models.strategies import STRATEGIES, parameter_groups, strategy_named
-from models.training import Diverged, EpochSampler, Fit, TrainingSettings, fit, precision_for
-from pipeline.errors import InputError
-from pipeline.legend import NOT_LABELLED
+from landshift.models.encoders.backbones import build_encoder
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.network.callbacks import Diverged, EpochSampler
+from landshift.models.network.learner import TrainingSettings
+from landshift.models.network.losses import loss_of
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec, Output
+from landshift.models.network.strategies import STRATEGIES, parameter_groups, strategy_named
+from landshift.models.network.training import Fit, fit, precision_for
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import NOT_LABELLED
 
 N = NOT_LABELLED
 BANDS = ("red", "nir")

@@ -10,8 +10,8 @@ from scipy.special import softmax
 from sklearn.decomposition import PCA
 from sklearn.linear_model import BayesianRidge
 
-from models.transfer import SCORES, gbc, h_score, leep, log_me, nce, reduced, standardised, trans_rate
-from pipeline.errors import InputError
+from landshift.models.transfer.scores import SCORES, gbc, h_score, leep, log_me, nce, reduced, standardised, trans_rate
+from landshift.pipeline.errors import InputError
 
 ROW, COLUMN = np.arange(60)[:, None], np.arange(5)[None]
 LABELS = np.arange(60) % 3

@@ -15,20 +15,31 @@ from typing import Any
 import numpy as np
 import pytest
 
-from flows import trials
-from flows.fitting import Recipe, build_network, encoder_called
-from flows.judging import by_block, judge
-from flows.prepare import plan
-from flows.trials import BLOCKS, RANDOM, Outcome, Trial, budget, pixels_of, roles_of, run_trial, trial_key, worst_and_mean
-from models.bundle import Bundle
-from models.inference import Temperatures
-from models.training import Diverged
-from pipeline.accuracy import binary_scores
-from pipeline.errors import InputError
-from pipeline.legend import Legend
-from pipeline.manifest import write_json
-from pipeline.regions import Regions, fold_roles, regions_of
-from pipeline.splits import TEST, TRAIN, VALIDATION
+from landshift.flows.steps.assessment import trials
+from landshift.flows.steps.assessment.trials import (
+    BLOCKS,
+    RANDOM,
+    Outcome,
+    Trial,
+    budget,
+    pixels_of,
+    roles_of,
+    run_trial,
+    trial_key,
+    worst_and_mean,
+)
+from landshift.flows.steps.learning.fitting import Recipe, build_network, encoder_called
+from landshift.flows.steps.learning.judging import by_block, judge
+from landshift.flows.steps.project.plan import plan
+from landshift.models.network.callbacks import Diverged
+from landshift.models.use.bundle import Bundle
+from landshift.models.use.inference import Temperatures
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.regions import Regions, fold_roles, regions_of
+from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import write_json
+from landshift.pipeline.scores.accuracy import binary_scores
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as RANDOM_ENCODER
 
@@ -168,7 +179,7 @@ def test_no_network_is_not_for_ever(ready: Ready, monkeypatch: pytest.MonkeyPatc
         asked.append(url)
         raise urllib.error.URLError("no route to host")
 
-    monkeypatch.setattr("models.weight_files.urllib.request.urlopen", unreachable)
+    monkeypatch.setattr("landshift.models.encoders.weight_files.urllib.request.urlopen", unreachable)
     trial = replace(FIRST, encoder="timm:resnet18.a1_in1k")
     for attempt in (1, 2):
         outcome = tried(ready, trial)
@@ -180,7 +191,7 @@ def test_no_network_is_not_for_ever(ready: Ready, monkeypatch: pytest.MonkeyPatc
 
 def interrupted_at(share: float, told: list[float]) -> Callable[..., Any]:
     """Return a `fit_network` that is interrupted once a share of the training is done."""
-    from flows.fitting import fit_network
+    from landshift.flows.steps.learning.fitting import fit_network
 
     def fit(*given: Any) -> Any:
         def advance(done: float) -> None:

@@ -20,9 +20,9 @@ import pytest
 import yaml
 from prefect.testing.utilities import prefect_test_harness
 
-from flows.monitor import monitor
-from flows.train import train
-from pipeline.demo import make_demo
+from landshift.flows.monitor import monitor
+from landshift.flows.train import train
+from landshift.pipeline.demo.files import make_demo
 from tests.test_flows import SIZE, demo_project
 from tests.test_monitor import Watched
 
@@ -94,7 +94,7 @@ class Site:
         _kill(*found)
 
     def landshift(self, *arguments: object) -> str:
-        command = [sys.executable, "-m", "flows.cli", *map(str, arguments)]
+        command = [sys.executable, "-m", "landshift.flows.cli.main", *map(str, arguments)]
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
 
     def ask(self, path: str, **body: Any) -> Any:

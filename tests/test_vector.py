@@ -19,7 +19,8 @@ import shapely
 from geopandas.testing import assert_geodataframe_equal
 from pyproj import CRS
 
-from pipeline.columns import (
+from landshift.pipeline.change.polygons import MapLayers, map_layers
+from landshift.pipeline.columns import (
     AREA_COLUMNS,
     CHANGE_COLUMNS,
     DTYPES,
@@ -28,12 +29,11 @@ from pipeline.columns import (
     frame_of,
     labelling_columns,
 )
-from pipeline.errors import InputError
-from pipeline.legend import Legend
-from pipeline.polygons import MapLayers, map_layers
-from pipeline.sample_points import sample_frame, sample_ids
-from pipeline.vector import burn, read_layer, read_polygons, read_samples
-from pipeline.vector_write import add_layers, write_changes, write_copies, write_sample_file
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.sample.points import read_samples, sample_frame, sample_ids
+from landshift.pipeline.vector.read import burn, read_layer, read_polygons
+from landshift.pipeline.vector.write import add_layers, write_changes, write_copies, write_sample_file
 from tests.test_polygons import AFTER, BEFORE, CHANGE, CONFIDENCE, GRID, LEGEND
 
 needs_ogr = pytest.mark.skipif(which("ogrinfo") is None, reason="needs GDAL's ogrinfo: apt-get install gdal-bin")

@@ -24,11 +24,12 @@ from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
 from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
-from models.encoder_backbones import build_encoder, first_convolution
-from models.encoders import CLOUD_CLASSES, cloud_model, encoder_named, file_encoder, load_encoder, match_bands
-from models.weight_files import read_tensors, weights_path
-from models.weights import fit_to_bands
-from pipeline.errors import InputError
+from landshift.models.encoders.backbones import build_encoder, first_convolution
+from landshift.models.encoders.bands import match_bands
+from landshift.models.encoders.table import encoder_named, file_encoder
+from landshift.models.encoders.weight_files import read_tensors, weights_path
+from landshift.models.encoders.weights import CLOUD_CLASSES, cloud_model, fit_to_bands, load_encoder
+from landshift.pipeline.errors import InputError
 
 RGB = ("red", "green", "blue")
 CLOUD = "ukis-csmask-6b-l2a"

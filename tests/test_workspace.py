@@ -4,8 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from flows.workspace import versions, workspace
-from pipeline.errors import InputError
+from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.project.workspace import workspace
+from landshift.pipeline.errors import InputError
 from tests.conftest import Territory
 
 

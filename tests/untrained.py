@@ -6,19 +6,20 @@ from typing import Any
 
 import numpy as np
 
-from flows.config import Project
-from flows.fitting import build_network
-from flows.overlap import BLOCK
-from flows.prepare import Prepared, legend_of, plan, prepare_epoch
-from flows.workspace import Workspace, workspace
-from models.bundle import Bundle, save
-from models.domain_shift import fit_shift
-from models.encoders import encoder_named
-from models.features import block_embeddings
-from models.inference import Temperatures, device_of, predict
-from pipeline.demo import make_demo
-from pipeline.raster import RasterReader
-from pipeline.tiles import Window
+from landshift.flows.config.project import Project
+from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
+from landshift.flows.steps.learning.blocks import BLOCK
+from landshift.flows.steps.learning.fitting import build_network
+from landshift.flows.steps.project.plan import legend_of, plan
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.models.encoders.table import encoder_named
+from landshift.models.transfer.features import block_embeddings
+from landshift.models.transfer.shift import fit_shift
+from landshift.models.use.bundle import Bundle, save
+from landshift.models.use.inference import Temperatures, device_of, predict
+from landshift.pipeline.demo.files import make_demo
+from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.tiles import Window
 from tests.test_flows import demo_project
 
 SIZE = 136

@@ -1,0 +1,1 @@
+"""The configuration: typed at the border, frozen after."""

@@ -1,0 +1,90 @@
+"""The section `gates` of a configuration: limits, and what happens where one is not met."""
+
+from pydantic import Field
+
+from landshift.flows.config.sections import Section
+from landshift.pipeline.gates import RULES, Otherwise, Rule
+
+
+class GateConfig(Section):
+    """One thing that is asked of a run."""
+
+    otherwise: Otherwise = "mark"
+    """Where the limit is not met: `pass`, `mark` the run with a warning, or `stop` it before it replaces the run before."""
+
+
+class ObservedShareGate(GateConfig):
+    """How much of the region both dates observed."""
+
+    limit: float = Field(default=RULES["observed_share"].limit, ge=0, le=1)
+    """At least this share of the region."""
+
+
+class GridOverlapGate(GateConfig):
+    """How much of the region scenes of both dates cover, whatever clouds hide."""
+
+    limit: float = Field(default=RULES["grid_overlap"].limit, ge=0, le=1)
+    """At least this share of the region."""
+
+
+class MisregistrationGate(GateConfig):
+    """How far the images lie beside each other."""
+
+    limit: float = Field(default=RULES["misregistration_px"].limit, ge=0)
+    """At most so many pixels."""
+    correct: bool = False
+    """Whether an image after that lies further off than the limit is moved onto the one before, by parts of a pixel; kept
+    only where it then lies closer."""
+
+
+class SeasonGapGate(GateConfig):
+    """How far the dates lie apart in the course of a year."""
+
+    limit: float = Field(default=RULES["season_gap_days"].limit, ge=0)
+    """At most so many days, whatever the years."""
+
+
+class RadiometricDifferenceGate(GateConfig):
+    """How different ground that looks unchanged is on both dates."""
+
+    limit: float = Field(default=RULES["radiometric_difference"].limit, ge=0)
+    """At most this share of its mean, in the worst band; the median of the tenth of the pixels that IR-MAD finds most alike."""
+
+
+class DomainShiftGate(GateConfig):
+    """How much of the territory looks unlike the training regions."""
+
+    limit: float = Field(default=RULES["domain_shift"].limit, ge=0, le=1)
+    """At most this share of the territory beyond their edge; 0.05 lie there by definition."""
+
+
+class CalibrationErrorGate(GateConfig):
+    """How far probabilities were off on the test blocks."""
+
+    limit: float = Field(default=RULES["calibration_error"].limit, ge=0, le=1)
+    """At most this calibration error, 0..1."""
+
+
+class GatesConfig(Section):
+    """What is asked of the data and the model of a run, and what happens where it is not met."""
+
+    observed_share: ObservedShareGate = ObservedShareGate()
+    """Observed on both dates."""
+    grid_overlap: GridOverlapGate = GridOverlapGate()
+    """Covered by scenes of both dates."""
+    misregistration_px: MisregistrationGate = MisregistrationGate()
+    """Shift between the dates."""
+    season_gap_days: SeasonGapGate = SeasonGapGate()
+    """Season of the dates."""
+    radiometric_difference: RadiometricDifferenceGate = RadiometricDifferenceGate()
+    """Light of the dates."""
+    domain_shift: DomainShiftGate = DomainShiftGate()
+    """Likeness to the training regions; known only once the model has seen the territory."""
+    calibration_error: CalibrationErrorGate = CalibrationErrorGate()
+    """Calibration on the test blocks."""
+
+    @property
+    def rules(self) -> dict[str, Rule]:
+        """The limits by key, as the pipeline takes them."""
+        given = {name: getattr(self, name) for name in RULES}
+        return {name: Rule(gate.limit, gate.otherwise, RULES[name].at_least) for name, gate in given.items()}

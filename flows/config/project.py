@@ -1,0 +1,240 @@
+"""The configuration: typed at the border, frozen after, unknown keys refused with the nearest right name."""
+
+import difflib
+import json
+import reprlib
+from collections.abc import Hashable
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import Field, ValidationError, field_validator, model_validator
+from yaml.composer import ComposerError
+from yaml.constructor import ConstructorError
+
+from landshift.flows.config.alerts import AlertsConfig
+from landshift.flows.config.epochs import EpochsConfig
+from landshift.flows.config.gates import GatesConfig
+from landshift.flows.config.release import ReleaseConfig
+from landshift.flows.config.scenes import ScenesConfig, SensorConfig
+from landshift.flows.config.sections import (
+    AreasOfInterestConfig,
+    AssessConfig,
+    CalibrationConfig,
+    ClassConfig,
+    DetectConfig,
+    EnergyConfig,
+    GridConfig,
+    LabelsConfig,
+    ModelConfig,
+    MonitorConfig,
+    Section,
+    SplitConfig,
+    TrainingConfig,
+)
+from landshift.pipeline.alerts.rules import require_known
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import LandUse, Legend
+
+_LONGEST_NUMBER = 40
+"""Characters; no number of a config needs more, and Python takes very long over some that have more."""
+
+
+class Project(Section):
+    """One territory and two dates."""
+
+    name: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
+    """Short name without spaces; outputs and ids carry it."""
+    sensor: SensorConfig
+    """What the files hold."""
+    scenes: ScenesConfig = ScenesConfig()
+    """Where the scenes are."""
+    epochs: EpochsConfig
+    """The two epochs."""
+    grid: GridConfig | None = None
+    """The region's grid; None takes the one that all scenes share."""
+    bands: tuple[str, ...] = ()
+    """Bands to use, in order; empty takes all that every scene has."""
+    legend: tuple[ClassConfig, ...] = ()
+    """Land-use classes; empty for a binary project (changed or unchanged)."""
+    labels: LabelsConfig | None = None
+    """Needed to train."""
+    split: SplitConfig = SplitConfig()
+    """How labels are divided."""
+    model: ModelConfig = ModelConfig()
+    """The network."""
+    training: TrainingConfig = TrainingConfig()
+    """How to train."""
+    assess: AssessConfig = AssessConfig()
+    """How to find out whether transfer helps."""
+    release: ReleaseConfig = ReleaseConfig()
+    """When a newly trained model replaces the one in use."""
+    calibration: CalibrationConfig = CalibrationConfig()
+    """How probabilities become a map."""
+    detect: DetectConfig = DetectConfig()
+    """How to make the map."""
+    gates: GatesConfig = GatesConfig()
+    """What is asked of the data and the model of a run."""
+    areas_of_interest: AreasOfInterestConfig | None = None
+    """Named polygons to sum up the changes for."""
+    monitor: MonitorConfig = MonitorConfig()
+    """How to go on as new scenes come in."""
+    alerts: AlertsConfig = AlertsConfig()
+    """Who is told of what changed in the register."""
+    energy: EnergyConfig = EnergyConfig()
+    """What computing costs."""
+    trained_model: Path | None = None
+    """A model trained elsewhere, for detect; None takes the one that `landshift train` made for this project."""
+    output: Path = Path("runs")
+    """Folder of the outputs, relative to the working directory; the project's name is added."""
+
+    @field_validator("output")
+    @classmethod
+    def _can_be_a_path(cls, output: Path) -> Path:
+        if "\0" in str(output):
+            raise ValueError("a path cannot hold a NUL character")
+        return output
+
+    @model_validator(mode="after")
+    def _heads_fit(self) -> "Project":
+        if not self.legend and self.model.heads in ("landuse", "both"):
+            raise ValueError(f"model: heads: {self.model.heads} needs a `legend`")
+        if self.model.encoder == "file" and self.model.file is None:
+            raise ValueError("model: encoder: file needs `model: file:`")
+        if self.scenes.stac is not None and self.grid is None:
+            raise ValueError("scenes: stac needs `grid:`, which says where to search")
+        return self
+
+    @model_validator(mode="after")
+    def _alerts_fit(self) -> "Project":
+        for entry in self.alerts.rules:
+            require_known(entry.rule, Legend(tuple(LandUse(c.code, c.name, c.colour) for c in self.legend)))
+            if entry.areas and self.areas_of_interest is None:
+                raise ValueError(f"alerts: rules: {entry.name}: `areas` needs `areas_of_interest`, the file that holds them")
+        return self
+
+    @property
+    def heads(self) -> str:
+        """The network's heads: `change`, `landuse` or `both`."""
+        if self.model.heads != "auto":
+            return self.model.heads
+        return "both" if self.legend else "change"
+
+
+class _Loader(yaml.SafeLoader):
+    """Reads YAML as plain as a config is: each key once, no aliases, and every fault with its line."""
+
+    def compose_node(self, parent: yaml.Node | None, index: Any) -> yaml.Node | None:  # noqa: ANN401 (as in PyYAML)
+        """Refuse aliases, a few lines of which can stand for more than fits into memory."""
+        event: Any = self.peek_event()  # type: ignore[no-untyped-call]
+        if getattr(event, "anchor", None) is not None:
+            raise ComposerError(
+                None, None, f"anchors and aliases (here {event.anchor}) are not accepted; write it out", event.start_mark
+            )
+        node: yaml.Node | None = super().compose_node(parent, index)
+        return node
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
+        """Turn what Python says about a value that is none, such as the date 2019-13-45, into a fault with its line."""
+        if node.tag == "tag:yaml.org,2002:int" and len(str(node.value)) > _LONGEST_NUMBER:
+            raise ConstructorError(None, None, f"a number of {len(str(node.value))} characters", node.start_mark)
+        try:
+            return super().construct_object(node, deep)
+        except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
+            raise ConstructorError(
+                None, None, f"{reprlib.repr(node.value)} is no {node.tag.rpartition(':')[2]} ({error})", node.start_mark
+            ) from error
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Refuse a key that is there twice: which value was meant cannot be known."""
+        content = super().construct_mapping(node, deep)
+        if len(content) < len(node.value):
+            seen: set[Hashable] = set()
+            for key_node, _ in node.value:
+                key = self.construct_object(key_node, deep=True)
+                if key in seen:
+                    raise ConstructorError(None, None, f"the key {reprlib.repr(key)} is there twice", key_node.start_mark)
+                seen.add(key)
+        return content
+
+
+def load_project(path: Path) -> Project:
+    """Read and validate a config.
+
+    Raises:
+        InputError: No such file, no YAML, or a key or value that is wrong; every fault is named at once.
+    """
+    try:
+        if not path.is_file():
+            raise InputError(f"{path} is not there. Expected a config; `landshift init FOLDER` writes one.")
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        raise InputError(f"{path} cannot be read ({error.strerror}). Expected a config that you may read.") from error
+    except UnicodeDecodeError as error:
+        raise InputError(f"{path} is no YAML: {error}. Save it as UTF-8.") from error
+    try:
+        # The loader is a SafeLoader.
+        content = _Loader(text).get_single_data()
+    except RecursionError as error:
+        raise InputError(f"{path} is no YAML of ours: it is nested too deep. Expected sections of a few levels.") from error
+    except yaml.YAMLError as error:
+        raise InputError(f"{path} is no YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise InputError(f"{path} holds {type(content).__name__}; expected keys such as `name:`, `sensor:` and `epochs:`.")
+    try:
+        return Project.model_validate(content)
+    except ValidationError as error:
+        count = error.error_count()
+        raise InputError(
+            f"{path} has {count} fault{'' if count == 1 else 's'}:\n" + "\n".join(_fault(e) for e in error.errors())
+        ) from error
+
+
+def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
+    where = ": ".join(str(part) for part in error["loc"]) or "config"
+    if error["type"] == "extra_forbidden":
+        known = _keys_at(error["loc"][:-1])
+        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
+        hint = f"Did you mean `{near[0]}`?" if near else f"Expected one of {', '.join(sorted(known))}."
+        return f"  {where}: this key is not known. {hint}"
+    # Of a whole section the message itself says what is wrong in it; an address may hold a token.
+    whole = error["type"] in ("missing", "address") or isinstance(error["input"], dict)
+    # Where a secret is most likely to be put by mistake, what was found is not shown.
+    secret = str(error["loc"][-1]).endswith(("_env", "url")) if error["loc"] else False
+    found = "" if whole or secret else f" (found {reprlib.repr(error['input'])})"
+    return f"  {where}: {str(error['msg']).removeprefix('Value error, ')}{found}"
+
+
+def _keys_at(location: tuple[int | str, ...]) -> list[str]:
+    """Follow a location through the schema and list the keys that are allowed there."""
+    schema = Project.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        chosen = node.get("discriminator", {}).get("mapping", {}).get(part)
+        inner = {"$ref": chosen} if chosen else node.get("properties", {}).get(part, {})
+        node = node.get("items", node) if isinstance(part, int) else inner
+        options = [*node.get("anyOf", []), *node.get("allOf", []), node]
+        for option in options:
+            if "$ref" in option:
+                node = schema["$defs"][option["$ref"].rpartition("/")[2]]
+            elif "items" in option and "$ref" in option["items"]:
+                node = {"items": schema["$defs"][option["items"]["$ref"].rpartition("/")[2]]}
+    return list(node.get("properties", {}))
+
+
+def schema_text() -> str:
+    """Return the content of `configs/schema.json`, which editors use to complete and to check."""
+    schema = {"$schema": "https://json-schema.org/draft/2020-12/schema", **Project.model_json_schema()}
+    return json.dumps(schema, indent=2) + "\n"
+
+
+def shipped_config(name: str) -> Path:
+    """Return a config that comes with Landshift: from the installed package, else from the repository.
+
+    Raises:
+        InputError: There is none of that name.
+    """
+    path = Path(__file__).resolve().parents[2] / "configs" / name
+    if path.is_file():
+        return path
+    raise InputError(f"Landshift ships no config {name}.")

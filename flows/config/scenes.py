@@ -1,0 +1,156 @@
+"""The sections of a configuration about scenes: what their files hold, where they are, and what masks their clouds."""
+
+import math
+from datetime import date
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import Field, field_serializer, field_validator, model_validator
+from pydantic_core import PydanticCustomError
+
+from landshift.flows.config.sections import Section, default_of
+
+
+class SensorConfig(Section):
+    """What the files hold."""
+
+    name: Literal["sentinel-2-l2a", "sentinel-2-l1c", "landsat-c2-l2-oli", "landsat-c2-l2-tm", "custom"]
+    """Row of the sensor table; `custom` needs the fields below."""
+    bands: tuple[str, ...] = ()
+    """custom: the band names in the order of the file."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """custom: value = number x scale + offset; above 0."""
+    offset: float = 0.0
+    """custom: see `scale`."""
+    nodata: Annotated[float, Field(allow_inf_nan=True)] | Literal["none"] | None = None
+    """custom: the number that means not observed, or `none` where every number is a measurement."""
+    units: str = "reflectance"
+    """custom: `reflectance` (0..1), or what the values are, for example `digital numbers`."""
+    wavelengths_nm: dict[str, float] = Field(default_factory=dict)
+    """custom: centre wavelengths by band name, where they differ from Sentinel-2's."""
+    number_offset: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
+    """Sentinel-2: what to add to every number (0 or -1000), where neither file name nor tags tell the baseline."""
+
+    @field_serializer("nodata", when_used="json")
+    def _nan_as_text(self, nodata: float | str | None) -> float | str | None:
+        """Write NaN as a word that is read back, because JSON has none."""
+        return "nan" if isinstance(nodata, float) and math.isnan(nodata) else nodata
+
+    @field_validator("nodata")
+    @classmethod
+    def _not_infinite(cls, nodata: float | str | None) -> float | str | None:
+        if isinstance(nodata, float) and math.isinf(nodata):
+            raise ValueError("infinite pixels are never observed; name a number, `.nan` or `none`")
+        return nodata
+
+    @model_validator(mode="after")
+    def _custom_says_all(self) -> "SensorConfig":
+        if self.name == "custom":
+            for key, value in (("bands", self.bands), ("scale", self.scale), ("nodata", self.nodata)):
+                if value is None or value == ():
+                    raise ValueError(f"sensor custom needs `{key}`: nothing about the numbers is guessed")
+        else:
+            fields = type(self).model_fields
+            # By value, since a configuration that comes back from JSON has every field set.
+            given = [k for k in fields if k not in ("name", "number_offset") and getattr(self, k) != default_of(fields[k])]
+            if given:
+                raise ValueError(f"`{min(given)}` belongs to sensor custom; {self.name} has its own")
+        if self.number_offset is not None and not self.name.startswith("sentinel-2"):
+            raise ValueError(f"`number_offset` belongs to Sentinel-2; {self.name} has none")
+        return self
+
+
+class StacConfig(Section):
+    """A STAC catalog: an API that is searched, or a static one that is read."""
+
+    url: str | None = None
+    """Address of a STAC API, for example `https://earth-search.aws.element84.com/v1`."""
+    catalog: str | None = None
+    """A static catalog or collection: a JSON file in the data folder, or an address."""
+    collection: str | None = None
+    """Id of the collection; an API needs it."""
+    max_cloud_cover: Annotated[float, Field(ge=0, le=100)] | None = None
+    """Percent of an item's `eo:cloud_cover`, included; cloudier items are left out, and so are those that do not say."""
+    query: dict[str, Any] = Field(default_factory=dict)
+    """Further conditions, as in the API's query extension: `{"platform": {"eq": "sentinel-2a"}}`."""
+    max_items: int = Field(default=500, ge=1, le=100_000)
+    """More items than this are an error: a range or a region was not meant."""
+    assets: dict[str, str] = Field(default_factory=dict)
+    """Band name to asset key, where names and bands of the assets do not tell; `quality` for the quality band."""
+    timeout_s: float = Field(default=30, gt=0, le=3600)
+    """Seconds to wait for the catalog, to connect and between two bytes."""
+    leave_out: tuple[str, ...] = ()
+    """Ids of items not to use."""
+    sign: Literal["none", "planetary-computer"] = "none"
+    """How the addresses of files are signed; `planetary-computer` needs the extra of that name."""
+
+    @field_validator("url", "catalog")
+    @classmethod
+    def _without_secrets(cls, address: str | None) -> str | None:
+        """The config is published with every run."""
+        parts = urlsplit(address or "")
+        if parts.scheme in ("http", "https") and (parts.query or parts.username or parts.password or not parts.hostname):
+            # Told without the value, which a message would show.
+            raise PydanticCustomError(
+                "address", "expected a plain address, without user, password or query: configs are published"
+            )
+        if address is not None and "\0" in address:
+            raise ValueError("an address cannot hold a NUL character")
+        return address
+
+    @model_validator(mode="after")
+    def _one(self) -> "StacConfig":
+        if (self.url is None) == (self.catalog is None):
+            raise ValueError("give either `url` (an API) or `catalog` (a static catalog)")
+        if self.url is not None and urlsplit(self.url).scheme not in ("http", "https"):
+            raise ValueError("`url` is the address of an API, https://...; a file is a `catalog`")
+        if self.url is not None and self.collection is None:
+            raise ValueError("`url` needs `collection`, the id of the collection to search")
+        if self.query and self.url is None:
+            raise ValueError("`query` belongs to `url`; a static catalog cannot be queried")
+        return self
+
+
+class CloudsConfig(Section):
+    """What tells clouds and their shadows, which are not observed."""
+
+    mask: Literal["quality", "model", "auto", "none"] = "quality"
+    """`quality`: the scene's quality band (SCL, QA_PIXEL), nothing where it has none. `model`: a cloud model. `auto`: the
+    quality band where there is one, else the model. `none`: nothing, for images that are free of clouds already."""
+    model: Literal["auto", "ukis-csmask-6b-l1c", "ukis-csmask-6b-l2a", "ukis-csmask-4b-l1c", "ukis-csmask-4b-l2a"] = "auto"
+    """Which model: of 6 bands (blue, green, red, nir, swir16, swir22) or the first 4, for top-of-atmosphere (l1c) or surface
+    reflectance (l2a). `auto` takes the one that fits sensor and bands; sensor custom has to say."""
+    buffer_px: int = Field(default=4, ge=0, le=32)
+    """Model: pixels of the mask (about 30 m) around clouds and shadows that are not observed either."""
+
+    @property
+    def wants_model(self) -> bool:
+        """Whether a scene may need the model."""
+        return self.mask in ("model", "auto")
+
+
+class ScenesConfig(Section):
+    """Where the scenes are."""
+
+    stac: StacConfig | None = None
+    """A STAC catalog, instead of a folder."""
+
+    folder: Path = Path()
+    """Relative to the data folder."""
+    pattern: str = "*.tif"
+    """Which files of the folder."""
+    dates: dict[str, date] = Field(default_factory=dict)
+    """File name to date, where neither name nor tags tell it."""
+    faulty: Literal["stop", "skip"] = "stop"
+    """What a scene that cannot be used does: `stop` the work, or `skip` it with a warning. `landshift monitor` always skips."""
+    clouds: CloudsConfig = CloudsConfig()
+    """What tells clouds and their shadows."""
+
+    @model_validator(mode="after")
+    def _one_source(self) -> "ScenesConfig":
+        fields = type(self).model_fields
+        given = [k for k in ("folder", "pattern", "dates") if getattr(self, k) != default_of(fields[k])]
+        if self.stac is not None and given:
+            raise ValueError(f"`{given[0]}` belongs to a folder of scenes; with `stac` the catalog tells where they are")
+        return self

@@ -1,0 +1,104 @@
+"""Demo: a landscape with known truth, from nothing to a finished map."""
+
+import shutil
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landshift.flows.config.project import load_project, shipped_config
+from landshift.flows.runtime.progress import step
+from landshift.flows.steps.project.plan import legend_of
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.pipeline.demo.files import make_demo
+from landshift.pipeline.drawing.pictures import change_picture, display_picture, png, side_by_side
+from landshift.pipeline.legend import CHANGED, NOT_OBSERVED
+from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.scores.accuracy import binary_scores
+
+_TERRITORY = "north"
+
+_SIDE = 512
+
+
+def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
+    """Make the demo's data unless they are there, train, detect, estimate, and compare with the truth.
+
+    Args:
+        folder: Where everything goes.
+        seed: Which landscape.
+
+    Returns:
+        The result for machines, and as lines for people.
+    """
+    started = time.perf_counter()
+    data = folder / f"landscape-{seed}"
+    if not data.is_dir():
+        with step("Making the landscape") as advance, replace_when_done(data) as temporary:
+            make_demo(temporary, seed=seed)
+            advance(1.0)
+    config = folder / "demo.yaml"
+    shutil.copyfile(shipped_config("demo.yaml"), config)
+    project = load_project(config)
+    from landshift.flows.demo.sample import estimate_demo
+    from landshift.flows.detect import detect
+    from landshift.flows.steps.release.candidates import card_scores
+    from landshift.flows.train import train
+
+    output = folder / "runs"
+    trained = train(project, data / _TERRITORY, output)
+    detected = detect(project, data / _TERRITORY, output)
+    ws = workspace(project, data / _TERRITORY, output)
+    truth = _against_truth(detected.run, data / _TERRITORY)
+    estimated, said = estimate_demo(detected.run, data / _TERRITORY)
+    picture = _picture(ws, folder / "demo.png")
+    seconds = time.perf_counter() - started
+    content = {
+        "run": str(detected.run), "model": str(trained.model), "seconds": round(seconds, 1),
+        "changed_ha": detected.changed_ha, "polygons": detected.polygons, "outside_labels": truth, "estimated": estimated,
+    }  # fmt: skip
+    command = f"landshift detect {config} --data"
+    lines = [
+        card_scores(trained.model),
+        *trained.told,
+        "",
+        f"Against the exact truth outside the labelled blocks: F1 {truth['f1']:.3f}, kappa {truth['kappa']:.3f} "
+        f"({truth['n']:,} pixels that nobody labelled).",
+        f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches.",
+        *said,
+        f"{seconds:.0f} s in all.",
+        "",
+        f"Page    {detected.run / 'report.html'}     (any browser)",
+        f"QGIS    {detected.run / 'map.qgz'}     (images, changes and maps, and a layout to print)",
+        f"Map     {detected.run / 'change.tif'}      (open it in QGIS: it comes with its colours)",
+        f"Layers  {detected.run / 'changes.gpkg'}",
+        f"Picture {picture}     (before, after, change)",
+        f"Numbers {detected.run / 'run.json'}, {trained.report}",
+        "",
+        "Try next:",
+        f"  {command} {data / 'north'} --output {output}     again: nothing is done twice",
+        f"  landshift check {config} --data {data / 'north'}",
+        "  landshift init FOLDER     with your own scenes of two dates",
+    ]
+    return content, lines
+
+
+def _picture(ws: Workspace, path: Path) -> Path:
+    """Put before, after and change side by side."""
+    before, after = (display_picture(ws.run / f"image_{epoch}.tif", _SIDE) for epoch in ("before", "after"))
+    change = change_picture(ws.run / "change.tif", legend_of(ws.project).changes, after, _SIDE)
+    with replace_when_done(path) as temporary:
+        temporary.write_bytes(png(side_by_side([before, after, change]), colours=256))
+    return path
+
+
+def _against_truth(run: Path, data: Path) -> dict[str, Any]:
+    """Score the map on every observed pixel that no label covered."""
+    before, after = (read_raster(data / f"truth_{name}.tif")[0] for name in ("before", "after"))
+    labelled = read_raster(data / "labels_before.tif")[0] > 0
+    found = read_raster(run / "change.tif")[0]
+    used = ~labelled & (found != NOT_OBSERVED)
+    truth = (before != after).astype(np.uint8)
+    return binary_scores(truth[used], (found[used] >= CHANGED).astype(np.float32), 0.5).as_dict()

@@ -1,0 +1,60 @@
+"""The demo of transfer: a territory where a source helps, and one made so that a chosen source hurts."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+from landshift.flows.config.project import load_project, shipped_config
+from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.scores.evidence import HELPS, HURTS
+
+_SOURCE = "imagenet-efficientnet-lite0"
+
+
+def run_transfer_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
+    """Assess two sources in the territories of a demo that was run before.
+
+    Args:
+        folder: Of the demo.
+        seed: Which landscape.
+
+    Returns:
+        The verdicts for machines, and as lines for people.
+    """
+    from landshift.flows.assess import assess
+
+    data, output = folder / f"landscape-{seed}", folder / "runs"
+    _copy_once(output / "demo" / "model" / "weights.safetensors", data / "east" / "northern_model.safetensors")
+    _write_source(data / "south" / "source_in_digital_numbers.safetensors")
+    content: dict[str, Any] = {}
+    lines = []
+    for name, territory, expected in (("demo_helps", "east", HELPS), ("demo_hurts", "south", HURTS)):
+        config = folder / f"{name}.yaml"
+        shutil.copyfile(shipped_config(config.name), config)
+        assessed = assess(load_project(config), data / territory, output)
+        found = json.loads(assessed.report.read_text(encoding="utf-8"))
+        verdict = found["guard"]["verdict"]
+        content[name] = {"verdict": verdict, "expected": expected, "page": str(assessed.page), "cost": found["cost"]}
+        lines += [f"{territory.capitalize()}: {verdict}. {found['guard']['sentence']}", f"  {assessed.page}"]
+        faults = [b["fault"] for row in found["ranking"]["rows"] if row["name"] == "file" for b in row["bands"] if b["fault"]]
+        lines += [f"  {fault}" for fault in faults[:1]]
+    return content, lines
+
+
+def _copy_once(source: Path, target: Path) -> None:
+    if not target.is_file() or target.stat().st_size != source.stat().st_size or target.read_bytes() != source.read_bytes():
+        with replace_when_done(target) as temporary:
+            shutil.copyfile(source, temporary)
+
+
+def _write_source(path: Path) -> None:
+    """Write ImageNet weights as a checkpoint of somebody's own."""
+    from landshift.models.encoders.table import encoder_named
+    from landshift.models.encoders.weight_files import write_tensors
+    from landshift.models.encoders.weights import load_encoder
+
+    if not path.is_file():
+        encoder = encoder_named(_SOURCE)
+        with replace_when_done(path) as temporary:
+            write_tensors(temporary, load_encoder(encoder, encoder.bands).model)

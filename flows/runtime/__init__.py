@@ -1,0 +1,1 @@
+"""How steps are run: tasks, compute, limits, servers, workers, progress."""

@@ -1,0 +1,1 @@
+"""Whether transfer helps: rankings, trials, evaluation, adaptation."""

@@ -1,0 +1,91 @@
+"""Overlap: how much of what the encoder sees in the target was there in the training regions too."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from landshift.flows.runtime.progress import step
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
+from landshift.flows.steps.learning.fitting import build_network, encoder_facts, encoder_of
+from landshift.flows.steps.learning.labelling import read_masks
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.manifest import value_hash, write_json
+
+_DIMENSIONS = 8
+
+_FORMAT = 2
+
+_CHANCE = 0.05
+
+_MUCH_BEYOND = 0.1
+
+_MOST_BLOCKS = 4000
+"""Of each side: more would cost memory and tell no more."""
+
+
+def overlap_of(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
+    """Compare the blocks that hold training labels with all other blocks, in the features of the unmoved encoder.
+
+    Returns:
+        `frechet`, `coral`, `mmd`, `mmd_p_value` (None where there are too few blocks), `training_blocks`,
+        `target_blocks`, `beyond`: share of the target that lies further out than 95 % of the training blocks, and a
+        `sentence`.
+    """
+    encoder = encoder_of(ws)
+    described = ws.project.model_dump(mode="json", include={"model", "sensor"})
+    key = value_hash([_FORMAT, prepared.hashes, labels_hash, encoder_facts(encoder), described])
+    path, manifest = ws.assessment / "overlap.json", ws.manifest(ws.assessment)
+    if not manifest.is_current("overlap", key):
+        with step("Comparing regions") as advance:
+            write_json(path, _compared(ws, prepared))
+            advance(1.0)
+        manifest.record("overlap", key, [path])
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
+    from landshift.models.transfer.features import block_embeddings
+    from landshift.models.transfer.overlap import coral, frechet_distance, mmd, mmd_p_value
+    from landshift.models.transfer.scores import reduced, standardised
+    from landshift.models.transfer.shift import fit_shift
+    from landshift.models.use.inference import device_of
+
+    _, role = read_masks(ws)
+    encoder = encoder_of(ws)
+    device = device_of(ws.project.detect.device)
+    network = build_network(ws, prepared, plan(ws), encoder, "frozen", 0).network.eval().to(device)
+    shape = (role.shape[0], role.shape[1])
+    embedded = block_embeddings(network, prepared.images, shape, BLOCK, device=device)
+    seen, training = np.isfinite(embedded).all(axis=-1), training_blocks(role)
+    sides = {"training_blocks": int((seen & training).sum()), "target_blocks": int((seen & ~training).sum())}
+    if min(sides.values()) < 4 * _DIMENSIONS:
+        return {
+            **sides, "frechet": None, "coral": None, "mmd": None, "mmd_p_value": None, "beyond": None,
+            "sentence": f"{sides['training_blocks']} blocks of {BLOCK} pixels hold training labels, {sides['target_blocks']} "
+            f"do not; at least {4 * _DIMENSIONS} of each are needed to compare them.",
+        }  # fmt: skip
+    rng = np.random.default_rng(0)
+    chosen = [rng.permutation(np.flatnonzero(seen & where))[:_MOST_BLOCKS] for where in (training, ~training)]
+    blocks = embedded.reshape(-1, embedded.shape[-1])[np.concatenate(chosen)]
+    points = reduced(standardised(blocks), _DIMENSIONS)
+    first, other = points[: len(chosen[0])], points[len(chosen[0]) :]
+    shift = fit_shift(blocks[: len(chosen[0])])
+    beyond = float((shift.ratio(blocks[len(chosen[0]) :]) > 1).mean())
+    p_value = mmd_p_value(first, other)
+    return {
+        **sides, "frechet": frechet_distance(first, other), "coral": coral(first, other), "mmd": mmd(first, other),
+        "mmd_p_value": p_value, "beyond": beyond,
+        "sentence": f"{beyond:.0%} of the territory outside the training blocks lies further out than 95 % of these. "
+        + _told(p_value, beyond),
+    }  # fmt: skip
+
+
+def _told(p_value: float, beyond: float) -> str:
+    if p_value > _CHANCE:
+        return "The encoder sees no difference between the two that chance would not make."
+    if beyond <= _MUCH_BEYOND:
+        return "The training blocks differ from the rest by more than chance, and yet hold nearly all that occurs there."
+    return "The training blocks differ from the rest by more than chance: label where the domain-shift map is high."

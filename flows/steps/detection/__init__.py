@@ -1,0 +1,1 @@
+"""Images and a model to raw maps."""

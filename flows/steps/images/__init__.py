@@ -1,0 +1,1 @@
+"""Images of both epochs: prepared, masked, aligned, checked."""

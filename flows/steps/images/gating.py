@@ -1,0 +1,112 @@
+"""Gating: ask what the data of a run has to meet, before a model sees it."""
+
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+import numpy as np
+from prefect.artifacts import create_table_artifact
+
+from landshift.flows.config.places import artifact_name
+from landshift.flows.runtime.progress import step
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.project.plan import Plan, plan
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.epochs.agreement import RadiometricDifference, radiometric_difference, spread_pixels
+from landshift.pipeline.epochs.coregistration import Misregistration, misregistration
+from landshift.pipeline.epochs.gates import Measured, measured_gates, planned_gates
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.gates import Gate, require_open
+from landshift.pipeline.grid import shared_share
+from landshift.pipeline.manifest import value_hash
+from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.tiles import Window
+
+_FORMAT = 1
+"""Raised whenever other numbers are measured on the same images."""
+
+_ROWS = 512
+
+
+def measure(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
+    """Measure what the gates ask of the images, unless that is done already for the same ones.
+
+    Returns:
+        `observed_share`, `medians`, and the fields of `shift` and `difference`, as in `gates.Measured`.
+    """
+    key = value_hash([_FORMAT, prepared.hashes])
+    manifest = ws.manifest(ws.epochs)
+    if not manifest.is_current("measured", key):
+        with step("Checking the images") as advance:
+            before, after = (RasterReader(path) for path in prepared.images)
+            seen = _observed_on_both(prepared)
+            advance(0.3)
+            shift = misregistration(before, after)
+            advance(0.6)
+            pixels = spread_pixels(before, after)
+            medians = [float(v) for date in pixels if len(date) for v in np.median(date, axis=0)]
+            difference = radiometric_difference(*pixels)
+            for reader in (before, after):
+                reader.close()
+        facts = {"observed_share": seen, "medians": medians, "shift": asdict(shift), "difference": asdict(difference)}
+        manifest.record("measured", key, [], facts)
+    return manifest.facts("measured")
+
+
+def _observed_on_both(prepared: Prepared) -> float:
+    """Return the share of the region that both dates observed, 0..1."""
+    readers = [RasterReader(path) for path in prepared.observations]
+    height, width = readers[0].info.shape
+    seen = 0
+    for y in range(0, height, _ROWS):
+        strip = Window(y, 0, min(_ROWS, height - y), width)
+        first, second = (reader.read(strip)[0] > 0 for reader in readers)
+        seen += int((first & second).sum())
+    for reader in readers:
+        reader.close()
+    return seen / (height * width)
+
+
+def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
+    """Ask what metadata alone tells: cover and season."""
+    before, after = ([scene.grid for scene in epoch.scenes] for epoch in made.epochs)
+    overlap = shared_share(made.grid, before, after)
+    return planned_gates(made.before.date, made.after.date, overlap, ws.project.gates.rules)
+
+
+def gates_of_data(ws: Workspace, prepared: Prepared, measured: dict[str, Any]) -> tuple[Gate, ...]:
+    """Ask everything of the data.
+
+    Args:
+        ws: The project.
+        prepared: Its images.
+        measured: From `measure`.
+    """
+    made, correction = plan(ws), prepared.correction or {}
+    moved = correction.get("moved")
+    known = Measured(
+        measured["observed_share"], tuple(measured["medians"]), Misregistration(**measured["shift"]),
+        RadiometricDifference(**measured["difference"]), None if moved is None else (moved[0], moved[1]),
+        correction.get("sentence", ""),
+    )  # fmt: skip
+    return (*gates_of_plan(ws, made), *measured_gates(known, made.bands, made.sensor.units, ws.project.gates.rules))
+
+
+def require_all_open(ws: Workspace, gates: Sequence[Gate]) -> None:
+    """Stop where a gate says so, with the table in Prefect's UI for whoever looks why.
+
+    Raises:
+        InputError: A gate stops the run.
+    """
+    try:
+        require_open(gates)
+    except InputError:
+        show_gates(ws, gates)
+        raise
+
+
+def show_gates(ws: Workspace, gates: Sequence[Gate]) -> None:
+    """Show the gates as a table in Prefect's UI."""
+    rows = [{"check": g.name, "outcome": g.outcome, "found": g.found, "expected": g.limit, "meaning": g.meaning} for g in gates]
+    key = f"{artifact_name(ws.project)}-gates"
+    create_table_artifact(rows, key=key, description="Checks of data and model: pass, mark, stop or not measured")

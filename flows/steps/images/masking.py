@@ -1,0 +1,90 @@
+"""Masking: which scenes a quality band masks, which a cloud model, and the masks that the model makes."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from landshift.flows.runtime.progress import step
+from landshift.flows.steps.project.masks import FOUR_BANDS, SIX_BANDS, mask_rule
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.grid import Grid
+from landshift.pipeline.manifest import Manifest, link_or_copy, value_hash
+from landshift.pipeline.raster.place import place_hash
+from landshift.pipeline.scenes.scene import Epoch, Scene, Source
+
+FOLDER = "masks"
+"""Of the masks, among the images."""
+
+
+def mask_key(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> str | None:
+    """Return what the inputs of a scene's mask come to; None where the model does not mask it."""
+    rule = mask_rule(ws.project, scene, model)
+    if rule is None or model is None:
+        return None
+    sources = [scene.bands[band] for band in _bands_of(model)]
+    facts = [
+        rule,
+        [(ws.relative(s.path), place_hash(s.path), s.band) for s in sources],
+        [scene.number_offset, scene.sensor.scale, scene.sensor.offset, scene.sensor.nodata],
+        [str(grid.crs), tuple(grid.transform)[:6], tuple(grid.shape)],
+    ]  # fmt: skip
+    return value_hash(facts)
+
+
+def mask_scenes(ws: Workspace, epoch: Epoch, model: str | None, grid: Grid) -> tuple[Epoch, list[dict[str, Any]]]:
+    """Make the masks of an epoch's scenes that need one, unless they are there already from the same inputs.
+
+    Returns:
+        The epoch with its masks, and for each scene what masks it: `scene`, `date`, `by`, and of a model `cloud` and `shadow`,
+        the shares of what was observed, `buffer_px`, `licence`, `citation` and `weights`.
+    """
+    scenes, said = [], []
+    for scene in epoch.scenes:
+        masked, facts = _mask(ws, scene, model, grid)
+        scenes.append(masked)
+        said.append({"scene": scene.id, "date": str(scene.date), **facts})
+    return replace(epoch, scenes=tuple(scenes)), said
+
+
+def _mask(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> tuple[Scene, dict[str, Any]]:
+    key = mask_key(ws, scene, model, grid)
+    if key is None or model is None:
+        return scene, {"by": scene.sensor.quality if scene.quality is not None else "nothing"}
+    name = key[7:23]
+    manifest = ws.manifest(ws.epochs / FOLDER)
+    path = manifest.folder / f"{name}.tif"
+    if not manifest.is_current(name, key):
+        from landshift.models.use.clouds import cloud_classifier, origin
+        from landshift.models.use.inference import device_of
+        from landshift.pipeline.epochs.clouds import write_cloud_mask
+
+        buffer_px, facts = ws.project.scenes.clouds.buffer_px, origin(model)
+        classify = cloud_classifier(model, device_of(ws.project.detect.device))
+        tags = {"SCENE": scene.id, "DATE": str(scene.date), **{k.upper(): v for k, v in facts.items()}}
+        with step(f"Masking clouds of {scene.id}") as advance:
+            shares = write_cloud_mask(
+                path, scene, _bands_of(model), grid, classify, buffer_px=buffer_px, tags=tags, advance=advance
+            )
+        manifest.record(name, key, [path], {"by": facts.pop("model"), **shares, "buffer_px": buffer_px, **facts})
+    return replace(scene, mask=Source(path, 1)), manifest.facts(name)
+
+
+def borrow_masks(ws: Workspace, scenes: Iterable[Scene], model: str | None, grid: Grid, folders: Iterable[Path]) -> None:
+    """Take over masks that were made elsewhere from the same inputs: each date is masked once."""
+    keys = [mask_key(ws, scene, model, grid) for scene in scenes]
+    ours = ws.manifest(ws.epochs / FOLDER)
+    theirs = [Manifest(folder) for folder in folders if folder != ours.folder]
+    for key in filter(None, keys):
+        name = key[7:23]
+        lender = None if ours.is_current(name, key) else next((m for m in theirs if m.is_current(name, key)), None)
+        if lender is not None:
+            ours.folder.mkdir(parents=True, exist_ok=True)
+            path = ours.folder / f"{name}.tif"
+            path.unlink(missing_ok=True)
+            link_or_copy(lender.folder / path.name, path)
+            ours.record(name, key, [path], lender.facts(name))
+
+
+def _bands_of(model: str) -> tuple[str, ...]:
+    return FOUR_BANDS if "-4b-" in model else SIX_BANDS

@@ -1,0 +1,1 @@
+"""Answers before any long work: init, check, scenes."""

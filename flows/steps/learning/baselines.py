@@ -1,0 +1,81 @@
+"""Baselines: classical methods, scored on the same pixels as the network."""
+
+import json
+from typing import Any
+
+import numpy as np
+
+from landshift.flows.runtime.progress import step
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.learning.judging import labelled_and_seen
+from landshift.flows.steps.learning.labelling import read_masks
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.epochs.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
+from landshift.pipeline.labels.search import TEST, VALIDATION
+from landshift.pipeline.manifest import value_hash, write_json
+from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.scores.accuracy import binary_scores
+from landshift.pipeline.scores.calibration import best_threshold
+from landshift.pipeline.tiles import Window
+
+_ROWS = "classical.json"
+
+_STRIP = 512
+
+
+def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
+    """Score classical methods on the test pixels, each with Otsu's threshold and with one chosen on validation pixels.
+
+    Returns:
+        Row name to scores.
+    """
+    key = value_hash([prepared.hashes, labels_hash, "classical 2"])
+    manifest = ws.manifest(ws.training)
+    path = ws.training / _ROWS
+    if not manifest.is_current("classical", key):
+        with step("Classical methods") as advance:
+            labels, role = read_masks(ws)
+            rows = {}
+            methods = _classical_scores(prepared, role.shape)
+            for number, (name, score) in enumerate(methods.items(), start=1):
+                thresholds = {
+                    "Otsu": otsu_threshold(_sampled(score)),
+                    "validation": best_threshold(*labelled_and_seen(score, labels.change, role == VALIDATION)),
+                }
+                for rule, threshold in thresholds.items():
+                    scores = binary_scores(*labelled_and_seen(labels.change, score, role == TEST), threshold)
+                    rows[f"{name}, threshold by {rule}"] = {"threshold": float(threshold), **scores.as_dict()}
+                advance(number / len(methods))
+        write_json(path, rows)
+        manifest.record("classical", key, [path])
+    return dict(json.loads(path.read_text(encoding="utf-8")))
+
+
+def _classical_scores(prepared: Prepared, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
+    readers = [RasterReader(p) for p in prepared.images]
+    strips = [Window(y, 0, min(_STRIP, shape[0] - y), shape[1]) for y in range(0, shape[0], _STRIP)]
+    each = max(1_000_000 // len(strips), 1)
+    parts = [sample_pixels(readers[0].read(s), readers[1].read(s), each) for s in strips]
+    before, after = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
+    mad = fit_ir_mad(before, after)
+    methods: dict[str, Any] = {
+        "Change vector analysis": fit_change_vector(before, after).apply,
+        # The square root of the chi-square statistic, whose two modes Otsu's threshold can tell apart.
+        "IR-MAD": lambda b, a: np.sqrt(mad.apply(b, a)),
+    }
+    bands = readers[0].info.descriptions
+    if {"red", "nir"} <= set(bands):
+        red, nir = bands.index("red"), bands.index("nir")
+
+        def greenness(image: np.ndarray) -> np.ndarray:
+            total = image[nir] + image[red]
+            ratio = np.full_like(total, np.nan)
+            return np.asarray(np.divide(image[nir] - image[red], total, out=ratio, where=np.abs(total) > 1e-9))
+
+        methods["NDVI difference"] = lambda b, a: np.abs(greenness(a) - greenness(b))
+    return {n: np.concatenate([m(*(r.read(s) for r in readers)) for s in strips]) for n, m in methods.items()}
+
+
+def _sampled(score: np.ndarray) -> np.ndarray:
+    seen = score[np.isfinite(score)]
+    return np.asarray(seen[:: max(len(seen) // 1_000_000, 1)])

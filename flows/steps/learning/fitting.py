@@ -1,0 +1,217 @@
+"""Fit: an encoder, a strategy and a budget to one trained network that is not yet calibrated."""
+
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.project.plan import Plan, legend_of
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.read import Labels
+from landshift.pipeline.labels.search import TRAIN, VALIDATION
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.raster.statistics import band_statistics
+
+if TYPE_CHECKING:
+    from landshift.models.encoders.bands import Encoder
+    from landshift.models.encoders.normalisation import Normalisation
+    from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.use.bundle import Bundle
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """What is trained, and with which budget."""
+
+    encoder: "Encoder"
+    """Row of the encoder table, or a checkpoint."""
+    strategy: str
+    """Row of `strategies.STRATEGIES`."""
+    seed: int
+    """Of weights and chips."""
+    epochs: int
+    """At most."""
+    chips_per_epoch: int
+    """Chips drawn in an epoch."""
+
+
+@dataclass(frozen=True)
+class Built:
+    """A network before its training."""
+
+    network: "ChangeNetwork"
+    """On the CPU."""
+    encoder: "Encoder"
+    """The row that it was built from; a random one of the same architecture where the strategy starts from scratch."""
+    normalisation: "Normalisation"
+    """Mean and deviation of each band that enters."""
+    notes: tuple[str, ...]
+    """What was done about bands, units and decoder, in sentences."""
+    weights_hash: str
+    """`sha256:...` of what was loaded."""
+
+
+def encoder_of(ws: Workspace) -> "Encoder":
+    """Return the row of the encoder table, or the checkpoint, that the config names.
+
+    Raises:
+        InputError: There is no such row or file.
+    """
+    return encoder_called(ws, ws.project.model.encoder)
+
+
+def encoder_called(ws: Workspace, name: str) -> "Encoder":
+    """Return an encoder by its name in a config; `file` is the config's own checkpoint.
+
+    Raises:
+        InputError: There is no such row or file.
+    """
+    from landshift.models.encoders.table import encoder_named, file_encoder
+
+    config = ws.project.model.file
+    if name != "file" or config is None:
+        return encoder_named(name)
+    path = ws.input(config.path, "model: file: path")
+    return file_encoder(path, architecture=config.architecture, bands=config.bands, mean=config.mean, std=config.std)
+
+
+def encoder_label(ws: Workspace) -> str:
+    """Return what to call the project's encoder: a checkpoint of one's own by its file."""
+    own = ws.project.model.file
+    return own.path.name if ws.project.model.encoder == "file" and own is not None else ws.project.model.encoder
+
+
+def encoder_facts(encoder: "Encoder") -> dict[str, Any]:
+    """Return what a training depends on; a local file counts by its content."""
+    facts = asdict(encoder)
+    return {**facts, "weights": file_hash(Path(encoder.weights))} if encoder.source == "file" else facts
+
+
+def build_network(ws: Workspace, prepared: Prepared, made: Plan, encoder: "Encoder", strategy: str, seed: int) -> Built:
+    """Load an encoder for the project's bands and put the decoders on it; the same seed gives the same weights.
+
+    Raises:
+        InputError: The encoder's bands or units do not fit, or its weights cannot be had.
+    """
+    from landshift.models.encoders.normalisation import normalisation_for
+    from landshift.models.encoders.table import encoder_named
+    from landshift.models.encoders.weights import load_encoder
+    from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+    from landshift.models.network.strategies import strategy_named
+    from landshift.models.network.training import seed_everything
+
+    config, legend = ws.project.model, legend_of(ws.project)
+    if not strategy_named(strategy).pretrained:
+        encoder = encoder_named(f"random:{encoder.architecture}")
+    statistics = band_statistics(prepared.images)
+    seed_everything(seed)
+    loaded = load_encoder(encoder, made.bands, extra=config.extra_bands, wavelengths=made.wavelengths_nm)
+    normalisation = normalisation_for(
+        encoder, made.bands, made.sensor.units, (statistics.mean, statistics.std), wavelengths=made.wavelengths_nm,
+        extra=config.extra_bands,
+    )  # fmt: skip
+    heads = ws.project.heads
+    spec = NetworkSpec(
+        encoder.architecture, made.bands, loaded.bands, heads, 0 if heads == "change" else len(legend.classes),
+        config.decoder, config.fusion, config.decoder_channels,
+    )  # fmt: skip
+    network = ChangeNetwork(spec, loaded.model, normalisation)
+    notes = [*loaded.notes, *normalisation.notes]
+    if loaded.decoder_state is not None:
+        taken = network.load_decoder(loaded.decoder_state)
+        notes.append(f"The pretrained decoder starts these decoders: {', '.join(taken) or 'none (its shape differs)'}.")
+    return Built(network, encoder, normalisation, tuple(notes), loaded.weights_hash)
+
+
+def fit_network(
+    ws: Workspace,
+    prepared: Prepared,
+    made: Plan,
+    recipe: Recipe,
+    masks: tuple[Labels, np.ndarray],
+    checkpoints: Path,
+    advance: Callable[[float], None],
+) -> "tuple[Bundle, ChangeNetwork]":
+    """Train one network.
+
+    Args:
+        ws: The project.
+        prepared: Its images.
+        made: Its plan.
+        recipe: What to train.
+        masks: The labels, and the split of each pixel as uint8 (y, x).
+        checkpoints: Keeps the state of a training that is interrupted.
+        advance: Called with the share done, 0..1.
+
+    Raises:
+        InputError: The encoder does not fit, or the training split has no label.
+        landshift.models.network.training.Diverged: The loss is not finite.
+    """
+    from landshift.models.network.learner import TrainingSettings
+    from landshift.models.network.samples import LabelledTiles, TrainingChips, masks_of
+    from landshift.models.network.strategies import strategy_named
+    from landshift.models.network.training import fit
+    from landshift.models.use.bundle import Bundle
+    from landshift.models.use.inference import Temperatures
+
+    project, legend, config = ws.project, legend_of(ws.project), ws.project.training
+    labels, role = masks
+    built = build_network(ws, prepared, made, recipe.encoder, recipe.strategy, recipe.seed)
+    codes = [c.code for c in legend.classes]
+    training = TrainingChips(
+        *prepared.images, masks_of(labels, role, TRAIN, codes), size=config.chip, count=recipe.chips_per_epoch,
+        seed=recipe.seed,
+    )  # fmt: skip
+    validation = LabelledTiles(*prepared.images, masks_of(labels, role, VALIDATION, codes), config.chip)
+    settings = TrainingSettings(
+        strategy_named(recipe.strategy), recipe.epochs, config.batch, config.learning_rate, config.weight_decay,
+        config.patience, config.loss, recipe.seed, config.workers, config.precision,
+    )  # fmt: skip
+    result = fit(built.network, training, validation, settings, checkpoints, advance)
+    regions = band_statistics(prepared.images, role == TRAIN)
+    facts = {
+        "seed": recipe.seed, "fit": asdict(result), "weights_hash": built.weights_hash, "training_regions": asdict(regions),
+        "inputs": {"before": prepared.hashes[0], "after": prepared.hashes[1]}, "versions": versions(),
+        "strategy": recipe.strategy,
+    }  # fmt: skip
+    encoder = built.encoder
+    bundle = Bundle(
+        project.name, built.network.spec, asdict(encoder) | {"weights": Path(encoder.weights).name}, made.sensor.units,
+        built.normalisation, Legend() if built.network.spec.heads == "change" else legend, Temperatures(), 0.5,
+        built.notes, facts,
+    )  # fmt: skip
+    return bundle, built.network
+
+
+def require_model_fits(ws: Workspace, made: Plan) -> "Bundle":
+    """Refuse a model whose bands, units or legend are not those of the images and the config.
+
+    Raises:
+        InputError: Says what differs.
+    """
+    from landshift.models.use.bundle import describe
+
+    bundle = describe(ws.model_in_use)
+    if bundle.spec.image_bands != made.bands:
+        raise InputError(
+            f"The model {ws.model_in_use} needs the bands {', '.join(bundle.spec.image_bands)}; the scenes give "
+            f"{', '.join(made.bands)}. Set `bands:` to the model's, or train again."
+        )
+    if bundle.units != made.sensor.units:
+        raise InputError(
+            f"The model was trained on {bundle.units}, the scenes are in {made.sensor.units}. "
+            f"Correct `sensor:`, or train again."
+        )
+    wanted = [(c.code, c.name) for c in ws.project.legend]
+    if wanted and bundle.spec.heads != "change" and wanted != [(c.code, c.name) for c in bundle.legend.classes]:
+        raise InputError(
+            f"The model {ws.model_in_use} maps {', '.join(f'{c.code} {c.name}' for c in bundle.legend.classes)}; the config's "
+            f"legend is {', '.join(f'{code} {name}' for code, name in wanted)}. Make them the same, or train again."
+        )
+    return bundle

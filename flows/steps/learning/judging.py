@@ -1,0 +1,251 @@
+"""Judge: calibrate on the validation blocks, and score the test blocks once."""
+
+from collections import defaultdict
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landshift.flows.runtime.progress import step
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.change.decision import Decision, decide
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.read import Labels
+from landshift.pipeline.labels.regions import block_index
+from landshift.pipeline.labels.search import TEST, VALIDATION
+from landshift.pipeline.legend import NOT_LABELLED, Legend
+from landshift.pipeline.scores.accuracy import binary_scores, class_scores, transition_scores
+from landshift.pipeline.scores.calibration import (
+    always_unchanged,
+    best_threshold,
+    cooled,
+    cooled_classes,
+    fit_temperature,
+    logit,
+)
+from landshift.pipeline.scores.conformal import RiskControl, risk_controlled_threshold
+from landshift.pipeline.scores.reliability import expected_calibration_error
+from landshift.pipeline.tiles import tiles
+
+if TYPE_CHECKING:
+    from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.use.bundle import Bundle
+    from landshift.models.use.inference import Temperatures
+    from landshift.pipeline.epochs.radiometry import BandMapping
+
+MISS_RATE = 0.1
+"""Share of the change that may be missed, for which a threshold is reported where the config names none."""
+
+
+@dataclass(frozen=True)
+class HeldOut:
+    """The labelled pixels of the held-out splits; the arrays are (1, pixel), those of classes (class, 1, pixel)."""
+
+    change: np.ndarray | None
+    """Probability of change, 0..1, NaN = not observed; None without a change head."""
+    before: np.ndarray | None
+    """Probability of each class before; None without land-use heads."""
+    after: np.ndarray | None
+    """Probability of each class after; None without land-use heads."""
+    labels: Labels
+    """What is known of them."""
+    role: np.ndarray
+    """Which split."""
+    position: np.ndarray
+    """int64: row x width + column in the territory."""
+
+    @property
+    def probability(self) -> np.ndarray:
+        """Probability of change, from the land use of both dates where there is no change head."""
+        if self.change is not None:
+            return self.change
+        if self.before is None or self.after is None:
+            raise ValueError("the network has no head")
+        return np.asarray(1.0 - np.einsum("kyx,kyx->yx", self.before, self.after), dtype=np.float32)
+
+
+@dataclass(frozen=True)
+class Calibrated:
+    """Held-out pixels after calibration on the validation split."""
+
+    raw: HeldOut
+    """As the network said it."""
+    cooled: HeldOut
+    """At the temperatures."""
+    temperatures: "Temperatures"
+    """Fitted on the validation split."""
+    threshold: float
+    """Probability from which a pixel counts as changed."""
+    decided: Decision
+    """The map of these pixels."""
+    risk: RiskControl | None
+    """The threshold that controls the share of missed change, with its guarantee; None where no blocks were given."""
+
+
+def labelled_and_seen(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Keep the labelled, observed pixels of two arrays of which one is a uint8 label and the other a score."""
+    label, score = (first, second) if first.dtype == np.uint8 else (second, first)
+    kept = where & (label != NOT_LABELLED) & np.isfinite(score)
+    return first[kept], second[kept]
+
+
+def calibrate(
+    seen: HeldOut, legend: Legend, blocks: np.ndarray | None = None, max_miss_rate: float | None = None
+) -> Calibrated:
+    """Fit temperatures and a threshold on the validation pixels, and decide with them.
+
+    Args:
+        seen: What the network said.
+        legend: Of the project.
+        blocks: int (1, pixel): the block of each pixel, for the control of the miss rate.
+        max_miss_rate: Share of the change of a block that may be missed on average, above 0, below 1; None takes the
+            threshold with the best F1.
+
+    Raises:
+        InputError: The validation pixels are all changed or all unchanged, or lie in too few blocks for the control.
+    """
+    from landshift.models.use.inference import Temperatures
+
+    held_out = seen.role == VALIDATION
+    temperatures, calm = Temperatures(), seen
+    if seen.change is not None:
+        temperatures = replace(temperatures, change=_change_temperature(seen.change, seen.labels.change, held_out))
+        calm = replace(calm, change=cooled(seen.change, temperatures.change))
+    if seen.before is not None and seen.after is not None:
+        landuse = _landuse_temperature(seen.before, seen.after, seen.labels, legend, held_out)
+        temperatures = replace(temperatures, landuse=landuse)
+        calm = replace(calm, before=cooled_classes(seen.before, landuse), after=cooled_classes(seen.after, landuse))
+    threshold = best_threshold(*labelled_and_seen(calm.probability, seen.labels.change, held_out))
+    risk = None if blocks is None else _controlled(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate)
+    if risk is not None and max_miss_rate is not None:
+        if risk.threshold is None:
+            raise InputError(f"`calibration: max_miss_rate: {max_miss_rate:g}` cannot be met. {risk.guarantee}")
+        threshold = risk.threshold
+    decided = decide(calm.change, calm.before, calm.after, legend, threshold)
+    return Calibrated(seen, calm, temperatures, threshold, decided, risk)
+
+
+def _controlled(
+    probability: np.ndarray, change: np.ndarray, where: np.ndarray, blocks: np.ndarray, max_miss_rate: float | None
+) -> RiskControl:
+    found, truth = labelled_and_seen(probability, change, where)
+    block = blocks[where & (change != NOT_LABELLED) & np.isfinite(probability)]
+    return risk_controlled_threshold(by_block(block, found, truth), max_miss_rate or MISS_RATE)
+
+
+def by_block(block: np.ndarray, probability: np.ndarray, truth: np.ndarray) -> list[tuple[np.ndarray, np.ndarray]]:
+    """Divide the probability and the truth of pixels (pixel,) into one pair of arrays for each block."""
+    order = np.argsort(block, kind="stable")
+    cuts = np.flatnonzero(np.diff(block[order])) + 1
+    parts = (np.split(values[order], cuts) for values in (probability, truth))
+    return list(zip(*parts, strict=True)) if block.size else []
+
+
+def judge(
+    ws: Workspace,
+    prepared: Prepared,
+    bundle: "Bundle",
+    network: "ChangeNetwork",
+    masks: tuple[Labels, np.ndarray],
+    *,
+    controlled: bool = True,
+) -> "tuple[Bundle, dict[str, Any], Calibrated]":
+    """Calibrate on the validation pixels, then score the test pixels once.
+
+    Args:
+        ws: The project.
+        prepared: Its images.
+        bundle: What is known of the network.
+        network: After training.
+        masks: The labels, and the split of each pixel as uint8 (y, x).
+        controlled: Take the threshold that the config's limit to the miss rate asks for, where it has one.
+
+    Returns:
+        The calibrated bundle, its scores, and the pixels behind them.
+    """
+    seen = predict_held_out(ws, prepared, network, masks)
+    side, width = ws.project.split.block_px, masks[1].shape[1]
+    blocks = block_index(*np.divmod(seen.position, width), width, side)
+    calibrated = calibrate(seen, bundle.legend, blocks, ws.project.calibration.max_miss_rate if controlled else None)
+    labels, temperatures, threshold, decided = seen.labels, calibrated.temperatures, calibrated.threshold, calibrated.decided
+    held_out, test, probability = seen.role == VALIDATION, seen.role == TEST, calibrated.cooled.probability
+    scored, truth = labelled_and_seen(probability, labels.change, test)
+    scores: dict[str, Any] = {
+        "seed": bundle.facts["seed"], "validation_score": bundle.facts["fit"]["best_score"], "threshold": threshold,
+        "temperatures": asdict(temperatures), "test": binary_scores(truth, scored, threshold).as_dict(),
+        "calibration_error": expected_calibration_error(scored, truth),
+        "warnings": [
+            w for w in [always_unchanged(*labelled_and_seen(probability, labels.change, held_out), threshold)] if w
+        ],
+    }  # fmt: skip
+    if decided.before is not None and decided.after is not None:
+        dates_found = (("landuse_before", labels.before, decided.before), ("landuse_after", labels.after, decided.after))
+        for name, true, found in dates_found:
+            known = test & (true != NOT_LABELLED) & (found != 0)
+            scores[name] = class_scores(true[known], found[known], bundle.legend).as_dict()
+        scores["transitions"] = _transitions(labels, decided.change, test, bundle.legend)
+    if calibrated.risk is not None:
+        scores["risk_control"] = calibrated.risk.as_dict()
+    facts = {**bundle.facts, "scores": scores}
+    return replace(bundle, temperatures=temperatures, threshold=threshold, facts=facts), scores, calibrated
+
+
+def predict_held_out(
+    ws: Workspace,
+    prepared: Prepared,
+    network: "ChangeNetwork",
+    masks: tuple[Labels, np.ndarray],
+    mappings: "tuple[BandMapping | None, BandMapping | None]" = (None, None),
+) -> HeldOut:
+    """Predict the tiles that hold a labelled pixel of the held-out splits, and keep just those pixels."""
+    from landshift.models.use.inference import Temperatures, device_of, stream
+
+    labels, role = masks
+    used = np.isin(role, (VALIDATION, TEST)) & labels.labelled
+    config = ws.project.detect
+    wanted = [t for t in tiles((role.shape[0], role.shape[1]), config.core, config.margin_px) if used[t.core.slices].any()]
+    network = network.to(device_of(config.device)).eval()
+    truth = {
+        "label_before": labels.before, "label_after": labels.after, "label_change": labels.change, "role": role,
+    }  # fmt: skip
+    parts: dict[str, list[np.ndarray]] = defaultdict(list)
+    predicted = stream(network, prepared.images, wanted, Temperatures(), mappings=mappings)
+    with step("Judging") as advance:
+        for number, (tile, said) in enumerate(predicted, start=1):
+            inside = used[tile.core.slices]
+            for name, array in (("change", said.change), ("before", said.before), ("after", said.after)):
+                if array is not None:
+                    parts[name].append(array[..., inside])
+            for name, array in truth.items():
+                parts[name].append(array[tile.core.slices][inside])
+            y, x = np.nonzero(inside)
+            parts["position"].append((y + tile.core.y) * role.shape[1] + x + tile.core.x)
+            advance(number / len(wanted))
+    network.to("cpu")
+    # One row of pixels, so that the rules for maps apply as they are.
+    rows = {name: np.concatenate(part, axis=-1)[..., np.newaxis, :] for name, part in parts.items()}
+    known = Labels(rows["label_before"], rows["label_after"], rows["label_change"])
+    return HeldOut(rows.get("change"), rows.get("before"), rows.get("after"), known, rows["role"], rows["position"])
+
+
+def _transitions(labels: Labels, found: np.ndarray, test: np.ndarray, legend: Legend) -> dict[str, Any]:
+    known = test & (labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED) & (found != 0)
+    truth = legend.change_lookup()[labels.before[known], labels.after[known]]
+    return transition_scores(truth, found[known], legend).as_dict()
+
+
+def _change_temperature(probability: np.ndarray, label: np.ndarray, where: np.ndarray) -> float:
+    said, truth = labelled_and_seen(probability, label, where)
+    return fit_temperature(logit(said), truth)
+
+
+def _landuse_temperature(before: np.ndarray, after: np.ndarray, labels: Labels, legend: Legend, where: np.ndarray) -> float:
+    index = np.full(256, NOT_LABELLED, dtype=np.uint8)
+    index[[c.code for c in legend.classes]] = np.arange(len(legend.classes))
+    logits, truth = [], []
+    for share, label in ((before, labels.before), (after, labels.after)):
+        known = where & (label != NOT_LABELLED) & np.isfinite(share[0])
+        logits.append(np.log(np.clip(share[:, known].T, 1e-12, 1)))
+        truth.append(index[label[known]])
+    return fit_temperature(np.concatenate(logits), np.concatenate(truth))

@@ -1,0 +1,1 @@
+"""Pairs, images and state of a monitor."""

@@ -1,0 +1,78 @@
+"""Pairs of periods that a monitor compares."""
+
+from collections import Counter
+from collections.abc import Sequence
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from landshift.flows.config.project import Project
+from landshift.flows.steps.monitoring.outcome import DONE
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.releases import short
+from landshift.pipeline.scenes.pairing import Pair, Pairing, Period, pairing
+from landshift.pipeline.scenes.survey import Finding
+from landshift.pipeline.season import Season, in_season, outside
+
+PAIRS = "pairs"
+"""Folder of the pairs, in the project's folder of outputs."""
+
+
+def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Pairing:
+    """Return the pairs that the scenes of a project come to."""
+    baseline, settings = project.epochs.before, project.monitor
+    days = in_season(project.epochs.part_of_year, [f.day for f in findings if f.day is not None and f.scene is not None])
+    return pairing(
+        days, Period(baseline.start, baseline.end), project.epochs.after.start, today, policy=settings.pairs,
+        days=settings.period_days, tolerance_days=settings.season_tolerance_days,
+    )  # fmt: skip
+
+
+def weights_of(model: Path) -> str:
+    """Return the hash by which registers know a model.
+
+    Raises:
+        InputError: It is none, or damaged.
+    """
+    from landshift.models.use.bundle import WEIGHTS, describe
+
+    describe(model)
+    return file_hash(model / WEIGHTS)
+
+
+def made_by_other_models(pairs: Sequence[Pair], state: dict[str, Any], weights: str) -> tuple[str, ...]:
+    """Name the pairs that are done and were made by another model; what is not known of old pairs is left out."""
+    made = [(pair.name, state["pairs"].get(pair.name, {})) for pair in pairs]
+    models = Counter(known["model"] for _, known in made if known.get("outcome") == DONE and known.get("model"))
+    return tuple(
+        f"{count} pair{'' if count == 1 else 's'} made by the model {short(model)}, while {short(weights)} is in use now. "
+        f"They stay as they are; --again makes them again."
+        for model, count in models.items()
+        if model != weights
+    )
+
+
+def pair_workspace(ws: Workspace, pair: Pair, model: Path) -> Workspace:
+    """Make the workspace of one pair, with its dates and a folder of its own."""
+    epochs = {
+        name: {"start": period.start, "end": period.end} for name, period in (("before", pair.before), ("after", pair.after))
+    }
+    content = ws.project.model_dump()
+    content["epochs"] |= epochs
+    project = type(ws.project).model_validate(content)
+    return workspace(project, ws.data, ws.output / PAIRS / pair.name, allow_outside=ws.allow_outside, model=model)
+
+
+def scenes_used(pair: Pair, findings: Sequence[Finding], season: Season | None) -> list[list[object]]:
+    """Say what a pair is made of, in what can be had without reading a file."""
+    dated = [f for f in findings if f.day is not None and not outside(season, f.day)]
+    wanted = [f for f in dated if f.day and any(p.start <= f.day <= p.end for p in (pair.before, pair.after))]
+    return [[f.name, str(f.day), f.fault, [_version(p) for p in f.scene.paths] if f.scene else None] for f in wanted]
+
+
+def _version(place: Any) -> list[object]:  # noqa: ANN401 (a file, here or on a server)
+    if isinstance(place, Path):
+        said = place.stat()
+        return [place.name, said.st_size, said.st_mtime_ns]
+    return [str(place), place.version]

@@ -1,0 +1,1 @@
+"""A project's folders, its scenes and its plan."""

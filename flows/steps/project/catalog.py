@@ -1,0 +1,44 @@
+"""Scenes from the STAC catalog that a config names."""
+
+from pathlib import Path
+
+from landshift.flows.config.scenes import StacConfig
+from landshift.flows.steps.project.masks import mask_bands
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_from_bounds
+from landshift.pipeline.raster.place import is_remote
+from landshift.pipeline.scenes.sensors import Sensor
+from landshift.pipeline.scenes.stac.scenes import Reading, findings_of, signer
+from landshift.pipeline.scenes.stac.search import Query, box_of, read_catalog, search_api
+from landshift.pipeline.scenes.survey import Finding
+
+
+def find_in_catalog(ws: Workspace, config: StacConfig, sensor: Sensor) -> list[Finding]:
+    """Search the catalog for the project's region and epochs.
+
+    Returns:
+        A finding for each item, with what is wrong with it.
+
+    Raises:
+        InputError: The catalog cannot be read at all.
+    """
+    project = ws.project
+    if project.grid is None:
+        raise InputError("`scenes: stac:` needs `grid:`, which says where to search.")
+    grid = grid_from_bounds(project.grid.bounds, project.grid.crs, project.grid.pixel_size)
+    # A cloud model may want bands that the images do not; where all are read, it finds them among those.
+    bands = (*project.bands, *(b for b in mask_bands(project) if b not in project.bands)) if project.bands else ()
+    ranges = [(epoch.start, epoch.end) for _, epoch in project.epochs.ranges]
+    how = Reading(
+        sensor, grid, ranges, lambda path, name: ws.input(path, name), bands, config.assets, config.max_cloud_cover,
+        config.leave_out, project.sensor.number_offset, signer(config.sign), project.epochs.part_of_year,
+    )  # fmt: skip
+    query = Query(box_of(grid), ranges, config.collection, config.query, config.max_items)
+    if config.url is not None:
+        return findings_of(search_api(config.url, query, config.timeout_s), how)
+    place = str(config.catalog)
+    if not is_remote(place):
+        place = str(ws.input(Path(place), "scenes: stac: catalog"))
+    items = read_catalog(place, query, lambda path: ws.input(path, "scenes: stac: catalog"), config.timeout_s)
+    return findings_of(items, how)

@@ -1,0 +1,86 @@
+"""Find the scenes of a project, in its folder or its catalog, and look into those that are used."""
+
+from collections.abc import Sequence
+
+from landshift.flows.config.project import Project
+from landshift.flows.steps.project.masks import mask_bands
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, grid_from_bounds
+from landshift.pipeline.raster.open import keeping_open
+from landshift.pipeline.scenes.check import require_as_declared, require_offset_fits
+from landshift.pipeline.scenes.folder import scenes_in
+from landshift.pipeline.scenes.look import require_plausible
+from landshift.pipeline.scenes.scene import Scene
+from landshift.pipeline.scenes.sensors import Sensor
+from landshift.pipeline.scenes.survey import Finding, found
+
+_MORE = " ({} more are faulty; `landshift scenes` lists all.)"
+
+
+def source_of(project: Project, left_out: int) -> str:
+    """Return where the scenes come from, for errors."""
+    if project.scenes.stac is None:
+        return "the folder"
+    return "the catalog" + (f", without {left_out} left out (`landshift scenes` says why)," if left_out else "")
+
+
+def region_of(project: Project) -> Grid | None:
+    """Return the grid that the config names, None where it names none."""
+    named = project.grid
+    return None if named is None else grid_from_bounds(named.bounds, named.crs, named.pixel_size)
+
+
+def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> list[Finding]:
+    """Find the scenes where the config says that they are.
+
+    Args:
+        ws: The project.
+        sensor: What the files hold.
+        tolerant: Whether what is wrong with a scene becomes its finding, instead of an error.
+
+    Returns:
+        By date, then by name; without a date first.
+
+    Raises:
+        InputError: The folder cannot be read, or a scene not, unless tolerant.
+    """
+    section = ws.project.scenes
+    findings: list[Finding] = []
+    if section.stac is not None:
+        # A folder needs no client of catalogs, which takes a while to load.
+        from landshift.flows.steps.project.catalog import find_in_catalog
+
+        findings = _in_order(find_in_catalog(ws, section.stac, sensor))
+        faults = [f.fault for f in findings if f.fault]
+        if faults and not tolerant:
+            raise InputError(faults[0] + _MORE.format(len(faults) - 1) * (len(faults) > 1))
+        return _in_order(findings)
+    folder = ws.input(section.folder, "scenes: folder")
+    scenes = scenes_in(
+        folder, sensor, pattern=section.pattern, dates=section.dates, declared_offset=ws.project.sensor.number_offset,
+        allowed=lambda path: ws.input(path, "scenes: pattern"),
+        refused=(lambda name, error: findings.append(Finding(name, fault=str(error)))) if tolerant else None,
+    )  # fmt: skip
+    findings += [found(scene) for scene in scenes]
+    return _in_order(findings)
+
+
+def _in_order(findings: list[Finding]) -> list[Finding]:
+    return sorted(findings, key=lambda f: (str(f.day or ""), f.name))
+
+
+def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> None:
+    """Look into the files of a scene that an epoch uses.
+
+    Raises:
+        InputError: They are not what the config or the catalog says.
+    """
+    if ws.project.scenes.stac is None:
+        require_plausible(scene, bands, grid)
+        return
+    require_as_declared(scene, [*bands, *(b for b in mask_bands(ws.project) if b not in bands and b in scene.bands)])
+    with keeping_open():
+        require_plausible(scene, bands, grid)
+        if ws.project.sensor.number_offset is None:
+            require_offset_fits(scene, bands, grid)

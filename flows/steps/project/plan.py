@@ -1,0 +1,118 @@
+"""The plan of a project: scenes, grid and bands chosen for both epochs."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from datetime import date
+
+from landshift.flows.config.project import Project
+from landshift.flows.config.scenes import SensorConfig
+from landshift.flows.steps.project.finding import find_scenes, look_at, region_of, source_of
+from landshift.flows.steps.project.masks import cloud_model_of, unmasked, without_unwanted_masks
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.scenes.choose import choose_epoch, common_bands, region_grid, require_pair
+from landshift.pipeline.scenes.look import require_overlap
+from landshift.pipeline.scenes.scene import Epoch
+from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
+from landshift.pipeline.scenes.survey import Finding
+from landshift.pipeline.season import outside
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a project comes to, from metadata alone."""
+
+    before: Epoch
+    """Earlier."""
+    after: Epoch
+    """Later."""
+    grid: Grid
+    """Of the region."""
+    bands: tuple[str, ...]
+    """In order."""
+    sensor: Sensor
+    """Of every scene."""
+    skipped: tuple[str, ...] = ()
+    """Scenes that could have been used and are faulty, each with what is wrong; sentences."""
+    cloud_model: str | None = None
+    """What masks the scenes that need it; None where none does."""
+    unmasked: tuple[str, ...] = ()
+    """In which scenes nothing masks clouds, though nobody said that there are none; sentences."""
+
+    @property
+    def epochs(self) -> tuple[Epoch, Epoch]:
+        """Before, after."""
+        return self.before, self.after
+
+    @property
+    def wavelengths_nm(self) -> dict[str, float]:
+        """Centre wavelength of each band that has a known one."""
+        return {b.name: b.wavelength_nm for b in self.sensor.bands if b.name in self.bands and b.wavelength_nm}
+
+
+def legend_of(project: Project) -> Legend:
+    """Build the project's legend."""
+    return Legend(tuple(LandUse(c.code, c.name, c.colour) for c in project.legend))
+
+
+def sensor_of(config: SensorConfig) -> Sensor:
+    """Build the project's sensor."""
+    if config.name != "custom":
+        return sensor_named(config.name)
+    nodata = None if config.nodata in ("none", None) else float(config.nodata)
+    scale = 1.0 if config.scale is None else config.scale
+    return custom_sensor(
+        config.bands, scale=scale, offset=config.offset, nodata=nodata, units=config.units,
+        wavelengths_nm=config.wavelengths_nm,
+    )  # fmt: skip
+
+
+def plan(ws: Workspace) -> Plan:
+    """Find and choose the scenes, and check everything that metadata can tell.
+
+    Raises:
+        InputError: Anything about the scenes, dates, bands or grids that does not fit.
+    """
+    sensor = sensor_of(ws.project.sensor)
+    skip = ws.project.scenes.faulty == "skip"
+    findings = find_scenes(ws, sensor, tolerant=skip)
+    skipped = [f for f in findings if f.fault and (f.day is None or _is_wanted(ws, f.day))]
+    said = [f"{f.name} was skipped: {f.fault}" for f in skipped]
+    while True:
+        made = _chosen(ws, sensor, findings)
+        for scene in (scene for epoch in made.epochs for scene in epoch.scenes):
+            try:
+                require_overlap(scene, made.grid)
+                look_at(ws, scene, made.bands, made.grid)
+            except InputError as error:
+                if not skip:
+                    raise
+                said.append(f"{scene.id} was skipped: {error}")
+                findings = [f for f in findings if f.scene is None or f.scene.id != scene.id]
+                break
+        else:
+            return replace(made, skipped=tuple(said))
+
+
+def _is_wanted(ws: Workspace, day: date) -> bool:
+    epochs = ws.project.epochs
+    return not outside(epochs.part_of_year, day) and any(epoch.start <= day <= epoch.end for _, epoch in epochs.ranges)
+
+
+def _chosen(ws: Workspace, sensor: Sensor, findings: Sequence[Finding]) -> Plan:
+    """Choose among the scenes that were found, without looking into them."""
+    project = ws.project
+    scenes = [f.scene for f in findings if f.scene is not None]
+    source, season = source_of(project, len(findings) - len(scenes)), project.epochs.part_of_year
+    off_season = [f.day for f in findings if f.day is not None and outside(season, f.day)]
+    before, after = (
+        choose_epoch(name, epoch.start, epoch.end, scenes, source, season, off_season) for name, epoch in project.epochs.ranges
+    )
+    require_pair(before, after)
+    grid = region_of(project) or region_grid((before, after))
+    bands = common_bands((before, after), project.bands)
+    before, after = (without_unwanted_masks(project, epoch) for epoch in (before, after))
+    model = cloud_model_of(project, sensor, (*before.scenes, *after.scenes))
+    return Plan(before, after, grid, bands, sensor, cloud_model=model, unmasked=unmasked(project, (before, after)))

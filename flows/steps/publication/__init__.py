@@ -1,0 +1,1 @@
+"""Raw maps to a published run, its sample and its estimates."""

@@ -1,0 +1,264 @@
+"""Estimate: from a judged sample to areas and accuracies with confidence intervals."""
+
+import json
+import shutil
+from dataclasses import dataclass
+from datetime import date
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from landshift.flows.runtime.progress import step
+from landshift.flows.steps.publication.sample import DEFAULT_FOLDER, RECORD
+from landshift.pipeline.change.areas import pixel_area_spread
+from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, counts_by_code, membership
+from landshift.pipeline.change.areas_reading import read_areas_of_interest
+from landshift.pipeline.columns import AREAS_LAYER, CHANGES_LAYER
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, crs_name
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_json, write_text
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.run.folder import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, legend_of_run, read_run
+from landshift.pipeline.run.package import complete, require_unharmed
+from landshift.pipeline.sample.draw import Sample, draw
+from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
+from landshift.pipeline.sample.layers import judged_points, with_estimates
+from landshift.pipeline.sample.points import read_samples, require_in_place
+from landshift.pipeline.sample.references import References, check_references
+from landshift.pipeline.sample.table import csv_tables
+from landshift.pipeline.vector.catalog import vector_layers
+from landshift.pipeline.vector.read import read_layer
+from landshift.pipeline.vector.write import add_layers
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+_UNEVEN = 0.005
+"""Difference in area between pixels from which it is said, as a share."""
+
+
+@dataclass(frozen=True)
+class Estimated:
+    """Areas with intervals."""
+
+    run: Path
+    """Folder of the run, whose page, project and layers hold the estimates now."""
+    content: dict[str, Any]
+    """Content of `estimates.json`."""
+
+
+def estimate_run(
+    run: Path, samples: Path, *, areas: Path | None = None, layer: str | None = None, name_column: str | None = None,
+    allow_missing: bool = False,
+) -> Estimated:  # fmt: skip
+    """Estimate areas and accuracies from a judged sample, and put them into the run.
+
+    Args:
+        run: Folder of the run that the sample was drawn from.
+        samples: The judged sample: GeoPackage, FlatGeobuf, Shapefile or GeoJSON.
+        areas: Areas of interest; those of the run where None.
+        layer: Layer of `areas`, where the file has several.
+        name_column: Column of `areas` with their names.
+        allow_missing: Leave out pixels that nobody judged, and say so, instead of refusing them.
+
+    Raises:
+        InputError: Anything about the run, the sample or the areas that does not fit.
+    """
+    if areas is None and (layer is not None or name_column is not None):
+        given = " and ".join(o for o, v in (("--layer", layer), ("--name-column", name_column)) if v is not None)
+        raise InputError(f"{given} says how to read a file of areas of interest, and none is given: add --areas FILE.")
+    run = run.resolve()
+    facts = read_run(run)
+    require_unharmed(run)
+    legend = legend_of_run(facts)
+    change, grid = read_raster(run / CHANGE_MAP)
+    judged = read_samples(samples)
+    record = _record_of(samples, run, str(facts["key"]))
+    drawn = _drawn_again(record, change)
+    try:
+        references = _references(judged, legend, facts, grid, drawn, allow_missing)
+    except InputError as error:
+        raise InputError(f"{samples}: {error}") from error
+    with step("Estimating areas") as advance:
+        mapped = _map_facts(run, facts, change, legend, references)
+        places = _areas_of_interest(run, facts, grid, areas, layer, name_column)
+        content = estimates(
+            legend, references, mapped, _area_facts(places, change, grid, references), run=str(facts["key"]),
+            seed=int(record["seed"]), file=samples.name,
+            drawn={int(row["code"]): int(row["samples"]) for row in record["strata"]},
+        )  # fmt: skip
+        content["notes"] += [*(places.notes if places is not None else ()), *_uneven_pixels(grid)]
+        advance(0.3)
+        points = judged_points(judged, legend, references, mapped)
+        summary = None
+        if places is not None:
+            dates = (date.fromisoformat(facts["before_date"]), date.fromisoformat(facts["after_date"]))
+            changes = read_layer(run / LAYERS, CHANGES_LAYER)
+            summary = with_estimates(area_summary(places, change, changes, grid, legend, dates), content)
+        with replace_when_done(run) as target:
+            _link(run, target)
+            write_json(target / ESTIMATES, content)
+            write_text(target / TABLE, csv_tables(content, facts))
+            try:
+                add_layers(target / LAYERS, areas_of_interest=summary, samples=points)
+                complete(target, facts)
+            except InputError as error:
+                # Nobody but us knows the folder beside the run in which the new one grows.
+                raise InputError(str(error).replace(str(target), str(run))) from error
+        advance(1.0)
+    return Estimated(run, content)
+
+
+def summary_lines(content: dict[str, Any]) -> list[str]:
+    """Say the main estimates in words, for the command line.
+
+    Args:
+        content: Of `estimates.json`.
+    """
+    changed, overall = content["changed"], content["overall_accuracy"]
+    rows = [("All changes", changed), *((row["name"], row) for row in content["changes"])]
+    lines = [
+        f"{content['samples']['used']:,} judged pixels; 95 % confidence intervals.",
+        f"Overall accuracy {_interval(overall, 3)}",
+        "Hectares, estimated (in brackets: mapped, pixel count, biased):",
+        *(f"  {_interval(row['area_ha'], 1):>32} ha  {name} ({row['mapped_ha']:,.1f})" for name, row in rows),
+        f"  {content['not_observed_ha']:>32,.1f} ha  not observed: unknown, in no estimate",
+    ]
+    lines += [
+        f"{row['name']}: {_interval(row['changed_ha'], 1)} ha changed ({row['samples']} judged pixels)"
+        for row in content["areas_of_interest"]
+    ]
+    return lines + [f"Note: {note}" for note in content["notes"]]
+
+
+def _interval(found: dict[str, float | None], decimals: int) -> str:
+    if found["estimate"] is None:
+        return "not known"
+    if found["low"] is None or found["high"] is None:
+        return f"{found['estimate']:,.{decimals}f} (no interval)"
+    return f"{found['estimate']:,.{decimals}f} ({found['low']:,.{decimals}f} to {found['high']:,.{decimals}f})"
+
+
+def _references(
+    judged: "gpd.GeoDataFrame",
+    legend: Legend,
+    facts: dict[str, Any],
+    grid: Grid,
+    drawn: Sample,
+    allow_missing: bool,
+) -> References:
+    asked = ("change",) if legend.binary else ("before", "after")
+    columns = {name: judged[f"reference_{name}"] for name in asked if f"reference_{name}" in judged}
+    if len(columns) < len(asked):
+        missing = ", ".join(f"reference_{name}" for name in asked if name not in columns)
+        raise InputError(
+            f"The sample lacks {missing}, which this run's legend asks for: it belongs to a run with another legend. Expected "
+            f"the file that `landshift sample` made for run {facts['key']}."
+        )
+    references = check_references(
+        legend, run=str(facts["key"]), shape=(grid.shape[0], grid.shape[1]),
+        sample_id=judged["sample_id"], run_id=judged["run_id"],
+        rows=judged["row"], columns=judged["column"], drawn=(drawn.rows, drawn.columns), allow_missing=allow_missing, **columns,
+    )  # fmt: skip
+    require_in_place(judged, grid)
+    return references
+
+
+def _map_facts(run: Path, facts: dict[str, Any], change: np.ndarray, legend: Legend, references: References) -> MapFacts:
+    """Look up what the map says, in all and at the judged pixels."""
+    at = (references.rows, references.columns)
+    counts: list[np.ndarray | None] = [None, None]
+    values: list[np.ndarray | None] = [None, None]
+    if not legend.binary:
+        for number, epoch in enumerate(("before", "after")):
+            codes = read_raster(run / f"landuse_{epoch}.tif")[0]
+            counts[number], values[number] = np.bincount(codes.ravel(), minlength=256), codes[at]
+    return MapFacts(
+        change_pixels=np.bincount(change.ravel(), minlength=256), before_pixels=counts[0], after_pixels=counts[1],
+        hectares_per_pixel=float(facts["areas"]["total_ha"]) / change.size,
+        not_observed_ha=float(facts["areas"]["not_observed_ha"]), change=change[at], before=values[0], after=values[1],
+    )  # fmt: skip
+
+
+def _areas_of_interest(
+    run: Path, facts: dict[str, Any], grid: Grid, areas: Path | None, layer: str | None, name_column: str | None
+) -> AreasOfInterest | None:
+    """Read the areas that the user names, else those that the run has."""
+    if areas is not None:
+        return read_areas_of_interest(areas, grid, layer, name_column)
+    if AREAS_LAYER not in vector_layers(run / LAYERS):
+        return None
+    frame = read_layer(run / LAYERS, AREAS_LAYER)
+    notes = (facts.get("areas_of_interest") or {}).get("notes", ())
+    return AreasOfInterest(frame[["name", frame.geometry.name]], grid, tuple(str(note) for note in notes))
+
+
+def _uneven_pixels(grid: Grid) -> list[str]:
+    spread = pixel_area_spread(grid)
+    if spread <= _UNEVEN:
+        return []
+    return [
+        f"Pixels of this map differ in area by up to {spread:.1%}, because of its CRS ({crs_name(grid.crs)}), and the "
+        f"estimates take their mean. For hectares to publish, map in an equal-area or a UTM CRS."
+    ]
+
+
+def _area_facts(places: AreasOfInterest | None, change: np.ndarray, grid: Grid, references: References) -> AreaFacts | None:
+    if places is None:
+        return None
+    inside = membership(places, references.rows, references.columns).T
+    return AreaFacts(tuple(places.names), counts_by_code(places, change, grid), inside)
+
+
+def _record_of(samples: Path, run: Path, key: str) -> dict[str, Any]:
+    """Read what `landshift sample` wrote down: with it the sample can be drawn again, and compared with what comes back.
+
+    Raises:
+        InputError: It is neither beside the sample nor where `landshift sample` puts it, or is of another run.
+    """
+    places = [samples.parent / RECORD, run.parent / DEFAULT_FOLDER / RECORD]
+    found = next((place for place in places if place.is_file()), None)
+    if found is None:
+        raise InputError(
+            f"{places[0]} is not there. `landshift sample` wrote it beside the sample: it says which pixels were drawn. Copy "
+            f"it beside {samples.name}."
+        )
+    try:
+        content = json.loads(found.read_text(encoding="utf-8-sig"))
+        run_of, seed = str(content["run"]), int(content["seed"])
+        strata = [{"code": int(row["code"]), "samples": int(row["samples"])} for row in content["strata"]]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise InputError(
+            f"{found} is damaged: expected JSON with `run`, `seed` and `strata` of `code` and `samples`. Copy it again from "
+            f"where `landshift sample` made it."
+        ) from error
+    if run_of != key:
+        raise InputError(
+            f"{found}: the sample was drawn for run {run_of}, and the estimates are for run {key}. A run that is made again is "
+            f"another map: draw a sample of it with `landshift sample`."
+        )
+    return {"file": found, "seed": seed, "strata": strata}
+
+
+def _drawn_again(record: dict[str, Any], change: np.ndarray) -> Sample:
+    """Draw the sample that was recorded once more.
+
+    Raises:
+        InputError: The map cannot have given it.
+    """
+    sizes = {row["code"]: row["samples"] for row in record["strata"]}
+    there = np.bincount(change.ravel(), minlength=256)
+    wrong = [code for code, n in sizes.items() if not 0 < code < len(there) or not 0 <= n <= there[code]]
+    if wrong or not sizes:
+        raise InputError(
+            f"{record['file']} does not fit the map: it says that {sizes.get(wrong[0]) if wrong else 'no'} pixels of "
+            f"{f'code {wrong[0]}' if wrong else 'any code'} were drawn. Copy it again from where `landshift sample` made it."
+        )
+    return draw(change, sizes, record["seed"])
+
+
+def _link(run: Path, target: Path) -> None:
+    """Let the new folder hold the files of the old one; nothing that follows writes into a file, each is replaced."""
+    shutil.copytree(run, target, copy_function=link_or_copy, ignore=shutil.ignore_patterns(MANIFEST, ".partial-*"))

@@ -1,0 +1,40 @@
+"""The key of a detect run, and the finished run of a key."""
+
+import json
+from typing import Any
+
+from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.assessment.adapting import adaptation_in_use
+from landshift.flows.steps.assessment.current import assessment_of
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.project.published import areas_hash, published_config
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.publication.run import Detected
+from landshift.pipeline.gates import Gate
+from landshift.pipeline.manifest import file_hash, value_hash
+from landshift.pipeline.scores.gates import calibration_gate
+
+
+def run_key(ws: Workspace, prepared: Prepared) -> str:
+    """Return the key of a detect run: what its inputs, its model and its settings come to."""
+    from landshift.models.use.bundle import MODEL
+
+    parts: list[Any] = [prepared.hashes, file_hash(ws.model_in_use / MODEL), published_config(ws), versions()]
+    parts += [adaptation_in_use(ws, prepared).as_dict(), assessment_of(ws, prepared), areas_hash(ws)]
+    return value_hash(parts)[7:23]
+
+
+def finished_run(ws: Workspace, key: str) -> Detected | None:
+    """Return the run where it is there already, whole and unharmed, from the same inputs."""
+    if not ws.manifest(ws.run).is_current("run", key):
+        return None
+    areas = json.loads((ws.run / "run.json").read_text(encoding="utf-8"))["areas"]
+    return Detected(ws.run, areas["changed_ha"], areas["polygons"], False)
+
+
+def model_calibration(ws: Workspace) -> Gate:
+    """Ask how well the model in use is calibrated."""
+    from landshift.models.use.bundle import describe
+
+    scores = describe(ws.model_in_use).facts.get("scores") or {}
+    return calibration_gate(scores.get("calibration_error"), ws.project.gates.rules)

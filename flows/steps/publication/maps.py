@@ -1,0 +1,135 @@
+"""Rasters and polygons of a detect run."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.project.plan import Plan, plan
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.change.areas import mapped_areas
+from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
+from landshift.pipeline.change.areas_reading import read_areas_of_interest
+from landshift.pipeline.change.decision import Decision, drop_small, min_patch_pixels
+from landshift.pipeline.change.identity import keep_ids
+from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.columns import CHANGES_LAYER
+from landshift.pipeline.drawing.display import stretches_of, write_image
+from landshift.pipeline.drawing.sld import vector_sld
+from landshift.pipeline.drawing.styles import vector_qml
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, pixel_area_ha
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import write_text
+from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.run.rasters import confidence_of, write_domain_shift, write_last_observed, write_rasters
+from landshift.pipeline.scenes.sensors import REFLECTANCE
+from landshift.pipeline.vector.read import read_layer
+from landshift.pipeline.vector.write import write_changes, write_copies
+
+if TYPE_CHECKING:
+    import geopandas as gpd
+
+
+def write_maps(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
+    """Apply the minimum mapping unit, and write the rasters and polygons as they leave the house.
+
+    Returns:
+        `areas`, as in `run.json`, and `areas_of_interest`: what is to be known about them, None where there are none.
+    """
+    folder = ws.work / key
+    manifest = ws.manifest(folder)
+    if manifest.is_current("maps", key):
+        return dict(manifest.facts("maps"))
+    from landshift.models.use.bundle import describe
+
+    legend, made = describe(ws.model_in_use).legend, plan(ws)
+    areas_of_interest = areas_in(ws, made.grid)
+    tags = _tags(ws, made, key)
+    with step("Writing maps and polygons") as advance:
+        decision = _dropped(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
+        advance(0.2)
+        files = write_rasters(folder, decision, legend, made.grid, tags)
+        shifts = folder / "raw_domain_shift.tif"
+        if shifts.is_file():
+            files += write_domain_shift(folder, *read_raster(shifts), tags)
+        files += write_last_observed(folder, prepared.observations, made.grid, tags)
+        advance(0.5)
+        files += _write_images(folder, prepared, made, tags)
+        advance(0.6)
+        dates = (made.before.date, made.after.date)
+        layers = map_layers(decision.change, decision.confidence, made.grid, legend, *dates, prefix=ws.project.name)
+        changes, unseen = layers.changes, layers.not_observed
+        areas = mapped_areas(decision.change, changes, unseen, legend, made.grid)
+        changes["area_ha"], unseen["area_ha"] = changes["area_ha"].round(4), unseen["area_ha"].round(4)
+        changes["change_id"] = keep_ids(changes, _known_changes(ws))
+        summary = None
+        if areas_of_interest is not None:
+            changes["areas_of_interest"] = names_of(areas_of_interest, changes)
+            summary = area_summary(areas_of_interest, decision.change, changes, made.grid, legend, dates)
+        advance(0.9)
+        files.append(write_changes(folder / "changes.gpkg", changes, legend, not_observed=unseen, areas_of_interest=summary))
+        listed = [entry for entry in legend.changes if entry.code in set(changes["change_code"])]
+        files += [
+            write_text(folder / "changes.qml", vector_qml(listed)),
+            write_text(folder / "changes.sld", vector_sld(listed, title="Changes")),
+        ]
+        files += write_copies(folder, changes, ws.project.detect.copies)
+        advance(1.0)
+    facts = {"areas": areas, "areas_of_interest": None if areas_of_interest is None else list(areas_of_interest.notes)}
+    manifest.record("maps", key, files, facts)
+    return facts
+
+
+def _known_changes(ws: Workspace) -> "gpd.GeoDataFrame | None":
+    """Return the changes of the run that is there, whose ids the same changes keep."""
+    path = ws.run / "changes.gpkg"
+    try:
+        return read_layer(path, CHANGES_LAYER) if path.is_file() else None
+    except InputError:
+        # A damaged run is about to be replaced; that it cannot be read must not stop that.
+        return None
+
+
+def areas_in(ws: Workspace, grid: Grid) -> AreasOfInterest | None:
+    """Read the project's areas of interest.
+
+    Raises:
+        InputError: They cannot be read, have no names, or lie elsewhere.
+    """
+    wanted = ws.project.areas_of_interest
+    if wanted is None:
+        return None
+    path = ws.input(wanted.path, "areas_of_interest: path")
+    return read_areas_of_interest(path, grid, wanted.layer, wanted.name_column)
+
+
+def _write_images(folder: Path, prepared: Prepared, made: Plan, tags: dict[str, str]) -> list[Path]:
+    stretches = stretches_of(*prepared.images, comparable=made.sensor.units == REFLECTANCE)
+    return [
+        write_image(
+            folder / f"image_{epoch}.tif", image, stretch, made.grid, tags, [made.bands[band - 1] for band in stretch.bands]
+        )
+        for epoch, image, stretch in zip(("before", "after"), prepared.images, stretches, strict=True)
+    ]
+
+
+def _tags(ws: Workspace, made: Plan, key: str) -> dict[str, str]:
+    """Say in each raster where it comes from, for the day when it travels alone."""
+    return {
+        "AREA_OR_POINT": "Area",
+        "BEFORE_DATE": str(made.before.date),
+        "AFTER_DATE": str(made.after.date),
+        "PROJECT": ws.project.name,
+        "RUN": key,
+        "TIFFTAG_SOFTWARE": f"landshift {versions()['landshift']}",
+    }
+
+
+def _dropped(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) -> Decision:
+    change = read_raster(folder / "raw_change.tif")[0]
+    codes = read_raster(folder / "raw_confidence.tif")[0]
+    confidence = confidence_of(codes)
+    dates = [None, None] if legend.binary else [read_raster(folder / f"raw_{n}.tif")[0] for n in ("before", "after")]
+    return drop_small(Decision(change, dates[0], dates[1], confidence), min_patch_pixels(min_area_ha, pixel_ha))

@@ -1,0 +1,109 @@
+"""The published folder of a detect run."""
+
+import platform
+import shutil
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.assessment.current import assessment_of
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.gating import gates_of_data, require_all_open
+from landshift.flows.steps.learning.blocks import BLOCK
+from landshift.flows.steps.learning.fitting import require_model_fits
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.published import published_config
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.change.areas import with_test_scores
+from landshift.pipeline.gates import Gate, warnings_of
+from landshift.pipeline.grid import crs_name
+from landshift.pipeline.manifest import MANIFEST, file_hash, replace_when_done
+from landshift.pipeline.raster.place import place_hash
+from landshift.pipeline.run.package import complete
+from landshift.pipeline.scores.gates import model_gates
+
+
+@dataclass(frozen=True)
+class Detected:
+    """What a detect run made."""
+
+    run: Path
+    """Folder with the map, the layers and the report."""
+    changed_ha: float
+    """Hectares mapped as changed (pixel count)."""
+    polygons: int
+    """Patches."""
+    fresh: bool
+    """False where the same run was there already."""
+    gates: tuple[Gate, ...] = ()
+    """What was asked of it; empty where it was there already."""
+
+
+def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str, Any], facts: dict[str, Any]) -> Detected:
+    """Write `run.json`, the page and what else follows from the maps, and move the whole run to its place in one step."""
+    from landshift.models.use.bundle import MODEL, WEIGHTS
+
+    folder = ws.work / key
+    made = plan(ws)
+    bundle = require_model_fits(ws, made)
+    areas = made_maps["areas"]
+    assessment = assessment_of(ws, prepared)
+    scores = bundle.facts.get("scores") or {}
+    gates = (*gates_of_data(ws, prepared, facts["measured"]), *model_gates(
+        beyond=facts["beyond"], calibration_error=scores.get("calibration_error"),
+        same_images=bundle.facts.get("inputs", {}) == {"before": prepared.hashes[0], "after": prepared.hashes[1]},
+        adaptation=facts["adaptation"],
+        verdict=assessment["guard"]["verdict"] if assessment and assessment.get("guard") else None,
+        rules=ws.project.gates.rules,
+    ))  # fmt: skip
+    require_all_open(ws, gates)
+    warnings = [
+        *scores.get("warnings", []),
+        *made.skipped,
+        *made.unmasked,
+        *warnings_of(gates),
+        *(made_maps["areas_of_interest"] or []),
+    ]
+    if not areas["polygons"]:
+        warnings.append("No change was found.")
+    run = {
+        "name": ws.project.name, "key": key, "before_date": str(made.before.date), "after_date": str(made.after.date),
+        "created": datetime.now(UTC).isoformat(timespec="seconds"),
+        "inputs": [
+            {"path": ws.relative(p), "epoch": e.name, "date": str(s.date), "hash": place_hash(p)}
+            for e in made.epochs for s in e.scenes for p in s.paths
+        ],
+        "grid": {
+            "crs": crs_name(made.grid.crs),
+            "rows": made.grid.shape[0], "columns": made.grid.shape[1], "pixel_size_m": made.grid.transform.a,
+            "transform": list(made.grid.transform)[:6],
+        },
+        "clouds": {epoch.name: ws.manifest(ws.epochs).facts(epoch.name).get("clouds", []) for epoch in made.epochs},
+        "bands": list(made.bands), "units": made.sensor.units,
+        "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in bundle.legend.classes],
+        "observed": {"before": prepared.observed[0], "after": prepared.observed[1]},
+        "model": {
+            "name": bundle.name, "encoder": bundle.encoder["name"], "weights": file_hash(ws.model_in_use / WEIGHTS),
+            "description": file_hash(ws.model_in_use / MODEL), "scores": bundle.facts.get("scores"),
+        },
+        "threshold": facts["threshold"], "margin_px": facts["margin"],
+        "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
+        "alignment": prepared.correction, "adaptation": facts["adaptation"],
+        "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
+        "cost": facts["cost"], "assessment": assessment, "gates": [gate.as_dict() for gate in gates],
+        "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": warnings,
+        "areas_of_interest": {"notes": made_maps["areas_of_interest"]} if made_maps["areas_of_interest"] is not None else None,
+        "config": published_config(ws), "versions": {**versions(), "python": platform.python_version()},
+    }  # fmt: skip
+    with replace_when_done(ws.run) as target, step("Publishing"):
+        target.mkdir(parents=True)
+        for path in sorted(folder.iterdir()):
+            if not path.name.startswith(("raw_", ".")) and path.name != MANIFEST:
+                # Copies, so that a failure here leaves the work to publish again.
+                shutil.copy2(path, target / path.name)
+        complete(target, run)
+    shutil.rmtree(ws.work, ignore_errors=True)
+    return Detected(ws.run, areas["changed_ha"], areas["polygons"], True, gates)

@@ -1,0 +1,29 @@
+"""Artifacts of a detect run in Prefect's UI."""
+
+from typing import Any
+
+from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
+
+from landshift.flows.config.places import artifact_name
+from landshift.flows.steps.images.gating import show_gates
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.publication.run import Detected
+from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture
+from landshift.pipeline.legend import Legend
+
+
+def show_detected(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:
+    """Show gates, areas, the report and a preview of a detect run in Prefect."""
+    name = artifact_name(ws.project)
+    show_gates(ws, detected.gates)
+    create_table_artifact(areas["changes"], key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)")
+    create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")
+    after = display_picture(detected.run / "image_after.tif", side=360)
+    picture = data_uri(change_picture(detected.run / "change.tif", _legend_of_run(ws).changes, after, side=360))
+    create_markdown_artifact(f"![Mapped change]({picture})", key=f"{name}-preview", description="Preview of the change map")
+
+
+def _legend_of_run(ws: Workspace) -> Legend:
+    from landshift.models.use.bundle import describe
+
+    return describe(ws.model_in_use).legend

@@ -1,0 +1,1 @@
+"""The register of changes and its reviews."""

@@ -1,0 +1,218 @@
+"""The register's verbs: from runs to one record of all changes, and from that to what a planner asks."""
+
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from landshift.flows.runtime.person import login_name
+from landshift.flows.runtime.progress import step
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.register.address import Place
+from landshift.pipeline.register.columns import CHANGE_COLUMNS
+from landshift.pipeline.register.database.tables import HISTORY, OBSERVATIONS
+from landshift.pipeline.register.history import changed_between, line_of
+from landshift.pipeline.register.layers import write_changed
+from landshift.pipeline.register.runs import read_mergeable
+from landshift.pipeline.register.states import STATES, Rule
+from landshift.pipeline.register.store import Merged, open_register
+from landshift.pipeline.releases import short
+from landshift.pipeline.vector.layer import require_format
+
+Answer = tuple[dict[str, Any], list[str]]
+"""For machines, and for people."""
+
+_LISTED = 50
+"""Changes that are printed for people; `--json` has them all."""
+
+
+def merge_runs(register: Place, runs: Sequence[Path], seen_again: int | None = None, of: int | None = None) -> Answer:
+    """Merge runs into a register, all or none of them.
+
+    Args:
+        register: The GeoPackage or the address; it is made where it is not there.
+        runs: Folders of runs, in any order.
+        seen_again: How often a change has to be seen again to be confirmed; of the register, or 1.
+        of: Among how many of the next observations; of the register, or 2.
+
+    Raises:
+        InputError: As `read_mergeable` and `Register.merge` say.
+    """
+    usual = Rule()
+    rule = None
+    if seen_again is not None or of is not None:
+        rule = Rule(usual.seen_again if seen_again is None else seen_again, usual.of if of is None else of)
+    read = []
+    with step("Reading runs") as advance:
+        for number, folder in enumerate(runs, start=1):
+            read.append(read_mergeable(folder))
+            advance(number / len(runs))
+    with step("Merging"):
+        store = open_register(register)
+        merged = store.merge(read, rule)
+        states = Counter(store.changes()["state"])
+    lines = [line for one in merged for line in _merged_lines(one)]
+    lines += [f"{register} holds {sum(states.values()):,} changes: {_counted(states)}."]
+    return {"register": register, "merged": [asdict(m) for m in merged], "states": dict(states)}, lines
+
+
+def list_changes(register: Place, state: str | None = None) -> Answer:
+    """List the changes, largest first.
+
+    Raises:
+        InputError: No such state, or no register.
+    """
+    if state is not None and state not in STATES:
+        raise InputError(f"--state {state}: expected one of {', '.join(STATES)}.")
+    changes = open_register(register).changes()
+    chosen = changes if state is None else changes[changes["state"] == state]
+    rows = _rows(chosen.sort_values(["area_ha", "change_id"], ascending=[False, True]))
+    lines = [_line(row) for row in rows[:_LISTED]]
+    if len(rows) > _LISTED:
+        lines.append(f"... and {len(rows) - _LISTED:,} more; --json lists them all.")
+    return {"changes": rows}, lines or ["No such change." if state else "No change."]
+
+
+def show_change(register: Place, change_id: str) -> Answer:
+    """Tell the whole story of one change.
+
+    Raises:
+        InputError: No such change.
+    """
+    store = open_register(register)
+    changes = store.changes()
+    chosen = changes[changes["change_id"] == change_id]
+    if chosen.empty:
+        raise InputError(f"{register} has no change {change_id!r}; `landshift register list` lists them.")
+    row, sightings, history = _rows(chosen)[0], store.sightings(change_id), store.table(HISTORY)
+    events = _records(history[history["change_id"] == change_id])
+    reviews = [asdict(r) for r in store.reviews() if r.change_id == change_id]
+    lines = [
+        _line(row),
+        f"Seen by {row['times_seen']} of the {row['times_observed']} runs that could have shown it, from "
+        f"{row['first_seen']} to {row['last_seen']}; it came after {row['not_before']}.",
+        *([f"{row['state'].capitalize()}: {row['reason']}."] if row["reason"] else []),
+        "Seen by:",
+        *(
+            f"  {s['before_date']} to {s['after_date']}  {s['area_ha']:>10,.2f} ha  run {s['run']}  model {s['model_name']} "
+            f"{s['model_hash']}"
+            + (f"  (does not count: {s['standing']})" if s["standing"] else "")
+            for s in sightings
+        ),
+        *(["Reviewed:"] if reviews else []),
+        *(
+            "  ".join(filter(None, [f"  {r['reviewed_on']}", r["verdict"], r["note"], f"({r['who']})" if r["who"] else ""]))
+            for r in reviews
+        ),
+        "History:",
+        *(
+            f"  {e['number']:>6}  {e['time']:%Y-%m-%d %H:%M}  {e['from_state'] or '-'} > {e['to_state']}"
+            + (f"  {e['reason']}" if e["reason"] else "") + (f"  ({e['who']})" if e["who"] else "")
+            for e in events
+        ),
+    ]  # fmt: skip
+    return {"change": row, "seen_by": sightings, "reviews": reviews, "history": events}, lines
+
+
+def diff_register(register: Place, since: str, output: Path, until: int | None = None) -> Answer:
+    """Write what changed since a line of the history, a date or the merge of a run.
+
+    Raises:
+        InputError: Nobody can tell what `since` is, or the output cannot be written.
+    """
+    require_format(output)
+    if isinstance(register, Path) and output.resolve() == register.resolve():
+        raise InputError(f"--output {output} is the register itself; choose another file.")
+    store = open_register(register)
+    # The history first: what others merge in between is then left out whole, and no line lacks its change.
+    history = store.table(HISTORY)
+    changes, runs = store.changes(), store.table(OBSERVATIONS)
+    start = line_of(history, dict(zip(runs["key"], runs["last_line"], strict=True)), since)
+    frame = changed_between(changes, history, start, until)
+    write_changed(output, frame)
+    counts = Counter(frame["what"])
+    last = int(history["number"].max()) if len(history) else 0
+    end = last if until is None else until
+    lines = [
+        f"{len(frame):,} changes between lines {start} and {end} of the history: {_counted(counts) or 'none'}.",
+        f"Wrote {output}.",
+    ]
+    return {"output": output, "since": start, "until": end, "what": dict(counts)}, lines
+
+
+def reject_change(register: Place, change_id: str, reason: str, who: str | None = None) -> Answer:
+    """Say that a change is none.
+
+    Raises:
+        InputError: No reason, or no such change.
+    """
+    said = open_register(register).reject(change_id, reason, who or login_name())
+    note = "is rejected now" if said.fresh else "was rejected before; nothing was changed"
+    return {"change_id": change_id, "fresh": said.fresh}, [f"{change_id} {note}."]
+
+
+def confirm_change(register: Place, change_id: str, reason: str, who: str | None = None) -> Answer:
+    """Say that a change is one, also where it was rejected before.
+
+    Raises:
+        InputError: No reason, or no such change.
+    """
+    store = open_register(register)
+    said = store.confirm(change_id, reason, who or login_name())
+    changes = store.changes()
+    state = str(changes.loc[changes["change_id"] == change_id, "state"].iloc[0])
+    note = (
+        f"was reviewed as a change; it is {state} now" if said.fresh else "was reviewed as a change before; nothing was changed"
+    )
+    return {"change_id": change_id, "fresh": said.fresh, "state": state}, [f"{change_id} {note}."]
+
+
+def withdraw(
+    register: Place, run: str | None, model: str | None, scene: str | None, reason: str, who: str | None = None
+) -> Answer:
+    """Take back a run, everything of a model or everything made from a scene.
+
+    Raises:
+        InputError: Not exactly one of them was named, no reason, or no run is concerned.
+    """
+    named = [(kind, target) for kind, target in (("run", run), ("model", model), ("scene", scene)) if target is not None]
+    if len(named) != 1:
+        raise InputError("Name what to withdraw: exactly one of --run, --model and --scene.")
+    said = open_register(register).withdraw(*named[0], reason, who or login_name())
+    kind, target = named[0]
+    if not said.fresh:
+        return {"kind": kind, "target": target, "fresh": False}, [
+            f"The {kind} {target} was withdrawn before; nothing was changed."
+        ]
+    lines = [f"The {kind} {target} is withdrawn. Changes whose state that changed: {_counted(said.states) or 'none'}."]
+    return {"kind": kind, "target": target, "fresh": True, "states": dict(said.states)}, lines
+
+
+def _merged_lines(merged: Merged) -> list[str]:
+    if not merged.fresh:
+        return [f"Run {merged.run} was merged before; nothing was changed."]
+    note = f" It does not count: {merged.standing}." if merged.standing else ""
+    return [f"Run {merged.run}: {_counted(merged.states) or 'no change changed its state'}.{note}"]
+
+
+def _counted(states: Any) -> str:  # noqa: ANN401 (a mapping of counts)
+    return ", ".join(f"{states[s]:,} {s}" for s in STATES if states.get(s))
+
+
+def _rows(changes: pd.DataFrame) -> list[dict[str, Any]]:
+    return _records(changes[[c.name for c in CHANGE_COLUMNS]])
+
+
+def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+    plain = frame.astype(object)
+    return [{str(k): v for k, v in row.items()} for row in plain.where(plain.notna(), None).to_dict("records")]
+
+
+def _line(row: dict[str, Any]) -> str:
+    kind = f"{row['from_name']} to {row['to_name']}" if row["from_name"] else row["to_name"]
+    seen = f"{row['first_seen']}  {row['last_seen']}"
+    model = short(row["model_hash"] or "-")
+    return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  model {model:<8}  {kind}"

@@ -1,0 +1,1 @@
+"""Models in use: compared, promoted, rolled back."""

@@ -1,0 +1,171 @@
+"""One trained, calibrated and scored candidate a seed, and the choice among them."""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import shapely
+
+from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.assessment.guard import is_harmful
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
+from landshift.flows.steps.learning.fitting import Recipe, encoder_facts, encoder_of, fit_network
+from landshift.flows.steps.learning.judging import judge
+from landshift.flows.steps.learning.labelling import SPLITS, read_masks
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.release.comparing import SEEN, write_seen
+from landshift.pipeline.grid import crs_of
+from landshift.pipeline.manifest import file_hash, value_hash, write_json
+from landshift.pipeline.pages.card import model_card
+from landshift.pipeline.run.stac import ITEM, footprint
+from landshift.pipeline.run.stac_model import write_model_item
+from landshift.pipeline.scores.accuracy import BinaryScores, mean_and_spread
+
+if TYPE_CHECKING:
+    from landshift.models.network.siamese import ChangeNetwork
+
+_SCORES = "scores.json"
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What a training made."""
+
+    model: Path
+    """Folder of the model: that of the model in use, or the candidate's where it was not promoted."""
+    report: Path
+    """`training.json`: every row that was measured."""
+    promoted: bool = True
+    """Whether it is in use now."""
+    told: tuple[str, ...] = ()
+    """How it compares with the model that was in use, and what became of it; sentences."""
+
+
+def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -> dict[str, Any]:
+    """Train, calibrate and judge one candidate, unless it is there already from the same inputs.
+
+    Returns:
+        Its scores: `validation_score`, `threshold`, `test` and more, as in its `scores.json`.
+    """
+    project = ws.project
+    encoder = encoder_of(ws)
+    folder = ws.training / f"seed-{seed}"
+    settings = project.training.model_dump(mode="json", exclude={"seeds", "workers"})
+    tiling = [project.detect.core, project.detect.margin]
+    described = project.model_dump(mode="json", include={"model", "legend", "calibration", "sensor"})
+    key = value_hash([prepared.hashes, labels_hash, described, settings, tiling, seed, encoder_facts(encoder)])
+    manifest = ws.manifest(folder)
+    if not manifest.is_current("candidate", key):
+        from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, save
+        from landshift.models.use.energy import metered
+
+        checkpoints = folder / f"checkpoints-{key[7:19]}"
+        recipe = Recipe(encoder, project.training.strategy, seed, project.training.epochs, project.training.chips_per_epoch)
+        masks = read_masks(ws)
+        with metered(f"training, seed {seed}", project.energy.country) as meter:
+            with step(f"Training (seed {seed})") as advance:
+                bundle, network = fit_network(ws, prepared, plan(ws), recipe, masks, checkpoints, advance)
+            bundle, scores, _ = judge(ws, prepared, bundle, network, masks)
+            domain = _training_domain(ws, prepared, network, masks[1])
+        scores["cost"] = meter.cost.as_dict() if meter.cost else None
+        bundle = replace(bundle, facts={**bundle.facts, "domain_shift": domain})
+        save(folder / "model", bundle, network, "")
+        write_json(folder / _SCORES, scores)
+        files = [folder / _SCORES, *(folder / "model" / n for n in (WEIGHTS, MODEL, CARD))]
+        manifest.record("candidate", key, files)
+        shutil.rmtree(checkpoints, ignore_errors=True)
+    return dict(json.loads((folder / _SCORES).read_text(encoding="utf-8")))
+
+
+def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork", role: np.ndarray) -> dict[str, Any] | None:
+    """Describe where the training regions lie in the network's feature space; None where they are too few to tell."""
+    from landshift.models.transfer.features import block_embeddings
+    from landshift.models.transfer.shift import FEWEST_BLOCKS, fit_shift
+    from landshift.models.use.inference import device_of
+
+    device = device_of(ws.project.detect.device)
+    wanted = training_blocks(role)
+    shape = (role.shape[0], role.shape[1])
+    # Tiles as in detect: the means of a block depend a little on how far the network can see around it.
+    config = ws.project.detect
+    embedded = block_embeddings(
+        network.eval().to(device), prepared.images, shape, BLOCK, tile=config.core, margin=config.margin_px, wanted=wanted,
+        device=device,
+    )  # fmt: skip
+    network.to("cpu")
+    seen = embedded[wanted & np.isfinite(embedded).all(axis=-1)]
+    return fit_shift(seen).as_dict() if len(seen) >= FEWEST_BLOCKS else None
+
+
+def choose_model(
+    ws: Workspace, scores: Sequence[dict[str, Any]], rows: dict[str, Any], assessment: Mapping[str, Any]
+) -> Trained:
+    """Keep the seed that is best on the validation blocks, with a card and a report of every row, as the candidate.
+
+    The test blocks have no part in the choice.
+    """
+    from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, load, save
+
+    best = max(scores, key=lambda s: (s["validation_score"], -s["seed"]))
+    source = ws.training / f"seed-{best['seed']}" / "model"
+    key = value_hash([file_hash(source / MODEL), list(scores), rows, is_harmful(assessment)])
+    manifest = ws.manifest(ws.output)
+    report = ws.output / "training.json"
+    if not manifest.is_current("model", key):
+        bundle, network = load(source)
+        tests = [BinaryScores(**s["test"]) for s in scores]
+        splits = json.loads((ws.training / SPLITS).read_text(encoding="utf-8"))
+        told = [*best["warnings"], *_better_rows(best, rows)]
+        if is_harmful(assessment):
+            told.append(f"The assessment advises against this model. {assessment['guard']['sentence']}")
+        content = {
+            "warnings": told,
+            "project": ws.project.name, "encoder": bundle.encoder, "strategy": bundle.facts["strategy"], "notes": bundle.notes,
+            "network": {k: asdict(v) for k, v in mean_and_spread(tests).items()}, "seeds": list(scores),
+            "kept_seed": best["seed"],
+            "classical": rows, **splits, "versions": versions(),
+        }  # fmt: skip
+        scored = {**bundle.facts["scores"], "warnings": told}
+        known = {"scores": scored, "splits": splits["splits"], "classical": rows, "territory": _territory(ws)}
+        kept = replace(bundle, facts={**bundle.facts, **known})
+        save(ws.candidate, kept, network, model_card(content, kept.as_dict(), assessment))
+        write_json(report, content)
+        write_model_item(ws.candidate, json.loads((ws.candidate / MODEL).read_text(encoding="utf-8")))
+        write_seen(ws, ws.candidate)
+        manifest.record("model", key, [report, *(ws.candidate / n for n in (WEIGHTS, MODEL, CARD, ITEM, SEEN))])
+    return Trained(ws.candidate, report)
+
+
+def card_scores(model: Path) -> str:
+    """Return the part of a model's card that scores change, for people at a terminal."""
+    card = (model / "card.md").read_text(encoding="utf-8")
+    return "Scores of change" + card.partition("\n## Scores of change")[2].partition("\n## ")[0].rstrip()
+
+
+def _territory(ws: Workspace) -> dict[str, Any]:
+    """Return when and where the model learnt."""
+    made = plan(ws)
+    outline = footprint(made.grid.transform, (made.grid.shape[0], made.grid.shape[1]), crs_of(made.grid).to_wkt())
+    return {
+        "before_date": str(made.before.date), "after_date": str(made.after.date),
+        "footprint": shapely.geometry.mapping(outline),
+    }  # fmt: skip
+
+
+def _better_rows(kept: dict[str, Any], rows: dict[str, Any]) -> list[str]:
+    """Say so where a classical method does as well as the network."""
+    name, row = max(rows.items(), key=lambda item: item[1]["kappa"] or -1.0)
+    own, other = kept["test"]["kappa"], row["kappa"]
+    if own is None or other is None or own > other:
+        return []
+    return [
+        f"On the same test pixels, {name} does as well or better (kappa {other:.3f} against {own:.3f}): use it, label more, or "
+        f"train longer."
+    ]

@@ -1,0 +1,1 @@
+"""Pretrained encoders: the table, their bands, weights and normalisation."""

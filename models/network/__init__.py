@@ -1,0 +1,1 @@
+"""The siamese network and its training."""

@@ -1,0 +1,235 @@
+"""The siamese network: one encoder for both dates, decoders for the change and for the land use of each date."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import cast
+
+import torch
+from segmentation_models_pytorch.base import SegmentationHead
+from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
+from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
+from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
+from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
+from torch import Tensor, nn
+
+from landshift.models.encoders.normalisation import Normalisation
+from landshift.pipeline.errors import InputError
+
+DECODERS = ("unet", "fpn", "upernet")
+
+HEADS = ("change", "landuse", "both")
+
+FUSIONS = ("difference", "concatenation")
+
+_STAGES = 5
+
+_DETAIL = 24
+"""Channels of the path at full resolution."""
+
+
+@dataclass(frozen=True)
+class NetworkSpec:
+    """What is needed to build the network again, without its weights."""
+
+    architecture: str
+    """Name of the encoder's architecture, as in the encoder table."""
+    image_bands: tuple[str, ...]
+    """Common names of the bands that the images must have, in order."""
+    bands: tuple[str, ...]
+    """Those of them that the encoder takes, in order."""
+    heads: str
+    """`change`, `landuse` or `both`."""
+    classes: int
+    """Land-use classes; 0 where the heads are `change`."""
+    decoder: str = "unet"
+    """One of `DECODERS`."""
+    fusion: str = "difference"
+    """`difference` (swapping the dates swaps from and to exactly) or `concatenation`."""
+    decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
+    """Channels of the five U-Net stages, from the coarsest; the first is the pyramid's width for `fpn` and `upernet`."""
+
+    def __post_init__(self) -> None:
+        """Refuse contradictions.
+
+        Raises:
+            InputError: A name that is not in its table, land-use heads without classes, or widths that the decoder cannot have.
+        """
+        if not self.bands:
+            raise InputError(f"The encoder takes no band; give it at least one of {', '.join(self.image_bands)}.")
+        missing = [b for b in self.bands if b not in self.image_bands]
+        if missing:
+            raise InputError(f"The encoder takes band {missing[0]}, the images have {', '.join(self.image_bands)}.")
+        for value, table, name in (
+            (self.decoder, DECODERS, "decoder"), (self.heads, HEADS, "heads"), (self.fusion, FUSIONS, "fusion"),
+        ):  # fmt: skip
+            if value not in table:
+                raise InputError(f"{name} {value!r} is not known; expected one of {', '.join(table)}.")
+        if self.heads != "change" and self.classes < 2:
+            raise InputError(f"heads: {self.heads} needs a legend with at least two classes; it has {self.classes}.")
+        self._check_channels()
+
+    def _check_channels(self) -> None:
+        wanted = _STAGES if self.decoder == "unet" else 1
+        if len(self.decoder_channels) < wanted or min(self.decoder_channels) < 1:
+            raise InputError(
+                f"decoder_channels: {list(self.decoder_channels)}; decoder {self.decoder!r} needs {wanted} positive numbers."
+            )
+        # smp's FPN normalises half of the width in 32 groups.
+        if self.decoder == "fpn" and self.decoder_channels[0] % 64:
+            raise InputError(
+                f"decoder_channels: {list(self.decoder_channels)}; decoder 'fpn' needs a multiple of 64 as the first."
+            )
+
+
+@dataclass(frozen=True)
+class Output:
+    """What the network says of a batch, before any calibration."""
+
+    change: Tensor | None
+    """Logit of change (batch, y, x), None without a change head."""
+    before: Tensor | None
+    """Logits of land use before (batch, class, y, x), None without land-use heads."""
+    after: Tensor | None
+    """Logits of land use after (batch, class, y, x), None without land-use heads."""
+
+
+class _Decoder(nn.Module):
+    """An smp decoder with its head, back at the resolution of the input."""
+
+    def __init__(self, spec: NetworkSpec, channels: Sequence[int], outputs: int) -> None:
+        super().__init__()
+        depth, width = len(channels) - 1, spec.decoder_channels[0]
+        if spec.decoder == "unet":
+            self.decoder = UnetDecoder(
+                encoder_channels=channels, decoder_channels=spec.decoder_channels[:depth], n_blocks=depth
+            )
+            last, step = spec.decoder_channels[depth - 1], 1
+        elif spec.decoder == "fpn":
+            self.decoder = FPNDecoder(channels, depth, pyramid_channels=width, segmentation_channels=width // 2, dropout=0.0)
+            last, step = width // 2, 4
+        else:
+            self.decoder = UPerNetDecoder(channels, depth, decoder_channels=width)
+            last, step = width, 4
+        self.upsample = nn.UpsamplingBilinear2d(scale_factor=step) if step > 1 else nn.Identity()
+        # smp's decoders leave the finest map, the bands themselves, out. A patch of a few pixels needs it: the next finer
+        # map has a quarter of the pixels.
+        self.detail = nn.Sequential(nn.Conv2d(channels[0], _DETAIL, 3, padding=1), nn.ReLU(inplace=True))
+        self.head = SegmentationHead(last + _DETAIL, outputs, kernel_size=3)
+        initialize_decoder(self.decoder)
+        initialize_decoder(self.detail)
+        initialize_head(self.head)
+
+    def forward(self, features: list[Tensor]) -> Tensor:
+        coarse = self.upsample(self.decoder(features))
+        logits: Tensor = self.head(torch.cat([coarse, self.detail(features[0])], dim=1))
+        return logits
+
+
+class ChangeNetwork(nn.Module):
+    """Encode each date once, fuse, decode (Daudt 2018, doi:10.1109/ICIP.2018.8451652, with any pretrained encoder)."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self, spec: NetworkSpec, encoder: nn.Module, normalisation: Normalisation) -> None:
+        """Build the decoders for an encoder.
+
+        Args:
+            spec: What to build.
+            encoder: Gives a list of feature maps at strides 1, 2, 4, ... and says their channels in `out_channels`.
+            normalisation: Mean and deviation for each band of `spec`.
+
+        Raises:
+            InputError: Another number of means or deviations than of bands.
+        """
+        super().__init__()
+        if not len(normalisation.mean) == len(normalisation.std) == len(spec.bands):
+            raise InputError(
+                f"{len(normalisation.mean)} means and {len(normalisation.std)} standard deviations for the "
+                f"{len(spec.bands)} bands {', '.join(spec.bands)}; give one each."
+            )
+        self.spec = spec
+        self.encoder = encoder
+        channels = list(cast(Sequence[int], encoder.out_channels))
+        fused = channels if spec.fusion == "difference" else [2 * c for c in channels]
+        self.change_decoder = _Decoder(spec, fused, 1) if spec.heads != "landuse" else None
+        self.landuse_decoder = _Decoder(spec, channels, spec.classes) if spec.heads != "change" else None
+        self.scale = normalisation.scale
+        self._taken = None if spec.bands == spec.image_bands else [spec.image_bands.index(b) for b in spec.bands]
+        for name in ("mean", "std"):
+            value = torch.tensor(getattr(normalisation, name), dtype=torch.float32).reshape(-1, 1, 1)
+            # Not in the state dict: model.json holds it, in one place, readable.
+            self.register_buffer(name, value, persistent=False)
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        """Encode one date.
+
+        Args:
+            image: (batch, band, y, x) in the units of the scenes, NaN = not observed; sides are multiples of 32.
+
+        Returns:
+            Feature maps, finest first.
+        """
+        taken = image if self._taken is None else image[:, self._taken]
+        normal = (taken * self.scale - self.mean) / self.std
+        # The mean of a band is the least misleading value for a pixel that nobody saw, and infinity is no observation.
+        return list(self.encoder(torch.nan_to_num(normal, nan=0.0, posinf=0.0, neginf=0.0)))
+
+    def decode(self, before: list[Tensor], after: list[Tensor]) -> Output:
+        """Decode the features of both dates."""
+        change = None
+        if self.change_decoder is not None:
+            pairs = zip(before, after, strict=True)
+            if self.spec.fusion == "difference":
+                fused = [(a - b).abs() for b, a in pairs]
+            else:
+                fused = [torch.cat(pair, dim=1) for pair in pairs]
+            change = self.change_decoder(fused)[:, 0]
+        if self.landuse_decoder is None:
+            return Output(change, None, None)
+        return Output(change, self.landuse_decoder(before), self.landuse_decoder(after))
+
+    def forward(self, before: Tensor, after: Tensor) -> Output:
+        """Encode both dates and decode.
+
+        In training they go in one batch: BatchNorm then sees both together and cannot learn to normalise a date's change
+        away. In evaluation each goes alone, because a convolution's last bits depend on the place in the batch, and swapping
+        the dates has to give the same bits.
+        """
+        if not self.training:
+            return self.decode(self.encode(before), self.encode(after))
+        features = self.encode(torch.cat([before, after]))
+        return self.decode([f[: len(before)] for f in features], [f[len(before) :] for f in features])
+
+    def load_decoder(self, state: dict[str, Tensor]) -> list[str]:
+        """Start the decoders from pretrained ones, where the shapes fit.
+
+        Args:
+            state: Of an smp `Unet` without its encoder, named `decoder.*` and `segmentation_head.*` (the head is left out,
+                because its classes are not ours), or of a `ChangeNetwork`, named `change_decoder.*` and `landuse_decoder.*`
+                (taken whole, since it has the same task).
+
+        Returns:
+            Names of the decoders that took it; empty where the spec asks for another shape.
+        """
+        shared = {k.removeprefix("decoder."): v for k, v in state.items() if k.startswith("decoder.")}
+        taken = []
+        for name, part in (("change", self.change_decoder), ("landuse", self.landuse_decoder)):
+            if part is None:
+                continue
+            prefix = f"{name}_decoder."
+            whole = {k.removeprefix(prefix): v for k, v in state.items() if k.startswith(prefix)}
+            if (whole and _takes(part, whole)) or (shared and _takes(part.decoder, shared)):
+                taken.append(name)
+        return taken
+
+
+def _takes(part: nn.Module, given: dict[str, Tensor]) -> bool:
+    """Load weights if every one of them fits and none is missing."""
+    own = part.state_dict()
+    # Weights published for inference come without BatchNorm's counters, which are no weights.
+    missing = [k for k in own if k not in given and not k.endswith("num_batches_tracked")]
+    if missing or not all(k in own and own[k].shape == v.shape for k, v in given.items()):
+        return False
+    part.load_state_dict({**own, **given})
+    return True

@@ -1,0 +1,1 @@
+"""Features, transferability, overlap, adaptation and domain shift."""

@@ -1,0 +1,1 @@
+"""Trained models in use: bundles, inference, cloud masks, energy."""

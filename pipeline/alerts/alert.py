@@ -1,0 +1,184 @@
+"""Alerts: which changes of a register somebody wants to hear of, and what they are told."""
+
+import uuid
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from datetime import datetime
+from functools import cached_property
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from landshift.pipeline.alerts.rules import AlertRule, require_known
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.register.history import changed_between
+
+_NAMESPACE = uuid.UUID("6f0d3c52-7d0c-5a5e-9a62-3c1b8f4b7e11")
+
+_SHARED_HA = 0.01
+"""A change lies in an area from so many hectares on, a pixel of Sentinel-2, or a quarter of it: borders are not that exact."""
+
+
+@dataclass(frozen=True)
+class Alert:
+    """A change that came into a state that a rule asks for."""
+
+    rule: str
+    """Name of the rule."""
+    change_id: str
+    """Which change."""
+    state: str
+    """The state that it is in."""
+    was: str | None
+    """The state that it was in before; None where it was not there."""
+    number: int
+    """Of the line of the history that says so."""
+    time: datetime
+    """When the register learnt of it, UTC."""
+    change: str
+    """Kind of change, such as `Forest to Cropland`; `Changed` in a project without classes."""
+    from_name: str | None
+    """Land use before; None in a project without classes."""
+    to_name: str | None
+    """Land use after."""
+    area_ha: float | None
+    """Hectares when it was seen last; a pixel count, biased when summed."""
+    confidence: float | None
+    """Mean probability of change when it was seen last, 0..1."""
+    first_seen: str
+    """Date after of the pair that saw it first, ISO 8601."""
+    last_seen: str
+    """Latest date after of a pair that saw it, ISO 8601."""
+    areas: tuple[str, ...]
+    """Names of all areas of interest that it reaches into, in the order of their file."""
+    lon: float
+    """Longitude of the centroid, degrees, WGS 84."""
+    lat: float
+    """Latitude of the centroid, degrees, WGS 84."""
+    bbox: tuple[float, float, float, float]
+    """West, south, east, north in degrees, WGS 84; west is larger than east across the antimeridian."""
+    origin: str
+    """What tells this register from another: its first line."""
+
+    @cached_property
+    def key(self) -> uuid.UUID:
+        """What the same alert always has and no other has: of register, rule, change, state, and line of the history."""
+        return uuid.uuid5(_NAMESPACE, "\n".join((self.origin, self.rule, self.change_id, self.state, str(self.number))))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return it as JSON has it, with `id`."""
+        content = {k: v for k, v in asdict(self).items() if k != "origin"}
+        return {"id": str(self.key), **content, "time": utc_text(self.time), "areas": list(self.areas), "bbox": list(self.bbox)}
+
+
+def utc_text(moment: datetime) -> str:
+    """Return a time in UTC as RFC 3339 has it."""
+    return moment.replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
+
+
+def origin_of(history: pd.DataFrame) -> str:
+    """Return what tells a register from another: its first line, which is never changed."""
+    if not len(history):
+        return ""
+    first = history.iloc[0]
+    return f"{first['run']} {utc_text(first['time'])}"
+
+
+def digest(
+    rules: Sequence[AlertRule], changes: gpd.GeoDataFrame, history: pd.DataFrame, legend: Legend,
+    areas: gpd.GeoDataFrame | None = None, since: int = 0,
+) -> list[Alert]:  # fmt: skip
+    """Say of what somebody has to be told: each change in the state that it is in now.
+
+    Args:
+        rules: In the order in which they are answered.
+        changes: All of the register.
+        history: All of it, in order.
+        legend: Of the register.
+        areas: Columns `name` and polygons in the register's CRS; None where there are none.
+        since: Number of the line of the history after which a change has to have come into its state.
+
+    Returns:
+        By rule, then the largest first, then by id of the change.
+
+    Raises:
+        InputError: As in `require_known`.
+    """
+    for rule in rules:
+        require_known(rule, legend, [] if areas is None else list(areas["name"]))
+    # A review that left a state as it was is nothing to tell again.
+    moved = history["change_id"].notna() & (history["from_state"] != history["to_state"])
+    last = history[moved].drop_duplicates("change_id", keep="last").set_index("change_id")
+    frame = changed_between(changes, history, 0)
+    frame = frame[last.loc[frame["change_id"], "number"].to_numpy(dtype=np.int64) > since].reset_index(drop=True)
+    wanted = {state for rule in rules for state in rule.states}
+    frame = frame[frame["what"].isin(wanted)].reset_index(drop=True)
+    if frame.empty:
+        return []
+    kinds = {c.code: c.name for c in legend.changes}
+    said = _said(frame, last, kinds, _areas_of(frame, areas), origin_of(history))
+    found = [Alert(rule=rule.name, **alert) for rule in rules for alert in said if _meets(rule, alert)]
+    place = {rule.name: k for k, rule in enumerate(rules)}
+    return sorted(found, key=lambda a: (place[a.rule], -(a.area_ha or 0.0), a.change_id))
+
+
+def _meets(rule: AlertRule, alert: Mapping[str, Any]) -> bool:
+    kinds, areas = ({name.casefold() for name in names} for names in (rule.changes, rule.areas))
+    return (
+        alert["state"] in rule.states
+        and (not kinds or alert["change"].casefold() in kinds)
+        # What is not known meets no minimum.
+        and (alert["area_ha"] or 0.0) >= rule.min_area_ha
+        and (alert["confidence"] or 0.0) >= rule.min_confidence
+        and (not areas or not areas.isdisjoint(name.casefold() for name in alert["areas"]))
+    )
+
+
+def _said(
+    frame: gpd.GeoDataFrame, last: pd.DataFrame, kinds: Mapping[int, str], areas: Sequence[tuple[str, ...]], origin: str
+) -> list[dict[str, Any]]:
+    """Return the fields of an alert, but for the rule, of each row."""
+    centres = gpd.GeoSeries(frame.geometry.centroid, crs=frame.crs).to_crs("EPSG:4326")
+    boxes = [_box(polygon) for polygon in frame.geometry.to_crs("EPSG:4326")]
+    lines = last.loc[frame["change_id"]]
+    plain = frame.drop(columns=frame.geometry.name).astype(object)
+    rows = plain.where(plain.notna(), None).to_dict("records")
+    was = lines["from_state"].astype(object).where(lines["from_state"].notna(), None)
+    return [
+        {
+            "change_id": row["change_id"], "state": row["what"], "was": before, "number": int(number), "time": moment,
+            "change": kinds[row["change_code"]], "from_name": row["from_name"], "to_name": row["to_name"],
+            "area_ha": row["area_ha"], "confidence": row["confidence"], "first_seen": row["first_seen"],
+            "last_seen": row["last_seen"], "areas": names, "lon": round(centre.x, 6), "lat": round(centre.y, 6),
+            "bbox": box, "origin": origin,
+        }
+        for row, before, number, moment, names, centre, box in zip(
+            rows, was, lines["number"], lines["time"], areas, centres, boxes, strict=True
+        )
+    ]  # fmt: skip
+
+
+def _box(polygon: shapely.Geometry) -> tuple[float, float, float, float]:
+    west, south, east, north = polygon.bounds
+    if east - west > 180:
+        # No patch spans half the Earth: it lies on both sides of the antimeridian.
+        x = shapely.get_coordinates(polygon)[:, 0]
+        west, east = x[x > 0].min(), x[x < 0].max()
+    return (round(float(west), 6), round(south, 6), round(float(east), 6), round(north, 6))
+
+
+def _areas_of(frame: gpd.GeoDataFrame, areas: gpd.GeoDataFrame | None) -> list[tuple[str, ...]]:
+    """Name the areas that each change reaches into."""
+    found: list[list[str]] = [[] for _ in range(len(frame))]
+    if areas is not None:
+        ours, theirs = areas.geometry.to_numpy(), frame.geometry.to_numpy()
+        area, row = shapely.STRtree(theirs).query(ours, predicate="intersects")
+        share = shapely.area(shapely.intersection(ours[area], theirs[row])) / shapely.area(theirs[row])
+        hectares = frame["area_ha"].fillna(0.0).to_numpy(dtype=np.float64)[row]
+        kept = np.flatnonzero((share >= 0.25) | ((share > 0) & (share * hectares >= _SHARED_HA)))
+        for k in kept[np.lexsort((area[kept], row[kept]))].tolist():
+            found[row[k]].append(str(areas["name"].iloc[area[k]]))
+    return [tuple(names) for names in found]

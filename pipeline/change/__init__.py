@@ -1,0 +1,1 @@
+"""Probabilities to codes, patches, polygons, areas, areas of interest."""

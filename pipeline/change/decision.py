@@ -1,0 +1,192 @@
+"""From probabilities to change codes, under one rule: a pixel is changed if and only if its land-use codes differ."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from landshift.pipeline.change.patches import find_patches
+from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
+
+
+@dataclass(frozen=True)
+class Decision:
+    """What the map says about each pixel; all arrays are (y, x)."""
+
+    change: np.ndarray
+    """uint8: the legend's change codes, 0 = not observed."""
+    before: np.ndarray | None
+    """uint8: land-use code before, 0 = not observed; None in a binary project."""
+    after: np.ndarray | None
+    """uint8: land-use code after, 0 = not observed; None in a binary project."""
+    confidence: np.ndarray
+    """float32, 0..1: probability of what `change` says, changed or unchanged; NaN where not observed."""
+
+
+def decide(
+    change: np.ndarray | None, before: np.ndarray | None, after: np.ndarray | None, legend: Legend, threshold: float
+) -> Decision:
+    """Turn probabilities into codes.
+
+    A pixel is changed where its probability of change reaches the threshold. That probability is the change head's, or
+    `1 - sum_k before_k * after_k` where there is none. A changed pixel gets the two different classes with the largest
+    `before_i * after_j`, an unchanged one the class with the largest `before_i * after_i` for both dates.
+
+    Swapping the dates swaps the classes exactly, ties included. From that follows the one exception: where a direction
+    and its reverse are equally probable (both dates say the same, to the last bit), no direction can be named, and the
+    pixel counts as unchanged with the low confidence `1 - p`.
+
+    Args:
+        change: (y, x) probability of change, or None where the network has no change head.
+        before: (class, y, x) probabilities of the legend's classes in its order; None in a binary project.
+        after: The same for the date after.
+        legend: The project's legend.
+        threshold: 0..1.
+
+    Returns:
+        Pixels with a NaN in any input are not observed: codes 0, confidence NaN.
+
+    Raises:
+        ValueError: Inputs that do not fit each other or the legend.
+    """
+    _require_inputs(change, before, after, legend)
+    if before is None or after is None:
+        probability = np.asarray(change, dtype=np.float32)
+        changed = probability >= threshold
+        codes = np.where(changed, np.uint8(CHANGED), np.uint8(UNCHANGED))
+        codes[np.isnan(probability)] = NOT_OBSERVED
+        return Decision(codes, None, None, _confidence(probability, changed))
+    probability = np.clip(1 - _agreement(before, after), 0, 1) if change is None else change.astype(np.float32)
+    observed = ~np.isnan(probability) & ~np.isnan(before).any(axis=0) & ~np.isnan(after).any(axis=0)
+    changed = observed & (probability >= threshold)
+    still = observed & ~changed
+
+    first, second = (np.zeros(observed.shape, dtype=np.uint8) for _ in range(2))
+    first[changed], second[changed] = _different_pair(before[:, changed], after[:, changed])
+    undirected = changed & (first == second)
+    first[undirected | still] = second[undirected | still] = _shared_class(before, after)[undirected | still]
+    changed &= ~undirected
+
+    of_class = np.array([c.code for c in legend.classes], dtype=np.uint8)
+    land_use = [np.where(observed, of_class[index], np.uint8(NOT_OBSERVED)) for index in (first, second)]
+    codes = legend.change_lookup()[land_use[0], land_use[1]]
+    return Decision(codes, land_use[0], land_use[1], _confidence(np.where(observed, probability, np.nan), changed))
+
+
+def _require_inputs(change: np.ndarray | None, before: np.ndarray | None, after: np.ndarray | None, legend: Legend) -> None:
+    if legend.binary and (change is None or before is not None or after is not None):
+        raise ValueError("a binary project is decided from the probability of change alone")
+    if legend.binary:
+        return
+    if before is None or after is None or before.shape != after.shape or len(before) != len(legend.classes):
+        shapes = [None if a is None else a.shape for a in (before, after)]
+        raise ValueError(f"land-use probabilities {shapes}; expected two arrays ({len(legend.classes)}, y, x)")
+    if change is not None and change.shape != before.shape[1:]:
+        raise ValueError(f"probability of change {change.shape}; expected {before.shape[1:]}")
+
+
+def _confidence(probability: np.ndarray, changed: np.ndarray) -> np.ndarray:
+    return np.where(changed, probability, 1 - probability).astype(np.float32)
+
+
+def _agreement(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Sum before_k * after_k over the classes, one class at a time to hold no array of products."""
+    total = np.zeros(before.shape[1:], dtype=np.float32)
+    for b, a in zip(before, after, strict=True):
+        total += b * a
+    return total
+
+
+def _shared_class(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Index of the class with the largest before_i * after_i; of the largest sum where all products are 0."""
+    best, score = np.zeros(before.shape[1:], dtype=np.uint8), np.zeros(before.shape[1:], dtype=np.float32)
+    for index, (b, a) in enumerate(zip(before, after, strict=True)):
+        product = b * a
+        better = product > score
+        best[better], score[better] = index, product[better]
+    # A saturated softmax gives classes of probability 0; without the sum such pixels would all get the first class.
+    none = score == 0
+    best[none] = np.argmax(before[:, none] + after[:, none], axis=0)
+    return best
+
+
+def _different_pair(before: np.ndarray, after: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Indices i != j with the largest before_i * after_j, each (pixel); equal indices where the direction is a tie.
+
+    If the two dates have different best classes, they are the pair. If not, one date takes its second best class: the
+    one that gives the larger product, and in a tie the class that comes first in the legend. That choice does not know
+    which date is which, so it is the same when the dates are swapped.
+    """
+    (i1, i2, b1, b2), (j1, j2, a1, a2) = _best_two(before), _best_two(after)
+    keep_before, keep_after = b1 * a2, b2 * a1
+    before_stays = (keep_before > keep_after) | ((keep_before == keep_after) & (j2 < i2))
+    undirected = (i1 == j1) & (keep_before == keep_after) & (i2 == j2)
+    first = np.where((i1 != j1) | before_stays | undirected, i1, i2)
+    second = np.where((i1 != j1) | ~before_stays | undirected, j1, j2)
+    return first.astype(np.uint8), second.astype(np.uint8)
+
+
+def _best_two(probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Indices and values of the largest and second largest of (class, pixel), the lower index first in ties."""
+    columns = np.arange(probability.shape[1])
+    best = np.argmax(probability, axis=0)
+    rest = probability.copy()
+    rest[best, columns] = -1
+    second = np.argmax(rest, axis=0)
+    return best, second, probability[best, columns], probability[second, columns]
+
+
+def changed_only(change: np.ndarray) -> np.ndarray:
+    """Return the change codes from 2 on, and 0 for unchanged and not observed; uint8 (y, x)."""
+    return np.where(change >= CHANGED, change, np.uint8(0))
+
+
+def min_patch_pixels(min_area_ha: float, pixel_area_ha: float) -> int:
+    """Return the fewest pixels that make up the minimum mapping unit, at least 1.
+
+    Args:
+        min_area_ha: Hectares, 0 or more; 0 keeps every patch.
+        pixel_area_ha: Hectares of one pixel.
+
+    Examples:
+        >>> min_patch_pixels(0.5, 0.01), min_patch_pixels(0.3, 0.1), min_patch_pixels(0.5, 0.09)
+        (50, 3, 6)
+        >>> min_patch_pixels(0.07, 0.01)
+        7
+    """
+    # 0.07 / 0.01 is 7.000000000000001: a millionth of a pixel of tolerance keeps whole numbers of pixels whole.
+    return max(1, int(np.ceil(min_area_ha / pixel_area_ha - 1e-6)))
+
+
+def small_patch_pixels(change: np.ndarray, min_pixels: int) -> np.ndarray:
+    """Return the flat indices, ascending, of the pixels in patches of change with fewer than `min_pixels` pixels.
+
+    Args:
+        change: uint8 (y, x) change codes of the whole map; a tile would cut patches.
+        min_pixels: 1 or more.
+    """
+    patches = find_patches(changed_only(change))
+    return patches.pixels(patches.pixel_count < min_pixels)
+
+
+def drop_small(decision: Decision, min_pixels: int) -> Decision:
+    """Apply the minimum mapping unit: changes below it become unchanged.
+
+    A patch is a 4-connected area of one change code. A small one never becomes another change, as a sieve would make
+    it: it becomes unchanged, keeps the land use of the date before on both dates (so the rule still holds), and its
+    confidence becomes that of "unchanged", `1 - p`.
+
+    Args:
+        decision: Of the whole map; a tile would cut patches. It is not altered.
+        min_pixels: Patches with fewer pixels are dropped; 1 drops nothing.
+    """
+    if min_pixels <= 1:
+        return decision
+    pixels = small_patch_pixels(decision.change, min_pixels)
+    change, confidence = decision.change.copy(), decision.confidence.copy()
+    change.flat[pixels] = UNCHANGED
+    confidence.flat[pixels] = 1 - confidence.flat[pixels]
+    if decision.before is None or decision.after is None:
+        return replace(decision, change=change, confidence=confidence)
+    after = decision.after.copy()
+    after.flat[pixels] = decision.before.flat[pixels]
+    return replace(decision, change=change, after=after, confidence=confidence)

@@ -1,0 +1,117 @@
+"""Polygons out of the map: the patches of change and of what was not observed, as one coverage."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+
+from landshift.pipeline.change.identity import first_pixel_ids
+from landshift.pipeline.change.outlines import ellipsoidal_area_ha, outlines, simplify_coverage, to_map
+from landshift.pipeline.change.patches import Patches, find_patches
+from landshift.pipeline.columns import AREAS_LAYER, CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, frame_of
+from landshift.pipeline.grid import Grid, crs_of
+from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
+
+_UNSEEN = np.uint8(UNCHANGED)
+"""What stands for "not observed" while patches are sought, where 0 is the background: unchanged pixels are that here."""
+
+
+@dataclass(frozen=True)
+class MapLayers:
+    """The polygons of a map; neighbours have one border, within and between the two layers."""
+
+    changes: gpd.GeoDataFrame
+    """Columns `CHANGE_COLUMNS` and polygons in the grid's CRS, in row-major order of first pixels."""
+    not_observed: gpd.GeoDataFrame
+    """Columns `NOT_OBSERVED_COLUMNS` and polygons in the grid's CRS, in row-major order of first pixels."""
+
+
+def map_layers(
+    change: np.ndarray,
+    confidence: np.ndarray,
+    grid: Grid,
+    legend: Legend,
+    before_date: date,
+    after_date: date,
+    *,
+    prefix: str = "change",
+) -> MapLayers:
+    """Turn the change map into polygons: one for each 4-connected patch of a change code or of what was not observed.
+
+    Areas and pixels are measured on the pixels; then all outlines are simplified together, so that neighbours keep one
+    border, without gaps and overlaps. Every geometry is a valid polygon, whose own area differs from the measured one
+    by at most a third (much less in patches of more than a few pixels).
+
+    Args:
+        change: uint8 (y, x) change codes of the whole map.
+        confidence: float (y, x), 0..1.
+        grid: Where the pixels are.
+        legend: The project's legend.
+        before_date: Date of the image before.
+        after_date: Date of the image after.
+        prefix: Begins each `change_id`, which goes on as `first_pixel_ids` says.
+
+    Returns:
+        In a binary project `from_code`, `from_name` and `to_code` are null and `to_name` is "Changed".
+        `areas_of_interest` is null everywhere.
+
+    Raises:
+        ValueError: An array does not have the grid's shape.
+    """
+    if not change.shape == confidence.shape == tuple(grid.shape):
+        shapes = f"change {change.shape}, confidence {confidence.shape}, grid {tuple(grid.shape)}"
+        raise ValueError(f"{shapes}; expected one shape")
+    codes = np.where(change == NOT_OBSERVED, _UNSEEN, np.where(change == UNCHANGED, np.uint8(0), change))
+    patches = find_patches(codes)
+    exact = outlines(codes, patches)
+    area_ha = ellipsoidal_area_ha(to_map(exact, grid), crs_of(grid))
+    geometry = to_map(simplify_coverage(exact, patches), grid)
+    seen = patches.code != _UNSEEN
+    mean, lowest = _patch_statistics(patches, seen, confidence)
+
+    shared: dict[str, Any] = {"before_date": before_date, "after_date": after_date}
+    measured = {"area_ha": area_ha, "pixel_count": patches.pixel_count}
+    values: dict[str, Any] = {
+        "change_id": first_pixel_ids(patches.first_pixel[seen], grid, prefix),
+        **_names(patches.code[seen], legend),
+        **{name: array[seen] for name, array in measured.items()},
+        "confidence": mean.round(4),
+        "confidence_min": lowest.round(4),
+        AREAS_LAYER: None,
+        **shared,
+    }
+    unseen: dict[str, Any] = {"change_code": NOT_OBSERVED, **{n: array[~seen] for n, array in measured.items()}, **shared}
+    crs = crs_of(grid)
+    return MapLayers(
+        frame_of(values, CHANGE_COLUMNS, geometry[seen], crs), frame_of(unseen, NOT_OBSERVED_COLUMNS, geometry[~seen], crs)
+    )
+
+
+def _names(codes: np.ndarray, legend: Legend) -> Mapping[str, Any]:
+    by_code = {c.code: c for c in legend.changes}
+    entries = [by_code[code] for code in codes.tolist()]
+    return {
+        "change_code": codes,
+        "from_code": [c.from_code for c in entries],
+        "from_name": [c.from_name or None for c in entries],
+        "to_code": [c.to_code for c in entries],
+        "to_name": [c.to_name or c.name for c in entries],
+    }
+
+
+def _patch_statistics(patches: Patches, chosen: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and minimum of (y, x) values over each of the chosen patches, bool (patch); both float64 (chosen)."""
+    number = int(chosen.sum())
+    if not number:
+        return np.zeros(0), np.zeros(0)
+    runs = chosen[patches.run_patch]
+    length, patch = patches.run_length[runs], (np.cumsum(chosen) - 1)[patches.run_patch[runs]]
+    start = np.cumsum(length) - length
+    inside = np.ravel(values)[patches.pixels(chosen)].astype(np.float64)
+    total = np.bincount(patch, weights=np.add.reduceat(inside, start))
+    lowest = np.full(number, np.inf)
+    np.minimum.at(lowest, patch, np.minimum.reduceat(inside, start))
+    return total / patches.pixel_count[chosen], lowest

@@ -1,0 +1,1 @@
+"""A known landscape, seen by a made satellite."""

@@ -1,0 +1,1 @@
+"""How things look: symbols, styles, plots, pictures, chips, QGIS files."""

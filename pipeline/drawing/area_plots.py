@@ -1,0 +1,187 @@
+"""Plots of areas: hectares with their intervals, and which land use turned into which."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from html import escape
+from typing import Any
+
+from landshift.pipeline.drawing.canvas import (
+    COLOURS,
+    INK,
+    LETTER,
+    LINE,
+    LONGEST,
+    SOFT,
+    WIDTH,
+    apart,
+    drawing,
+    label,
+    plain,
+    shortened,
+)
+
+_PAGE = 720.0
+"""Width of the flows, in pixels of the page."""
+
+_SIDE = 190.0
+"""Of it, what the names take on each side."""
+
+_NODE = 14.0
+
+_GAP = 12.0
+
+_LINE_HEIGHT = 17.0
+
+_THINNEST = 0.75
+
+
+@dataclass(frozen=True)
+class AreaRow:
+    """One line of an area plot, in hectares."""
+
+    label: str
+    """What it is of."""
+    mapped: float | None
+    """Counted from pixels (biased); None = not mapped."""
+    estimate: float | None
+    """From the judged sample; None = not known."""
+    low: float | None
+    """Of the estimate's interval; None = no interval."""
+    high: float | None
+    """Of the estimate's interval; None = no interval."""
+
+
+def area_plot(rows: Sequence[AreaRow], *, alt: str) -> str:
+    """Draw estimated hectares with their intervals, and beside each what the map counts.
+
+    Args:
+        rows: From top to bottom.
+        alt: What the plot shows, for people who do not see it.
+
+    Returns:
+        SVG; empty where there is no estimate.
+    """
+    if all(row.estimate is None for row in rows):
+        return ""
+    height = 0.27 * len(rows) + 1.0
+    left = LETTER * min(max(len(row.label) for row in rows), LONGEST) + 0.25
+    with drawing(height, alt) as (figure, svg):
+        axes = figure.add_axes((left / WIDTH, 0.5 / height, (WIDTH - left - 0.15) / WIDTH, 1 - 0.9 / height))
+        hollow: dict[str, Any] = {"color": COLOURS[1], "markerfacecolor": "none", "markeredgewidth": 1.5}
+        for y, row in enumerate(rows):
+            if row.low is not None and row.high is not None:
+                axes.plot([row.low, row.high], [-y, -y], color=INK, linewidth=2, solid_capstyle="butt")
+            if row.estimate is not None:
+                axes.plot(row.estimate, -y, "o", color=INK, markersize=6.5, clip_on=False)
+            if row.mapped is not None:
+                axes.plot(row.mapped, -y, "D", markersize=6.5, clip_on=False, **hollow)
+            label(axes, row.label, -y, left)
+        # In empty axes, so that the key stays where it is whatever is drawn.
+        key = [
+            axes.plot([], [], "o-", color=INK, linewidth=2, markersize=6.5, label="estimate, 95 % interval")[0],
+            axes.plot([], [], "D", label="pixel count, biased", **hollow)[0],
+        ]
+        figure.legend(handles=key, loc="upper right", ncols=2, frameon=False, fontsize=9.5, borderpad=0, labelcolor=INK)
+        axes.set_ylim(-len(rows) + 0.4, 0.6)
+        axes.set_yticks([])
+        axes.set_xlim(left=0)
+        axes.margins(x=0.06)
+        axes.locator_params(axis="x", nbins=6)
+        axes.set_xlabel("hectares")
+        plain(axes, "bottom")
+        axes.grid(axis="x", color=LINE, linewidth=0.7)
+    return svg[0]
+
+
+def flow_plot(changes: Sequence[Mapping[str, Any]], classes: Sequence[Mapping[str, Any]], *, alt: str) -> str:
+    """Draw which land use turned into which: bands from the classes before to those after, as wide as their hectares.
+
+    What did not change is left out: it would leave no room for what did.
+
+    Args:
+        changes: With `from_code`, `to_code`, `colour`, `name` and `area_ha`.
+        classes: The legend, with `code`, `name` and `colour`, which gives the order.
+        alt: What the plot shows, for people who do not see it.
+
+    Returns:
+        SVG; empty where nothing changed, or the project has no classes.
+    """
+    flows = [row for row in changes if row["from_code"] is not None and row["area_ha"] > 0]
+    if not flows:
+        return ""
+    sides = [_totals(flows, classes, "from_code"), _totals(flows, classes, "to_code")]
+    total = sum(sides[0].values())
+    most = max(len(side) for side in sides)
+    scale = (150.0 + 26.0 * most) / total
+    height = total * scale + _GAP * (most - 1) + 2 * _LINE_HEIGHT + 8
+    by_code = {entry["code"]: entry for entry in classes}
+    starts = [_stacked(side, scale, height) for side in sides]
+    parts = [_heading("Before", _SIDE - 8, "end"), _heading("After", _PAGE - _SIDE + 8, "start")]
+    at = [dict(side) for side in starts]
+    order = {code: number for number, code in enumerate(by_code)}
+    for row in sorted(flows, key=lambda row: (order[row["from_code"]], order[row["to_code"]])):
+        width = row["area_ha"] * scale
+        left, right = at[0][row["from_code"]], at[1][row["to_code"]]
+        at[0][row["from_code"]] += width
+        at[1][row["to_code"]] += width
+        parts.append(_band(left, right, max(width, _THINNEST), row))
+    for side, (totals, start) in enumerate(zip(sides, starts, strict=True)):
+        parts += _nodes(totals, start, scale, by_code, right=bool(side))
+    return (
+        f'<svg xmlns="http://www.w3.org/2000/svg" class="plot" role="img" viewBox="0 0 {_PAGE:g} {height:.0f}" '
+        f'font-family="sans-serif" font-size="13.5" aria-label="{escape(alt)}">{"".join(parts)}</svg>'
+    )
+
+
+def _totals(flows: Sequence[Mapping[str, Any]], classes: Sequence[Mapping[str, Any]], end: str) -> dict[int, float]:
+    """Hectares of each class at one end of the flows, in the legend's order."""
+    sums = {entry["code"]: sum(row["area_ha"] for row in flows if row[end] == entry["code"]) for entry in classes}
+    return {code: area for code, area in sums.items() if area > 0}
+
+
+def _stacked(totals: Mapping[int, float], scale: float, height: float) -> dict[int, float]:
+    """Where each class starts, one below the other, the whole in the middle of what the heading leaves."""
+    used = sum(totals.values()) * scale + _GAP * (len(totals) - 1)
+    y = _LINE_HEIGHT + (height - _LINE_HEIGHT - used) / 2
+    found = {}
+    for code, area in totals.items():
+        found[code] = y
+        y += area * scale + _GAP
+    return found
+
+
+def _heading(text: str, x: float, anchor: str) -> str:
+    return f'<text x="{x:g}" y="12" text-anchor="{anchor}" fill="{SOFT}" font-weight="bold">{text}</text>'
+
+
+def _band(left: float, right: float, width: float, row: Mapping[str, Any]) -> str:
+    start, end = _SIDE + _NODE, _PAGE - _SIDE - _NODE
+    middle = (start + end) / 2
+    path = (
+        f"M{start:g} {left:.1f}C{middle:g} {left:.1f} {middle:g} {right:.1f} {end:g} {right:.1f}V{right + width:.1f}"
+        f"C{middle:g} {right + width:.1f} {middle:g} {left + width:.1f} {start:g} {left + width:.1f}Z"
+    )
+    said = escape(f"{row['name']}: {row['area_ha']:,.1f} ha (pixel count, biased)")
+    return f'<path d="{path}" fill="{escape(row["colour"])}" fill-opacity=".78"><title>{said}</title></path>'
+
+
+def _nodes(
+    totals: Mapping[int, float],
+    start: Mapping[int, float],
+    scale: float,
+    by_code: Mapping[int, Mapping[str, Any]],
+    *,
+    right: bool,
+) -> list[str]:
+    x, text_x = (_PAGE - _SIDE - _NODE, _PAGE - _SIDE + 8) if right else (_SIDE, _SIDE - 8)
+    middles = apart([start[code] + area * scale / 2 for code, area in totals.items()], _LINE_HEIGHT)
+    parts = []
+    for (code, area), middle in zip(totals.items(), middles, strict=True):
+        name = escape(shortened(str(by_code[code]["name"]), 16))
+        parts.append(
+            f'<rect x="{x:g}" y="{start[code]:.1f}" width="{_NODE:g}" height="{max(area * scale, 1):.1f}" '
+            f'fill="{escape(by_code[code]["colour"])}" stroke="{INK}" stroke-width=".6"/>'
+            f'<text x="{text_x:g}" y="{middle + 4.5:.1f}" text-anchor="{"start" if right else "end"}" fill="{INK}" '
+            f'unicode-bidi="isolate">{name} <tspan fill="{SOFT}">{area:,.1f} ha</tspan></text>'
+        )
+    return parts

@@ -1,0 +1,185 @@
+"""Plots for pages: inline SVG that needs no network, and reads without telling colours apart."""
+
+import itertools
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from landshift.pipeline.drawing.canvas import (
+    COLOURS,
+    INK,
+    LETTER,
+    LINE,
+    LONGEST,
+    SOFT,
+    WIDTH,
+    apart,
+    drawing,
+    label,
+    plain,
+    shortened,
+)
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X")
+
+_STYLES = ("-", "--", "-.", ":")
+
+_VERDICTS = {"helps": (COLOURS[2], "^"), "no evidence": (INK, "o"), "hurts": (COLOURS[1], "v")}
+
+
+@dataclass(frozen=True)
+class Dot:
+    """An estimate with its interval: one line of an interval plot."""
+
+    label: str
+    """What it is of."""
+    estimate: float | None
+    """None = nothing is known."""
+    low: float | None
+    """None = no interval."""
+    high: float | None
+    """None = no interval."""
+    group: str = ""
+    """Heading under which it stands."""
+    verdict: str = "no evidence"
+    """`helps`, `no evidence` or `hurts`: sets colour and marker."""
+
+
+def interval_plot(rows: Sequence[Dot], *, axis: str, alt: str, zero: bool = False) -> str:
+    """Draw estimates with their intervals, one below another; without an interval the dot is hollow.
+
+    Args:
+        rows: From top to bottom.
+        axis: Title of the axis.
+        alt: What the plot shows, for people who do not see it.
+        zero: Whether to mark 0, where the two compared are the same.
+
+    Returns:
+        SVG; empty where there is no estimate.
+    """
+    if all(row.estimate is None for row in rows):
+        return ""
+    lines: list[Dot | str] = []
+    for group, own in itertools.groupby(rows, lambda row: row.group):
+        lines += [*([group] if group else []), *own]
+    height = 0.27 * len(lines) + 0.65
+    left = LETTER * min(max(len(row.label) for row in rows), LONGEST) + 0.25
+    with drawing(height, alt) as (figure, svg):
+        axes = figure.add_axes((left / WIDTH, 0.5 / height, (WIDTH - left - 0.15) / WIDTH, 1 - 0.6 / height))
+        if zero:
+            axes.axvline(0, color=SOFT, linewidth=1)
+        for y, line in enumerate(lines):
+            if isinstance(line, Dot):
+                _dot(axes, -y, line)
+                label(axes, line.label, -y, left)
+            else:
+                label(axes, line, -y, left, weight="bold", longest=60)
+        axes.set_ylim(-len(lines) + 0.4, 0.6)
+        axes.set_yticks([])
+        axes.margins(x=0.06)
+        axes.locator_params(axis="x", nbins=6)
+        axes.set_xlabel(axis)
+        plain(axes, "bottom")
+        axes.grid(axis="x", color=LINE, linewidth=0.7)
+    return svg[0]
+
+
+def curve_plot(rows: Sequence[Mapping[str, Any]], *, alt: str) -> str:
+    """Draw F1 over the share of the labels, one line an arm, with its interval.
+
+    Args:
+        rows: With `arm`, `share` (above 0, at most 1) and `f1` (`mean`, `low`, `high`, each may be None).
+        alt: What the plot shows, for people who do not see it.
+
+    Returns:
+        SVG; empty where no F1 is known.
+    """
+    known = [row for row in rows if row["f1"]["mean"] is not None]
+    if not known:
+        return ""
+    arms = list(dict.fromkeys(row["arm"] for row in known))
+    right = LETTER * min(max(len(arm) for arm in arms), LONGEST) + 0.3
+    height = 3.3
+    with drawing(height, alt) as (figure, svg):
+        axes = figure.add_axes((0.7 / WIDTH, 0.5 / height, (WIDTH - 0.7 - right) / WIDTH, 1 - 0.65 / height))
+        axes.set_xscale("log")
+        shares = sorted({row["share"] for row in known})
+        # Beside each other, so that no interval hides another.
+        step = (1.5 * shares[-1] / shares[0]) ** 0.014
+        ends = []
+        for number, arm in enumerate(arms):
+            points = sorted((row for row in known if row["arm"] == arm), key=lambda row: row["share"])
+            x = [row["share"] * step ** (number - (len(arms) - 1) / 2) for row in points]
+            y = [row["f1"]["mean"] for row in points]
+            colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
+            axes.plot(x, y, _STYLES[number % len(_STYLES)], color=colour, marker=marker, markersize=5.5, linewidth=1.6)
+            for place, row in zip(x, points, strict=True):
+                if row["f1"]["low"] is not None and row["f1"]["high"] is not None:
+                    axes.plot([place, place], [row["f1"]["low"], row["f1"]["high"]], color=colour, linewidth=1.1, alpha=0.75)
+            ends.append((y[-1], arm, colour, marker))
+        axes.set_xticks(shares, [f"{100 * share:g} %" for share in shares])
+        axes.minorticks_off()
+        axes.set_xlim(shares[0] / step**3, shares[-1] * step**3)
+        low, high = axes.get_ylim()
+        low, high = max(low, -0.02), min(high, 1.02)
+        axes.set_ylim(low, high)
+        for at, (_, arm, colour, marker) in zip(apart([e[0] for e in ends], 0.065 * (high - low)), ends, strict=True):
+            axes.plot(
+                1.03, (at - low) / (high - low), marker, color=colour, markersize=5.5, transform=axes.transAxes, clip_on=False
+            )
+            axes.text(1.07, (at - low) / (high - low), shortened(arm), color=colour, transform=axes.transAxes, va="center",
+                      parse_math=False)  # fmt: skip
+        axes.set_xlabel("share of the labels")
+        axes.set_ylabel("F1 of changed")
+        axes.grid(axis="y", color=LINE, linewidth=0.7)
+        plain(axes, "bottom", "left")
+    return svg[0]
+
+
+def reliability_plot(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, alt: str) -> str:
+    """Draw what the model says against what the labels say, one diagram for each kind of probability.
+
+    Args:
+        tables: Title to bins with `count`, `mean_probability` and `observed_share`; the larger a bin, the larger its dot.
+        alt: What the plot shows, for people who do not see it.
+
+    Returns:
+        SVG; empty where there is no bin.
+    """
+    if not any(tables.values()):
+        return ""
+    side = (WIDTH - 0.65) / len(tables) - 0.15 if len(tables) > 1 else 2.6
+    height = side + 0.95
+    most = max(row["count"] for table in tables.values() for row in table)
+    with drawing(height, alt) as (figure, svg):
+        for number, (title, table) in enumerate(tables.items()):
+            left = 0.6 + number * (side + 0.15)
+            axes = figure.add_axes((left / WIDTH, 0.5 / height, side / WIDTH, side / height))
+            axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
+            x, y = ([row[key] for row in table] for key in ("mean_probability", "observed_share"))
+            axes.plot(x, y, color=COLOURS[0], linewidth=1.2)
+            axes.scatter(x, y, [12 + 30 * row["count"] / most for row in table], color=COLOURS[0], zorder=3)
+            axes.set_title("\n".join(textwrap.wrap(title, 22)[:2]), parse_math=False, fontsize=9.5)
+            axes.set_xlim(-0.05, 1.05)
+            axes.set_ylim(-0.05, 1.05)
+            axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
+            axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"] if number == 0 else [])
+            axes.set_xlabel("said probability")
+            if number == 0:
+                axes.set_ylabel("share that changed")
+            plain(axes, "bottom", "left")
+    return svg[0]
+
+
+def _dot(axes: "Axes", y: float, row: Dot) -> None:
+    colour, marker = _VERDICTS[row.verdict]
+    if row.estimate is None:
+        return
+    hollow = row.low is None or row.high is None
+    if row.low is not None and row.high is not None:
+        axes.plot([row.low, row.high], [y, y], color=colour, linewidth=2, solid_capstyle="butt")
+    axes.plot(row.estimate, y, marker, color=colour, markersize=6.5, markerfacecolor="white" if hollow else colour)

@@ -1,0 +1,147 @@
+"""Styles for programs other than QGIS: Styled Layer Descriptor 1.0.0, which GeoServer and most web maps read.
+
+https://www.ogc.org/standard/sld/ (OGC 02-070); the hatching is an extension of GeoServer's, which others leave out.
+"""
+
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable
+
+from landshift.pipeline.drawing.symbols import (
+    AGREEMENTS,
+    OUTLINE_COLOUR,
+    Stop,
+    clean,
+    darker,
+    date_stops,
+    document,
+    fill_colour,
+    number_stops,
+    opacity,
+)
+from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse
+
+_DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
+
+_NAMESPACES = {"xmlns": "http://www.opengis.net/sld", "xmlns:ogc": "http://www.opengis.net/ogc"}
+
+_FILL_OPACITY = "0.78"
+
+
+def raster_sld(entries: Iterable[Change | LandUse], title: str = "") -> str:
+    """Return a style that paints exactly the given codes of a raster, code 0 transparent."""
+    stops = [(Stop(e.code, e.colour, e.name), "1" if opacity(e) else "0") for e in entries]
+    return _raster(stops, "values", title)
+
+
+def continuous_sld(low: float = 0.0, high: float = 1.0, title: str = "") -> str:
+    """Return a style that paints a raster of numbers from `low` to `high` in viridis.
+
+    The numbers are real values: GeoServer applies the raster's scale and offset before its style.
+    """
+    return _raster([(stop, "1") for stop in number_stops(low, high)], "ramp", title)
+
+
+def dates_sld(days: Iterable[int], title: str = "Last observed") -> str:
+    """Return a style that paints a raster of dates: dark what was seen long ago, bright what was seen last.
+
+    Args:
+        days: The dates that occur, as year x 10000 + month x 100 + day; 0 (never observed) is left transparent.
+        title: What the legend calls it.
+    """
+    stops, ramp = date_stops(days)
+    return _raster([(stop, "1") for stop in stops], "ramp" if ramp else "values", title)
+
+
+def vector_sld(entries: Iterable[Change], attribute: str = "change_code", title: str = "") -> str:
+    """Return a style that paints polygons by category, exactly the given ones.
+
+    Args:
+        entries: The categories; "Not observed" is hatched, the others are filled.
+        attribute: Column that holds their codes.
+        title: What the legend calls it.
+    """
+    root, rules = _style(title)
+    for entry in entries:
+        symbolizer = ET.SubElement(_rule(rules, entry.name, attribute, entry.code), "PolygonSymbolizer")
+        colour = fill_colour(entry)
+        fill = ET.SubElement(symbolizer, "Fill")
+        if entry.code == NOT_OBSERVED:
+            mark = ET.SubElement(ET.SubElement(ET.SubElement(fill, "GraphicFill"), "Graphic"), "Mark")
+            ET.SubElement(mark, "WellKnownName").text = "shape://slash"
+            _parameters(ET.SubElement(mark, "Stroke"), {"stroke": colour, "stroke-width": "0.5"})
+        else:
+            _parameters(fill, {"fill": colour, "fill-opacity": _FILL_OPACITY})
+        _parameters(ET.SubElement(symbolizer, "Stroke"), {"stroke": darker(colour), "stroke-width": "0.5"})
+    return document(root, _DECLARATION)
+
+
+def samples_sld() -> str:
+    """Return a style for reference samples: those that agree with the map and those that differ, in colour and shape."""
+    root, rules = _style("Reference samples")
+    for agreement in AGREEMENTS:
+        rule = _rule(rules, agreement.label, "agrees", agreement.agrees)
+        graphic = ET.SubElement(ET.SubElement(rule, "PointSymbolizer"), "Graphic")
+        mark = ET.SubElement(graphic, "Mark")
+        ET.SubElement(mark, "WellKnownName").text = agreement.shape
+        _parameters(ET.SubElement(mark, "Fill"), {"fill": agreement.colour})
+        _parameters(ET.SubElement(mark, "Stroke"), {"stroke": "#ffffff", "stroke-width": "1"})
+        ET.SubElement(graphic, "Size").text = "9"
+    return document(root, _DECLARATION)
+
+
+def outline_sld() -> str:
+    """Return a style for areas of interest: their outline on a light casing, and their name (column `name`)."""
+    root, rules = _style("Areas of interest")
+    rule = _rule(rules, "Areas of interest")
+    for colour, width in (("#ffffff", "4"), (OUTLINE_COLOUR, "2")):
+        stroke = ET.SubElement(ET.SubElement(rule, "LineSymbolizer"), "Stroke")
+        _parameters(stroke, {"stroke": colour, "stroke-width": width})
+    text = ET.SubElement(rule, "TextSymbolizer")
+    ET.SubElement(ET.SubElement(text, "Label"), "ogc:PropertyName").text = "name"
+    _parameters(ET.SubElement(text, "Font"), {"font-size": "12"})
+    halo = ET.SubElement(text, "Halo")
+    ET.SubElement(halo, "Radius").text = "2"
+    _parameters(ET.SubElement(halo, "Fill"), {"fill": "#ffffff"})
+    _parameters(ET.SubElement(text, "Fill"), {"fill": OUTLINE_COLOUR})
+    return document(root, _DECLARATION)
+
+
+def _style(title: str) -> tuple[ET.Element, ET.Element]:
+    """The document, and the element that takes rules."""
+    root = ET.Element("StyledLayerDescriptor", {"version": "1.0.0", **_NAMESPACES})
+    layer = ET.SubElement(root, "NamedLayer")
+    # GeoServer finds a style by its own name, not by this one; empty names are refused.
+    ET.SubElement(layer, "Name").text = clean(title) or "landshift"
+    style = ET.SubElement(layer, "UserStyle")
+    if title:
+        ET.SubElement(style, "Title").text = clean(title)
+    return root, ET.SubElement(style, "FeatureTypeStyle")
+
+
+def _rule(rules: ET.Element, title: str, attribute: str = "", code: int = 0) -> ET.Element:
+    rule = ET.SubElement(rules, "Rule")
+    ET.SubElement(rule, "Name").text = clean(title)
+    ET.SubElement(rule, "Title").text = clean(title)
+    if attribute:
+        equal = ET.SubElement(ET.SubElement(rule, "ogc:Filter"), "ogc:PropertyIsEqualTo")
+        ET.SubElement(equal, "ogc:PropertyName").text = attribute
+        ET.SubElement(equal, "ogc:Literal").text = str(code)
+    return rule
+
+
+def _parameters(parent: ET.Element, values: dict[str, str]) -> None:
+    for name, value in values.items():
+        ET.SubElement(parent, "CssParameter", name=name).text = value
+
+
+def _raster(stops: Iterable[tuple[Stop, str]], kind: str, title: str) -> str:
+    root, rules = _style(title)
+    symbolizer = ET.SubElement(ET.SubElement(rules, "Rule"), "RasterSymbolizer")
+    ET.SubElement(symbolizer, "Opacity").text = "1"
+    colours = ET.SubElement(symbolizer, "ColorMap", type=kind)
+    for stop, alpha in stops:
+        entry = ET.SubElement(
+            colours, "ColorMapEntry", color=stop.colour, quantity=f"{stop.value:.10g}", label=clean(stop.label)
+        )
+        entry.set("opacity", alpha)
+    return document(root, _DECLARATION)

@@ -1,0 +1,139 @@
+"""How things look on a map, whatever program draws it: colours, widths and names fit for XML."""
+
+import re
+import xml.etree.ElementTree as ET
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse
+
+_NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
+"""Characters that XML 1.0 cannot hold, not even escaped."""
+
+VIRIDIS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
+"""Perceptually even and readable by the colour-blind. https://doi.org/10.1371/journal.pone.0199239"""
+
+OUTLINE_COLOUR = "#1f2a44"
+"""Of areas of interest: darker than any class, so that it reads on images and on maps."""
+
+HATCH_COLOUR = "#6b6b6b"
+"""Of what was not observed, on maps."""
+
+UNSEEN_COLOUR = "#cccccc"
+"""Of what was not observed, in images."""
+
+MOST_DATES = 64
+"""A legend with more dates than this would not be read; a ramp takes its place."""
+
+
+@dataclass(frozen=True)
+class Agreement:
+    """How a reference sample that agrees with the map, or does not, is drawn."""
+
+    agrees: int
+    """Value of the column `agrees`: 1 or 0."""
+    label: str
+    """What the legend says."""
+    shape: str
+    """Well-known name of the marker, the same in QGIS and in SLD; the shapes differ for readers who cannot tell the colours."""
+    colour: str
+    """`#rrggbb`, of the palette of Okabe and Ito: https://jfly.uni-koeln.de/color/"""
+
+
+AGREEMENTS = (
+    Agreement(1, "Sample agrees with the map", "circle", "#0072b2"),
+    Agreement(0, "Sample differs from the map", "triangle", "#d55e00"),
+)
+
+
+@dataclass(frozen=True)
+class Stop:
+    """A number of a raster, its colour and what the legend calls it."""
+
+    value: float
+    """As the raster holds it, after scale and offset."""
+    colour: str
+    """`#rrggbb`."""
+    label: str
+    """What the legend says."""
+
+
+def rgb(colour: str) -> tuple[int, int, int]:
+    """Red, green, blue of `#rrggbb`, each 0..255."""
+    return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
+
+
+def darker(colour: str) -> str:
+    """Return the colour of the edge of an area, `#rrggbb`."""
+    return "#" + "".join(f"{channel * 6 // 10:02x}" for channel in rgb(colour))
+
+
+def fill_colour(entry: Change) -> str:
+    """Return the colour of a category's area; what was not observed is white in the legend, and hatched in grey."""
+    return HATCH_COLOUR if entry.code == NOT_OBSERVED else entry.colour
+
+
+def opacity(entry: Change | LandUse) -> int:
+    """Return 0 for what was not observed, which rasters leave transparent, else 255."""
+    return 0 if entry.code == NOT_OBSERVED else 255
+
+
+def clean(name: str) -> str:
+    """Drop what XML cannot hold; the serialiser escapes the rest."""
+    return _NOT_IN_XML.sub("", name)
+
+
+def document(root: ET.Element, before: str = "") -> str:
+    """Return an element as indented text.
+
+    Args:
+        root: The element.
+        before: Declaration or document type.
+    """
+    ET.indent(root)
+    return before + ET.tostring(root, encoding="unicode") + "\n"
+
+
+def viridis(share: float) -> str:
+    """Return the colour at `share`, 0..1, of the ramp."""
+    place = min(max(share, 0.0), 1.0) * (len(VIRIDIS) - 1)
+    below = min(int(place), len(VIRIDIS) - 2)
+    pairs = zip(rgb(VIRIDIS[below]), rgb(VIRIDIS[below + 1]), strict=True)
+    return "#" + "".join(f"{round(a + (b - a) * (place - below)):02x}" for a, b in pairs)
+
+
+def number_stops(low: float, high: float) -> tuple[Stop, ...]:
+    """Return the stops of a ramp over numbers from `low` to `high`."""
+    values = (low + (high - low) * index / (len(VIRIDIS) - 1) for index in range(len(VIRIDIS)))
+    return tuple(Stop(float(f"{v:g}"), colour, f"{v:g}") for v, colour in zip(values, VIRIDIS, strict=True))
+
+
+def date_stops(days: Iterable[int]) -> tuple[tuple[Stop, ...], bool]:
+    """Return how a raster of dates is painted: dark what was seen long ago, bright what was seen last.
+
+    Args:
+        days: The dates that occur, as year x 10000 + month x 100 + day; 0 (never observed) is left out.
+
+    Returns:
+        One stop a date, by ascending date, and False; or a few stops of a ramp and True where there are more than 64.
+
+    Raises:
+        ValueError: A number is no date.
+    """
+    known = [(number, _date(number)) for number in sorted({int(day) for day in days} - {0})]
+    if len(known) > MOST_DATES:
+        last = len(known) - 1
+        known = [known[round(index * last / (len(VIRIDIS) - 1))] for index in range(len(VIRIDIS))]
+        return tuple(Stop(n, c, d.isoformat()) for (n, d), c in zip(known, VIRIDIS, strict=True)), True
+    return tuple(Stop(n, viridis(_share(d, [e for _, e in known])), d.isoformat()) for n, d in known), False
+
+
+def _share(day: date, days: Sequence[date]) -> float:
+    """Where a date lies between the first and the last, 0..1; 1 where there is one date only."""
+    span = (days[-1] - days[0]).days
+    return (day - days[0]).days / span if span else 1.0
+
+
+def _date(number: int) -> date:
+    return date(number // 10_000, number // 100 % 100, number % 100)

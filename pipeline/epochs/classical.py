@@ -1,0 +1,210 @@
+"""Change without training: change vector analysis and IR-MAD, which a network has to beat."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.linalg import cho_factor, cho_solve, eigh
+from scipy.stats import chi2
+from skimage.filters import threshold_otsu
+
+from landshift.pipeline.errors import InputError
+
+SAMPLES = 1_000_000
+"""Pixels that the statistics are taken from, at most: a whole scene need not be in memory."""
+
+_RIDGE = 1e-9
+
+_SMALLEST_VARIANCE = 1e-9
+
+
+@dataclass(frozen=True, eq=False)
+class ChangeVector:
+    """Statistics for change vector analysis; each date has its own, which takes out light and atmosphere of the day."""
+
+    before_mean: np.ndarray
+    """float64 (band,), in the units of the image."""
+    before_std: np.ndarray
+    """float64 (band,), above 0."""
+    after_mean: np.ndarray
+    """float64 (band,)."""
+    after_std: np.ndarray
+    """float64 (band,), above 0."""
+
+    def apply(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return the length of the change vector in standard deviations, float32 (y, x), NaN where a band has NaN.
+
+        Args:
+            before: (band, y, x), NaN = not observed; a whole image or a tile of it.
+            after: Same shape.
+        """
+        z_before = (before - _column(self.before_mean)) / _column(self.before_std)
+        z_after = (after - _column(self.after_mean)) / _column(self.after_std)
+        return np.asarray(np.sqrt(((z_after - z_before) ** 2).sum(axis=0)), dtype=np.float32)
+
+
+@dataclass(frozen=True, eq=False)
+class IrMad:
+    """The canonical variates of a pair of dates (Nielsen 2007, doi:10.1109/TIP.2006.888195)."""
+
+    before_mean: np.ndarray
+    """float64 (band,), weighted by the probability of no change."""
+    after_mean: np.ndarray
+    """float64 (band,)."""
+    before_weights: np.ndarray
+    """float64 (band, variate): the columns make variates of variance 1."""
+    after_weights: np.ndarray
+    """float64 (band, variate), with the sign that correlates positively."""
+    correlations: np.ndarray
+    """float64 (variate,), ascending, 0..1."""
+    iterations: int
+    """Rounds of reweighting that were made."""
+    converged: bool
+    """Whether the correlations stood still before the last round allowed."""
+
+    def apply(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+        """Return the statistic, float32 (y, x), NaN where a band is not observed.
+
+        Where nothing changed it follows the chi-square distribution with as many degrees of freedom as there are bands.
+
+        Args:
+            before: (band, y, x), NaN = not observed; a whole image or a tile of it.
+            after: Same shape.
+        """
+        u = np.tensordot(self.before_weights, before - _column(self.before_mean), axes=(0, 0))
+        v = np.tensordot(self.after_weights, after - _column(self.after_mean), axes=(0, 0))
+        return np.asarray(((u - v) ** 2 / _column(_variances(self.correlations))).sum(axis=0), dtype=np.float32)
+
+
+def sample_pixels(before: np.ndarray, after: np.ndarray, limit: int = SAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    """Draw pixels that are observed in every band of both dates.
+
+    Args:
+        before: (band, y, x), NaN = not observed.
+        after: Same shape.
+        limit: Pixels at most.
+        seed: Of the draw.
+
+    Returns:
+        Two float64 (n, band), the same pixels in the same order.
+
+    Raises:
+        InputError: The shapes differ.
+    """
+    if before.shape != after.shape or before.ndim != 3:
+        raise InputError(f"Before is {before.shape}, after {after.shape}; both dates need the same bands and grid.")
+    seen = np.flatnonzero(np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0))
+    if seen.size > limit:
+        seen = np.sort(np.random.default_rng(seed).choice(seen, size=limit, replace=False))
+    b, a = (image.reshape(image.shape[0], -1)[:, seen].T.astype(np.float64) for image in (before, after))
+    return b, a
+
+
+def fit_change_vector(before: np.ndarray, after: np.ndarray) -> ChangeVector:
+    """Take the statistics for change vector analysis from samples (n, band) of both dates.
+
+    Raises:
+        InputError: Too few samples, or a band that is the same everywhere.
+    """
+    _check_samples(before, after)
+    return ChangeVector(before.mean(axis=0), before.std(axis=0), after.mean(axis=0), after.std(axis=0))
+
+
+def fit_ir_mad(before: np.ndarray, after: np.ndarray, *, iterations: int = 50, tolerance: float = 1e-4) -> IrMad:
+    """Fit IR-MAD: canonical correlation analysis, in which every round gives less weight to pixels that look changed.
+
+    Args:
+        before: (n, band), no NaN (see `sample_pixels`).
+        after: Same shape, the same pixels.
+        iterations: Rounds at most.
+        tolerance: Stop when no canonical correlation moves by more than this; far below 1e-5 the weights may go on
+            gathering on ever fewer pixels.
+
+    Raises:
+        InputError: Too few samples, or a band that is the same everywhere.
+    """
+    _check_samples(before, after)
+    n, bands = before.shape
+    # The result does not depend on the units; with unit variances the ridge means the same for every band.
+    scale_b, scale_a = before.std(axis=0), after.std(axis=0)
+    x, y = before / scale_b, after / scale_a
+    weights, previous, converged = np.ones(n), np.full(bands, np.inf), False
+    for done in range(1, max(iterations, 1) + 1):
+        mean_x, mean_y = np.average(x, axis=0, weights=weights), np.average(y, axis=0, weights=weights)
+        u, v, correlations = _canonical(x - mean_x, y - mean_y, weights)
+        converged = bool(np.abs(correlations - previous).max() < tolerance)
+        if converged or done >= iterations:
+            break
+        mad = ((x - mean_x) @ u - (y - mean_y) @ v) ** 2 / _variances(correlations)
+        new_weights = chi2.sf(mad.sum(axis=1), bands)
+        if new_weights.sum() < 10 * bands:  # next to nothing looks unchanged: another round would fit noise
+            break
+        weights, previous = new_weights, correlations
+    return IrMad(mean_x * scale_b, mean_y * scale_a, u / scale_b[:, None], v / scale_a[:, None], correlations, done, converged)
+
+
+def change_vector_analysis(before: np.ndarray, after: np.ndarray, *, seed: int = 0) -> np.ndarray:
+    """Return the length of the change vector, float32 (y, x), of two images (band, y, x).
+
+    Each date is standardised with its own statistics. With common ones, a difference in light or atmosphere between the
+    dates counts as change: on a Landsat pair 3 years apart that ranked pixels worse than chance.
+    """
+    return fit_change_vector(*sample_pixels(before, after, seed=seed)).apply(before, after)
+
+
+def ir_mad(before: np.ndarray, after: np.ndarray, *, iterations: int = 50, seed: int = 0) -> np.ndarray:
+    """Return the chi-square statistic of IR-MAD, float32 (y, x), of two images (band, y, x)."""
+    return fit_ir_mad(*sample_pixels(before, after, seed=seed), iterations=iterations).apply(before, after)
+
+
+def otsu_threshold(score: np.ndarray) -> float:
+    """Return Otsu's threshold (doi:10.1109/TSMC.1979.4310076) of the finite values; above it is changed.
+
+    Take it over the whole scene, not over labelled pixels. The chi-square statistic has too long a tail for it: give
+    its square root.
+
+    Raises:
+        InputError: All values are the same, or none is finite.
+    """
+    known = score[np.isfinite(score)]
+    if known.size == 0 or known.min() == known.max():
+        raise InputError("The change score is the same in every observed pixel: are the two dates the same image?")
+    return float(threshold_otsu(known))  # type: ignore[no-untyped-call]
+
+
+METHODS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
+    "change vector analysis": change_vector_analysis,
+    "IR-MAD": lambda before, after: np.sqrt(ir_mad(before, after)),
+}
+"""Two images (band, y, x) to a change score, float32 (y, x), on a scale that suits Otsu's threshold."""
+
+
+def _canonical(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the weights (band, variate) of both dates and the correlations (variate,), ascending."""
+    bands, total = x.shape[1], weights.sum()
+    wx, wy = x * weights[:, None], y * weights[:, None]
+    ridge = _RIDGE * np.eye(bands)  # bands that repeat one another would make the covariance singular
+    s_xx, s_yy, s_xy = wx.T @ x / total + ridge, wy.T @ y / total + ridge, wx.T @ y / total
+    regression = cho_solve(cho_factor(s_yy), s_xy.T)
+    squared, u = eigh(s_xy @ regression, s_xx)
+    correlations = np.sqrt(np.clip(squared, 0.0, 1.0))
+    v = regression @ u
+    return u, v / np.sqrt(np.maximum(np.einsum("ij,ik,kj->j", v, s_yy, v), _SMALLEST_VARIANCE)), correlations
+
+
+def _variances(correlations: np.ndarray) -> np.ndarray:
+    return np.asarray(np.maximum(2 * (1 - correlations), _SMALLEST_VARIANCE))
+
+
+def _check_samples(before: np.ndarray, after: np.ndarray) -> None:
+    n, bands = before.shape
+    if n < 10 * bands:
+        raise InputError(f"{n} pixels are observed at both dates, {10 * bands} are needed: choose less cloudy dates.")
+    for name, samples in (("before", before), ("after", after)):
+        flat = np.flatnonzero(np.ptp(samples, axis=0) == 0)
+        if flat.size:
+            raise InputError(f"Band {flat[0] + 1} is the same in every pixel {name}: leave it out or check the file.")
+
+
+def _column(values: np.ndarray) -> np.ndarray:
+    return values[:, None, None]

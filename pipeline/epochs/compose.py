@@ -1,0 +1,175 @@
+"""Make one analysis-ready image from the scenes of an epoch."""
+
+from collections.abc import Callable, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from landshift.pipeline.epochs.rules import MOST_OBSERVED, STACKED, Rule
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, overlap_share, reached
+from landshift.pipeline.raster.open import keeping_open
+from landshift.pipeline.raster.write import Layout, open_writer
+from landshift.pipeline.scenes.acquisitions import Acquisition, acquisitions
+from landshift.pipeline.scenes.look import read_scene, require_overlap
+from landshift.pipeline.scenes.scene import Epoch, Scene
+from landshift.pipeline.tiles import STRIP_ROWS, Window, pieces
+
+_EPOCH_DAY = "1970-01-01"
+
+STACK_BYTES = 512 * 2**20
+"""What the observations of one piece of the image may take, where a rule needs them all at once."""
+
+
+def compose(
+    epoch: Epoch,
+    bands: Sequence[str],
+    grid: Grid,
+    image: Path,
+    observation: Path,
+    advance: Callable[[float], None] = lambda share: None,
+    rule: Rule = MOST_OBSERVED,
+) -> float:
+    """Write an epoch's image and its observation layer, piece by piece.
+
+    A single scene is the smallest epoch. The order of the scenes does not matter, nor does a scene that observed nothing.
+
+    Args:
+        epoch: The scenes, of any tiles and UTM zones.
+        bands: Which, in which order.
+        grid: Where to.
+        image: float32 GeoTIFF to write: one band each, NaN = not observed.
+        observation: int32 GeoTIFF to write: band 1 how many acquisitions observed the pixel (tiles of one pass count once),
+            band 2 the day of the scene used (days since 1970-01-01), for the median of the one nearest to it; -1 where not
+            observed.
+        advance: Called with the share done, 0..1.
+        rule: `most-observed`: each pixel comes from the first scene that observed it, scenes with more observed pixels first,
+            earlier dates where they tie. `least-cloudy`: the same, scenes with fewer clouds first, as their metadata say, else
+            the share of what they cover that was not observed. `median`, `medoid`: of all acquisitions.
+
+    Returns:
+        Share of pixels observed, above 0..1.
+
+    Raises:
+        InputError: No scene overlaps the grid, nothing was observed, or the values cannot be reflectance.
+    """
+    with keeping_open():
+        return _compose(epoch, bands, grid, image, observation, advance, rule)
+
+
+def _compose(
+    epoch: Epoch, bands: Sequence[str], grid: Grid, image: Path, observation: Path, advance: Callable[[float], None], rule: Rule
+) -> float:
+    for scene in epoch.scenes:
+        require_overlap(scene, grid)
+    height, width = grid.shape
+    groups = acquisitions(epoch.scenes)
+    read = partial(_read_part, {s.id: reached(grid, s.grid) for s in epoch.scenes}, bands, grid)
+    strips = [Window(y, 0, min(STRIP_ROWS, height - y), width) for y in range(0, height, STRIP_ROWS)]
+    if rule in STACKED:
+        # A band of an observation is there three times, as read, in order and as a distance or the result.
+        parts = pieces((height, width), STACK_BYTES // (12 * (len(bands) + 1) * len(groups)), STRIP_ROWS)
+        fill = partial(_stacked, groups, read, len(bands), STACKED[rule])
+    else:
+        parts = strips
+        fill = partial(_first_seen, groups, read, len(bands), _ranks(epoch.scenes, rule, bands, grid, strips))
+    units = epoch.scenes[0].sensor.units
+    tags = {"DATES": " ".join(str(s.date) for s in epoch.scenes), "UNITS": units}
+    layout = Layout(grid, len(bands), "float32", float("nan"), tuple(bands), (units,) * len(bands), tags=tags)
+    seen_layout = Layout(grid, 2, "int32", -1, ("observation_count", "observation_day"), ("scenes", f"days since {_EPOCH_DAY}"))
+    seen_pixels = 0
+    with open_writer(image, layout) as write, open_writer(observation, seen_layout) as write_seen:
+        for number, part in enumerate(parts, start=1):
+            values, count, day = fill(part)
+            seen_pixels += int((count > 0).sum())
+            write(part, values)
+            write_seen(part, np.stack([np.where(count > 0, count, -1), day]))
+            advance(number / len(parts))
+        if seen_pixels == 0:
+            raise InputError(
+                f"Epoch {epoch.name} ({tags['DATES']}): no pixel was observed; every one is nodata, cloud or outside. "
+                f"Check `sensor: nodata:` and the quality band of {epoch.scenes[0].paths[0]}."
+            )
+    return seen_pixels / (height * width)
+
+
+_Filled = tuple[np.ndarray, np.ndarray, np.ndarray]
+"""Of a window: float32 (band, y, x), NaN where not observed; int32 (y, x) how many acquisitions observed a pixel; int32 (y, x)
+the day, -1 where not observed."""
+
+_Read = Callable[[Scene, Window], np.ndarray | None]
+"""Reads a window of a scene as `read_scene` does; None where the scene lies elsewhere."""
+
+
+def _first_seen(groups: Sequence[Acquisition], read: _Read, bands: int, ranks: Mapping[str, int], window: Window) -> _Filled:
+    """Take each pixel from the scene of the lowest rank that observed it."""
+    values = np.full((bands, window.height, window.width), np.nan, dtype=np.float32)
+    count = np.zeros((window.height, window.width), dtype=np.int32)
+    day, best = np.full_like(count, -1), np.full_like(count, len(ranks))
+    for group in groups:
+        observed_now = np.zeros(count.shape, dtype=bool)
+        for scene in group:
+            pixels = read(scene, window)
+            if pixels is None:
+                continue
+            seen = np.isfinite(pixels[0])
+            better = seen & (ranks[scene.id] < best)
+            values[:, better] = pixels[:, better]
+            day[better], best[better] = _day(scene), ranks[scene.id]
+            observed_now |= seen
+        count += observed_now
+    return values, count, day
+
+
+def _stacked(
+    groups: Sequence[Acquisition],
+    read: _Read,
+    bands: int,
+    combine: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
+    window: Window,
+) -> _Filled:
+    """Make each pixel of all acquisitions; where tiles of one of them overlap, the first that observed it stands for it."""
+    stack = np.full((len(groups), bands, window.height, window.width), np.nan, dtype=np.float32)
+    for values, group in zip(stack, groups, strict=True):
+        for scene in group:
+            pixels = read(scene, window)
+            if pixels is not None:
+                missing = np.isnan(values[0])
+                values[:, missing] = pixels[:, missing]
+    count = np.isfinite(stack[:, 0]).sum(axis=0, dtype=np.int32)
+    composed, chosen = combine(stack)
+    days = np.array([*(_day(group[0]) for group in groups), -1], dtype=np.int32)
+    return composed, count, days[chosen]
+
+
+def _day(scene: Scene) -> int:
+    return int((np.datetime64(scene.date) - np.datetime64(_EPOCH_DAY)).astype(int))
+
+
+def _read_part(
+    reach: Mapping[str, Window], bands: Sequence[str], grid: Grid, scene: Scene, window: Window
+) -> np.ndarray | None:
+    """Read a window without asking the files of a scene that lies elsewhere; `reach` is what each scene can lie on."""
+    return read_scene(scene, bands, grid, window) if reach[scene.id].meets(window) else None
+
+
+def _ranks(scenes: Sequence[Scene], rule: Rule, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> dict[str, int]:
+    """Return scene to its place in line, from 0."""
+    goodness = {"most-observed": _observed_pixels, "least-cloudy": _clear_percent}[rule]
+    known = {s.id: goodness(s, bands, grid, strips) for s in scenes} if len(scenes) > 1 else {}
+    inline = sorted(scenes, key=lambda s: (-known.get(s.id, 0), s.date, s.id))
+    return {scene.id: place for place, scene in enumerate(inline)}
+
+
+def _observed_pixels(scene: Scene, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> float:
+    reach = reached(grid, scene.grid)
+    parts = (read_scene(scene, bands[:1], grid, strip) for strip in strips if strip.meets(reach))
+    return sum(int(np.isfinite(part).sum()) for part in parts)
+
+
+def _clear_percent(scene: Scene, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> float:
+    if scene.cloud_cover is not None:
+        return 100 - scene.cloud_cover
+    covers = overlap_share(grid, scene.grid) * grid.shape[0] * grid.shape[1]
+    return float(100 * _observed_pixels(scene, bands, grid, strips) / covers)

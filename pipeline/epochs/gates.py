@@ -1,0 +1,148 @@
+"""What is asked of the images of a run, before a model sees them."""
+
+from calendar import monthrange
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date
+
+from landshift.pipeline.epochs.agreement import RadiometricDifference
+from landshift.pipeline.epochs.coregistration import Misregistration
+from landshift.pipeline.formatting import percent
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, Rules, judged, unmeasured
+from landshift.pipeline.scenes.look import HIGHEST, LOWEST
+from landshift.pipeline.scenes.sensors import REFLECTANCE
+
+_COMMON_YEAR, _YEAR = 2001, 365
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What was measured on the images of both dates."""
+
+    observed_share: float
+    """Share of the region observed on both dates, 0..1."""
+    medians: tuple[float, ...]
+    """Of each band, before and then after; empty where no pixel was observed on both dates."""
+    shift: Misregistration
+    """Of the images as the model sees them."""
+    difference: RadiometricDifference
+    """Of their light."""
+    moved: tuple[float, float] | None = None
+    """Pixels (y, x) that the later image was moved by to lie on the earlier one; None where it was left as it is."""
+    correction: str = ""
+    """What became of the correction that was asked for, a sentence; empty where none was."""
+
+
+def season_gap(before: date, after: date) -> int:
+    """Return the days between two dates in the course of a year, whatever the years and their leap days: 0..182."""
+    first, second = (day.replace(year=_COMMON_YEAR, day=min(day.day, _monthdays(day.month))) for day in (before, after))
+    days = abs((second - first).days)
+    return min(days, _YEAR - days)
+
+
+def _monthdays(month: int) -> int:
+    return monthrange(_COMMON_YEAR, month)[1]
+
+
+def planned_gates(before: date, after: date, overlap: float, rules: Rules = RULES) -> tuple[Gate, ...]:
+    """Ask what can be told before any pixel is read.
+
+    Args:
+        before: The day that stands for the epoch before.
+        after: The same after.
+        overlap: Share of the region that scenes of both dates cover, 0..1.
+        rules: Limits, and what happens beyond them.
+    """
+    gap = season_gap(before, after)
+    return (
+        judged(
+            "grid_overlap", "Region covered by both dates", overlap, rules, found=f"{percent(overlap)} of the region",
+            limit=f"at least {percent(rules['grid_overlap'].limit)}",
+            met="The scenes of both dates cover the region, whatever clouds hide.",
+            missed=f"Scenes of both dates cover only {percent(overlap)} of the region: set a smaller `grid:`, or add scenes.",
+        ),
+        judged(
+            "season_gap_days", "Season of the dates", gap, rules, found=_days(gap),
+            limit=f"at most {_days(rules['season_gap_days'].limit)} apart in the year",
+            met="The dates lie in the same season.",
+            missed=f"The dates lie {_days(gap)} apart in the course of the year ({before} and {after}): crops, leaves, snow or "
+            f"shadows may look like change. Choose dates of one season.",
+        ),
+    )  # fmt: skip
+
+
+def measured_gates(measured: Measured, bands: Sequence[str], units: str, rules: Rules = RULES) -> tuple[Gate, ...]:
+    """Ask what the pixels tell.
+
+    Args:
+        measured: What was measured.
+        bands: Their names, in order.
+        units: Of the images; the scale of anything but reflectance is not known.
+        rules: Limits, and what happens beyond them.
+    """
+    return (
+        observed_gate(measured.observed_share, rules), _scale(measured.medians, units), _shift(measured, rules),
+        _difference(measured.difference, bands, rules),
+    )  # fmt: skip
+
+
+def observed_gate(share: float, rules: Rules = RULES) -> Gate:
+    """Ask whether enough was observed on both dates; `share` is one of the region, 0..1."""
+    return judged(
+        "observed_share", "Observed on both dates", share, rules, found=f"{percent(share)} of the region",
+        limit=f"at least {percent(rules['observed_share'].limit)}",
+        met="What was not observed is not counted as unchanged.",
+        missed=f"Only {percent(share)} of the region was observed on both dates: what happened in the rest is unknown. Add "
+        f"scenes, or widen the epochs.",
+    )  # fmt: skip
+
+
+def _scale(medians: tuple[float, ...], units: str) -> Gate:
+    name, limit = "Scale of the values", f"medians of {LOWEST:g} to {HIGHEST:g}, as of reflectance"
+    if units != REFLECTANCE or not medians:
+        reason = "Only reflectance has a known range." if medians else "No pixel was observed on both dates."
+        return Gate(name, units if medians else "not known", limit, NOT_MEASURED, reason)
+    low, high = min(medians), max(medians)
+    fits = low >= LOWEST and high <= HIGHEST
+    return Gate(
+        name, f"medians of {low:.3g} to {high:.3g}", limit, PASS if fits else MARK,
+        "Scale and offset of the scenes were read right, as far as the bands' medians can tell."
+        if fits
+        else "The values cannot be reflectance: correct `sensor: scale:`, `offset:` or `number_offset:`.",
+    )  # fmt: skip
+
+
+def _shift(measured: Measured, rules: Rules) -> Gate:
+    shift, limit = measured.shift, f"at most {rules['misregistration_px'].limit:g} px"
+    name, note = "Position of the dates", f" {measured.correction}" if measured.correction else ""
+    if shift.pixels is None or shift.dy is None or shift.dx is None:
+        reason = f"Whether the images lie on top of each other could not be measured: {shift.reason}.{note}"
+        return unmeasured("misregistration_px", name, rules, limit=limit, reason=reason)
+    where = f"{shift.pixels:.2f} px ({shift.dy:+.2f} down, {shift.dx:+.2f} right)"
+    found = f"{where} after the correction" if measured.moved else where
+    return judged(
+        "misregistration_px", name, shift.pixels, rules, found=found, limit=limit,
+        met=f"The images lie on top of each other, as {shift.windows} parts of the region say (they differ by "
+        f"{shift.spread:.2f} px).{note}",
+        missed=f"The image after lies {shift.pixels:.2f} pixels beside the one before, as {shift.windows} parts of the region "
+        f"say: borders that did not move may look like change. "
+        + (note.strip() or "Set `gates: misregistration_px: correct: true`, or take scenes that were aligned."),
+    )  # fmt: skip
+
+
+def _difference(difference: RadiometricDifference, bands: Sequence[str], rules: Rules) -> Gate:
+    name, limit = "Light of the dates", f"at most {percent(rules['radiometric_difference'].limit)} of the mean"
+    if difference.share is None or difference.band is None:
+        reason = f"How different the light of the dates is could not be measured: {difference.reason.rstrip('.')}."
+        return unmeasured("radiometric_difference", name, rules, limit=limit, reason=reason)
+    found = f"{percent(difference.share)} of the mean in band {bands[difference.band - 1]}"
+    return judged(
+        "radiometric_difference", name, difference.share, rules, found=found, limit=limit,
+        met="Ground that looks unchanged has much the same values on both dates.",
+        missed=f"Even ground that looks unchanged differs by {found}: "
+        f"season, haze or a wrong scale. Choose other dates, check `sensor:`, or set `detect: adaptation: radiometric`.",
+    )  # fmt: skip
+
+
+def _days(count: float) -> str:
+    return f"{count:g} day{'' if count == 1 else 's'}"

@@ -1,0 +1,66 @@
+"""How numbers are written for people: figures, shares, times, energy and intervals."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+
+def figure(value: object) -> str:
+    """Show a number with three decimals, and a missing one as a dash."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return "–"
+    if isinstance(value, float):
+        return f"{value:,.3f}" if abs(value) < 100 else f"{value:,.1f}"
+    return f"{value:,}" if isinstance(value, int) else str(value)
+
+
+def short(value: float) -> str:
+    """Show a quantity as a person would say it: one decimal, two where it is small, none where it is a whole number."""
+    if value == int(value):
+        return f"{int(value):,}"
+    return f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
+
+
+def percent(share: float | None) -> str:
+    """Show a share, 0..1, in percent: whole from 10 on, with a decimal below, and a missing one as a dash."""
+    if share is None or math.isnan(share):
+        return "–"
+    return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
+
+
+def counted(value: float | None) -> str:
+    """Show a mean of whole numbers, such as epochs, and a missing one as a dash."""
+    return "–" if value is None else f"{value:.3g}"
+
+
+def duration(seconds: float | None) -> str:
+    """Show a time in seconds, minutes or hours, and a missing one as a dash."""
+    if seconds is None:
+        return "–"
+    if seconds < 100:
+        return f"{seconds:.0f} s" if seconds >= 10 else f"{seconds:.1f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 100 * 60 else f"{seconds / 3600:.1f} h"
+
+
+def energy(kwh: float | None) -> str:
+    """Show electricity in Wh where there is little, else in kWh, and a missing one as a dash."""
+    if kwh is None:
+        return "–"
+    return f"{kwh:,.2f} kWh" if kwh >= 1 else f"{1000 * kwh:.3g} Wh" if kwh < 0.9995 else "1.00 kWh"
+
+
+def gas(kilograms: float | None) -> str:
+    """Show greenhouse gas in g where there is little, else in kg, and a missing one as a dash."""
+    if kilograms is None:
+        return "–"
+    return f"{kilograms:,.2f} kg" if kilograms >= 1 else f"{1000 * kilograms:.3g} g" if kilograms < 0.9995 else "1.00 kg"
+
+
+def interval(found: Mapping[str, Any] | None, middle: str = "estimate", *, signed: bool = False) -> str:
+    """Show an estimate with its interval, three decimals; a dash where there is none."""
+    if found is None or found[middle] is None:
+        return "–"
+    form = "+z.3f" if signed else "z.3f"
+    if found["low"] is None or found["high"] is None:
+        return format(found[middle], form)
+    return f"{found[middle]:{form}} ({found['low']:{form}} to {found['high']:{form}})"

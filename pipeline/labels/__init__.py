@@ -1,0 +1,1 @@
+"""What people know of the ground: label values, splits, regions."""

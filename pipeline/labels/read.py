@@ -1,0 +1,252 @@
+"""Labels: what people say about the land use of pixels, from polygons or rasters, and checked before training."""
+
+import difflib
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass, field
+from pathlib import Path
+
+import numpy as np
+from shapely.geometry import box
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, crs_name
+from landshift.pipeline.labels.values import (
+    CHANGE_NAMES,
+    burn_codes,
+    burn_regions,
+    change_code,
+    class_reader,
+    codes_of,
+    extent_text,
+    read_values,
+    translate,
+)
+from landshift.pipeline.legend import NOT_LABELLED, Legend
+from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.raster.read import inspect
+from landshift.pipeline.vector.read import read_polygons
+
+
+@dataclass(frozen=True, eq=False)
+class Labels:
+    """What is known of each pixel of a grid."""
+
+    before: np.ndarray
+    """uint8 (y, x): land-use code 1..16, 255 = not labelled."""
+    after: np.ndarray
+    """uint8 (y, x): land-use code 1..16, 255 = not labelled."""
+    change: np.ndarray
+    """uint8 (y, x): 0 = unchanged, 1 = changed, 255 = not labelled."""
+    region: np.ndarray | None = None
+    """int16 (y, x): index into `region_names`, -1 = none; None where the labels name no regions."""
+    region_names: tuple[str, ...] = ()
+    """In alphabetical order."""
+    contested: int = 0
+    """Pixels on which labels disagree; they count as not labelled."""
+    hashes: Mapping[str, str] = field(default_factory=dict)
+    """What was read (`polygons`, `before`, `after`, `change`) to `sha256:...` of the file."""
+
+    @property
+    def labelled(self) -> np.ndarray:
+        """Where something is known, bool (y, x)."""
+        known = (self.before != NOT_LABELLED) | (self.after != NOT_LABELLED) | (self.change != NOT_LABELLED)
+        return np.asarray(known)
+
+
+@dataclass(frozen=True)
+class LabelSummary:
+    """Labelled pixels, for people."""
+
+    labelled: int
+    """Pixels of which something is known."""
+    contested: int
+    """Pixels left out because labels disagree."""
+    before: dict[str, int]
+    """Class name to pixels; every class of the legend."""
+    after: dict[str, int]
+    """Class name to pixels; every class of the legend."""
+    change: dict[str, int]
+    """`unchanged` and `changed` to pixels."""
+    transitions: dict[str, int]
+    """Name of the change (`Forest to Cropland`) to pixels; only those that occur."""
+    regions: dict[str, int]
+    """Region to labelled pixels."""
+
+    def as_dict(self) -> dict[str, object]:
+        """Return the fields for JSON."""
+        return asdict(self)
+
+
+def labels_from_polygons(
+    path: Path,
+    grid: Grid,
+    legend: Legend,
+    *,
+    before_column: str = "before",
+    after_column: str = "after",
+    change_column: str | None = None,
+    region_column: str | None = None,
+    layer: str | None = None,
+) -> Labels:
+    """Burn a layer of polygons, each of which says what was there before, after, or both.
+
+    Classes are names or codes. A missing value is not labelled at that date. Where polygons overlap and disagree, the
+    pixels are not labelled, with a warning: along borders that were drawn by hand neither side is sure.
+
+    Args:
+        path: GeoPackage, FlatGeobuf, Shapefile or GeoJSON, any CRS.
+        grid: Where the labels are needed.
+        legend: The classes; with a binary one `change_column` is needed, and only that one is read.
+        before_column: Column with the class before; may be missing if there is another one.
+        after_column: Column with the class after; may be missing if there is another one.
+        change_column: Column with `changed` / `unchanged` (or 1 / 0).
+        region_column: Column with the name of the region.
+        layer: Layer of the file; the only one where None.
+
+    Raises:
+        InputError: There is no polygon, a column is missing, a class is unknown, the polygons lie outside the grid, no
+            pixel is labelled or all have one class.
+    """
+    frame = read_polygons(path, grid.crs, layer)
+    if frame.empty:
+        raise InputError(f"{path} holds no polygon; draw some, or set `layer:` to the layer that has them.")
+    dates = {} if legend.binary else {"before": before_column, "after": after_column}
+    columns = {role: column for role, column in dates.items() if column in frame.columns}
+    columns |= {"change": change_column} if change_column else {}
+    columns |= {"region": region_column} if region_column else {}
+    _require_columns(path, columns, [str(c) for c in frame.columns], legend, (before_column, after_column))
+    if not frame.geometry.intersects(box(*grid.boundingbox.bbox)).any():
+        west, south, east, north = (round(float(v)) for v in frame.total_bounds)
+        raise InputError(
+            f"{path}: all {len(frame)} polygons lie outside the grid. They cover x {west} to {east} and y {south} "
+            f"to {north}, the grid {extent_text(grid)}, in {crs_name(grid.crs)}: check the region, or the CRS that the file "
+            "declares."
+        )
+    read = {"before": class_reader(legend), "after": class_reader(legend), "change": change_code}
+    burnt: dict[str, np.ndarray] = {}
+    disagree = np.zeros(tuple(grid.shape), dtype=bool)
+    for role in ("before", "after", "change"):
+        values = [NOT_LABELLED] * len(frame)
+        if role in columns:
+            values = codes_of(frame[columns[role]].tolist(), read[role], f"{path}, column {columns[role]!r}")
+        burnt[role], clash = burn_codes(frame, values, grid)
+        disagree |= clash
+    region, names = burn_regions(frame, columns.get("region"), grid)
+    return _checked(burnt, disagree, region, names, {"polygons": file_hash(path)}, str(path))
+
+
+def labels_from_rasters(
+    grid: Grid,
+    legend: Legend,
+    values: Mapping[int, str | int],
+    *,
+    before: Path | None = None,
+    after: Path | None = None,
+    change: Path | None = None,
+    change_values: Mapping[int, str | int] | None = None,
+    resample: bool = False,
+) -> Labels:
+    """Read labels from single-band rasters.
+
+    Args:
+        grid: Where the labels are needed.
+        legend: The classes.
+        values: Value in the raster to a class (name or code), to `unchanged` / `changed` (or 0 / 1 for the change
+            raster), or to `not labelled` (or 255). The file's declared nodata and NaN are not labelled anyway.
+        before: Land use before.
+        after: Land use after.
+        change: Changed or unchanged.
+        change_values: The same as `values` for the change raster, where its numbers mean something else there.
+        resample: Take the nearest pixel of a raster on another grid instead of refusing it.
+
+    Raises:
+        InputError: No raster is given, a grid differs, a value is not in `values`, a class is unknown, the raster lies
+            outside the grid, no pixel is labelled or all have one class.
+    """
+    paths = {role: p for role, p in (("before", before), ("after", after), ("change", change)) if p is not None}
+    if not paths:
+        raise InputError("No label raster is given: set `before`, `after` or `change`.")
+    if legend.binary and set(paths) != {"change"}:
+        raise InputError("The legend has no classes, so labels must be a change raster: set `change`, or add classes.")
+    burnt = {role: np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8) for role in ("before", "after", "change")}
+    for role, path in paths.items():
+        table = values if role != "change" or change_values is None else change_values
+        reader = change_code if role == "change" else class_reader(legend)
+        codes = dict(zip(table, codes_of(list(table.values()), reader, f"values of {path}"), strict=True))
+        burnt[role] = translate(read_values(path, grid, resample=resample), codes, inspect(path).nodata, path)
+    nothing = np.zeros(tuple(grid.shape), dtype=bool)
+    hashes = {role: file_hash(path) for role, path in paths.items()}
+    return _checked(burnt, nothing, None, (), hashes, ", ".join(str(p) for p in paths.values()))
+
+
+def summary(labels: Labels, legend: Legend) -> LabelSummary:
+    """Count labelled pixels for each class, change and region."""
+    both = (labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED)
+    pairs = np.bincount(legend.change_lookup()[labels.before[both], labels.after[both]], minlength=256)
+    known = labels.labelled
+    return LabelSummary(
+        labelled=int(known.sum()),
+        contested=labels.contested,
+        before={c.name: int((labels.before == c.code).sum()) for c in legend.classes},
+        after={c.name: int((labels.after == c.code).sum()) for c in legend.classes},
+        change={name: int((labels.change == code).sum()) for name, code in CHANGE_NAMES.items()},
+        transitions={c.name: int(pairs[c.code]) for c in legend.changes if c.from_code and pairs[c.code]},
+        regions={
+            name: int((known & (labels.region == k)).sum())
+            for k, name in enumerate(labels.region_names)
+            if labels.region is not None
+        },
+    )
+
+
+def _checked(
+    burnt: Mapping[str, np.ndarray],
+    disagree: np.ndarray,
+    region: np.ndarray | None,
+    names: tuple[str, ...],
+    hashes: Mapping[str, str],
+    source: str,
+) -> Labels:
+    """Derive change where both dates are known, take out what is contested, and refuse labels that teach nothing."""
+    before, after, change = (burnt[role].copy() for role in ("before", "after", "change"))
+    both = (before != NOT_LABELLED) & (after != NOT_LABELLED)
+    derived = np.where(both, before != after, NOT_LABELLED).astype(np.uint8)
+    disagree = disagree | (both & (change != NOT_LABELLED) & (change != derived))
+    change = np.where(both, derived, change).astype(np.uint8)
+    for layer in (before, after, change):
+        layer[disagree] = NOT_LABELLED
+    contested = int(disagree.sum())
+    if contested:
+        warnings.warn(
+            f"{source}: labels disagree on {contested} pixels, which count as not labelled; mend them to use them.",
+            stacklevel=3,
+        )
+    labels = Labels(before, after, change, region, names, contested, dict(hashes))
+    if not labels.labelled.any():
+        raise InputError(
+            f"{source}: no pixel of the grid is labelled"
+            + (f" ({contested} are contested)." if contested else ".")
+            + " Polygons smaller than a pixel, or without a class, label nothing: check the values and the pixel size."
+        )
+    land_use = np.setdiff1d(np.union1d(before, after), [NOT_LABELLED])
+    if len(land_use) < 2 and len(np.setdiff1d(change, [NOT_LABELLED])) < 2:
+        raise InputError(
+            f"{source}: all {int(labels.labelled.sum())} labelled pixels have one class, which teaches nothing: "
+            "label at least two classes, or both changed and unchanged places."
+        )
+    return labels
+
+
+def _require_columns(
+    path: Path, columns: Mapping[str, str], found: Sequence[str], legend: Legend, dates: tuple[str, str]
+) -> None:
+    missing = [c for c in columns.values() if c not in found]
+    listed = ", ".join(c for c in found if c != "geometry") or "none"
+    if missing:
+        near = difflib.get_close_matches(missing[0], found, n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise InputError(f"{path} has no column {missing[0]!r}; it has {listed}.{hint}")
+    if not columns.keys() - {"region"}:
+        wanted = "set `change_column`" if legend.binary else f"expected {dates[0]!r}, {dates[1]!r} or a change column"
+        raise InputError(f"{path} says nothing that the legend can use: {wanted}. Its columns are {listed}.")

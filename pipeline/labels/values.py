@@ -1,0 +1,177 @@
+"""The values in label files, which people chose, become codes on the grid."""
+
+import numbers
+from collections.abc import Callable, Hashable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, crs_name, require_same_grid
+from landshift.pipeline.legend import NOT_LABELLED, Legend
+from landshift.pipeline.raster.read import inspect, read_onto, read_raster
+from landshift.pipeline.vector.read import burn
+
+CHANGE_NAMES = {"unchanged": 0, "changed": 1}
+"""Values of `Labels.change`."""
+
+_NOT_LABELLED = (NOT_LABELLED, "not labelled", "Not labelled")
+
+_NO_REGION = -1
+
+_SHOWN = 10
+
+_SHOWN_TEXT = 60
+
+_DIGITS = 9
+"""Longer numbers are names: no code has so many digits."""
+
+
+def class_reader(legend: Legend) -> Callable[[str | int], int]:
+    """Return the function from a class (name or code) to its code; it raises InputError where the legend lacks it."""
+    codes = {c.code for c in legend.classes}
+
+    def read(value: str | int) -> int:
+        if isinstance(value, int):
+            if value not in codes:
+                known = ", ".join(f"{c.code} {c.name}" for c in legend.classes)
+                raise InputError(f"Code {value} is not in the legend ({known}).")
+            return value
+        return legend.code_of(value)
+
+    return read
+
+
+def change_code(value: str | int) -> int:
+    """Return 0 for `unchanged` and 1 for `changed`.
+
+    Raises:
+        InputError: The value is neither of them.
+    """
+    code = CHANGE_NAMES.get(value.casefold()) if isinstance(value, str) else int(value)
+    if code not in (0, 1):
+        raise InputError(f"{value!r} is neither `unchanged` (0) nor `changed` (1).")
+    return code
+
+
+def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str) -> list[int]:
+    """Turn the values of a column into codes; each different value is looked up once.
+
+    Args:
+        values: Names, numbers, or what stands for a missing value, which becomes 255.
+        read: From a name or a number to a code.
+        where: What the error names.
+
+    Raises:
+        InputError: `read` refuses a value.
+    """
+    codes: dict[Hashable, int] = {}
+    keys = _plain_all(values, where)
+    for key in keys:
+        if key not in codes:
+            try:
+                codes[key] = NOT_LABELLED if key is None or key in _NOT_LABELLED else read(key)
+            except InputError as error:
+                raise InputError(f"{where}: {error}") from error
+    return [codes[key] for key in keys]
+
+
+def _plain_all(values: Sequence[Any], where: str) -> list[str | int | None]:
+    try:
+        return [_plain(v) for v in values]
+    except InputError as error:
+        raise InputError(f"{where}: {error}") from error
+
+
+def _plain(value: Any) -> str | int | None:  # noqa: ANN401 (whatever a vector file holds)
+    """Return a name, a number, or None for what is missing; `3`, 3.0 and "3" are one number."""
+    if pd.api.types.is_list_like(value):
+        raise InputError(f"{str(value)[:_SHOWN_TEXT]} is a list, not one name or number; split it into columns.")
+    if pd.isna(value):
+        return None
+    if isinstance(value, numbers.Real):
+        number = float(value)
+        return int(number) if number.is_integer() else str(value)
+    text = str(value).strip()
+    return int(text) if text.isdecimal() and len(text) <= _DIGITS else text or None
+
+
+def burn_codes(frame: Any, values: Sequence[int], grid: Grid) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 (GeoDataFrame)
+    """Return uint8 (y, x), 255 where nothing is said, and bool (y, x) where two different values meet.
+
+    One value after the other: burning all at once shows the last polygon only, not what it covers.
+    """
+    out = np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8)
+    clash = np.zeros(tuple(grid.shape), dtype=bool)
+    given = np.asarray(values)
+    for value in np.unique(given[given != NOT_LABELLED]):
+        part = frame[given == value]
+        here = burn(part, [1] * len(part), grid, 0) == 1
+        clash |= here & (out != NOT_LABELLED)
+        out[here] = value
+    return out, clash
+
+
+def burn_regions(frame: Any, column: str | None, grid: Grid) -> tuple[np.ndarray | None, tuple[str, ...]]:  # noqa: ANN401
+    """Return int16 (y, x), -1 where there is no region, and the names it counts; None where there is no column."""
+    if column is None:
+        return None, ()
+    keys = _plain_all(frame[column].tolist(), f"column {column!r}")
+    named = [None if key is None else str(key) for key in keys]
+    names = tuple(sorted({n for n in named if n is not None}))
+    region = np.full(tuple(grid.shape), _NO_REGION, dtype=np.int16)
+    for k, name in enumerate(names):
+        part = frame[[n == name for n in named]]
+        region[burn(part, [1] * len(part), grid, 0) == 1] = k
+    return region, names
+
+
+def read_values(path: Path, grid: Grid, *, resample: bool) -> np.ma.MaskedArray:
+    """Return the first band (y, x), masked where the file does not reach.
+
+    Raises:
+        InputError: The file lies outside the grid, or has another one without `resample`.
+    """
+    own = inspect(path).grid
+    if own.extent.to_crs(str(grid.crs)).disjoint(grid.extent):
+        raise InputError(
+            f"{path} lies outside the grid: it covers {extent_text(own)} in {crs_name(own.crs)}, the grid {extent_text(grid)}."
+        )
+    if not resample:
+        require_same_grid(own, grid, (str(path), "the grid of the labels"))
+        return np.ma.masked_array(read_raster(path)[0])
+    extent = own.extent.to_crs(str(grid.crs), resolution=own.resolution.x * 16)
+    reached = burn(gpd.GeoDataFrame(geometry=[extent.geom], crs=str(grid.crs)), [1], grid, 0) == 1
+    return np.ma.masked_array(read_onto(path, grid, 1, "nearest"), mask=~reached)
+
+
+def translate(data: np.ma.MaskedArray, codes: Mapping[int, int], nodata: float | None, path: Path) -> np.ndarray:
+    """Replace the values of a raster by codes, uint8 (y, x); masked, nodata and NaN pixels become 255.
+
+    Raises:
+        InputError: The raster holds a value without a code.
+    """
+    out = np.full(data.shape, NOT_LABELLED, dtype=np.uint8)
+    absent = np.ma.getmaskarray(data) | np.isnan(data.data)
+    unknown = []
+    for value in np.unique(data.data[~absent]).tolist():
+        if value in codes:
+            out[~absent & (data.data == value)] = codes[value]
+        elif value != nodata:
+            unknown.append(f"{value:g}")
+    if unknown:
+        listed = ", ".join(unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
+        raise InputError(
+            f"{path} holds {listed}, and `values` says nothing of it (only {', '.join(str(v) for v in codes)}): name "
+            "the class of every value, or `not labelled`."
+        )
+    return out
+
+
+def extent_text(grid: Grid) -> str:
+    """Say in words what the grid covers, in the units of its CRS."""
+    west, south, east, north = (round(float(v)) for v in grid.boundingbox.bbox)
+    return f"x {west} to {east} and y {south} to {north}"

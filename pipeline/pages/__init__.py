@@ -1,0 +1,1 @@
+"""Pages and cards for people: a run, an assessment, a model."""

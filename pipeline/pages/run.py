@@ -1,0 +1,159 @@
+"""The page of a run, made from its folder, and the card of a model."""
+
+import base64
+import hashlib
+import json
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+from markupsafe import Markup
+
+from landshift.pipeline.columns import AREAS_LAYER, CHANGES_LAYER, NOT_OBSERVED_LAYER
+from landshift.pipeline.drawing.area_plots import AreaRow, area_plot, flow_plot
+from landshift.pipeline.drawing.chips import ACROSS, chip_sheet
+from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture
+from landshift.pipeline.drawing.rendering import template_environment
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.pages.assessment_view import ADAPTATIONS, assessment_view
+from landshift.pipeline.pages.run_data import (
+    area_rows,
+    json_for_page,
+    kinds,
+    listed_patches,
+    map_data,
+    matrix,
+    on_pixels,
+    patch_rows,
+    place_notes,
+    place_rows,
+    unchanged_estimate,
+)
+from landshift.pipeline.sample.wilson import WILSON
+from landshift.pipeline.vector.read import read_layer
+
+MOST_CHIPS = 200
+"""Patches that are shown as they looked on both dates, the largest."""
+
+_SIDE = 1400
+"""Longest side of the images on the page, in pixels."""
+
+_MAP_SIDE = 900
+
+_TEMPLATES = Path(__file__).parents[1] / "templates"
+
+_SCRIPTS = ("vendor/leaflet.js", "run.js")
+
+
+def page_of(folder: Path) -> str:
+    """Write the page of a run: one file that needs no network, and no other file of the run.
+
+    It is made from nothing but the folder, so that it can be made again when estimates were added, or the folder was moved.
+
+    Args:
+        folder: Of the run, with `run.json`, the images, `change.tif`, `changes.gpkg`, and `estimates.json` where there is one.
+
+    Raises:
+        InputError: A file of the run is missing or damaged.
+    """
+    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
+    path = folder / "estimates.json"
+    estimates = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    layers = folder / "changes.gpkg"
+    patches = listed_patches(read_layer(layers, CHANGES_LAYER))
+    areas = read_layer(layers, AREAS_LAYER) if run["config"].get("areas_of_interest") else None
+    with_chips = patches.iloc[:MOST_CHIPS]
+    data = map_data(run, patches, read_layer(layers, NOT_OBSERVED_LAYER), areas, len(with_chips))
+    return run_page(
+        run, estimates, _pictures(folder, run), _chips(folder, run, with_chips), data=data,
+        patches=patch_rows(patches, run), places=place_rows(areas, estimates),
+    )  # fmt: skip
+
+
+def run_page(
+    run: Mapping[str, Any],
+    estimates: Mapping[str, Any] | None,
+    pictures: Mapping[str, str],
+    chips: Mapping[str, str],
+    *,
+    data: Mapping[str, Any],
+    patches: list[dict[str, Any]],
+    places: list[dict[str, Any]],
+) -> str:
+    """Fill in the page of a run.
+
+    Args:
+        run: Content of `run.json`.
+        estimates: Content of `estimates.json`, None before there is a judged sample.
+        pictures: `before`, `after` and `change` as data URIs.
+        chips: `before` and `after`, sheets of chips as data URIs.
+        data: What the page's script reads, from `page_data.map_data`.
+        patches: Rows of the table, from `page_data.patch_rows`.
+        places: Areas of interest, from `page_data.place_rows`.
+    """
+    scripts = [_script(name) for name in _SCRIPTS]
+    rows, table = area_rows(run, estimates), matrix(run, estimates)
+    return template_environment(html=True).get_template("run.html.j2").render(
+        run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS, wilson=WILSON,
+        data=json_for_page(data), patches=patches, kinds=kinds(run), places=places, rows=rows, matrix=table,
+        unchanged=unchanged_estimate(estimates), plots=_plots(run, estimates, rows),
+        assessed=assessment_view(run["assessment"]) if run["assessment"] else None, adaptations=ADAPTATIONS,
+        unseen=(len(data["unseen"]), data["all_unseen"]),
+        place_notes=place_notes(places),
+        scripts=scripts, hashes=[_hash(script) for script in scripts], leaflet_css=_leaflet_css(),
+    )  # fmt: skip
+
+
+def _pictures(folder: Path, run: Mapping[str, Any]) -> dict[str, str]:
+    legend = Legend(tuple(LandUse(entry["code"], entry["name"], entry["colour"]) for entry in run["legend"]))
+    under = display_picture(folder / "image_after.tif", _MAP_SIDE)
+    shown = {date: display_picture(folder / f"image_{date}.tif", _SIDE) for date in ("before", "after")}
+    return {
+        **{date: data_uri(picture, photo=True) for date, picture in shown.items()},
+        "change": data_uri(
+            change_picture(folder / "change.tif", legend.changes, under, _MAP_SIDE), photo=max(under.shape) > 600
+        ),
+    }
+
+
+def _chips(folder: Path, run: Mapping[str, Any], patches: gpd.GeoDataFrame) -> dict[str, str]:
+    if patches.empty:
+        return {}
+    where = on_pixels(patches, run)
+    return {date: data_uri(chip_sheet(folder / f"image_{date}.tif", where, _SIDE), photo=True) for date in ("before", "after")}
+
+
+def _plots(run: Mapping[str, Any], estimates: Mapping[str, Any] | None, rows: list[dict[str, Any]]) -> dict[str, str]:
+    place = f"{run['name']}, {run['before_date']} to {run['after_date']}"
+    dots = [
+        AreaRow(row["name"], row["mapped_ha"], *(row["estimated"]["area_ha"][key] for key in ("estimate", "low", "high")))
+        for row in rows if row["estimated"]
+    ]  # fmt: skip
+    if estimates:
+        every = estimates["changed"]
+        whole = AreaRow("All changes", every["mapped_ha"], *(every["area_ha"][key] for key in ("estimate", "low", "high")))
+        dots = [whole, *dots] if len(dots) > 1 else dots or [whole]
+    told = f"in {place}; the table has the numbers."
+    return {
+        "areas": area_plot(dots, alt=f"Estimated hectares of each change {told}") if dots else "",
+        "flows": flow_plot(run["areas"]["changes"], run["legend"], alt=f"Which land use turned into which {told}"),
+    }
+
+
+def _script(name: str) -> Markup:
+    """Read a script for the page, without the one address in Leaflet that a reader of the page might follow."""
+    text = (_TEMPLATES / name).read_text(encoding="utf-8")
+    return Markup(re.sub(r'href="https?://[^"]*"', 'href="#"', text))  # noqa: S704 (our own files)
+
+
+def _hash(script: str) -> str:
+    """Return what a content security policy calls a script that stands in the page."""
+    return base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()
+
+
+def _leaflet_css() -> Markup:
+    """Read Leaflet's style without its pictures, which the page neither has nor needs."""
+    text = (_TEMPLATES / "vendor/leaflet.css").read_text(encoding="utf-8")
+    return Markup(re.sub(r"url\([^)]*\)", "none", text))  # noqa: S704 (our own files)

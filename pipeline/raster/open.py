@@ -1,0 +1,171 @@
+"""Open rasters, here and on servers: the settings of GDAL, the formats that are accepted, and what stays open."""
+
+import os
+import threading
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextvars import ContextVar
+from typing import Any
+
+import rasterio
+from rasterio.errors import NotGeoreferencedWarning, RasterioError
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.raster.place import RETRIES, SUFFIXES, Place, RemoteFile, keeping_secrets
+
+_DRIVERS = {
+    b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff", b"\0\0\0\x0c": "JP2OpenJPEG",
+}  # fmt: skip
+"""First bytes of the formats accepted as input, and GDAL's driver. VRT and other indirect formats can point anywhere, so
+they are refused before GDAL sees them."""
+
+CACHE_BYTES = 512 * 2**20
+"""GDAL's block cache: it must hold the block rows that a row of tiles spans on both dates, or blocks are read again."""
+
+_REMOTE = {
+    # Names beside the raster are not asked for: each would be a request that ends in 404.
+    "CPL_VSIL_CURL_ALLOWED_EXTENSIONS": ",".join(SUFFIXES),
+    "GDAL_HTTP_MAX_RETRY": str(RETRIES),
+    "GDAL_HTTP_RETRY_DELAY": "0.5",
+    "GDAL_HTTP_RETRY_CODES": "429,500,502,503,504",
+    "GDAL_HTTP_CONNECTTIMEOUT": "10",
+    "GDAL_HTTP_TIMEOUT": "60",
+    "GDAL_HTTP_MULTIRANGE": "YES",
+    "GDAL_HTTP_MERGE_CONSECUTIVE_RANGES": "YES",
+    "VSI_CACHE": "TRUE",
+    # Blocks at a window's edge are read by its neighbour too, and the look at a scene by the composite after it.
+    "CPL_VSIL_CURL_CACHE_SIZE": str(256 * 2**20),
+}
+"""GDAL's settings for files on servers: https://gdal.org/en/stable/user/configoptions.html#networking-options"""
+
+_KEPT: ContextVar[dict[RemoteFile, Any] | None] = ContextVar("remote rasters that stay open", default=None)
+"""Of this thread; handles must not be shared between threads."""
+
+
+class _Quiet:
+    """Silences a warning while any thread is inside: what it says, the missing CRS says again as an error with a remedy.
+
+    Python's filters belong to the whole process, so threads that each set and restore them would leave each other's behind.
+    """
+
+    def __init__(self) -> None:
+        self._lock, self._inside, self._process = threading.Lock(), 0, os.getpid()
+        self._restore = warnings.catch_warnings()
+
+    def __enter__(self) -> None:
+        if self._process != os.getpid():
+            # The lock of a fork may be held by a thread that it does not have.
+            self._lock, self._inside, self._process = threading.Lock(), 0, os.getpid()
+        with self._lock:
+            if self._inside == 0:
+                self._restore = warnings.catch_warnings()
+                self._restore.__enter__()
+                warnings.simplefilter("ignore", NotGeoreferencedWarning)
+            self._inside += 1
+
+    def __exit__(self, *_: object) -> None:
+        with self._lock:
+            self._inside -= 1
+            if self._inside == 0:
+                self._restore.__exit__(None, None, None)
+
+
+_QUIET = _Quiet()
+
+
+@contextmanager
+def environment(place: Place | None = None) -> Iterator[None]:
+    """Set GDAL up for a read or a write.
+
+    Args:
+        place: What is read; a file on a server needs more settings. Those that the operator has in the environment stay.
+    """
+    options: dict[str, Any] = {
+        "GDAL_CACHEMAX": CACHE_BYTES, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "ALL_CPUS",
+    }  # fmt: skip
+    if not isinstance(place, RemoteFile):
+        with rasterio.Env(**options):
+            yield
+        return
+    options |= {key: value for key, value in _REMOTE.items() if key not in os.environ}
+    with keeping_secrets(place), rasterio.Env(**options):
+        yield
+
+
+@contextmanager
+def keeping_open() -> Iterator[None]:
+    """Keep files on servers open inside the block, so that GDAL's block cache keeps what was downloaded of them.
+
+    Without it, each read would download its blocks again. Blocks within blocks share; other threads do not.
+    """
+    if _KEPT.get() is not None:
+        yield
+        return
+    kept: dict[RemoteFile, Any] = {}
+    token = _KEPT.set(kept)
+    try:
+        yield
+    finally:
+        _KEPT.reset(token)
+        for source in kept.values():
+            source.close()
+
+
+def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
+    """Open a raster for the functions of this door.
+
+    Args:
+        path: The raster.
+        options: Options of GDAL's GeoTIFF driver.
+
+    Raises:
+        InputError: The file is missing, unreadable or of a format that is not accepted.
+    """
+    if isinstance(path, RemoteFile):
+        return _kept_or_opened(path, options)
+    if not path.exists():
+        near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
+        raise InputError(
+            f"{path} is not there. "
+            + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
+        )
+    with _QUIET:
+        try:
+            with path.open("rb") as stream:
+                driver = _DRIVERS.get(stream.read(4))
+            if driver is None:
+                raise InputError(
+                    f"{path} is neither a GeoTIFF nor JPEG 2000. VRT and other formats that point to further files are "
+                    f"not accepted; convert it once with `gdal_translate`."
+                )
+            return rasterio.open(path, driver=driver, **(options if driver == "GTiff" else {}))
+        except (RasterioError, OSError) as error:
+            raise InputError(
+                f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
+                f"copy or download it again."
+            ) from error
+
+
+def _kept_or_opened(file: RemoteFile, options: Mapping[str, str]) -> AbstractContextManager[Any]:
+    kept = _KEPT.get()
+    if kept is None:
+        opened: AbstractContextManager[Any] = _open_remote(file, options)
+        return opened
+    if file not in kept:
+        kept[file] = _open_remote(file, options)
+    return nullcontext(kept[file])
+
+
+def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
+    driver = "JP2OpenJPEG" if file.suffix.lower() == ".jp2" else "GTiff"
+    with _QUIET:
+        try:
+            # Only this driver: what the server sends may be a VRT under any name.
+            return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
+        except (RasterioError, OSError) as error:
+            # The cause holds the whole address, tokens too.
+            raise InputError(
+                f"{file} cannot be read as a raster ({file.without_secrets(str(error)).replace(file.gdal_name, str(file))}). "
+                f"Expected a GeoTIFF or JPEG 2000; the server failed, or the file is another."
+            ) from None

@@ -1,0 +1,281 @@
+"""Where a raster lies: a path here, or a file on a server of which only the parts needed are read."""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path, PurePosixPath
+from urllib.parse import parse_qsl, unquote, urljoin, urlsplit, urlunsplit
+
+import requests
+from requests.adapters import HTTPAdapter
+from urllib3 import Retry
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import file_hash, value_hash
+
+SCHEMES = ("http", "https", "s3")
+"""Schemes that are read from servers; beside them only files, with or without `file://`."""
+
+SUFFIXES = (".tif", ".tiff", ".jp2")
+"""How the names of remote rasters end; GDAL asks a server for nothing else."""
+
+TIMEOUT_S = (10.0, 30.0)
+"""Seconds to connect, and between two bytes of an answer."""
+
+RETRIES = 3
+"""Further tries after an answer that may pass: 429 and 5xx."""
+
+BACKOFF_S = 0.3
+"""Seconds before the second further try, doubled before each next one."""
+
+_PASSING = (429, 500, 502, 503, 504)
+
+_LOGGERS = ("rasterio", "rasterio._base", "rasterio._env", "rasterio._err", "rasterio._io", "rasterio._filepath",
+            "rasterio.session", "urllib3.connectionpool", "urllib3.util.retry")  # fmt: skip
+"""Who writes addresses into logs; a filter does not reach the loggers below its own."""
+
+_SHORTEST_SECRET = 4
+
+
+@dataclass(frozen=True)
+class RemoteFile:
+    """A file on a server. What it prints has neither query nor user, where tokens are."""
+
+    url: str
+    """Without user and query: how it is called in messages, hashes and outputs."""
+    address: str = field(repr=False)
+    """With everything that opens it; never to be shown."""
+    version: str | None = field(default=None, compare=False)
+    """What a catalog says about its content: a checksum, or when it was updated."""
+    is_checksum: bool = field(default=False, compare=False)
+    """Whether `version` is a checksum of the bytes, which tells all."""
+
+    def __str__(self) -> str:
+        """Return the address without secrets."""
+        return self.url
+
+    @property
+    def name(self) -> str:
+        """Last part of the path, as of a path here."""
+        return PurePosixPath(unquote(urlsplit(self.url).path)).name
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return PurePosixPath(self.name).stem
+
+    @property
+    def suffix(self) -> str:
+        """Of the name, such as `.tif`."""
+        return PurePosixPath(self.name).suffix
+
+    @property
+    def gdal_name(self) -> str:
+        """How GDAL calls it; never to be shown."""
+        parts = urlsplit(self.address)
+        return f"/vsis3/{parts.netloc}{parts.path}" if parts.scheme == "s3" else f"/vsicurl/{self.address}"
+
+    def without_secrets(self, text: str) -> str:
+        """Return a text, which a library wrote about this file, without what must not be shown."""
+        parts = urlsplit(self.address)
+        user = parts.netloc.rpartition("@")[0]
+        values = [v for _, value in parse_qsl(parts.query) for v in (value, unquote(value))]
+        raw = [piece.partition("=")[2] for piece in parts.query.split("&")]
+        text = text.replace(self.address, self.url)
+        for secret in sorted({parts.query, user, *user.split(":"), *values, *raw}, key=len, reverse=True):
+            if len(secret) >= _SHORTEST_SECRET:
+                text = text.replace(secret, "...")
+        return text
+
+
+Place = Path | RemoteFile
+"""Where a raster lies."""
+
+
+def remote_file(address: str, version: str | None = None, *, is_checksum: bool = False) -> RemoteFile:
+    """Build a remote file from its address.
+
+    Raises:
+        InputError: A scheme, a name or a host that is not accepted.
+    """
+    try:
+        parts = urlsplit(address)
+        host = parts.hostname
+        port = f":{parts.port}" if parts.port else ""
+    except ValueError as error:
+        raise InputError("An address cannot be read as a URL. Correct it in the catalog.") from error
+    shown = urlunsplit((parts.scheme, f"{host or ''}{port}" if parts.scheme != "s3" else parts.netloc, parts.path, "", ""))
+    if parts.scheme not in SCHEMES or not host or not address.isprintable():
+        raise InputError(f"{shown!a:.200} is not accepted: expected a file, file://, {', '.join(f'{s}://' for s in SCHEMES)}.")
+    file = RemoteFile(shown, address, version, is_checksum)
+    if file.suffix.lower() not in SUFFIXES:
+        raise InputError(f"{shown} does not end in {', '.join(SUFFIXES)}. Expected a GeoTIFF or JPEG 2000.")
+    return file
+
+
+def resolve(href: str, base: str) -> str:
+    """Return an href of an item as an address: with scheme on a server, else as a path.
+
+    Args:
+        href: As in the item.
+        base: Where the item itself was read: an address or a path, empty where it is not known.
+
+    Raises:
+        InputError: A scheme that is not accepted, or an href that cannot be resolved.
+    """
+    scheme = href.partition(":")[0].casefold() if ":" in href.partition("/")[0] else ""
+    if scheme == "file":
+        parts = urlsplit(href)
+        if parts.netloc not in ("", "localhost"):
+            raise InputError(f"{href.partition('?')[0]!a:.200} names the host {parts.netloc}; expected file:///PATH.")
+        return unquote(parts.path)
+    if scheme in SCHEMES:
+        return scheme + href[len(scheme) :]
+    if scheme:
+        raise InputError(
+            f"the scheme {scheme}:// is not accepted. Expected a relative href, file://, "
+            f"{', '.join(f'{s}://' for s in SCHEMES)}."
+        )
+    if href.startswith("/vsi"):
+        raise InputError(f"{href.partition('?')[0]!a:.200} is a name of GDAL's own. Expected an href as STAC has them.")
+    there = urlsplit(base).scheme
+    if there in SCHEMES:
+        # urljoin knows how to join http alone.
+        return there + urljoin(f"http{base[len(there) :]}", href).removeprefix("http")
+    if not base and not href.startswith("/"):
+        raise InputError(f"{href.partition('?')[0]!a:.200} is relative, and where the item itself lies is not known.")
+    return str(Path(base).parent / href)
+
+
+def is_remote(address: str) -> bool:
+    """Whether an address lies on a server."""
+    return urlsplit(address).scheme in SCHEMES
+
+
+def retries() -> Retry:
+    """Return how often, and how long apart, a request is tried again."""
+    # A POST to /search changes nothing, so it may be repeated too.
+    return Retry(
+        total=RETRIES, backoff_factor=BACKOFF_S, status_forcelist=_PASSING, allowed_methods=None, raise_on_status=False
+    )  # fmt: skip
+
+
+def session() -> requests.Session:
+    """Return a session that tries again."""
+    made = requests.Session()
+    for scheme in ("http://", "https://"):
+        made.mount(scheme, HTTPAdapter(max_retries=retries()))
+    return made
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a server says about a file."""
+
+    size: int
+    """Bytes."""
+    etag: str | None
+    """The server's mark for this content, None where it gives none."""
+    modified: str | None
+    """When it was changed, None where it does not say."""
+
+
+def ask(file: RemoteFile) -> Answer:
+    """Ask a server about a file, without downloading it.
+
+    One byte is asked for: addresses that are signed for reading often refuse HEAD, and the answer tells whether parts
+    can be read at all.
+
+    Raises:
+        InputError: It is not there, may not be read, or the server fails, is slow, or cannot send parts.
+    """
+    try:
+        with keeping_secrets(file), session() as made:
+            headers = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
+            with made.get(file.address, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
+                return _answer(file, answer)
+    except requests.RequestException as error:
+        # The cause holds the whole address, tokens too.
+        raise InputError(
+            f"{file}: the server {unreached(file.without_secrets(str(error)))}. Check the network, or try again later."
+        ) from None
+
+
+def unreached(text: str) -> str:
+    """Return in words what kept a request from being answered."""
+    folded = text.casefold()
+    if "timed out" in folded:
+        return "did not answer in time"
+    for sign, why in (("nameresolution", "its name is not known here"), ("connection refused", "it refuses connections")):
+        if sign in folded:
+            return f"cannot be reached: {why}"
+    return f"cannot be reached ({text[:200]})"
+
+
+def _answer(file: RemoteFile, answer: requests.Response) -> Answer:
+    code = answer.status_code
+    if code in (404, 410):
+        raise InputError(
+            f"{file} is not there (HTTP {code}), though the catalog names it. Leave the item out, or tell its keeper."
+        )
+    if code in (401, 403):
+        raise InputError(
+            f"{file} may not be read (HTTP {code}). The catalog's files may need signing: see `scenes: stac: sign:`."
+        )
+    if code >= 400:
+        raise InputError(f"{file}: the server answers HTTP {code} again and again. Try again later.")
+    total = answer.headers.get("Content-Range", "").rpartition("/")[2]
+    if code != 206 or not total.isdigit():
+        raise InputError(
+            f"{file}: the server cannot send parts of a file (HTTP range requests), so every read would download it whole. "
+            f"Download it once, and use `scenes: folder:`."
+        )
+    return Answer(int(total), answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
+
+
+def place_hash(place: Place) -> str:
+    """Return what tells whether a raster's content changed.
+
+    Of a file here that is the hash of its bytes; a remote one is not downloaded for it: the catalog's checksum, else what
+    server and catalog say about it (ETag, size, last change).
+
+    Raises:
+        InputError: The server cannot be asked, or nothing tells one content from another.
+    """
+    if isinstance(place, Path):
+        return file_hash(place)
+    if place.is_checksum:
+        return f"file:checksum:{place.version}"
+    if urlsplit(place.address).scheme == "s3":
+        if place.version is None:
+            raise InputError(
+                f"{place}: the item has neither `file:checksum` nor `updated`, so nobody could tell whether the file changed. "
+                f"Use an https:// asset, or download it."
+            )
+        return "remote:" + value_hash([place.version])
+    said = ask(place)
+    return "remote:" + value_hash([said.etag, said.size, said.modified, place.version])
+
+
+@contextmanager
+def keeping_secrets(place: Place) -> Iterator[None]:
+    """Keep a file's token out of what libraries log inside the block."""
+    if isinstance(place, Path) or place.address == place.url:
+        yield
+        return
+
+    def cleaned(record: logging.LogRecord) -> bool:
+        record.msg, record.args = place.without_secrets(record.getMessage()), None
+        record.exc_info = None
+        return True
+
+    clean: Callable[[logging.LogRecord], bool] = cleaned
+    loggers = [logging.getLogger(name) for name in _LOGGERS]
+    for logger in loggers:
+        logger.addFilter(clean)
+    try:
+        yield
+    finally:
+        for logger in loggers:
+            logger.removeFilter(clean)

@@ -1,0 +1,310 @@
+"""The door for rasters, inward: every raster file that is read is opened here, by `raster.open`."""
+
+import os
+import threading
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+from affine import Affine
+from rasterio.enums import Resampling
+from rasterio.errors import RasterioError
+from rasterio.vrt import WarpedVRT
+from rasterio.windows import Window as RasterioWindow
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, differences, grid_of
+from landshift.pipeline.raster.open import environment, open_source
+from landshift.pipeline.raster.place import Place, RemoteFile, ask
+from landshift.pipeline.tiles import Window
+
+
+@dataclass(frozen=True)
+class RasterInfo:
+    """What a raster file says about itself."""
+
+    path: Place
+    """The file."""
+    shape: tuple[int, int]
+    """Rows and columns."""
+    transform: Affine
+    """Pixel (column, row) to CRS coordinates."""
+    crs: str | None
+    """Well-known text, None where the file names no CRS."""
+    count: int
+    """Number of bands."""
+    dtype: str
+    """Pixel type of band 1, for example `uint16`."""
+    nodata: float | None
+    """Declared nodata value of band 1, None where the file declares none."""
+    descriptions: tuple[str, ...]
+    """Band descriptions, empty strings where a band has none."""
+    tags: dict[str, str] = field(default_factory=dict)
+    """Dataset tags."""
+    dtypes: tuple[str, ...] = ()
+    """Pixel type of each band."""
+    units: tuple[str, ...] = ()
+    """Unit of each band, empty strings where a band has none."""
+    scales: tuple[float, ...] = ()
+    """Of each band: real value = number x scale + offset."""
+    offsets: tuple[float, ...] = ()
+    """See `scales`."""
+    statistics: tuple[dict[str, float], ...] = ()
+    """Of each band, in its numbers: `minimum`, `maximum`, `mean`, `stddev` of the observed pixels; empty where the file says
+    nothing."""
+
+    @property
+    def grid(self) -> Grid:
+        """The file's own grid.
+
+        Raises:
+            InputError: No CRS, a geographic CRS or a transform that is not north-up.
+        """
+        return grid_of(self.transform, self.shape, self.crs, str(self.path))
+
+
+def inspect(path: Place) -> RasterInfo:
+    """Read a raster's metadata, and check that its file is complete.
+
+    Raises:
+        InputError: The file is missing, unreadable, truncated, of complex numbers or of a format that is not accepted.
+    """
+    size = ask(path).size if isinstance(path, RemoteFile) and not path.url.startswith("s3:") else None
+    with environment(path), open_source(path) as source:
+        for band, dtype in enumerate(source.dtypes, start=1):
+            if "complex" in dtype:
+                raise InputError(
+                    f"{path}, band {band} holds {dtype} numbers, as radar's single look complex products do. Expected real "
+                    f"ones; convert it to amplitude or backscatter first."
+                )
+        _require_complete(source, path, path.stat().st_size if isinstance(path, Path) else size)
+        return RasterInfo(
+            path=path,
+            shape=(source.height, source.width),
+            transform=source.transform,
+            crs=source.crs.to_wkt() if source.crs else None,
+            count=source.count,
+            dtype=source.dtypes[0],
+            nodata=source.nodata,
+            descriptions=tuple(d or "" for d in source.descriptions),
+            tags=dict(source.tags()),
+            dtypes=tuple(source.dtypes),
+            units=tuple(u or "" for u in source.units),
+            scales=tuple(source.scales),
+            offsets=tuple(source.offsets),
+            statistics=tuple(_statistics(source.tags(band)) for band in source.indexes),
+        )
+
+
+def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
+    """Return what GDAL wrote down about a band's numbers, all of it or nothing."""
+    names = ("minimum", "maximum", "mean", "stddev")
+    found = {name: tags.get(f"STATISTICS_{name.upper()}") for name in names}
+    try:
+        return {name: float(value) for name, value in found.items() if value is not None}
+    except ValueError:
+        return {}
+
+
+def _require_complete(source: Any, path: Place, size: int | None) -> None:  # noqa: ANN401
+    """Refuse a TIFF whose directory points past its end, without reading pixels."""
+    if source.driver != "GTiff" or size is None:
+        return
+    height, width = source.block_shapes[0]
+    rows, columns = -(-source.height // height), -(-source.width // width)
+    for band in {1, source.count}:
+        # The last row of blocks lies last in nearly every file; the first one catches files written bottom-up.
+        for y in {0, rows - 1}:
+            for x in range(columns):
+                offset = source.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=band)
+                length = source.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=band)
+                if offset and length and int(offset) + int(length) > size:
+                    raise InputError(
+                        f"{path} is truncated: band {band} has a block that ends at byte {int(offset) + int(length)}, "
+                        f"the file has {size}. Download or copy it again."
+                    )
+
+
+def read_raster(path: Place, band: int = 1) -> tuple[np.ndarray, Grid]:
+    """Read one band whole.
+
+    Returns:
+        (y, x) in the file's own type and numbers, and its grid.
+
+    Raises:
+        InputError: The file cannot be read, or has no usable grid.
+    """
+    grid = inspect(path).grid
+    with environment(path), open_source(path) as source:
+        return _pixels(path, band, lambda: source.read(band)), grid
+
+
+def read_onto(
+    path: Place,
+    grid: Grid,
+    band: int = 1,
+    resampling: Literal["nearest", "bilinear", "average", "cubic"] = "nearest",
+    nodata: float | None = None,
+    window: Window | None = None,
+) -> np.ndarray:
+    """Read one band on a grid; a file that has this grid already is read exactly, without resampling.
+
+    Args:
+        path: The raster.
+        grid: Where to.
+        band: From 1.
+        resampling: Ignored on the file's own grid. `bilinear` and `cubic` leave nodata out of the mean.
+        nodata: Value that means nodata in this file; the file's own declaration where None.
+        window: Part of `grid` to read; the whole where None. Must lie inside it.
+
+    Returns:
+        (y, x) in the file's own type; pixels that the file does not cover hold its nodata value, or 0 where it has none.
+
+    Raises:
+        InputError: The file cannot be read, or has no usable grid.
+    """
+    part = window or Window(0, 0, grid.shape[0], grid.shape[1])
+    with environment(path), open_source(path) as source:
+        own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
+        if not differences(own, grid):
+            return _pixels(path, band, lambda: source.read(band, window=rasterio_window(part)))
+        declared = source.nodata if nodata is None else nodata
+        with WarpedVRT(
+            source, crs=str(grid.crs), transform=grid.transform, height=grid.shape[0], width=grid.shape[1],
+            resampling=Resampling[resampling], src_nodata=declared, nodata=declared if declared is not None else 0,
+        ) as warped:  # fmt: skip
+            return _pixels(path, band, lambda: warped.read(band, window=rasterio_window(part)))
+
+
+def read_moved(path: Path, shift: tuple[float, float], window: Window, resampling: Literal["nearest", "cubic"]) -> np.ndarray:
+    """Read all bands of a window as if everything in the file lay elsewhere by a part of a pixel.
+
+    Args:
+        path: The raster, with its nodata declared.
+        shift: Pixels that things lie too far down and too far right in the file.
+        window: Of the file's own grid, inside it.
+        resampling: `cubic` leaves nodata out of the mean.
+
+    Returns:
+        (band, y, x) in the file's own type, with its nodata where it does not reach.
+
+    Raises:
+        InputError: The file cannot be read, or has no usable grid.
+    """
+    dy, dx = shift
+    with environment(), open_source(path) as source:
+        grid_of(source.transform, (source.height, source.width), source.crs, str(path))
+        # What lies on a pixel moved by (dy, dx) belongs on the pixel itself.
+        with WarpedVRT(
+            source, crs=source.crs, transform=source.transform @ Affine.translation(dx, dy), height=source.height,
+            width=source.width, resampling=Resampling[resampling], nodata=source.nodata, src_nodata=source.nodata,
+        ) as moved:  # fmt: skip
+            return _pixels(path, 1, lambda: moved.read(window=rasterio_window(window)))
+
+
+def covered(path: Place, grid: Grid, window: Window | None = None) -> np.ndarray:
+    """Return where on a grid a file has pixels at all, whatever they hold.
+
+    Args:
+        path: The raster.
+        grid: Where to.
+        window: Part of `grid`; the whole where None. Must lie inside it.
+
+    Returns:
+        bool (y, x), True where the centre of the pixel lies on the file.
+
+    Raises:
+        InputError: The file cannot be read, or has no usable grid.
+    """
+    part = window or Window(0, 0, grid.shape[0], grid.shape[1])
+    with environment(path), open_source(path) as source:
+        own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
+        if not differences(own, grid):
+            return np.ones((part.height, part.width), dtype=bool)
+        with WarpedVRT(
+            source, crs=str(grid.crs), transform=grid.transform, height=grid.shape[0], width=grid.shape[1],
+            src_nodata=None, nodata=None, add_alpha=True,
+        ) as warped:  # fmt: skip
+            return np.asarray(warped.read(warped.count, window=rasterio_window(part)) > 0)
+
+
+def _pixels(path: Place, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+    try:
+        return read()
+    except (RasterioError, IndexError) as error:
+        if isinstance(path, RemoteFile):
+            raise InputError(
+                f"{path}, band {band}: the pixels cannot be read ({path.without_secrets(str(error))}). The server failed or "
+                f"stopped midway, or the file is damaged or has fewer bands; try again, or leave the item out."
+            ) from None
+        raise InputError(
+            f"{path}, band {band}: the pixels cannot be read ({error}). The file is damaged or has fewer bands; "
+            f"run `gdalinfo -checksum` on it and copy it again."
+        ) from error
+
+
+def rasterio_window(window: Window) -> RasterioWindow:
+    """Return a window as rasterio takes it."""
+    return RasterioWindow(window.x, window.y, window.width, window.height)
+
+
+def read_preview(path: Path, bands: Sequence[int], side: int = 900) -> np.ndarray:
+    """Read bands at most `side` pixels wide and high, from overviews where there are some.
+
+    Returns:
+        (band, y, x) in the file's own type; nodata as it is in the file.
+    """
+    with environment(), open_source(path) as source:
+        step = max(source.height, source.width) / side
+        shape = (len(bands), *(max(round(n / max(step, 1)), 1) for n in (source.height, source.width)))
+        return np.asarray(source.read(list(bands), out_shape=shape, resampling=Resampling.nearest))
+
+
+class RasterReader:
+    """Reads windows of a raster that may reach past its edge; safe in threads and in forked workers.
+
+    GDAL handles must not be shared between threads, nor between a process and its forks, so each gets its own on first
+    use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember the file; it is opened at the first read.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        self.path = path
+        self.info = inspect(path)
+        self._handles: dict[tuple[int, int], Any] = {}
+
+    def read(self, window: Window) -> np.ndarray:
+        """Read all bands of a window as float32.
+
+        Returns:
+            (band, y, x), NaN where not observed and past the edge.
+        """
+        out = np.full((self.info.count, window.height, window.width), np.nan, dtype=np.float32)
+        inside = window.clipped(self.info.shape)
+        if inside.height and inside.width:
+            key = (os.getpid(), threading.get_ident())
+            with environment():
+                if key not in self._handles:
+                    # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would
+                    # wait for ever.
+                    self._handles[key] = open_source(self.path, NUM_THREADS="1")
+                data = self._handles[key].read(window=rasterio_window(inside), out_dtype="float32")
+            if self.info.nodata is not None and not np.isnan(self.info.nodata):
+                data[data == self.info.nodata] = np.nan
+            out[(slice(None), *inside.within(window).slices)] = data
+        return out
+
+    def close(self) -> None:
+        """Close the handles that this process opened."""
+        for key in [k for k in self._handles if k[0] == os.getpid()]:
+            self._handles.pop(key).close()
+
+    def __getstate__(self) -> dict[str, Any]:
+        """Travel to another process without handles."""
+        return {"path": self.path, "info": self.info, "_handles": {}}

@@ -1,0 +1,83 @@
+"""Statistics of the bands of an image, from a sample that does not grow with the scene."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.tiles import Window
+
+_ROWS = 512
+
+_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """What a band looks like, in the units of the image."""
+
+    mean: tuple[float, ...]
+    """One a band."""
+    std: tuple[float, ...]
+    """Standard deviation, one a band."""
+    percentiles: dict[str, tuple[float, ...]]
+    """`p1` to `p99`, one value a band."""
+    pixels: int
+    """Pixels looked at."""
+
+
+def sampled_pixels(image: Path, limit: int = 200_000, mask: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
+    """Draw observed pixels evenly over an image.
+
+    Args:
+        image: Analysis-ready GeoTIFF.
+        limit: How many at most.
+        mask: bool (y, x): only these; all where None.
+        seed: Which.
+
+    Returns:
+        float32 (pixel, band).
+    """
+    reader = RasterReader(image)
+    height, width = reader.info.shape
+    wanted = float(mask.sum()) if mask is not None else float(height * width)
+    keep = min(1.0, limit / max(wanted, 1.0))
+    rng = np.random.default_rng(seed)
+    parts = []
+    for y in range(0, height, _ROWS):
+        window = Window(y, 0, min(_ROWS, height - y), width)
+        values = reader.read(window)
+        chosen = np.isfinite(values[0]) & (rng.random(values.shape[1:]) < keep)
+        if mask is not None:
+            chosen &= mask[window.slices]
+        parts.append(values[:, chosen].T)
+    reader.close()
+    pixels = np.concatenate(parts)
+    # Chance may draw a few too many.
+    return pixels if len(pixels) <= limit else pixels[np.sort(rng.choice(len(pixels), limit, replace=False))]
+
+
+def band_statistics(images: Sequence[Path], mask: np.ndarray | None = None) -> BandStatistics:
+    """Describe the bands of several images together.
+
+    Both dates go in together: statistics of each date apart would normalise its change away.
+
+    Args:
+        images: Analysis-ready GeoTIFFs with the same bands.
+        mask: bool (y, x): only these pixels.
+    """
+    pixels = np.concatenate([sampled_pixels(i, mask=mask) for i in images]).astype(np.float64)
+    if not len(pixels):
+        nothing: tuple[float, ...] = ()
+        return BandStatistics(nothing, nothing, {}, 0)
+    # A constant band would divide by zero.
+    std = np.maximum(pixels.std(axis=0), 1e-6)
+    ranks = np.percentile(pixels, _PERCENTILES, axis=0)
+    named = {f"p{p}": _rounded(row) for p, row in zip(_PERCENTILES, ranks, strict=True)}
+    return BandStatistics(_rounded(pixels.mean(axis=0)), _rounded(std), named, len(pixels))
+
+
+def _rounded(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{v:.7g}") for v in values)

@@ -1,0 +1,1 @@
+"""Changes over years: the register, its states and its history."""

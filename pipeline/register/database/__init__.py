@@ -1,0 +1,1 @@
+"""Where a register is kept: a GeoPackage, or a schema of PostGIS."""

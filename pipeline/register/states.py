@@ -1,0 +1,151 @@
+"""The register's nouns: states, observations, what a run saw, verdicts, and what is known of a change."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import geopandas as gpd
+import numpy as np
+import shapely
+
+from landshift.pipeline.errors import InputError
+
+NEW, CONFIRMED, CLOSED, REJECTED, WITHDRAWN = "new", "confirmed", "closed", "rejected", "withdrawn"
+
+STATES = (NEW, CONFIRMED, CLOSED, REJECTED, WITHDRAWN)
+"""Every change is in exactly one of these."""
+
+NOT_SEEN_AGAIN, NO_LONGER_SEEN = "not seen again", "no longer seen"
+"""Why silence closed a change: one that was never confirmed, and one that was."""
+
+
+@dataclass(frozen=True)
+class Rule:
+    """When a change counts as confirmed, and when as over."""
+
+    seen_again: int = 1
+    """How often it has to be seen again to be confirmed, among the next `of` observations of its place; 1 or more."""
+    of: int = 2
+    """Number of observations that are waited for: to confirm a new change, and in a row without it to close a confirmed one."""
+
+    def __post_init__(self) -> None:
+        """Refuse a rule that no change could meet.
+
+        Raises:
+            InputError: Not 1 <= `seen_again` <= `of`.
+        """
+        if not 1 <= self.seen_again <= self.of:
+            raise InputError(
+                f"A change cannot be confirmed by being seen in {self.seen_again} of the next {self.of} observations; expected "
+                f"at least 1, and no more than there are."
+            )
+
+
+@dataclass(frozen=True)
+class Observation:
+    """What the register keeps of a run that was merged."""
+
+    key: str
+    """Of the run."""
+    project: str
+    """Name of the project or region."""
+    before_date: str
+    """Date of the image before, ISO 8601."""
+    after_date: str
+    """Date of the image after, ISO 8601."""
+    created: str
+    """When the run was made, ISO 8601; empty where it does not say so."""
+    model_name: str
+    """Of the model that made it."""
+    model_hash: str
+    """Hash of the model's weights."""
+    scenes: tuple[str, ...] = ()
+    """What its scenes can be called: paths of their files, names with and without endings, their folders' names, and hashes."""
+
+    @property
+    def order(self) -> tuple[str, str, str, str]:
+        """Where it stands among the observations: by the date after, the date before, when it was made, and its key."""
+        return (self.after_date, self.before_date, self.created, self.key)
+
+    @property
+    def pair(self) -> tuple[str, str, str]:
+        """Two runs with one pair look at the same two dates of the same project, and only the one made last counts."""
+        return (self.project, self.before_date, self.after_date)
+
+
+@dataclass(frozen=True, eq=False)
+class View:
+    """What one run saw."""
+
+    observation: Observation
+    """The run."""
+    extent: shapely.Polygon
+    """Outline of its map."""
+    patches: gpd.GeoDataFrame
+    """`change_id` of the run, `change_code`, `to_code` (Int32), `area_ha`, `confidence` and polygons, in the run's order."""
+    not_observed: np.ndarray
+    """Polygons (n) within the map that one of its dates did not observe."""
+
+
+@dataclass(frozen=True)
+class Withdrawal:
+    """Somebody took back a run, everything of a model, or everything made from a scene."""
+
+    kind: str
+    """`run`, `model` or `scene`."""
+    target: str
+    """Key of the run, hash of the model's weights, or path, name or hash of the scene."""
+    reason: str
+    """Why."""
+
+    def concerns(self, observation: Observation) -> bool:
+        """Tell whether an observation is taken back by it."""
+        names: Mapping[str, Sequence[str]] = {
+            "run": (observation.key,), "model": (observation.model_hash,), "scene": observation.scenes,
+        }  # fmt: skip
+        return self.target in names[self.kind]
+
+
+COLUMNS: Mapping[str, str] = {
+    "change_code": "int64", "to_code": "Int64", "area_ha": "float64", "confidence": "float64",
+    "first_before": "str", "first_seen": "str", "last_seen": "str", "not_before": "str",
+    "times_seen": "int64", "times_observed": "int64", "lifecycle": "str", "why": "str",
+    "window_seen": "int64", "window_observed": "int64", "misses": "int64",
+    "first_run": "str", "model_hash": "str", "last_run": "str", "founder_run": "str", "founder_patch": "int64",
+}  # fmt: skip
+"""Columns of the frame of changes and their types; beside them the geometries `geometry` (seen last) and `first_geometry`.
+
+Dates are ISO 8601. `first_before` and `first_seen` are the dates of the pair that saw the change first, `last_seen` the latest
+date after; the change came after `not_before`, the latest date before of all pairs that saw it. `times_observed` counts the
+runs that could have seen it, `times_seen` those that did, the first included. `lifecycle` is the state before verdicts; in a
+`new` change the two windows count what came after it was seen first; `misses` counts the observations in a row without it.
+`founder_run` and `founder_patch` name the patch that the change goes back to, whether or not that run still counts.
+"""
+
+
+@dataclass(frozen=True, eq=False)
+class Known:
+    """All changes after some observations."""
+
+    changes: gpd.GeoDataFrame
+    """`COLUMNS` and both geometries, in the order in which the fold met them; the index is 0..n-1."""
+    rows: Mapping[str, np.ndarray] = field(default_factory=dict)
+    """Key of the run to the row of `changes` that each of its patches belongs to, for the observations just laid over."""
+
+
+def standings(observations: Sequence[Observation], withdrawals: Sequence[Withdrawal]) -> dict[str, str]:
+    """Say of each observation whether it counts.
+
+    Returns:
+        Key of the run to an empty text where it counts, else to why it does not.
+    """
+    result: dict[str, str] = {}
+    newest: dict[tuple[str, str, str], str] = {}
+    for seen in sorted(observations, key=lambda o: (o.created, o.key), reverse=True):
+        taken_back = next((w for w in withdrawals if w.concerns(seen)), None)
+        if taken_back is not None:
+            result[seen.key] = f"the {taken_back.kind} was withdrawn: {taken_back.reason}"
+        elif seen.pair in newest:
+            result[seen.key] = f"superseded by run {newest[seen.pair]} of the same dates"
+        else:
+            result[seen.key], newest[seen.pair] = "", seen.key
+    return result

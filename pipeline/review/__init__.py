@@ -1,0 +1,1 @@
+"""People judge changes: forms, answers, precision, labels."""

@@ -1,0 +1,1 @@
+"""The published folder of a run: rasters, record, STAC, QGIS project."""

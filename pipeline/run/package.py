@@ -1,0 +1,83 @@
+"""The folder of a run made whole: description, project, page, catalog entry and record, all from what lies in it."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash, write_json, write_text
+from landshift.pipeline.pages.run import page_of
+from landshift.pipeline.run.folder import PAGE, PROJECT, RUN
+from landshift.pipeline.run.qgis_project import write_project
+from landshift.pipeline.run.stac import write_stac
+
+FILES = {
+    "report.html": "This page.",
+    "map.qgz": "QGIS project: images, changes and maps with their colours, and a layout to print.",
+    "changes.gpkg": "Change polygons with from, to, hectares, confidence and dates, and their style; areas not observed; your "
+    "areas of interest and the judged sample, where there are some.",
+    "changes.fgb": "The change polygons again, as FlatGeobuf.",
+    "changes.parquet": "The change polygons again, as GeoParquet.",
+    "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
+    "confidence.tif": "Where change is mapped: the probability that the pixel changed; elsewhere: that it did not. It says "
+    "nothing about which change (scale 0.005; 255 = not observed).",
+    "landuse_before.tif": "Land use before, one code a class; 0 = not observed on one of the dates or on both.",
+    "landuse_after.tif": "Land use after, one code a class; 0 = not observed on one of the dates or on both.",
+    "last_observed.tif": "Day on which each pixel was last seen, as year, month and day in one number (20230620); 0 = never.",
+    "domain_shift.tif": "How far each block of the territory lies from the training regions in what the network sees: above 1 "
+    "it looks unlike 95 % of the labelled blocks, and the map deserves less trust.",
+    "image_before.tif": "Image before, stretched for the eye (reflectance alike on both dates); not for measuring.",
+    "image_after.tif": "Image after, likewise.",
+    "estimates.json": "Areas and accuracies estimated from the judged sample, with 95 % intervals.",
+    "estimates.csv": "The same as a table for spreadsheets.",
+    "run.json": "Inputs, configuration, versions, checks and areas for machines.",
+    "item.json": "STAC item: what lies here, with checksums, for catalogs.",
+    "collection.json": "STAC collection that holds the item.",
+}
+"""What a run can hold, in words, and in the order in which a reader needs it."""
+
+
+def complete(folder: Path, run: Mapping[str, Any]) -> None:
+    """Write everything of a run that follows from its maps and layers, and the record of all files.
+
+    It may be called again after something was added, such as estimates; the earlier files are replaced.
+
+    Args:
+        folder: With the maps and layers.
+        run: Content of `run.json`; its `files` are set here.
+    """
+    always = {RUN, PAGE, PROJECT, "item.json", "collection.json"}
+    files = {name: text for name, text in FILES.items() if name in always or (folder / name).is_file()}
+    content = {**run, "files": files}
+    write_json(folder / RUN, content)
+    write_project(folder, content)
+    write_text(folder / PAGE, page_of(folder))
+    write_stac(folder, content)
+    manifest = Manifest(folder)
+    made = [path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")]
+    manifest.record("run", str(run["key"]), sorted(made))
+
+
+def require_unharmed(folder: Path) -> None:
+    """Refuse a run whose description or rasters are no longer those that were recorded.
+
+    Layers and project may differ: QGIS writes into them as soon as it opens them.
+
+    Raises:
+        InputError: A file is missing or was changed, or nothing was recorded.
+    """
+    entry = Manifest(folder).entries().get("run")
+    if entry is None:
+        raise InputError(
+            f"{folder / MANIFEST} does not say what the run consists of: copy the run's folder again, with all its files, or "
+            f"make the run again with `landshift detect`."
+        )
+    wanted = {name: digest for name, digest in entry["files"].items() if name == RUN or name.endswith(".tif")}
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    changed = [name for name, digest in wanted.items() if name not in missing and file_hash(folder / name) != digest]
+    if missing or changed:
+        said = [f"{', '.join(names)} {what}" for names, what in ((missing, "missing"), (changed, "changed")) if names]
+        raise InputError(
+            f"{folder} is not as it was made ({'; '.join(said)}), so that a sample of it means nothing: copy the run's folder "
+            f"again, or make the run again with `landshift detect` and draw a new sample."
+        )

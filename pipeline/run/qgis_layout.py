@@ -1,0 +1,197 @@
+"""The page that a planner prints: A4 landscape, with a map, its legend and what must be said beside hectares."""
+
+import json
+import textwrap
+import uuid
+import xml.etree.ElementTree as ET
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from math import floor, log10
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landshift.pipeline.drawing.qgis_file import Extent, Layer, inert
+from landshift.pipeline.run.folder import ESTIMATES
+
+BIASED = "Mapped hectares are pixel counts, which are biased: the errors of the map do not cancel out."
+
+UNESTIMATED = "Before you publish hectares, estimate them from a judged sample."
+
+_MAP = {"x": 10.0, "y": 25.0, "width": 200.0, "height": 172.0}
+
+_SIDE = {"x": 215.0, "y": 25.0, "width": 72.0, "legend_height": 125.0, "notes_y": 155.0, "notes_height": 42.0}
+
+_AROUND = 0.02
+"""Share of the map's size that stays free around it."""
+
+_ITEMS = ("page", "map", "north arrow", "scale bar", "legend", "title", "dates", "hectares", "source")
+
+_NAMESPACE = uuid.UUID("6f1f9f8e-6f0b-5c0e-9b3a-1f6f0d9a7c11")
+
+
+@dataclass(frozen=True)
+class _Setting:
+    """How large a legend is set."""
+
+    size: int
+    """Of its text, points."""
+    columns: int
+    """Beside each other."""
+    symbol: float
+    """Width of a symbol, millimetres."""
+    gap: float
+    """Between two rows, millimetres."""
+
+    @property
+    def letters(self) -> int:
+        """How many fit on a line."""
+        return int((_SIDE["width"] / self.columns - self.symbol - 5) / (_LETTERS_MM * self.size))
+
+    def height(self, lines: int) -> float:
+        """Of a row with so many lines, millimetres."""
+        return max(lines * _LINE_MM * self.size, 0.6 * self.symbol) + self.gap
+
+    @property
+    def room(self) -> float:
+        """For all rows, millimetres; a column can end a few lines early."""
+        return _SIDE["legend_height"] * self.columns - 8 * self.columns
+
+
+_SETTINGS = (_Setting(9, 1, 5.0, 1.2), _Setting(7, 1, 4.0, 0.8), _Setting(6, 2, 3.5, 0.8))
+"""From comfortable to dense."""
+
+_LETTERS_MM = 0.205
+"""Mean width of a letter, millimetres for each point of its size."""
+
+_LINE_MM = 0.38
+"""Height of a line, millimetres for each point of its size."""
+
+_WRAP = "⏎"
+
+
+def layout(
+    run: Mapping[str, Any], layers: Mapping[str, Layer], extent: Extent, estimates: Mapping[str, Any] | None
+) -> dict[str, Any]:
+    """Return what the template of the print layout needs.
+
+    Args:
+        run: Content of `run.json`.
+        layers: Layers of the project by key.
+        extent: Of the map, in its CRS.
+        estimates: Content of `estimates.json`, None before there is an estimate.
+    """
+    listed = [layers[key] for key in ("changes", "not_observed", "areas_of_interest") if key in layers]
+    drawn = [layers[key] for key in ("areas_of_interest", "changes", "not_observed", "image_after") if key in layers]
+    shown, legend = _fitted(extent), _legend(run, listed)
+    return {
+        "uuid": {name: f"{{{uuid.uuid5(_NAMESPACE, str(run['key']) + name)}}}" for name in _ITEMS},
+        "map": _MAP,
+        "side": _SIDE,
+        "extent": shown,
+        "drawn": drawn,
+        "listed": listed,
+        "scale": scale_bar(shown[2] - shown[0]),
+        "legend": legend,
+        "title": inert(f"{run['name']}: change of land use"),
+        "dates": f"{run['before_date']} to {run['after_date']}",
+        "hectares": inert("\n".join([hectares_text(run, estimates), *legend["notes"]])),
+        "source": inert(
+            f"Mapped by Landshift with model {run['model']['name']} from images of {run['before_date']} and "
+            f"{run['after_date']}. Run {run['key']}, {str(run['created'])[:10]}."
+        ),
+    }  # fmt: skip
+
+
+def hectares_text(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> str:
+    """Say how much changed: as it was mapped, which is biased, and as it was estimated where that was done."""
+    areas = run["areas"]
+    lines = [f"Mapped as changed: {areas['changed_ha']:,.1f} ha (pixel count, biased)"]
+    found = (estimates or {}).get("changed", {}).get("area_ha") or {}
+    if found.get("estimate") is not None:
+        used = (estimates or {})["samples"]["used"]
+        line = f"Estimated from {used:,} judged samples: {found['estimate']:,.1f} ha"
+        if found.get("low") is not None and found.get("high") is not None:
+            line += f" (95 % interval {found['low']:,.1f} to {found['high']:,.1f} ha)"
+        lines.append(line)
+    lines += [f"Not observed: {areas['not_observed_ha']:,.1f} ha (change unknown)", BIASED]
+    return "\n".join(lines if estimates else [*lines, UNESTIMATED])
+
+
+def estimates_of(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Read the estimates that lie beside a run; None where there are none, or those of another run."""
+    path = folder / ESTIMATES
+    if not path.is_file():
+        return None
+    content = json.loads(path.read_text(encoding="utf-8"))
+    return dict(content) if content.get("run") == run["key"] else None
+
+
+def scale_bar(width_m: float) -> dict[str, Any]:
+    """Choose a round length for a bar of two parts, about a fifth of the map's width.
+
+    Examples:
+        >>> scale_bar(5000.0)
+        {'unit': 'meters', 'label': 'm', 'segment': 500}
+        >>> scale_bar(110_000.0)
+        {'unit': 'km', 'label': 'km', 'segment': 10}
+    """
+    wanted = width_m / 10
+    power = 10.0 ** floor(log10(wanted))
+    segment = max(step * power for step in (1, 2, 5) if step * power <= wanted)
+    if segment >= 1000:
+        return {"unit": "km", "label": "km", "segment": round(segment / 1000)}
+    return {"unit": "meters", "label": "m", "segment": round(segment) if segment >= 1 else segment}
+
+
+def _fitted(extent: Extent) -> Extent:
+    """The extent that shows the whole map in its frame, which has another shape."""
+    left, bottom, right, top = extent
+    width, height = (right - left) * (1 + 2 * _AROUND), (top - bottom) * (1 + 2 * _AROUND)
+    scale = max(width / _MAP["width"], height / _MAP["height"])
+    x, y = (left + right) / 2, (bottom + top) / 2
+    half_width, half_height = scale * _MAP["width"] / 2, scale * _MAP["height"] / 2
+    return x - half_width, y - half_height, x + half_width, y + half_height
+
+
+def _legend(run: Mapping[str, Any], listed: Sequence[Layer]) -> dict[str, Any]:
+    """How the legend is set: smaller where it is long, and with the largest changes only where it would leave the page."""
+    changes = next((_categories(layer) for layer in listed if layer.key == "changes"), [])
+    setting = next((s for s in _SETTINGS if sum(_heights(changes, s)) <= s.room), _SETTINGS[-1])
+    properties = {layer.key: {"legend/title-style": "hidden"} for layer in listed}
+    if changes:
+        properties["changes"] = {"legend/title-label": "Changes"}
+    for index, (_, name) in enumerate(changes):
+        text = inert(_WRAP.join(_wrapped(name, setting)))
+        if text != name:
+            properties["changes"][f"legend/label-{index}"] = text
+    notes = []
+    kept = _largest(run, changes, setting)
+    if len(kept) < len(changes):
+        properties["changes"]["legend/node-order"] = ",".join(map(str, kept))
+        notes.append(f"The legend lists the {len(kept)} largest of {len(changes)} changes.")
+    return {"setting": setting, "wrap": _WRAP, "properties": properties, "notes": notes}
+
+
+def _largest(run: Mapping[str, Any], changes: Sequence[tuple[str, str]], setting: _Setting) -> list[int]:
+    """Which changes fit on the page, in the order of the legend: the largest come first."""
+    order = {str(row["code"]): rank for rank, row in enumerate(run["areas"]["changes"])}
+    heights = _heights(changes, setting)
+    ranked = sorted(range(len(changes)), key=lambda index: (order.get(changes[index][0], len(order)), index))
+    fits = int(np.searchsorted(np.cumsum([heights[index] for index in ranked]), setting.room, side="right"))
+    return sorted(ranked[:fits])
+
+
+def _heights(changes: Sequence[tuple[str, str]], setting: _Setting) -> list[float]:
+    return [setting.height(len(_wrapped(name, setting))) for _, name in changes]
+
+
+def _wrapped(name: str, setting: _Setting) -> list[str]:
+    return textwrap.wrap(name, setting.letters) or [name]
+
+
+def _categories(layer: Layer) -> list[tuple[str, str]]:
+    """Values and names that a layer's style lists."""
+    root = ET.fromstring(layer.qml)  # noqa: S314 (as in landshift.pipeline.drawing.qgis_file)
+    return [(category.get("value", ""), category.get("label", "")) for category in root.iter("category")]

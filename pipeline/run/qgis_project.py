@@ -1,0 +1,96 @@
+"""The QGIS project of a run: every layer in its place, with its colours and its legend, and a page to print."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from landshift.pipeline.drawing.qgis_file import Extent, Group, Layer, Project, write_qgz
+from landshift.pipeline.drawing.styles import image_qml, occurring, outline_qml, samples_qml, vector_qml
+from landshift.pipeline.legend import NOT_OBSERVED
+from landshift.pipeline.raster.read import inspect
+from landshift.pipeline.run.folder import CHANGE_MAP, LAYERS, PROJECT, legend_of_run
+from landshift.pipeline.run.qgis_layout import BIASED, estimates_of, layout
+from landshift.pipeline.vector.catalog import vector_layers
+
+
+def write_project(folder: Path, run: Mapping[str, Any]) -> Path:
+    """Write `map.qgz`, which shows what a run's folder holds; every path in it is relative, so the folder can be moved.
+
+    Args:
+        folder: Of the run, with its maps and layers.
+        run: Content of `run.json`.
+
+    Returns:
+        The project file.
+
+    Raises:
+        InputError: A file of the run is damaged.
+        OSError: The project could not be written.
+    """
+    info = inspect(folder / CHANGE_MAP)
+    box = info.grid.boundingbox
+    extent: Extent = (box.left, box.bottom, box.right, box.top)
+    vectors, rasters = _vectors(folder, run), _rasters(folder, run)
+    maps = tuple(rasters[key] for key in _MAPS if key in rasters)
+    images = (rasters[key] for key in ("image_after", "image_before") if key in rasters)
+    entries: list[Layer | Group] = [*vectors.values()]
+    if maps:
+        entries.append(Group("Maps", maps))
+    entries += images
+    dates = f"{run['before_date']} to {run['after_date']}"
+    project = Project(
+        key=str(run["key"]), title=f"{run['name']}: change of land use, {dates}",
+        abstract=f"Changes of land use between {run['before_date']} and {run['after_date']}, mapped by Landshift, "
+        f"run {run['key']}. {BIASED}",
+        created=str(run["created"]), crs=str(info.crs), extent=extent, entries=tuple(entries),
+        layout=layout(run, vectors | rasters, extent, estimates_of(folder, run)),
+    )  # fmt: skip
+    return write_qgz(folder / PROJECT, project)
+
+
+_MAPS = ("change", "confidence", "domain_shift", "last_observed", "landuse_after", "landuse_before")
+
+
+def _vectors(folder: Path, run: Mapping[str, Any]) -> dict[str, Layer]:
+    """Layers of `changes.gpkg`, from top to bottom; those without features are left out, the changes apart."""
+    path = folder / LAYERS
+    if not path.is_file():
+        return {}
+    legend = legend_of_run(run)
+    listed = occurring(legend.changes, (row["code"] for row in run["areas"]["changes"]))[1:]
+    known = {
+        "samples": ("Judged samples", samples_qml()),
+        "areas_of_interest": ("Areas of interest", outline_qml()),
+        "changes": (f"Changes {run['before_date']} to {run['after_date']}", vector_qml(listed)),
+        "not_observed": ("Not observed", vector_qml([legend.changes[NOT_OBSERVED]])),
+    }
+    found = vector_layers(path)
+    return {
+        key: Layer(
+            key, title, f"./{LAYERS}|layername={key}", found[key].qml or qml, found[key].geometry,
+            # A thousand points would hide the changes that they judge.
+            visible=key != "samples", expanded=key != "samples",
+        )
+        for key, (title, qml) in known.items()
+        if key in found and (key == "changes" or not found[key].empty)
+    }  # fmt: skip
+
+
+def _rasters(folder: Path, run: Mapping[str, Any]) -> dict[str, Layer]:
+    """Rasters of the folder by their names; the images are drawn, the maps wait for a click."""
+    before, after = run["before_date"], run["after_date"]
+    titles = {
+        "change": "Change map", "confidence": "Confidence", "domain_shift": "Distance from the training regions",
+        "last_observed": "Last observed on", "landuse_after": f"Land use {after}", "landuse_before": f"Land use {before}",
+        "image_after": f"Image after, {after}", "image_before": f"Image before, {before}",
+    }  # fmt: skip
+    layers = {}
+    for key, title in titles.items():
+        if not (folder / f"{key}.tif").is_file():
+            continue
+        style = folder / f"{key}.qml"
+        image = key not in _MAPS
+        if image or style.is_file():
+            qml = image_qml() if image else style.read_text(encoding="utf-8")
+            layers[key] = Layer(key, title, f"./{key}.tif", qml, visible=image)
+    return layers

@@ -1,0 +1,204 @@
+"""Publish: the rasters of a run as they leave the house, with everything that a GIS shows."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from landshift.pipeline.change.decision import Decision
+from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, raster_sld
+from landshift.pipeline.drawing.styles import (
+    continuous_qml,
+    dates_qml,
+    land_use_entries,
+    occurring,
+    pam_xml,
+    raster_colormap,
+    raster_qml,
+)
+from landshift.pipeline.grid import Grid
+from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
+from landshift.pipeline.manifest import write_text
+from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
+from landshift.pipeline.tiles import Window
+
+CONFIDENCE_SCALE = 0.005
+"""confidence.tif holds round(confidence / 0.005) in 0..200."""
+
+CONFIDENCE_NODATA = 255
+
+NEVER = 0
+"""Number of pixels in last_observed.tif that no date observed."""
+
+_EPOCH_DAY = np.datetime64("1970-01-01", "D")
+
+_ROWS = 512
+
+_CODE_UNIT = "code"
+
+
+def confidence_codes(confidence: np.ndarray) -> np.ndarray:
+    """Return what `confidence.tif` holds.
+
+    Args:
+        confidence: float32 (y, x), 0..1, NaN where not observed.
+
+    Returns:
+        uint8 (y, x), 0..200, 255 where not observed.
+    """
+    codes = np.rint(np.nan_to_num(confidence) / CONFIDENCE_SCALE).astype(np.uint8)
+    codes[np.isnan(confidence)] = CONFIDENCE_NODATA
+    return np.asarray(codes)
+
+
+def confidence_of(codes: np.ndarray) -> np.ndarray:
+    """Return the confidence that codes stand for: float32 (y, x), 0..1, NaN where not observed."""
+    return np.where(codes == CONFIDENCE_NODATA, np.nan, codes * np.float32(CONFIDENCE_SCALE)).astype(np.float32)
+
+
+def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+    """Write the maps as cloud-optimised GeoTIFFs, each with its colours, names, attribute table and style.
+
+    Args:
+        folder: Where to.
+        decision: Of the whole map.
+        legend: The project's legend.
+        grid: Where the pixels are.
+        tags: Dataset tags of each raster.
+
+    Returns:
+        Every file that was written.
+    """
+    listed = occurring(legend.changes, _counts(decision.change))
+    written = _write_codes(folder / "change.tif", decision.change, grid, tags, legend.changes, listed)
+    plain = folder / "plain_confidence.tif"
+    write_raster(
+        plain, confidence_codes(decision.confidence), grid, nodata=CONFIDENCE_NODATA, descriptions=["confidence"], tags=tags,
+        scale=CONFIDENCE_SCALE, offset=0.0, units=["1"],
+    )  # fmt: skip
+    written += [
+        write_cog(folder / "confidence.tif", plain, categorical=False),
+        write_text(folder / "confidence.qml", continuous_qml()),
+        write_text(folder / "confidence.sld", continuous_sld(title="Confidence")),
+    ]
+    plain.unlink()
+    for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
+        if codes is not None:
+            entries = land_use_entries(legend)
+            written += _write_codes(folder / name, codes, grid, tags, entries, entries)
+    return written
+
+
+def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+    """Write how far each block lies from the training regions, as a raster with its style.
+
+    Args:
+        folder: Where to.
+        ratio: float32 (block row, block column), 0 or more, 1 = the edge of the training regions, NaN = not observed.
+        grid: Of the blocks.
+        tags: Dataset tags.
+
+    Returns:
+        Every file that was written.
+    """
+    plain = folder / "plain_domain_shift.tif"
+    write_raster(
+        plain, ratio, grid, nodata=float("nan"), descriptions=["distance from the training regions, 1 = their edge"], tags=tags,
+        units=["1"],
+    )  # fmt: skip
+    path = write_cog(folder / "domain_shift.tif", plain, categorical=False)
+    plain.unlink()
+    return [
+        path,
+        write_text(folder / "domain_shift.qml", continuous_qml(0.0, 2.5)),
+        write_text(folder / "domain_shift.sld", continuous_sld(0.0, 2.5, title="Distance from the training regions")),
+    ]
+
+
+def write_last_observed(folder: Path, observations: tuple[Path, Path], grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+    """Write on which day each pixel was last seen, by the images that the map was made from.
+
+    Args:
+        folder: Where to.
+        observations: Observation layers of the epochs before and after: band 2 holds the day of the pixel used, in days since
+            1970-01-01, negative where there is none.
+        grid: Where the pixels are.
+        tags: Dataset tags.
+
+    Returns:
+        Every file that was written; the raster holds int32 year x 10000 + month x 100 + day, 0 = never.
+    """
+    plain = folder / "plain_last_observed.tif"
+    rows, columns = grid.shape
+    layout = Layout(grid, 1, "int32", NEVER, ("last observed",), ("yyyymmdd",), tags=tags)
+    readers = [RasterReader(path) for path in observations]
+    found: set[int] = set()
+    try:
+        with open_writer(plain, layout) as write:
+            for y in range(0, rows, _ROWS):
+                strip = Window(y, 0, min(_ROWS, rows - y), columns)
+                days = np.fmax(*(reader.read(strip)[1] for reader in readers))
+                dates = calendar_dates(np.where(np.isnan(days), -1, days))
+                found |= {int(date) for date in np.unique(dates)} - {NEVER}
+                write(strip, dates[np.newaxis])
+        path = write_cog(folder / "last_observed.tif", plain, categorical=True)
+    finally:
+        for reader in readers:
+            reader.close()
+        plain.unlink(missing_ok=True)
+    days_found = sorted(found)
+    return [
+        path,
+        write_text(folder / "last_observed.qml", dates_qml(days_found)),
+        write_text(folder / "last_observed.sld", dates_sld(days_found)),
+    ]
+
+
+def calendar_dates(days: np.ndarray) -> np.ndarray:
+    """Write days as dates that a person can read.
+
+    Args:
+        days: Any shape: days since 1970-01-01, negative = none.
+
+    Returns:
+        int32 of the same shape: year x 10000 + month x 100 + day, 0 where there is none.
+
+    Examples:
+        >>> calendar_dates(np.array([0, 19528, -1])).tolist()
+        [19700101, 20230620, 0]
+    """
+    known, index = np.unique(days.astype(np.int64), return_inverse=True)
+    dates = _EPOCH_DAY + np.maximum(known, 0)
+    months = dates.astype("datetime64[M]")
+    years = months.astype("datetime64[Y]").astype(int) + 1970
+    month = months.astype(int) % 12 + 1
+    day = (dates - months.astype("datetime64[D]")).astype(int) + 1
+    numbers = np.where(known < 0, NEVER, years * 10_000 + month * 100 + day).astype(np.int32)
+    return np.asarray(numbers[index].reshape(days.shape))
+
+
+def _write_codes(
+    path: Path,
+    codes: np.ndarray,
+    grid: Grid,
+    tags: Mapping[str, str],
+    entries: tuple[Change, ...] | tuple[LandUse, ...],
+    listed: tuple[Change, ...] | tuple[LandUse, ...],
+) -> list[Path]:
+    plain = path.with_name(f"plain_{path.name}")
+    layout: dict[str, Any] = {"nodata": NOT_OBSERVED, "colormap": raster_colormap(entries), "units": [_CODE_UNIT]}
+    write_raster(plain, codes, grid, descriptions=[path.stem], tags=tags, **layout)
+    write_cog(path, plain, categorical=True)
+    plain.unlink()
+    return [
+        path,
+        write_text(path.with_suffix(".qml"), raster_qml(listed)),
+        write_text(path.with_suffix(".sld"), raster_sld(listed, title=path.stem)),
+        write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(listed, _counts(codes))),
+    ]
+
+
+def _counts(codes: np.ndarray) -> dict[int, int]:
+    return {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=1)) if n}

@@ -1,0 +1,283 @@
+"""STAC: a run as an item in a collection, for catalogs. https://github.com/radiantearth/stac-spec (1.1.0)."""
+
+import mimetypes
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pystac
+import shapely.affinity
+from affine import Affine
+from pyproj import CRS, Transformer
+
+from landshift.pipeline.drawing.styles import land_use_entries, occurring
+from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse
+from landshift.pipeline.manifest import MANIFEST, file_hash, write_json
+from landshift.pipeline.raster.read import RasterInfo, inspect
+from landshift.pipeline.run.folder import legend_of_run
+
+ITEM, COLLECTION = "item.json", "collection.json"
+
+CLASSIFICATION = "https://stac-extensions.github.io/classification/v1.1.0/schema.json"
+
+FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
+
+PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
+
+PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
+
+RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
+
+_COG = "image/tiff; application=geotiff; profile=cloud-optimized"
+
+_MEDIA_TYPES = {
+    ".tif": _COG, ".gpkg": "application/geopackage+sqlite3", ".fgb": "application/vnd.flatgeobuf",
+    ".parquet": "application/vnd.apache.parquet", ".qgz": "application/x-qgis-project+zip", ".qml": "application/x-qgis+xml",
+    ".sld": "application/vnd.ogc.sld+xml", ".xml": "application/xml", ".json": "application/json", ".html": "text/html",
+    ".csv": "text/csv", ".md": "text/markdown", ".safetensors": "application/vnd.safetensors",
+}  # fmt: skip
+
+_ROLES = {".tif": "data", ".gpkg": "data", ".fgb": "data", ".parquet": "data", ".csv": "data", ".html": "overview"}
+
+_IMAGES = ("image_before.tif", "image_after.tif")
+
+_SHA256 = "1220"
+"""Multihash prefix: SHA-256, of 32 bytes. https://multiformats.io/multihash/"""
+
+_STEPS = 32
+"""Parts of each side of a footprint: its straight sides are bent in geographic coordinates."""
+
+_DECIMALS = 7
+
+_BIASED = (
+    "Hectares are counted from mapped pixels, which is biased; where a sample was judged, estimates.json has the estimates."
+)
+
+
+def write_stac(folder: Path, run: Mapping[str, Any]) -> list[Path]:
+    """Write `item.json` and `collection.json` of a run; all links and assets in them are relative to the folder.
+
+    Args:
+        folder: Of the run, with all its other files.
+        run: Content of `run.json`.
+
+    Returns:
+        Both files.
+    """
+    info = inspect(folder / "change.tif")
+    ring = footprint(info.transform, info.shape, info.crs)
+    start, end = days_between(str(run["before_date"]), str(run["after_date"]))
+    title = f"Land-use change in {run['name']}, {run['before_date']} to {run['after_date']}"
+    item = pystac.Item(
+        id=f"{run['name']}-{run['key']}", geometry=shapely.geometry.mapping(ring), bbox=bounding_box(ring), datetime=None,
+        start_datetime=start, end_datetime=end, collection=f"{run['name']}",
+        stac_extensions=[CLASSIFICATION, FILE, PROCESSING, PROJECTION, RASTER],
+        properties={
+            "title": title, "description": f"{title}. {_BIASED}", "created": _utc(str(run["created"])),
+            **_projection(info), **_processing(run), **_areas(run),
+        },
+    )  # fmt: skip
+    entries = _entries(run)
+    for path in sorted(p for p in folder.iterdir() if _is_published(p)):
+        item.add_asset(_asset_key(path.name), _asset(path, run, entries))
+    item.links = [_link(rel, COLLECTION) for rel in (pystac.RelType.ROOT, pystac.RelType.COLLECTION, pystac.RelType.PARENT)]
+    extent = pystac.Extent(pystac.SpatialExtent([bounding_box(ring)]), pystac.TemporalExtent([[start, end]]))
+    collection = pystac.Collection(
+        id=str(run["name"]), title=f"Land-use change in {run['name']}", extent=extent, license="other",
+        description=f"Change maps of {run['name']}, made by Landshift. {_BIASED} The licence is that of the images and labels "
+        f"that they were made from.",
+        keywords=["land use", "change detection"], stac_extensions=[CLASSIFICATION, RASTER],
+        summaries=pystac.Summaries({"landshift:run": [run["key"]]}),
+    )  # fmt: skip
+    collection.item_assets = {
+        name: pystac.ItemAssetDefinition(_shared(asset.to_dict())) for name, asset in sorted(item.assets.items())
+    }
+    collection.links = [_link(pystac.RelType.ROOT, COLLECTION), _link(pystac.RelType.ITEM, ITEM, "application/geo+json")]
+    return [
+        write_json(folder / ITEM, item.to_dict(include_self_link=False, transform_hrefs=False)),
+        write_json(folder / COLLECTION, collection.to_dict(include_self_link=False, transform_hrefs=False)),
+    ]
+
+
+def footprint(transform: Affine, shape: tuple[int, int], crs: str | None) -> shapely.Polygon | shapely.MultiPolygon:
+    """Return the outline of a raster in geographic coordinates.
+
+    Args:
+        transform: Pixel (column, row) to CRS coordinates, north-up.
+        shape: Rows and columns.
+        crs: As well-known text.
+
+    Returns:
+        WGS 84, longitude first, degrees; in two parts where it crosses the antimeridian (RFC 7946, section 3.1.9).
+    """
+    height, width = shape
+    t = transform
+    box = shapely.box(t.c, t.f + height * t.e, t.c + width * t.a, t.f)
+    ring = np.asarray(shapely.segmentize(box, max(height * abs(t.e), width * t.a) / _STEPS).exterior.coords)
+    to_degrees = Transformer.from_crs(CRS.from_user_input(crs), 4326, always_xy=True)
+    longitude, latitude = to_degrees.transform(ring[:, 0], ring[:, 1])
+    # Without jumps from 180 to -180 first, or the outline would go around the Earth the other way.
+    whole = shapely.Polygon(np.round(np.column_stack([np.unwrap(longitude, period=360), latitude]), _DECIMALS))
+    turns = range(int((whole.bounds[0] + 180) // 360), int(-((180 - whole.bounds[2]) // 360)) + 1)
+    parts = [
+        shapely.affinity.translate(whole & shapely.box(360 * turn - 180, -90, 360 * turn + 180, 90), -360 * turn)
+        for turn in turns
+    ]
+    found = [shapely.orient_polygons(part) for part in parts if part.area > 0]
+    return found[0] if len(found) == 1 else shapely.MultiPolygon(found)
+
+
+def bounding_box(outline: shapely.Polygon | shapely.MultiPolygon) -> list[float]:
+    """Return west, south, east, north of a footprint; west is the larger number where it crosses the antimeridian."""
+    west, south, east, north = outline.bounds
+    if outline.geom_type == "MultiPolygon":
+        west = max(part.bounds[0] for part in outline.geoms)
+        east = min(part.bounds[2] for part in outline.geoms)
+    return [west, south, east, north]
+
+
+def days_between(before: str, after: str) -> tuple[datetime, datetime]:
+    """Return the first moment of the day before and the last second of the day after, UTC.
+
+    Args:
+        before: Year-month-day.
+        after: Likewise.
+    """
+    start, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (before, after))
+    return start, end.replace(hour=23, minute=59, second=59)
+
+
+def file_fields(path: Path) -> dict[str, Any]:
+    """Return size and checksum of a file as the file extension wants them."""
+    return {"file:size": path.stat().st_size, "file:checksum": _SHA256 + file_hash(path).removeprefix("sha256:")}
+
+
+def media_type(path: Path) -> str:
+    """Return the media type of a file that we write."""
+    return _MEDIA_TYPES.get(path.suffix) or mimetypes.guess_type(path.name)[0] or "application/octet-stream"
+
+
+def slug(name: str, code: int) -> str:
+    """Return a name as the classification extension allows it: letters, digits, dashes and underscores of ASCII.
+
+    Examples:
+        >>> slug("Forest to Cropland", 2), slug("غابة", 7)
+        ('forest-to-cropland-2', 'class-7')
+    """
+    plain = re.sub(r"[^0-9a-z]+", "-", name.casefold()).strip("-")
+    return f"{plain or 'class'}-{code}"
+
+
+def _is_published(path: Path) -> bool:
+    # Programs that look at the folder leave journals and backups there, and people their notes.
+    ours = path.suffix in _MEDIA_TYPES and path.name not in (ITEM, COLLECTION, MANIFEST) and not path.name.startswith(".")
+    return ours and path.is_file()
+
+
+def _asset_key(name: str) -> str:
+    """Name an asset after its file: `change` for change.tif, `change_qml` for what lies beside it."""
+    stem, _, suffix = name.partition(".")
+    return stem if suffix in ("tif", "gpkg", "html", "qgz") else f"{stem}_{suffix.replace('.', '_')}"
+
+
+def _asset(path: Path, run: Mapping[str, Any], entries: Mapping[str, Sequence[Change | LandUse]]) -> pystac.Asset:
+    fields = file_fields(path)
+    if path.suffix == ".tif":
+        info = inspect(path)
+        fields |= {"bands": _bands(info)}
+        if info.shape != (run["grid"]["rows"], run["grid"]["columns"]):
+            fields |= {k: v for k, v in _projection(info).items() if k in ("proj:shape", "proj:transform")}
+    if path.name in entries:
+        fields["classification:classes"] = [_class(entry) for entry in entries[path.name]]
+    role = "style" if path.suffix in (".qml", ".sld") else _ROLES.get(path.suffix, "metadata")
+    roles = ["visual"] if path.name in _IMAGES else [role]
+    text = run.get("files", {}).get(path.name)
+    return pystac.Asset(f"./{path.name}", title=path.name, description=text, media_type=media_type(path), roles=roles,
+                        extra_fields=fields)  # fmt: skip
+
+
+def _shared(asset: Mapping[str, Any]) -> dict[str, Any]:
+    """Leave out of an asset what belongs to one run."""
+    own = ("href", "file:size", "file:checksum", "proj:shape", "proj:transform")
+    kept = {key: value for key, value in asset.items() if key not in own}
+    if "bands" in kept:
+        kept["bands"] = [{k: v for k, v in band.items() if k != "statistics"} for band in kept["bands"]]
+    return kept
+
+
+def _bands(info: RasterInfo) -> list[dict[str, Any]]:
+    bands = []
+    columns = (info.descriptions, info.dtypes, info.units, info.scales, info.offsets, info.statistics)
+    for number, (name, dtype, unit, scale, offset, statistics) in enumerate(zip(*columns, strict=True), start=1):
+        band: dict[str, Any] = {"name": name or f"band {number}", "data_type": dtype}
+        if info.nodata is not None:
+            band["nodata"] = "nan" if np.isnan(info.nodata) else info.nodata
+        if unit:
+            band["unit"] = unit
+        if statistics:
+            band["statistics"] = statistics
+        if (scale, offset) != (1.0, 0.0):
+            band |= {"raster:scale": scale, "raster:offset": offset}
+        bands.append(band)
+    return bands
+
+
+def _entries(run: Mapping[str, Any]) -> dict[str, Sequence[Change | LandUse]]:
+    """Return the values that each map of codes can show."""
+    legend = legend_of_run(run)
+    changes = occurring(legend.changes, [NOT_OBSERVED, UNCHANGED, *(int(row["code"]) for row in run["areas"]["changes"])])
+    found: dict[str, Sequence[Change | LandUse]] = {"change.tif": changes}
+    if not legend.binary:
+        found |= {f"landuse_{epoch}.tif": land_use_entries(legend) for epoch in ("before", "after")}
+    return found
+
+
+def _class(entry: Change | LandUse) -> dict[str, Any]:
+    found: dict[str, Any] = {
+        "value": entry.code, "name": slug(entry.name, entry.code), "title": entry.name, "description": entry.name,
+        "color_hint": entry.colour.removeprefix("#").upper(),
+    }  # fmt: skip
+    if entry.code == NOT_OBSERVED:
+        found["nodata"] = True
+    return found
+
+
+def _projection(info: RasterInfo) -> dict[str, Any]:
+    crs = CRS.from_user_input(info.crs)
+    authority = crs.to_authority()
+    t = info.transform
+    # PROJJSON would need a further schema to be validated.
+    known: dict[str, Any] = {"proj:code": ":".join(authority)} if authority else {"proj:code": None, "proj:wkt2": crs.to_wkt()}
+    return {**known, "proj:shape": list(info.shape), "proj:transform": [t.a, t.b, t.c, t.d, t.e, t.f]}
+
+
+def _processing(run: Mapping[str, Any]) -> dict[str, Any]:
+    model = run["model"]
+    return {
+        "processing:software": {str(name): str(version) for name, version in run["versions"].items()},
+        "processing:lineage": f"Mapped by model {model['name']} (encoder {model['encoder']}, weights {model['weights']}) from "
+        f"images of {run['before_date']} and {run['after_date']}; inputs with hashes are in run.json.",
+        "processing:datetime": _utc(str(run["created"])),
+    }  # fmt: skip
+
+
+def _areas(run: Mapping[str, Any]) -> dict[str, Any]:
+    areas = run["areas"]
+    names = ("total_ha", "changed_ha", "unchanged_ha", "not_observed_ha")
+    return {
+        "landshift:run": run["key"],
+        "landshift:areas_method": areas["method"],
+        **{f"landshift:{n}": areas[n] for n in names},
+    }
+
+
+def _utc(text: str) -> str:
+    moment = datetime.fromisoformat(text)
+    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+def _link(relation: str, target: str, kind: str = "application/json") -> pystac.Link:
+    return pystac.Link(relation, f"./{target}", media_type=kind)

@@ -1,0 +1,1 @@
+"""Hectares from judged pixels: design, points, form, estimators, table."""

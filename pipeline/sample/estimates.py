@@ -1,0 +1,263 @@
+"""The estimates of a run: everything that its judged sample says about areas and accuracies, ready for JSON."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, Change, LandUse, Legend
+from landshift.pipeline.sample.area_estimation import (
+    ClassEstimate,
+    Interval,
+    areas,
+    class_estimates,
+    error_matrix,
+    method_for,
+    overall_accuracy,
+    producers_accuracies,
+    users_accuracies,
+)
+from landshift.pipeline.sample.design import Design
+from landshift.pipeline.sample.disagreement import intensity_analysis, quantity_and_allocation
+from landshift.pipeline.sample.domain_estimation import domain_estimates
+from landshift.pipeline.sample.notes import note_on_limits, notes_on_classes, notes_on_sample
+from landshift.pipeline.sample.references import References, require_strata
+
+_DECIMALS = 6
+
+_QUANTITIES = ("area", "user's accuracy", "producer's accuracy")
+
+
+@dataclass(frozen=True)
+class MapFacts:
+    """What the map says, in all and at the judged pixels."""
+
+    change_pixels: np.ndarray
+    """int64 (256): pixels of each change code; the codes above 0 that occur are the strata."""
+    before_pixels: np.ndarray | None
+    """int64 (256): pixels of each land-use code before; None in a binary project."""
+    after_pixels: np.ndarray | None
+    """int64 (256): pixels of each land-use code after; None in a binary project."""
+    hectares_per_pixel: float
+    """Mean over the map."""
+    not_observed_ha: float
+    """Hectares that were not observed on both dates; in no estimate."""
+    change: np.ndarray
+    """uint8 (n): change code at each judged pixel, which is its stratum."""
+    before: np.ndarray | None
+    """uint8 (n): land-use code before at each; None in a binary project."""
+    after: np.ndarray | None
+    """uint8 (n): land-use code after at each; None in a binary project."""
+
+
+@dataclass(frozen=True)
+class AreaFacts:
+    """The areas of interest, for which areas are estimated too."""
+
+    names: tuple[str, ...]
+    """One for each."""
+    pixels: np.ndarray
+    """int64 (area, 256): pixels of each change code inside, 0 = not observed included."""
+    inside: np.ndarray
+    """bool (n, area): whether each judged pixel lies inside; they may overlap."""
+
+
+def estimates(
+    legend: Legend,
+    references: References,
+    facts: MapFacts,
+    places: AreaFacts | None,
+    *,
+    run: str,
+    seed: int | None,
+    file: str,
+    drawn: Mapping[int, int] | None = None,
+) -> dict[str, Any]:
+    """Estimate all that a judged sample tells (Olofsson 2014 and Stehman 2014, see `area_estimation`).
+
+    Args:
+        legend: Of the run.
+        references: The judged pixels, n of them.
+        facts: What the map says.
+        places: The areas of interest, None where there are none.
+        run: Id of the run.
+        seed: That the sample was drawn with, None where not known.
+        file: Name of the labelling file.
+        drawn: Change code to the pixels that were drawn; None where not known.
+
+    Returns:
+        The content of `estimates.json`. An interval whose ends are None is not known; the notes say why.
+
+    Raises:
+        InputError: A judged pixel lies where the map observed nothing, a stratum has no judged pixel, or has more than
+            were drawn.
+    """
+    strata = [code for code in range(1, len(facts.change_pixels)) if facts.change_pixels[code] > 0]
+    require_strata(legend, references, facts.change, strata, drawn)
+    design = Design(facts.change_pixels[strata].astype(np.int64), np.searchsorted(strata, facts.change.astype(np.int64)))
+    hectares, mapped, reference = facts.hectares_per_pixel, facts.change, references.change
+    codes = sorted({*strata, *np.unique(reference).tolist()})
+    entries = [legend.changes[code] for code in codes]
+    found = class_estimates(design, mapped, reference, codes, hectares)
+    overall, changed = overall_accuracy(design, mapped, reference), _changed(design, mapped, reference, hectares)
+    counts, crossed = error_matrix(design, mapped, reference, codes)
+    split = quantity_and_allocation(crossed)
+    before, after = (
+        _land_use(legend, design, *columns, hectares)
+        for columns in (
+            (facts.before, references.before, facts.before_pixels), (facts.after, references.after, facts.after_pixels),
+        )
+    )  # fmt: skip
+    transitions, intensity = _transitions(legend, design, references, hectares)
+    named = list(zip([entry.name for entry in entries], found, strict=True))
+    total = max(references.total, sum((drawn or {}).values()))
+    missing = total - references.untold - len(reference)
+    notes = [
+        *notes_on_sample(
+            design, [legend.changes[code].name for code in strata], reference, missing, references.untold, facts.not_observed_ha
+        ),
+        *note_on_limits(
+            [
+                ("the overall accuracy", overall),
+                *((f"the {of} of all change", one) for of, one in zip(_QUANTITIES, changed, strict=True)),
+                *_named("kinds of change", found),
+                *_named("land uses before", [e for _, e in before[1]]),
+                *_named("land uses after", [e for _, e in after[1]]),
+            ]
+        ),
+        *notes_on_classes(named, "change"),
+        *notes_on_classes(before[1], "land use before"),
+        *notes_on_classes(after[1], "land use after"),
+    ]
+    changes = [
+        _class_row(entry, estimate, int(facts.change_pixels[entry.code]), hectares)
+        for entry, estimate in zip(entries, found, strict=True)
+    ]
+    return {
+        "run": run,
+        "confidence_level": 0.95,
+        "samples": {
+            "total": total, "used": len(reference), "untold": references.untold, "seed": seed, "file": file,
+            "strata": [
+                {"code": code, "name": legend.changes[code].name, "pixels": int(facts.change_pixels[code]),
+                 "mapped_ha": _ha(facts.change_pixels[code] * hectares), "samples": int(n),
+                 "judged": int(n), "drawn": None if drawn is None else int(drawn.get(code, 0))}
+                for code, n in zip(strata, design.samples, strict=True)
+            ],
+        },
+        "overall_accuracy": _rounded(overall),
+        "changed": {
+            "mapped_ha": _ha(facts.change_pixels[CHANGED:].sum() * hectares),
+            "area_ha": _rounded(changed[0]), "users_accuracy": _rounded(changed[1]), "producers_accuracy": _rounded(changed[2]),
+        },
+        "changes": changes,
+        "landuse_before": before[0],
+        "landuse_after": after[0],
+        "matrix": {
+            "codes": codes, "names": [entry.name for entry in entries], "counts": counts.tolist(),
+            "area_ha": [[_ha(pixels * hectares) for pixels in row] for row in crossed],
+        },
+        "transitions": transitions,
+        "disagreement": None if split is None else {"quantity": split[0], "allocation": split[1]},
+        "intensity": intensity,
+        "areas_of_interest": _areas_of_interest(legend, design, references, places, strata, codes, hectares),
+        "not_observed_ha": _ha(facts.not_observed_ha),
+        "notes": notes,
+    }  # fmt: skip
+
+
+def _land_use(
+    legend: Legend,
+    design: Design,
+    mapped: np.ndarray | None,
+    reference: np.ndarray | None,
+    pixels: np.ndarray | None,
+    hectares: float,
+) -> tuple[list[dict[str, Any]], list[tuple[str, ClassEstimate]]]:
+    if mapped is None or reference is None or pixels is None:
+        return [], []
+    occurring = [c for c in legend.classes if pixels[c.code] or (reference == c.code).any()]
+    found = class_estimates(design, mapped, reference, [c.code for c in occurring], hectares)
+    pairs = list(zip(occurring, found, strict=True))
+    return [_class_row(c, e, int(pixels[c.code]), hectares) for c, e in pairs], [(c.name, e) for c, e in pairs]
+
+
+def _class_row(entry: Change | LandUse, found: ClassEstimate, pixels: int, hectares: float) -> dict[str, Any]:
+    return {
+        "code": entry.code, "name": entry.name, "colour": entry.colour, "mapped_ha": _ha(pixels * hectares),
+        "area_ha": _rounded(found.area), "users_accuracy": _rounded(found.users_accuracy),
+        "producers_accuracy": _rounded(found.producers_accuracy), "samples": found.reference_samples,
+    }  # fmt: skip
+
+
+def _changed(design: Design, mapped: np.ndarray, reference: np.ndarray, hectares: float) -> tuple[Interval, Interval, Interval]:
+    """Estimate area, user's and producer's accuracy of all changes together."""
+    says, is_so = mapped[:, None] >= CHANGED, reference[:, None] >= CHANGED
+    method = method_for(design, says[:, 0])
+    return (
+        areas(design, is_so, hectares, method)[0],
+        users_accuracies(design, says, is_so, method)[0],
+        producers_accuracies(design, says, is_so, method)[0],
+    )
+
+
+def _named(what: str, found: Sequence[ClassEstimate]) -> list[tuple[str, Interval]]:
+    return [
+        (f"the {of} of {what}", one)
+        for estimate in found
+        for of, one in zip(_QUANTITIES, (estimate.area, estimate.users_accuracy, estimate.producers_accuracy), strict=True)
+    ]
+
+
+def _transitions(
+    legend: Legend, design: Design, references: References, hectares: float
+) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+    if references.before is None or references.after is None:
+        return None, None
+    codes, names = [c.code for c in legend.classes], [c.name for c in legend.classes]
+    first, second = (column[:, None] == np.asarray(codes) for column in (references.before, references.after))
+    pairs = (first[:, :, None] & second[:, None, :]).reshape(len(first), -1)
+    cells = areas(design, pairs, hectares)
+    table = np.array([cell.estimate or 0.0 for cell in cells]).reshape(len(codes), len(codes))
+    met = pairs.any(axis=0).reshape(table.shape)
+    rows = [[_rounded(cells[i * len(codes) + j]) for j in range(len(codes))] for i in range(len(codes))]
+    return {"codes": codes, "names": names, "area_ha": rows}, intensity_analysis(table, codes, names, met)
+
+
+def _areas_of_interest(
+    legend: Legend,
+    design: Design,
+    references: References,
+    places: AreaFacts | None,
+    strata: Sequence[int],
+    codes: Sequence[int],
+    hectares: float,
+) -> list[dict[str, Any]]:
+    if places is None or not places.names:
+        return []
+    kinds = [legend.changes[code] for code in codes if code >= CHANGED]
+    is_kind = references.change[:, None] == np.array([kind.code for kind in kinds], dtype=np.int64)
+    member = np.concatenate([references.change[:, None] >= CHANGED, is_kind], axis=1)
+    found = domain_estimates(design, member, places.inside, places.pixels[:, list(strata)], hectares)
+    return [
+        {
+            "name": name, "total_ha": _ha(pixels.sum() * hectares), "not_observed_ha": _ha(pixels[NOT_OBSERVED] * hectares),
+            "mapped_changed_ha": _ha(pixels[CHANGED:].sum() * hectares), "changed_ha": _rounded(here.areas[0]),
+            "samples": here.samples, "note": here.note,
+            "changes": [
+                {"code": kind.code, "name": kind.name, "mapped_ha": _ha(pixels[kind.code] * hectares),
+                 "area_ha": _rounded(area)}
+                for kind, area in zip(kinds, here.areas[1:], strict=True)
+            ],
+        }
+        for name, pixels, here in zip(places.names, places.pixels, found, strict=True)
+    ]  # fmt: skip
+
+
+def _rounded(interval: Interval) -> dict[str, float | str | None]:
+    return {key: round(value, _DECIMALS) if isinstance(value, float) else value for key, value in interval.as_dict().items()}
+
+
+def _ha(hectares: float) -> float:
+    return round(float(hectares), _DECIMALS)

@@ -1,0 +1,162 @@
+"""Sample points: the table that an interpreter fills in, as it is made and as it comes back."""
+
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import shapely
+
+from landshift.pipeline.columns import SAMPLES_LAYER, Column, frame_of, labelling_columns, required_of_labels
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, crs_name, crs_of
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.vector.read import read_frame
+
+
+def read_samples(path: Path) -> gpd.GeoDataFrame:
+    """Read a sample that was judged, from the labelling file itself or from what QGIS saved it as.
+
+    Args:
+        path: GeoPackage, FlatGeobuf, GeoJSON or Shapefile (whose shortened names of columns are understood).
+
+    Returns:
+        As `judged_frame` says, in the file's CRS.
+
+    Raises:
+        InputError: The file cannot be read; it holds no points, or something else; a column is missing, or holds what
+            is no whole number.
+    """
+    return judged_frame(read_frame(path, None, "sample points", preferred=SAMPLES_LAYER)[1], str(path))
+
+
+_LONGEST_SHORT_NAME = 10
+"""Letters of a column in a Shapefile."""
+
+_MOVED_PX = 0.5
+"""Pixels from which a point lies on another one."""
+
+
+def sample_ids(number: int) -> list[str]:
+    """Name the samples of a draw in the order in which they are to be judged: `S0001`, `S0002`..."""
+    digits = max(4, len(str(number)))
+    return [f"S{k:0{digits}d}" for k in range(1, number + 1)]
+
+
+def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Legend, *, run_id: str) -> gpd.GeoDataFrame:
+    """Build the table that a sample is judged in; it says nothing about the map, so that nobody is led.
+
+    Args:
+        rows: int (sample), from 0 at the top, in the order in which they are to be judged.
+        columns: int (sample), from 0 at the left.
+        grid: Where the pixels are.
+        legend: The project's legend.
+        run_id: Key of the run.
+
+    Returns:
+        `labelling_columns`, all to be judged null, and the centres of the pixels in the grid's CRS.
+    """
+    ids = sample_ids(len(rows))
+    known = {"sample_id": ids, "run_id": run_id, "row": rows, "column": columns, "chip": [f"chips/{i}.png" for i in ids]}
+    chosen = labelling_columns(binary=legend.binary)
+    t = grid.transform
+    points = shapely.points(t.c + (np.asarray(columns) + 0.5) * t.a, t.f + (np.asarray(rows) + 0.5) * t.e)
+    return frame_of({c.name: known.get(c.name) for c in chosen}, chosen, points, crs_of(grid))
+
+
+def require_in_place(judged: gpd.GeoDataFrame, grid: Grid) -> None:
+    """Refuse points that no longer lie on the pixels that their rows and columns name: somebody judged other ones.
+
+    Args:
+        judged: From `judged_frame`, each row and column within the grid.
+        grid: Of the map.
+
+    Raises:
+        InputError: A point is missing, was moved by half a pixel or more, or the layer has no CRS.
+    """
+    if judged.crs is None:
+        raise InputError(f"The samples have no CRS; expected {crs_name(grid.crs)}, or one that can be turned into it.")
+    t = grid.transform
+    points = judged.geometry.to_crs(crs_of(grid))
+    column, row = (points.x.to_numpy() - t.c) / t.a - 0.5, (points.y.to_numpy() - t.f) / t.e - 0.5
+    off = np.maximum(np.abs(column - judged["column"].to_numpy(dtype=float)), np.abs(row - judged["row"].to_numpy(dtype=float)))
+    moved = ~(off < _MOVED_PX)
+    if moved.any():
+        names = judged["sample_id"][moved].tolist()
+        raise InputError(
+            f"{len(names)} points are missing or do not lie on the pixels that were drawn: {', '.join(names[:5])}"
+            + (f" and {len(names) - 5} more" if len(names) > 5 else "")
+            + ". Whoever judged them saw other pixels: put the points back, or judge the sample that `landshift sample` made."
+        )
+
+
+def judged_frame(found: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
+    """Take a judged sample, however a GIS program saved it, for what it is.
+
+    Args:
+        found: As it was read; Shapefiles have shortened names of columns.
+        name: What to call it in errors.
+
+    Returns:
+        The labelling columns in their order and types, then any others, and points. Columns that the estimation does not need
+        (`chip`, `interpreter`, `reference_date`, `remarks`) are null where they are missing. Whether codes are known, ids
+        repeat or points lie on the map is not looked at.
+
+    Raises:
+        InputError: It holds no points, or something else; a column is missing, or holds what is no whole number.
+    """
+    kinds = set(found.geometry.dropna().geom_type) - {"Point"}
+    if kinds:
+        raise InputError(f"{name} holds {', '.join(sorted(kinds))}; expected the points that `landshift sample` made.")
+    if not len(found):
+        raise InputError(f"{name} holds no sample point; expected the points that `landshift sample` made.")
+    frame = found.rename(columns=_full_names(found))
+    binary = "reference_change" in frame and "reference_before" not in frame
+    missing = [c.name for c in required_of_labels(binary=binary) if c.name not in frame]
+    if missing:
+        has = ", ".join(str(c) for c in frame.columns if c != frame.geometry.name) or "none"
+        raise InputError(
+            f"{name} lacks the column{'s' if len(missing) > 1 else ''} {', '.join(missing)}; its columns: {has}. Give the file "
+            f"that `landshift sample` made; where it was saved anew, QGIS's `Save Features As` keeps all columns if all are "
+            f"ticked."
+        )
+    columns = labelling_columns(binary=binary)
+    values = {c.name: _column(frame, c, name) for c in columns}
+    others = frame.drop(columns=[c.name for c in columns if c.name in frame])
+    return gpd.GeoDataFrame(pd.concat([pd.DataFrame(values, index=frame.index), others], axis=1), crs=found.crs)
+
+
+def _column(frame: gpd.GeoDataFrame, column: Column, name: str) -> pd.Series:
+    """Return a labelling column with its type, all null where it is missing."""
+    if column.name not in frame:
+        return pd.Series(None, index=frame.index, dtype=object).astype(column.dtype)
+    found = frame[column.name]
+    if column.dtype == "str":
+        return found.astype(object).where(found.notna(), None).map(str, na_action="ignore").astype(column.dtype)
+    if column.dtype.startswith("datetime"):
+        return pd.to_datetime(found, errors="coerce", utc=True).dt.tz_localize(None).astype(column.dtype)
+    # Forms and spreadsheets save codes as text, and empty ones as empty text.
+    empty = found.isna() | (found.astype(str).str.strip() == "")
+    number = pd.to_numeric(found.where(~empty), errors="coerce").astype(np.float64)
+    wrong = ~empty & ~((number % 1 == 0) & (number.abs() <= np.iinfo(np.int32).max))
+    if wrong.any():
+        some = zip(frame["sample_id"][wrong].head(5), found[wrong].head(5), strict=True)
+        raise InputError(
+            f"{name}: {column.name} is no whole number in {int(wrong.sum())} of {len(frame)} samples: "
+            f"{', '.join(f'{sample} ({value})' for sample, value in some)}. Expected a code as in the legend, or nothing."
+        )
+    return number.astype("Float64").astype(column.dtype)
+
+
+def _full_names(frame: gpd.GeoDataFrame) -> dict[str, str]:
+    """Columns of a Shapefile to those of the labelling file that they stand for."""
+    for binary in (False, True):
+        names = [c.name for c in labelling_columns(binary=binary)]
+        short: list[str] = []
+        for name in names:
+            # As GDAL shortens them (OGRShapeLayer::CreateField).
+            candidates = [name[:_LONGEST_SHORT_NAME], *(f"{name[:8]}_{n}" for n in range(1, 10))]
+            short.append(next(c for c in candidates if c not in short))
+        if all(s in frame for s in short):
+            return dict(zip(short, names, strict=True))
+    return {}

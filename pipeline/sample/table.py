@@ -1,0 +1,255 @@
+"""The estimates of a run as one tidy table for spreadsheets, scripts and the supplement of a publication."""
+
+import csv
+import io
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from landshift.pipeline.legend import CHANGED
+from landshift.pipeline.sample.wilson import WILSON
+
+COLUMNS = (
+    "table", "place", "class", "quantity", "unit", "estimate", "standard_error", "low", "high", "n", "interval_method",
+    "mapped_ha_biased", "note",
+)  # fmt: skip
+"""Of the table, in order."""
+
+ALL_CHANGES, ALL_CLASSES = "All changes", "All classes"
+"""Classes of the rows that are about more than one."""
+
+_BYTE_ORDER_MARK = "\ufeff"
+"""Without it Excel reads UTF-8 as the code page of the computer."""
+
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What spreadsheets take for the beginning of a formula. https://owasp.org/www-community/attacks/CSV_Injection"""
+
+_DECIMALS = {"ha": 4, "share": 6, "pixels": 0}
+"""Of each unit; 0.0001 ha is a square metre."""
+
+_LEFT_OPEN = {"ha": "Left open, not 0: no sampled pixel tells.", "share": "Not known: the sample holds no such pixel."}
+
+_METHODS = {
+    "areas and accuracies": "Stratified estimators: Olofsson et al. 2014, "
+    "Remote Sensing of Environment 148, doi:10.1016/j.rse.2014.02.015",
+    "classes that are not the strata": "Ratio estimators: Stehman 2014, International Journal of Remote Sensing 35(13), "
+    "doi:10.1080/01431161.2014.930207",
+    "limits where few cases were met": "Wilson 1927, doi:10.1080/01621459.1927.10502953, in each stratum, combined: Zou and "
+    "Donner 2008, Statistics in Medicine 27(10), doi:10.1002/sim.3095",
+    "areas of interest": "Difference estimator: Särndal, Swensson and Wretman 1992, Model Assisted Survey Sampling, chapter "
+    "10, doi:10.1007/978-1-4612-4378-6",
+    "disagreement": "Quantity and allocation disagreement: Pontius and Millones 2011, International Journal of Remote "
+    "Sensing 32(15), doi:10.1080/01431161.2011.552923",
+    "intensity": "Intensity analysis, point estimates: Aldwaik and Pontius 2012, Landscape and Urban Planning 106(1), "
+    "doi:10.1016/j.landurbplan.2012.02.010",
+}
+"""What was estimated: how, with citation."""
+
+_READING = {
+    "estimate": "The value; without standard error and interval it was counted, or is derived from other estimates.",
+    "standard_error": "By the formula of the method; limits where few cases were met are not built from it.",
+    "low, high": "Ends of the confidence interval, at the confidence level above.",
+    "n": "Judged pixels: judged to be the class for areas and producer's accuracy, mapped as the class for user's accuracy, "
+    "inside the place for areas of interest, in the stratum or the cell for strata and error matrix.",
+    "mapped_ha_biased": "Pixel count in hectares, biased: do not publish it as an area.",
+    "empty cells": "Not known, or does not apply.",
+}
+"""Column: how to read it."""
+
+
+@dataclass(frozen=True)
+class _Row:
+    table: str
+    """Part of the table."""
+    quantity: str
+    """What is told."""
+    kind: str = ""
+    """Class of the map."""
+    place: str = ""
+    """Area of interest; empty = the whole map."""
+    unit: str = ""
+    """`ha`, `share` (0..1) or `pixels`; empty = a text, in `note`."""
+    interval: Mapping[str, Any] | None = None
+    """`estimate`, `standard_error`, `low`, `high` and `method`, each of which may lack."""
+    n: int | None = None
+    """Judged pixels."""
+    mapped_ha: float | None = None
+    """Pixel count in hectares, biased."""
+    note: str | None = None
+    """What to know about it."""
+
+    def cells(self) -> list[str]:
+        """Return the texts of the columns `COLUMNS`, numbers with the decimals of their unit."""
+        found = self.interval or {}
+        numbers = [_number(found.get(key), self.unit) for key in ("estimate", "standard_error", "low", "high")]
+        notes = [self.note or ""]
+        if self.interval is not None and found.get("estimate") is None and found.get("high") is None:
+            notes.append(_LEFT_OPEN.get(self.unit, ""))
+        return [
+            *(_harmless(text) for text in (self.table, self.place, self.kind, self.quantity, self.unit)), *numbers,
+            _number(self.n, "pixels"), _harmless(found.get("method") or ""), _number(self.mapped_ha, "ha"),
+            _harmless(" ".join(note for note in notes if note)),
+        ]  # fmt: skip
+
+
+def csv_tables(estimates: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:
+    """Write estimates as CSV with one row a quantity.
+
+    Args:
+        estimates: Content of `estimates.json`.
+        run: Content of `run.json`, for the name of the run and its dates; None leaves them out.
+
+    Returns:
+        The columns `COLUMNS`, after a byte order mark. `table` is one of `about`, `areas`, `accuracy`, `landuse_before`,
+        `landuse_after`, `transitions`, `areas_of_interest`, `strata`, `error_matrix`, `disagreement`, `intensity`,
+        `not_observed`, `notes`; those that the run does not have are left out. Hectares have 4 decimals, shares 6; what is
+        not known is empty. Estimates of nothing that the sample met are empty too, and intensities of such gains, losses and
+        transitions are left out. A text that a spreadsheet would run as a formula begins with an apostrophe, and line
+        breaks in names are spaces.
+    """
+    stream = io.StringIO()
+    writer = csv.writer(stream, lineterminator="\n")
+    writer.writerow(COLUMNS)
+    writer.writerows(row.cells() for row in _rows(estimates, run or {}))
+    return _BYTE_ORDER_MARK + stream.getvalue()
+
+
+def _rows(estimates: Mapping[str, Any], run: Mapping[str, Any]) -> list[_Row]:
+    rows = list(_estimated(estimates))
+    return [*_about(estimates, run, {(row.interval or {}).get("method") for row in rows}), *rows]
+
+
+def _estimated(estimates: Mapping[str, Any]) -> Iterator[_Row]:
+    yield from _areas_and_accuracy(estimates)
+    for table in ("landuse_before", "landuse_after"):
+        for entry in estimates[table]:
+            yield _area(table, entry["name"], entry["area_ha"], entry["mapped_ha"], entry.get("samples"))
+            yield _share(table, entry["name"], "user's accuracy", entry["users_accuracy"])
+            yield _share(table, entry["name"], "producer's accuracy", entry["producers_accuracy"], entry.get("samples"))
+    yield from _transitions(estimates["transitions"] or {"names": [], "area_ha": []})
+    for place in estimates["areas_of_interest"]:
+        yield from _area_of_interest(place)
+    for stratum in estimates["samples"]["strata"]:
+        yield from _stratum(stratum)
+    yield from _error_matrix(estimates["matrix"])
+    for key, value in (estimates["disagreement"] or {}).items():
+        yield _share("disagreement", ALL_CLASSES, f"{key} disagreement", {"estimate": value})
+    yield from _intensity(estimates["intensity"] or {})
+    yield _area("not_observed", "Not observed", {"estimate": estimates["not_observed_ha"]},
+                note="Neither changed nor unchanged: unknown, and in no estimate.")  # fmt: skip
+    for number, note in enumerate(estimates["notes"], start=1):
+        yield _Row("notes", f"note {number}", note=note)
+
+
+def _about(estimates: Mapping[str, Any], run: Mapping[str, Any], interval_methods: set[str | None]) -> Iterator[_Row]:
+    samples = estimates["samples"]
+    facts = {
+        "run": run.get("name"), "run id": estimates["run"], "before date": run.get("before_date"),
+        "after date": run.get("after_date"), "confidence level": estimates["confidence_level"], "seed": samples.get("seed"),
+        "file": samples.get("file"), "sampled pixels": samples["total"], "judged pixels": samples["used"],
+    }  # fmt: skip
+    used = {
+        "areas of interest": estimates["areas_of_interest"], "disagreement": estimates["disagreement"],
+        "intensity": estimates["intensity"], "limits where few cases were met": WILSON in interval_methods,
+    }  # fmt: skip
+    methods = {f"method: {about}": text for about, text in _METHODS.items() if used.get(about, True)}
+    reading = {f"column: {column}": text for column, text in _READING.items()}
+    for quantity, value in {**facts, **methods, **reading}.items():
+        if value is not None:
+            yield _Row("about", quantity, note=str(value))
+
+
+def _areas_and_accuracy(estimates: Mapping[str, Any]) -> Iterator[_Row]:
+    matrix, changed = estimates["matrix"], estimates["changed"]
+    mapped_as = dict(zip(matrix["codes"], (sum(row) for row in matrix["counts"]), strict=True))
+    kinds = [entry for entry in estimates["changes"] if entry["code"] >= CHANGED]
+    others = [entry for entry in estimates["changes"] if entry["code"] < CHANGED]
+    everything = {**changed, "name": ALL_CHANGES, "samples": sum(entry["samples"] for entry in kinds)}
+    sizes = [mapped_as[entry["code"]] for entry in kinds]
+    rows = [
+        *zip(kinds, sizes, strict=True), (everything, sum(sizes)), *((entry, mapped_as[entry["code"]]) for entry in others),
+    ]  # fmt: skip
+    for entry, _ in rows:
+        yield _area("areas", entry["name"], entry["area_ha"], entry["mapped_ha"], entry["samples"])
+    for entry, mapped in rows:
+        yield _share("accuracy", entry["name"], "user's accuracy", entry["users_accuracy"], mapped)
+        yield _share("accuracy", entry["name"], "producer's accuracy", entry["producers_accuracy"], entry["samples"])
+    overall = estimates["overall_accuracy"]
+    yield _share("accuracy", ALL_CLASSES, "overall accuracy", overall, estimates["samples"]["used"])
+
+
+def _transitions(transitions: Mapping[str, Any]) -> Iterator[_Row]:
+    names = transitions["names"]
+    for before, cells in zip(names, transitions["area_ha"], strict=True):
+        for after, cell in zip(names, cells, strict=True):
+            yield _area("transitions", f"{before} to {after}", cell, note="Persistence." if before == after else None)
+
+
+def _area_of_interest(place: Mapping[str, Any]) -> Iterator[_Row]:
+    total, hidden = place["total_ha"], place["not_observed_ha"]
+    for quantity, hectares in (("total area", total), ("observed area", total - hidden), ("not observed area", hidden)):
+        yield _Row("areas_of_interest", quantity, place=place["name"], unit="ha", interval={"estimate": hectares})
+    changed = {"name": ALL_CHANGES, "area_ha": place["changed_ha"], "mapped_ha": place["mapped_changed_ha"]}
+    for entry in (changed, *place["changes"]):
+        yield _area(
+            "areas_of_interest", entry["name"], entry["area_ha"], entry["mapped_ha"], place["samples"], place["name"],
+            place["note"],
+        )  # fmt: skip
+
+
+def _stratum(stratum: Mapping[str, Any]) -> Iterator[_Row]:
+    # Runs that were estimated by earlier versions name the judged pixels "samples" and do not say how many were drawn.
+    judged = stratum.get("judged", stratum.get("samples"))
+    for quantity, count in (("pixels", stratum["pixels"]), ("drawn", stratum.get("drawn")), ("judged", judged)):
+        if count is not None:
+            yield _Row("strata", quantity, stratum["name"], unit="pixels", interval={"estimate": count})
+    yield _Row("strata", "mapped area", stratum["name"], unit="ha", n=judged, mapped_ha=stratum["mapped_ha"])
+
+
+def _error_matrix(matrix: Mapping[str, Any]) -> Iterator[_Row]:
+    for mapped, counts, areas in zip(matrix["names"], matrix["counts"], matrix["area_ha"], strict=True):
+        for reference, count, hectares in zip(matrix["names"], counts, areas, strict=True):
+            yield _Row("error_matrix", f"reference: {reference}", mapped, unit="ha", interval={"estimate": hectares}, n=count)
+
+
+def _intensity(intensity: Mapping[str, Any]) -> Iterator[_Row]:
+    found = [("share", ALL_CLASSES, "change intensity", intensity.get("change_intensity"), None)]
+    for entry in intensity.get("classes", ()):
+        for way in ("gain", "loss"):
+            if entry[f"{way}_ha"]:
+                found.append(("ha", entry["name"], way, entry[f"{way}_ha"], None))
+                found.append(("share", entry["name"], f"{way} intensity", entry[f"{way}_intensity"], entry[way]))
+    for entry in intensity.get("transitions", ()):
+        name = f"{entry['from_name']} to {entry['to_name']}"
+        for way in ("gain", "loss") if entry["area_ha"] else ():
+            found.append(("share", name, f"{way} intensity", entry[f"{way}_intensity"], entry[way]))
+            found.append(("share", name, f"uniform {way} intensity", entry[f"{way}_uniform"], None))
+    for unit, name, quantity, value, note in found:
+        if value is not None:
+            yield _Row("intensity", quantity, name, unit=unit, interval={"estimate": value}, note=note)
+
+
+def _area(
+    table: str, name: str, interval: Mapping[str, Any], mapped_ha: float | None = None, n: int | None = None,
+    place: str = "", note: str | None = None,
+) -> _Row:  # fmt: skip
+    return _Row(table, "area", name, place, "ha", interval, n, mapped_ha, note)
+
+
+def _share(
+    table: str, name: str, quantity: str, interval: Mapping[str, Any], n: int | None = None, note: str | None = None
+) -> _Row:
+    return _Row(table, quantity, name, unit="share", interval=interval, n=n, note=note)
+
+
+def _number(value: float | None, unit: str) -> str:
+    # Adding 0 makes a negative zero positive.
+    return "" if value is None else f"{round(value, _DECIMALS[unit]) + 0:.{_DECIMALS[unit]}f}"
+
+
+def _harmless(text: str) -> str:
+    # Many readers end a row at a line break, quoted or not.
+    line = text.replace("\r", " ").replace("\n", " ")
+    # Some spreadsheets skip what cannot be seen before a formula.
+    first = next((character for character in line if character.isprintable() and not character.isspace()), "")
+    return f"'{line}" if first in _FORMULA else line

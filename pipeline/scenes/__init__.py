@@ -1,0 +1,1 @@
+"""What was acquired: sensors, folders, catalogs, looking into files, choosing."""

@@ -1,0 +1,236 @@
+"""The sensors: which bands a file holds, how its numbers become reflectance, and which pixels count as observed."""
+
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from landshift.pipeline.errors import InputError
+
+REFLECTANCE = "reflectance"
+"""Units of every sensor that has a rule from numbers to reflectance."""
+
+
+@dataclass(frozen=True)
+class Band:
+    """One spectral band."""
+
+    name: str
+    """Common name of the STAC electro-optical extension, for example `nir` or `swir16`."""
+    native: str
+    """The provider's name, for example `B08` or `SR_B5`; empty where there is none."""
+    wavelength_nm: float | None
+    """Centre wavelength in nanometres, None where it is not known."""
+
+
+@dataclass(frozen=True)
+class Sensor:
+    """How to read one kind of product."""
+
+    name: str
+    """As written in a config."""
+    bands: tuple[Band, ...]
+    """The bands it can have; for `custom` the bands in the order of the file."""
+    scale: float = 1.0
+    """Value = (number + number_offset) x scale + offset."""
+    offset: float = 0.0
+    """See `scale`; in the sensor's units."""
+    nodata: float | None = None
+    """Number that means not observed; None where the product has no such number."""
+    units: str = REFLECTANCE
+    """`reflectance` (0..1, may exceed 1 a little), or what the user calls the numbers."""
+    baseline_offset: bool = False
+    """Whether products since processing baseline 04.00 carry 1000 more in every number (Sentinel-2)."""
+    quality: str | None = None
+    """How the quality band is read: `SCL`, `QA_PIXEL` or None."""
+
+    def band(self, name: str) -> Band:
+        """Return the band called `name` (common or native).
+
+        Raises:
+            InputError: The sensor has no such band.
+        """
+        for band in self.bands:
+            if name.casefold() in (band.name.casefold(), band.native.casefold()):
+                return band
+        raise InputError(f"Sensor {self.name} has no band {name!r}; it has {', '.join(b.name for b in self.bands)}.")
+
+    def band_in(self, text: str) -> Band | None:
+        """Return the band that a file name or a band description speaks of, None where it speaks of none."""
+        for band in self.bands:
+            if band.native and re.search(rf"(^|[^a-z0-9]){re.escape(band.native)}($|[^a-z0-9])", text, re.IGNORECASE):
+                return band
+        folded = _RED_EDGE.sub("rededge", text).casefold()
+        said = {piece for token in re.split(r"[\s.;:,()/-]+", folded) for piece in (token, *token.split("_"))} - {""}
+        said |= {_ALIASES[piece] for piece in said & _ALIASES.keys()}
+        found = [band for band in self.bands if said & {band.name.casefold(), band.native.casefold()}]
+        # "coastal blue" names two bands, so it tells nothing.
+        return found[0] if len(found) == 1 else None
+
+
+_RED_EDGE = re.compile(r"red[\s_-]+edge[\s_-]*", re.IGNORECASE)
+"""Two words for one band, of which the first names another."""
+
+_BASELINE = re.compile(r"N?(?:(\d{1,2}\.\d{1,2})|(\d{4}))", re.IGNORECASE)
+
+_ALIASES = {"swir1": "swir16", "swir2": "swir22", "b1": "b01", "b2": "b02", "b3": "b03", "b4": "b04", "b5": "b05",
+            "b6": "b06", "b7": "b07", "b8": "b08", "b9": "b09"}  # fmt: skip
+
+# Centre wavelengths of Sentinel-2A: https://sentiwiki.copernicus.eu/web/s2-mission
+_SENTINEL_2 = tuple(
+    Band(name, native, wavelength)
+    for native, name, wavelength in [
+        ("B01", "coastal", 443), ("B02", "blue", 493), ("B03", "green", 560), ("B04", "red", 665), ("B05", "rededge071", 704),
+        ("B06", "rededge075", 741), ("B07", "rededge078", 783), ("B08", "nir", 833), ("B8A", "nir08", 865),
+        ("B09", "nir09", 945), ("B10", "cirrus", 1374), ("B11", "swir16", 1614), ("B12", "swir22", 2202),
+    ]
+)  # fmt: skip
+
+# Landsat 8 and 9 (OLI); Landsat 4 to 7 number the same colours one lower. USGS LSDS-1619.
+_LANDSAT_OLI = tuple(
+    Band(name, native, wavelength)
+    for native, name, wavelength in [
+        ("SR_B1", "coastal", 443), ("SR_B2", "blue", 482), ("SR_B3", "green", 561), ("SR_B4", "red", 655),
+        ("SR_B5", "nir", 865), ("SR_B6", "swir16", 1609), ("SR_B7", "swir22", 2201),
+    ]
+)  # fmt: skip
+
+_LANDSAT_TM = tuple(
+    Band(name, native, wavelength)
+    for native, name, wavelength in [
+        ("SR_B1", "blue", 485), ("SR_B2", "green", 560), ("SR_B3", "red", 660), ("SR_B4", "nir", 830),
+        ("SR_B5", "swir16", 1650), ("SR_B7", "swir22", 2215),
+    ]
+)  # fmt: skip
+
+_S2_SCALE = 1e-4
+
+_LANDSAT = Sensor("landsat-c2-l2-oli", _LANDSAT_OLI, scale=2.75e-5, offset=-0.2, nodata=0, quality="QA_PIXEL")
+
+SENSORS: tuple[Sensor, ...] = (
+    Sensor("sentinel-2-l2a", _SENTINEL_2, scale=_S2_SCALE, nodata=0, baseline_offset=True, quality="SCL"),
+    Sensor("sentinel-2-l1c", _SENTINEL_2, scale=_S2_SCALE, nodata=0, baseline_offset=True),
+    _LANDSAT,
+    replace(_LANDSAT, name="landsat-c2-l2-tm", bands=_LANDSAT_TM),
+)
+"""Every sensor with a published rule; anything else is `custom`, where the user gives each field."""
+
+_OFFSET_SINCE_BASELINE = 4.0
+
+_SENTINEL_2_OFFSET = -1000.0
+
+_SCL_OBSERVED = (2, 4, 5, 6, 7, 11)
+"""Dark areas, vegetation, bare soil, water, unclassified, snow. Left out: no data, defective, shadow, clouds, cirrus."""
+
+_QA_NOT_OBSERVED = 0b11111
+"""Bits 0 to 4 of QA_PIXEL: fill, dilated cloud, cirrus, cloud, cloud shadow (USGS LSDS-1619, table 6-3)."""
+
+
+def sensor_named(name: str) -> Sensor:
+    """Return the table's row.
+
+    Raises:
+        InputError: No such row.
+    """
+    for sensor in SENSORS:
+        if sensor.name == name:
+            return sensor
+    raise InputError(f"Sensor {name!r} is not known; expected one of {', '.join(s.name for s in SENSORS)}, or custom.")
+
+
+def custom_sensor(
+    bands: Sequence[str],
+    *,
+    scale: float,
+    offset: float,
+    nodata: float | None,
+    units: str,
+    wavelengths_nm: Mapping[str, float] | None = None,
+) -> Sensor:
+    """Build the sensor that the user describes field by field.
+
+    Args:
+        bands: Names in the order of the file.
+        scale: Value = number x scale + offset.
+        offset: See `scale`.
+        nodata: Number that means not observed; None where there is none.
+        units: `reflectance`, or what the values are (`digital numbers`, say).
+        wavelengths_nm: Centre wavelengths by band name; where missing, those of the Sentinel-2 band of that name.
+
+    Raises:
+        InputError: No bands, or a name twice.
+    """
+    if not bands or len(set(bands)) != len(bands):
+        raise InputError(f"Sensor custom has the bands {list(bands)}; name each band of the file once, in its order.")
+    known = {b.name: b.wavelength_nm for b in _SENTINEL_2} | dict(wavelengths_nm or {})
+    rows = tuple(Band(name, "", known.get(name)) for name in bands)
+    return Sensor("custom", rows, scale=scale, offset=offset, nodata=nodata, units=units)
+
+
+def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, name: str) -> float:
+    """Return what to add to a scene's numbers before scaling.
+
+    Sentinel-2 products since processing baseline 04.00 (25 January 2022, and reprocessed older dates) have 1000 added to
+    every number. The date cannot tell, so the baseline must be known.
+
+    Args:
+        sensor: The scene's sensor.
+        baseline: Processing baseline such as `05.09`, `0509` or `N0509`, None where neither name nor tags tell.
+        declared: What the config says to add, which wins.
+        name: The scene, for errors.
+
+    Raises:
+        InputError: The sensor needs the baseline, and it is not known or not a number.
+    """
+    if declared is not None:
+        return declared
+    if not sensor.baseline_offset:
+        return 0.0
+    if baseline is None:
+        raise InputError(
+            f"{name}: the processing baseline is in neither the file name (_N0509_) nor the tags, so nobody can tell whether "
+            f"1000 has to be taken off its numbers. Set `sensor: number_offset:` to 0 (baseline below 04.00) or -1000."
+        )
+    found = _BASELINE.fullmatch(baseline.strip())
+    if found is None:
+        raise InputError(f"{name}: processing baseline {baseline!r}; expected something like 05.09 or N0509.")
+    value = float(found[1]) if found[1] else int(found[2]) / 100
+    return _SENTINEL_2_OFFSET if value >= _OFFSET_SINCE_BASELINE else 0.0
+
+
+def to_values(numbers: np.ndarray, sensor: Sensor, added: float = 0.0) -> np.ndarray:
+    """Turn a file's numbers into the sensor's units.
+
+    Args:
+        numbers: Any shape, as in the file.
+        sensor: Scale, offset and nodata.
+        added: From `number_offset`.
+
+    Returns:
+        float32 of the same shape, NaN where the number is nodata or NaN.
+    """
+    values = (numbers.astype(np.float32) + np.float32(added)) * np.float32(sensor.scale) + np.float32(sensor.offset)
+    if sensor.nodata is not None and not np.isnan(sensor.nodata):
+        values[numbers == sensor.nodata] = np.nan
+    return values
+
+
+def observed(sensor: Sensor, quality: np.ndarray) -> np.ndarray:
+    """Return where a quality band says that the ground was seen.
+
+    Args:
+        sensor: Its `quality` rule.
+        quality: Integer codes or bits, any shape.
+
+    Returns:
+        bool of the same shape.
+
+    Raises:
+        ValueError: The sensor has no quality rule.
+    """
+    if sensor.quality == "SCL":
+        return np.asarray(np.isin(quality, _SCL_OBSERVED))
+    if sensor.quality == "QA_PIXEL":
+        return np.asarray((quality.astype(np.uint32) & _QA_NOT_OBSERVED) == 0)
+    raise ValueError(f"sensor {sensor.name} has no quality rule")

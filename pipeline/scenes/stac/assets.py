@@ -1,0 +1,120 @@
+"""Which asset of an item holds which band."""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import PurePosixPath
+from typing import Any
+from urllib.parse import urlsplit
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.scenes.sensors import Band, Sensor
+from landshift.pipeline.scenes.stac.items import bands_of
+from landshift.pipeline.scenes.stac.search import Item
+
+QUALITY = "quality"
+"""How a config calls the quality band in `scenes: stac: assets:`."""
+
+_LOOKS = frozenset({"thumbnail", "overview", "visual", "metadata"})
+"""Roles of assets that are made to be looked at or read by people."""
+
+_RESOLUTION = re.compile(r"_(\d+)m$", re.IGNORECASE)
+
+_RASTER = re.compile(r"image/(tiff|vnd\.stac\.geotiff|x\.geotiff|geotiff|jp2)", re.IGNORECASE)
+
+
+def assets_of(item: Item, sensor: Sensor, chosen: Mapping[str, str]) -> dict[str, tuple[str, int]]:
+    """Find the asset of each band of a sensor.
+
+    A band is looked for, in this order: what the config says; the asset called by its common name; by the provider's
+    name, the finest where there are several resolutions; what assets say about their bands; file names that end in the
+    provider's name.
+
+    Args:
+        item: Of the catalog.
+        sensor: Which bands there can be.
+        chosen: Band name to asset key, as the config says; `quality` for the quality band.
+
+    Returns:
+        Band name, in the sensor's order, to asset key and band number from 1; `quality` last where there is one.
+
+    Raises:
+        InputError: A chosen asset is not there, or several fit.
+    """
+    names = [b.name for b in sensor.bands] + ([QUALITY] if sensor.quality else [])
+    for name in chosen:
+        if name not in names:
+            raise InputError(f"`scenes: stac: assets:` names {name}; sensor {sensor.name} has {', '.join(names)}.")
+    bands = [*sensor.bands, *([Band(QUALITY, sensor.quality, None)] if sensor.quality else [])]
+    found = {}
+    for band in bands:
+        place = _chosen(item, band, chosen[band.name]) if band.name in chosen else _found(item, band)
+        if place is not None:
+            found[band.name] = place
+    return found
+
+
+def _chosen(item: Item, band: Band, key: str) -> tuple[str, int]:
+    if key not in item.assets:
+        raise InputError(
+            f"Item {item.id} has no asset {key}, which `scenes: stac: assets:` names for {band.name}; it has "
+            f"{', '.join(item.assets) or 'none'}."
+        )
+    return key, _number(item.assets[key], band) or 1
+
+
+def _number(asset: Mapping[str, Any], band: Band) -> int | None:
+    """Return which band of an asset a band is by what the asset says, None where it says another or nothing."""
+    wanted = {n.casefold() for n in (band.name, band.native) if n}
+    bands = bands_of(asset)
+    for keys in (("name",), ("common_name", "eo:common_name")):
+        for number, said in enumerate(bands, start=1):
+            if {str(said.get(k, "")).casefold() for k in keys} & wanted:
+                return number
+    return None
+
+
+def _found(item: Item, band: Band) -> tuple[str, int] | None:
+    rasters = {k: a for k, a in item.assets.items() if _is_raster(a)}
+    folded = {key.casefold(): key for key in rasters}
+    for name in (band.name, band.native):
+        if name and name.casefold() in folded and len(bands_of(rasters[folded[name.casefold()]])) <= 1:
+            return folded[name.casefold()], 1
+    finest = sorted(
+        (int(match[1]), key)
+        for key in rasters
+        if (match := _RESOLUTION.search(key)) and band.native and key[: match.start()].casefold() == band.native.casefold()
+    )
+    if finest:
+        return finest[0][1], 1
+    said = {key: number for key, asset in rasters.items() if not _roles(asset) & _LOOKS and (number := _number(asset, band))}
+    if not said:
+        said = {key: 1 for key, asset in rasters.items() if band.native and _ends_in(str(asset["href"]), band.native)}
+    return _one(item, band, said)
+
+
+def _is_raster(asset: Mapping[str, Any]) -> bool:
+    kind = asset.get("type")
+    return not kind or bool(_RASTER.match(str(kind)))
+
+
+def _roles(asset: Mapping[str, Any]) -> frozenset[str]:
+    roles = asset.get("roles")
+    return frozenset(str(r).casefold() for r in roles) if isinstance(roles, Sequence) else frozenset()
+
+
+def _ends_in(href: str, native: str) -> bool:
+    stem = PurePosixPath(urlsplit(href).path).stem.casefold()
+    return stem == native.casefold() or stem.endswith(f"_{native.casefold()}")
+
+
+def _one(item: Item, band: Band, found: Mapping[str, int]) -> tuple[str, int] | None:
+    """Choose among several: GeoTIFFs before JPEG 2000."""
+    if len(found) > 1:
+        tiffs = {k: n for k, n in found.items() if "jp2" not in str(item.assets[k].get("type", k)).casefold()}
+        found = tiffs or found
+    if len(found) > 1:
+        raise InputError(
+            f"Item {item.id}: the assets {', '.join(found)} all say that they hold {band.name}. Name one in "
+            f"`scenes: stac: assets:`."
+        )
+    return next(iter(found.items()), None)

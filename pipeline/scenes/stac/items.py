@@ -1,0 +1,214 @@
+"""What a STAC item says: when, how cloudy, how processed, and where its assets lie on the ground."""
+
+import math
+import re
+from collections.abc import Mapping, Sequence
+from datetime import UTC, date, datetime
+from typing import Any
+
+from affine import Affine
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.scenes.sensors import Sensor, number_offset
+from landshift.pipeline.scenes.stac.search import Item
+
+_TILES = ("grid:code", "s2:mgrs_tile", "s2:tile_id")
+
+_PROCESSED = ("s2:generation_time", "processing:datetime", "updated", "created")
+
+_BASELINES = ("s2:processing_baseline", "processing:version")
+
+_LONGEST_SIDE = 10**7
+"""Pixels; more than any raster has."""
+
+_NUMBERS = re.compile(r"\d{2}")
+"""Of a baseline such as 05.09 or N0509."""
+
+_APPLIED = "earthsearch:boa_offset_applied"
+
+
+def moment(item: Item) -> datetime:
+    """Return when an item was acquired, in UTC; a time without zone is taken as UTC, as STAC demands.
+
+    Raises:
+        InputError: It does not say, or spans more than a day.
+    """
+    texts = [item.properties.get(k) for k in ("datetime", "start_datetime", "end_datetime")]
+    times = [_time(item, str(t)) for t in texts if t]
+    if texts[0]:
+        return times[0]
+    if len(times) == 2 and times[0].date() == times[1].date():
+        return times[0]
+    if len(times) == 2:
+        raise InputError(
+            f"Item {item.id} spans {times[0].date()} to {times[1].date()}: it is no single acquisition. Leave it out with "
+            f"`scenes: stac: leave_out:`."
+        )
+    raise InputError(f"Item {item.id} has no datetime. Leave it out with `scenes: stac: leave_out:`.")
+
+
+def _time(item: Item, text: str) -> datetime:
+    try:
+        found = datetime.fromisoformat(text)
+        return found.replace(tzinfo=UTC) if found.tzinfo is None else found.astimezone(UTC)
+    except (ValueError, OverflowError) as error:
+        raise InputError(f"Item {item.id}: {text!a:.60} is no datetime. Expected one such as 2020-06-15T10:30:00Z.") from error
+
+
+def day(item: Item) -> date:
+    """Return the day of an item in UTC.
+
+    Raises:
+        InputError: As `moment`.
+    """
+    return moment(item).date()
+
+
+def cloud_cover(item: Item) -> float | None:
+    """Return `eo:cloud_cover` in percent, None where the item does not say."""
+    found = item.properties.get("eo:cloud_cover")
+    return float(found) if isinstance(found, int | float) and 0 <= found <= 100 else None
+
+
+def newest(items: Sequence[Item]) -> tuple[list[Item], list[tuple[Item, str]]]:
+    """Keep one item of each acquisition: the one of the newest processing.
+
+    Items are of one acquisition if they share the id, or the second, the platform and the tile. The highest processing
+    baseline is kept, then the latest processing time, then the last id; the order of the items does not matter.
+
+    Args:
+        items: Each with a datetime.
+
+    Returns:
+        The kept ones, and the others with the reason.
+    """
+    kept: dict[object, Item] = {}
+    dropped: list[tuple[Item, str]] = []
+    for item in sorted(items, key=_rank, reverse=True):
+        keys = [("id", item.id), *([("acquisition", *seen)] if (seen := _acquisition(item)) else [])]
+        winner = next((kept[k] for k in keys if k in kept), None)
+        if winner is None:
+            kept |= dict.fromkeys(keys, item)
+        else:
+            dropped.append((item, f"duplicate of {winner.id}, which is kept ({_processing(winner)})"))
+    return list({id(i): i for i in kept.values()}.values()), dropped
+
+
+def _acquisition(item: Item) -> tuple[str, ...] | None:
+    tile = next((str(item.properties[k]) for k in _TILES if item.properties.get(k)), "")
+    if not tile and item.properties.get("landsat:wrs_path"):
+        tile = f"{item.properties['landsat:wrs_path']}/{item.properties.get('landsat:wrs_row')}"
+    if not tile:
+        return None
+    return str(moment(item).replace(microsecond=0)), str(item.properties.get("platform", "")).casefold(), tile
+
+
+def _rank(item: Item) -> tuple[Any, ...]:
+    numbers = tuple(int(n) for n in _NUMBERS.findall(baseline(item) or ""))
+    times = [t for k in _PROCESSED if (t := _time_or_none(item, k)) is not None]
+    # The content decides between two that say the same about themselves: any choice, but always the same.
+    return numbers, times[0].timestamp() if times else 0.0, item.id, repr(item.content)
+
+
+def _time_or_none(item: Item, key: str) -> datetime | None:
+    try:
+        return _time(item, str(item.properties.get(key)))
+    except InputError:
+        return None
+
+
+def _processing(item: Item) -> str:
+    said = [f"{k} {item.properties[k]}" for k in (*_BASELINES, *_PROCESSED) if item.properties.get(k)]
+    return said[0] if said else "its id comes last"
+
+
+def baseline(item: Item) -> str | None:
+    """Return the processing baseline of a Sentinel-2 item, None where it does not say."""
+    return next((str(item.properties[k]) for k in _BASELINES if item.properties.get(k)), None)
+
+
+def item_offset(item: Item, sensor: Sensor, keys: Sequence[str], declared: float | None) -> float:
+    """Return what to add to an item's numbers before scaling.
+
+    Sentinel-2 since baseline 04.00 has 1000 added to every number, which some catalogs took off again. In this order: the
+    config; `earthsearch:boa_offset_applied`; the baseline and the offset of the assets' bands, which must agree where
+    both are given. What they say is checked against the pixels later (`scenes.check`).
+
+    Args:
+        item: Of the catalog.
+        sensor: Of the item.
+        keys: Assets that are read.
+        declared: What the config says.
+
+    Raises:
+        InputError: Nobody says, or two say different things.
+    """
+    if declared is not None or not sensor.baseline_offset:
+        return number_offset(sensor, None, declared, item.id)
+    applied = item.properties.get(_APPLIED)
+    if applied is True or str(applied).casefold() == "true":
+        # Some items of that catalog still carry the offset in raster:bands; it would be taken off twice.
+        return 0.0
+    stated = {round(o / sensor.scale, 6) for k in keys if (o := _band_offset(item.assets[k])) is not None}
+    known = baseline(item)
+    if len(stated) > 1:
+        raise InputError(
+            f"Item {item.id}: its assets state different offsets ({sorted(stated)}). Set `sensor: number_offset:`."
+        )
+    if known is None and stated:
+        return stated.pop()
+    offset = number_offset(sensor, known, None, f"Item {item.id}")
+    if applied is None and stated and stated != {offset}:
+        raise InputError(
+            f"Item {item.id}: processing baseline {known} means that {offset:g} has to be added to the numbers, its assets "
+            f"say {stated.pop():g}. Look at the pixels, and set `sensor: number_offset:` to 0 or -1000."
+        )
+    return offset
+
+
+def bands_of(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return what an asset says about its bands, of STAC 1.1 or of the extensions before it."""
+    for key in ("bands", "eo:bands"):
+        found = asset.get(key)
+        if isinstance(found, list) and found and all(isinstance(b, Mapping) for b in found):
+            return found
+    return []
+
+
+def _band_offset(asset: Mapping[str, Any]) -> float | None:
+    rasters = asset.get("raster:bands")
+    first = rasters[0] if isinstance(rasters, list) and rasters and isinstance(rasters[0], Mapping) else {}
+    bands = bands_of(asset)
+    for found in (first.get("offset"), bands[0].get("raster:offset") if bands else None, asset.get("raster:offset")):
+        if isinstance(found, int | float):
+            return float(found)
+    return None
+
+
+def declared_grid(item: Item, key: str) -> Grid | None:
+    """Return the grid that a catalog says an asset has, None where it does not say all of it.
+
+    Raises:
+        InputError: What it says is no grid.
+    """
+
+    def said(name: str) -> Any:  # noqa: ANN401 (JSON)
+        return item.assets[key].get(name, item.properties.get(name))
+
+    epsg = said("proj:epsg")
+    crs = said("proj:code") or (f"EPSG:{epsg}" if epsg else None) or said("proj:wkt2")
+    transform, shape = said("proj:transform"), said("proj:shape")
+    if not (crs and transform and shape):
+        return None
+    name = f"Item {item.id}, asset {key} (as the catalog says)"
+    try:
+        rows, columns = (int(v) for v in shape)
+        matrix = Affine(*(float(v) for v in transform[:6]))
+    except (TypeError, ValueError, KeyError, OverflowError) as error:
+        raise InputError(f"{name}: proj:transform {transform!a:.100} and proj:shape {shape!a:.60} are no grid.") from error
+    if not all(map(math.isfinite, matrix)):
+        raise InputError(f"{name}: proj:transform {transform!a:.100} is no grid.")
+    if not (0 < rows < _LONGEST_SIDE and 0 < columns < _LONGEST_SIDE):
+        raise InputError(f"{name}: proj:shape {shape!a:.60} is no size.")
+    return grid_of(matrix, (rows, columns), str(crs), name)

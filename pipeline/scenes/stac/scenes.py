@@ -1,0 +1,187 @@
+"""Items of a catalog become scenes."""
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, crs_name, overlap_share
+from landshift.pipeline.raster.place import Place, RemoteFile, is_remote, remote_file, resolve
+from landshift.pipeline.raster.read import inspect
+from landshift.pipeline.scenes.scene import Scene, Source
+from landshift.pipeline.scenes.sensors import Sensor
+from landshift.pipeline.scenes.stac.assets import QUALITY, assets_of
+from landshift.pipeline.scenes.stac.items import cloud_cover, day, declared_grid, item_offset, moment, newest
+from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet, item_box
+from landshift.pipeline.scenes.survey import Finding, found
+from landshift.pipeline.season import Season, outside
+
+
+@dataclass(frozen=True)
+class Reading:
+    """How items are read and chosen."""
+
+    sensor: Sensor
+    """What the files hold."""
+    grid: Grid
+    """Of the region."""
+    ranges: Sequence[tuple[date, date]]
+    """First and last day of each epoch."""
+    local: Callable[[Path, str], Path]
+    """Returns where a path that an asset names may be read, or refuses it; the text says which asset."""
+    bands: tuple[str, ...] = ()
+    """Wanted; empty: all."""
+    assets: Mapping[str, str] = field(default_factory=dict)
+    """Band name to asset key, where the catalog does not tell."""
+    max_cloud_cover: float | None = None
+    """Percent, included."""
+    leave_out: Collection[str] = ()
+    """Ids of items not to use."""
+    declared_offset: float | None = None
+    """What the config adds to every number."""
+    sign: Callable[[str], str] = str
+    """Signs the address of a file."""
+    season: Season | None = None
+    """The part of the year that is wanted; None: all of it."""
+
+
+def signer(name: str) -> Callable[[str], str]:
+    """Return what signs addresses.
+
+    Raises:
+        InputError: The package for it is not installed.
+    """
+    if name == "none":
+        return str
+    try:
+        from planetary_computer import sign_url
+    except ImportError as error:
+        raise InputError(
+            "`scenes: stac: sign: planetary-computer` needs the package planetary-computer: "
+            "`pip install landshift[planetary-computer]`."
+        ) from error
+
+    def sign(address: str) -> str:
+        try:
+            return str(sign_url(address))
+        except Exception as error:
+            # Whatever stops it, the network mostly; its message may hold a key.
+            raise InputError(
+                f"the address cannot be signed ({type(error).__name__}). Check the network, or try again."
+            ) from None
+
+    return sign
+
+
+def findings_of(items: Sequence[Item], how: Reading) -> list[Finding]:
+    """Make a finding of each item: a scene, why it is left out, or what is wrong with it.
+
+    Items outside all epochs are left out silently, as an API would not have sent them.
+
+    Returns:
+        In no particular order; the order of the items does not matter.
+    """
+    findings = [Finding(i.id, fault=i.fault) for i in items if i.fault and i.id not in how.leave_out]
+    dated: list[Item] = []
+    for item in items:
+        try:
+            if not item.fault and (item.id in how.leave_out or any(a <= day(item) <= b for a, b in how.ranges)):
+                dated.append(item)
+        except InputError as error:
+            findings.append(Finding(item.id, fault=str(error)))
+    unwanted = [i for i in dated if i.id in how.leave_out]
+    findings += [Finding(i.id, left_out="named in `scenes: stac: leave_out:`") for i in unwanted]
+    kept, doubles = newest([i for i in dated if i.id not in how.leave_out])
+    findings += [Finding(i.id, left_out=why, day=day(i), cloud_cover=cloud_cover(i)) for i, why in doubles]
+    return findings + [_finding(item, how) for item in kept]
+
+
+def _finding(item: Item, how: Reading) -> Finding:
+    clouds = cloud_cover(item)
+    left_out = outside(how.season, day(item))
+    if not left_out and how.max_cloud_cover is not None and clouds is None:
+        left_out = "does not say how cloudy it is (eo:cloud_cover), and `max_cloud_cover:` is set"
+    elif not left_out and how.max_cloud_cover is not None and clouds is not None and clouds > how.max_cloud_cover:
+        left_out = f"too cloudy: {clouds:.3g} %, at most {how.max_cloud_cover:g} % are wanted"
+    if left_out:
+        return Finding(item.id, left_out=left_out, day=day(item), cloud_cover=clouds)
+    try:
+        scene = scene_of(item, how)
+        if overlap_share(how.grid, scene.grid) == 0:
+            _require_one_place(item, scene.grid)
+            return Finding(item.id, left_out="does not overlap the region", day=scene.date, cloud_cover=clouds)
+    except InputError as error:
+        return Finding(item.id, fault=str(error), day=day(item), cloud_cover=clouds)
+    return found(scene)
+
+
+def _require_one_place(item: Item, grid: Grid) -> None:
+    """Refuse an item that says two places: it would be left out as lying elsewhere, though its files may lie here."""
+    box = item_box(item)
+    if box is not None and not boxes_meet(box, box_of(grid)):
+        raise InputError(
+            f"Item {item.id}: its bbox {[round(v, 3) for v in box]} and its proj: fields ({crs_name(grid.crs)}, in degrees "
+            f"{[round(v, 3) for v in box_of(grid)]}) do not agree. Leave it out with `scenes: stac: leave_out:`, and tell the "
+            f"catalog's keeper."
+        )
+
+
+def scene_of(item: Item, how: Reading) -> Scene:
+    """Turn an item into a scene, from what the catalog says; a file is opened only where the catalog has no grid of it.
+
+    Raises:
+        InputError: A band, an address, a grid or an offset that is missing or not accepted.
+    """
+    places = assets_of(item, how.sensor, how.assets)
+    if not set(places) - {QUALITY}:
+        raise InputError(
+            f"Item {item.id}: none of its assets ({', '.join(item.assets) or 'it has none'}) holds a band of sensor "
+            f"{how.sensor.name}. Check `sensor:`, or name them in `scenes: stac: assets:`."
+        )
+    # A wanted band that is missing is told by whoever chooses the bands.
+    wanted = {n: p for n, p in places.items() if not how.bands or n in how.bands or n == QUALITY}
+    sources = {name: _source(item, key, number, how) for name, (key, number) in (wanted or places).items()}
+    _require_apart(item, sources)
+    quality = sources.pop(QUALITY, None)
+    if not sources:
+        raise InputError(f"Item {item.id} lacks the band {how.bands[0]}; it has {', '.join(places)}. Correct `bands:`.")
+    offset = item_offset(item, how.sensor, [s.asset for s in sources.values()], how.declared_offset)
+    grids = [s.declared if s.declared is not None else inspect(s.path).grid for s in sources.values()]
+    finest = min(grids, key=lambda g: float(g.transform.a))
+    return Scene(
+        item.id, day(item), how.sensor, sources, quality, finest, offset, cloud_cover(item), moment(item),
+        str(item.properties.get("platform") or ""),
+    )  # fmt: skip
+
+
+def _source(item: Item, key: str, number: int, how: Reading) -> Source:
+    asset = item.assets[key]
+    try:
+        return Source(_place(item, key, str(asset["href"]), how), number, key, declared_grid(item, key))
+    except InputError as error:
+        prefix = f"Item {item.id}, asset {key}"
+        raise error if str(error).startswith(prefix) else InputError(f"{prefix}: {error}") from None
+
+
+def _place(item: Item, key: str, href: str, how: Reading) -> Place:
+    address = resolve(href, item.href)
+    if not is_remote(address):
+        return how.local(Path(address), f"item {item.id}, asset {key}")
+    checksum, updated = item.assets[key].get("file:checksum"), item.properties.get("updated")
+    version = str(checksum or updated) if checksum or updated else None
+    # Refused before it is signed: a token is not given to any address.
+    remote_file(address)
+    return remote_file(how.sign(address), version, is_checksum=bool(checksum))
+
+
+def _require_apart(item: Item, sources: Mapping[str, Source]) -> None:
+    """Refuse addresses that differ in their query alone: it is never shown or recorded, so they could not be told apart."""
+    seen: dict[str, Source] = {}
+    for source in sources.values():
+        other = seen.setdefault(str(source.path), source)
+        if isinstance(source.path, RemoteFile) and isinstance(other.path, RemoteFile) and other.asset != source.asset:
+            raise InputError(
+                f"Item {item.id}: the assets {other.asset} and {source.asset} have addresses that differ in their query "
+                f"alone, {source.path}. Expected one path a file; download them, and use `scenes: folder:`."
+            )

@@ -1,0 +1,1 @@
+"""How good and how sure: accuracy, reliability, calibration, evidence."""

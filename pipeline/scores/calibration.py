@@ -1,0 +1,183 @@
+"""Probabilities that mean what they say, and the threshold that turns them into a map."""
+
+import math
+
+import numpy as np
+from scipy import special
+from scipy.optimize import minimize_scalar
+from scipy.special import logsumexp
+from sklearn.metrics import precision_recall_curve
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import NOT_LABELLED
+from landshift.pipeline.scores.reliability import known_mask, known_pixels
+
+TEMPERATURE_RANGE = (0.05, 20.0)
+"""Where labels are met without an error the best temperature is 0, and every probability would become 0 or 1."""
+
+_TINY_SHARE = 0.01
+
+
+def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
+    """Find the temperature T for which `logits / T` gives the most likely probabilities (Guo 2017, arXiv:1706.04599).
+
+    Args:
+        logits: (n,) for changed against unchanged, or (n, class); NaN = not observed.
+        truth: (n,): 0 or 1, or the index of the class; 255 = not labelled.
+
+    Returns:
+        Above 1 where the model is too sure of itself, below 1 where it is not sure enough; 0.05..20.
+
+    Raises:
+        InputError: No pixel is labelled and observed.
+        ValueError: The shapes do not fit, or `truth` holds an index beyond the logits.
+    """
+    if logits.ndim not in (1, 2) or truth.shape != logits.shape[:1]:
+        raise ValueError(f"Logits {logits.shape} and labels {truth.shape}: expected (n,) or (n, class), and (n,).")
+    # A binary logit is the gap to a class whose logit is 0.
+    z = logits if logits.ndim == 2 else np.stack([np.zeros_like(logits), logits], axis=1)
+    keep = (truth != NOT_LABELLED) & np.isfinite(z).all(axis=1)
+    z, y = z[keep].astype(np.float64), truth[keep].astype(np.int64)
+    if y.size == 0:
+        raise InputError("No validation pixel is labelled and observed, so the model cannot be calibrated: add labels.")
+    if y.min() < 0 or y.max() >= z.shape[1]:
+        raise ValueError(f"Labels go from {y.min()} to {y.max()}; the logits have classes 0 to {z.shape[1] - 1}.")
+    own = np.take_along_axis(z, y[:, None], axis=1)[:, 0]
+
+    def negative_log_likelihood(log_temperature: float) -> float:
+        t = np.exp(log_temperature)
+        return float(np.mean(logsumexp(z / t, axis=1) - own / t))
+
+    bounds = (math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]))
+    found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-10})
+    return float(np.exp(found.x))
+
+
+def domain_temperatures(
+    logits: np.ndarray, truth: np.ndarray, domain: np.ndarray, *, min_pixels: int = 200, min_each: int = 20
+) -> tuple[float, dict[int, float]]:
+    """Find one temperature for everything, and one for each domain (a territory, a sensor, a season) with enough labels.
+
+    Args:
+        logits: (n,), of changed against unchanged; NaN = not observed.
+        truth: (n,): 0 = unchanged, 1 = changed, 255 = not labelled.
+        domain: int (n,), the index of the pixel's domain; below 0 = in none, which counts for the first one alone.
+        min_pixels: Labelled, observed pixels that a temperature of its own takes.
+        min_each: How many of them must be changed, and how many unchanged.
+
+    Returns:
+        The temperature for everything, and the index of a domain to its own; a domain that is absent takes the first.
+
+    Raises:
+        InputError: No pixel is labelled and observed.
+        ValueError: The shapes differ or are not (n,), or `truth` holds another value.
+    """
+    if logits.ndim != 1 or domain.shape != logits.shape:
+        raise ValueError(f"Logits {logits.shape} and domains {domain.shape}: expected (n,) and (n,).")
+    general = fit_temperature(logits, truth)
+    known = known_mask(logits, truth) & (domain >= 0)
+    own = {}
+    for index in np.unique(domain[known]).tolist():
+        here = known & (domain == index)
+        changed = int((truth[here] == 1).sum())
+        pixels = int(here.sum())
+        if pixels >= min_pixels and min(changed, pixels - changed) >= min_each:
+            own[index] = fit_temperature(logits[here], truth[here])
+    return general, own
+
+
+def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
+    """Find the threshold with the highest F1 of changed, where a pixel is changed if `probability >= threshold`.
+
+    F1 is the same between two neighbouring probabilities: the middle of the widest stretch with the highest F1 is
+    taken, which moves least when the probabilities do.
+
+    Args:
+        probability: Any shape, 0..1, NaN = not observed.
+        truth: Same shape: 0 = unchanged, 1 = changed, 255 = not labelled.
+
+    Returns:
+        0..1.
+
+    Raises:
+        InputError: The labelled pixels are all changed, all unchanged, or none.
+    """
+    p, y = known_pixels(probability, truth)
+    changed = int(y.sum())
+    if not 0 < changed < y.size:
+        raise InputError(
+            f"The validation labels hold {changed} changed and {y.size - changed} unchanged pixels; a threshold needs "
+            "both: add labels or let the split use smaller blocks."
+        )
+    precision, recall, upper = precision_recall_curve(y, p)
+    precision, recall = precision[:-1], recall[:-1]  # the last point stands for no pixel at all and has no threshold
+    total = precision + recall
+    f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
+    lower = np.concatenate([[0.0], upper[:-1]])
+    best = f1 >= f1.max() - 1e-12
+    starts = np.flatnonzero(best & ~np.concatenate([[False], best[:-1]]))
+    ends = np.flatnonzero(best & ~np.concatenate([best[1:], [False]]))
+    widest = int(np.argmax(upper[ends] - lower[starts]))
+    low, high = lower[starts[widest]], upper[ends[widest]]
+    # In the precision of the probabilities the middle may round down to the lower edge, which has another F1.
+    middle = p.dtype.type((float(low) + float(high)) / 2)
+    return float(middle if middle > low else high)
+
+
+def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: float) -> str | None:
+    """Say so where a model gives (nearly) one answer everywhere although the labels hold both.
+
+    Args:
+        probability: Any shape, 0..1, NaN = not observed.
+        truth: Same shape: 0 = unchanged, 1 = changed, 255 = not labelled.
+        threshold: A pixel is changed if `probability >= threshold`.
+
+    Returns:
+        A sentence for the user, or None: each answer is given for at least 1 % as many pixels as have it as their
+        label, or the labels hold one class only.
+    """
+    p, y = known_pixels(probability, truth)
+    labelled = {"unchanged": int((y == 0).sum()), "changed": int((y == 1).sum())}
+    mapped = {"unchanged": int((p < threshold).sum()), "changed": int((p >= threshold).sum())}
+    if not all(labelled.values()):
+        return None
+    for missing, given in (("changed", "unchanged"), ("unchanged", "changed")):
+        if mapped[missing] < _TINY_SHARE * labelled[missing]:
+            return (
+                f"The model says {given!r} (nearly) everywhere: it maps {mapped[missing]} of {y.size} labelled pixels "
+                f"as {missing}, and {labelled[missing]} are labelled so; its overall accuracy means nothing. "
+                f"Train for longer, weight the loss by class, or label more {missing} pixels."
+            )
+    return None
+
+
+def logit(probability: np.ndarray) -> np.ndarray:
+    """Return the log odds of probabilities, float64 of the same shape; 0 and 1 count as 1e-7 away from the end."""
+    return np.asarray(special.logit(np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)))
+
+
+def cooled(probability: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the probabilities that the same logits give at a temperature.
+
+    Args:
+        probability: Of change, 0..1, any shape, NaN where not observed.
+        temperature: Above 0.
+
+    Returns:
+        float32 of the same shape.
+    """
+    return np.asarray(special.expit(logit(probability) / temperature), dtype=np.float32)
+
+
+def cooled_classes(share: np.ndarray, temperature: float) -> np.ndarray:
+    """Return the class probabilities that the same logits give at a temperature.
+
+    Args:
+        share: (class, ...), 0..1, adding up to 1 over the classes, NaN where not observed.
+        temperature: Above 0.
+
+    Returns:
+        float32 of the same shape.
+    """
+    powered = np.clip(share, 1e-12, 1) ** np.float32(1 / temperature)
+    return np.asarray(powered / powered.sum(axis=0), dtype=np.float32)

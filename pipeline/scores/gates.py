@@ -1,0 +1,97 @@
+"""What is asked of the model of a run."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from landshift.pipeline.formatting import percent
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, Rules, judged, unmeasured
+
+
+def model_gates(
+    *,
+    beyond: float | None,
+    calibration_error: float | None,
+    same_images: bool,
+    adaptation: Mapping[str, Any],
+    verdict: str | None,
+    rules: Rules = RULES,
+) -> tuple[Gate, ...]:
+    """Ask what a reader of the map has to know of its model before trusting it.
+
+    Args:
+        beyond: Share of the territory past the edge of what the training regions hold, 0..1; None where not known.
+        calibration_error: Of the test blocks, 0..1; None where it was not measured.
+        same_images: Whether the model was trained on the images that it maps.
+        adaptation: With `method` and `verified`.
+        verdict: Of the assessment: `helps`, `no evidence` or `hurts`; None where transfer was not assessed.
+        rules: Limits, and what happens beyond them.
+    """
+    return (
+        _likeness(beyond, rules),
+        calibration_gate(calibration_error, rules),
+        Gate(
+            "Images of the training", "these images" if same_images else "other images", "these images",
+            PASS if same_images else MARK,
+            "The test blocks lie in these images."
+            if same_images
+            else "The model was trained on other images than these; its scores need not hold here.",
+        ),
+        _adaptation(str(adaptation["method"]), bool(adaptation["verified"])),
+        _transfer(verdict),
+    )  # fmt: skip
+
+
+def calibration_gate(error: float | None, rules: Rules = RULES) -> Gate:
+    """Ask whether probabilities can be read as shares.
+
+    Args:
+        error: Calibration error on the test blocks, 0..1; None where it was not measured.
+        rules: With `calibration_error`.
+    """
+    name, limit = "Calibration on the test blocks", f"error of at most {rules['calibration_error'].limit:.2f}"
+    if error is None:
+        reason = "Whether probabilities can be read as shares is not known."
+        return unmeasured("calibration_error", name, rules, limit=limit, reason=reason)
+    return judged(
+        "calibration_error", name, error, rules, found=f"error of {error:.3f}", limit=limit,
+        met="The confidence can be read as the share of right pixels.",
+        missed=f"On the test blocks, probabilities were off by {error:.2f} on average: read the confidence as a ranking, not "
+        f"as a share of right pixels.",
+    )  # fmt: skip
+
+
+def _likeness(beyond: float | None, rules: Rules) -> Gate:
+    name, limit = "Likeness to the training regions", f"at most {percent(rules['domain_shift'].limit)} beyond their edge"
+    if beyond is None:
+        reason = "The model does not hold what its training regions look like."
+        return unmeasured("domain_shift", name, rules, limit=limit, reason=reason)
+    return judged(
+        "domain_shift", name, beyond, rules, found=f"{percent(beyond)} beyond their edge", limit=limit,
+        met="The territory looks like what the model was trained on (see domain_shift.tif); 5 % lie beyond by definition.",
+        missed=f"{percent(beyond)} of the territory looks unlike 95 % of the blocks that the model was trained on (see "
+        f"domain_shift.tif): its scores need not hold there.",
+    )  # fmt: skip
+
+
+def _adaptation(method: str, verified: bool) -> Gate:
+    name, limit = "Adaptation to the territory", "none, or confirmed by labels"
+    if method == "none":
+        return Gate(name, "none", limit, PASS, "The images were used as they are.")
+    return Gate(
+        name, f"{method}, {'confirmed' if verified else 'unverified'}", limit, PASS if verified else MARK,
+        "Labels of this territory confirmed that the adaptation helps."
+        if verified
+        else f"The images were adapted ({method}), and no label of this territory confirmed that it helps: unverified.",
+    )  # fmt: skip
+
+
+def _transfer(verdict: str | None) -> Gate:
+    name, limit = "Transfer from the encoder's source", "does not hurt"
+    if verdict is None:
+        return Gate(name, "not known", limit, NOT_MEASURED, "Whether the pretrained encoder helps here was not assessed.")
+    hurts = verdict == "hurts"
+    return Gate(
+        name, verdict, limit, MARK if hurts else PASS,
+        "The assessment found that the pretrained encoder hurts in this territory." if hurts
+        else "Short trainings were compared with random weights in regions that were held out.",
+    )  # fmt: skip

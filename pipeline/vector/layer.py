@@ -1,0 +1,130 @@
+"""One vector layer into one file: how its columns are written, and what a disk that is full is told as."""
+
+import sqlite3
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from pathlib import Path
+
+import geopandas as gpd
+import numpy as np
+import pandas as pd
+import pyogrio.raw
+import shapely
+from pyproj import CRS
+
+from landshift.pipeline.columns import Column
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.vector.geopackage import Style, add_tables, describe
+
+OPTIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
+    # GeoPackage 1.2, which older programs read without complaint.
+    "GPKG": {"dataset_options": {"VERSION": "1.2"}, "layer_options": {"GEOMETRY_NAME": "geom", "SPATIAL_INDEX": "YES"}},
+    # https://datatracker.ietf.org/doc/html/rfc7946: longitude and latitude, outer rings counter-clockwise.
+    "GeoJSON": {"layer_options": {"RFC7946": "YES"}},
+    "FlatGeobuf": {},
+}
+"""GDAL driver to its options."""
+
+
+def write_layer(
+    path: Path, driver: str, name: str, frame: gpd.GeoDataFrame, columns: Sequence[Column], geometry: str = "Polygon",
+) -> None:  # fmt: skip
+    """Write a layer into a file, new or not; whoever calls it sees to the atomic step.
+
+    Args:
+        path: The file.
+        driver: Of GDAL, a key of `OPTIONS`.
+        name: Of the layer.
+        frame: With the columns; may be empty.
+        columns: What is written, in order.
+        geometry: `Polygon`, `MultiPolygon` or `Point`.
+
+    Raises:
+        ValueError: The frame lacks a column.
+    """
+    missing = [c.name for c in columns if c.name not in frame]
+    if missing:
+        raise ValueError(f"the frame for layer {name!r} lacks {', '.join(missing)}")
+    data, masks = zip(*(_field(frame[c.name], c) for c in columns), strict=True)
+    shapes = frame.geometry.to_numpy()
+    if geometry == "MultiPolygon":
+        shapes = np.array([shapely.multipolygons(shapely.get_parts(shape)) for shape in shapes], dtype=object)
+    # The raw writer, because the one for frames writes dates as text or as times, depending on what is installed.
+    pyogrio.raw.write(
+        path, geometry=shapely.to_wkb(shapes), field_data=list(data), field_mask=list(masks),
+        fields=np.array([c.name for c in columns], dtype=object), layer=name, driver=driver, geometry_type=geometry,
+        crs=CRS(frame.crs).to_wkt(), **OPTIONS[driver],
+    )  # fmt: skip
+
+
+def describe_layers(path: Path, layers: Sequence[tuple[str, Sequence[Column], Style]]) -> None:
+    """Put headings, meanings and default styles of layers into a GeoPackage.
+
+    Args:
+        path: The file.
+        layers: Name, columns and style of each.
+    """
+    with closing(sqlite3.connect(path)) as database, database:
+        add_tables(database)
+        for name, columns, style in layers:
+            describe(database, name, columns, style)
+
+
+@contextmanager
+def written_whole(path: Path) -> Iterator[None]:
+    """Say which file could not be written where GDAL or SQLite fails at it.
+
+    Raises:
+        OSError: They did; most often the disk is full.
+    """
+    try:
+        yield
+    except (RuntimeError, sqlite3.OperationalError) as error:
+        raise OSError(f"{path} could not be written whole ({error}). Is the disk full?") from error
+
+
+def _field(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """Values as OGR takes them, and where they are null."""
+    null = series.isna().to_numpy()
+    if column.dtype == "str":
+        return series.astype(object).where(~null, None).to_numpy(), null
+    if column.dtype.startswith("datetime"):
+        if series.dtype == object:
+            series = series.where(~null, "NaT")
+        return series.to_numpy().astype("datetime64[D]"), null
+    if series.dtype == object:
+        series = series.astype("Float64" if column.dtype.startswith("float") else "Int64")
+    return series.to_numpy(dtype=column.dtype.lower(), na_value=0), null
+
+
+_DRIVERS: Mapping[str, str] = {".gpkg": "GPKG", ".geojson": "GeoJSON"}
+
+
+def require_format(path: Path) -> str:
+    """Return the GDAL driver that a file's name asks for.
+
+    Raises:
+        InputError: Neither .gpkg nor .geojson.
+    """
+    if path.suffix.lower() not in _DRIVERS:
+        raise InputError(f"{path}: expected a name that ends in {' or '.join(_DRIVERS)}.")
+    return _DRIVERS[path.suffix.lower()]
+
+
+def write_styled_layer(path: Path, frame: gpd.GeoDataFrame, layer: str, columns: Sequence[Column], qml: str) -> Path:
+    """Write one layer with its default style into one file, in one atomic step.
+
+    Raises:
+        InputError: The folder cannot be written to.
+        OSError: The file could not be written whole.
+    """
+    driver = _DRIVERS[path.suffix.lower()]
+    try:
+        with replace_when_done(path) as temporary, written_whole(path):
+            write_layer(temporary, driver, layer, frame, columns)
+            if driver == "GPKG":
+                describe_layers(temporary, [(layer, columns, Style(qml, ""))])
+    except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError) as error:
+        raise InputError(f"{path} cannot be written ({error.strerror}). Choose another place with --output.") from error
+    return path

@@ -1,0 +1,202 @@
+"""The door for vector layers, outward: GeoPackages with their styles, and copies in other formats."""
+
+import shutil
+import sqlite3
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import geopandas as gpd
+import pandas as pd
+
+from landshift.pipeline.columns import (
+    AREA_COLUMNS,
+    AREA_ESTIMATE_COLUMNS,
+    AREAS_LAYER,
+    CHANGE_COLUMNS,
+    CHANGES_LAYER,
+    NOT_OBSERVED_COLUMNS,
+    NOT_OBSERVED_LAYER,
+    SAMPLE_COLUMNS,
+    SAMPLES_LAYER,
+    Column,
+    labelling_columns,
+)
+from landshift.pipeline.drawing.sld import outline_sld, samples_sld, vector_sld
+from landshift.pipeline.drawing.styles import outline_qml, samples_qml, vector_qml
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import NOT_OBSERVED, Legend
+from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.vector.formats import UNREADABLE, vector_source
+from landshift.pipeline.vector.geopackage import IN_USE, Style, require_sound
+from landshift.pipeline.vector.layer import describe_layers, write_layer, written_whole
+
+COPIES = {"flatgeobuf": "changes.fgb", "geoparquet": "changes.parquet"}
+"""Formats in which the changes can leave the house once more, and what the files are called."""
+
+
+@dataclass(frozen=True)
+class _Layer:
+    name: str
+    frame: gpd.GeoDataFrame
+    columns: Sequence[Column]
+    geometry: str
+    style: Style
+
+
+def write_changes(
+    path: Path,
+    changes: gpd.GeoDataFrame,
+    legend: Legend,
+    *,
+    not_observed: gpd.GeoDataFrame | None = None,
+    areas_of_interest: gpd.GeoDataFrame | None = None,
+    samples: gpd.GeoDataFrame | None = None,
+) -> Path:
+    """Write the layers of a map as a GeoPackage with their styles, in one atomic step.
+
+    GeoPackage 1.2, which older programs read without complaint. QGIS paints the layers without a click, because the
+    file holds their default styles in `layer_styles`, and shows the columns' headings and comments.
+
+    Args:
+        path: The `.gpkg` to make.
+        changes: From `map_layers`; may be empty, and is written as an empty layer then.
+        legend: The project's legend; the style lists the changes that occur.
+        not_observed: From `map_layers`; no such layer where None.
+        areas_of_interest: From `area_summary`, with or without the estimates; no such layer where None.
+        samples: Points with `SAMPLE_COLUMNS`; no such layer where None.
+
+    Raises:
+        ValueError: A frame lacks a column.
+    """
+    present = set(changes["change_code"])
+    layers = [_categories(CHANGES_LAYER, changes, CHANGE_COLUMNS, legend, present, "Changes")]
+    if not_observed is not None:
+        layers.append(
+            _categories(NOT_OBSERVED_LAYER, not_observed, NOT_OBSERVED_COLUMNS, legend, {NOT_OBSERVED}, "Not observed")
+        )
+    layers += _further(areas_of_interest, samples)
+    with replace_when_done(path) as temporary, written_whole(path):
+        _write(temporary, layers)
+    return path
+
+
+def add_layers(
+    path: Path, *, areas_of_interest: gpd.GeoDataFrame | None = None, samples: gpd.GeoDataFrame | None = None
+) -> Path:
+    """Put areas of interest and samples into a file that `write_changes` made, in one atomic step.
+
+    Such layers that the file has already are replaced; all else in it stays as it is, styles that a user saved included.
+
+    Args:
+        path: The `.gpkg`.
+        areas_of_interest: From `area_summary`, with or without the estimates; left alone where None.
+        samples: Points with `SAMPLE_COLUMNS`; left alone where None.
+
+    Raises:
+        InputError: The file is missing, damaged or no GeoPackage, or another program has it open.
+        ValueError: A frame lacks a column.
+    """
+    vector_source(path)
+    if path.with_name(f"{path.name}-wal").exists():
+        # It holds pages of the earlier file, which SQLite would mix into the new one.
+        raise InputError(IN_USE.format(path=path))
+    layers = _further(areas_of_interest, samples)
+    with replace_when_done(path) as temporary:
+        shutil.copyfile(path, temporary)
+        try:
+            require_sound(temporary)
+            _write(temporary, layers)
+        except (*UNREADABLE, sqlite3.DatabaseError) as error:
+            raise InputError(f"{path} is damaged ({error}); run `landshift detect` again.") from error
+    return path
+
+
+def write_sample_file(path: Path, frame: gpd.GeoDataFrame, qml: str) -> Path:
+    """Write the GeoPackage that a sample is judged in.
+
+    Args:
+        path: The `.gpkg` to make.
+        frame: From `sample_frame`.
+        qml: QGIS style with the form, the layer's default.
+
+    Raises:
+        ValueError: The frame lacks a column.
+    """
+    columns = labelling_columns(binary="reference_change" in frame)
+    with replace_when_done(path) as temporary, written_whole(path):
+        _write(temporary, [_Layer(SAMPLES_LAYER, frame, columns, "Point", Style(qml, ""))])
+    return path
+
+
+def write_copies(folder: Path, changes: gpd.GeoDataFrame, formats: Iterable[str]) -> list[Path]:
+    """Write the changes in further formats, each file in one atomic step.
+
+    Args:
+        folder: Where to.
+        changes: From `map_layers`.
+        formats: Keys of `COPIES`.
+
+    Raises:
+        InputError: GeoParquet is wanted, and pyarrow is not installed.
+        ValueError: A format is not known, or the frame lacks a column.
+    """
+    made = []
+    for name in formats:
+        if name not in COPIES:
+            raise ValueError(f"format {name!r}; expected one of {', '.join(COPIES)}")
+        path = folder / COPIES[name]
+        with replace_when_done(path) as temporary, written_whole(path):
+            if name == "geoparquet":
+                _write_parquet(temporary, changes)
+            else:
+                write_layer(temporary, "FlatGeobuf", CHANGES_LAYER, changes, CHANGE_COLUMNS)
+        made.append(path)
+    return made
+
+
+def _categories(
+    name: str, frame: gpd.GeoDataFrame, columns: Sequence[Column], legend: Legend, codes: set[int], title: str
+) -> _Layer:
+    entries = [c for c in legend.changes if c.code in codes]
+    # The headings go into the style as well: QGIS reads them from the standard's table only with recent GDAL.
+    style = Style(vector_qml(entries, headings=_headings(columns)), vector_sld(entries, title=title))
+    return _Layer(name, frame, columns, "Polygon", style)
+
+
+def _further(areas_of_interest: gpd.GeoDataFrame | None, samples: gpd.GeoDataFrame | None) -> list[_Layer]:
+    layers = []
+    if areas_of_interest is not None:
+        estimated = any(c.name in areas_of_interest for c in AREA_ESTIMATE_COLUMNS)
+        columns = (*AREA_COLUMNS, *(AREA_ESTIMATE_COLUMNS if estimated else ()))
+        style = Style(outline_qml(_headings(columns)), outline_sld())
+        layers.append(_Layer(AREAS_LAYER, areas_of_interest, columns, "MultiPolygon", style))
+    if samples is not None:
+        style = Style(samples_qml(_headings(SAMPLE_COLUMNS)), samples_sld())
+        layers.append(_Layer(SAMPLES_LAYER, samples, SAMPLE_COLUMNS, "Point", style))
+    return layers
+
+
+def _headings(columns: Sequence[Column]) -> dict[str, str]:
+    return {c.name: c.alias for c in columns}
+
+
+def _write(path: Path, layers: Sequence[_Layer]) -> None:
+    """Write layers into a GeoPackage, new or not, with all that describes them."""
+    for layer in layers:
+        write_layer(path, "GPKG", layer.name, layer.frame, layer.columns, layer.geometry)
+    describe_layers(path, [(layer.name, layer.columns, layer.style) for layer in layers])
+
+
+def _write_parquet(path: Path, changes: gpd.GeoDataFrame) -> None:
+    """Write GeoParquet 1.1 (https://geoparquet.org/releases/v1.1.0/), with a box for each polygon to filter by."""
+    try:
+        import pyarrow as pa
+    except ImportError as error:
+        raise InputError("GeoParquet needs pyarrow, which is not installed: pip install 'landshift[geoparquet]'.") from error
+    # Without a type of their own, dates would become times, and columns of an empty map would have no type.
+    kinds = {"str": pa.string(), "datetime64[s]": pa.date32()}
+    dtypes = {c.name: pd.ArrowDtype(kinds[c.dtype]) for c in CHANGE_COLUMNS if c.dtype in kinds}
+    columns = [c.name for c in CHANGE_COLUMNS]
+    typed = changes[[*columns, changes.geometry.name]].astype(dtypes)
+    typed.to_parquet(path, index=False, compression="zstd", schema_version="1.1.0", write_covering_bbox=True)
