@@ -49,7 +49,6 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     net(warm, warm)
     print("ready", flush=True)
     sys.stdin.readline()
-    seconds = [0.0]
     started, begun = time.perf_counter(), time.process_time()
     layout = Layout(some_rows(info.grid, whole.y, whole.height), 1, "uint8", 0)
     with (
@@ -62,11 +61,11 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
             change(tile.core.within(whole), np.asarray(decision.change)[np.newaxis])
             confidence(tile.core.within(whole), confidence_codes(decision.confidence)[np.newaxis])
 
-        for _ in write_behind(stream(net, images, work, Temperatures(), mixed=True, model_seconds=seconds), finish):
-            pass
+        mapped = stream(net, images, work, Temperatures(), mixed=True)
+        seconds = sum(done.seconds for done in write_behind(mapped, finish))
     return {
         "wall_s": time.perf_counter() - started, "cpu_s": time.process_time() - begun,
-        "model_s": seconds[0], "pixels": whole.height * whole.width,
+        "model_s": seconds, "pixels": whole.height * whole.width,
         "peak_memory_gb": resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6,
     }  # fmt: skip
 

@@ -37,7 +37,6 @@ def measure(folder: Path, core: int) -> dict[str, Any]:
     warm = torch.zeros(1, len(net.spec.bands), 64, 64)
     net(warm, warm)
     at_rest = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    seconds = [0.0]
     started = time.perf_counter()
     with open_writer(folder / "change.tif", Layout(info.grid, 1, "uint8", 0)) as write:
 
@@ -45,12 +44,11 @@ def measure(folder: Path, core: int) -> dict[str, Any]:
             write(tile.core, np.asarray(decide(said.change, said.before, said.after, legend, 0.5).change)[np.newaxis])
 
         work = tiles(info.shape, core, 128)
-        for _ in write_behind(stream(net, images, work, Temperatures(), model_seconds=seconds), finish):
-            pass
+        seconds = sum(done.seconds for done in write_behind(stream(net, images, work, Temperatures()), finish))
     wall = time.perf_counter() - started
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return {
-        "wall_s": round(wall, 2), "model_share": round(seconds[0] / wall, 3), "tiles": len(work),
+        "wall_s": round(wall, 2), "model_share": round(seconds / wall, 3), "tiles": len(work),
         "peak_memory_gb": round(peak / 1e6, 3), "peak_above_rest_gb": round((peak - at_rest) / 1e6, 3),
         "mpx_per_second": round(info.shape[0] * info.shape[1] / 1e6 / wall, 3),
     }  # fmt: skip

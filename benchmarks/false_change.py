@@ -55,7 +55,8 @@ def predicted(ws: Workspace, prepared: Prepared, method: str) -> list[Any]:
     grid = plan(ws).grid
     work = tiles((grid.shape[0], grid.shape[1]), 256, 128)
     network = ready.network.to(device_of("auto")).eval()
-    return [said for _, said in stream(network, prepared.images, work, bundle.temperatures, mappings=ready.mappings)]
+    mapped = stream(network, prepared.images, work, bundle.temperatures, mappings=ready.mappings)
+    return [one.probabilities for one in mapped]
 
 
 def share(said: list[Any], legend: Legend, threshold: float) -> float:

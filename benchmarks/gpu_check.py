@@ -100,11 +100,12 @@ def detect(net: ChangeNetwork, images: tuple[Path, Path], size: int, mixed: bool
     net = net.eval()
     said = np.zeros((3, size, size), dtype=np.uint8)
     started = time.perf_counter()
-    for tile, parts in stream(net, images, tiles((size, size), 512, 128), Temperatures(), mixed=mixed):
+    for mapped in stream(net, images, tiles((size, size), 512, 128), Temperatures(), mixed=mixed):
+        parts = mapped.probabilities
         if parts.change is None or parts.before is None or parts.after is None:
             raise RuntimeError("the demo's network has all heads")
         values = np.nan_to_num(np.stack([parts.change >= 0.5, parts.before.argmax(0), parts.after.argmax(0)]))
-        said[(slice(None), *tile.core.slices)] = values
+        said[(slice(None), *mapped.tile.core.slices)] = values
     return said, size * size / 1e6 / (time.perf_counter() - started)
 
 

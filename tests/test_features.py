@@ -187,9 +187,9 @@ def test_blocks_are_those_that_detect_sees_with_the_same_tiling(
     images = (write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
     trained = block_embeddings(network, images, (160, 144), 32, tile=tile, margin=margin, device=CPU)
     detected = np.full_like(trained, np.nan)
-    for place, said in stream(network, images, tiles((160, 144), tile, margin), Temperatures(), embed_block=32):
-        y, x = place.core.y // 32, place.core.x // 32
-        part = np.moveaxis(said.embedding, 0, -1)
+    for mapped in stream(network, images, tiles((160, 144), tile, margin), Temperatures(), embed_block=32):
+        y, x = mapped.tile.core.y // 32, mapped.tile.core.x // 32
+        part = np.moveaxis(mapped.probabilities.embedding, 0, -1)
         detected[y : y + part.shape[0], x : x + part.shape[1]] = part
     np.testing.assert_allclose(detected, trained, atol=1e-6)
     # Blocks that are not wanted may be left out; the others are the same.

@@ -7,7 +7,6 @@ import time
 from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
@@ -25,7 +24,15 @@ from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.network.strategies import strategy_named
 from landshift.models.network.training import fit
 from landshift.models.use import inference
-from landshift.models.use.inference import Probabilities, Temperatures, calibrate_margin, predict, stream, write_behind
+from landshift.models.use.inference import (
+    MappedTile,
+    Probabilities,
+    Temperatures,
+    calibrate_margin,
+    predict,
+    stream,
+    write_behind,
+)
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.tiles import Tile, Window, tiles
@@ -117,11 +124,11 @@ def lite(tmp_path_factory: pytest.TempPathFactory) -> ChangeNetwork:
     return network
 
 
-def stitched(network: ChangeNetwork, images: tuple[Path, Path], core: int, margin: int, **options: Any) -> Probabilities:
+def stitched(network: ChangeNetwork, images: tuple[Path, Path], core: int, margin: int) -> Probabilities:
     change = np.full(SHAPE, -1, np.float32)
     dates = [np.full((network.spec.classes, *SHAPE), -1, np.float32) for _ in range(2)]
-    for tile, said in stream(network, images, tiles(SHAPE, core, margin), PLAIN, **options):
-        rows, columns = tile.core.slices
+    for mapped in stream(network, images, tiles(SHAPE, core, margin), PLAIN):
+        said, (rows, columns) = mapped.probabilities, mapped.tile.core.slices
         assert said.change is not None
         assert said.before is not None
         assert said.after is not None
@@ -251,9 +258,9 @@ def test_the_edge_of_the_map_is_not_seen(tmp_path: Path, network: ChangeNetwork)
     wider = [np.pad(image, ((0, 0), (64, 64), (64, 64)), mode="symmetric") for image in (before, after)]
     ends = write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after)
     goes_on = write(tmp_path / "wb.tif", wider[0]), write(tmp_path / "wa.tif", wider[1])
-    ((_, said),) = stream(network, ends, tiles((96, 128), 128, 32), PLAIN)
+    said = next(stream(network, ends, tiles((96, 128), 128, 32), PLAIN)).probabilities
     middle = Tile(0, 0, Window(64, 64, 96, 128), Window(32, 32, 160, 192))
-    ((_, wide),) = stream(network, goes_on, [middle], PLAIN)
+    wide = next(stream(network, goes_on, [middle], PLAIN)).probabilities
     for one, other in ((said.change, wide.change), (said.before, wide.before), (said.after, wide.after)):
         assert one is not None
         assert other is not None
@@ -302,21 +309,22 @@ def test_probabilities_are_shares_and_temperatures_only_make_them_flatter(networ
 def test_each_date_is_encoded_once_a_tile(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
     batches: list[int] = []
     handle = network.encoder.register_forward_hook(lambda _m, given, _o: batches.append(len(given[0])))
-    seconds = [0.0]
     started = time.perf_counter()
-    stitched(network, images, 160, 32, model_seconds=seconds)
+    mapped = list(stream(network, images, tiles(SHAPE, 160, 32), PLAIN))
     handle.remove()
-    assert batches == [1] * 2 * len(tiles(SHAPE, 160, 32))
-    assert 0 < seconds[0] <= time.perf_counter() - started
+    assert batches == [1] * 2 * len(mapped)
+    assert min(one.seconds for one in mapped) > 0
+    assert sum(one.seconds for one in mapped) <= time.perf_counter() - started
 
 
 def test_tiles_come_in_order_with_the_shape_of_their_core(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
     work = tiles(SHAPE, 128, 32)
     results = list(stream(network, images, work, PLAIN))
-    assert [t for t, _ in results] == work
-    for tile, said in results:
+    assert [mapped.tile for mapped in results] == work
+    for mapped in results:
+        said = mapped.probabilities
         assert said.change is not None
-        assert said.change.shape == (tile.core.height, tile.core.width)
+        assert said.change.shape == (mapped.tile.core.height, mapped.tile.core.width)
         assert said.change.flags.owndata  # a view would keep the whole read alive
     assert list(stream(network, images, [], PLAIN)) == []
 
@@ -352,16 +360,16 @@ def test_an_error_in_the_model_ends_the_stream(network: ChangeNetwork, images: t
 WORK = [Tile(0, c, Window(0, 32 * c, 32, 32), Window(0, 32 * c, 32, 32)) for c in range(8)]
 
 
-def made(upto: list[int]) -> Iterator[tuple[Tile, Probabilities]]:
+def made(upto: list[int]) -> Iterator[MappedTile]:
     for tile in WORK:
         upto.append(tile.column)
-        yield tile, Probabilities(None, None, None)
+        yield MappedTile(tile, Probabilities(None, None, None), 0.5)
 
 
 def test_every_tile_is_written_once_in_order_by_one_thread() -> None:
     written: list[tuple[int, str]] = []
     done = list(write_behind(made([]), lambda tile, _: written.append((tile.column, threading.current_thread().name))))
-    assert done == WORK
+    assert [mapped.tile for mapped in done] == WORK
     assert [column for column, _ in written] == list(range(8))
     assert len({name for _, name in written}) == 1
     assert written[0][1] != threading.current_thread().name
@@ -375,15 +383,15 @@ def test_a_tile_is_told_only_once_it_is_written() -> None:
         time.sleep(0.005)
         written.append(tile.column)
 
-    for tile in write_behind(made([]), write_slowly):
-        assert tile.column in written
+    for mapped in write_behind(made([]), write_slowly):
+        assert mapped.tile.column in written
 
 
 def test_results_do_not_pile_up_before_a_slow_writer() -> None:
     taken: list[int] = []
     ahead: list[int] = []
-    for tile in write_behind(made(taken), lambda *_: time.sleep(0.002)):
-        ahead.append(len(taken) - tile.column)
+    for mapped in write_behind(made(taken), lambda *_: time.sleep(0.002)):
+        ahead.append(len(taken) - mapped.tile.column)
     assert max(ahead) <= 3
 
 

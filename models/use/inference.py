@@ -53,6 +53,18 @@ class Probabilities:
     nothing was observed; None where it was not asked for."""
 
 
+@dataclass(frozen=True)
+class MappedTile:
+    """A tile that went through the network."""
+
+    tile: Tile
+    """Where."""
+    probabilities: Probabilities
+    """Of its core."""
+    seconds: float
+    """That the model alone took."""
+
+
 def device_of(wanted: str = "auto") -> torch.device:
     """Return the device to work on: `auto` takes a GPU where there is one.
 
@@ -122,7 +134,7 @@ def _probabilities(
     return Probabilities(change, dates[0], dates[1], embedding)
 
 
-def _cropped(whole: Probabilities, core: Window) -> Probabilities:
+def _crop(whole: Probabilities, core: Window) -> Probabilities:
     rows, columns = core.slices
     parts = [
         None if a is None else np.ascontiguousarray(a[..., rows, columns]) for a in (whole.change, whole.before, whole.after)
@@ -139,8 +151,7 @@ def stream(
     mixed: bool = False,
     mappings: tuple[BandMapping | None, BandMapping | None] = (None, None),
     embed_block: int | None = None,
-    model_seconds: list[float] | None = None,
-) -> Iterator[tuple[Tile, Probabilities]]:
+) -> Iterator[MappedTile]:
     """Predict tile by tile; one thread a date reads ahead while the model works.
 
     Memory does not grow with the scene: at most a few tiles are in flight.
@@ -153,10 +164,9 @@ def stream(
         mixed: Use bfloat16 where it is safe (on a GPU only).
         mappings: What brings each date to the radiometry that the network knows; None leaves it as it is.
         embed_block: Side in pixels, a multiple of 32, of the blocks whose features are wanted too; None wants none.
-        model_seconds: Its first item grows by the seconds that the model alone takes.
 
     Yields:
-        Each tile with the probabilities of its core.
+        Each tile, in order.
     """
     readers = [RasterReader(path) for path in images]
     with ExitStack() as stack:
@@ -185,9 +195,8 @@ def stream(
                 shape = readers[0].info.shape
                 shown = mirrored(before, tile.read, shape), mirrored(after, tile.read, shape)
                 whole = predict(network, before, after, temperatures, mixed=mixed, embed=embed, shown=shown)
-                if model_seconds is not None:
-                    model_seconds[0] += time.perf_counter() - started
-                yield tile, _cropped(whole, tile.core.within(tile.read))
+                seconds = time.perf_counter() - started
+                yield MappedTile(tile, _crop(whole, tile.core.within(tile.read)), seconds)
         finally:
             for _, futures in waiting:
                 for future in futures:
@@ -199,16 +208,16 @@ def _read(reader: RasterReader, mapping: BandMapping | None, window: Window) -> 
     return image if mapping is None else mapping.apply(image)
 
 
-def write_behind(results: Iterable[tuple[Tile, Probabilities]], write: Callable[[Tile, Probabilities], None]) -> Iterator[Tile]:
-    """Hand each result to one writer thread, at most two waiting, and yield its tile once it is written.
+def write_behind(mapped: Iterable[MappedTile], write: Callable[[Tile, Probabilities], None]) -> Iterator[MappedTile]:
+    """Hand each tile to one writer thread, at most two waiting, and yield it once it is written.
 
     Raises:
         Exception: Whatever the writer raised, as soon as it is noticed.
     """
     with ThreadPoolExecutor(1, "writer") as pool:
-        waiting: deque[tuple[Tile, Future[None]]] = deque()
-        for tile, probabilities in results:
-            waiting.append((tile, pool.submit(write, tile, probabilities)))
+        waiting: deque[tuple[MappedTile, Future[None]]] = deque()
+        for item in mapped:
+            waiting.append((item, pool.submit(write, item.tile, item.probabilities)))
             while len(waiting) > _AHEAD:
                 done, future = waiting.popleft()
                 future.result()
@@ -254,7 +263,7 @@ def calibrate_margin(
             before, after = (reader.read(window) for reader in readers)
             shown = mirrored(before, window, shape), mirrored(after, window, shape)
             whole = predict(network, before, after, temperatures, shown=shown)
-            parts = _cropped(whole, Window(margin, margin, core, core))
+            parts = _crop(whole, Window(margin, margin, core, core))
             dates = [p for p in (parts.before, parts.after) if p is not None]
             said = [p.argmax(axis=0) for p in dates] + ([] if parts.change is None else [parts.change >= threshold])
             seen = np.isfinite(dates[0][0] if parts.change is None else parts.change)

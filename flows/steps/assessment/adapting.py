@@ -205,8 +205,9 @@ def _mapped_share(ws: Workspace, prepared: Prepared, bundle: "Bundle", ready: Ad
     network = ready.network.to(device_of(config.device)).eval()
     changed = observed = 0
     threshold = config.threshold or bundle.threshold
-    for _, said in stream(network, prepared.images, work, bundle.temperatures, mappings=ready.mappings):
-        codes = decide(said.change, said.before, said.after, bundle.legend, threshold).change
+    for mapped in stream(network, prepared.images, work, bundle.temperatures, mappings=ready.mappings):
+        found = mapped.probabilities
+        codes = decide(found.change, found.before, found.after, bundle.legend, threshold).change
         changed += int((codes >= CHANGED).sum())
         observed += int((codes != NOT_OBSERVED).sum())
     network.to("cpu")

@@ -171,7 +171,7 @@ def _map_rows(
     shifts = np.full([-(-n // BLOCK) for n in strip.shape], np.nan, dtype=np.float32)
     paths = {name: folder / f"{name}.tif" for name in _layers(legend)}
     mixed = ws.project.training.precision in ("auto", "bf16")
-    seconds = [0.0]
+    model_seconds = 0.0
     title = "Detecting changes" if shard.of == 1 else f"Detecting changes, {shard.number} of {shard.of}"
     with metered("detection", ws.project.energy.country) as meter, ExitStack() as stack, step(title) as advance:
         writers = {
@@ -193,15 +193,16 @@ def _map_rows(
 
         predicted = stream(
             network, prepared.images, work, bundle.temperatures, mixed=mixed, mappings=(before, after),
-            embed_block=None if shift is None else BLOCK, model_seconds=seconds,
+            embed_block=None if shift is None else BLOCK,
         )  # fmt: skip
-        for number, _ in enumerate(write_behind(predicted, write), start=1):
+        for number, done in enumerate(write_behind(predicted, write), start=1):
+            model_seconds += done.seconds
             advance(number / len(work))
     files = list(paths.values())
     if shift is not None:
         files.append(write_raster(folder / f"{_SHIFT}.tif", shifts, coarser(strip, BLOCK), nodata=float("nan")))
     return files, {
-        "seconds": time.perf_counter() - started, "model_seconds": seconds[0],
+        "seconds": time.perf_counter() - started, "model_seconds": model_seconds,
         "cost": meter.cost.as_dict() if meter.cost else None, "process": os.getpid(),
     }  # fmt: skip
 

@@ -212,7 +212,8 @@ def predict_held_out(
     parts: dict[str, list[np.ndarray]] = defaultdict(list)
     predicted = stream(network, prepared.images, wanted, Temperatures(), mappings=mappings)
     with step("Judging") as advance:
-        for number, (tile, said) in enumerate(predicted, start=1):
+        for number, mapped in enumerate(predicted, start=1):
+            tile, said = mapped.tile, mapped.probabilities
             inside = used[tile.core.slices]
             for name, array in (("change", said.change), ("before", said.before), ("after", said.after)):
                 if array is not None:
