@@ -1,6 +1,7 @@
 """Records to JSON and back: frozen dataclasses, written as they are and checked when they are read."""
 
 import json
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import Any, TypeVar
@@ -12,10 +13,8 @@ from landshift.pipeline.manifest import write_json
 
 Record = TypeVar("Record")
 
-
-@cache
-def _adapter(kind: Any) -> "TypeAdapter[Any]":  # noqa: ANN401 (a dataclass, or a type made of some)
-    return TypeAdapter(kind)
+# Of a dataclass, or of a type made of some; in a name of its own, because mypy takes no class for hashable.
+_adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
 def content_of(record: object) -> Any:  # noqa: ANN401 (JSON)
