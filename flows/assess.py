@@ -22,7 +22,7 @@ from landshift.flows.steps.assessment.ranking import rank_encoders
 from landshift.flows.steps.assessment.trials import Outcome, Trial, budget, run_trial
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.fitting import encoder_label, encoder_of, require_model_fits
-from landshift.flows.steps.learning.labelling import divide_labels, read_labels
+from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
@@ -54,8 +54,7 @@ def assess_transfer(
 ) -> dict[str, Any]:  # fmt: skip
     """Measure what was asked for; what an earlier assessment of the same inputs measured is kept."""
     config = ws.project.assess
-    labels = read_labels(ws, plan(ws).grid)
-    regions = regions_of(labels, config.regions, config.min_pixels)
+    regions = regions_of(read_masks(ws).labels, config.regions, config.min_pixels)
     content = current_assessment(ws, prepared, labels_hash)
     # Of another model, and measured anew where it was asked for.
     content.pop("adaptation", None)

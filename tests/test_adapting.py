@@ -284,7 +284,8 @@ def test_a_named_method_is_unverified_unless_it_was_accepted(ready: Ready, check
 
 def said(ready: Ready, wrong: float, seed: int = 0) -> HeldOut:
     """Return a map that is wrong in a share of the labelled pixels."""
-    labels, role = adapting.read_masks(ready.ws)
+    masks = adapting.read_masks(ready.ws)
+    labels, role = masks.labels, masks.role
     used = (role != NO_ROLE) & (role != 0)
     flipped = np.random.default_rng(seed).random(role.shape) < wrong
     probability = np.where((labels.change == 1) ^ flipped, 0.9, 0.1).astype(np.float32)

@@ -4,6 +4,7 @@ import models  # noqa: F401  # isort: skip - declares torchvision operators that
 
 import json
 import re
+from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -13,6 +14,7 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import yaml
+from prefect.testing.utilities import prefect_test_harness
 from shapely.geometry import box
 from typer.testing import CliRunner
 
@@ -30,6 +32,7 @@ from landshift.flows.steps.assessment.current import (
 )
 from landshift.flows.steps.assessment.guard import trials_for
 from landshift.flows.steps.assessment.trials import Outcome, Trial
+from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.regions import Regions
 from landshift.pipeline.manifest import write_json
@@ -41,8 +44,14 @@ TWO = Regions(np.zeros((2, 2), dtype=np.int16), ("north", "south"), (0, 1))
 SMALL = {"model": {"encoder": LITE}, "assess": {"regions": 2, "strategies": ["full"]}}
 
 
+@pytest.fixture(scope="module", autouse=True)
+def _server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
 @pytest.fixture(scope="module")
-def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
+def place(tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
     return BinaryTerritory(tmp_path_factory.mktemp("assess"))
 
 
@@ -273,10 +282,15 @@ def test_regions_that_polygons_name_are_a_part_of_the_labels(tmp_path: Path) -> 
     again = Ready(ready.ws)
     assert again.labels_hash == mask
     assert again.regions.hash != ready.regions.hash
+    kept = read_masks(ready.ws).labels
+    assert kept.region_names == ("a", "b")
+    np.testing.assert_array_equal(kept.region, again.labels.region)
     assert current_assessment(ready.ws, ready.prepared, mask) == {}
     named = {"polygons": labels["polygons"] | {"region_column": None}, "rasters": None}
     other = replace(ready.ws, project=place.workspace(**SMALL, labels=named).project)
     assert assessment_key(other, ready.prepared, mask) not in (key, assessment_key(ready.ws, ready.prepared, mask))
+    divide_labels(other)
+    assert read_masks(other).labels.region is None
     (place.data / "districts.gpkg").unlink()
     assert current_assessment(ready.ws, ready.prepared, mask) == {}, "detect needs no labels"
 

@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,6 +15,7 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 from prefect.server.api.server import create_app
+from prefect.testing.utilities import prefect_test_harness
 
 from landshift.flows import detect as detecting
 from landshift.flows import prepare as preparing
@@ -49,6 +50,12 @@ SMALL = {
 }
 
 
+@pytest.fixture(scope="session", autouse=True)
+def server() -> Iterator[None]:
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
 def demo_project(**changes: Any) -> Project:
     content = load_project(shipped_config("demo.yaml")).model_dump(mode="json")
     for section, values in (SMALL | changes).items():
@@ -57,7 +64,7 @@ def demo_project(**changes: Any) -> Project:
 
 
 @pytest.fixture(scope="module")
-def done(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def done(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A project that was trained and detected once."""
     folder = tmp_path_factory.mktemp("demo")
     make_demo(folder / "demo", seed=11, size=SIZE)
@@ -241,7 +248,7 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
     assert not [w for w in run["warnings"] if "domain_shift.tif" in w]
     # Blocks without a training label are new to it; the others are as far out as they were in training.
     shift = Shift.from_dict(describe(done.trained.model).facts["domain_shift"])
-    training = training_blocks(read_masks(workspace(done.project, done.data, done.output))[1])
+    training = training_blocks(read_masks(workspace(done.project, done.data, done.output)).role)
     assert 10 <= training.sum() < 16
     np.testing.assert_allclose(np.sort(ratio[training]) * shift.edge, shift.domain.reference, rtol=1e-4)
 
@@ -435,7 +442,6 @@ def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
     assert not (output / "demo" / "run").exists()
 
 
-@pytest.mark.usefixtures("prefect_server")
 def test_a_step_that_fails_for_another_reason_is_tried_again() -> None:
     from prefect import flow
 

@@ -12,12 +12,12 @@ import numpy as np
 import pytest
 import torch
 
-from landshift.flows.config.sections import LabelsConfig, PolygonLabels
 from landshift.flows.steps.assessment import ranking
 from landshift.flows.steps.assessment.ranking import candidates, groups_of, rank_encoders
 from landshift.models.encoders.backbones import build_encoder
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
+from landshift.pipeline.labels.splits import DividedLabels
 from tests.binary_territory import LITE, RANDOM, SIZE, BinaryTerritory, Ready, squares
 
 
@@ -168,7 +168,7 @@ def test_labels_of_one_class_are_refused_in_words(tmp_path: Path, value: int) ->
 
 def test_a_sample_of_one_class_is_refused_in_words(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
     still = replace(ready.labels, change=np.zeros((SIZE, SIZE), dtype=np.uint8))
-    monkeypatch.setattr(ranking, "read_masks", lambda _: (still, None))
+    monkeypatch.setattr(ranking, "read_masks", lambda _: DividedLabels(still, still.change))
     with pytest.raises(InputError, match=r"The labels hold one class only \(300 pixels\).* Label another class"):
         rank_encoders(ready.ws, ready.prepared, "one class")
 
@@ -191,7 +191,7 @@ def test_an_encoder_with_a_head_of_its_own_has_scores_that_need_one(place: Binar
     assert all(np.isfinite(value) for value in rows["ukis-csmask-4b-l2a"].values())
 
 
-def test_groups_are_blocks_or_many_named_regions(ready: Ready, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_groups_are_blocks_or_many_named_regions(ready: Ready) -> None:
     change = squares()
     change[:16, :16] = 255
     empty = np.full_like(change, 255)
@@ -201,11 +201,8 @@ def test_groups_are_blocks_or_many_named_regions(ready: Ready, monkeypatch: pyte
     assert (groups[:16, :16] == -1).all()
     named = Labels(empty, empty, change, region.astype(np.int16), tuple("abcdefghijkl"))
     few = replace(named, region=(region // 3).astype(np.int16), region_names=tuple("abcd"))
-    polygons = LabelsConfig(polygons=PolygonLabels(path=Path("labels.gpkg"), region_column="district"))
-    ws = replace(ready.ws, project=ready.ws.project.model_copy(update={"labels": polygons}))
     for labels, expected in ((named, region), (few, groups)):
-        monkeypatch.setattr("landshift.flows.steps.assessment.ranking.read_labels", lambda *_, labels=labels: labels)
-        np.testing.assert_array_equal(groups_of(ws, Labels(empty, empty, change)), expected)
+        np.testing.assert_array_equal(groups_of(ready.ws, labels), expected)
 
 
 def test_the_ranking_is_plain_json(ready: Ready, both: dict[str, Any]) -> None:

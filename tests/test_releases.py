@@ -448,7 +448,7 @@ def test_where_a_model_was_trained_is_known_on_other_grids_too(territory: Territ
     place = territory.workspace()
     divide_labels(place)
     write_seen(place, tmp_path)
-    wanted = np.isin(read_masks(place)[1], (TRAIN, VALIDATION))
+    wanted = np.isin(read_masks(place).role, (TRAIN, VALIDATION))
     assert 0 < wanted.sum() < wanted.size
     np.testing.assert_array_equal(seen_by(tmp_path, territory.grid), wanted)
     moved = small_grid(40, 48, x=300_000 + 50)  # five pixels further east

@@ -232,15 +232,16 @@ def test_an_interrupted_trial_goes_on_where_it_stopped(ready: Ready, monkeypatch
 
 
 def test_roles_are_those_of_the_split(ready: Ready) -> None:
-    labels, blocks = roles_of(ready.ws, replace(FIRST, split="blocks"), ready.regions)
-    np.testing.assert_array_equal(labels.change, ready.labels.change)
+    divided = roles_of(ready.ws, replace(FIRST, split="blocks"), ready.regions)
+    np.testing.assert_array_equal(divided.labels.change, ready.labels.change)
+    blocks = divided.role
     side = blocks.reshape(6, 16, 6, 16).swapaxes(1, 2).reshape(36, -1)
     assert all(len(set(block)) == 1 for block in side), "whole blocks of 16 pixels"
-    _, fold = roles_of(ready.ws, replace(FIRST, split="fold 3"), ready.regions)
+    fold = roles_of(ready.ws, replace(FIRST, split="fold 3"), ready.regions).role
     np.testing.assert_array_equal(fold, fold_roles(ready.regions, ready.labels, 3, 0))
-    _, random = roles_of(ready.ws, replace(FIRST, split=RANDOM), ready.regions)
+    random = roles_of(ready.ws, replace(FIRST, split=RANDOM), ready.regions).role
     assert [(random == r).mean() for r in (TRAIN, VALIDATION, TEST)] == pytest.approx([0.6, 0.2, 0.2], abs=0.02)
-    _, fewer = roles_of(ready.ws, replace(FIRST, split="fold 3", share=0.5), ready.regions)
+    fewer = roles_of(ready.ws, replace(FIRST, split="fold 3", share=0.5), ready.regions).role
     np.testing.assert_array_equal(fewer == TEST, fold == TEST)
     assert (fewer == TRAIN).sum() == pytest.approx((fold == TRAIN).sum() / 2, rel=0.05)
 

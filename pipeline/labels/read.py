@@ -3,7 +3,7 @@
 import difflib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,6 @@ from landshift.pipeline.labels.values import (
     translate,
 )
 from landshift.pipeline.legend import NOT_LABELLED, Legend
-from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.vector.read import read_polygons
 
@@ -44,8 +43,6 @@ class Labels:
     """In alphabetical order."""
     contested: int = 0
     """Pixels on which labels disagree; they count as not labelled."""
-    hashes: Mapping[str, str] = field(default_factory=dict)
-    """What was read (`polygons`, `before`, `after`, `change`) to `sha256:...` of the file."""
 
     @property
     def labelled(self) -> np.ndarray:
@@ -133,51 +130,34 @@ def labels_from_polygons(
         burnt[role], clash = burn_codes(frame, values, grid)
         disagree |= clash
     region, names = burn_regions(frame, columns.get("region"), grid)
-    return _checked(burnt, disagree, region, names, {"polygons": file_hash(path)}, str(path))
+    return _checked(burnt, disagree, region, names, str(path))
 
 
-def labels_from_rasters(
-    grid: Grid,
-    legend: Legend,
-    values: Mapping[int, str | int],
-    *,
-    before: Path | None = None,
-    after: Path | None = None,
-    change: Path | None = None,
-    change_values: Mapping[int, str | int] | None = None,
-    resample: bool = False,
-) -> Labels:
+def labels_from_rasters(grid: Grid, legend: Legend, values: Mapping[int, str | int], paths: Mapping[str, Path]) -> Labels:
     """Read labels from single-band rasters.
 
     Args:
-        grid: Where the labels are needed.
+        grid: Where the labels are needed; the rasters have the same one.
         legend: The classes.
         values: Value in the raster to a class (name or code), to `unchanged` / `changed` (or 0 / 1 for the change
             raster), or to `not labelled` (or 255). The file's declared nodata and NaN are not labelled anyway.
-        before: Land use before.
-        after: Land use after.
-        change: Changed or unchanged.
-        change_values: The same as `values` for the change raster, where its numbers mean something else there.
-        resample: Take the nearest pixel of a raster on another grid instead of refusing it.
+        paths: `before` and `after` (land use) and `change` (changed or unchanged), at least one.
 
     Raises:
         InputError: No raster is given, a grid differs, a value is not in `values`, a class is unknown, the raster lies
             outside the grid, no pixel is labelled or all have one class.
     """
-    paths = {role: p for role, p in (("before", before), ("after", after), ("change", change)) if p is not None}
     if not paths:
         raise InputError("No label raster is given: set `before`, `after` or `change`.")
     if legend.binary and set(paths) != {"change"}:
         raise InputError("The legend has no classes, so labels must be a change raster: set `change`, or add classes.")
     burnt = {role: np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8) for role in ("before", "after", "change")}
     for role, path in paths.items():
-        table = values if role != "change" or change_values is None else change_values
         reader = change_code if role == "change" else class_reader(legend)
-        codes = dict(zip(table, codes_of(list(table.values()), reader, f"values of {path}"), strict=True))
-        burnt[role] = translate(read_values(path, grid, resample=resample), codes, inspect(path).nodata, path)
+        codes = dict(zip(values, codes_of(list(values.values()), reader, f"values of {path}"), strict=True))
+        burnt[role] = translate(read_values(path, grid, resample=False), codes, inspect(path).nodata, path)
     nothing = np.zeros(tuple(grid.shape), dtype=bool)
-    hashes = {role: file_hash(path) for role, path in paths.items()}
-    return _checked(burnt, nothing, None, (), hashes, ", ".join(str(p) for p in paths.values()))
+    return _checked(burnt, nothing, None, (), ", ".join(str(p) for p in paths.values()))
 
 
 def summary(labels: Labels, legend: Legend) -> LabelSummary:
@@ -205,7 +185,6 @@ def _checked(
     disagree: np.ndarray,
     region: np.ndarray | None,
     names: tuple[str, ...],
-    hashes: Mapping[str, str],
     source: str,
 ) -> Labels:
     """Derive change where both dates are known, take out what is contested, and refuse labels that teach nothing."""
@@ -222,7 +201,7 @@ def _checked(
             f"{source}: labels disagree on {contested} pixels, which count as not labelled; mend them to use them.",
             stacklevel=3,
         )
-    labels = Labels(before, after, change, region, names, contested, dict(hashes))
+    labels = Labels(before, after, change, region, names, contested)
     if not labels.labelled.any():
         raise InputError(
             f"{source}: no pixel of the grid is labelled"

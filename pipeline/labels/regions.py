@@ -10,10 +10,9 @@ from scipy.ndimage import maximum_filter
 
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.search import NO_ROLE, TEST, TRAIN, VALIDATION
+from landshift.pipeline.labels.values import NO_REGION
 from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.manifest import value_hash
-
-_NO_REGION = -1
 
 _CELL = 4
 """Pixels: labels come in patches, so a share of them is drawn as small squares, not as single pixels."""
@@ -84,7 +83,7 @@ def regions_of(labels: Labels, count: int = 4, min_pixels: int = 50) -> Regions:
             why = "name no regions" if labels.region is None else "name fewer than two regions that can be judged"
             note = f"The labels {why}: the territory is cut into {parts} parts with about as many labels each."
             return Regions(index, names, tuple(range(parts)), (note,))
-    whole = np.where(labels.labelled, 0, _NO_REGION).astype(np.int16)
+    whole = np.where(labels.labelled, 0, NO_REGION).astype(np.int16)
     why = (
         f"The labels cannot be divided into two parts with {min_pixels} changed and {min_pixels} unchanged pixels each"
         if count > 1
@@ -108,7 +107,7 @@ def _named(labels: Labels, count: int, min_pixels: int) -> Regions | None:
         lightest = load.index(min(load))
         folds[k] = lightest
         load[lightest] += size[k]
-    index = np.full(region.shape, _NO_REGION, dtype=np.int16)
+    index = np.full(region.shape, NO_REGION, dtype=np.int16)
     for position, k in enumerate(good):
         index[region == k] = position
     left_out = [name for k, name in enumerate(labels.region_names) if k not in good]
@@ -130,7 +129,7 @@ def _bisected(change: np.ndarray, parts: int) -> np.ndarray:
     for value in (0, 1):
         known = change == value
         weight[known] = 1 / max(int(known.sum()), 1)
-    index = np.full(change.shape, _NO_REGION, dtype=np.int16)
+    index = np.full(change.shape, NO_REGION, dtype=np.int16)
     queue = [(0, change.shape[0], 0, change.shape[1], parts, 0)]
     while queue:
         top, bottom, left, right, wanted, first = queue.pop()
@@ -170,8 +169,8 @@ def fold_roles(regions: Regions, labels: Labels, fold: int, buffer: int) -> np.n
     """
     if regions.folds < 2:
         raise ValueError("One fold only: nothing can be held out.")
-    of_pixel = np.array([*regions.fold, _NO_REGION])[regions.index]
-    role = np.where(of_pixel == _NO_REGION, NO_ROLE, np.where(of_pixel == fold, TEST, TRAIN)).astype(np.uint8)
+    of_pixel = np.array([*regions.fold, NO_REGION])[regions.index]
+    role = np.where(of_pixel == NO_REGION, NO_ROLE, np.where(of_pixel == fold, TEST, TRAIN)).astype(np.uint8)
     if regions.folds == 2:
         rest = np.where(role == TRAIN, labels.change, NOT_LABELLED).astype(np.uint8)
         role[_bisected(rest, 3) == 0] = VALIDATION

@@ -11,7 +11,7 @@ from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.search import NO_ROLE, ROLES, TEST, TRAIN, VALIDATION, Groups, evaluate, group_pixels, search
 from landshift.pipeline.legend import Legend
 
-__all__ = ["NO_ROLE", "ROLES", "TEST", "TRAIN", "VALIDATION", "Block", "Splits", "spatial_split"]
+__all__ = ["NO_ROLE", "ROLES", "TEST", "TRAIN", "VALIDATION", "Block", "DividedLabels", "Splits", "spatial_split"]
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,16 @@ class Splits:
             "counts": {role: dict(of) for role, of in self.counts.items()},
             "blocks": [asdict(b) for b in self.blocks],
         }
+
+
+@dataclass(frozen=True, eq=False)
+class DividedLabels:
+    """Labels of a territory, and what each labelled pixel is for."""
+
+    labels: Labels
+    """Their `region` is there where the project names a column with regions."""
+    role: np.ndarray
+    """uint8 (y, x): as `Splits.role`."""
 
 
 def spatial_split(

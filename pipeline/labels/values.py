@@ -20,7 +20,8 @@ CHANGE_NAMES = {"unchanged": 0, "changed": 1}
 
 _NOT_LABELLED = (NOT_LABELLED, "not labelled", "Not labelled")
 
-_NO_REGION = -1
+NO_REGION = -1
+"""Value of `Labels.region` where there is none."""
 
 _SHOWN = 10
 
@@ -122,7 +123,7 @@ def burn_regions(frame: Any, column: str | None, grid: Grid) -> tuple[np.ndarray
     keys = _plain_all(frame[column].tolist(), f"column {column!r}")
     named = [None if key is None else str(key) for key in keys]
     names = tuple(sorted({n for n in named if n is not None}))
-    region = np.full(tuple(grid.shape), _NO_REGION, dtype=np.int16)
+    region = np.full(tuple(grid.shape), NO_REGION, dtype=np.int16)
     for k, name in enumerate(names):
         part = frame[[n == name for n in named]]
         region[burn(part, [1] * len(part), grid, 0) == 1] = k

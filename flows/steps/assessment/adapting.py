@@ -221,8 +221,7 @@ def _judged(ws: Workspace, rows: list[dict[str, Any]], seen: dict[str, HeldOut])
     if "none" not in seen:
         raise InputError(f"The model cannot be tried on the labelled pixels as they are: {rows[0]['reason']}")
     bundle = describe(ws.model_in_use)
-    labels, _ = read_masks(ws)
-    blocks = groups_of(ws, labels).reshape(-1)
+    blocks = groups_of(ws, read_masks(ws).labels).reshape(-1)
     votes: dict[str, np.ndarray] = {}
     known: dict[str, Any] = {}
     for row in rows:

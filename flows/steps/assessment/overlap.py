@@ -53,7 +53,7 @@ def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     from landshift.models.transfer.shift import fit_shift
     from landshift.models.use.inference import device_of
 
-    _, role = read_masks(ws)
+    role = read_masks(ws).role
     encoder = encoder_of(ws)
     device = device_of(ws.project.detect.device)
     network = build_network(ws, prepared, plan(ws), encoder, "frozen", 0).network.eval().to(device)

@@ -10,7 +10,7 @@ import numpy as np
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.fitting import build_network, encoder_called, encoder_facts
-from landshift.flows.steps.learning.labelling import labels_key_of, read_labels, read_masks
+from landshift.flows.steps.learning.labelling import labels_key_of, read_masks
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
@@ -78,18 +78,12 @@ def _facts(ws: Workspace, name: str) -> dict[str, Any]:
 def groups_of(ws: Workspace, labels: Labels) -> np.ndarray:
     """Return which pixels stand or fall together: the regions that labels name where there are many, else blocks.
 
-    Args:
-        ws: The project.
-        labels: Its masks; they do not hold the regions, which are read again.
-
     Returns:
         int32 (y, x), -1 = none.
     """
-    polygons = None if ws.project.labels is None else ws.project.labels.polygons
-    if polygons is not None and polygons.region_column is not None:
-        region = read_labels(ws, plan(ws).grid).region
-        if region is not None and len(np.unique(region[region >= 0])) >= _FEWEST_REGIONS:
-            return region.astype(np.int32)
+    region = labels.region
+    if region is not None and len(np.unique(region[region >= 0])) >= _FEWEST_REGIONS:
+        return region.astype(np.int32)
     side = ws.project.split.block_px
     height, width = labels.change.shape
     block = block_index(np.arange(height)[:, None], np.arange(width)[None, :], width, side)
@@ -100,7 +94,7 @@ def _ranked(ws: Workspace, prepared: Prepared, names: tuple[str, ...], key: str)
     from landshift.models.transfer.features import balanced_sample
 
     assess = ws.project.assess
-    labels, _ = read_masks(ws)
+    labels = read_masks(ws).labels
     is_change = ws.project.heads != "landuse"
     target = labels.change if is_change else labels.before
     groups = groups_of(ws, labels)

@@ -20,9 +20,9 @@ from landshift.flows.steps.learning.labelling import read_masks
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import Regions, fold_roles, random_roles, with_fewer_labels
 from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
+from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.manifest import replace_when_done, value_hash, write_json
 from landshift.pipeline.scores.accuracy import binary_scores
@@ -96,13 +96,14 @@ class Outcome:
         return asdict(self)
 
 
-def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> tuple[Labels, np.ndarray]:
-    """Return the labels, and the role of each pixel in a trial.
+def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> DividedLabels:
+    """Divide the labels as a trial needs them.
 
     Raises:
         InputError: Too few labels are left to train or to validate.
     """
-    labels, role = read_masks(ws)
+    masks = read_masks(ws)
+    labels, role = masks.labels, masks.role
     split = ws.project.split
     if trial.split == RANDOM:
         role = random_roles(labels.labelled, split.fractions, split.seed)
@@ -116,7 +117,7 @@ def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> tuple[Labels, np.
                 f"{100 * trial.share:g} % of the labels ({trial.split}) leave {counts[0]} changed and {counts[1]} unchanged "
                 f"pixels for {name}; at least {_FEWEST} of each are needed. Label more, or take a larger share."
             )
-    return labels, role
+    return DividedLabels(labels, role)
 
 
 def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial, regions: Regions) -> Outcome:
@@ -237,14 +238,14 @@ def _alignment(
     prepared: Prepared,
     recipe: Recipe,
     network: "ChangeNetwork",
-    masks: tuple[Labels, np.ndarray],
+    masks: DividedLabels,
 ) -> dict[str, float | None]:
     """Compare the encoder's features before and after the training, on held-out pixels: linear CKA by depth."""
     from landshift.models.transfer.features import balanced_sample, pixel_features
     from landshift.models.transfer.overlap import linear_cka
     from landshift.models.use.inference import device_of
 
-    labels, role = masks
+    labels, role = masks.labels, masks.role
     start = build_network(ws, prepared, plan(ws), recipe.encoder, recipe.strategy, recipe.seed).network
     everywhere = np.where(role == TEST, 0, -1).astype(np.int16)
     sample = balanced_sample(labels.change, everywhere, limit=_COMPARED_PIXELS, seed=recipe.seed)

@@ -34,7 +34,8 @@ def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[
     path = ws.training / _ROWS
     if not manifest.is_current("classical", key):
         with step("Classical methods") as advance:
-            labels, role = read_masks(ws)
+            masks = read_masks(ws)
+            labels, role = masks.labels, masks.role
             rows = {}
             methods = _classical_scores(prepared, role.shape)
             for number, (name, score) in enumerate(methods.items(), start=1):

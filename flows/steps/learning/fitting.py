@@ -5,15 +5,13 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.project.plan import Plan, legend_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.search import TRAIN, VALIDATION
+from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.raster.statistics import band_statistics
@@ -134,7 +132,7 @@ def fit_network(
     prepared: Prepared,
     made: Plan,
     recipe: Recipe,
-    masks: tuple[Labels, np.ndarray],
+    masks: DividedLabels,
     checkpoints: Path,
     advance: Callable[[float], None],
 ) -> "tuple[Bundle, ChangeNetwork]":
@@ -145,7 +143,7 @@ def fit_network(
         prepared: Its images.
         made: Its plan.
         recipe: What to train.
-        masks: The labels, and the split of each pixel as uint8 (y, x).
+        masks: The labels, divided.
         checkpoints: Keeps the state of a training that is interrupted.
         advance: Called with the share done, 0..1.
 
@@ -161,7 +159,7 @@ def fit_network(
     from landshift.models.use.inference import Temperatures
 
     project, legend, config = ws.project, legend_of(ws.project), ws.project.training
-    labels, role = masks
+    labels, role = masks.labels, masks.role
     built = build_network(ws, prepared, made, recipe.encoder, recipe.strategy, recipe.seed)
     codes = [c.code for c in legend.classes]
     training = TrainingChips(

@@ -14,6 +14,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.labels.search import TEST, VALIDATION
+from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import NOT_LABELLED, Legend
 from landshift.pipeline.scores.accuracy import binary_scores, class_scores, transition_scores
 from landshift.pipeline.scores.calibration import (
@@ -147,7 +148,7 @@ def judge(
     prepared: Prepared,
     bundle: "Bundle",
     network: "ChangeNetwork",
-    masks: tuple[Labels, np.ndarray],
+    masks: DividedLabels,
     *,
     controlled: bool = True,
 ) -> "tuple[Bundle, dict[str, Any], Calibrated]":
@@ -158,14 +159,14 @@ def judge(
         prepared: Its images.
         bundle: What is known of the network.
         network: After training.
-        masks: The labels, and the split of each pixel as uint8 (y, x).
+        masks: The labels, divided.
         controlled: Take the threshold that the config's limit to the miss rate asks for, where it has one.
 
     Returns:
         The calibrated bundle, its scores, and the pixels behind them.
     """
     seen = predict_held_out(ws, prepared, network, masks)
-    side, width = ws.project.split.block_px, masks[1].shape[1]
+    side, width = ws.project.split.block_px, masks.role.shape[1]
     blocks = block_index(*np.divmod(seen.position, width), width, side)
     calibrated = calibrate(seen, bundle.legend, blocks, ws.project.calibration.max_miss_rate if controlled else None)
     labels, temperatures, threshold, decided = seen.labels, calibrated.temperatures, calibrated.threshold, calibrated.decided
@@ -195,13 +196,13 @@ def predict_held_out(
     ws: Workspace,
     prepared: Prepared,
     network: "ChangeNetwork",
-    masks: tuple[Labels, np.ndarray],
+    masks: DividedLabels,
     mappings: "tuple[BandMapping | None, BandMapping | None]" = (None, None),
 ) -> HeldOut:
     """Predict the tiles that hold a labelled pixel of the held-out splits, and keep just those pixels."""
     from landshift.models.use.inference import Temperatures, device_of, stream
 
-    labels, role = masks
+    labels, role = masks.labels, masks.role
     used = np.isin(role, (VALIDATION, TEST)) & labels.labelled
     config = ws.project.detect
     wanted = [t for t in tiles((role.shape[0], role.shape[1]), config.core, config.margin_px) if used[t.core.slices].any()]

@@ -1,4 +1,7 @@
-"""Labels to masks and splits, on disk for the steps that follow."""
+"""Labels as masks, regions and splits, on disk for the steps that follow."""
+
+import json
+from pathlib import Path
 
 import numpy as np
 
@@ -7,13 +10,14 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.labels.read import Labels, labels_from_polygons, labels_from_rasters, summary
-from landshift.pipeline.labels.splits import Splits, spatial_split
+from landshift.pipeline.labels.splits import DividedLabels, Splits, spatial_split
+from landshift.pipeline.labels.values import NO_REGION
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.manifest import value_hash, write_json
+from landshift.pipeline.manifest import file_hash, value_hash, write_json
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 
-LABELS, SPLITS = "labels.tif", "splits.json"
+LABELS, REGIONS, SPLITS = "labels.tif", "regions.tif", "splits.json"
 
 
 def read_labels(ws: Workspace, grid: Grid) -> Labels:
@@ -25,20 +29,25 @@ def read_labels(ws: Workspace, grid: Grid) -> Labels:
     project, legend = ws.project, legend_of(ws.project)
     if project.labels is None:
         raise InputError("The config has no `labels:`; training needs some. See configs/ for examples.")
-    polygons, rasters = project.labels.polygons, project.labels.rasters
+    polygons, rasters, files = project.labels.polygons, project.labels.rasters, _label_files(ws)
     if polygons is not None:
         return labels_from_polygons(
-            ws.input(polygons.path, "labels: polygons: path"), grid, legend, before_column=polygons.before_column,
-            after_column=polygons.after_column, change_column=polygons.change_column, region_column=polygons.region_column,
-            layer=polygons.layer,
+            files["polygons"], grid, legend, before_column=polygons.before_column, after_column=polygons.after_column,
+            change_column=polygons.change_column, region_column=polygons.region_column, layer=polygons.layer,
         )  # fmt: skip
     if rasters is None:
         raise InputError("`labels:` has neither polygons nor rasters.")
-    before, after, change = (
-        None if path is None else ws.input(path, f"labels: rasters: {name}")
-        for name, path in (("before", rasters.before), ("after", rasters.after), ("change", rasters.change))
-    )
-    return labels_from_rasters(grid, legend, rasters.values, before=before, after=after, change=change)
+    return labels_from_rasters(grid, legend, rasters.values, files)
+
+
+def _label_files(ws: Workspace) -> dict[str, Path]:
+    labels = ws.project.labels
+    if labels is None:
+        return {}
+    if labels.polygons is not None:
+        return {"polygons": ws.input(labels.polygons.path, "labels: polygons: path")}
+    paths = {role: getattr(labels.rasters, role) for role in ("before", "after", "change")}
+    return {role: ws.input(path, f"labels: rasters: {role}") for role, path in paths.items() if path is not None}
 
 
 def split_labels(ws: Workspace, labels: Labels) -> Splits:
@@ -50,27 +59,37 @@ def split_labels(ws: Workspace, labels: Labels) -> Splits:
     )  # fmt: skip
 
 
+def label_hashes(ws: Workspace) -> dict[str, str]:
+    """Return the hash of each file that holds labels: of `polygons`, or of `before`, `after` and `change`."""
+    return {role: file_hash(path) for role, path in _label_files(ws).items() if path.is_file()}
+
+
 def divide_labels(ws: Workspace) -> str:
-    """Write the label masks and their splits, unless they are there already from the same inputs.
+    """Write the masks, regions and splits of the labels, unless they are there already from the same inputs.
 
     Returns:
         Hash of the masks.
     """
-    made = plan(ws)
-    labels = read_labels(ws, made.grid)
-    splits = split_labels(ws, labels)
-    key = value_hash(
-        [dict(labels.hashes), ws.project.model_dump(mode="json", include={"labels", "split", "legend"}), str(made.grid)]
-    )
-    manifest = ws.manifest(ws.training)
-    path = ws.training / LABELS
+    grid = plan(ws).grid
+    key, manifest = _key(ws, grid), ws.manifest(ws.training)
     if not manifest.is_current("labels", key):
-        layers = np.stack([labels.before, labels.after, labels.change, splits.role]).astype(np.uint8)
-        write_raster(path, layers, made.grid, nodata=NOT_LABELLED, descriptions=("before", "after", "change", "split"))
+        labels = read_labels(ws, grid)
+        splits = split_labels(ws, labels)
+        files = [ws.training / LABELS, ws.training / SPLITS]
+        layers = np.stack([labels.before, labels.after, labels.change, splits.role])
+        write_raster(files[0], layers, grid, nodata=NOT_LABELLED, descriptions=("before", "after", "change", "split"))
         counts = summary(labels, legend_of(ws.project)).as_dict()
-        write_json(ws.training / SPLITS, {"labels": counts, "splits": splits.as_dict()})
-        manifest.record("labels", key, [path, ws.training / SPLITS])
+        write_json(files[1], {"labels": counts, "splits": splits.as_dict()})
+        (ws.training / REGIONS).unlink(missing_ok=True)
+        if labels.region is not None:
+            files.append(write_raster(ws.training / REGIONS, labels.region, grid, nodata=NO_REGION, descriptions=("region",)))
+        manifest.record("labels", key, files)
     return str(manifest.entries()["labels"]["files"][LABELS])
+
+
+def _key(ws: Workspace, grid: Grid) -> str:
+    settings = ws.project.model_dump(mode="json", include={"labels", "split", "legend"})
+    return value_hash([label_hashes(ws), settings, str(grid)])
 
 
 def labels_hash_of(ws: Workspace) -> str | None:
@@ -80,17 +99,27 @@ def labels_hash_of(ws: Workspace) -> str | None:
 
 
 def labels_key_of(ws: Workspace) -> str | None:
-    """Return the hash of what the masks were made from, and thus of the regions, which they do not hold; None without masks."""
+    """Return the hash of the inputs of masks and regions; None where none were written."""
     entry = ws.manifest(ws.training).entries().get("labels")
     return None if entry is None else str(entry["key"])
 
 
-def read_masks(ws: Workspace) -> tuple[Labels, np.ndarray]:
-    """Read what `divide_labels` wrote.
+def read_masks(ws: Workspace) -> DividedLabels:
+    """Read the labels, regions and roles that `divide_labels` wrote."""
+    before, after, change, role = (read_raster(ws.training / LABELS, band)[0] for band in (1, 2, 3, 4))
+    if not (ws.training / REGIONS).is_file():
+        return DividedLabels(Labels(before, after, change), role)
+    region, _ = read_raster(ws.training / REGIONS)
+    # In the order of their numbers.
+    names = json.loads((ws.training / SPLITS).read_text(encoding="utf-8"))["labels"]["regions"]
+    return DividedLabels(Labels(before, after, change, region, tuple(names)), role)
 
-    Returns:
-        The labels, and the split of each pixel as uint8 (y, x).
+
+def current_labels(ws: Workspace, grid: Grid) -> Labels:
+    """Read the project's labels: the masks where their inputs are still the same, else the files.
+
+    Raises:
+        InputError: As `read_labels`.
     """
-    layers = [read_raster(ws.training / LABELS, band) for band in (1, 2, 3, 4)]
-    before, after, change, role = (a for a, _ in layers)
-    return Labels(before, after, change), role
+    is_current = ws.manifest(ws.training).is_current("labels", _key(ws, grid))
+    return read_masks(ws).labels if is_current else read_labels(ws, grid)

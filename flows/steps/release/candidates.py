@@ -73,7 +73,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
             with step(f"Training (seed {seed})") as advance:
                 bundle, network = fit_network(ws, prepared, plan(ws), recipe, masks, checkpoints, advance)
             bundle, scores, _ = judge(ws, prepared, bundle, network, masks)
-            domain = _training_domain(ws, prepared, network, masks[1])
+            domain = _training_domain(ws, prepared, network, masks.role)
         scores["cost"] = meter.cost.as_dict() if meter.cost else None
         bundle = replace(bundle, facts={**bundle.facts, "domain_shift": domain})
         save(folder / "model", bundle, network, "")

@@ -13,7 +13,7 @@ from scipy.ndimage import maximum_filter
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.learning.judging import HeldOut, predict_held_out
-from landshift.flows.steps.learning.labelling import read_labels, read_masks
+from landshift.flows.steps.learning.labelling import current_labels, read_masks
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
@@ -22,6 +22,7 @@ from landshift.pipeline.grid import Grid, crs_of, differences
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import Regions, block_index, regions_of
 from landshift.pipeline.labels.search import NO_ROLE, TEST, TRAIN, VALIDATION
+from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.labels.values import read_values
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED
 from landshift.pipeline.raster.read import inspect, read_raster
@@ -48,7 +49,7 @@ SEEN = "seen.tif"
 
 def write_seen(ws: Workspace, folder: Path) -> Path:
     """Write down, beside a model that was just trained, on which pixels it was trained or validated."""
-    seen = np.isin(read_masks(ws)[1], (TRAIN, VALIDATION)).astype(np.uint8)
+    seen = np.isin(read_masks(ws).role, (TRAIN, VALIDATION)).astype(np.uint8)
     return write_raster(folder / SEEN, seen, plan(ws).grid)
 
 
@@ -107,7 +108,7 @@ def compare_models(ws: Workspace, prepared: Prepared, candidate: Path, in_use: P
         return _not_comparable(str(error))
     fault = next(_not_alike(*bundles), None)
     grid = plan(ws).grid
-    labels = read_labels(ws, grid)
+    labels = current_labels(ws, grid)
     seen = [seen_by(folder, grid) for folder in (in_use, candidate)]
     if fault is not None:
         return _not_comparable(fault)
@@ -119,7 +120,7 @@ def compare_models(ws: Workspace, prepared: Prepared, candidate: Path, in_use: P
     if not held_out.any():
         return _not_comparable("Every labelled pixel was used to train or to validate one of the two models: label more.")
     role = np.where(held_out, TEST, NO_ROLE).astype(np.uint8)
-    found = [_mapped(ws, prepared, folder, (labels, role)) for folder in (in_use, candidate)]
+    found = [_mapped(ws, prepared, folder, DividedLabels(labels, role)) for folder in (in_use, candidate)]
     (old, said), (new, _) = found
     lookup = bundles[1].legend.change_lookup()
     rule = ws.project.release.rule
@@ -128,7 +129,7 @@ def compare_models(ws: Workspace, prepared: Prepared, candidate: Path, in_use: P
     return {**verdict.as_dict(), "notes": list(divided.notes), "pixels": int(held_out.sum())}
 
 
-def _mapped(ws: Workspace, prepared: Prepared, folder: Path, masks: tuple[Labels, np.ndarray]) -> tuple[np.ndarray, HeldOut]:
+def _mapped(ws: Workspace, prepared: Prepared, folder: Path, masks: DividedLabels) -> tuple[np.ndarray, HeldOut]:
     """Return the change codes that a model gives to the held-out pixels, (pixel,)."""
     from landshift.models.use.bundle import load
 

@@ -9,8 +9,7 @@ from prefect.artifacts import create_table_artifact
 from landshift.flows.config.places import artifact_name
 from landshift.flows.runtime.person import login_name
 from landshift.flows.steps.images.epochs import Prepared
-from landshift.flows.steps.learning.labelling import read_labels
-from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.learning.labelling import label_hashes
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.comparing import compare_models, comparison_lines
 from landshift.flows.steps.release.releases import CARD, KEPT, MODEL, hashes_of, identity, now, settled, show_model
@@ -115,8 +114,7 @@ def compared(ws: Workspace, prepared: Prepared, journal: Journal) -> tuple[str, 
     if current is None:
         raise ValueError("no model is in use")
     described = ws.project.model_dump(mode="json", include={"release", "labels", "split", "detect", "assess"})
-    labels = read_labels(ws, plan(ws).grid).hashes
-    key = value_hash([description, current.description, prepared.hashes, dict(labels), described])
+    key = value_hash([description, current.description, prepared.hashes, label_hashes(ws), described])
     refused = journal.refused_before(description, key)
     if refused is not None and refused.comparison is not None:
         return key, dict(refused.comparison)
