@@ -27,6 +27,15 @@ def pytest_runtest_setup() -> None:
         torch.set_num_threads(1)
 
 
+@pytest.fixture(scope="session")
+def prefect_server() -> Iterator[None]:
+    """One Prefect server with a database of its own, for all tests of this process that run flows."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=90):
+        yield
+
+
 def small_grid(height: int = 40, width: int = 48, *, crs: str = "EPSG:32651", x: float = 300_000, y: float = 3_600_000) -> Grid:
     return grid_of(Affine(10, 0, x, 0, -10, y), (height, width), crs)
 

@@ -4,7 +4,6 @@ import models  # noqa: F401  # isort: skip - declares torchvision operators that
 
 import json
 import re
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
@@ -14,7 +13,6 @@ import geopandas as gpd
 import numpy as np
 import pytest
 import yaml
-from prefect.testing.utilities import prefect_test_harness
 from shapely.geometry import box
 from typer.testing import CliRunner
 
@@ -44,14 +42,8 @@ TWO = Regions(np.zeros((2, 2), dtype=np.int16), ("north", "south"), (0, 1))
 SMALL = {"model": {"encoder": LITE}, "assess": {"regions": 2, "strategies": ["full"]}}
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
-
-
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
+def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
     return BinaryTerritory(tmp_path_factory.mktemp("assess"))
 
 

@@ -14,7 +14,6 @@ from typing import Any
 import numpy as np
 import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
 from landshift.flows.cli.main import app
@@ -36,13 +35,7 @@ ROOT, FILE = Path(__file__).parents[1], "scheduler.json"
 
 
 @pytest.fixture(scope="module")
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
-
-
-@pytest.fixture(scope="module")
-def place(server: None, tmp_path_factory: pytest.TempPathFactory) -> Untrained:
+def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Untrained:
     return Untrained(tmp_path_factory.mktemp("untrained"))
 
 

@@ -2,7 +2,6 @@
 
 import json
 import threading
-from collections.abc import Iterator
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,6 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, temporary_settings
-from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
 from landshift.flows.cli.main import app
@@ -89,13 +87,7 @@ def test_without_a_server_schedules_would_be_forgotten(tmp_path: Path) -> None:
     assert "prefect server start" in said.output
 
 
-@pytest.fixture(scope="module")
-def _server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
-
-
-@pytest.mark.usefixtures("_server")
+@pytest.mark.usefixtures("prefect_server")
 def test_a_work_pool_gets_what_it_needs_once(tmp_path: Path) -> None:
     config = write(tmp_path, "north", cron="0 2 * * *", timezone="Europe/Berlin")
     command = ["deploy", str(config), "--pool", "territories", "--limit", "gpu=2"]
@@ -118,7 +110,7 @@ def test_a_work_pool_gets_what_it_needs_once(tmp_path: Path) -> None:
         assert len(client.read_automations_by_name(NAME)) == 1
 
 
-@pytest.mark.usefixtures("_server")
+@pytest.mark.usefixtures("prefect_server")
 def test_a_pool_of_another_kind_is_refused(tmp_path: Path) -> None:
     with get_client(sync_client=True) as client:
         client.create_work_pool(WorkPoolCreate(name="elsewhere", type="kubernetes"))
@@ -135,7 +127,7 @@ def test_a_limit_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None
     assert "expected a name and a number of slots" in said.output
 
 
-@pytest.mark.usefixtures("_server")
+@pytest.mark.usefixtures("prefect_server")
 def test_a_model_waits_for_its_slot_and_a_limit_that_is_missing_is_no_freedom(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv(LIMIT, "accelerator")
     with pytest.raises(InputError, match=r"'accelerator', which the Prefect server at .* does not have"), model_slot():

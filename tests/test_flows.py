@@ -3,7 +3,7 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
@@ -15,7 +15,6 @@ import pytest
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 from prefect.server.api.server import create_app
-from prefect.testing.utilities import prefect_test_harness
 
 from landshift.flows import detect as detecting
 from landshift.flows import prepare as preparing
@@ -50,12 +49,6 @@ SMALL = {
 }
 
 
-@pytest.fixture(scope="session", autouse=True)
-def server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
-
-
 def demo_project(**changes: Any) -> Project:
     content = load_project(shipped_config("demo.yaml")).model_dump(mode="json")
     for section, values in (SMALL | changes).items():
@@ -64,7 +57,7 @@ def demo_project(**changes: Any) -> Project:
 
 
 @pytest.fixture(scope="module")
-def done(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def done(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A project that was trained and detected once."""
     folder = tmp_path_factory.mktemp("demo")
     make_demo(folder / "demo", seed=11, size=SIZE)
@@ -442,6 +435,7 @@ def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
     assert not (output / "demo" / "run").exists()
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_a_step_that_fails_for_another_reason_is_tried_again() -> None:
     from prefect import flow
 

@@ -11,10 +11,10 @@ import pytest
 from landshift.flows import monitor as monitoring
 from landshift.pipeline.register.store import Register
 from tests.conftest import disk_of
-from tests.test_monitor import Watched, _server, outcomes, trained
+from tests.test_monitor import Watched, outcomes, trained
 
 pytestmark = pytest.mark.slow
-__all__ = ["_server", "trained"]
+__all__ = ["trained"]
 
 
 @pytest.fixture(scope="module")

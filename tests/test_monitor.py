@@ -3,7 +3,6 @@
 import json
 import shutil
 import subprocess
-from collections.abc import Iterator
 from dataclasses import asdict, replace
 from datetime import date
 from pathlib import Path
@@ -13,7 +12,6 @@ from typing import Any
 import pandas as pd
 import pytest
 import torch
-from prefect.testing.utilities import prefect_test_harness
 from typer.testing import CliRunner
 
 from landshift.flows import monitor as monitoring
@@ -38,14 +36,8 @@ TODAY = date(2025, 1, 1)
 STEADY = [c.name for c in CHANGE_COLUMNS if c.name != "change_id"]
 
 
-@pytest.fixture(scope="module", autouse=True)
-def _server() -> Iterator[None]:
-    with prefect_test_harness(server_startup_timeout=90):
-        yield
-
-
 @pytest.fixture(scope="module")
-def trained(tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def trained(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A small model, and the scenes of two dates."""
     folder = tmp_path_factory.mktemp("territory")
     make_demo(folder / "demo", seed=11, size=SIZE)

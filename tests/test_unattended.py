@@ -18,7 +18,6 @@ import httpx
 import pandas as pd
 import pytest
 import yaml
-from prefect.testing.utilities import prefect_test_harness
 
 from landshift.flows.monitor import monitor
 from landshift.flows.train import train
@@ -147,15 +146,15 @@ def site(folder: Path) -> Iterator[Site]:
             made.kill(name)
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_a_month_of_daily_schedules_survives_every_kill(tmp_path: Path) -> None:
-    with prefect_test_harness(server_startup_timeout=90):
-        make_demo(tmp_path / "demo", seed=11, size=SIZE)
-        train(demo_project(), tmp_path / "demo" / "north", tmp_path / "runs")
-        trained: Any = type("Trained", (), {"data": tmp_path / "demo" / "north", "model": tmp_path / "runs" / "demo" / "model"})
-        calm, watched = Watched(trained, tmp_path / "calm"), Watched(trained, tmp_path / "watched")
-        for day in COME_IN.values():
-            calm.comes_in(day)
-        assert not calm.run().failed
+    make_demo(tmp_path / "demo", seed=11, size=SIZE)
+    train(demo_project(), tmp_path / "demo" / "north", tmp_path / "runs")
+    trained: Any = type("Trained", (), {"data": tmp_path / "demo" / "north", "model": tmp_path / "runs" / "demo" / "model"})
+    calm, watched = Watched(trained, tmp_path / "calm"), Watched(trained, tmp_path / "watched")
+    for day in COME_IN.values():
+        calm.comes_in(day)
+    assert not calm.run().failed
 
     content = watched.project.model_dump(mode="json") | {"monitor": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}}
     config = watched.folder / "demo.yaml"
