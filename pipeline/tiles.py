@@ -15,6 +15,9 @@ _SMALLEST = 16
 
 _LOOK = 128
 
+STRIP_ROWS = 512
+"""Rows that are read and written together where a raster is not worked on tile by tile: the side of a block of our files."""
+
 _MOST_LOOKS = 8
 """Windows along each axis that `spread_windows` gives at most."""
 
@@ -126,6 +129,12 @@ def _tiles(shape: tuple[int, int], core: int, margin: int) -> Iterator[Tile]:
             yield Tile(row, column, inside, Window(y - margin, x - margin, height, width))
 
 
+def strips(shape: tuple[int, int], rows: int = STRIP_ROWS) -> list[Window]:
+    """Cut a grid into strips of at most `rows` rows as wide as itself, from north to south."""
+    height, width = shape
+    return [Window(y, 0, min(rows, height - y), width) for y in range(0, height, rows)]
+
+
 def pieces(shape: tuple[int, int], pixels: int, side: int = 512) -> list[Window]:
     """Cut a grid into windows of at most about so many pixels, for work that holds much of each pixel at once.
 
@@ -163,6 +172,3 @@ def spread_windows(shape: tuple[int, int]) -> list[Window]:
 def _starts(length: int, side: int) -> list[int]:
     count = min(-(-length // side), _MOST_LOOKS)
     return [round(v) for v in np.linspace(0, length - side, count)]
-
-
-STRIP_ROWS = 512

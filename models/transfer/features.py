@@ -1,7 +1,6 @@
 """Features of single pixels and of blocks, from an encoder as a network would use it here."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -15,7 +14,7 @@ from landshift.models.encoders.bands import Encoder, match_bands
 from landshift.models.encoders.normalisation import Normalisation, normalisation_for
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.tiles import STRIDE, Tile, mirrored, tiles
 
 _TILE = 256
@@ -198,8 +197,7 @@ def block_embeddings(
     # Reads of several blocks, because each read needs its margin.
     wide = max(tile // block, 1)
     out: np.ndarray | None = None
-    with ExitStack() as stack:
-        readers = [_opened(stack, path) for path in images]
+    with open_readers(*images) as readers:
         for place in tiles(shape, block * wide, margin):
             y, x = place.row * wide, place.column * wide
             if wanted is not None and not wanted[y : y + wide, x : x + wide].any():
@@ -344,12 +342,6 @@ def joint(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return np.asarray(before[:, :, None] * after[:, None, :]).reshape(len(before), -1)
 
 
-def _opened(stack: ExitStack, path: Path) -> RasterReader:
-    reader = RasterReader(path)
-    stack.callback(reader.close)
-    return reader
-
-
 def _read_where_sampled(
     images: tuple[Path, Path], sample: Sample, tile: int, margin: int
 ) -> Iterator[tuple[Tile, np.ndarray, list[np.ndarray]]]:
@@ -359,8 +351,7 @@ def _read_where_sampled(
     """
     if not len(sample):
         raise InputError("No pixel is sampled: none is labelled inside a region or block. Label more, or use smaller blocks.")
-    with ExitStack() as stack:
-        readers = [_opened(stack, path) for path in images]
+    with open_readers(*images) as readers:
         height, width = shape = readers[0].info.shape
         if min(sample.y.min(), sample.x.min()) < 0 or sample.y.max() >= height or sample.x.max() >= width:
             raise ValueError(f"Sampled pixels lie outside the image of {height} x {width} pixels.")

@@ -15,7 +15,7 @@ from landshift.models.network.siamese import ChangeNetwork, Output
 from landshift.models.transfer.features import block_means
 from landshift.pipeline.epochs.radiometry import BandMapping
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.read import RasterReader, open_readers
 from landshift.pipeline.tiles import STRIDE, Tile, Window, mirrored
 
 _AHEAD = 2
@@ -168,11 +168,9 @@ def stream(
     Yields:
         Each tile, in order.
     """
-    readers = [RasterReader(path) for path in images]
     with ExitStack() as stack:
         # Entered first, so left last: no file is closed while its thread still reads.
-        for reader in readers:
-            stack.callback(reader.close)
+        readers = stack.enter_context(open_readers(*images))
         pools = [stack.enter_context(ThreadPoolExecutor(1, f"reader-{name}")) for name in ("before", "after")]
         waiting: deque[tuple[Tile, list[Future[np.ndarray]]]] = deque()
         todo = iter(tiles)
@@ -253,10 +251,7 @@ def calibrate_margin(
         pixel is flipped if its change or the land use of a date is another one.
     """
     y, x = (max((n - core) // 2, 0) // STRIDE * STRIDE for n in shape)
-    with ExitStack() as stack:
-        readers = [RasterReader(path) for path in images]
-        for reader in readers:
-            stack.callback(reader.close)
+    with open_readers(*images) as readers:
 
         def decide(margin: int) -> tuple[np.ndarray, np.ndarray]:
             window = Window(y - margin, x - margin, core + 2 * margin, core + 2 * margin)

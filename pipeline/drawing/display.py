@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.raster.read import RasterReader, inspect, read_preview
+from landshift.pipeline.raster.read import inspect, open_readers, read_preview
 from landshift.pipeline.raster.write import Layout, open_writer, write_cog
-from landshift.pipeline.tiles import Window
+from landshift.pipeline.tiles import strips
 
 NOT_SEEN = 0
 """Number of pixels that were not observed; the others have 1..255."""
@@ -20,8 +20,6 @@ _PERCENTILES = (1, 99)
 
 _GAMMA = 0.8
 """Below 1, to lift forests and shadows out of the black."""
-
-_ROWS = 512
 
 
 @dataclass(frozen=True)
@@ -92,16 +90,12 @@ def write_image(path: Path, image: Path, stretch: Stretch, grid: Grid, tags: Map
         names: Descriptions of the three bands.
     """
     plain = path.with_name(f"plain_{path.name}")
-    rows, columns = grid.shape
-    reader = RasterReader(image)
     chosen = [band - 1 for band in stretch.bands]
     layout = Layout(grid, 3, "uint8", NOT_SEEN, tuple(names), ("display value",) * 3, tags=tags)
     try:
-        with open_writer(plain, layout) as write:
-            for y in range(0, rows, _ROWS):
-                strip = Window(y, 0, min(_ROWS, rows - y), columns)
+        with open_readers(image) as (reader,), open_writer(plain, layout) as write:
+            for strip in strips(grid.shape.yx):
                 write(strip, shown(reader.read(strip)[chosen], stretch))
         return write_cog(path, plain, categorical=False)
     finally:
-        reader.close()
         plain.unlink(missing_ok=True)

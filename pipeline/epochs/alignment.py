@@ -6,9 +6,7 @@ import numpy as np
 
 from landshift.pipeline.raster.read import inspect, read_moved
 from landshift.pipeline.raster.write import Layout, open_writer
-from landshift.pipeline.tiles import Window
-
-_ROWS = 512
+from landshift.pipeline.tiles import strips
 
 
 def write_aligned(image: Path, observation: Path, shift: tuple[float, float], target: Path, target_observation: Path) -> float:
@@ -42,8 +40,7 @@ def write_aligned(image: Path, observation: Path, shift: tuple[float, float], ta
     height, width = infos[0].shape
     seen_pixels = 0
     with open_writer(target, layouts[0]) as write, open_writer(target_observation, layouts[1]) as write_seen:
-        for y in range(0, height, _ROWS):
-            strip = Window(y, 0, min(_ROWS, height - y), width)
+        for strip in strips((height, width)):
             values = read_moved(image, shift, strip, "cubic")
             seen = read_moved(observation, shift, strip, "nearest")
             unseen = ~np.isfinite(values).all(axis=0) | (seen < 0).any(axis=0)

@@ -14,7 +14,7 @@ from landshift.pipeline.raster.write import Layout, open_writer
 from landshift.pipeline.scenes.acquisitions import Acquisition, acquisitions
 from landshift.pipeline.scenes.look import read_scene, require_overlap
 from landshift.pipeline.scenes.scene import Epoch, Scene
-from landshift.pipeline.tiles import STRIP_ROWS, Window, pieces
+from landshift.pipeline.tiles import Window, pieces, strips
 
 _EPOCH_DAY = "1970-01-01"
 
@@ -66,14 +66,14 @@ def _compose(
     height, width = grid.shape
     groups = acquisitions(epoch.scenes)
     read = partial(_read_part, {s.id: reached(grid, s.grid) for s in epoch.scenes}, bands, grid)
-    strips = [Window(y, 0, min(STRIP_ROWS, height - y), width) for y in range(0, height, STRIP_ROWS)]
+    by_rows = strips((height, width))
     if rule in STACKED:
         # A band of an observation is there three times, as read, in order and as a distance or the result.
-        parts = pieces((height, width), STACK_BYTES // (12 * (len(bands) + 1) * len(groups)), STRIP_ROWS)
+        parts = pieces((height, width), STACK_BYTES // (12 * (len(bands) + 1) * len(groups)))
         fill = partial(_stacked, groups, read, len(bands), STACKED[rule])
     else:
-        parts = strips
-        fill = partial(_first_seen, groups, read, len(bands), _ranks(epoch.scenes, rule, bands, grid, strips))
+        parts = by_rows
+        fill = partial(_first_seen, groups, read, len(bands), _ranks(epoch.scenes, rule, bands, grid, by_rows))
     units = epoch.scenes[0].sensor.units
     tags = {"DATES": " ".join(str(s.date) for s in epoch.scenes), "UNITS": units}
     layout = Layout(grid, len(bands), "float32", float("nan"), tuple(bands), (units,) * len(bands), tags=tags)

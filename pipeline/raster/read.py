@@ -2,7 +2,8 @@
 
 import os
 import threading
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
@@ -308,3 +309,14 @@ class RasterReader:
     def __getstate__(self) -> dict[str, Any]:
         """Travel to another process without handles."""
         return {"path": self.path, "info": self.info, "_handles": {}}
+
+
+@contextmanager
+def open_readers(*paths: Path) -> Iterator[tuple[RasterReader, ...]]:
+    """Open rasters to read windows of them, such as both dates; all are closed whatever happens.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(closing(RasterReader(path))) for path in paths)

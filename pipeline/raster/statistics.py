@@ -1,15 +1,14 @@
 """Statistics of the bands of an image, from a sample that does not grow with the scene."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
-from landshift.pipeline.raster.read import RasterReader
-from landshift.pipeline.tiles import Window
-
-_ROWS = 512
+from landshift.pipeline.raster.read import open_readers
+from landshift.pipeline.tiles import strips
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
 
@@ -40,20 +39,17 @@ def sampled_pixels(image: Path, limit: int = 200_000, mask: np.ndarray | None = 
     Returns:
         float32 (pixel, band).
     """
-    reader = RasterReader(image)
-    height, width = reader.info.shape
-    wanted = float(mask.sum()) if mask is not None else float(height * width)
-    keep = min(1.0, limit / max(wanted, 1.0))
     rng = np.random.default_rng(seed)
     parts = []
-    for y in range(0, height, _ROWS):
-        window = Window(y, 0, min(_ROWS, height - y), width)
-        values = reader.read(window)
-        chosen = np.isfinite(values[0]) & (rng.random(values.shape[1:]) < keep)
-        if mask is not None:
-            chosen &= mask[window.slices]
-        parts.append(values[:, chosen].T)
-    reader.close()
+    with open_readers(image) as (reader,):
+        wanted = float(mask.sum() if mask is not None else math.prod(reader.info.shape))
+        keep = min(1.0, limit / max(wanted, 1.0))
+        for window in strips(reader.info.shape):
+            values = reader.read(window)
+            chosen = np.isfinite(values[0]) & (rng.random(values.shape[1:]) < keep)
+            if mask is not None:
+                chosen &= mask[window.slices]
+            parts.append(values[:, chosen].T)
     pixels = np.concatenate(parts)
     # Chance may draw a few too many.
     return pixels if len(pixels) <= limit else pixels[np.sort(rng.choice(len(pixels), limit, replace=False))]

@@ -16,7 +16,7 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.raster.open import environment, open_source
 from landshift.pipeline.raster.read import inspect, rasterio_window, read_onto
-from landshift.pipeline.tiles import Window
+from landshift.pipeline.tiles import Window, strips
 
 BLOCK = 512
 """Pixels: side of the blocks that files are written in."""
@@ -177,7 +177,7 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
     return path
 
 
-def join_rows(path: Path, layout: Layout, strips: Sequence[Path]) -> Path:
+def join_rows(path: Path, layout: Layout, rasters: Sequence[Path]) -> Path:
     """Write one raster of one band from strips of its rows, in one atomic step and a few rows at a time.
 
     No pixel is scaled, resampled or changed in type. Blocks are written whole and in order, so that the bytes of the file
@@ -186,15 +186,15 @@ def join_rows(path: Path, layout: Layout, strips: Sequence[Path]) -> Path:
     Args:
         path: The file to make.
         layout: Of the whole.
-        strips: Rasters of the same width and type, from north to south, which together have the rows of the whole.
+        rasters: Of the same width and type, from north to south, which together have the rows of the whole.
 
     Raises:
         ValueError: The strips are not the whole, or of another type.
         InputError: A strip is missing or damaged.
         OSError: The file could not be written whole.
     """
-    infos = [inspect(strip) for strip in strips]
-    height, width = layout.grid.shape
+    infos = [inspect(raster) for raster in rasters]
+    height, width = layout.grid.shape.yx
     found = sum(info.shape[0] for info in infos), {info.shape[1] for info in infos}, {info.dtype for info in infos}
     if layout.count != 1 or found != (height, {width}, {layout.dtype}):
         raise ValueError(
@@ -203,11 +203,10 @@ def join_rows(path: Path, layout: Layout, strips: Sequence[Path]) -> Path:
         )
     starts = np.cumsum([0, *(info.shape[0] for info in infos)])
     with open_writer(path, layout) as write:
-        for y in range(0, height, BLOCK):
-            block = Window(y, 0, min(BLOCK, height - y), width)
+        for block in strips((height, width), BLOCK):
             parts = []
             for start, info in zip(starts, infos, strict=False):
-                inside = Window(y - int(start), 0, block.height, width).clipped(info.shape)
+                inside = Window(block.y - int(start), 0, block.height, width).clipped(info.shape)
                 if inside.height:
                     parts.append(read_onto(info.path, info.grid, window=inside))
             write(block, np.concatenate(parts)[np.newaxis])

@@ -20,9 +20,9 @@ from landshift.pipeline.drawing.styles import (
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
 from landshift.pipeline.manifest import write_text
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
-from landshift.pipeline.tiles import Window
+from landshift.pipeline.tiles import strips
 
 CONFIDENCE_SCALE = 0.005
 """confidence.tif holds round(confidence / 0.005) in 0..200."""
@@ -33,8 +33,6 @@ NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""
 
 _EPOCH_DAY = np.datetime64("1970-01-01", "D")
-
-_ROWS = 512
 
 _CODE_UNIT = "code"
 
@@ -131,22 +129,17 @@ def write_last_observed(folder: Path, observations: tuple[Path, Path], grid: Gri
         Every file that was written; the raster holds int32 year x 10000 + month x 100 + day, 0 = never.
     """
     plain = folder / "plain_last_observed.tif"
-    rows, columns = grid.shape
     layout = Layout(grid, 1, "int32", NEVER, ("last observed",), ("yyyymmdd",), tags=tags)
-    readers = [RasterReader(path) for path in observations]
     found: set[int] = set()
     try:
-        with open_writer(plain, layout) as write:
-            for y in range(0, rows, _ROWS):
-                strip = Window(y, 0, min(_ROWS, rows - y), columns)
+        with open_readers(*observations) as readers, open_writer(plain, layout) as write:
+            for strip in strips(grid.shape.yx):
                 days = np.fmax(*(reader.read(strip)[1] for reader in readers))
                 dates = calendar_dates(np.where(np.isnan(days), -1, days))
                 found |= {int(date) for date in np.unique(dates)} - {NEVER}
                 write(strip, dates[np.newaxis])
         path = write_cog(folder / "last_observed.tif", plain, categorical=True)
     finally:
-        for reader in readers:
-            reader.close()
         plain.unlink(missing_ok=True)
     days_found = sorted(found)
     return [

@@ -20,7 +20,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import TEST
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED, NOT_OBSERVED
 from landshift.pipeline.manifest import file_hash, value_hash, write_json
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.raster.statistics import sampled_pixels
 from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.calibration import cooled, cooled_classes
@@ -123,28 +123,22 @@ def _paired_sample(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
     """Draw the same pixels of both dates: those observed on both."""
     from landshift.pipeline.epochs.classical import sample_pixels
 
-    readers = [RasterReader(path) for path in prepared.images]
-    shape = (readers[0].info.shape[0], readers[0].info.shape[1])
-    work = tiles(shape, 512, 0)
-    each = max(400_000 // len(work), 1)
-    parts = [sample_pixels(readers[0].read(t.core), readers[1].read(t.core), each) for t in work]
-    for reader in readers:
-        reader.close()
+    with open_readers(*prepared.images) as (first, second):
+        work = tiles(first.info.shape, 512, 0)
+        each = max(400_000 // len(work), 1)
+        parts = [sample_pixels(first.read(t.core), second.read(t.core), each) for t in work]
     before, after = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
     return before, after
 
 
 def _windows(ws: Workspace, prepared: Prepared) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    readers = [RasterReader(path) for path in prepared.images]
-    shape = (readers[0].info.shape[0], readers[0].info.shape[1])
-    side = _WINDOW
-    # A small territory is cut finer, or its few windows would count for nothing beside the source's.
-    while side > STRIDE and len(tiles(shape, side, 0)) < _PRIOR_WINDOWS:
-        side //= 2
-    for tile in _spread(tiles(shape, side, 0), 4 * _MOST_TILES):
-        yield readers[0].read(tile.read), readers[1].read(tile.read)
-    for reader in readers:
-        reader.close()
+    with open_readers(*prepared.images) as (before, after):
+        shape, side = before.info.shape, _WINDOW
+        # A small territory is cut finer, or its few windows would count for nothing beside the source's.
+        while side > STRIDE and len(tiles(shape, side, 0)) < _PRIOR_WINDOWS:
+            side //= 2
+        for tile in _spread(tiles(shape, side, 0), 4 * _MOST_TILES):
+            yield before.read(tile.read), after.read(tile.read)
 
 
 def _spread(work: list[Tile], limit: int) -> list[Tile]:

@@ -8,7 +8,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.alignment import write_aligned
 from landshift.pipeline.epochs.coregistration import Misregistration, misregistration
 from landshift.pipeline.manifest import value_hash
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.read import open_readers
 
 _FORMAT = 1
 """Raised whenever the content of an aligned image changes for the same inputs."""
@@ -69,8 +69,5 @@ def align(ws: Workspace, before: dict[str, Any], after: dict[str, Any]) -> tuple
 
 
 def _shift(before: Path, after: Path) -> Misregistration:
-    readers = [RasterReader(path) for path in (before, after)]
-    found = misregistration(*readers)
-    for reader in readers:
-        reader.close()
-    return found
+    with open_readers(before, after) as readers:
+        return misregistration(*readers)

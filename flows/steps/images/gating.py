@@ -19,13 +19,11 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate, require_open
 from landshift.pipeline.grid import shared_share
 from landshift.pipeline.manifest import value_hash
-from landshift.pipeline.raster.read import RasterReader
-from landshift.pipeline.tiles import Window
+from landshift.pipeline.raster.read import open_readers
+from landshift.pipeline.tiles import strips
 
 _FORMAT = 1
 """Raised whenever other numbers are measured on the same images."""
-
-_ROWS = 512
 
 
 def measure(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
@@ -37,8 +35,7 @@ def measure(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     key = value_hash([_FORMAT, prepared.hashes])
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current("measured", key):
-        with step("Checking the images") as advance:
-            before, after = (RasterReader(path) for path in prepared.images)
+        with step("Checking the images") as advance, open_readers(*prepared.images) as (before, after):
             seen = _observed_on_both(prepared)
             advance(0.3)
             shift = misregistration(before, after)
@@ -46,8 +43,6 @@ def measure(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
             pixels = spread_pixels(before, after)
             medians = [float(v) for date in pixels if len(date) for v in np.median(date, axis=0)]
             difference = radiometric_difference(*pixels)
-            for reader in (before, after):
-                reader.close()
         facts = {"observed_share": seen, "medians": medians, "shift": asdict(shift), "difference": asdict(difference)}
         manifest.record("measured", key, [], facts)
     return manifest.facts("measured")
@@ -55,15 +50,12 @@ def measure(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
 
 def _observed_on_both(prepared: Prepared) -> float:
     """Return the share of the region that both dates observed, 0..1."""
-    readers = [RasterReader(path) for path in prepared.observations]
-    height, width = readers[0].info.shape
-    seen = 0
-    for y in range(0, height, _ROWS):
-        strip = Window(y, 0, min(_ROWS, height - y), width)
-        first, second = (reader.read(strip)[0] > 0 for reader in readers)
-        seen += int((first & second).sum())
-    for reader in readers:
-        reader.close()
+    with open_readers(*prepared.observations) as readers:
+        height, width = readers[0].info.shape
+        seen = 0
+        for strip in strips((height, width)):
+            first, second = (reader.read(strip)[0] > 0 for reader in readers)
+            seen += int((first & second).sum())
     return seen / (height * width)
 
 

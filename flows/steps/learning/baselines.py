@@ -13,14 +13,12 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
 from landshift.pipeline.labels.search import TEST, VALIDATION
 from landshift.pipeline.manifest import value_hash, write_json
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.read import RasterReader, open_readers
 from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.calibration import best_threshold
-from landshift.pipeline.tiles import Window
+from landshift.pipeline.tiles import strips
 
 _ROWS = "classical.json"
-
-_STRIP = 512
 
 
 def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
@@ -37,7 +35,8 @@ def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[
             masks = read_masks(ws)
             labels, role = masks.labels, masks.role
             rows = {}
-            methods = _classical_scores(prepared, role.shape)
+            with open_readers(*prepared.images) as readers:
+                methods = _classical_scores(readers)
             for number, (name, score) in enumerate(methods.items(), start=1):
                 thresholds = {
                     "Otsu": otsu_threshold(_sampled(score)),
@@ -52,11 +51,10 @@ def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[
     return dict(json.loads(path.read_text(encoding="utf-8")))
 
 
-def _classical_scores(prepared: Prepared, shape: tuple[int, ...]) -> dict[str, np.ndarray]:
-    readers = [RasterReader(p) for p in prepared.images]
-    strips = [Window(y, 0, min(_STRIP, shape[0] - y), shape[1]) for y in range(0, shape[0], _STRIP)]
-    each = max(1_000_000 // len(strips), 1)
-    parts = [sample_pixels(readers[0].read(s), readers[1].read(s), each) for s in strips]
+def _classical_scores(readers: tuple[RasterReader, ...]) -> dict[str, np.ndarray]:
+    work = strips(readers[0].info.shape)
+    each = max(1_000_000 // len(work), 1)
+    parts = [sample_pixels(readers[0].read(s), readers[1].read(s), each) for s in work]
     before, after = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
     mad = fit_ir_mad(before, after)
     methods: dict[str, Any] = {
@@ -74,7 +72,7 @@ def _classical_scores(prepared: Prepared, shape: tuple[int, ...]) -> dict[str, n
             return np.asarray(np.divide(image[nir] - image[red], total, out=ratio, where=np.abs(total) > 1e-9))
 
         methods["NDVI difference"] = lambda b, a: np.abs(greenness(a) - greenness(b))
-    return {n: np.concatenate([m(*(r.read(s) for r in readers)) for s in strips]) for n, m in methods.items()}
+    return {n: np.concatenate([m(*(r.read(s) for r in readers)) for s in work]) for n, m in methods.items()}
 
 
 def _sampled(score: np.ndarray) -> np.ndarray:

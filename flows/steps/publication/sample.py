@@ -12,7 +12,7 @@ from landshift.pipeline.drawing.chips import sample_chip, sample_window
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED
 from landshift.pipeline.manifest import replace_when_done, write_json
-from landshift.pipeline.raster.read import RasterReader, inspect, read_raster
+from landshift.pipeline.raster.read import inspect, open_readers, read_raster
 from landshift.pipeline.run.folder import legend_of_run, read_run
 from landshift.pipeline.run.package import require_unharmed
 from landshift.pipeline.sample.draw import Sample, allocate, draw
@@ -142,13 +142,9 @@ def _require_same(folder: Path, record: dict[str, Any]) -> None:
 
 def _write_chips(run: Path, folder: Path, frame: "gpd.GeoDataFrame", sample: Sample, advance: Any) -> None:  # noqa: ANN401
     (folder / "chips").mkdir()
-    readers = [RasterReader(run / f"image_{epoch}.tif") for epoch in ("before", "after")]
-    try:
+    with open_readers(run / "image_before.tif", run / "image_after.tif") as readers:
         places = zip(frame["chip"], sample.rows.tolist(), sample.columns.tolist(), strict=True)
         for number, (chip, row, column) in enumerate(places, start=1):
             before, after = (np.nan_to_num(reader.read(sample_window(row, column))).astype(np.uint8) for reader in readers)
             (folder / chip).write_bytes(sample_chip(before, after))
             advance(number / len(frame))
-    finally:
-        for reader in readers:
-            reader.close()
