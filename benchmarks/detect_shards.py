@@ -31,7 +31,6 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     from landshift.models.use.inference import Temperatures, device_of, stream, write_behind
     from landshift.pipeline.change.decision import decide
     from landshift.pipeline.demo.files import demo_legend
-    from landshift.pipeline.grid import some_rows
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer
     from landshift.pipeline.run.rasters import confidence_codes
@@ -50,7 +49,7 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     print("ready", flush=True)
     sys.stdin.readline()
     started, begun = time.perf_counter(), time.process_time()
-    layout = Layout(some_rows(info.grid, whole.y, whole.height), 1, "uint8", 0)
+    layout = Layout(info.grid[whole.y : whole.y + whole.height], 1, "uint8", 0)
     with (
         open_writer(folder / f"change-{part}-{parts}.tif", layout) as change,
         open_writer(folder / f"confidence-{part}-{parts}.tif", layout) as confidence,

@@ -127,20 +127,6 @@ def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_
     return grid_of(transform, (max(top - bottom, 1), max(right - left, 1)), crs, "grid:")
 
 
-def coarser(grid: Grid, factor: int) -> Grid:
-    """Return the grid whose pixels are `factor` x `factor` pixels of another; it may reach past the right and lower edge."""
-    t = grid.transform
-    transform = Affine(t.a * factor, t.b * factor, t.c, t.d * factor, t.e * factor, t.f)
-    return grid_of(transform, (-(-grid.shape[0] // factor), -(-grid.shape[1] // factor)), grid.crs, "coarser grid")
-
-
-def widened(grid: Grid, pixels: int) -> Grid:
-    """Return the grid with so many pixels more on each side."""
-    t = grid.transform
-    transform = Affine(t.a, 0, t.c - pixels * t.a, 0, t.e, t.f - pixels * t.e)
-    return grid_of(transform, (grid.shape[0] + 2 * pixels, grid.shape[1] + 2 * pixels), grid.crs, "widened grid")
-
-
 def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, float, float]:
     """Return west, south, east and north in a CRS around grids of any CRS."""
     outlines = [
@@ -148,11 +134,6 @@ def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, flo
     ]
     west, south, east, north = zip(*(outline.boundingbox.bbox for outline in outlines), strict=True)
     return min(west), min(south), max(east), max(north)
-
-
-def some_rows(grid: Grid, first: int, count: int) -> Grid:
-    """Return the grid of `count` rows of another, from its row `first` on."""
-    return GeoBox((count, grid.shape[1]), grid.transform @ Affine.translation(0, first), grid.crs)
 
 
 def overlap_share(grid: Grid, other: Grid) -> float:
@@ -179,7 +160,7 @@ def reached(grid: Grid, other: Grid, around: int = 2) -> Window:
     left, top = (math.floor(v + _TOLERANCE_PX) - around for v in (x0, y0))
     right, bottom = (math.ceil(v - _TOLERANCE_PX) + around for v in (x1, y1))
     reach = Window(top, left, bottom - top, right - left)
-    return reach.clipped((grid.shape[0], grid.shape[1]))
+    return reach.clipped(grid.shape.yx)
 
 
 def shared_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> float:

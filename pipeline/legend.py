@@ -2,8 +2,10 @@
 
 import colorsys
 import difflib
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from typing import Any
 
 import numpy as np
 
@@ -66,8 +68,18 @@ class Legend:
     classes: tuple[LandUse, ...] = ()
     """At most 16, codes 1..16 in ascending order."""
 
+    @classmethod
+    def of(cls, entries: Iterable[Mapping[str, Any]]) -> "Legend":
+        """Return the legend of these classes: `code`, `name` and `colour` of each.
+
+        Raises:
+            InputError: Codes or names repeat, a code is outside 1..16, or there is just one class.
+            KeyError: An entry lacks one of the three.
+        """
+        return cls(tuple(LandUse(entry["code"], entry["name"], entry["colour"]) for entry in entries))
+
     def __post_init__(self) -> None:
-        """Refuse codes and names that could not be told apart.
+        """Refuse codes and names that readers could confuse.
 
         Raises:
             InputError: Codes or names repeat, a code is outside 1..16, or there is just one class.

@@ -113,6 +113,11 @@ def file_hash(path: Path) -> str:
         return f"sha256:{hashlib.file_digest(stream, 'sha256').hexdigest()}"
 
 
+def short_hash(digest: str, letters: int = 8) -> str:
+    """Return the first letters of a hash without its `sha256:`, for names and tables."""
+    return digest.removeprefix("sha256:")[:letters]
+
+
 def value_hash(value: object) -> str:
     """Return `sha256:` and the digest of a JSON-like value, whatever the order of its keys."""
     text = json.dumps(value, sort_keys=True, default=str, ensure_ascii=False)

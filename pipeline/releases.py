@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.manifest import file_hash, replace_when_done, write_json
+from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash, write_json
 
 JOURNAL, RELEASES = "releases.json", "releases"
 """The journal, in the folder of the releases."""
@@ -26,8 +26,6 @@ _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 """Of a folder or file of a release, which becomes part of a path."""
 
 _DESCRIPTION = "model.json"
-
-_SHOWN = 8
 
 
 @dataclass(frozen=True)
@@ -188,7 +186,7 @@ def keep_release(folder: Path, source: Path, names: Sequence[str], journal: Jour
     """
     there = [int(p.name[:4]) for p in folder.glob("[0-9][0-9][0-9][0-9]-*") if p.is_dir()] if folder.is_dir() else []
     number = max((*there, *journal.releases), default=0) + 1
-    target = folder / f"{number:04d}-{short(weights)}"
+    target = folder / f"{number:04d}-{short_hash(weights)}"
     with replace_when_done(target) as temporary:
         temporary.mkdir(parents=True)
         for name in names:
@@ -225,11 +223,6 @@ def released_model(folder: Path, model: Path) -> Path:
             f"other one with --model."
         )
     return folder / str(journal.releases[current.number or 0].folder)
-
-
-def short(digest: str) -> str:
-    """Return the first letters of a hash, for names and tables."""
-    return digest.removeprefix("sha256:")[:_SHOWN]
 
 
 def _refuse(constant: str) -> None:

@@ -34,7 +34,7 @@ from landshift.flows.config.sections import (
 )
 from landshift.pipeline.alerts.rules import require_known
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.legend import Legend
 
 _LONGEST_NUMBER = 40
 """Characters; no number of a config needs more, and Python takes very long over some that have more."""
@@ -108,7 +108,7 @@ class Project(Section):
     @model_validator(mode="after")
     def _alerts_fit(self) -> "Project":
         for entry in self.alerts.rules:
-            require_known(entry.rule, Legend(tuple(LandUse(c.code, c.name, c.colour) for c in self.legend)))
+            require_known(entry.rule, Legend.of(c.model_dump() for c in self.legend))
             if entry.areas and self.areas_of_interest is None:
                 raise ValueError(f"alerts: rules: {entry.name}: `areas` needs `areas_of_interest`, the file that holds them")
         return self

@@ -16,7 +16,7 @@ from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.use.inference import Temperatures
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash, replace_when_done, write_json
 
 FORMAT = 1
@@ -149,7 +149,7 @@ def _bundle(content: dict[str, Any]) -> Bundle:
         encoder=content["encoder"],
         units=content["units"],
         normalisation=Normalisation(**normal),
-        legend=Legend(tuple(LandUse(**c) for c in content["legend"])),
+        legend=Legend.of(content["legend"]),
         temperatures=Temperatures(**content["temperatures"]),
         threshold=content["threshold"],
         notes=tuple(content["notes"]),

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from landshift.pipeline.grid import Grid, coarser, pixel_metres, reached, widened
+from landshift.pipeline.grid import Grid, pixel_metres, reached
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.write import Layout, open_writer
 from landshift.pipeline.scenes.look import read_scene
@@ -34,7 +34,7 @@ _COLOURS = {
 
 def mask_grid(grid: Grid) -> Grid:
     """Return the grid that the mask of a region lies on: whole pixels of the region together, about 30 m wide."""
-    return coarser(grid, max(round(MODEL_PIXEL_M / pixel_metres(grid)), 1))
+    return grid.zoom_out(max(round(MODEL_PIXEL_M / pixel_metres(grid)), 1))
 
 
 def write_cloud_mask(
@@ -71,7 +71,7 @@ def write_cloud_mask(
     shape = (target.shape[0], target.shape[1])
     edge = _MARGIN + _STRIDE
     # Clouds beyond the region's edge cast shadows into it, and help to tell what is cloud.
-    around = widened(target, edge)
+    around = target.pad(edge)
     reach, bare = reached(around, scene.grid, 0), replace(scene, quality=None, mask=None)
     # Pixels at the scene's edge may lie half beyond it, and would be mirrored as a dark frame.
     inner = reached(around, scene.grid, -1)

@@ -16,7 +16,7 @@ from landshift.pipeline.drawing.area_plots import AreaRow, area_plot, flow_plot
 from landshift.pipeline.drawing.chips import ACROSS, chip_sheet
 from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture
 from landshift.pipeline.drawing.rendering import template_environment
-from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.legend import Legend
 from landshift.pipeline.pages.assessment_view import ADAPTATIONS, assessment_view
 from landshift.pipeline.pages.run_data import (
     area_rows,
@@ -107,7 +107,7 @@ def run_page(
 
 
 def _pictures(folder: Path, run: Mapping[str, Any]) -> dict[str, str]:
-    legend = Legend(tuple(LandUse(entry["code"], entry["name"], entry["colour"]) for entry in run["legend"]))
+    legend = Legend.of(run["legend"])
     under = display_picture(folder / "image_after.tif", _MAP_SIDE)
     shown = {date: display_picture(folder / f"image_{date}.tif", _SIDE) for date in ("before", "after")}
     return {

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.legend import Legend
 
 RUN, PAGE, ESTIMATES, TABLE = "run.json", "report.html", "estimates.json", "estimates.csv"
 
@@ -58,4 +58,4 @@ def legend_of_run(run: Mapping[str, Any]) -> Legend:
     Raises:
         InputError: It holds codes or names that could not be told apart.
     """
-    return Legend(tuple(LandUse(int(c["code"]), str(c["name"]), str(c["colour"])) for c in run["legend"]))
+    return Legend.of(run["legend"])

@@ -16,7 +16,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import block_index
-from landshift.pipeline.manifest import value_hash, write_json
+from landshift.pipeline.manifest import short_hash, value_hash, write_json
 from landshift.pipeline.raster.statistics import band_statistics
 from landshift.pipeline.scores.evidence import rank_with_abstention, resampled
 
@@ -162,7 +162,7 @@ def _described(
 
     # Weights of a hub can change under the same name; random ones are those of seed 0.
     found = features_cache(
-        ws.assessment / "features" / f"{value_hash(name)[7:19]}.safetensors", f"{key} {built.weights_hash}", make
+        ws.assessment / "features" / f"{short_hash(value_hash(name), 12)}.safetensors", f"{key} {built.weights_hash}", make
     )
     seen = found.observed
     truth, group = truth[seen], group[seen]

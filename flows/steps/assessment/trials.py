@@ -24,7 +24,7 @@ from landshift.pipeline.labels.regions import Regions, fold_roles, random_roles,
 from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
 from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.manifest import replace_when_done, value_hash, write_json
+from landshift.pipeline.manifest import replace_when_done, short_hash, value_hash, write_json
 from landshift.pipeline.scores.accuracy import binary_scores
 
 if TYPE_CHECKING:
@@ -132,7 +132,7 @@ def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial,
     key = trial_key(ws, prepared, labels_hash, trial, regions, recipe)
     manifest = ws.manifest(folder)
     if not manifest.is_current("trial", key):
-        outcome, pixels = _tried(ws, prepared, recipe, trial, regions, folder / f"checkpoints-{key[7:19]}")
+        outcome, pixels = _tried(ws, prepared, recipe, trial, regions, folder / f"checkpoints-{short_hash(key, 12)}")
         if outcome.state == "not possible":
             # Not kept: the network may be back, or the labels may be more, when it is tried again.
             return outcome

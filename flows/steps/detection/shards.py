@@ -22,7 +22,6 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
 from landshift.pipeline.epochs.radiometry import BandMapping
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import coarser, some_rows
 from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import file_hash, value_hash
 from landshift.pipeline.raster.read import inspect, read_raster
@@ -167,7 +166,7 @@ def _map_rows(
     ]
     top = work[0].core.y
     rows = Window(top, 0, work[-1].core.y + work[-1].core.height - top, grid.shape[1])
-    strip = some_rows(grid, rows.y, rows.height)
+    strip = grid[rows.y : rows.y + rows.height]
     shifts = np.full([-(-n // BLOCK) for n in strip.shape], np.nan, dtype=np.float32)
     paths = {name: folder / f"{name}.tif" for name in _layers(legend)}
     mixed = ws.project.training.precision in ("auto", "bf16")
@@ -200,7 +199,7 @@ def _map_rows(
             advance(number / len(work))
     files = list(paths.values())
     if shift is not None:
-        files.append(write_raster(folder / f"{_SHIFT}.tif", shifts, coarser(strip, BLOCK), nodata=float("nan")))
+        files.append(write_raster(folder / f"{_SHIFT}.tif", shifts, strip.zoom_out(BLOCK), nodata=float("nan")))
     return files, {
         "seconds": time.perf_counter() - started, "model_seconds": model_seconds,
         "cost": meter.cost.as_dict() if meter.cost else None, "process": os.getpid(),
@@ -241,7 +240,7 @@ def join_shards(
             advance(number / 4)
     beyond = None
     if bundle.facts.get("domain_shift") is not None:
-        path, layout = folder / f"raw_{_SHIFT}.tif", Layout(coarser(grid, BLOCK), 1, "float32", float("nan"))
+        path, layout = folder / f"raw_{_SHIFT}.tif", Layout(grid.zoom_out(BLOCK), 1, "float32", float("nan"))
         files.append(join_rows(path, layout, [strip / f"{_SHIFT}.tif" for strip in strips]))
         shifts = read_raster(path)[0]
         seen = np.isfinite(shifts)

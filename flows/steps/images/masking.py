@@ -9,7 +9,7 @@ from landshift.flows.runtime.progress import step
 from landshift.flows.steps.project.masks import FOUR_BANDS, SIX_BANDS, mask_rule
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.manifest import Manifest, link_or_copy, value_hash
+from landshift.pipeline.manifest import Manifest, link_or_copy, short_hash, value_hash
 from landshift.pipeline.raster.place import place_hash
 from landshift.pipeline.scenes.scene import Epoch, Scene, Source
 
@@ -51,7 +51,7 @@ def _mask(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> tuple[S
     key = mask_key(ws, scene, model, grid)
     if key is None or model is None:
         return scene, {"by": scene.sensor.quality if scene.quality is not None else "nothing"}
-    name = key[7:23]
+    name = short_hash(key, 16)
     manifest = ws.manifest(ws.epochs / FOLDER)
     path = manifest.folder / f"{name}.tif"
     if not manifest.is_current(name, key):
@@ -76,7 +76,7 @@ def borrow_masks(ws: Workspace, scenes: Iterable[Scene], model: str | None, grid
     ours = ws.manifest(ws.epochs / FOLDER)
     theirs = [Manifest(folder) for folder in folders if folder != ours.folder]
     for key in filter(None, keys):
-        name = key[7:23]
+        name = short_hash(key, 16)
         lender = None if ours.is_current(name, key) else next((m for m in theirs if m.is_current(name, key)), None)
         if lender is not None:
             ours.folder.mkdir(parents=True, exist_ok=True)

@@ -9,8 +9,7 @@ from typing import Any
 from landshift.flows.config.project import Project
 from landshift.flows.steps.monitoring.outcome import DONE
 from landshift.flows.steps.project.workspace import Workspace, workspace
-from landshift.pipeline.manifest import file_hash
-from landshift.pipeline.releases import short
+from landshift.pipeline.manifest import file_hash, short_hash
 from landshift.pipeline.scenes.pairing import Pair, Pairing, Period, pairing
 from landshift.pipeline.scenes.survey import Finding
 from landshift.pipeline.season import Season, in_season, outside
@@ -46,8 +45,8 @@ def made_by_other_models(pairs: Sequence[Pair], state: dict[str, Any], weights: 
     made = [(pair.name, state["pairs"].get(pair.name, {})) for pair in pairs]
     models = Counter(known["model"] for _, known in made if known.get("outcome") == DONE and known.get("model"))
     return tuple(
-        f"{count} pair{'' if count == 1 else 's'} made by the model {short(model)}, while {short(weights)} is in use now. "
-        f"They stay as they are; --again makes them again."
+        f"{count} pair{'' if count == 1 else 's'} made by the model {short_hash(model)}, while {short_hash(weights)} is in use "
+        f"now. They stay as they are; --again makes them again."
         for model, count in models.items()
         if model != weights
     )

@@ -11,7 +11,7 @@ from landshift.flows.steps.project.masks import cloud_model_of, unmasked, withou
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.legend import Legend
 from landshift.pipeline.scenes.choose import choose_epoch, common_bands, region_grid, require_pair
 from landshift.pipeline.scenes.look import require_overlap
 from landshift.pipeline.scenes.scene import Epoch
@@ -54,7 +54,7 @@ class Plan:
 
 def legend_of(project: Project) -> Legend:
     """Build the project's legend."""
-    return Legend(tuple(LandUse(c.code, c.name, c.colour) for c in project.legend))
+    return Legend.of(c.model_dump() for c in project.legend)
 
 
 def sensor_of(config: SensorConfig) -> Sensor:

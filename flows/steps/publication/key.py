@@ -11,7 +11,7 @@ from landshift.flows.steps.project.published import areas_hash, published_config
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.run import Detected
 from landshift.pipeline.gates import Gate
-from landshift.pipeline.manifest import file_hash, value_hash
+from landshift.pipeline.manifest import file_hash, short_hash, value_hash
 from landshift.pipeline.scores.gates import calibration_gate
 
 
@@ -21,7 +21,7 @@ def run_key(ws: Workspace, prepared: Prepared) -> str:
 
     parts: list[Any] = [prepared.hashes, file_hash(ws.model_in_use / MODEL), published_config(ws), versions()]
     parts += [adaptation_in_use(ws, prepared).as_dict(), assessment_of(ws, prepared), areas_hash(ws)]
-    return value_hash(parts)[7:23]
+    return short_hash(value_hash(parts), 16)
 
 
 def finished_run(ws: Workspace, key: str) -> Detected | None:

@@ -11,6 +11,7 @@ import pandas as pd
 from landshift.flows.runtime.person import login_name
 from landshift.flows.runtime.progress import step
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import short_hash
 from landshift.pipeline.register.address import Place
 from landshift.pipeline.register.columns import CHANGE_COLUMNS
 from landshift.pipeline.register.database.tables import HISTORY, OBSERVATIONS
@@ -19,7 +20,6 @@ from landshift.pipeline.register.layers import write_changed
 from landshift.pipeline.register.runs import read_mergeable
 from landshift.pipeline.register.states import STATES, Rule
 from landshift.pipeline.register.store import Merged, open_register
-from landshift.pipeline.releases import short
 from landshift.pipeline.vector.layer import require_format
 
 Answer = tuple[dict[str, Any], list[str]]
@@ -214,5 +214,5 @@ def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
 def _line(row: dict[str, Any]) -> str:
     kind = f"{row['from_name']} to {row['to_name']}" if row["from_name"] else row["to_name"]
     seen = f"{row['first_seen']}  {row['last_seen']}"
-    model = short(row["model_hash"] or "-")
+    model = short_hash(row["model_hash"] or "-")
     return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  model {model:<8}  {kind}"

@@ -22,7 +22,7 @@ from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.comparing import SEEN, write_seen
 from landshift.pipeline.grid import crs_of
-from landshift.pipeline.manifest import file_hash, value_hash, write_json
+from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_json
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.run.stac import ITEM, footprint
 from landshift.pipeline.run.stac_model import write_model_item
@@ -66,7 +66,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
         from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, save
         from landshift.models.use.energy import metered
 
-        checkpoints = folder / f"checkpoints-{key[7:19]}"
+        checkpoints = folder / f"checkpoints-{short_hash(key, 12)}"
         recipe = Recipe(encoder, project.training.strategy, seed, project.training.epochs, project.training.chips_per_epoch)
         masks = read_masks(ws)
         with metered(f"training, seed {seed}", project.energy.country) as meter:

@@ -14,7 +14,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.comparing import compare_models, comparison_lines
 from landshift.flows.steps.release.releases import CARD, KEPT, MODEL, hashes_of, identity, now, settled, show_model
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.manifest import file_hash, value_hash, write_text
+from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_text
 from landshift.pipeline.releases import (
     COMPARED,
     PROMOTED,
@@ -24,7 +24,6 @@ from landshift.pipeline.releases import (
     keep_release,
     release_folder,
     released_model,
-    short,
     write_journal,
 )
 
@@ -49,7 +48,7 @@ class Offered:
             compared.append(str(e.comparison["sentence"]))
         if self.promoted:
             since = "" if self.fresh else f", since {e.at}"
-            return [*compared, f"Release {e.number} ({short(e.weights)}) is in use{since}. {e.reason}"]
+            return [*compared, f"Release {e.number} ({short_hash(e.weights)}) is in use{since}. {e.reason}"]
         return [
             *compared,
             f"Not promoted: {e.reason} The model in use stays as it is. "

@@ -11,7 +11,7 @@ from typing import Any
 from landshift.flows.runtime.person import login_name
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.manifest import file_hash, replace_when_done
+from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash
 from landshift.pipeline.releases import (
     ADOPTED,
     ROLLED_BACK,
@@ -21,7 +21,6 @@ from landshift.pipeline.releases import (
     read_journal,
     release_folder,
     released_model,
-    short,
     write_journal,
 )
 
@@ -82,7 +81,8 @@ def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None
     named = register if register.is_file() else "REGISTER"
     command = f"landshift register withdraw {shlex.quote(str(named))} --model {current.weights} --reason {shlex.quote(reason)}"
     lines = [
-        f"Release {number} ({short(release.weights)}) is in use again, instead of {current.number} ({short(current.weights)})."
+        f"Release {number} ({short_hash(release.weights)}) is in use again, instead of {current.number} "
+        f"({short_hash(current.weights)})."
     ]
     if current.weights != release.weights:
         lines.append(f"What release {current.number} put into a register stays there. To take it back:\n  {command}")
@@ -99,7 +99,7 @@ def list_releases(ws: Workspace) -> Answer:
         number = "-" if entry.number is None else str(entry.number)
         mark = "  (in use)" if entry is current else ""
         by = f" by {entry.who}" if entry.who else ""
-        lines.append(f"{number:>4}  {short(entry.weights)}  {entry.at}  {entry.action}{by}: {entry.reason}{mark}")
+        lines.append(f"{number:>4}  {short_hash(entry.weights)}  {entry.at}  {entry.action}{by}: {entry.reason}{mark}")
     faults = []
     for release in journal.releases.values():
         try:

@@ -10,7 +10,7 @@ import sqlalchemy as sa
 from pyproj import CRS
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.database.migrations import Migration, migrate, version_of
 from landshift.pipeline.register.database.rows import Codec
 from landshift.pipeline.register.database.tables import META
@@ -108,7 +108,7 @@ def _write_facts(connection: sa.Connection, run: MergeableRun, rule: Rule) -> No
 def _read_facts(connection: sa.Connection, where: str) -> Facts:
     values = {name: value for name, value in connection.execute(sa.select(META.c.name, META.c.value))}
     try:
-        legend = Legend(tuple(LandUse(**entry) for entry in json.loads(values["legend"])))
+        legend = Legend.of(json.loads(values["legend"]))
         return Facts(CRS.from_wkt(values["crs"]), legend, Rule(int(values["seen_again"]), int(values["of"])))
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where} is damaged: its table `meta` lacks or garbles {error}. Restore it from a copy.") from error
