@@ -41,7 +41,7 @@ from landshift.pipeline.errors import UnavailableError, in_words
 from landshift.pipeline.manifest import value_hash, write_json
 from landshift.pipeline.register.runs import read_mergeable
 from landshift.pipeline.register.store import Register
-from landshift.pipeline.scenes.pairing import Pair
+from landshift.pipeline.scenes.periods import PeriodPair
 from landshift.pipeline.scenes.survey import Finding
 
 
@@ -109,7 +109,7 @@ def monitor(
 
 
 def _compare(
-    ws: Workspace, register: Register, merged: Collection[str] | None, pair: Pair, findings: Sequence[Finding],
+    ws: Workspace, register: Register, merged: Collection[str] | None, pair: PeriodPair, findings: Sequence[Finding],
     state: dict[str, Any], model: Path, weights: str, *, again: bool,
 ) -> Compared:  # fmt: skip
     """Map one pair and merge it, unless that is done already."""

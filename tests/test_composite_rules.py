@@ -14,7 +14,7 @@ from hypothesis.extra.numpy import arrays
 
 from landshift.pipeline.epochs import compose as composite
 from landshift.pipeline.epochs.compose import compose
-from landshift.pipeline.epochs.rules import STACKED, Rule, median, medoid
+from landshift.pipeline.epochs.rules import STACKED, CompositeRule, median, medoid
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.read import RasterReader, read_raster
 from landshift.pipeline.raster.write import write_raster
@@ -24,7 +24,7 @@ from landshift.pipeline.tiles import Window
 
 NAN = np.nan
 TWO = custom_sensor(["red", "nir"], scale=1, offset=0, nodata=0, units="numbers")
-RULES: tuple[Rule, ...] = get_args(Rule)
+RULES: tuple[CompositeRule, ...] = get_args(CompositeRule)
 
 
 def grid(height: int, width: int) -> Grid:
@@ -39,7 +39,7 @@ def scene(folder: Path, day: int, numbers: np.ndarray, cloud_cover: float | None
     return Scene(f"{day:02}", date(2020, 6, day), TWO, bands, None, on, 0, cloud_cover)
 
 
-def composed(folder: Path, rule: Rule, *scenes: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def composed(folder: Path, rule: CompositeRule, *scenes: Scene) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Return the image (band, y, x), how often each pixel was observed, and the day of June that it is of."""
     epoch = Epoch("before", date(2020, 6, 1), date(2020, 6, 30), scenes)
     compose(epoch, ["red", "nir"], scenes[0].grid, folder / "i.tif", folder / "o.tif", lambda share: None, rule)
@@ -134,7 +134,7 @@ NUMBERS = st.lists(arrays(np.uint16, (2, 3, 4), elements=st.integers(0, 5)), min
 @pytest.mark.parametrize("rule", RULES)
 @settings(deadline=None, max_examples=8, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(numbers=NUMBERS.filter(lambda n: any((s > 0).all(axis=0).any() for s in n)), data=st.data())
-def test_laws_of_every_rule(tmp_path: Path, rule: Rule, numbers: list[np.ndarray], data: st.DataObject) -> None:
+def test_laws_of_every_rule(tmp_path: Path, rule: CompositeRule, numbers: list[np.ndarray], data: st.DataObject) -> None:
     clouds = data.draw(st.lists(st.none() | st.integers(0, 99), min_size=len(numbers), max_size=len(numbers)))
     scenes = [scene(tmp_path, i, n, c) for i, (n, c) in enumerate(zip(numbers, clouds, strict=True), start=1)]
     first = composed(tmp_path, rule, *scenes)
@@ -178,7 +178,7 @@ def test_clouds_that_nobody_counted_are_what_was_not_observed(tmp_path: Path) ->
 
 
 @pytest.mark.parametrize("rule", list(STACKED))
-def test_pieces_are_seamless_and_bounded(tmp_path: Path, rule: Rule, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_pieces_are_seamless_and_bounded(tmp_path: Path, rule: CompositeRule, monkeypatch: pytest.MonkeyPatch) -> None:
     """Many scenes take smaller pieces, and the same image comes of it."""
     rng = np.random.default_rng(3)
     scenes = [scene(tmp_path, i, rng.integers(0, 4000, (2, 530, 270))) for i in range(1, 9)]

@@ -5,7 +5,7 @@ from datetime import date
 from pydantic import field_validator, model_validator
 
 from landshift.flows.config.sections import Section
-from landshift.pipeline.epochs.rules import MOST_OBSERVED, Rule
+from landshift.pipeline.epochs.rules import MOST_OBSERVED, CompositeRule
 from landshift.pipeline.season import Season, month_and_day
 
 
@@ -42,7 +42,7 @@ class EpochsConfig(Section):
     """Later."""
     season: SeasonConfig | None = None
     """Takes only scenes of this part of the year, in both epochs; None takes all. An epoch may then span several years."""
-    composite: Rule = MOST_OBSERVED
+    composite: CompositeRule = MOST_OBSERVED
     """How several scenes become one image. `most-observed`: each pixel from the first scene that observed it, scenes with more
     observed pixels first. `least-cloudy`: the same, scenes with fewer clouds first. `median`: of each band. `medoid`: the
     observation most like all others, a spectrum that was measured on one day."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
-from landshift.pipeline.scenes.pairing import Policy
+from landshift.pipeline.scenes.periods import Policy
 
 DEFAULT_MARGIN_PX = 128
 

@@ -1,4 +1,4 @@
-"""Make one analysis-ready image from the scenes of an epoch."""
+"""One analysis-ready image from the scenes of an epoch."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landshift.pipeline.epochs.rules import MOST_OBSERVED, STACKED, Rule
+from landshift.pipeline.epochs.rules import MOST_OBSERVED, STACKED, CompositeRule
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, overlap_share, reached
 from landshift.pipeline.raster.open import keeping_open
@@ -22,6 +22,7 @@ STACK_BYTES = 512 * 2**20
 """What the observations of one piece of the image may take, where a rule needs them all at once."""
 
 
+@keeping_open()
 def compose(
     epoch: Epoch,
     bands: Sequence[str],
@@ -29,7 +30,7 @@ def compose(
     image: Path,
     observation: Path,
     advance: Callable[[float], None] = lambda share: None,
-    rule: Rule = MOST_OBSERVED,
+    rule: CompositeRule = MOST_OBSERVED,
 ) -> float:
     """Write an epoch's image and its observation layer, piece by piece.
 
@@ -45,22 +46,15 @@ def compose(
             observed.
         advance: Called with the share done, 0..1.
         rule: `most-observed`: each pixel comes from the first scene that observed it, scenes with more observed pixels first,
-            earlier dates where they tie. `least-cloudy`: the same, scenes with fewer clouds first, as their metadata say, else
-            the share of what they cover that was not observed. `median`, `medoid`: of all acquisitions.
+            earlier dates where they tie. `least-cloudy`: the same, scenes with fewer clouds by their metadata first, else by
+            the share of their cover that was not observed. `median`, `medoid`: of all acquisitions.
 
     Returns:
-        Share of pixels observed, above 0..1.
+        Share of pixels observed, above 0, at most 1.
 
     Raises:
         InputError: No scene overlaps the grid, nothing was observed, or the values cannot be reflectance.
     """
-    with keeping_open():
-        return _compose(epoch, bands, grid, image, observation, advance, rule)
-
-
-def _compose(
-    epoch: Epoch, bands: Sequence[str], grid: Grid, image: Path, observation: Path, advance: Callable[[float], None], rule: Rule
-) -> float:
     for scene in epoch.scenes:
         require_overlap(scene, grid)
     height, width = grid.shape
@@ -70,10 +64,10 @@ def _compose(
     if rule in STACKED:
         # A band of an observation is there three times, as read, in order and as a distance or the result.
         parts = pieces((height, width), STACK_BYTES // (12 * (len(bands) + 1) * len(groups)))
-        fill = partial(_stacked, groups, read, len(bands), STACKED[rule])
+        fill = partial(_combine, groups, read, len(bands), STACKED[rule])
     else:
         parts = by_rows
-        fill = partial(_first_seen, groups, read, len(bands), _ranks(epoch.scenes, rule, bands, grid, by_rows))
+        fill = partial(_take_first, groups, read, len(bands), _ranks(epoch.scenes, rule, bands, grid, by_rows))
     units = epoch.scenes[0].sensor.units
     tags = {"DATES": " ".join(str(s.date) for s in epoch.scenes), "UNITS": units}
     layout = Layout(grid, len(bands), "float32", float("nan"), tuple(bands), (units,) * len(bands), tags=tags)
@@ -102,7 +96,7 @@ _Read = Callable[[Scene, Window], np.ndarray | None]
 """Reads a window of a scene as `read_scene` does; None where the scene lies elsewhere."""
 
 
-def _first_seen(groups: Sequence[Acquisition], read: _Read, bands: int, ranks: Mapping[str, int], window: Window) -> _Filled:
+def _take_first(groups: Sequence[Acquisition], read: _Read, bands: int, ranks: Mapping[str, int], window: Window) -> _Filled:
     """Take each pixel from the scene of the lowest rank that observed it."""
     values = np.full((bands, window.height, window.width), np.nan, dtype=np.float32)
     count = np.zeros((window.height, window.width), dtype=np.int32)
@@ -122,14 +116,14 @@ def _first_seen(groups: Sequence[Acquisition], read: _Read, bands: int, ranks: M
     return values, count, day
 
 
-def _stacked(
+def _combine(
     groups: Sequence[Acquisition],
     read: _Read,
     bands: int,
     combine: Callable[[np.ndarray], tuple[np.ndarray, np.ndarray]],
     window: Window,
 ) -> _Filled:
-    """Make each pixel of all acquisitions; where tiles of one of them overlap, the first that observed it stands for it."""
+    """Combine all acquisitions; where tiles of one overlap, the first that observed a pixel stands for it."""
     stack = np.full((len(groups), bands, window.height, window.width), np.nan, dtype=np.float32)
     for values, group in zip(stack, groups, strict=True):
         for scene in group:
@@ -154,15 +148,17 @@ def _read_part(
     return read_scene(scene, bands, grid, window) if reach[scene.id].meets(window) else None
 
 
-def _ranks(scenes: Sequence[Scene], rule: Rule, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> dict[str, int]:
+def _ranks(
+    scenes: Sequence[Scene], rule: CompositeRule, bands: Sequence[str], grid: Grid, strips: Sequence[Window]
+) -> dict[str, int]:
     """Return scene to its place in line, from 0."""
-    goodness = {"most-observed": _observed_pixels, "least-cloudy": _clear_percent}[rule]
+    goodness = {"most-observed": _count_observed, "least-cloudy": _clear_percent}[rule]
     known = {s.id: goodness(s, bands, grid, strips) for s in scenes} if len(scenes) > 1 else {}
     inline = sorted(scenes, key=lambda s: (-known.get(s.id, 0), s.date, s.id))
     return {scene.id: place for place, scene in enumerate(inline)}
 
 
-def _observed_pixels(scene: Scene, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> float:
+def _count_observed(scene: Scene, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> float:
     reach = reached(grid, scene.grid)
     parts = (read_scene(scene, bands[:1], grid, strip) for strip in strips if strip.meets(reach))
     return sum(int(np.isfinite(part).sum()) for part in parts)
@@ -172,4 +168,4 @@ def _clear_percent(scene: Scene, bands: Sequence[str], grid: Grid, strips: Seque
     if scene.cloud_cover is not None:
         return 100 - scene.cloud_cover
     covers = overlap_share(grid, scene.grid) * grid.shape[0] * grid.shape[1]
-    return float(100 * _observed_pixels(scene, bands, grid, strips) / covers)
+    return float(100 * _count_observed(scene, bands, grid, strips) / covers)

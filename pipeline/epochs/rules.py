@@ -4,11 +4,11 @@ from typing import Literal
 
 import numpy as np
 
-Rule = Literal["most-observed", "least-cloudy", "median", "medoid"]
+CompositeRule = Literal["most-observed", "least-cloudy", "median", "medoid"]
 """`most-observed`, `least-cloudy`: scenes in that order, the first that observed the pixel gives it. `median`: of each band on
 its own. `medoid`: the observation that is most like all others."""
 
-MOST_OBSERVED: Rule = "most-observed"
+MOST_OBSERVED: CompositeRule = "most-observed"
 """What is done where a configuration says nothing."""
 
 

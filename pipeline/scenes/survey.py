@@ -51,7 +51,7 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class Verdict:
+class SceneUse:
     """What becomes of one finding."""
 
     finding: Finding
@@ -78,7 +78,7 @@ class Verdict:
         }
 
 
-def judge(findings: Sequence[Finding], wanted: Wanted, look: Callable[[Scene, tuple[str, ...], Grid], None]) -> list[Verdict]:
+def judge(findings: Sequence[Finding], wanted: Wanted, look: Callable[[Scene, tuple[str, ...], Grid], None]) -> list[SceneUse]:
     """Say of each finding which epoch uses it, and why another does not; nothing that is wrong with one stops the others.
 
     Args:
@@ -102,11 +102,11 @@ def _epochs_of(scene: Scene, wanted: Wanted) -> list[str]:
 
 def _verdict(
     finding: Finding, wanted: Wanted, first: Scene | None, look: Callable[[Scene, tuple[str, ...], Grid], None]
-) -> Verdict:
+) -> SceneUse:
     scene, grid = finding.scene, wanted.grid if wanted.grid is not None else first.grid if first is not None else None
     if scene is None:
         why = finding.left_out or f"damaged: {finding.fault}"
-        return Verdict(finding, None, dict.fromkeys(wanted.epochs, why), finding.fault)
+        return SceneUse(finding, None, dict.fromkeys(wanted.epochs, why), finding.fault)
     share = None if grid is None else overlap_share(grid, scene.grid)
     mine, fault = _epochs_of(scene, wanted), ""
     if mine and first is not None and grid is not None:
@@ -115,7 +115,7 @@ def _verdict(
     for name, (start, end) in wanted.epochs.items():
         early_or_late = "" if start <= scene.date <= end else f"outside the date range ({start} to {end})"
         reasons[name] = early_or_late or outside(wanted.season, scene.date) or finding.left_out or fault
-    return Verdict(finding, share, reasons, fault)
+    return SceneUse(finding, share, reasons, fault)
 
 
 def _fault(scene: Scene, wanted: Wanted, first: Scene, grid: Grid, look: Callable[[Scene, tuple[str, ...], Grid], None]) -> str:

@@ -7,7 +7,7 @@ from landshift.flows.steps.project.plan import sensor_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.scenes.choose import choose_epoch, require_pair
-from landshift.pipeline.scenes.survey import Verdict, Wanted, judge
+from landshift.pipeline.scenes.survey import SceneUse, Wanted, judge
 from landshift.pipeline.season import Season, outside
 
 _LONGEST = 300
@@ -34,7 +34,7 @@ def list_scenes(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     return content, _lines(verdicts, problems, sensor.name)
 
 
-def _problems(verdicts: list[Verdict], ranges: dict[str, Any], source: str, season: Season | None) -> list[str]:
+def _problems(verdicts: list[SceneUse], ranges: dict[str, Any], source: str, season: Season | None) -> list[str]:
     """Say what stops `check`, beyond single scenes."""
     problems = []
     faults = sum(1 for v in verdicts if v.fault)
@@ -60,7 +60,7 @@ def _problems(verdicts: list[Verdict], ranges: dict[str, Any], source: str, seas
     return problems
 
 
-def _lines(verdicts: list[Verdict], problems: list[str], sensor: str) -> list[str]:
+def _lines(verdicts: list[SceneUse], problems: list[str], sensor: str) -> list[str]:
     lines = [f"{len(verdicts)} found, sensor {sensor}.", "Date        Clouds  Region  Scene"]
     for verdict in verdicts:
         finding = verdict.finding

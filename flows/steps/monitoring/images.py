@@ -12,7 +12,7 @@ from landshift.flows.steps.monitoring.pairs import PAIRS
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.manifest import Manifest, link_or_copy
-from landshift.pipeline.scenes.pairing import Pair
+from landshift.pipeline.scenes.periods import PeriodPair
 
 _LENT_FOR_DAYS = 430
 """How long the image of a period may still be needed: a year and the largest tolerance of the season, or so."""
@@ -42,7 +42,7 @@ def borrow_images(ws: Workspace, pairs: Path) -> None:
             break
 
 
-def remove_old_images(ws: Workspace, pairs: Sequence[Pair], state: dict[str, Any]) -> None:
+def remove_old_images(ws: Workspace, pairs: Sequence[PeriodPair], state: dict[str, Any]) -> None:
     """Remove images that no later pair can need; years of them would fill any disk."""
     if not pairs:
         return

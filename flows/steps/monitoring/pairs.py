@@ -10,7 +10,7 @@ from landshift.flows.config.project import Project
 from landshift.flows.steps.monitoring.outcome import DONE
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.manifest import file_hash, short_hash
-from landshift.pipeline.scenes.pairing import Pair, Pairing, Period, pairing
+from landshift.pipeline.scenes.periods import Period, PeriodPair, PeriodPairs, pair_periods
 from landshift.pipeline.scenes.survey import Finding
 from landshift.pipeline.season import Season, in_season, outside
 
@@ -18,11 +18,11 @@ PAIRS = "pairs"
 """Folder of the pairs, in the project's folder of outputs."""
 
 
-def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Pairing:
+def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> PeriodPairs:
     """Return the pairs that the scenes of a project come to."""
     baseline, settings = project.epochs.before, project.monitor
     days = in_season(project.epochs.part_of_year, [f.day for f in findings if f.day is not None and f.scene is not None])
-    return pairing(
+    return pair_periods(
         days, Period(baseline.start, baseline.end), project.epochs.after.start, today, policy=settings.pairs,
         days=settings.period_days, tolerance_days=settings.season_tolerance_days,
     )  # fmt: skip
@@ -40,7 +40,7 @@ def weights_of(model: Path) -> str:
     return file_hash(model / WEIGHTS)
 
 
-def made_by_other_models(pairs: Sequence[Pair], state: dict[str, Any], weights: str) -> tuple[str, ...]:
+def made_by_other_models(pairs: Sequence[PeriodPair], state: dict[str, Any], weights: str) -> tuple[str, ...]:
     """Name the pairs that are done and were made by another model; what is not known of old pairs is left out."""
     made = [(pair.name, state["pairs"].get(pair.name, {})) for pair in pairs]
     models = Counter(known["model"] for _, known in made if known.get("outcome") == DONE and known.get("model"))
@@ -52,7 +52,7 @@ def made_by_other_models(pairs: Sequence[Pair], state: dict[str, Any], weights: 
     )
 
 
-def pair_workspace(ws: Workspace, pair: Pair, model: Path) -> Workspace:
+def pair_workspace(ws: Workspace, pair: PeriodPair, model: Path) -> Workspace:
     """Make the workspace of one pair, with its dates and a folder of its own."""
     epochs = {
         name: {"start": period.start, "end": period.end} for name, period in (("before", pair.before), ("after", pair.after))
@@ -63,7 +63,7 @@ def pair_workspace(ws: Workspace, pair: Pair, model: Path) -> Workspace:
     return workspace(project, ws.data, ws.output / PAIRS / pair.name, allow_outside=ws.allow_outside, model=model)
 
 
-def scenes_used(pair: Pair, findings: Sequence[Finding], season: Season | None) -> list[list[object]]:
+def scenes_used(pair: PeriodPair, findings: Sequence[Finding], season: Season | None) -> list[list[object]]:
     """Say what a pair is made of, in what can be had without reading a file."""
     dated = [f for f in findings if f.day is not None and not outside(season, f.day)]
     wanted = [f for f in dated if f.day and any(p.start <= f.day <= p.end for p in (pair.before, pair.after))]

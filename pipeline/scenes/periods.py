@@ -1,4 +1,4 @@
-"""Pairing: which dates are compared with which as new scenes come in."""
+"""Periods of a monitor, and which of them are compared."""
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from datetime import date, timedelta
 from typing import Literal
 
 Policy = Literal["baseline", "previous", "same-season"]
-"""What a period is compared with: the baseline, the period before it, or the one about a year before it."""
+"""A period is compared with the baseline, the period before it, or the one about a year before it."""
 
 _YEAR = 365.25
 
@@ -31,8 +31,8 @@ class Period:
 
 
 @dataclass(frozen=True, order=True)
-class Pair:
-    """Two periods to compare."""
+class PeriodPair:
+    """Two periods that are compared."""
 
     after: Period
     """Later."""
@@ -41,35 +41,35 @@ class Pair:
 
     @property
     def name(self) -> str:
-        """Names the folder of its run: both ends of the earlier period, then of the later one, a single day once."""
+        """Folder of its run: both ends of the earlier period, then of the later one, a single day once."""
         days = [d for p in (self.before, self.after) for d in ((p.start,) if p.start == p.end else (p.start, p.end))]
         return "_".join(str(day) for day in days)
 
 
 @dataclass(frozen=True)
-class Pairing:
-    """What comes of the dates that there are."""
+class PeriodPairs:
+    """Periods that are compared now or later."""
 
-    pairs: tuple[Pair, ...]
+    pairs: tuple[PeriodPair, ...]
     """By date."""
     waiting: tuple[str, ...]
     """Periods that have scenes and are not compared yet, each with the reason; sentences."""
 
 
-def pairing(
+def pair_periods(
     dates: Iterable[date], baseline: Period, first: date, today: date, *, policy: Policy, days: int, tolerance_days: int
-) -> Pairing:
-    """Pair the periods that have scenes.
+) -> PeriodPairs:
+    """Pair each period that has scenes with the one it is compared with.
 
     Periods of `days` days follow each other from `first` on; one that is not over yet waits, because its image would be made
     again with each scene that comes in.
 
     Args:
         dates: Of the scenes, in any order.
-        baseline: What the first period is compared with, and all with the policy `baseline`.
+        baseline: Earlier period of the first pair, and of all with the policy `baseline`.
         first: First day of the first period, after the baseline.
         today: The present day (UTC).
-        policy: What a period is compared with.
+        policy: Earlier period of the others.
         days: Length of a period, 1 or more; 1 makes each day with scenes a period.
         tolerance_days: With `same-season`, how far from exactly a year before the other period may lie.
 
@@ -88,12 +88,12 @@ def pairing(
         if before is None:
             waiting.append(f"{period}: no period lies within {tolerance_days} days of a year before {period.middle}.")
         else:
-            pairs.append(Pair(period, before))
-    return Pairing(tuple(pairs), tuple(waiting))
+            pairs.append(PeriodPair(period, before))
+    return PeriodPairs(tuple(pairs), tuple(waiting))
 
 
 def _before(period: Period, earlier: Sequence[Period], baseline: Period, policy: Policy, tolerance_days: int) -> Period | None:
-    """Return what a period is compared with, None where there is nothing."""
+    """Return the period that another is compared with; None without one."""
     if policy == "baseline":
         return baseline
     if policy == "previous":

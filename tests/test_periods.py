@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landshift.pipeline.scenes.pairing import Pair, Period, Policy, pairing
+from landshift.pipeline.scenes.periods import Period, PeriodPair, Policy, pair_periods
 
 BASELINE = Period(date(2019, 6, 1), date(2019, 6, 30))
 FIRST = date(2020, 1, 1)
@@ -14,7 +14,7 @@ TODAY = date(2024, 1, 1)
 
 
 def found(dates: list[date], policy: Policy, days: int = 1, today: date = TODAY) -> tuple[list[str], tuple[str, ...]]:
-    made = pairing(dates, BASELINE, FIRST, today, policy=policy, days=days, tolerance_days=45)
+    made = pair_periods(dates, BASELINE, FIRST, today, policy=policy, days=days, tolerance_days=45)
     return [pair.name for pair in made.pairs], made.waiting
 
 
@@ -45,7 +45,7 @@ def test_a_period_waits_until_it_is_over() -> None:
     st.integers(1, 90),
 )
 def test_laws(dates: list[date], policy: Policy, days: int) -> None:
-    made = pairing(dates, BASELINE, FIRST, TODAY, policy=policy, days=days, tolerance_days=45)
+    made = pair_periods(dates, BASELINE, FIRST, TODAY, policy=policy, days=days, tolerance_days=45)
     assert list(made.pairs) == sorted(made.pairs)
     assert len({pair.after for pair in made.pairs}) == len({pair.name for pair in made.pairs}) == len(made.pairs)
     for pair in made.pairs:
@@ -56,12 +56,14 @@ def test_laws(dates: list[date], policy: Policy, days: int) -> None:
     if policy != "same-season" and days == 1:
         assert covered == later
     # More scenes never take a pair away, apart from one whose earlier period is another one now.
-    more = pairing([*dates, TODAY - timedelta(100)], BASELINE, FIRST, TODAY, policy="baseline", days=days, tolerance_days=45)
-    less = pairing(dates, BASELINE, FIRST, TODAY, policy="baseline", days=days, tolerance_days=45)
+    more = pair_periods(
+        [*dates, TODAY - timedelta(100)], BASELINE, FIRST, TODAY, policy="baseline", days=days, tolerance_days=45
+    )
+    less = pair_periods(dates, BASELINE, FIRST, TODAY, policy="baseline", days=days, tolerance_days=45)
     assert set(less.pairs) <= set(more.pairs)
 
 
 def test_periods_begin_after_the_baseline() -> None:
     with pytest.raises(ValueError, match="after a baseline"):
-        pairing([], BASELINE, BASELINE.end, TODAY, policy="baseline", days=1, tolerance_days=45)
-    assert Pair(Period(FIRST, FIRST), BASELINE).name == "2019-06-01_2019-06-30_2020-01-01"
+        pair_periods([], BASELINE, BASELINE.end, TODAY, policy="baseline", days=1, tolerance_days=45)
+    assert PeriodPair(Period(FIRST, FIRST), BASELINE).name == "2019-06-01_2019-06-30_2020-01-01"
