@@ -22,7 +22,8 @@ import numpy as np
 import torch
 from gpu_check import network, scene
 
-from landshift.models.transfer.features import PixelFeatures, balanced_sample, pixel_features
+from landshift.models.transfer.features import PixelFeatures, pixel_features
+from landshift.models.transfer.pixels import draw_pixels
 from landshift.models.transfer.probe import Probe, features_cache, fit_probe
 
 ENCODER = "imagenet-efficientnet-lite0"
@@ -36,7 +37,7 @@ def measure(folder: Path, size: int, epochs: int, limit: int) -> dict[str, Any]:
     images, masks = scene(folder, size)
     net = network().eval()
     y, x = np.mgrid[:size, :size] // BLOCK
-    sample = balanced_sample(masks.change, (y * -(-size // BLOCK) + x).astype(np.int16), limit=limit, seed=0)
+    sample = draw_pixels(masks.change, (y * -(-size // BLOCK) + x).astype(np.int16), limit=limit, seed=0)
     labels = masks.change[sample.y, sample.x]
 
     def made() -> PixelFeatures:

@@ -15,7 +15,7 @@ from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.encoders.table import encoder_named
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
-from landshift.models.transfer.adaptation import Adaptation, adapt_batch_norm
+from landshift.models.transfer.adaptation import MixedStatistics, adapt_batch_norm
 from landshift.pipeline.errors import InputError
 
 BANDS = ("red", "green", "blue", "nir")
@@ -70,7 +70,7 @@ def windows(count: int = 4, seed: int = 0, size: int = 64) -> list[tuple[np.ndar
 
 def adapted(
     pairs: list[tuple[np.ndarray, np.ndarray]], prior: float, network: ChangeNetwork = NETWORK
-) -> tuple[ChangeNetwork, Adaptation]:
+) -> tuple[ChangeNetwork, MixedStatistics]:
     own = copy.deepcopy(network)
     return own, adapt_batch_norm(own, iter(pairs), prior=prior)
 

@@ -18,16 +18,10 @@ from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.encoders.table import encoder_named
 from landshift.models.encoders.weights import cloud_model
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
-from landshift.models.transfer.features import (
-    Sample,
-    SourceInput,
-    balanced_sample,
-    block_embeddings,
-    joint,
-    pixel_features,
-    source_input,
-    source_probabilities,
-)
+from landshift.models.transfer.blocks import block_embeddings
+from landshift.models.transfer.features import pixel_features
+from landshift.models.transfer.pixels import Pixels, draw_pixels
+from landshift.models.transfer.source import SourceInput, joint, source_input, source_probabilities
 from landshift.models.use.inference import Temperatures, stream
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
@@ -62,9 +56,9 @@ class Means:
         return [seen, *(functional.avg_pool2d(seen, s) for s in STRIDES)]
 
 
-def sample_of(*pixels: tuple[int, int]) -> Sample:
+def sample_of(*pixels: tuple[int, int]) -> Pixels:
     y, x = np.array(pixels).T
-    return Sample(y, x)
+    return Pixels(y, x)
 
 
 @pytest.fixture(scope="module")
@@ -133,7 +127,7 @@ def test_maps_without_channels_are_no_depth(tmp_path: Path) -> None:
 def test_an_empty_sample_pixels_outside_and_training_are_refused(tmp_path: Path, network: ChangeNetwork) -> None:
     path = write(tmp_path / "i.tif", ramps(64, 64))
     with pytest.raises(InputError, match="No pixel is sampled"):
-        pixel_features(Means(), (path, path), Sample(np.array([], int), np.array([], int)), device=CPU)
+        pixel_features(Means(), (path, path), Pixels(np.array([], int), np.array([], int)), device=CPU)
     for pixel in ((64, 0), (0, 64), (-1, 0)):
         with pytest.raises(ValueError, match="outside"):
             pixel_features(Means(), (path, path), sample_of(pixel), device=CPU)
@@ -213,7 +207,7 @@ def test_a_sample_takes_turns_between_groups() -> None:
     label[0] = NOT_LABELLED
     label[3] = 1
     groups = np.tile(np.array([0, 0, 0, 0, 0, 0, 1, 1, 2, -1], dtype=np.int16), (4, 1))
-    sample = balanced_sample(label, groups, limit=16, seed=3)
+    sample = draw_pixels(label, groups, limit=16, seed=3)
     classes, where = label[sample.y, sample.x], groups[sample.y, sample.x]
     # Of unchanged, groups 1 and 2 hold 4 and 2 pixels; of changed, 2 and 1.
     assert np.bincount(where[classes == 0]).tolist() == [3, 3, 2]
@@ -229,8 +223,8 @@ def test_a_sample_takes_turns_between_groups() -> None:
 )
 def test_laws_of_a_balanced_sample(labels: list[int], regions: list[int], limit: int, seed: int) -> None:
     label, groups = np.array(labels, dtype=np.uint8).reshape(4, 6), np.array(regions, dtype=np.int16).reshape(4, 6)
-    sample = balanced_sample(label, groups, limit=limit, seed=seed)
-    again = balanced_sample(label, groups, limit=limit, seed=seed)
+    sample = draw_pixels(label, groups, limit=limit, seed=seed)
+    again = draw_pixels(label, groups, limit=limit, seed=seed)
     assert np.array_equal(sample.y, again.y)
     assert np.array_equal(sample.x, again.x)
     assert len(sample) <= limit
@@ -251,9 +245,9 @@ def test_laws_of_a_balanced_sample(labels: list[int], regions: list[int], limit:
 
 def test_a_sample_of_fewer_pixels_than_classes_is_refused() -> None:
     with pytest.raises(ValueError, match="cannot hold 3 classes"):
-        balanced_sample(np.arange(3, dtype=np.uint8)[None], np.zeros((1, 3), np.int16), limit=2)
+        draw_pixels(np.arange(3, dtype=np.uint8)[None], np.zeros((1, 3), np.int16), limit=2)
     with pytest.raises(ValueError, match="same"):
-        balanced_sample(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.int16))
+        draw_pixels(np.zeros((2, 3), np.uint8), np.zeros((3, 2), np.int16))
 
 
 CLOUDS = encoder_named("ukis-csmask-6b-l2a")

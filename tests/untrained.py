@@ -13,7 +13,7 @@ from landshift.flows.steps.learning.fitting import build_network
 from landshift.flows.steps.project.plan import legend_of, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.models.encoders.table import encoder_named
-from landshift.models.transfer.features import block_embeddings
+from landshift.models.transfer.blocks import block_embeddings
 from landshift.models.transfer.shift import fit_shift
 from landshift.models.use.bundle import Bundle, save
 from landshift.models.use.inference import Temperatures, device_of, predict

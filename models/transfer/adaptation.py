@@ -1,4 +1,4 @@
-"""Adaptation without labels: BatchNorm takes in the statistics of the region that is to be mapped."""
+"""BatchNorm statistics of the region that is to be mapped, mixed into a network without labels."""
 
 import math
 from collections.abc import Iterable
@@ -13,18 +13,18 @@ from landshift.models.network.siamese import ChangeNetwork
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.tiles import STRIDE
 
-Pair = tuple[np.ndarray, np.ndarray] | np.ndarray
+Dates = tuple[np.ndarray, np.ndarray] | np.ndarray
 """Before and after of one window, each float32 (band, y, x), or both in one array (2, band, y, x)."""
 
 
 @dataclass(frozen=True)
-class Adaptation:
-    """What the adaptation did to a network."""
+class MixedStatistics:
+    """Statistics of BatchNorm that a network has taken in."""
 
     layers: int
     """BatchNorm layers that took in statistics of the target; 0 where the network has none."""
     windows: int
-    """Windows of the target that were looked at, skipped ones left out."""
+    """Windows of the target that were read, without those skipped."""
     prior: float
     """How many windows the statistics of the source count for, 0 or more."""
     shift: float
@@ -34,7 +34,7 @@ class Adaptation:
 
 
 @dataclass
-class _Layer:
+class _Norm:
     """Statistics of the source, and sums over the target while it is looked at; all float64 (channel,)."""
 
     module: _BatchNorm
@@ -49,14 +49,14 @@ class _Layer:
         (x,) = inputs
         over = [d for d in range(x.ndim) if d != 1]
         var, mean = torch.var_mean(x.detach().float(), dim=over, correction=0)
-        self.put(mean, var)
+        self.set(mean, var)
         values = x.numel() // x.shape[1]
         mean, var = mean.double(), var.double()
         self.count += values
         self.total = self.total + values * mean
         self.squares = self.squares + values * (var + mean**2)
 
-    def put(self, mean: Tensor, var: Tensor) -> None:
+    def set(self, mean: Tensor, var: Tensor) -> None:
         """Make these the layer's statistics."""
         for buffer, value in ((self.module.running_mean, mean), (self.module.running_var, var)):
             if buffer is not None:
@@ -67,12 +67,12 @@ class _Layer:
         mean = torch.as_tensor(self.total / self.count)
         # Unbiased, as PyTorch keeps it.
         var = (torch.as_tensor(self.squares / self.count) - mean**2).clamp(min=0) * self.count / max(self.count - 1, 1)
-        self.put((1 - share) * self.mean + share * mean, (1 - share) * self.var + share * var)
+        self.set((1 - share) * self.mean + share * mean, (1 - share) * self.var + share * var)
         return float((share * (mean - self.mean).abs() / (self.var + self.module.eps).sqrt()).mean())
 
 
 @torch.no_grad()
-def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Pair], *, prior: float) -> Adaptation:
+def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Dates], *, prior: float) -> MixedStatistics:
     """Mix the statistics of the target into every BatchNorm layer, in place (Schneider 2020, arXiv:2006.16971).
 
     Mean and variance become N / (N + n) of the source's plus n / (N + n) of the target's, for n windows and a prior of N.
@@ -85,11 +85,11 @@ def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Pair], *, prior: 
     Args:
         network: Left in evaluation mode; with its statistics as they were if anything goes wrong.
         windows: float32, in the units of the scenes, NaN = not observed, sides multiples of 32; gone through once. Those
-            in which no pixel is observed at both dates are skipped. Pixels that nobody saw count as the mean of their band.
+            in which no pixel is observed at both dates are skipped. What is not observed counts as the mean of its band.
         prior: N, 0 or more: 0 takes the target's statistics alone, infinity leaves the source's.
 
     Returns:
-        What was done. A layer that the images never reach is left alone and not counted.
+        The layers that changed, and how far; a layer that the images never reach is left alone and not counted.
 
     Raises:
         InputError: `prior` is negative, or no window is observed.
@@ -100,7 +100,7 @@ def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Pair], *, prior: 
     network.eval()
     layers = _layers(network)
     if not layers:
-        return Adaptation(0, 0, prior, 0.0, ("The network has no BatchNorm layer, so nothing was adapted.",))
+        return MixedStatistics(0, 0, prior, 0.0, ("The network has no BatchNorm layer, so nothing was adapted.",))
     seen = skipped = 0
     hooks = [layer.module.register_forward_pre_hook(layer.look) for layer in layers]
     device = network.mean.device
@@ -117,7 +117,7 @@ def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Pair], *, prior: 
         for hook in hooks:
             hook.remove()
         for layer in layers:
-            layer.put(layer.mean, layer.var)
+            layer.set(layer.mean, layer.var)
     if not seen:
         raise InputError(
             f"None of the {skipped} windows of the target has a pixel that is observed at both dates, so the network cannot "
@@ -126,13 +126,13 @@ def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Pair], *, prior: 
     share = seen / (seen + prior)
     reached = [layer for layer in layers if layer.count]
     shift = float(np.mean([layer.mix(share) for layer in reached]))
-    return Adaptation(len(reached), seen, prior, shift, _notes(network, seen, skipped, share))
+    return MixedStatistics(len(reached), seen, prior, shift, _notes(network, seen, skipped, share))
 
 
-def _layers(network: ChangeNetwork) -> list[_Layer]:
+def _layers(network: ChangeNetwork) -> list[_Norm]:
     """Return the BatchNorm layers that keep statistics, of whatever subclass."""
     return [
-        _Layer(m, m.running_mean.to(torch.float64, copy=True), m.running_var.to(torch.float64, copy=True))
+        _Norm(m, m.running_mean.to(torch.float64, copy=True), m.running_var.to(torch.float64, copy=True))
         for m in network.modules()
         if isinstance(m, _BatchNorm) and m.running_mean is not None and m.running_var is not None
     ]

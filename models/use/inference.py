@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from landshift.models.network.siamese import ChangeNetwork, Output
-from landshift.models.transfer.features import block_means
+from landshift.models.transfer.blocks import block_means
 from landshift.pipeline.epochs.radiometry import BandMapping
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.read import RasterReader, open_readers

@@ -47,7 +47,7 @@ def overlap_of(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str,
 
 
 def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
-    from landshift.models.transfer.features import block_embeddings
+    from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.overlap import coral, frechet_distance, mmd, mmd_p_value
     from landshift.models.transfer.scores import reduced, standardised
     from landshift.models.transfer.shift import fit_shift

@@ -21,7 +21,8 @@ from landshift.pipeline.raster.statistics import band_statistics
 from landshift.pipeline.scores.evidence import rank_with_abstention, resampled
 
 if TYPE_CHECKING:
-    from landshift.models.transfer.features import PixelFeatures, Sample
+    from landshift.models.transfer.features import PixelFeatures
+    from landshift.models.transfer.pixels import Pixels
 
 DIMENSIONS = 32
 """Principal components that every encoder is reduced to, so that a wide one has no advantage."""
@@ -91,14 +92,14 @@ def groups_of(ws: Workspace, labels: Labels) -> np.ndarray:
 
 
 def _ranked(ws: Workspace, prepared: Prepared, names: tuple[str, ...], key: str) -> dict[str, Any]:
-    from landshift.models.transfer.features import balanced_sample
+    from landshift.models.transfer.pixels import draw_pixels
 
     assess = ws.project.assess
     labels = read_masks(ws).labels
     is_change = ws.project.heads != "landuse"
     target = labels.change if is_change else labels.before
     groups = groups_of(ws, labels)
-    sample = balanced_sample(target, groups, limit=assess.pixels, seed=0)
+    sample = draw_pixels(target, groups, limit=assess.pixels, seed=0)
     truth, group = target[sample.y, sample.x], groups[sample.y, sample.x]
     if len(np.unique(truth)) < 2:
         raise InputError(
@@ -142,7 +143,7 @@ def _resampled_scores(features: np.ndarray, truth: np.ndarray, draws: Sequence[n
 
 
 def _described(
-    ws: Workspace, prepared: Prepared, name: str, sample: "Sample", truth: np.ndarray, group: np.ndarray, is_change: bool,
+    ws: Workspace, prepared: Prepared, name: str, sample: "Pixels", truth: np.ndarray, group: np.ndarray, is_change: bool,
     key: str,
 ) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:  # fmt: skip
     """Return the reduced features of one encoder, which pixels of the sample they are of, and its scores at every depth."""
@@ -189,10 +190,10 @@ def _described(
     )
 
 
-def _source_probabilities(ws: Workspace, prepared: Prepared, name: str, sample: "Sample", is_change: bool) -> np.ndarray | None:
+def _source_probabilities(ws: Workspace, prepared: Prepared, name: str, sample: "Pixels", is_change: bool) -> np.ndarray | None:
     """Return what the classes that the encoder was trained on say of each pixel, where it can say so pixel by pixel."""
     from landshift.models.encoders.weights import cloud_model
-    from landshift.models.transfer.features import joint, source_input, source_probabilities
+    from landshift.models.transfer.source import joint, source_input, source_probabilities
     from landshift.models.use.inference import device_of
 
     encoder = encoder_called(ws, name)

@@ -241,14 +241,15 @@ def _alignment(
     masks: DividedLabels,
 ) -> dict[str, float | None]:
     """Compare the encoder's features before and after the training, on held-out pixels: linear CKA by depth."""
-    from landshift.models.transfer.features import balanced_sample, pixel_features
+    from landshift.models.transfer.features import pixel_features
     from landshift.models.transfer.overlap import linear_cka
+    from landshift.models.transfer.pixels import draw_pixels
     from landshift.models.use.inference import device_of
 
     labels, role = masks.labels, masks.role
     start = build_network(ws, prepared, plan(ws), recipe.encoder, recipe.strategy, recipe.seed).network
     everywhere = np.where(role == TEST, 0, -1).astype(np.int16)
-    sample = balanced_sample(labels.change, everywhere, limit=_COMPARED_PIXELS, seed=recipe.seed)
+    sample = draw_pixels(labels.change, everywhere, limit=_COMPARED_PIXELS, seed=recipe.seed)
     device = device_of(ws.project.detect.device)
     first, last = (pixel_features(n.eval().to(device), prepared.images, sample, device=device) for n in (start, network))
     network.to("cpu")

@@ -86,7 +86,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
 
 def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork", role: np.ndarray) -> dict[str, Any] | None:
     """Describe where the training regions lie in the network's feature space; None where they are too few to tell."""
-    from landshift.models.transfer.features import block_embeddings
+    from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.shift import FEWEST_BLOCKS, fit_shift
     from landshift.models.use.inference import device_of
 

@@ -1,0 +1,107 @@
+"""Mean features of the blocks of a territory."""
+
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.nn import functional
+
+from landshift.models.transfer.features import Encodes, maps_with_channels, require_evaluation
+from landshift.models.transfer.pixels import MARGIN, TILE
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.raster.read import open_readers
+from landshift.pipeline.tiles import STRIDE, mirrored, tiles
+
+
+@torch.inference_mode()
+def block_embeddings(
+    network: Encodes,
+    images: tuple[Path, Path],
+    shape: tuple[int, int],
+    block: int,
+    *,
+    tile: int = TILE,
+    margin: int = MARGIN,
+    wanted: np.ndarray | None = None,
+    device: torch.device,
+) -> np.ndarray:
+    """Average the features of both dates over each block of a territory.
+
+    These are the means over the observed pixels of the block, of the channels of every map but the input itself.
+
+    Args:
+        network: In evaluation mode, on `device`.
+        images: Before and after, on one grid.
+        shape: Rows and columns of the grid.
+        block: Side of a block in pixels, a multiple of 32; the last ones of a row or column may be cut by the edge.
+        tile: Side of what is read at once in pixels; at least one block is.
+        margin: Pixels read around it, a multiple of 32.
+        wanted: bool (block row, block column): blocks that must be embedded; others may be NaN. All where None.
+        device: Where the network is.
+
+    Returns:
+        float32 (block row, block column, channel), the finest map's channels first; NaN in every channel where no pixel of
+        the block is observed on both dates.
+
+    Raises:
+        InputError: `block` is not a multiple of 32, or an image cannot be read.
+        ValueError: The network is in training mode.
+    """
+    require_evaluation(network)
+    if block <= 0 or block % STRIDE:
+        raise InputError(f"Blocks of {block} pixels: expected a multiple of {STRIDE}, above 0.")
+    # Reads of several blocks, because each read needs its margin.
+    wide = max(tile // block, 1)
+    out: np.ndarray | None = None
+    with open_readers(*images) as readers:
+        for place in tiles(shape, block * wide, margin):
+            y, x = place.row * wide, place.column * wide
+            if wanted is not None and not wanted[y : y + wide, x : x + wide].any():
+                continue
+            pair = [reader.read(place.read) for reader in readers]
+            seen = np.isfinite(np.stack(pair)).all(axis=(0, 1))
+            shown = [torch.from_numpy(mirrored(image, place.read, shape))[None].to(device) for image in pair]
+            found = block_means([network.encode(image) for image in shown], seen, block, margin)
+            if out is None:
+                out = np.full((*(-(-n // block) for n in shape), found.shape[0]), np.nan, dtype=np.float32)
+            out[y : y + found.shape[1], x : x + found.shape[2]] = found.transpose(1, 2, 0)
+    if out is None:
+        raise ValueError(f"A grid of {shape} pixels has no block that is wanted.")
+    return out
+
+
+def block_means(dates: Sequence[list[Tensor]], seen: np.ndarray, block: int, margin: int) -> np.ndarray:
+    """Average feature maps of both dates over the blocks of a window.
+
+    Args:
+        dates: Feature maps of each date, the input itself first, over the window with its margin.
+        seen: bool (y, x) of the same window: observed on both dates. A cell counts as often as pixels in it are observed.
+        block: Side of a block in pixels, a multiple of 32.
+        margin: Pixels around the blocks, a multiple of 32, or 0.
+
+    Returns:
+        float32 (channel, block row, block column), NaN where no pixel of a block is observed.
+    """
+    inside = slice(margin, seen.shape[0] - margin), slice(margin, seen.shape[1] - margin)
+    weight = torch.from_numpy(seen[inside].astype(np.float32))[None, None].to(dates[0][0].device)
+    means = [torch.cat(list(_means(maps, weight, block, margin))) for maps in dates]
+    return np.asarray(torch.stack(means).mean(dim=0).cpu().numpy())
+
+
+def _means(maps: list[Tensor], weight: Tensor, block: int, margin: int) -> Iterator[Tensor]:
+    """Yield the weighted means (channel, block row, block column) of each map; 0 / 0 is NaN."""
+    height, width = weight.shape[2:]
+    missing = (0, -width % block, 0, -height % block)
+    for features in maps_with_channels(maps):
+        step = (height + 2 * margin) // features.shape[2]
+        cut = margin // step
+        cells = functional.avg_pool2d(weight, step)
+        inner = features[:, :, cut : features.shape[2] - cut, cut : features.shape[3] - cut].float()
+        room = [n // step for n in missing]
+        total, count = (
+            functional.avg_pool2d(functional.pad(part, room), block // step, divisor_override=1)
+            for part in (inner * cells, cells)
+        )
+        yield (total / count)[0]
