@@ -13,7 +13,7 @@ import shapely
 from landshift.pipeline.change.areas import mapped_areas, with_test_scores
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.polygons import map_layers
-from landshift.pipeline.epochs.gates import observed_gate
+from landshift.pipeline.epochs.gates import coverage_gate
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scores.gates import model_gates
@@ -67,7 +67,7 @@ def write_run(
                  "transform": list(grid.transform)[:6]},
         "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in legend.classes],
         "areas": with_test_scores(areas_found, None), "warnings": [], "threshold": 0.4,
-        "gates": [g.as_dict() for g in (observed_gate(0.98), *model_gates(
+        "gates": [g.as_dict() for g in (coverage_gate(0.98), *model_gates(
             beyond=None, calibration_error=0.3, same_images=True,
             adaptation={"method": "none", "verified": True}, verdict=None))],
         "model": {"name": project, "encoder": "resnet18", "weights": "sha256:00", "scores": None},

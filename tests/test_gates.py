@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from landshift.pipeline.epochs.agreement import RadiometricDifference
 from landshift.pipeline.epochs.coregistration import Misregistration
-from landshift.pipeline.epochs.gates import Measured, measured_gates, planned_gates, season_gap
+from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates, season_gap
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP, Gate, Rules, require_open, warnings_of
 from landshift.pipeline.scores.gates import model_gates
@@ -36,8 +36,8 @@ def asked(rules: Rules = RULES, units: str = "reflectance", **changed: Any) -> t
     """All gates of a run that is sound but for what is changed."""
     data = replace(DATA, **{k: v for k, v in changed.items() if hasattr(DATA, k)})
     return (
-        *planned_gates(**{k: changed.get(k, v) for k, v in PLAN.items()}, rules=rules),
-        *measured_gates(data, BANDS, units, rules),
+        *plan_gates(**{k: changed.get(k, v) for k, v in PLAN.items()}, rules=rules),
+        *image_gates(data, BANDS, units, rules),
         *model_gates(**{k: changed.get(k, v) for k, v in MODEL.items()}, rules=rules),
     )  # fmt: skip
 

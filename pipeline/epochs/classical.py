@@ -1,6 +1,5 @@
 """Change without training: change vector analysis and IR-MAD, which a network has to beat."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,7 +19,11 @@ _SMALLEST_VARIANCE = 1e-9
 
 @dataclass(frozen=True, eq=False)
 class ChangeVector:
-    """Statistics for change vector analysis; each date has its own, which takes out light and atmosphere of the day."""
+    """Statistics for change vector analysis.
+
+    Each date has its own. With common ones, a difference in light or atmosphere between the dates counts as change: on a
+    Landsat pair 3 years apart that ranked pixels worse than chance.
+    """
 
     before_mean: np.ndarray
     """float64 (band,), in the units of the image."""
@@ -143,20 +146,6 @@ def fit_ir_mad(before: np.ndarray, after: np.ndarray, *, iterations: int = 50, t
     return IrMad(mean_x * scale_b, mean_y * scale_a, u / scale_b[:, None], v / scale_a[:, None], correlations, done, converged)
 
 
-def change_vector_analysis(before: np.ndarray, after: np.ndarray, *, seed: int = 0) -> np.ndarray:
-    """Return the length of the change vector, float32 (y, x), of two images (band, y, x).
-
-    Each date is standardised with its own statistics. With common ones, a difference in light or atmosphere between the
-    dates counts as change: on a Landsat pair 3 years apart that ranked pixels worse than chance.
-    """
-    return fit_change_vector(*sample_pixels(before, after, seed=seed)).apply(before, after)
-
-
-def ir_mad(before: np.ndarray, after: np.ndarray, *, iterations: int = 50, seed: int = 0) -> np.ndarray:
-    """Return the chi-square statistic of IR-MAD, float32 (y, x), of two images (band, y, x)."""
-    return fit_ir_mad(*sample_pixels(before, after, seed=seed), iterations=iterations).apply(before, after)
-
-
 def otsu_threshold(score: np.ndarray) -> float:
     """Return Otsu's threshold (doi:10.1109/TSMC.1979.4310076) of the finite values; above it is changed.
 
@@ -170,13 +159,6 @@ def otsu_threshold(score: np.ndarray) -> float:
     if known.size == 0 or known.min() == known.max():
         raise InputError("The change score is the same in every observed pixel: are the two dates the same image?")
     return float(threshold_otsu(known))  # type: ignore[no-untyped-call]
-
-
-METHODS: Mapping[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
-    "change vector analysis": change_vector_analysis,
-    "IR-MAD": lambda before, after: np.sqrt(ir_mad(before, after)),
-}
-"""Two images (band, y, x) to a change score, float32 (y, x), on a scale that suits Otsu's threshold."""
 
 
 def _canonical(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:

@@ -44,7 +44,7 @@ def _monthdays(month: int) -> int:
     return monthrange(_COMMON_YEAR, month)[1]
 
 
-def planned_gates(before: date, after: date, overlap: float, rules: Rules = RULES) -> tuple[Gate, ...]:
+def plan_gates(before: date, after: date, overlap: float, rules: Rules = RULES) -> tuple[Gate, ...]:
     """Ask what can be told before any pixel is read.
 
     Args:
@@ -71,7 +71,7 @@ def planned_gates(before: date, after: date, overlap: float, rules: Rules = RULE
     )  # fmt: skip
 
 
-def measured_gates(measured: Measured, bands: Sequence[str], units: str, rules: Rules = RULES) -> tuple[Gate, ...]:
+def image_gates(measured: Measured, bands: Sequence[str], units: str, rules: Rules = RULES) -> tuple[Gate, ...]:
     """Ask what the pixels tell.
 
     Args:
@@ -81,12 +81,12 @@ def measured_gates(measured: Measured, bands: Sequence[str], units: str, rules: 
         rules: Limits, and what happens beyond them.
     """
     return (
-        observed_gate(measured.observed_share, rules), _scale(measured.medians, units), _shift(measured, rules),
+        coverage_gate(measured.observed_share, rules), _scale(measured.medians, units), _shift(measured, rules),
         _difference(measured.difference, bands, rules),
     )  # fmt: skip
 
 
-def observed_gate(share: float, rules: Rules = RULES) -> Gate:
+def coverage_gate(share: float, rules: Rules = RULES) -> Gate:
     """Ask whether enough was observed on both dates; `share` is one of the region, 0..1."""
     return judged(
         "observed_share", "Observed on both dates", share, rules, found=f"{percent(share)} of the region",

@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Self
 
 import numpy as np
 from scipy.stats import chi2
@@ -10,8 +9,8 @@ from scipy.stats import chi2
 from landshift.pipeline.epochs.classical import fit_ir_mad
 from landshift.pipeline.errors import InputError
 
-METHODS = ("none", "radiometric normalisation", "histogram matching", "moment matching")
-"""Where a mapping may come from."""
+METHODS = ("radiometric normalisation", "histogram matching", "moment matching")
+"""Origins of a mapping."""
 
 MIN_PIXELS = 100
 """Pseudo-invariant pixels that `fit_radiometric` wants, held-out ones included."""
@@ -21,21 +20,24 @@ _NO_CHANGE = 0.95
 _TIE = 1e-6
 """Knots closer than this share of a band's range are one: the slope between them would be made of rounding."""
 
+Knots = tuple[tuple[float, ...], ...]
+"""Values (band, knot) in the units of an image."""
 
-@dataclass(frozen=True, eq=False)
+
+@dataclass(frozen=True)
 class BandMapping:
     """One monotone, piecewise linear mapping a band."""
 
-    source: np.ndarray
-    """float64 (band, knot), strictly ascending, at least two knots, in the units of the image that is mapped."""
-    target: np.ndarray
-    """float64 (band, knot), never descending: what the knots of `source` become."""
     method: str
     """One of `METHODS`."""
+    source: Knots
+    """Strictly ascending, at least two knots, of the image that is mapped."""
+    target: Knots
+    """Never descending: values that replace those of `source`."""
     notes: tuple[str, ...] = ()
     """Sentences for the user."""
     pixels: int = 0
-    """That it was fitted on; 0 for `none`."""
+    """That it was fitted on."""
     facts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """One value a band, of a radiometric normalisation only: `rmse_before` and `rmse_after`, the root mean square
     difference of the dates on held-out pseudo-invariant pixels without and with the mapping, and their `correlation`."""
@@ -48,10 +50,11 @@ class BandMapping:
         """
         if self.method not in METHODS:
             raise ValueError(f"Method {self.method!r} is not known; expected one of {', '.join(METHODS)}.")
-        if self.source.shape != self.target.shape or self.source.ndim != 2 or self.source.shape[1] < 2:
-            raise ValueError(f"Knots {self.source.shape} and {self.target.shape}: expected (band, knot), two knots or more.")
+        source, target = np.array(self.source), np.array(self.target)
+        if source.shape != target.shape or source.ndim != 2 or source.shape[1] < 2:
+            raise ValueError(f"Knots {source.shape} and {target.shape}: expected (band, knot), two knots or more.")
         # Written so that NaN fails too.
-        if not ((np.diff(self.source) > 0).all() and (np.diff(self.target) >= 0).all()):
+        if not ((np.diff(source) > 0).all() and (np.diff(target) >= 0).all()):
             raise ValueError("The source knots of a mapping have to ascend, and its target knots must not descend.")
 
     def apply(self, image: np.ndarray) -> np.ndarray:
@@ -66,45 +69,21 @@ class BandMapping:
         Raises:
             InputError: Another number of bands than the mapping has.
         """
-        bands, knots = self.source.shape
-        if len(image) != bands:
-            raise InputError(f"The radiometric mapping is for {bands} bands, the image has {len(image)}: fit it anew.")
+        if len(image) != len(self.source):
+            raise InputError(
+                f"The radiometric mapping is for {len(self.source)} bands, the image has {len(image)}: fit it anew."
+            )
         mapped = np.empty(image.shape, dtype=np.float32)
-        slopes = np.diff(self.target) / np.diff(self.source)
-        for source, target, slope, band, out in zip(self.source, self.target, slopes, image, mapped, strict=True):
+        for source, target, band, out in zip(np.array(self.source), np.array(self.target), image, mapped, strict=True):
+            slope = np.diff(target) / np.diff(source)
             x = np.where(np.isfinite(band), band, np.nan).astype(np.float64)
-            segment = np.clip(np.searchsorted(source, x, side="right") - 1, 0, knots - 2)
+            segment = np.clip(np.searchsorted(source, x, side="right") - 1, 0, len(source) - 2)
             out[...] = target[segment] + (x - source[segment]) * slope[segment]
         return mapped
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the mapping as JSON can hold it."""
-        return {
-            "method": self.method,
-            "source": self.source.tolist(),
-            "target": self.target.tolist(),
-            "notes": list(self.notes),
-            "pixels": self.pixels,
-            "facts": {name: list(values) for name, values in self.facts.items()},
-        }
 
-    @classmethod
-    def from_dict(cls, value: Mapping[str, Any]) -> Self:
-        """Make the mapping that `as_dict` described."""
-        return cls(
-            source=np.array(value["source"], dtype=np.float64),
-            target=np.array(value["target"], dtype=np.float64),
-            method=value["method"],
-            notes=tuple(value["notes"]),
-            pixels=value["pixels"],
-            facts={name: tuple(values) for name, values in value["facts"].items()},
-        )
-
-
-def no_mapping(bands: int) -> BandMapping:
-    """Return the mapping that leaves every value as it is."""
-    knots = np.tile([0.0, 1.0], (bands, 1))
-    return BandMapping(knots, knots, "none")
+def _knots(values: np.ndarray) -> Knots:
+    return tuple(map(tuple, values.tolist()))
 
 
 def fit_radiometric(before: np.ndarray, after: np.ndarray, *, seed: int = 0, min_pixels: int = MIN_PIXELS) -> BandMapping:
@@ -147,14 +126,14 @@ def fit_radiometric(before: np.ndarray, after: np.ndarray, *, seed: int = 0, min
     slope, offset = _orthogonal_regression(x[kept], y[kept])
     ends = np.stack([x[kept].min(axis=0), x[kept].max(axis=0)], axis=1)
     facts = {
-        "rmse_before": _rounded(_rmse(y[held], x[held])),
-        "rmse_after": _rounded(_rmse(y[held], slope * x[held] + offset)),
-        "correlation": _rounded(_correlation(x[held], y[held])),
+        "rmse_before": _round(_rmse(y[held], x[held])),
+        "rmse_after": _round(_rmse(y[held], slope * x[held] + offset)),
+        "correlation": _round(_correlation(x[held], y[held])),
     }
     return BandMapping(
-        source=ends,
-        target=slope[:, None] * ends + offset[:, None],
         method="radiometric normalisation",
+        source=_knots(ends),
+        target=_knots(slope[:, None] * ends + offset[:, None]),
         notes=_radiometric_notes(facts, invariant.size, held.size, converged=mad.converged),
         pixels=int(kept.size),
         facts=facts,
@@ -182,10 +161,10 @@ def fit_histogram(reference: np.ndarray, image: np.ndarray, *, knots: int = 65) 
             f"The reference has samples {reference.shape}, the image {image.shape}; both need the same bands, (n, band)."
         )
     levels = np.linspace(0, 1, knots)
-    columns = zip(_observed(reference, "reference"), _observed(image, "image"), strict=True)
+    columns = zip(_columns_of(reference, "reference"), _columns_of(image, "image"), strict=True)
     pairs = [_quantile_knots(np.quantile(given, levels), np.quantile(own, levels), knots) for given, own in columns]
     source, target = (np.stack(part) for part in zip(*pairs, strict=True))
-    return BandMapping(source, target, "histogram matching", (), _pixels(image))
+    return BandMapping("histogram matching", _knots(source), _knots(target), pixels=_count_pixels(image))
 
 
 def fit_moments(mean: np.ndarray, std: np.ndarray, image: np.ndarray) -> BandMapping:
@@ -206,14 +185,14 @@ def fit_moments(mean: np.ndarray, std: np.ndarray, image: np.ndarray) -> BandMap
     bad = np.flatnonzero(~((std > 0) & np.isfinite(std) & np.isfinite(mean)))
     if bad.size:
         raise InputError(
-            f"Band {bad[0] + 1} shall have mean {mean[bad[0]]} and standard deviation {std[bad[0]]}; expected a finite mean "
+            f"Band {bad[0] + 1} is to have mean {mean[bad[0]]} and standard deviation {std[bad[0]]}; expected a finite mean "
             "and a deviation above 0."
         )
-    columns = _observed(image, "image")
+    columns = _columns_of(image, "image")
     own_mean, own_std = (np.array([reduced(c) for c in columns])[:, None] for reduced in (np.mean, np.std))
     sides = np.array([-1.0, 1.0])
     source, target = own_mean + sides * own_std, mean[:, None] + sides * std[:, None]
-    return BandMapping(source, target, "moment matching", (), _pixels(image))
+    return BandMapping("moment matching", _knots(source), _knots(target), pixels=_count_pixels(image))
 
 
 def _orthogonal_regression(x: np.ndarray, y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -252,7 +231,7 @@ def _radiometric_notes(
 
 
 def _quantile_knots(reference: np.ndarray, image: np.ndarray, knots: int) -> tuple[np.ndarray, np.ndarray]:
-    """Return source and target knots (knots,) from quantiles; tied ones become one, at the mean of what they map to."""
+    """Return source and target knots (knots,) from quantiles; tied ones become one, at the mean of their targets."""
     group = np.concatenate([[0], np.cumsum(np.diff(image) > _TIE * np.ptp(image))])
     count = np.bincount(group)
     source, target = (np.bincount(group, weights=w) / count for w in (image, reference))
@@ -265,7 +244,7 @@ def _quantile_knots(reference: np.ndarray, image: np.ndarray, knots: int) -> tup
     return source, target
 
 
-def _observed(samples: np.ndarray, name: str) -> list[np.ndarray]:
+def _columns_of(samples: np.ndarray, name: str) -> list[np.ndarray]:
     """Return the observed values of each band, float64."""
     columns = [c[np.isfinite(c)].astype(np.float64) for c in samples.T]
     for number, values in enumerate(columns, 1):
@@ -276,7 +255,7 @@ def _observed(samples: np.ndarray, name: str) -> list[np.ndarray]:
     return columns
 
 
-def _pixels(samples: np.ndarray) -> int:
+def _count_pixels(samples: np.ndarray) -> int:
     return int(np.isfinite(samples).all(axis=1).sum())
 
 
@@ -291,5 +270,5 @@ def _correlation(a: np.ndarray, b: np.ndarray) -> np.ndarray:
     return np.asarray(np.divide(shared, spread, out=np.zeros_like(shared), where=spread > 0))
 
 
-def _rounded(values: np.ndarray) -> tuple[float, ...]:
+def _round(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(f"{v:.7g}") for v in values)

@@ -26,6 +26,7 @@ from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import file_hash, value_hash
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.raster.write import Layout, join_rows, open_writer, write_raster
+from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.rasters import CONFIDENCE_NODATA, confidence_codes
 from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
 
@@ -98,7 +99,7 @@ def settle(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
     save(folder / SETTLED, used, ready.network.cpu(), "The model as this run uses it; it goes when the run is done.\n")
     facts = {
         "margin": margin, "adaptation": {**chosen.as_dict(), "notes": list(ready.notes)},
-        "mappings": [None if mapping is None else mapping.as_dict() for mapping in ready.mappings],
+        "mappings": [None if mapping is None else content_of(mapping) for mapping in ready.mappings],
         "model": file_hash(folder / SETTLED / MODEL), "versions": versions(), "seconds": time.perf_counter() - started,
     }  # fmt: skip
     manifest.record("settled", key, [folder / SETTLED / name for name in (MODEL, WEIGHTS, CARD)], facts)
@@ -159,7 +160,7 @@ def _map_rows(
     legend = bundle.legend
     known = bundle.facts.get("domain_shift")
     shift = None if known is None else Shift.from_dict(known)
-    before, after = (None if m is None else BandMapping.from_dict(m) for m in settled["mappings"])
+    before, after = (None if m is None else record_of(BandMapping, m, SETTLED) for m in settled["mappings"])
     grid = inspect(prepared.before).grid
     work = [
         t for t in tiles((grid.shape[0], grid.shape[1]), config.core, settled["margin"]) if shard.first <= t.row < shard.last

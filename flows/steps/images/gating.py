@@ -14,7 +14,7 @@ from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.agreement import RadiometricDifference, radiometric_difference, spread_pixels
 from landshift.pipeline.epochs.coregistration import Misregistration, misregistration
-from landshift.pipeline.epochs.gates import Measured, measured_gates, planned_gates
+from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate, require_open
 from landshift.pipeline.grid import shared_share
@@ -63,7 +63,7 @@ def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
     """Ask what metadata alone tells: cover and season."""
     before, after = ([scene.grid for scene in epoch.scenes] for epoch in made.epochs)
     overlap = shared_share(made.grid, before, after)
-    return planned_gates(made.before.date, made.after.date, overlap, ws.project.gates.rules)
+    return plan_gates(made.before.date, made.after.date, overlap, ws.project.gates.rules)
 
 
 def gates_of_data(ws: Workspace, prepared: Prepared, measured: dict[str, Any]) -> tuple[Gate, ...]:
@@ -81,7 +81,7 @@ def gates_of_data(ws: Workspace, prepared: Prepared, measured: dict[str, Any]) -
         RadiometricDifference(**measured["difference"]), None if moved is None else (moved[0], moved[1]),
         correction.get("sentence", ""),
     )  # fmt: skip
-    return (*gates_of_plan(ws, made), *measured_gates(known, made.bands, made.sensor.units, ws.project.gates.rules))
+    return (*gates_of_plan(ws, made), *image_gates(known, made.bands, made.sensor.units, ws.project.gates.rules))
 
 
 def require_all_open(ws: Workspace, gates: Sequence[Gate]) -> None:
