@@ -8,8 +8,8 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
+from croniter import croniter
 from prefect import serve
-from prefect._vendor.croniter.croniter import croniter
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments.runner import RunnerDeployment
@@ -17,7 +17,7 @@ from prefect.exceptions import ObjectNotFound
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
-from landshift.flows.config.places import Place, artifact_name, projects_of
+from landshift.flows.config.paths import ProjectPaths, load_projects
 from landshift.flows.monitor import monitor
 from landshift.flows.runtime.dead_runs import crash_dead_runs
 from landshift.flows.runtime.limits import LIMIT, ensure_limit
@@ -29,7 +29,7 @@ TAG = "landshift"
 """On every deployment and its runs."""
 
 _WHY = (
-    "without one nobody keeps the schedules. Start one with `prefect server start`, and set "
+    "without one the schedules are not kept. Start one with `prefect server start`, and set "
     "PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
 )
 
@@ -53,28 +53,28 @@ class Deployed:
     """Whether the pool was made; one that was there is left as it is."""
 
 
-def deployments(places: Sequence[Place], *, environment: dict[str, str] | None = None) -> list[RunnerDeployment]:
+def deployments(paths: Sequence[ProjectPaths], *, environment: dict[str, str] | None = None) -> list[RunnerDeployment]:
     """Make a deployment of the monitor for each config, with the schedule that the config has.
 
     Two runs of one project keep out of each other's way by the lock of the folder of outputs, which ends with the process. A
     limit of Prefect's on the deployment would be held on by a run whose process was killed.
 
     Args:
-        places: The configs with their folders.
+        paths: The configs with their folders.
         environment: Variables that the runs get, on a work pool.
 
     Raises:
         InputError: A config has no schedule, or one that cannot be read; two projects have one name.
     """
     made: list[RunnerDeployment] = []
-    for project, place in zip(projects_of(places), places, strict=True):
+    for project, place in zip(load_projects(paths), paths, strict=True):
         parameters = {
             "project": str(place.config), "data": str(place.data),
             "output": str(place.output or project.output.resolve()), "allow_outside": place.allow_outside,
             "model": None if place.model is None else str(place.model),
         }  # fmt: skip
         deployment = monitor.to_deployment(
-            name=artifact_name(project), schedule=_schedule(place.config, project.monitor.cron, project.monitor.timezone),
+            name=project.artifact_name, schedule=_read_schedule(place.config, project.monitor.cron, project.monitor.timezone),
             parameters=parameters, tags=[TAG], job_variables={"env": environment} if environment else None,
             # By module: a worker imports what is installed, wherever it was started.
             entrypoint_type=EntrypointType.MODULE_PATH,
@@ -84,21 +84,21 @@ def deployments(places: Sequence[Place], *, environment: dict[str, str] | None =
     return made
 
 
-def without_model(places: Sequence[Place]) -> tuple[str, ...]:
-    """Say of which projects every run will fail, because there is no model that it could use; sentences."""
+def warn_without_model(paths: Sequence[ProjectPaths]) -> tuple[str, ...]:
+    """Return a warning for each project of which every run will fail, because it has no usable model."""
     from landshift.models.use.bundle import describe
 
-    said = []
-    for project, place in zip(projects_of(places), places, strict=True):
+    warnings = []
+    for project, place in zip(load_projects(paths), paths, strict=True):
         ws = workspace(project, place.data, place.output, allow_outside=place.allow_outside, model=place.model)
         try:
             describe(ws.model_in_use)
         except InputError as error:
-            said.append(f"{place.config}: no run can succeed yet. {error}")
-    return tuple(said)
+            warnings.append(f"{place.config}: no run can succeed yet. {error}")
+    return tuple(warnings)
 
 
-def _schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
+def _read_schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
     if cron is None:
         raise InputError(f'{config} has no schedule. Expected for example `monitor: {{cron: "0 2 * * *", timezone: UTC}}`.')
     try:
@@ -107,7 +107,7 @@ def _schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
         if len(cron.split()) != _FIELDS:
             raise ValueError(f"it has {len(cron.split())} fields")
         schedule = Cron(cron, timezone=timezone)
-        croniter(cron, datetime.now(UTC)).get_next()  # type: ignore[no-untyped-call]
+        croniter(cron, datetime.now(UTC)).get_next()
         return schedule
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InputError(
@@ -116,33 +116,33 @@ def _schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
         ) from error
 
 
-def serve_projects(places: Sequence[Place], **options: Any) -> None:  # noqa: ANN401 (of Prefect's `serve`)
+def serve_projects(paths: Sequence[ProjectPaths], **options: Any) -> None:  # noqa: ANN401 (of Prefect's `serve`)
     """Register the deployments, and run what is due until the process ends.
 
     The schedules stay on the server when it does, so that a restart goes on with them.
 
     Raises:
-        InputError: As `deployments` and `require_server` say.
+        InputError: A schedule or a name cannot be used, or no server answers.
     """
-    made = deployments(places)
+    made = deployments(paths)
     require_server(_WHY)
     crash_dead_runs(TAG)
-    # Two runs at once share two cores and one GPU badly; whoever has more starts more of these processes.
+    # Two runs at once share two cores and one GPU badly; a larger machine can have more of these processes.
     serve(*made, pause_on_shutdown=False, limit=1, **options)
 
 
-def deploy_projects(places: Sequence[Place], pool: str, *, limit: tuple[str, int] | None = None) -> Deployed:
+def deploy_projects(paths: Sequence[ProjectPaths], pool: str, *, limit: tuple[str, int] | None = None) -> Deployed:
     """Give the deployments to a work pool, whose workers run what is due; making them again changes nothing.
 
     Args:
-        places: The configs with their folders, as the workers see them.
+        paths: The configs with their folders, as the workers see them.
         pool: Name of a work pool of type `process`; made where it is not there, for one run at a time.
         limit: Name and number of slots of a limit that every run respects while its model works, for example `("gpu", 1)`.
 
     Raises:
-        InputError: As `deployments` and `require_server` say; the pool has another type; or the server refuses.
+        InputError: A schedule or a name cannot be used; no server answers, or it refuses; or the pool has another type.
     """
-    made = deployments(places, environment=None if limit is None else {LIMIT: limit[0]})
+    made = deployments(paths, environment=None if limit is None else {LIMIT: limit[0]})
     server = require_server(_WHY)
     try:
         fresh = _ensure_pool(pool)
@@ -157,7 +157,7 @@ def deploy_projects(places: Sequence[Place], pool: str, *, limit: tuple[str, int
 
 
 def _ensure_pool(name: str) -> bool:
-    """Make a work pool where there is none, and tell whether it was made."""
+    """Make a work pool where it is missing, and return whether it was made."""
     with get_client(sync_client=True) as client:
         try:
             found = client.read_work_pool(name)

@@ -6,7 +6,6 @@ from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from landshift.flows.assess import assess_transfer
-from landshift.flows.config.places import artifact_name
 from landshift.flows.config.project import Project
 from landshift.flows.prepare import prepare
 from landshift.flows.runtime.limits import model_slot
@@ -60,9 +59,9 @@ def train(
         trained: Trained = choose_model_task(ws, scores, rows, current_assessment(ws, prepared, labels_hash))
         table = [{"row": f"network, seed {s['seed']}", **s["test"]} for s in scores]
         table += [{"row": name, **row} for name, row in rows.items()]
-        create_table_artifact(table, key=f"{artifact_name(project)}-scores", description="Scores on the test blocks")
+        create_table_artifact(table, key=f"{project.artifact_name}-scores", description="Scores on the test blocks")
         card = (trained.model / "card.md").read_text(encoding="utf-8")
-        create_markdown_artifact(card, key=f"{artifact_name(project)}-model", description="Model card")
+        create_markdown_artifact(card, key=f"{project.artifact_name}-model", description="Model card")
         offered: Offered = offer_candidate_task(ws, prepared)
         show_release(ws, offered)
         return Trained(ws.model if offered.promoted else ws.candidate, trained.report, offered.promoted, tuple(offered.lines))

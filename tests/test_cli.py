@@ -12,7 +12,8 @@ import pytest
 import yaml
 from typer.testing import CliRunner
 
-from landshift.flows.cli.main import _detected, app
+from landshift.flows.cli.detection import detect_answer
+from landshift.flows.cli.main import app
 from landshift.flows.config.project import load_project
 from landshift.flows.steps.inspection.check import _tiling, check_project
 from landshift.flows.steps.inspection.init import write_config
@@ -194,6 +195,6 @@ def test_encoders_lists_the_table_as_json() -> None:
 def test_kinds_of_change_that_are_not_named_on_the_screen_are_added_up(tmp_path: Path) -> None:
     kinds = [{"name": f"kind {n}", "area_ha": 20.0 - n} for n in range(14)]
     (tmp_path / "run.json").write_text(json.dumps({"areas": {"changes": kinds}, "warnings": []}), encoding="utf-8")
-    lines = _detected(Detected(tmp_path, True, sum(k["area_ha"] for k in kinds), 99))[1]
+    lines = detect_answer(Detected(tmp_path, True, sum(k["area_ha"] for k in kinds), 99))[1]
     assert sum("kind " in line for line in lines) == 12
     assert any(line.split() == ["15.0", "ha", "in", "2", "more", "kinds", "of", "change"] for line in lines)

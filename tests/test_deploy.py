@@ -15,7 +15,7 @@ from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
 from landshift.flows.cli.main import app
-from landshift.flows.config.places import place_of
+from landshift.flows.config.paths import ProjectPaths, resolve_paths
 from landshift.flows.deploy import TAG, deploy_projects, deployments, serve_projects
 from landshift.flows.monitor import monitor
 from landshift.flows.runtime.dead_runs import NAME
@@ -32,11 +32,14 @@ def write(folder: Path, name: str, **settings: Any) -> Path:
     return path
 
 
+def here(*configs: Path) -> list[ProjectPaths]:
+    return resolve_paths(configs, None, None, None)
+
+
 def test_each_config_becomes_a_deployment_that_any_worker_can_run(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     paths = [write(tmp_path, "north", cron="0 2 * * *", timezone="Europe/Berlin"), write(tmp_path, "south", cron="30 3 1 * *")]
     monkeypatch.chdir(tmp_path)
-    places = [place_of(path, None, Path("runs"), Path("model"), allow_outside=False) for path in paths]
-    made = deployments(places)
+    made = deployments(resolve_paths(paths, None, Path("runs"), Path("model")))
     assert [d.name for d in made] == ["north", "south"]
     schedules = [d.schedules[0].schedule for d in made if d.schedules]
     assert [(s.cron, s.timezone) for s in schedules] == [("0 2 * * *", "Europe/Berlin"), ("30 3 1 * *", "UTC")]  # type: ignore[union-attr]
@@ -61,15 +64,14 @@ def test_each_config_becomes_a_deployment_that_any_worker_can_run(tmp_path: Path
     ],
 )
 def test_a_schedule_that_cannot_be_kept_is_refused(tmp_path: Path, settings: dict[str, Any], message: str) -> None:
-    place = place_of(write(tmp_path, "north", **settings), None, None, None, allow_outside=False)
     with pytest.raises(InputError, match=message):
-        deployments([place])
+        deployments(here(write(tmp_path, "north", **settings)))
 
 
 def test_two_projects_of_one_name_are_refused(tmp_path: Path) -> None:
     paths = [write(tmp_path / folder, "north", cron="0 2 * * *") for folder in ("a", "b")]
     with pytest.raises(InputError, match="are both called north"):
-        deployments([place_of(path, None, None, None, allow_outside=False) for path in paths])
+        deployments(here(*paths))
 
 
 def test_sqlalchemy_is_one_that_prefects_scheduler_can_work_with() -> None:
@@ -81,10 +83,10 @@ def test_without_a_server_schedules_would_be_forgotten(tmp_path: Path) -> None:
     path = write(tmp_path, "north", cron="0 2 * * *")
     with temporary_settings(restore_defaults={PREFECT_API_URL}):
         with pytest.raises(InputError, match="No Prefect server is named"):
-            serve_projects([place_of(path, None, None, None, allow_outside=False)])
-        said = CliRunner().invoke(app, ["serve", str(path)])
-    assert said.exit_code == 2
-    assert "prefect server start" in said.output
+            serve_projects(here(path))
+        result = CliRunner().invoke(app, ["serve", str(path)])
+    assert result.exit_code == 2
+    assert "prefect server start" in result.output
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -98,7 +100,7 @@ def test_a_work_pool_gets_what_it_needs_once(tmp_path: Path) -> None:
         client.update_work_pool("territories", WorkPoolUpdate(concurrency_limit=3))
     again = CliRunner().invoke(app, [*command[:-1], "gpu=1"])
     assert "Work pool territories is used." in again.output
-    assert f"Warning: {config}: no run can succeed yet. " in again.output, "nobody trained a model"
+    assert f"Warning: {config}: no run can succeed yet. " in again.output, "no model was trained"
     with get_client(sync_client=True) as client:
         pool = client.read_work_pool("territories")
         assert (pool.type, pool.concurrency_limit) == ("process", 3), "what was there is left as it is"
@@ -116,15 +118,15 @@ def test_a_pool_of_another_kind_is_refused(tmp_path: Path) -> None:
         client.create_work_pool(WorkPoolCreate(name="elsewhere", type="kubernetes"))
     config = write(tmp_path, "north", cron="0 2 * * *")
     with pytest.raises(InputError, match="elsewhere is of type kubernetes; expected process"):
-        deploy_projects([place_of(config, None, None, None, allow_outside=False)], "elsewhere")
+        deploy_projects(here(config), "elsewhere")
 
 
 @pytest.mark.parametrize("text", ["gpu", "=1", "gpu=0", "gpu=-1", "gpu=many"])
 def test_a_limit_that_says_nothing_is_refused(tmp_path: Path, text: str) -> None:
     config = write(tmp_path, "north", cron="0 2 * * *")
-    said = CliRunner().invoke(app, ["deploy", str(config), "--limit", text])
-    assert said.exit_code == 2
-    assert "expected a name and a number of slots" in said.output
+    result = CliRunner().invoke(app, ["deploy", str(config), "--limit", text])
+    assert result.exit_code == 2
+    assert "expected a name and a number of slots" in result.output
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -154,9 +156,9 @@ def test_a_model_waits_for_its_slot_and_a_limit_that_is_missing_is_no_freedom(mo
 def test_a_server_that_is_away_is_named(tmp_path: Path) -> None:
     config = write(tmp_path, "north", cron="0 2 * * *")
     with temporary_settings({PREFECT_API_URL: "http://127.0.0.1:9/api"}):
-        said = CliRunner().invoke(app, ["deploy", str(config)])
-    assert said.exit_code == 2
-    assert "http://127.0.0.1:9/api does not answer" in said.output
+        result = CliRunner().invoke(app, ["deploy", str(config)])
+    assert result.exit_code == 2
+    assert "http://127.0.0.1:9/api does not answer" in result.output
 
 
 def test_the_deployments_in_a_file_fit_the_flow() -> None:

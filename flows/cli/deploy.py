@@ -2,15 +2,13 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import Annotated
 
 import typer
 
-from landshift.flows.cli.options import Json, Output, Say, Session, Verbose
+from landshift.flows.cli.options import Json, Output, Verbose
+from landshift.flows.cli.session import answer, session
 from landshift.pipeline.errors import InputError
-
-if TYPE_CHECKING:
-    from landshift.flows.config.places import Place
 
 _Configs = Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)]
 
@@ -23,59 +21,49 @@ _Model = Annotated[Path | None, typer.Option(help="Use this model, not each proj
 _Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the configs leave the data folder.")]
 
 
-def add_deployment_verbs(app: typer.Typer, session: Session, say: Say) -> None:
-    """Add the verbs, which speak and fail as the others do."""
+def serve(
+    configs: _Configs, data: _Data = None, output: Output = None, model: _Model = None, allow_outside: _Outside = False,
+    verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Run the monitor of one or more projects by the schedules in their configs, on a Prefect server."""
+    with session(False, verbose):
+        from landshift.flows.config.paths import resolve_paths
+        from landshift.flows.deploy import serve_projects, warn_without_model
 
-    @app.command(epilog="Example: `PREFECT_API_URL=http://127.0.0.1:4200/api landshift serve taizhou.yaml`")
-    def serve(
-        configs: _Configs, data: _Data = None, output: Output = None, model: _Model = None, allow_outside: _Outside = False,
-        verbose: Verbose = False,
-    ) -> None:  # fmt: skip
-        """Run the monitor of one or more projects by the schedules in their configs, on a Prefect server."""
-        with session(False, verbose):
-            from landshift.flows.deploy import serve_projects, without_model
-
-            places = _places(configs, data, output, model, allow_outside=allow_outside)
-            for sentence in without_model(places):
-                typer.echo(f"Warning: {sentence}", err=True)
-            serve_projects(places)
-
-    @app.command(epilog="Example: `landshift deploy taizhou.yaml --pool landshift --limit gpu=1`")
-    def deploy(
-        configs: _Configs,
-        pool: Annotated[str, typer.Option(help="Work pool of type `process`; made where there is none.")] = "landshift",
-        limit: Annotated[
-            str | None,
-            typer.Option(help="How many models work at once on that server, such as `gpu=1`.", show_default=False),
-        ] = None,
-        data: _Data = None, output: Output = None, model: _Model = None, allow_outside: _Outside = False,
-        as_json: Json = False, verbose: Verbose = False,
-    ) -> None:  # fmt: skip
-        """Leave the monitor of one or more projects, with their schedules, to the workers of a Prefect work pool."""
-        with session(as_json, verbose):
-            from landshift.flows.deploy import deploy_projects, without_model
-
-            places = _places(configs, data, output, model, allow_outside=allow_outside)
-            deployed = deploy_projects(places, pool, limit=_limit(limit))
-            warnings = without_model(places)
-            lines = [
-                *(f"{name} is deployed." for name in deployed.names),
-                *(f"Warning: {sentence}" for sentence in warnings),
-                f"Work pool {pool} was made, for one run at a time." if deployed.made_pool else f"Work pool {pool} is used.",
-                f"Runs need a worker: prefect worker start --pool {pool}",
-            ]
-            say({**asdict(deployed), "warnings": warnings}, lines, as_json)
+        paths = resolve_paths(configs, data, output, model, allow_outside=allow_outside)
+        for sentence in warn_without_model(paths):
+            typer.echo(f"Warning: {sentence}", err=True)
+        serve_projects(paths)
 
 
-def _places(
-    configs: list[Path], data: Path | None, output: Path | None, model: Path | None, *, allow_outside: bool
-) -> "list[Place]":
-    from landshift.flows.config.places import place_of
+def deploy(
+    configs: _Configs,
+    pool: Annotated[str, typer.Option(help="Work pool of type `process`; made where it is missing.")] = "landshift",
+    limit: Annotated[
+        str | None,
+        typer.Option(help="How many models work at once on that server, such as `gpu=1`.", show_default=False),
+    ] = None,
+    data: _Data = None, output: Output = None, model: _Model = None, allow_outside: _Outside = False,
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Leave the monitor of one or more projects, with their schedules, to the workers of a Prefect work pool."""
+    with session(as_json, verbose):
+        from landshift.flows.config.paths import resolve_paths
+        from landshift.flows.deploy import deploy_projects, warn_without_model
 
-    return [place_of(config, data, output, model, allow_outside=allow_outside) for config in configs]
+        paths = resolve_paths(configs, data, output, model, allow_outside=allow_outside)
+        deployed = deploy_projects(paths, pool, limit=_read_limit(limit))
+        warnings = warn_without_model(paths)
+        lines = [
+            *(f"{name} is deployed." for name in deployed.names),
+            *(f"Warning: {sentence}" for sentence in warnings),
+            f"Work pool {pool} was made, for one run at a time." if deployed.made_pool else f"Work pool {pool} is used.",
+            f"Runs need a worker: prefect worker start --pool {pool}",
+        ]
+        answer({**asdict(deployed), "warnings": warnings}, lines, as_json)
 
 
-def _limit(text: str | None) -> tuple[str, int] | None:
+def _read_limit(text: str | None) -> tuple[str, int] | None:
     if text is None:
         return None
     name, _, slots = text.partition("=")

@@ -1,9 +1,9 @@
-"""The arguments and options that several verbs share, and what the verbs are given to speak with."""
+"""Arguments and options that several verbs share, and the types of `session` and `answer`."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from contextlib import AbstractContextManager
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -17,6 +17,8 @@ Output = Annotated[
     Path | None, typer.Option("--output", help="Folder of the outputs; `runs` in this folder by default.", show_default=False)
 ]
 
+Model = Annotated[Path | None, typer.Option(help="Use this model instead of the project's own.", show_default=False)]
+
 Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")]
 
 RegisterPlace = Annotated[
@@ -28,14 +30,14 @@ RegisterPlace = Annotated[
     ),
 ]
 
-Who = Annotated[str | None, typer.Option("--who", help="Who says so; your login name by default.", show_default=False)]
+Who = Annotated[str | None, typer.Option("--who", help="Who decides; your login name by default.", show_default=False)]
 
 Json = Annotated[bool, typer.Option("--json", help="Print the result as JSON, for machines.")]
 
 Verbose = Annotated[bool, typer.Option("--verbose", "-v", help="Show the log, and tracebacks of failures.")]
 
 Session = Callable[[bool, bool], AbstractContextManager[None]]
-"""Turns what a verb raises into words and an exit code; takes --json and --verbose."""
+"""Turns what a verb raises into a message and an exit code; takes --json and --verbose."""
 
-Say = Callable[[dict[str, Any], list[str], bool], None]
-"""Prints an answer: for machines, for people, and which of them is asked for."""
+Say = Callable[[Mapping[str, object], list[str], bool], None]
+"""Prints an answer: content for machines, lines for people, and whether machines asked."""

@@ -114,6 +114,11 @@ class Project(Section):
         return self
 
     @property
+    def artifact_name(self) -> str:
+        """The name as Prefect allows it in an artifact's key: lowercase letters, digits and dashes."""
+        return "".join(c if c.isascii() and c.isalnum() else "-" for c in self.name.lower())
+
+    @property
     def heads(self) -> str:
         """The network's heads: `change`, `landuse` or `both`."""
         if self.model.heads != "auto":

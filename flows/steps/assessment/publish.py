@@ -8,7 +8,6 @@ from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from landshift.flows.config.places import artifact_name
 from landshift.flows.steps.assessment.current import ASSESSMENT, PAGE
 from landshift.flows.steps.learning.fitting import encoder_of
 from landshift.flows.steps.project.workspace import Workspace
@@ -64,7 +63,7 @@ def publish_assessment(ws: Workspace, content: dict[str, Any]) -> Assessed:
     if not manifest.is_current("assessment", key):
         manifest.record("assessment", key, [ws.assessment / ASSESSMENT])
     _refresh_card(ws, content)
-    name = artifact_name(ws.project)
+    name = ws.project.artifact_name
     if "ranking" in content:
         create_table_artifact(
             [{"encoder": r["name"], "rank": r["rank"], **r["scores"]} for r in content["ranking"]["rows"]],

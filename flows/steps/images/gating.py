@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 from prefect.artifacts import create_table_artifact
 
-from landshift.flows.config.places import artifact_name
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.project.plan import Plan, plan
@@ -100,5 +99,5 @@ def require_all_open(ws: Workspace, gates: Sequence[Gate]) -> None:
 def show_gates(ws: Workspace, gates: Sequence[Gate]) -> None:
     """Show the gates as a table in Prefect's UI."""
     rows = [{"check": g.name, "outcome": g.outcome, "found": g.found, "expected": g.limit, "meaning": g.meaning} for g in gates]
-    key = f"{artifact_name(ws.project)}-gates"
+    key = f"{ws.project.artifact_name}-gates"
     create_table_artifact(rows, key=key, description="Checks of data and model: pass, mark, stop or not measured")

@@ -9,7 +9,6 @@ from typing import Any
 
 from prefect.artifacts import create_table_artifact
 
-from landshift.flows.config.places import artifact_name
 from landshift.flows.steps.alerts.sending import send_alerts
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError, UnavailableError
@@ -169,5 +168,5 @@ def _counted(what: dict[str, int]) -> str:
 
 def show_monitored(ws: Workspace, result: Monitored) -> None:
     """Show the pairs of a monitor run in Prefect."""
-    key = f"{artifact_name(ws.project)}-pairs"
+    key = f"{ws.project.artifact_name}-pairs"
     create_table_artifact([asdict(pair) for pair in result.pairs], key=key, description="Pairs of periods, by date")

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from landshift.flows.config.places import Place, projects_of
+from landshift.flows.config.paths import ProjectPaths, load_projects
 from landshift.flows.config.project import Project
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.flows.steps.publication.run import Detected
@@ -52,15 +52,15 @@ class Outcome:
     """What went wrong; empty where nothing did."""
 
 
-def regions_of(places: Sequence[Place]) -> list[Region]:
+def regions_of(paths: Sequence[ProjectPaths]) -> list[Region]:
     """Read all configs before any work.
 
     Raises:
-        InputError: As `projects_of` says.
+        InputError: A config cannot be used, or two projects have one name.
     """
     return [
         Region(project, place.data, place.output or project.output.resolve(), place.model, place.allow_outside)
-        for project, place in zip(projects_of(places), places, strict=True)
+        for project, place in zip(load_projects(paths), paths, strict=True)
     ]
 
 

@@ -4,7 +4,6 @@ from typing import Any
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
-from landshift.flows.config.places import artifact_name
 from landshift.flows.steps.images.gating import show_gates
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.run import Detected
@@ -14,7 +13,7 @@ from landshift.pipeline.legend import Legend
 
 def show_detected(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:
     """Show gates, areas, the report and a preview of a detect run in Prefect."""
-    name = artifact_name(ws.project)
+    name = ws.project.artifact_name
     show_gates(ws, detected.gates)
     create_table_artifact(areas["changes"], key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)")
     create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")

@@ -6,7 +6,6 @@ from typing import Any
 
 from prefect.artifacts import create_table_artifact
 
-from landshift.flows.config.places import artifact_name
 from landshift.flows.runtime.person import login_name
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.labelling import label_hashes
@@ -207,4 +206,4 @@ def show_release(ws: Workspace, offered: Offered) -> None:
         for row in (comparison or {}).get("rows", ())
     ]  # fmt: skip
     if rows:
-        create_table_artifact(rows, key=f"{artifact_name(ws.project)}-release", description=offered.entry.reason)
+        create_table_artifact(rows, key=f"{ws.project.artifact_name}-release", description=offered.entry.reason)

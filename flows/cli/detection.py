@@ -1,0 +1,97 @@
+"""The verbs that map change: `landshift detect` and `landshift monitor`."""
+
+import json
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from landshift.flows.cli.options import Config, Data, Json, Model, Output, Outside, Verbose
+from landshift.flows.cli.project import open_project
+from landshift.flows.cli.session import FAILED, answer, session
+
+if TYPE_CHECKING:
+    from landshift.flows.steps.publication.run import Detected
+
+_KINDS_SHOWN = 12
+"""Kinds of change that the screen lists, the largest first; run.json and the page have all."""
+
+
+def detect(
+    configs: Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)],
+    data: Data = None, output: Output = None, model: Model = None,
+    dask: Annotated[
+        str | None,
+        typer.Option(
+            "--dask", envvar="LANDSHIFT_DASK", help="Run on the Dask cluster with this scheduler.", show_default=False
+        ),
+    ] = None,
+    ray: Annotated[
+        str | None,
+        typer.Option("--ray", envvar="LANDSHIFT_RAY", help="Run on the Ray cluster with this head.", show_default=False),
+    ] = None,
+    allow_outside: Outside = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Make the change map of a project, with its layers and its page; or of several projects, one by one or on a cluster."""
+    with session(as_json, verbose):
+        from landshift.flows.runtime.compute import cluster_of
+        from landshift.flows.runtime.progress import bars
+
+        cluster = cluster_of(dask, ray)
+        if len(configs) > 1:
+            from landshift.flows.config.paths import resolve_paths
+            from landshift.flows.detect_regions import detect_all
+            from landshift.flows.steps.publication.regions import lines_of, regions_of
+
+            regions = regions_of(resolve_paths(configs, data, output, model, allow_outside=allow_outside))
+            with bars(as_json):
+                outcomes = detect_all(regions, cluster)
+            answer({"regions": [asdict(o) for o in outcomes]}, lines_of(outcomes), as_json)
+            if any(o.run is None for o in outcomes):
+                raise typer.Exit(FAILED)
+        else:
+            project, folder = open_project(configs[0], data)
+            from landshift.flows.detect import detect_one
+
+            with bars(as_json):
+                detected = detect_one(project, folder, output, allow_outside=allow_outside, model=model, cluster=cluster)
+            answer(*detect_answer(detected), as_json)
+
+
+def detect_answer(detected: "Detected") -> tuple[dict[str, Any], list[str]]:
+    """Return what a run found, for machines and as lines for people."""
+    content = json.loads((detected.run / "run.json").read_text(encoding="utf-8"))
+    note = "" if detected.fresh else " (it was there already, from the same inputs)"
+    kinds = content["areas"]["changes"]
+    rest = kinds[_KINDS_SHOWN:]
+    lines = [
+        f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches{note}.",
+        *(f"  {r['area_ha']:>10,.1f} ha  {r['name']}" for r in kinds[:_KINDS_SHOWN]),
+        *([f"  {sum(r['area_ha'] for r in rest):>10,.1f} ha  in {len(rest):,} more kinds of change"] if rest else []),
+        *(f"Warning: {w}" for w in content["warnings"]),
+        f"Map:    {detected.run / 'change.tif'}",
+        f"Layers: {detected.run / 'changes.gpkg'}",
+        f"QGIS:   {detected.run / 'map.qgz'}",
+        f"Page:   {detected.run / 'report.html'}",
+    ]
+    return {"run": detected.run, "fresh": detected.fresh, "areas": content["areas"], "warnings": content["warnings"]}, lines
+
+
+def monitor(
+    config: Config, data: Data = None, output: Output = None, model: Model = None,
+    again: Annotated[bool, typer.Option("--again", help="Make done pairs again, for example with a new model.")] = False,
+    allow_outside: Outside = False, as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Compare what is new since the last time, and merge it into the register of changes."""
+    with session(as_json, verbose):
+        project, folder = open_project(config, data)
+        from landshift.flows.monitor import monitor as flow
+        from landshift.flows.runtime.progress import bars
+        from landshift.flows.steps.monitoring.outcome import lines_of
+
+        with bars(as_json):
+            result = flow(project, folder, output, allow_outside=allow_outside, model=model, again=again)
+        answer(asdict(result), lines_of(result), as_json)
+        if result.failed or result.untold:
+            raise typer.Exit(FAILED)

@@ -1,0 +1,95 @@
+"""Session of a verb: its log, its answer, and the exit code of what it raises."""
+
+import json
+import logging
+import os
+import re
+import signal
+import sys
+import traceback
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+
+import typer
+
+from landshift.pipeline.errors import InputError, UnavailableError
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
+"""What a terminal obeys instead of showing it, or cannot encode: names and tags of files are written by strangers."""
+
+_GO_ON = "run the same command again; what is finished is not done again."
+
+FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
+"""Exit codes."""
+
+
+@contextmanager
+def session(as_json: bool, verbose: bool) -> Iterator[None]:
+    """Turn what a verb raises into a message and an exit code."""
+    _quiet_prefect(verbose)
+    logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
+    for name in ("httpx", "alembic", "fsspec", "pyogrio"):
+        logging.getLogger(name).setLevel(logging.WARNING)
+    for name in ("urllib3", "rasterio"):
+        # A request that is tried again is no news; what fails in the end has a message of ours.
+        logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
+    # A notice between two libraries, of no use to anyone here.
+    warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
+    # A scheduler or an operator that ends the process gets the same tidy stop as Ctrl-C.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except typer.Exit:
+        raise
+    except (Exception, KeyboardInterrupt) as error:
+        kind, text, code = _failure(error, verbose)
+        if as_json:
+            typer.echo(json.dumps({"error": kind, "message": _CONTROL.sub("", text)}))
+        typer.secho(_CONTROL.sub("", f"{kind.capitalize()}: {text}"), err=True, fg=typer.colors.RED)
+        raise typer.Exit(code) from error
+
+
+def answer(content: Mapping[str, object], lines: list[str], as_json: bool) -> None:
+    """Print the answer of a verb: as JSON for machines, or as lines for people."""
+    text = json.dumps(content, ensure_ascii=False, indent=2, default=str) if as_json else "\n".join(lines)
+    typer.echo(_CONTROL.sub("", text))
+
+
+def _failure(error: BaseException, verbose: bool) -> tuple[str, str, int]:
+    """Return kind, message and exit code of what a verb raised."""
+    if isinstance(error, InputError):
+        return "bad input", str(error), BAD_INPUT
+    if not isinstance(error, UnavailableError) and _is_interrupt(error):
+        return "interrupted", _GO_ON, INTERRUPTED
+    if verbose:
+        traceback.print_exc()
+    if isinstance(error, UnavailableError):
+        return "failed", str(error), FAILED
+    hint = "" if verbose else "\nRun again with --verbose for the traceback."
+    return "failed", f"{type(error).__name__}: {error}{hint}", FAILED
+
+
+def _is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an interrupt is behind an exception: libraries that start something may wrap it in one of their own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False
+
+
+def _quiet_prefect(verbose: bool) -> None:
+    """Set what Prefect reads from the environment at import, where the operator has not."""
+    defaults = {
+        "DO_NOT_TRACK": "1",
+        "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
+        # The first start makes its database, which takes longer than Prefect's default allows on small machines.
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        # Prefect logs what a step raised as an error with a traceback; the verbs have messages of their own.
+        "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
+        # Its temporary server complains where it is stopped while it still writes down task runs, which are not needed.
+        "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if verbose else "CRITICAL",
+    }
+    for key, value in defaults.items():
+        os.environ.setdefault(key, value)
