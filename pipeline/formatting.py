@@ -28,7 +28,7 @@ def percent(share: float | None) -> str:
     return f"{100 * share:.0f} %" if share >= 0.1 or share == 0 else f"{100 * share:.1f} %"
 
 
-def counted(value: float | None) -> str:
+def count(value: float | None) -> str:
     """Show a mean of whole numbers, such as epochs, and a missing one as a dash."""
     return "–" if value is None else f"{value:.3g}"
 

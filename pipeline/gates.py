@@ -1,27 +1,27 @@
 """Gates: what is asked of a run's data and model, what was found, and what happens where that is not good enough."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 from landshift.pipeline.errors import InputError
 
 Otherwise = Literal["pass", "mark", "stop"]
 """What happens where a limit is not met: nothing, a warning on everything that the run makes, or no run at all."""
 
-Outcome = Literal["pass", "mark", "stop", "not measured"]
+GateOutcome = Literal["pass", "mark", "stop", "not measured"]
 
-PASS: Outcome = "pass"  # noqa: S105 (no password)
+PASS: GateOutcome = "pass"  # noqa: S105 (no password)
 
-MARK: Outcome = "mark"
+MARK: GateOutcome = "mark"
 
-STOP: Outcome = "stop"
+STOP: GateOutcome = "stop"
 
-NOT_MEASURED: Outcome = "not measured"
+NOT_MEASURED: GateOutcome = "not measured"
 
 
 @dataclass(frozen=True)
-class Rule:
+class GateRule:
     """What is asked of one number."""
 
     limit: float
@@ -36,18 +36,18 @@ class Rule:
         return value >= self.limit if self.at_least else value <= self.limit
 
 
-Rules = Mapping[str, Rule]
+GateRules = Mapping[str, GateRule]
 
-RULES: Rules = {
-    "observed_share": Rule(0.5, at_least=True),
-    "grid_overlap": Rule(0.9, at_least=True),
+RULES: GateRules = {
+    "observed_share": GateRule(0.5, at_least=True),
+    "grid_overlap": GateRule(0.9, at_least=True),
     # Half a pixel: from there on, edges of fields and roads that did not change look like change.
-    "misregistration_px": Rule(0.5),
-    "season_gap_days": Rule(45),
+    "misregistration_px": GateRule(0.5),
+    "season_gap_days": GateRule(45),
     # Real pairs without cloud or winter lie between 0.06 and 0.41, those with either between 0.58 and 1.6.
-    "radiometric_difference": Rule(0.5),
-    "domain_shift": Rule(0.2),
-    "calibration_error": Rule(0.1),
+    "radiometric_difference": GateRule(0.5),
+    "domain_shift": GateRule(0.2),
+    "calibration_error": GateRule(0.1),
 }
 """What is asked where a configuration asks nothing else. `observed_share`, `grid_overlap`: shares of the region, 0..1.
 `misregistration_px`: pixels. `season_gap_days`: days. `radiometric_difference`: share of the mean, from 0. `domain_shift`:
@@ -65,7 +65,7 @@ class Gate:
     """What was found."""
     limit: str
     """What was expected."""
-    outcome: Outcome
+    outcome: GateOutcome
     """Whether it was met; a run that is marked says so wherever it is shown."""
     meaning: str
     """What to make of it, a sentence; the warning of a marked run."""
@@ -76,12 +76,8 @@ class Gate:
     otherwise: Otherwise = "mark"
     """What the configuration wants where the limit is not met."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return asdict(self)
 
-
-def judged(setting: str, name: str, value: float, rules: Rules, *, found: str, limit: str, met: str, missed: str) -> Gate:
+def judge(setting: str, name: str, value: float, rules: GateRules, *, found: str, limit: str, met: str, missed: str) -> Gate:
     """Hold a number against its rule.
 
     Args:
@@ -101,8 +97,10 @@ def judged(setting: str, name: str, value: float, rules: Rules, *, found: str, l
     return Gate(name, found, limit, rule.otherwise, told, setting, value, rule.otherwise)
 
 
-def unmeasured(setting: str | None, name: str, rules: Rules, *, limit: str, reason: str, found: str = "not known") -> Gate:
-    """Say that a number could not be had, and why."""
+def judge_unknown(
+    setting: str | None, name: str, rules: GateRules, *, limit: str, reason: str, found: str = "not known"
+) -> Gate:
+    """Return the gate of a number that could not be measured, with the reason."""
     otherwise: Otherwise = rules[setting].otherwise if setting else "mark"
     return Gate(name, found, limit, NOT_MEASURED, reason, setting, None, otherwise)
 

@@ -142,7 +142,7 @@ def overlap_share(grid: Grid, other: Grid) -> float:
     return float((region & _extent_in(grid, other)).area / region.area)
 
 
-def reached(grid: Grid, other: Grid, around: int = 2) -> Window:
+def overlap_window(grid: Grid, other: Grid, around: int = 2) -> Window:
     """Return the part of `grid` that `other` can lie on, whatever their CRS.
 
     Args:
@@ -160,10 +160,10 @@ def reached(grid: Grid, other: Grid, around: int = 2) -> Window:
     left, top = (math.floor(v + _TOLERANCE_PX) - around for v in (x0, y0))
     right, bottom = (math.ceil(v - _TOLERANCE_PX) + around for v in (x1, y1))
     reach = Window(top, left, bottom - top, right - left)
-    return reach.clipped(grid.shape.yx)
+    return reach.clip(grid.shape.yx)
 
 
-def shared_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> float:
+def common_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> float:
     """Return the share of `grid`'s rectangle that grids of both dates cover, 0..1: the union of each date's, intersected.
 
     Args:

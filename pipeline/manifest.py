@@ -37,7 +37,7 @@ def replace_when_done(path: Path, *, new: bool = False) -> Iterator[Path]:
         if temporary.is_file():
             _flush(temporary)
         if new:
-            _put(temporary, path)
+            _name_new(temporary, path)
             return
         # A link that leads nowhere is in the way as well.
         if os.path.lexists(path) and (temporary.is_dir() or path.is_dir()):
@@ -55,7 +55,7 @@ def _flush(path: Path) -> None:
         os.fsync(stream.fileno())
 
 
-def _put(temporary: Path, path: Path) -> None:
+def _name_new(temporary: Path, path: Path) -> None:
     """Give a directory its name, unless something has it: the system itself renames none over one with files."""
     try:
         temporary.rename(path)

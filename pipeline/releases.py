@@ -59,7 +59,7 @@ class Entry:
 
 
 @dataclass(frozen=True)
-class Journal:
+class ReleaseJournal:
     """What became of the models of a project."""
 
     entries: tuple[Entry, ...] = ()
@@ -96,7 +96,7 @@ class Journal:
         """Return the release of a model; None where it never was one."""
         return next((e for e in self.releases.values() if e.description == description), None)
 
-    def rolled_back_from(self, description: str) -> Entry | None:
+    def rollback_of(self, description: str) -> Entry | None:
         """Return the line that took a model out of use because it was not good; None where none did, or it is back."""
         for entry in reversed(self.entries):
             if entry.number is None:
@@ -109,13 +109,13 @@ class Journal:
                     return entry
         return None
 
-    def refused_before(self, description: str, key: str) -> Entry | None:
+    def refusal_of(self, description: str, key: str) -> Entry | None:
         """Return the last answer about a model, where it was a refusal from the same comparison."""
         last = next((e for e in reversed(self.entries) if e.description == description), None)
         return last if last is not None and last.action == REFUSED and last.key == key else None
 
 
-def read_journal(folder: Path) -> Journal:
+def read_journal(folder: Path) -> ReleaseJournal:
     """Read the journal of a project; empty where there is none.
 
     Args:
@@ -128,24 +128,24 @@ def read_journal(folder: Path) -> Journal:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        return Journal()
+        return ReleaseJournal()
     except (OSError, UnicodeDecodeError) as error:
-        raise _damaged(path, error) from error
+        raise _damage(path, error) from error
     try:
         content = json.loads(text, parse_constant=_refuse)
         version, rows = content["format"], content["entries"]
         entries = tuple(Entry(**row) for row in rows) if version == _FORMAT else ()
         fault = next(_faults(entries), None)
     except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
-        raise _damaged(path, error) from error
+        raise _damage(path, error) from error
     if version != _FORMAT:
         raise InputError(f"{path} has format {version}, this version reads {_FORMAT}. Use the version that wrote it.")
     if fault:
-        raise _damaged(path, fault)
-    return Journal(entries)
+        raise _damage(path, fault)
+    return ReleaseJournal(entries)
 
 
-def write_journal(folder: Path, journal: Journal) -> None:
+def write_journal(folder: Path, journal: ReleaseJournal) -> None:
     """Write the journal in one atomic step: this is what puts a model in use."""
     write_json(folder / JOURNAL, {"format": _FORMAT, "entries": [asdict(entry) for entry in journal.entries]})
 
@@ -171,7 +171,7 @@ def release_folder(folder: Path, release: Entry) -> Path:
     return found
 
 
-def keep_release(folder: Path, source: Path, names: Sequence[str], journal: Journal, weights: str) -> tuple[int, Path]:
+def keep_release(folder: Path, source: Path, names: Sequence[str], journal: ReleaseJournal, weights: str) -> tuple[int, Path]:
     """Put a model into a release folder of its own; nobody uses it before the journal says so.
 
     Args:
@@ -195,7 +195,7 @@ def keep_release(folder: Path, source: Path, names: Sequence[str], journal: Jour
     return number, target
 
 
-def released_model(folder: Path, model: Path) -> Path:
+def model_in_use(folder: Path, model: Path) -> Path:
     """Return where the model in use lies.
 
     That is `model`, except where a kill came between the journal and the folder: then it is the release itself, which is the
@@ -229,7 +229,7 @@ def _refuse(constant: str) -> None:
     raise ValueError(f"{constant} is no number")
 
 
-def _damaged(path: Path, why: object) -> InputError:
+def _damage(path: Path, why: object) -> InputError:
     said = repr(why) if isinstance(why, Exception) else why
     return InputError(
         f"{path} is damaged ({said}): which model is in use cannot be known. Copy it back from a backup; or move the folder "

@@ -40,7 +40,7 @@ class Window:
         """Rows and columns as slices of an array (only for a window that lies inside it)."""
         return slice(self.y, self.y + self.height), slice(self.x, self.x + self.width)
 
-    def clipped(self, shape: tuple[int, int]) -> "Window":
+    def clip(self, shape: tuple[int, int]) -> "Window":
         """Return the part that lies inside a grid of `shape` (rows, columns)."""
         y0, x0 = max(self.y, 0), max(self.x, 0)
         y1, x1 = min(self.y + self.height, shape[0]), min(self.x + self.width, shape[1])
@@ -103,7 +103,7 @@ def row_groups(rows: int, groups: int) -> list[range]:
     return [range(first, last) for first, last in pairwise(edges)]
 
 
-def mirrored(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
+def mirror(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndarray:
     """Continue what was read of a window beyond the edges of its grid as a mirror image.
 
     A network that is shown nothing there takes the edge of the map for change.
@@ -113,7 +113,7 @@ def mirrored(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.nd
         window: May reach past the edges, but has a pixel inside.
         shape: Rows and columns of the grid.
     """
-    inside = window.clipped(shape).within(window)
+    inside = window.clip(shape).within(window)
     if (inside.height, inside.width) == image.shape[1:]:
         return image
     below, right = window.height - inside.y - inside.height, window.width - inside.x - inside.width
@@ -124,7 +124,7 @@ def mirrored(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.nd
 def _tiles(shape: tuple[int, int], core: int, margin: int) -> Iterator[Tile]:
     for row, y in enumerate(range(0, shape[0], core)):
         for column, x in enumerate(range(0, shape[1], core)):
-            inside = Window(y, x, core, core).clipped(shape)
+            inside = Window(y, x, core, core).clip(shape)
             height, width = (-(-n // STRIDE) * STRIDE + 2 * margin for n in (inside.height, inside.width))
             yield Tile(row, column, inside, Window(y - margin, x - margin, height, width))
 

@@ -16,6 +16,7 @@ from landshift.pipeline.change.polygons import map_layers
 from landshift.pipeline.epochs.gates import coverage_gate
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.records import content_of
 from landshift.pipeline.scores.gates import model_gates
 from landshift.pipeline.vector.write import write_changes
 from tests.conftest import small_grid
@@ -67,7 +68,7 @@ def write_run(
                  "transform": list(grid.transform)[:6]},
         "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in legend.classes],
         "areas": with_test_scores(areas_found, None), "warnings": [], "threshold": 0.4,
-        "gates": [g.as_dict() for g in (coverage_gate(0.98), *model_gates(
+        "gates": [content_of(g) for g in (coverage_gate(0.98), *model_gates(
             beyond=None, calibration_error=0.3, same_images=True,
             adaptation={"method": "none", "verified": True}, verdict=None))],
         "model": {"name": project, "encoder": "resnet18", "weights": "sha256:00", "scores": None},

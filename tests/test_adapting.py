@@ -34,7 +34,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import NO_ROLE
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_json
-from landshift.pipeline.raster.statistics import band_statistics, sampled_pixels
+from landshift.pipeline.raster.statistics import band_statistics, draw_pixels
 from landshift.pipeline.scores.calibration import cooled_classes
 from tests.binary_territory import RANDOM, BinaryTerritory, Ready
 
@@ -81,7 +81,7 @@ def test_moments_are_those_of_the_training_regions_and_keep_the_change(ready: Re
     bundle, network = load(ready.ws.model_in_use)
     before, after = adapted(ready.ws, ready.prepared, bundle, network, "moments").mappings
     assert before is after, "each date apart would lose its change"
-    pixels = np.concatenate([sampled_pixels(image) for image in ready.prepared.images])
+    pixels = np.concatenate([draw_pixels(image) for image in ready.prepared.images])
     mapped = before.apply(pixels.T[:, :, None])[..., 0]
     known = bundle.facts["training_regions"]
     np.testing.assert_allclose(mapped.mean(axis=1), known["mean"], rtol=1e-4)
@@ -92,7 +92,7 @@ def test_a_histogram_brings_the_date_after_to_the_date_before(ready: Ready) -> N
     bundle, network = load(ready.ws.model_in_use)
     first, second = adapted(ready.ws, ready.prepared, bundle, network, "histogram").mappings
     assert first is None
-    before, after = (sampled_pixels(image) for image in ready.prepared.images)
+    before, after = (draw_pixels(image) for image in ready.prepared.images)
     mapped = second.apply(after.T[:, :, None])[..., 0]
     np.testing.assert_allclose(np.median(mapped, axis=1), np.median(before, axis=0), rtol=0.02)
 

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from affine import Affine
 
-from landshift.pipeline.drawing.display import Stretch, shown, stretches_of, write_image
+from landshift.pipeline.drawing.pictures import Stretch, stretches_of, to_colours, write_image
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
@@ -25,12 +25,12 @@ def test_values_become_1_to_255_and_what_was_not_seen_0() -> None:
     stretch = Stretch((1, 2, 3), (0.0, 0.0, 0.0), (1.0, 1.0, 2.0))
     values = np.array([[[-1.0, 0.0, 1.0, NAN]], [[0.0, 1.0, 9.0, 0.5]], [[0.0, 2.0, 1.0, 0.5]]], dtype=np.float32)
     expected = [[1, 1, 255, 0], [1, 255, 255, 0], [1, 255, 147, 0]]  # 1 + 254 * 0.5 ** 0.8 is 146.9
-    assert shown(values, stretch)[:, 0].tolist() == expected
+    assert to_colours(values, stretch)[:, 0].tolist() == expected
 
 
 def test_a_band_without_range_is_shown_dark_and_without_fault() -> None:
     flat = np.full((3, 2, 2), 0.2, dtype=np.float32)
-    assert (shown(flat, Stretch((1, 2, 3), (0.2,) * 3, (0.2,) * 3)) == 1).all()
+    assert (to_colours(flat, Stretch((1, 2, 3), (0.2,) * 3, (0.2,) * 3)) == 1).all()
 
 
 def test_red_green_and_blue_are_found_by_name_and_both_dates_share_a_range(tmp_path: Path) -> None:
@@ -48,7 +48,7 @@ def test_numbers_that_cannot_be_compared_are_stretched_apart(tmp_path: Path) -> 
     values = np.random.default_rng(0).uniform(0, 50, (3, 3, 4))
     names = ("red", "green", "blue")
     images = image(tmp_path, "before.tif", values, names), image(tmp_path, "after.tif", 100 + 2 * values, names)
-    before, after = (shown(v.astype(np.float32), s) for v, s in zip(
+    before, after = (to_colours(v.astype(np.float32), s) for v, s in zip(
         (values, 100 + 2 * values), stretches_of(*images, comparable=False), strict=True))  # fmt: skip
     assert np.abs(before.astype(int) - after).max() <= 1
 
@@ -97,6 +97,6 @@ def test_a_difference_between_the_dates_is_one_in_the_pictures(tmp_path: Path) -
     names = ("red", "green", "blue")
     images = image(tmp_path, "before.tif", dark, names), image(tmp_path, "after.tif", dark + 0.5, names)
     stretch = stretches_of(*images, comparable=True)[0]
-    before, after = (shown((dark + shift).astype(np.float32), stretch) for shift in (0, 0.5))
+    before, after = (to_colours((dark + shift).astype(np.float32), stretch) for shift in (0, 0.5))
     assert before.max() < int(after.min()) + 2
     assert before.mean() < 120 < after.mean()

@@ -12,7 +12,7 @@ from landshift.pipeline.epochs.agreement import RadiometricDifference
 from landshift.pipeline.epochs.coregistration import Misregistration
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates, season_gap
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP, Gate, Rules, require_open, warnings_of
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP, Gate, GateRules, require_open, warnings_of
 from landshift.pipeline.scores.gates import model_gates
 
 MODEL: dict[str, Any] = {
@@ -32,7 +32,7 @@ def light(share: float | None) -> dict[str, Any]:
     return {"difference": RadiometricDifference(share, 2 if share is not None else None, 5000, "" if share else "flat")}
 
 
-def asked(rules: Rules = RULES, units: str = "reflectance", **changed: Any) -> tuple[Gate, ...]:
+def asked(rules: GateRules = RULES, units: str = "reflectance", **changed: Any) -> tuple[Gate, ...]:
     """All gates of a run that is sound but for what is changed."""
     data = replace(DATA, **{k: v for k, v in changed.items() if hasattr(DATA, k)})
     return (

@@ -17,7 +17,8 @@ import pytest
 import shapely
 from PIL import Image
 
-from landshift.pipeline.drawing.styles import continuous_qml, dates_qml, land_use_entries, occurring, raster_qml, vector_qml
+from landshift.pipeline.drawing.qml import continuous_qml, dates_qml, raster_qml, vector_qml
+from landshift.pipeline.drawing.symbols import land_use_entries, occurring
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.write import write_cog, write_raster

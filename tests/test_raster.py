@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
-from landshift.pipeline.raster.read import RasterReader, covered, inspect, read_onto, read_preview, read_raster
+from landshift.pipeline.raster.read import RasterReader, inspect, read_coverage, read_onto, read_preview, read_raster
 from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
 from landshift.pipeline.tiles import Window
 
@@ -68,7 +68,7 @@ def test_a_read_onto_the_own_grid_is_exact(tmp_path: Path, data: st.DataObject) 
     window = Window(y, x, data.draw(st.integers(1, height - y)), data.draw(st.integers(1, width - x)))
     how = data.draw(st.sampled_from(["nearest", "bilinear", "cubic"]))
     np.testing.assert_array_equal(read_onto(path, grid(height, width), 1, how, None, window), pixels[window.slices])
-    assert covered(path, grid(height, width), window).all()
+    assert read_coverage(path, grid(height, width), window).all()
 
 
 @WORN
@@ -88,8 +88,8 @@ def test_a_whole_pixel_shift_moves_pixels_and_leaves_nodata(tmp_path: Path) -> N
     path = write_raster(tmp_path / "a.tif", pixels, grid(2, 3), nodata=99)
     moved = grid(3, 3, x=300_010, y=3_600_010)
     assert read_onto(path, moved).tolist() == [[99, 99, 99], [2, 3, 99], [5, 6, 99]]
-    assert covered(path, moved).tolist() == [[False] * 3, [True, True, False], [True, True, False]]
-    assert covered(path, moved, Window(1, 1, 2, 2)).tolist() == [[True, False], [True, False]]
+    assert read_coverage(path, moved).tolist() == [[False] * 3, [True, True, False], [True, True, False]]
+    assert read_coverage(path, moved, Window(1, 1, 2, 2)).tolist() == [[True, False], [True, False]]
 
 
 def test_bilinear_leaves_nodata_out_of_the_mean(tmp_path: Path) -> None:
@@ -108,7 +108,7 @@ def test_another_zone_is_reprojected(tmp_path: Path) -> None:
     # 787,000 in zone 50 is close to 213,000 in zone 51.
     there = grid_of(Affine(100, 0, 213_000, 0, -100, 3_440_000), (10, 10), CRS)
     assert (read_onto(path, there) == 5).all()
-    assert covered(path, there).all()
+    assert read_coverage(path, there).all()
 
 
 def test_a_file_says_what_was_written(tmp_path: Path) -> None:
@@ -180,7 +180,7 @@ def test_window_by_window_is_the_same_file(tmp_path: Path) -> None:
     with open_writer(tmp_path / "parts.tif", Layout(grid(50, 60), 2, "uint8")) as write:
         for y in range(0, 50, 16):
             for x in range(0, 60, 16):
-                part = Window(y, x, 16, 16).clipped((50, 60))
+                part = Window(y, x, 16, 16).clip((50, 60))
                 write(part, data[(slice(None), *part.slices)])
     for band in (1, 2):
         np.testing.assert_array_equal(read_raster(tmp_path / "parts.tif", band)[0], read_raster(whole, band)[0])

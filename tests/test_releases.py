@@ -32,9 +32,9 @@ from landshift.pipeline.releases import (
     REFUSED,
     ROLLED_BACK,
     Entry,
-    Journal,
+    ReleaseJournal,
+    model_in_use,
     read_journal,
-    released_model,
     write_journal,
 )
 from landshift.pipeline.scores.release import (
@@ -189,11 +189,12 @@ def ws(territory: Territory) -> Workspace:
     entries: list[Entry] = []
     for letter in "abc":
         weights, description = model(place.candidate, letter)
-        number, folder = storing.keep_release(place.releases, place.candidate, releasing.KEPT, Journal(tuple(entries)), weights)
+        journal = ReleaseJournal(tuple(entries))
+        number, folder = storing.keep_release(place.releases, place.candidate, releasing.KEPT, journal, weights)
         files, left = releasing.hashes_of(folder), entries[-1].number if entries else None
         told = (f"2026-01-0{number}", "Ana", "better", weights, description, number, folder.name, files, left)
         entries.append(Entry(PROMOTED, *told))
-        releasing.show_model(place, folder, Journal(tuple(entries)))
+        releasing.show_model(place, folder, ReleaseJournal(tuple(entries)))
     return place
 
 
@@ -230,13 +231,13 @@ def test_rolling_back_goes_one_step_further_each_time_and_forward_by_number(ws: 
 
 def test_a_release_that_was_rolled_back_from_is_remembered_until_it_is_back(ws: Workspace) -> None:
     third = read_journal(ws.releases).releases[3].description
-    assert read_journal(ws.releases).rolled_back_from(third) is None
+    assert read_journal(ws.releases).rollback_of(third) is None
     roll_back(ws, None, "haze")
-    entry = read_journal(ws.releases).rolled_back_from(third)
+    entry = read_journal(ws.releases).rollback_of(third)
     assert entry is not None
     assert entry.reason == "haze"
     roll_back(ws, 3, "it was the scene")
-    assert read_journal(ws.releases).rolled_back_from(third) is None
+    assert read_journal(ws.releases).rollback_of(third) is None
 
 
 def test_rolling_back_to_what_is_in_use_mends_its_folder_and_writes_no_line(ws: Workspace) -> None:
@@ -401,9 +402,9 @@ def test_a_link_that_leads_nowhere_is_no_obstacle(ws: Workspace, tmp_path: Path)
 
 def test_a_journal_that_is_lost_gives_no_number_twice(ws: Workspace) -> None:
     (ws.releases / "releases.json").unlink()
-    assert released_model(ws.releases, ws.model) == ws.model
+    assert model_in_use(ws.releases, ws.model) == ws.model
     weights, _ = model(ws.candidate, "d")
-    assert storing.keep_release(ws.releases, ws.candidate, releasing.KEPT, Journal(), weights)[0] == 4
+    assert storing.keep_release(ws.releases, ws.candidate, releasing.KEPT, ReleaseJournal(), weights)[0] == 4
 
 
 @given(st.lists(st.integers(1, 4), max_size=12), st.data())
@@ -412,7 +413,7 @@ def test_the_way_back_ends_at_what_is_in_use_and_names_each_once(numbers: list[i
     for n in numbers:
         action = data.draw(st.sampled_from([PROMOTED, ROLLED_BACK, REFUSED, ADOPTED]))
         entries.append(Entry(action, "", None, "", f"w{n}", f"d{n}", None if action == REFUSED else n, str(n), {"a": "b"}))
-    journal = Journal(tuple(entries))
+    journal = ReleaseJournal(tuple(entries))
     way = journal.way_back
     assert len(set(way)) == len(way)
     if journal.in_use is None:
@@ -426,11 +427,11 @@ def test_what_is_written_is_read_again(tmp_path: Path) -> None:
     row = Entry(
         REFUSED, "2026-01-01T00:00:00+00:00", None, "worse", "w", "d", key="k", comparison={"rows": [], "promote": False}
     )
-    write_journal(tmp_path, Journal((row,)))
+    write_journal(tmp_path, ReleaseJournal((row,)))
     found = read_journal(tmp_path)
-    assert found == Journal((row,))
-    assert found.refused_before("d", "k") == row
-    assert found.refused_before("d", "other") is None
+    assert found == ReleaseJournal((row,))
+    assert found.refusal_of("d", "k") == row
+    assert found.refusal_of("d", "other") is None
     assert (found.in_use, found.releases) == (None, {})
 
 

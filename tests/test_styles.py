@@ -12,20 +12,17 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from landshift.pipeline.drawing.styles import (
+from landshift.pipeline.drawing.qml import (
     continuous_qml,
     dates_qml,
     image_qml,
-    land_use_entries,
-    occurring,
     outline_qml,
-    pam_xml,
-    raster_colormap,
     raster_qml,
     samples_qml,
     vector_qml,
 )
-from landshift.pipeline.drawing.symbols import viridis
+from landshift.pipeline.drawing.sld import pam_xml
+from landshift.pipeline.drawing.symbols import land_use_entries, occurring, raster_colormap, viridis
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.write import write_cog, write_raster

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.tiles import STRIDE, Window, mirrored, tiles
+from landshift.pipeline.tiles import STRIDE, Window, mirror, tiles
 
 GRIDS = st.tuples(st.integers(1, 300), st.integers(1, 300))
 CORES = st.integers(1, 6).map(lambda n: n * STRIDE)
@@ -18,7 +18,7 @@ MARGINS = st.integers(0, 4).map(lambda n: n * STRIDE)
 def test_cores_partition_the_grid(shape: tuple[int, int], core: int, margin: int) -> None:
     count = np.zeros(shape, dtype=int)
     for tile in tiles(shape, core, margin):
-        assert tile.core.clipped(shape) == tile.core
+        assert tile.core.clip(shape) == tile.core
         count[tile.core.slices] += 1
     assert (count == 1).all()
 
@@ -39,7 +39,7 @@ def test_reads_hold_the_core_and_its_margin_in_whole_strides(shape: tuple[int, i
 @given(*[st.integers(-50, 50)] * 2, *[st.integers(0, 60)] * 2)
 def test_a_clipped_window_is_the_part_inside(y: int, x: int, height: int, width: int) -> None:
     shape = (20, 30)
-    inside = Window(y, x, height, width).clipped(shape)
+    inside = Window(y, x, height, width).clip(shape)
     rows = set(range(y, y + height)) & set(range(shape[0]))
     columns = set(range(x, x + width)) & set(range(shape[1]))
     assert inside.height == len(rows)
@@ -65,7 +65,7 @@ def test_beyond_the_edges_the_map_is_mirrored() -> None:
     window = Window(-2, 1, 6, 4)
     image = np.full((1, 6, 4), np.nan)
     image[0, 2:5, 0:2] = [[1, 2], [3, 4], [5, 6]]
-    found = mirrored(image, window, (3, 3))
+    found = mirror(image, window, (3, 3))
     assert found[0].tolist() == [[3, 4, 4, 3], [1, 2, 2, 1], [1, 2, 2, 1], [3, 4, 4, 3], [5, 6, 6, 5], [5, 6, 6, 5]]
     inside = np.zeros((2, 3, 3))
-    assert mirrored(inside, Window(0, 0, 3, 3), (5, 5)) is inside
+    assert mirror(inside, Window(0, 0, 3, 3), (5, 5)) is inside

@@ -20,7 +20,7 @@ from landshift.flows.steps.inspection.scenes import list_scenes
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, bounds_of, grid_of, reached
+from landshift.pipeline.grid import Grid, bounds_of, grid_of, overlap_window
 from landshift.pipeline.raster.read import RasterReader, read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.tiles import Window
@@ -136,7 +136,7 @@ def test_another_day_is_another_observation(zones: Zones, rule: str) -> None:
     require_ground(image)
     assert set(np.unique(count)) == {1, 2}
     east = RasterReader(zones.data / "border_20200620_east.tif").info.grid
-    covered = reached(REGION, east, 0)
+    covered = overlap_window(REGION, east, 0)
     assert (count[covered.slices] == 2).mean() > 0.9
     assert (count == 2).mean() < 0.85
 
@@ -168,8 +168,8 @@ def test_without_a_grid_the_error_names_one_that_works(zones: Zones) -> None:
     made = plan(zones.workspace())
     assert gates_of_plan(zones.workspace(), made)[0].value > 0.7
     for grid in (WEST, EAST):
-        window = reached(made.grid, grid, 0)
-        assert window.clipped(made.grid.shape) == window
+        window = overlap_window(made.grid, grid, 0)
+        assert window.clip(made.grid.shape) == window
         assert window.height * window.width >= 0.98 * SIZE * SIZE
 
 
@@ -193,13 +193,13 @@ def test_a_tile_with_values_in_one_corner_of_the_region_is_looked_at(zones: Zone
 
 def test_what_a_grid_reaches_of_another() -> None:
     whole = Window(0, 0, *REGION.shape)
-    assert reached(REGION, REGION) == whole
-    assert reached(REGION, tile(32, columns=500)) == whole
-    assert reached(REGION, tile(32, offset=5_000)) == Window(0, 0, 0, 0)
+    assert overlap_window(REGION, REGION) == whole
+    assert overlap_window(REGION, tile(32, columns=500)) == whole
+    assert overlap_window(REGION, tile(32, offset=5_000)) == Window(0, 0, 0, 0)
     west, *_, north = bounds_of(REGION.crs, [WEST, EAST])
     assert (west, north) == (WEST.transform.c, pytest.approx(WEST.transform.f, abs=120))
     inside = on_tile(EAST, REGION)[0]
-    reach = reached(REGION, EAST, 0)
+    reach = overlap_window(REGION, EAST, 0)
     outside = inside.copy()
     outside[reach.slices] = False
     assert not outside.any(), "no pixel of the tile is left out"

@@ -3,7 +3,7 @@
 from pydantic import Field
 
 from landshift.flows.config.sections import Section
-from landshift.pipeline.gates import RULES, Otherwise, Rule
+from landshift.pipeline.gates import RULES, GateRule, Otherwise
 
 
 class GateConfig(Section):
@@ -84,7 +84,7 @@ class GatesConfig(Section):
     """Calibration on the test blocks."""
 
     @property
-    def rules(self) -> dict[str, Rule]:
+    def rules(self) -> dict[str, GateRule]:
         """The limits by key, as the pipeline takes them."""
         given = {name: getattr(self, name) for name in RULES}
-        return {name: Rule(gate.limit, gate.otherwise, RULES[name].at_least) for name, gate in given.items()}
+        return {name: GateRule(gate.limit, gate.otherwise, RULES[name].at_least) for name, gate in given.items()}

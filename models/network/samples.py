@@ -133,7 +133,7 @@ class LabelledTiles(Dataset[dict[str, Tensor]]):
         labelled = masks.labelled
         height, width = labelled.shape
         windows = [Window(y, x, size, size) for y in range(0, height, size) for x in range(0, width, size)]
-        self._windows = [w for w in windows if labelled[w.clipped((height, width)).slices].any()]
+        self._windows = [w for w in windows if labelled[w.clip((height, width)).slices].any()]
 
     def __len__(self) -> int:
         """Return the number of chips."""
@@ -150,7 +150,7 @@ def _chip(readers: tuple[RasterReader, RasterReader], masks: Masks, window: Wind
     chip = {"before": before, "after": after}
     for name in ("before", "after", "change"):
         mask = getattr(masks, name)
-        inside = window.clipped(mask.shape)
+        inside = window.clip(mask.shape)
         part = np.full((window.height, window.width), NOT_LABELLED, dtype=np.int64)
         part[inside.within(window).slices] = mask[inside.slices]
         part[~seen] = NOT_LABELLED

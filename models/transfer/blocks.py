@@ -12,7 +12,7 @@ from landshift.models.transfer.features import Encodes, maps_with_channels, requ
 from landshift.models.transfer.pixels import MARGIN, TILE
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.read import open_readers
-from landshift.pipeline.tiles import STRIDE, mirrored, tiles
+from landshift.pipeline.tiles import STRIDE, mirror, tiles
 
 
 @torch.inference_mode()
@@ -62,7 +62,7 @@ def block_embeddings(
                 continue
             pair = [reader.read(place.read) for reader in readers]
             seen = np.isfinite(np.stack(pair)).all(axis=(0, 1))
-            shown = [torch.from_numpy(mirrored(image, place.read, shape))[None].to(device) for image in pair]
+            shown = [torch.from_numpy(mirror(image, place.read, shape))[None].to(device) for image in pair]
             found = block_means([network.encode(image) for image in shown], seen, block, margin)
             if out is None:
                 out = np.full((*(-(-n // block) for n in shape), found.shape[0]), np.nan, dtype=np.float32)

@@ -9,7 +9,7 @@ import numpy as np
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.raster.read import open_readers
-from landshift.pipeline.tiles import mirrored, tiles
+from landshift.pipeline.tiles import mirror, tiles
 
 TILE, MARGIN = 256, 32
 """Pixels: side of what is read at once, and what is read around it."""
@@ -104,5 +104,5 @@ def read_pixels(images: tuple[Path, Path], sample: Pixels, tile: int, margin: in
         for place in tiles(shape, tile, margin):
             rows = np.flatnonzero((sample.y // tile == place.row) & (sample.x // tile == place.column))
             if rows.size:
-                before, after = (mirrored(reader.read(place.read), place.read, shape) for reader in readers)
+                before, after = (mirror(reader.read(place.read), place.read, shape) for reader in readers)
                 yield PixelTile(rows, sample.y[rows] - place.read.y, sample.x[rows] - place.read.x, (before, after))

@@ -16,7 +16,7 @@ from landshift.models.transfer.blocks import block_means
 from landshift.pipeline.epochs.radiometry import BandMapping
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.read import RasterReader, open_readers
-from landshift.pipeline.tiles import STRIDE, Tile, Window, mirrored
+from landshift.pipeline.tiles import STRIDE, Tile, Window, mirror
 
 _AHEAD = 2
 """Tiles read before they are needed: enough to hide the reading, few enough to keep memory flat."""
@@ -191,7 +191,7 @@ def stream(
                 started = time.perf_counter()
                 embed = None if embed_block is None else (embed_block, tile.core.y - tile.read.y)
                 shape = readers[0].info.shape
-                shown = mirrored(before, tile.read, shape), mirrored(after, tile.read, shape)
+                shown = mirror(before, tile.read, shape), mirror(after, tile.read, shape)
                 whole = predict(network, before, after, temperatures, mixed=mixed, embed=embed, shown=shown)
                 seconds = time.perf_counter() - started
                 yield MappedTile(tile, _crop(whole, tile.core.within(tile.read)), seconds)
@@ -256,7 +256,7 @@ def calibrate_margin(
         def decide(margin: int) -> tuple[np.ndarray, np.ndarray]:
             window = Window(y - margin, x - margin, core + 2 * margin, core + 2 * margin)
             before, after = (reader.read(window) for reader in readers)
-            shown = mirrored(before, window, shape), mirrored(after, window, shape)
+            shown = mirror(before, window, shape), mirror(after, window, shape)
             whole = predict(network, before, after, temperatures, shown=shown)
             parts = _crop(whole, Window(margin, margin, core, core))
             dates = [p for p in (parts.before, parts.after) if p is not None]

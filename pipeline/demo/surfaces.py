@@ -92,7 +92,7 @@ def surface_shares(territory: Territory, land: Landscape, use: Array, visit: Vis
     mix["grass"] = mix["grass"] + planted * (1 - canopy) * 0.5
     mix[territory.soil] += planted * (1 - canopy) * 0.5
 
-    _built(territory, land, use, place, mix)
+    _town(territory, land, use, place, mix)
     water = (use == WATER).astype(float)
     lake = water * (land.river <= 0)
     bars = visit.level * np.clip(1 + 1.2 * noise(place, size, 14), 0, 3)  # sand bars, not a ring
@@ -128,7 +128,7 @@ def _crops(territory: Territory, parcels: int, visit: Visit, season: np.random.G
     return np.clip(green + 0.05 * season.standard_normal(parcels), 0, 0.97), dry, flower
 
 
-def _built(territory: Territory, land: Landscape, use: Array, place: np.random.Generator, mix: dict[str, Array]) -> None:
+def _town(territory: Territory, land: Landscape, use: Array, place: np.random.Generator, mix: dict[str, Array]) -> None:
     """Add houses, gardens, streets, roads and field tracks to `mix`."""
     size = len(use)
     built = (use == BUILT_UP).astype(float)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from html import escape
 from typing import Any
 
-from landshift.pipeline.drawing.canvas import (
+from landshift.pipeline.drawing.plots import (
     COLOURS,
     INK,
     LETTER,
@@ -13,11 +13,11 @@ from landshift.pipeline.drawing.canvas import (
     LONGEST,
     SOFT,
     WIDTH,
-    apart,
     drawing,
     label,
     plain,
-    shortened,
+    shorten,
+    spread_out,
 )
 
 _PAGE = 720.0
@@ -115,7 +115,7 @@ def flow_plot(changes: Sequence[Mapping[str, Any]], classes: Sequence[Mapping[st
     scale = (150.0 + 26.0 * most) / total
     height = total * scale + _GAP * (most - 1) + 2 * _LINE_HEIGHT + 8
     by_code = {entry["code"]: entry for entry in classes}
-    starts = [_stacked(side, scale, height) for side in sides]
+    starts = [_stack(side, scale, height) for side in sides]
     parts = [_heading("Before", _SIDE - 8, "end"), _heading("After", _PAGE - _SIDE + 8, "start")]
     at = [dict(side) for side in starts]
     order = {code: number for number, code in enumerate(by_code)}
@@ -139,7 +139,7 @@ def _totals(flows: Sequence[Mapping[str, Any]], classes: Sequence[Mapping[str, A
     return {code: area for code, area in sums.items() if area > 0}
 
 
-def _stacked(totals: Mapping[int, float], scale: float, height: float) -> dict[int, float]:
+def _stack(totals: Mapping[int, float], scale: float, height: float) -> dict[int, float]:
     """Where each class starts, one below the other, the whole in the middle of what the heading leaves."""
     used = sum(totals.values()) * scale + _GAP * (len(totals) - 1)
     y = _LINE_HEIGHT + (height - _LINE_HEIGHT - used) / 2
@@ -174,10 +174,10 @@ def _nodes(
     right: bool,
 ) -> list[str]:
     x, text_x = (_PAGE - _SIDE - _NODE, _PAGE - _SIDE + 8) if right else (_SIDE, _SIDE - 8)
-    middles = apart([start[code] + area * scale / 2 for code, area in totals.items()], _LINE_HEIGHT)
+    middles = spread_out([start[code] + area * scale / 2 for code, area in totals.items()], _LINE_HEIGHT)
     parts = []
     for (code, area), middle in zip(totals.items(), middles, strict=True):
-        name = escape(shortened(str(by_code[code]["name"]), 16))
+        name = escape(shorten(str(by_code[code]["name"]), 16))
         parts.append(
             f'<rect x="{x:g}" y="{start[code]:.1f}" width="{_NODE:g}" height="{max(area * scale, 1):.1f}" '
             f'fill="{escape(by_code[code]["colour"])}" stroke="{INK}" stroke-width=".6"/>'

@@ -121,7 +121,7 @@ class ChipSource:
             if self._whole is None:
                 self._whole = display_picture(self._image, self._preview)
             cut = _from_preview(self._whole, window, self._reader.info.shape, side)
-        return _drawn(cut, patch, window, side)
+        return _draw(cut, patch, window, side)
 
 
 def _from_preview(whole: np.ndarray, window: Window, shape: tuple[int, int], side: int) -> np.ndarray:
@@ -134,7 +134,7 @@ def _from_preview(whole: np.ndarray, window: Window, shape: tuple[int, int], sid
     return np.where(inside[..., None], whole[y[:, None], x[None]], np.uint8(204))
 
 
-def _drawn(cut: np.ndarray, patch: shapely.Geometry, window: Window, side: int) -> np.ndarray:
+def _draw(cut: np.ndarray, patch: shapely.Geometry, window: Window, side: int) -> np.ndarray:
     # Enlarged pixels stay squares: a smooth picture would show detail that nobody measured.
     how = Image.Resampling.NEAREST if cut.shape[0] <= side else Image.Resampling.BOX
     chip = Image.fromarray(cut).resize((side, side), how)

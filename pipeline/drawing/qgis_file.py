@@ -64,7 +64,7 @@ class Layer:
 
 
 @dataclass(frozen=True)
-class Group:
+class LayerGroup:
     """Layers under one heading in the list of layers."""
 
     name: str
@@ -74,7 +74,7 @@ class Group:
 
 
 @dataclass(frozen=True)
-class Project:
+class QgisProject:
     """A project: what is drawn, and where."""
 
     key: str
@@ -89,7 +89,7 @@ class Project:
     """As WKT."""
     extent: Extent
     """What is shown at first."""
-    entries: tuple[Layer | Group, ...]
+    entries: tuple[Layer | LayerGroup, ...]
     """From top to bottom."""
     layout: Mapping[str, Any] = field(default_factory=dict)
     """What the template of the print layout needs; no layout where empty."""
@@ -102,14 +102,14 @@ class Project:
         return tuple(_flat(self.entries))
 
 
-def project_xml(project: Project) -> str:
+def project_xml(project: QgisProject) -> str:
     """Return the content of a `.qgs` file."""
     environment = template_environment(html=True)
     environment.finalize = _printable
     return environment.get_template("qgis/project.qgs.j2").render(p=project, version=QGIS_VERSION)
 
 
-def write_qgz(path: Path, project: Project) -> Path:
+def write_qgz(path: Path, project: QgisProject) -> Path:
     """Write a project as an archive, in one atomic step; equal projects give equal bytes.
 
     Raises:
@@ -133,9 +133,9 @@ def inert(text: str) -> str:
     return text.replace("[%", "[\u2060%")
 
 
-def _flat(entries: Sequence[Layer | Group]) -> Iterator[Layer]:
+def _flat(entries: Sequence[Layer | LayerGroup]) -> Iterator[Layer]:
     for entry in entries:
-        if isinstance(entry, Group):
+        if isinstance(entry, LayerGroup):
             yield from entry.layers
         else:
             yield entry
@@ -143,7 +143,7 @@ def _flat(entries: Sequence[Layer | Group]) -> Iterator[Layer]:
 
 def _style_of(layer: Layer) -> ET.Element:
     try:
-        return ET.fromstring(layer.qml)  # noqa: S314 (what landshift.pipeline.drawing.styles wrote, and expat limits the growth of entities)
+        return ET.fromstring(layer.qml)  # noqa: S314 (what landshift.pipeline.drawing.qml wrote, and expat limits the growth of entities)
     except ET.ParseError as error:
         raise InputError(
             f"The style of {layer.source} is damaged ({error}). Expected XML as QGIS writes it; copy the run again."

@@ -28,7 +28,7 @@ DATE: Widget = (
 
 
 @dataclass(frozen=True)
-class Group:
+class Box:
     """A box of the form."""
 
     title: str
@@ -73,7 +73,7 @@ def choice(empty: str, values: Mapping[str, str]) -> Widget:
 
 
 def add_form(
-    root: ET.Element, headings: Sequence[str], widgets: Mapping[str, Widget], groups: Sequence[Group], editable: Sequence[str],
+    root: ET.Element, headings: Sequence[str], widgets: Mapping[str, Widget], groups: Sequence[Box], editable: Sequence[str],
     defaults: Mapping[str, str] | None = None, wanted: Sequence[str] = (),
 ) -> None:  # fmt: skip
     """Add a form to a style.

@@ -8,7 +8,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from landshift.pipeline.formatting import counted, duration, energy, figure, gas, interval, percent, short
+from landshift.pipeline.formatting import count, duration, energy, figure, gas, interval, percent, short
 
 
 def template_environment(*, html: bool) -> Environment:
@@ -22,9 +22,9 @@ def template_environment(*, html: bool) -> Environment:
         autoescape=html,  # noqa: S701 (off for Markdown only)
     )  # fmt: skip
     environment.filters |= {
-        "figure": figure, "short": short, "hectares": lambda value: f"{value:,.1f}", "percent": percent, "counted": counted,
+        "figure": figure, "short": short, "hectares": lambda value: f"{value:,.1f}", "percent": percent, "counted": count,
         "duration": duration, "energy": energy, "gas": gas, "interval": _unbroken if html else interval, "cell": cell,
-        "marked": marked,
+        "marked": mark_code,
     }  # fmt: skip
     return environment
 
@@ -34,7 +34,7 @@ def _unbroken(found: Mapping[str, Any] | None, middle: str = "estimate", *, sign
     return interval(found, middle, signed=signed).replace(" to ", "\u00a0to\u00a0")
 
 
-def marked(text: str) -> Markup:
+def mark_code(text: str) -> Markup:
     """Escape a sentence, and show what stands between backticks as code."""
     return Markup(re.sub(r"`([^`]+)`", r"<code>\1</code>", str(Markup.escape(text))))  # noqa: S704 (escaped before)
 

@@ -1,10 +1,10 @@
-"""Styles for programs other than QGIS: Styled Layer Descriptor 1.0.0, which GeoServer and most web maps read.
+"""Styles for programs other than QGIS: Styled Layer Descriptor 1.0.0 for GeoServer and web maps, attribute tables for GDAL.
 
 https://www.ogc.org/standard/sld/ (OGC 02-070); the hatching is an extension of GeoServer's, which others leave out.
 """
 
 import xml.etree.ElementTree as ET
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping, Sequence
 
 from landshift.pipeline.drawing.symbols import (
     AGREEMENTS,
@@ -16,9 +16,16 @@ from landshift.pipeline.drawing.symbols import (
     document,
     fill_colour,
     number_stops,
+    occurring,
     opacity,
+    rgb,
 )
 from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse
+
+_INTEGER, _REAL, _STRING = 0, 1, 2
+
+_GENERIC, _PIXEL_COUNT, _NAME, _MIN_MAX, _RED, _GREEN, _BLUE, _ALPHA = 0, 1, 2, 5, 6, 7, 8, 9
+"""GDALRATFieldType and GDALRATFieldUsage, which PAM files hold as numbers. https://gdal.org/api/raster_c_api.html"""
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 
@@ -145,3 +152,47 @@ def _raster(stops: Iterable[tuple[Stop, str]], kind: str, title: str) -> str:
         )
         entry.set("opacity", alpha)
     return document(root, _DECLARATION)
+
+
+def pam_xml(entries: Sequence[Change] | Sequence[LandUse], pixel_counts: Mapping[int, int]) -> str:
+    """Return the `.aux.xml` beside a raster of codes: category names and a raster attribute table.
+
+    Args:
+        entries: All codes that the raster could hold, in ascending order; each gets its category name.
+        pixel_counts: Code to number of pixels; the table has a row for each code that occurs, and for "Unchanged".
+    """
+    root = ET.Element("PAMDataset")
+    band = ET.SubElement(root, "PAMRasterBand", band="1")
+    names = {entry.code: clean(entry.name) for entry in entries}
+    categories = ET.SubElement(band, "CategoryNames")
+    for code in range(max(names) + 1):
+        ET.SubElement(categories, "Category").text = names.get(code, "")
+
+    changes = [entry for entry in entries if isinstance(entry, Change)]
+    fields = [("Value", _INTEGER, _MIN_MAX), ("Name", _STRING, _NAME)]
+    if changes:
+        pairs = (("FromCode", _INTEGER), ("FromName", _STRING), ("ToCode", _INTEGER), ("ToName", _STRING))
+        fields += [(name, kind, _GENERIC) for name, kind in pairs]
+    fields += [(n, _INTEGER, u) for n, u in (("Red", _RED), ("Green", _GREEN), ("Blue", _BLUE), ("Alpha", _ALPHA))]
+    counts = {int(code): int(count) for code, count in pixel_counts.items() if count}
+    # GDAL's integers have 32 bits; a large mosaic has more pixels.
+    fields.append(("PixelCount", _INTEGER if sum(counts.values()) < 2**31 else _REAL, _PIXEL_COUNT))
+    table = ET.SubElement(band, "GDALRasterAttributeTable", tableType="thematic")
+    for index, (name, kind, usage) in enumerate(fields):
+        field = ET.SubElement(table, "FieldDefn", index=str(index))
+        for tag, value in (("Name", name), ("Type", kind), ("Usage", usage)):
+            ET.SubElement(field, tag).text = str(value)
+    listed = occurring(changes, counts) if changes else [entry for entry in entries if entry.code in counts]
+    for index, entry in enumerate(listed):
+        row = ET.SubElement(table, "Row", index=str(index))
+        for cell in _row(entry, counts.get(entry.code, 0)):
+            ET.SubElement(row, "F").text = clean(str(cell))
+    return document(root)
+
+
+def _row(entry: Change | LandUse, pixel_count: int) -> list[object]:
+    pair: list[object] = []
+    if isinstance(entry, Change):
+        # An attribute table has no null; 0 is no land-use code.
+        pair = [entry.from_code or 0, entry.from_name, entry.to_code or 0, entry.to_name]
+    return [entry.code, entry.name, *pair, *rgb(entry.colour), opacity(entry), pixel_count]

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse
+from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
 
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
 """Characters that XML 1.0 cannot hold, not even escaped."""
@@ -28,7 +28,7 @@ MOST_DATES = 64
 
 
 @dataclass(frozen=True)
-class Agreement:
+class SampleMark:
     """How a reference sample that agrees with the map, or does not, is drawn."""
 
     agrees: int
@@ -42,8 +42,8 @@ class Agreement:
 
 
 AGREEMENTS = (
-    Agreement(1, "Sample agrees with the map", "circle", "#0072b2"),
-    Agreement(0, "Sample differs from the map", "triangle", "#d55e00"),
+    SampleMark(1, "Sample agrees with the map", "circle", "#0072b2"),
+    SampleMark(0, "Sample differs from the map", "triangle", "#d55e00"),
 )
 
 
@@ -137,3 +137,20 @@ def _share(day: date, days: Sequence[date]) -> float:
 
 def _date(number: int) -> date:
     return date(number // 10_000, number // 100 % 100, number % 100)
+
+
+def occurring(changes: Iterable[Change], codes: Iterable[int]) -> tuple[Change, ...]:
+    """Return the changes that a reader of one map meets: those whose code occurs, and "Unchanged" always."""
+    wanted = {int(code) for code in codes} | {UNCHANGED}
+    return tuple(change for change in changes if change.code in wanted)
+
+
+def land_use_entries(legend: Legend) -> tuple[LandUse, ...]:
+    """Return the values of a land-use map: "Not observed" and the classes."""
+    not_observed = legend.changes[NOT_OBSERVED]
+    return (LandUse(NOT_OBSERVED, not_observed.name, not_observed.colour), *legend.classes)
+
+
+def raster_colormap(entries: Iterable[Change | LandUse]) -> dict[int, tuple[int, int, int, int]]:
+    """Return the colour table: code to red, green, blue, alpha, each 0..255; code 0 is transparent."""
+    return {entry.code: (*rgb(entry.colour), opacity(entry)) for entry in entries}

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 from scipy import ndimage
 
-from landshift.pipeline.grid import Grid, pixel_metres, reached
+from landshift.pipeline.grid import Grid, overlap_window, pixel_metres
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.write import Layout, open_writer
 from landshift.pipeline.scenes.look import read_scene
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene
-from landshift.pipeline.tiles import Window, mirrored, tiles
+from landshift.pipeline.tiles import Window, mirror, tiles
 
 CLEAR, CLOUD, SHADOW, NEAR, UNKNOWN = CLEAR_OF_CLOUD, 1, 2, 3, 255
 """Codes of a cloud mask; `NEAR` lies within the buffer around clouds and shadows, `UNKNOWN` was not observed."""
@@ -72,9 +72,9 @@ def write_cloud_mask(
     edge = _MARGIN + _STRIDE
     # Clouds beyond the region's edge cast shadows into it, and help to tell what is cloud.
     around = target.pad(edge)
-    reach, bare = reached(around, scene.grid, 0), replace(scene, quality=None, mask=None)
+    reach, bare = overlap_window(around, scene.grid, 0), replace(scene, quality=None, mask=None)
     # Pixels at the scene's edge may lie half beyond it, and would be mirrored as a dark frame.
-    inner = reached(around, scene.grid, -1)
+    inner = overlap_window(around, scene.grid, -1)
     inner = inner if min(inner.height, inner.width) > 0 else reach
     layout = Layout(target, 1, "uint8", UNKNOWN, ("cloud_mask",), tags=tags, colormap=_COLOURS)
     work = tiles(shape, _CORE, _MARGIN)
@@ -98,7 +98,7 @@ def _read(scene: Scene, bands: Sequence[str], grid: Grid, reach: Window, window:
     # Other kinds of resampling depend on how much of the window the scene covers: tiles would differ where they meet.
     values = read_scene(scene, bands, grid, window, "average")
     beyond = np.ones(values.shape[1:], dtype=bool)
-    beyond[reach.within(window).clipped((window.height, window.width)).slices] = False
+    beyond[reach.within(window).clip((window.height, window.width)).slices] = False
     # By rounding, a hair of the scene may lie on the next pixel.
     values[:, beyond] = np.nan
     return values
@@ -110,7 +110,7 @@ def _codes(
     seen = np.isfinite(values[0])
     if not seen.any():
         return np.full(seen.shape, UNKNOWN, dtype=np.uint8)
-    shown = mirrored(values, window.within(inner), (inner.height, inner.width)) if inner.meets(window) else values
+    shown = mirror(values, window.within(inner), (inner.height, inner.width)) if inner.meets(window) else values
     classes = np.asarray(classify(np.nan_to_num(shown, nan=0)))
     found = (classes > 0) & seen
     near = ndimage.binary_dilation(found, iterations=buffer_px) if buffer_px and found.any() else found

@@ -8,7 +8,7 @@ import numpy as np
 
 from landshift.pipeline.epochs.rules import MOST_OBSERVED, STACKED, CompositeRule
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, overlap_share, reached
+from landshift.pipeline.grid import Grid, overlap_share, overlap_window
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.write import Layout, open_writer
 from landshift.pipeline.scenes.acquisitions import Acquisition, acquisitions
@@ -59,7 +59,7 @@ def compose(
         require_overlap(scene, grid)
     height, width = grid.shape
     groups = acquisitions(epoch.scenes)
-    read = partial(_read_part, {s.id: reached(grid, s.grid) for s in epoch.scenes}, bands, grid)
+    read = partial(_read_part, {s.id: overlap_window(grid, s.grid) for s in epoch.scenes}, bands, grid)
     by_rows = strips((height, width))
     if rule in STACKED:
         # A band of an observation is there three times, as read, in order and as a distance or the result.
@@ -159,7 +159,7 @@ def _ranks(
 
 
 def _count_observed(scene: Scene, bands: Sequence[str], grid: Grid, strips: Sequence[Window]) -> float:
-    reach = reached(grid, scene.grid)
+    reach = overlap_window(grid, scene.grid)
     parts = (read_scene(scene, bands[:1], grid, strip) for strip in strips if strip.meets(reach))
     return sum(int(np.isfinite(part).sum()) for part in parts)
 

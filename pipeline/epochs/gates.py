@@ -8,7 +8,7 @@ from datetime import date
 from landshift.pipeline.epochs.agreement import RadiometricDifference
 from landshift.pipeline.epochs.coregistration import Misregistration
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, Rules, judged, unmeasured
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, GateRules, judge, judge_unknown
 from landshift.pipeline.scenes.look import HIGHEST, LOWEST
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 
@@ -44,7 +44,7 @@ def _monthdays(month: int) -> int:
     return monthrange(_COMMON_YEAR, month)[1]
 
 
-def plan_gates(before: date, after: date, overlap: float, rules: Rules = RULES) -> tuple[Gate, ...]:
+def plan_gates(before: date, after: date, overlap: float, rules: GateRules = RULES) -> tuple[Gate, ...]:
     """Ask what can be told before any pixel is read.
 
     Args:
@@ -55,13 +55,13 @@ def plan_gates(before: date, after: date, overlap: float, rules: Rules = RULES) 
     """
     gap = season_gap(before, after)
     return (
-        judged(
+        judge(
             "grid_overlap", "Region covered by both dates", overlap, rules, found=f"{percent(overlap)} of the region",
             limit=f"at least {percent(rules['grid_overlap'].limit)}",
             met="The scenes of both dates cover the region, whatever clouds hide.",
             missed=f"Scenes of both dates cover only {percent(overlap)} of the region: set a smaller `grid:`, or add scenes.",
         ),
-        judged(
+        judge(
             "season_gap_days", "Season of the dates", gap, rules, found=_days(gap),
             limit=f"at most {_days(rules['season_gap_days'].limit)} apart in the year",
             met="The dates lie in the same season.",
@@ -71,7 +71,7 @@ def plan_gates(before: date, after: date, overlap: float, rules: Rules = RULES) 
     )  # fmt: skip
 
 
-def image_gates(measured: Measured, bands: Sequence[str], units: str, rules: Rules = RULES) -> tuple[Gate, ...]:
+def image_gates(measured: Measured, bands: Sequence[str], units: str, rules: GateRules = RULES) -> tuple[Gate, ...]:
     """Ask what the pixels tell.
 
     Args:
@@ -86,9 +86,9 @@ def image_gates(measured: Measured, bands: Sequence[str], units: str, rules: Rul
     )  # fmt: skip
 
 
-def coverage_gate(share: float, rules: Rules = RULES) -> Gate:
+def coverage_gate(share: float, rules: GateRules = RULES) -> Gate:
     """Ask whether enough was observed on both dates; `share` is one of the region, 0..1."""
-    return judged(
+    return judge(
         "observed_share", "Observed on both dates", share, rules, found=f"{percent(share)} of the region",
         limit=f"at least {percent(rules['observed_share'].limit)}",
         met="What was not observed is not counted as unchanged.",
@@ -112,15 +112,15 @@ def _scale(medians: tuple[float, ...], units: str) -> Gate:
     )  # fmt: skip
 
 
-def _shift(measured: Measured, rules: Rules) -> Gate:
+def _shift(measured: Measured, rules: GateRules) -> Gate:
     shift, limit = measured.shift, f"at most {rules['misregistration_px'].limit:g} px"
     name, note = "Position of the dates", f" {measured.correction}" if measured.correction else ""
     if shift.pixels is None or shift.dy is None or shift.dx is None:
         reason = f"Whether the images lie on top of each other could not be measured: {shift.reason}.{note}"
-        return unmeasured("misregistration_px", name, rules, limit=limit, reason=reason)
+        return judge_unknown("misregistration_px", name, rules, limit=limit, reason=reason)
     where = f"{shift.pixels:.2f} px ({shift.dy:+.2f} down, {shift.dx:+.2f} right)"
     found = f"{where} after the correction" if measured.moved else where
-    return judged(
+    return judge(
         "misregistration_px", name, shift.pixels, rules, found=found, limit=limit,
         met=f"The images lie on top of each other, as {shift.windows} parts of the region say (they differ by "
         f"{shift.spread:.2f} px).{note}",
@@ -130,13 +130,13 @@ def _shift(measured: Measured, rules: Rules) -> Gate:
     )  # fmt: skip
 
 
-def _difference(difference: RadiometricDifference, bands: Sequence[str], rules: Rules) -> Gate:
+def _difference(difference: RadiometricDifference, bands: Sequence[str], rules: GateRules) -> Gate:
     name, limit = "Light of the dates", f"at most {percent(rules['radiometric_difference'].limit)} of the mean"
     if difference.share is None or difference.band is None:
         reason = f"How different the light of the dates is could not be measured: {difference.reason.rstrip('.')}."
-        return unmeasured("radiometric_difference", name, rules, limit=limit, reason=reason)
+        return judge_unknown("radiometric_difference", name, rules, limit=limit, reason=reason)
     found = f"{percent(difference.share)} of the mean in band {bands[difference.band - 1]}"
-    return judged(
+    return judge(
         "radiometric_difference", name, difference.share, rules, found=found, limit=limit,
         met="Ground that looks unchanged has much the same values on both dates.",
         missed=f"Even ground that looks unchanged differs by {found}: "

@@ -12,7 +12,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.raster.place import RETRIES, SUFFIXES, Place, RemoteFile, keeping_secrets
+from landshift.pipeline.raster.place import RETRIES, SUFFIXES, RasterPlace, RemoteFile, keeping_secrets
 
 _DRIVERS = {
     b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff", b"\0\0\0\x0c": "JP2OpenJPEG",
@@ -75,7 +75,7 @@ _QUIET = _Quiet()
 
 
 @contextmanager
-def environment(place: Place | None = None) -> Iterator[None]:
+def environment(place: RasterPlace | None = None) -> Iterator[None]:
     """Set GDAL up for a read or a write.
 
     Args:
@@ -112,7 +112,7 @@ def keeping_open() -> Iterator[None]:
             source.close()
 
 
-def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
+def open_source(path: RasterPlace, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
     """Open a raster for the functions of this door.
 
     Args:
@@ -123,7 +123,7 @@ def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio i
         InputError: The file is missing, unreadable or of a format that is not accepted.
     """
     if isinstance(path, RemoteFile):
-        return _kept_or_opened(path, options)
+        return _keep_or_open(path, options)
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise InputError(
@@ -147,7 +147,7 @@ def open_source(path: Place, **options: str) -> Any:  # noqa: ANN401 (rasterio i
             ) from error
 
 
-def _kept_or_opened(file: RemoteFile, options: Mapping[str, str]) -> AbstractContextManager[Any]:
+def _keep_or_open(file: RemoteFile, options: Mapping[str, str]) -> AbstractContextManager[Any]:
     kept = _KEPT.get()
     if kept is None:
         opened: AbstractContextManager[Any] = _open_remote(file, options)

@@ -89,7 +89,7 @@ class RemoteFile:
         return text
 
 
-Place = Path | RemoteFile
+RasterPlace = Path | RemoteFile
 """Where a raster lies."""
 
 
@@ -170,7 +170,7 @@ def session() -> requests.Session:
 
 
 @dataclass(frozen=True)
-class Answer:
+class ServerAnswer:
     """What a server says about a file."""
 
     size: int
@@ -181,7 +181,7 @@ class Answer:
     """When it was changed, None where it does not say."""
 
 
-def ask(file: RemoteFile) -> Answer:
+def ask(file: RemoteFile) -> ServerAnswer:
     """Ask a server about a file, without downloading it.
 
     One byte is asked for: addresses that are signed for reading often refuse HEAD, and the answer tells whether parts
@@ -198,11 +198,11 @@ def ask(file: RemoteFile) -> Answer:
     except requests.RequestException as error:
         # The cause holds the whole address, tokens too.
         raise InputError(
-            f"{file}: the server {unreached(file.without_secrets(str(error)))}. Check the network, or try again later."
+            f"{file}: the server {failure_of(file.without_secrets(str(error)))}. Check the network, or try again later."
         ) from None
 
 
-def unreached(text: str) -> str:
+def failure_of(text: str) -> str:
     """Return in words what kept a request from being answered."""
     folded = text.casefold()
     if "timed out" in folded:
@@ -213,7 +213,7 @@ def unreached(text: str) -> str:
     return f"cannot be reached ({text[:200]})"
 
 
-def _answer(file: RemoteFile, answer: requests.Response) -> Answer:
+def _answer(file: RemoteFile, answer: requests.Response) -> ServerAnswer:
     code = answer.status_code
     if code in (404, 410):
         raise InputError(
@@ -231,10 +231,10 @@ def _answer(file: RemoteFile, answer: requests.Response) -> Answer:
             f"{file}: the server cannot send parts of a file (HTTP range requests), so every read would download it whole. "
             f"Download it once, and use `scenes: folder:`."
         )
-    return Answer(int(total), answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
+    return ServerAnswer(int(total), answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
 
 
-def place_hash(place: Place) -> str:
+def place_hash(place: RasterPlace) -> str:
     """Return what tells whether a raster's content changed.
 
     Of a file here that is the hash of its bytes; a remote one is not downloaded for it: the catalog's checksum, else what
@@ -259,7 +259,7 @@ def place_hash(place: Place) -> str:
 
 
 @contextmanager
-def keeping_secrets(place: Place) -> Iterator[None]:
+def keeping_secrets(place: RasterPlace) -> Iterator[None]:
     """Keep a file's token out of what libraries log inside the block."""
     if isinstance(place, Path) or place.address == place.url:
         yield

@@ -18,7 +18,7 @@ from rasterio.windows import Window as RasterioWindow
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, differences, grid_of
 from landshift.pipeline.raster.open import environment, open_source
-from landshift.pipeline.raster.place import Place, RemoteFile, ask
+from landshift.pipeline.raster.place import RasterPlace, RemoteFile, ask
 from landshift.pipeline.tiles import Window
 
 
@@ -26,7 +26,7 @@ from landshift.pipeline.tiles import Window
 class RasterInfo:
     """What a raster file says about itself."""
 
-    path: Place
+    path: RasterPlace
     """The file."""
     shape: tuple[int, int]
     """Rows and columns."""
@@ -66,7 +66,7 @@ class RasterInfo:
         return grid_of(self.transform, self.shape, self.crs, str(self.path))
 
 
-def inspect(path: Place) -> RasterInfo:
+def inspect(path: RasterPlace) -> RasterInfo:
     """Read a raster's metadata, and check that its file is complete.
 
     Raises:
@@ -109,7 +109,7 @@ def _statistics(tags: Mapping[str, str]) -> dict[str, float]:
         return {}
 
 
-def _require_complete(source: Any, path: Place, size: int | None) -> None:  # noqa: ANN401
+def _require_complete(source: Any, path: RasterPlace, size: int | None) -> None:  # noqa: ANN401
     """Refuse a TIFF whose directory points past its end, without reading pixels."""
     if source.driver != "GTiff" or size is None:
         return
@@ -128,7 +128,7 @@ def _require_complete(source: Any, path: Place, size: int | None) -> None:  # no
                     )
 
 
-def read_raster(path: Place, band: int = 1) -> tuple[np.ndarray, Grid]:
+def read_raster(path: RasterPlace, band: int = 1) -> tuple[np.ndarray, Grid]:
     """Read one band whole.
 
     Returns:
@@ -143,7 +143,7 @@ def read_raster(path: Place, band: int = 1) -> tuple[np.ndarray, Grid]:
 
 
 def read_onto(
-    path: Place,
+    path: RasterPlace,
     grid: Grid,
     band: int = 1,
     resampling: Literal["nearest", "bilinear", "average", "cubic"] = "nearest",
@@ -205,7 +205,7 @@ def read_moved(path: Path, shift: tuple[float, float], window: Window, resamplin
             return _pixels(path, 1, lambda: moved.read(window=rasterio_window(window)))
 
 
-def covered(path: Place, grid: Grid, window: Window | None = None) -> np.ndarray:
+def read_coverage(path: RasterPlace, grid: Grid, window: Window | None = None) -> np.ndarray:
     """Return where on a grid a file has pixels at all, whatever they hold.
 
     Args:
@@ -231,7 +231,7 @@ def covered(path: Place, grid: Grid, window: Window | None = None) -> np.ndarray
             return np.asarray(warped.read(warped.count, window=rasterio_window(part)) > 0)
 
 
-def _pixels(path: Place, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+def _pixels(path: RasterPlace, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
     try:
         return read()
     except (RasterioError, IndexError) as error:
@@ -287,7 +287,7 @@ class RasterReader:
             (band, y, x), NaN where not observed and past the edge.
         """
         out = np.full((self.info.count, window.height, window.width), np.nan, dtype=np.float32)
-        inside = window.clipped(self.info.shape)
+        inside = window.clip(self.info.shape)
         if inside.height and inside.width:
             key = (os.getpid(), threading.get_ident())
             with environment():

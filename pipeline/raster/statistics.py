@@ -27,7 +27,7 @@ class BandStatistics:
     """Pixels looked at."""
 
 
-def sampled_pixels(image: Path, limit: int = 200_000, mask: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
+def draw_pixels(image: Path, limit: int = 200_000, mask: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
     """Draw observed pixels evenly over an image.
 
     Args:
@@ -64,16 +64,16 @@ def band_statistics(images: Sequence[Path], mask: np.ndarray | None = None) -> B
         images: Analysis-ready GeoTIFFs with the same bands.
         mask: bool (y, x): only these pixels.
     """
-    pixels = np.concatenate([sampled_pixels(i, mask=mask) for i in images]).astype(np.float64)
+    pixels = np.concatenate([draw_pixels(i, mask=mask) for i in images]).astype(np.float64)
     if not len(pixels):
         nothing: tuple[float, ...] = ()
         return BandStatistics(nothing, nothing, {}, 0)
     # A constant band would divide by zero.
     std = np.maximum(pixels.std(axis=0), 1e-6)
     ranks = np.percentile(pixels, _PERCENTILES, axis=0)
-    named = {f"p{p}": _rounded(row) for p, row in zip(_PERCENTILES, ranks, strict=True)}
-    return BandStatistics(_rounded(pixels.mean(axis=0)), _rounded(std), named, len(pixels))
+    named = {f"p{p}": _round(row) for p, row in zip(_PERCENTILES, ranks, strict=True)}
+    return BandStatistics(_round(pixels.mean(axis=0)), _round(std), named, len(pixels))
 
 
-def _rounded(values: np.ndarray) -> tuple[float, ...]:
+def _round(values: np.ndarray) -> tuple[float, ...]:
     return tuple(float(f"{v:.7g}") for v in values)

@@ -206,7 +206,7 @@ def join_rows(path: Path, layout: Layout, rasters: Sequence[Path]) -> Path:
         for block in strips((height, width), BLOCK):
             parts = []
             for start, info in zip(starts, infos, strict=False):
-                inside = Window(block.y - int(start), 0, block.height, width).clipped(info.shape)
+                inside = Window(block.y - int(start), 0, block.height, width).clip(info.shape)
                 if inside.height:
                     parts.append(read_onto(info.path, info.grid, window=inside))
             write(block, np.concatenate(parts)[np.newaxis])

@@ -5,11 +5,9 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from landshift.pipeline.drawing.qgis_file import Extent, Group, Layer, Project, relative_source, write_qgz
-from landshift.pipeline.drawing.qgis_form import DATE, HIDDEN, Options, Widget, add_form, add_option, choice, picture, text
-from landshift.pipeline.drawing.qgis_form import Group as Box
-from landshift.pipeline.drawing.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
-from landshift.pipeline.drawing.styles import image_qml
+from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, relative_source, write_qgz
+from landshift.pipeline.drawing.qgis_form import DATE, HIDDEN, Box, Options, Widget, add_form, add_option, choice, picture, text
+from landshift.pipeline.drawing.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, image_qml, vector_root
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD
 from landshift.pipeline.review.columns import (
@@ -110,7 +108,7 @@ def write_review_project(
         OSError: It could not be written.
     """
     source = f"./{REVIEW_FILE}|layername={REVIEW_LAYER}"
-    entries: list[Layer | Group] = [
+    entries: list[Layer | LayerGroup] = [
         Layer("review", "Changes to review", source, review_form_qml(legend), "Polygon", expanded=True)
     ]
     for number, run in enumerate(runs):
@@ -122,10 +120,10 @@ def write_review_project(
             for epoch, day in (("after", run.dates[1]), ("before", run.dates[0]))
             if (run.folder / f"image_{epoch}.tif").is_file()
         ]  # fmt: skip
-        entries.append(Group(run.title, tuple(images)))
+        entries.append(LayerGroup(run.title, tuple(images)))
     left, bottom, right, top = first
     x, y, half = (left + right) / 2, (bottom + top) / 2, _MARGIN * max(right - left, top - bottom) / 2
-    project = Project(
+    project = QgisProject(
         key="review", title="Review the changes", abstract=_ABSTRACT, created="", crs=crs,
         extent=(x - half, y - half, x + half, y + half), entries=tuple(entries), unfilled_selection=True,
     )  # fmt: skip

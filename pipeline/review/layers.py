@@ -4,7 +4,7 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from landshift.pipeline.drawing.styles import outline_qml
+from landshift.pipeline.drawing.qml import outline_qml
 from landshift.pipeline.review.columns import LABEL_COLUMNS, LABELS_LAYER, REVIEW_LAYER, review_columns
 from landshift.pipeline.vector.layer import require_format, write_styled_layer
 

@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from landshift.pipeline.drawing.qgis_file import Extent, Group, Layer, Project, write_qgz
-from landshift.pipeline.drawing.styles import image_qml, occurring, outline_qml, samples_qml, vector_qml
+from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, write_qgz
+from landshift.pipeline.drawing.qml import image_qml, outline_qml, samples_qml, vector_qml
+from landshift.pipeline.drawing.symbols import occurring
 from landshift.pipeline.legend import NOT_OBSERVED
 from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.run.folder import CHANGE_MAP, LAYERS, PROJECT, legend_of_run
@@ -33,12 +34,12 @@ def write_project(folder: Path, run: Mapping[str, Any]) -> Path:
     vectors, rasters = _vectors(folder, run), _rasters(folder, run)
     maps = tuple(rasters[key] for key in _MAPS if key in rasters)
     images = (rasters[key] for key in ("image_after", "image_before") if key in rasters)
-    entries: list[Layer | Group] = [*vectors.values()]
+    entries: list[Layer | LayerGroup] = [*vectors.values()]
     if maps:
-        entries.append(Group("Maps", maps))
+        entries.append(LayerGroup("Maps", maps))
     entries += images
     dates = f"{run['before_date']} to {run['after_date']}"
-    project = Project(
+    project = QgisProject(
         key=str(run["key"]), title=f"{run['name']}: change of land use, {dates}",
         abstract=f"Changes of land use between {run['before_date']} and {run['after_date']}, mapped by Landshift, "
         f"run {run['key']}. {BIASED}",

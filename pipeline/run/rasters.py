@@ -7,16 +7,9 @@ from typing import Any
 import numpy as np
 
 from landshift.pipeline.change.decision import Decision
-from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, raster_sld
-from landshift.pipeline.drawing.styles import (
-    continuous_qml,
-    dates_qml,
-    land_use_entries,
-    occurring,
-    pam_xml,
-    raster_colormap,
-    raster_qml,
-)
+from landshift.pipeline.drawing.qml import continuous_qml, dates_qml, raster_qml
+from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, pam_xml, raster_sld
+from landshift.pipeline.drawing.symbols import land_use_entries, occurring, raster_colormap
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
 from landshift.pipeline.manifest import write_text

@@ -22,7 +22,7 @@ from landshift.pipeline.columns import (
     Column,
     frame_of,
 )
-from landshift.pipeline.drawing.styles import land_use_entries
+from landshift.pipeline.drawing.symbols import land_use_entries
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Change, LandUse, Legend

@@ -13,7 +13,7 @@ import shapely.affinity
 from affine import Affine
 from pyproj import CRS, Transformer
 
-from landshift.pipeline.drawing.styles import land_use_entries, occurring
+from landshift.pipeline.drawing.symbols import land_use_entries, occurring
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse
 from landshift.pipeline.manifest import MANIFEST, file_hash, write_json
 from landshift.pipeline.raster.read import RasterInfo, inspect

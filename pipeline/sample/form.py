@@ -4,11 +4,11 @@ import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from landshift.pipeline.drawing.qgis_file import Extent, Layer, Project, relative_source, write_qgz
+from landshift.pipeline.drawing.qgis_file import Extent, Layer, QgisProject, relative_source, write_qgz
 from landshift.pipeline.drawing.qgis_form import (
     DATE,
     HIDDEN,
-    Group,
+    Box,
     Options,
     Widget,
     add_form,
@@ -17,8 +17,7 @@ from landshift.pipeline.drawing.qgis_form import (
     picture,
     text,
 )
-from landshift.pipeline.drawing.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
-from landshift.pipeline.drawing.styles import image_qml
+from landshift.pipeline.drawing.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, image_qml, vector_root
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import CHANGED, UNCHANGED, Legend
 from landshift.pipeline.sample.references import UNTOLD
@@ -104,7 +103,7 @@ def write_sample_project(
         if image is not None and image.is_file():
             name = f"Image {epoch}" if dates is None else f"Image {epoch}, {dates[number]}"
             layers.append(Layer(f"image_{epoch}", name, relative_source(image, folder), image_qml()))
-    project = Project(
+    project = QgisProject(
         key="sample", title="Judge the samples", abstract=_ABSTRACT, created="", crs=crs or "", extent=extent,
         entries=tuple(layers), unfilled_selection=True,
     )  # fmt: skip
@@ -182,10 +181,10 @@ def _widget(column: str, asked: Mapping[str, Mapping[str, int]]) -> Widget:
     return {"chip": picture(), "reference_date": DATE}.get(column, text(lines=column == "remarks"))
 
 
-def _groups(asked: Iterable[str], dates: tuple[str, str] | None) -> list[Group]:
+def _groups(asked: Iterable[str], dates: tuple[str, str] | None) -> list[Box]:
     title = "Sample" if dates is None else f"Sample, {dates[0]} | {dates[1]}"
     return [
-        Group(title, ("sample_id", "chip"), unnamed=("chip",)),
-        Group("What the pixel in the middle shows", tuple(asked)),
-        Group("How you know", ("interpreter", "reference_date", "remarks")),
+        Box(title, ("sample_id", "chip"), unnamed=("chip",)),
+        Box("What the pixel in the middle shows", tuple(asked)),
+        Box("How you know", ("interpreter", "reference_date", "remarks")),
     ]

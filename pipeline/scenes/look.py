@@ -7,9 +7,9 @@ from typing import Literal
 import numpy as np
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, crs_name, overlap_share, reached
+from landshift.pipeline.grid import Grid, crs_name, overlap_share, overlap_window
 from landshift.pipeline.raster.open import keeping_open
-from landshift.pipeline.raster.read import covered, read_onto
+from landshift.pipeline.raster.read import read_coverage, read_onto
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene
 from landshift.pipeline.scenes.sensors import REFLECTANCE, observed, to_values
 from landshift.pipeline.tiles import STRIP_ROWS, Window
@@ -51,7 +51,7 @@ def read_scene(
     if scene.sensor.nodata is None or np.isnan(scene.sensor.nodata):
         # Past the edge of such a file a read gives 0, which could be a measurement.
         for path in {scene.bands[name].path for name in bands}:
-            seen &= covered(path, grid, window)
+            seen &= read_coverage(path, grid, window)
     if scene.quality is not None:
         seen &= observed(scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", None, window))
     if scene.mask is not None:
@@ -83,7 +83,7 @@ def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
     Raises:
         InputError: A file cannot be read.
     """
-    part = reached(grid, scene.grid)
+    part = overlap_window(grid, scene.grid)
     rows, columns = min(_LOOK, part.height), min(_LOOK, part.width)
     corners = [
         (part.y + (part.height - rows) * i // 2, part.x + (part.width - columns) * j // 2) for i in range(3) for j in range(3)
@@ -124,7 +124,7 @@ def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     Clouds count as values here: a date that is clouded all over adds nothing to an epoch of several, but is no mistake.
     """
     bare = replace(scene, quality=None, mask=None)
-    part = reached(grid, scene.grid)
+    part = overlap_window(grid, scene.grid)
     whole = part.height * part.width <= _LOOK_PIXELS
     rows = STRIP_ROWS if whole else 1
     step = rows if whole else -(-part.height // min(_LOOK_ROWS, max(_LOOK_PIXELS // part.width, 1)))

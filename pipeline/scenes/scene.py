@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from datetime import date, datetime
 
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.raster.place import Place
+from landshift.pipeline.raster.place import RasterPlace
 from landshift.pipeline.scenes.sensors import Sensor
 
 CLEAR_OF_CLOUD = 0
@@ -15,7 +15,7 @@ CLEAR_OF_CLOUD = 0
 class Source:
     """One band of one file."""
 
-    path: Place
+    path: RasterPlace
     """The file, here or on a server."""
     band: int
     """From 1."""
@@ -53,7 +53,7 @@ class Scene:
     """A cloud mask that was made of it: `CLEAR_OF_CLOUD` where the ground was seen; None where there is none."""
 
     @property
-    def paths(self) -> tuple[Place, ...]:
+    def paths(self) -> tuple[RasterPlace, ...]:
         """Every file of the scene, once, in order."""
         sources = [*self.bands.values(), *([self.quality] if self.quality else [])]
         return tuple(dict.fromkeys(s.path for s in sources))

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, Rules, judged, unmeasured
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, GateRules, judge, judge_unknown
 
 
 def model_gates(
@@ -14,7 +14,7 @@ def model_gates(
     same_images: bool,
     adaptation: Mapping[str, Any],
     verdict: str | None,
-    rules: Rules = RULES,
+    rules: GateRules = RULES,
 ) -> tuple[Gate, ...]:
     """Ask what a reader of the map has to know of its model before trusting it.
 
@@ -41,7 +41,7 @@ def model_gates(
     )  # fmt: skip
 
 
-def calibration_gate(error: float | None, rules: Rules = RULES) -> Gate:
+def calibration_gate(error: float | None, rules: GateRules = RULES) -> Gate:
     """Ask whether probabilities can be read as shares.
 
     Args:
@@ -51,8 +51,8 @@ def calibration_gate(error: float | None, rules: Rules = RULES) -> Gate:
     name, limit = "Calibration on the test blocks", f"error of at most {rules['calibration_error'].limit:.2f}"
     if error is None:
         reason = "Whether probabilities can be read as shares is not known."
-        return unmeasured("calibration_error", name, rules, limit=limit, reason=reason)
-    return judged(
+        return judge_unknown("calibration_error", name, rules, limit=limit, reason=reason)
+    return judge(
         "calibration_error", name, error, rules, found=f"error of {error:.3f}", limit=limit,
         met="The confidence can be read as the share of right pixels.",
         missed=f"On the test blocks, probabilities were off by {error:.2f} on average: read the confidence as a ranking, not "
@@ -60,12 +60,12 @@ def calibration_gate(error: float | None, rules: Rules = RULES) -> Gate:
     )  # fmt: skip
 
 
-def _likeness(beyond: float | None, rules: Rules) -> Gate:
+def _likeness(beyond: float | None, rules: GateRules) -> Gate:
     name, limit = "Likeness to the training regions", f"at most {percent(rules['domain_shift'].limit)} beyond their edge"
     if beyond is None:
         reason = "The model does not hold what its training regions look like."
-        return unmeasured("domain_shift", name, rules, limit=limit, reason=reason)
-    return judged(
+        return judge_unknown("domain_shift", name, rules, limit=limit, reason=reason)
+    return judge(
         "domain_shift", name, beyond, rules, found=f"{percent(beyond)} beyond their edge", limit=limit,
         met="The territory looks like what the model was trained on (see domain_shift.tif); 5 % lie beyond by definition.",
         missed=f"{percent(beyond)} of the territory looks unlike 95 % of the blocks that the model was trained on (see "

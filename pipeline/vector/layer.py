@@ -72,7 +72,7 @@ def describe_layers(path: Path, layers: Sequence[tuple[str, Sequence[Column], St
 
 
 @contextmanager
-def written_whole(path: Path) -> Iterator[None]:
+def require_whole(path: Path) -> Iterator[None]:
     """Say which file could not be written where GDAL or SQLite fails at it.
 
     Raises:
@@ -121,7 +121,7 @@ def write_styled_layer(path: Path, frame: gpd.GeoDataFrame, layer: str, columns:
     """
     driver = _DRIVERS[path.suffix.lower()]
     try:
-        with replace_when_done(path) as temporary, written_whole(path):
+        with replace_when_done(path) as temporary, require_whole(path):
             write_layer(temporary, driver, layer, frame, columns)
             if driver == "GPKG":
                 describe_layers(temporary, [(layer, columns, Style(qml, ""))])

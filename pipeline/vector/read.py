@@ -36,7 +36,7 @@ def read_polygons(path: Path, crs: object, layer: str | None = None) -> gpd.GeoD
         _require_polygons(path, name, frame)
         return frame if crs is None else frame.to_crs(CRS.from_user_input(crs))
     except UNREADABLE as error:
-        raise _damaged(path, error) from error
+        raise _damage(path, error) from error
 
 
 def read_layer(path: Path, layer: str) -> gpd.GeoDataFrame:
@@ -54,14 +54,14 @@ def read_layer(path: Path, layer: str) -> gpd.GeoDataFrame:
     """
     frame = read_frame(path, layer, "features")[1]
     try:
-        return _typed(frame)
+        return _with_types(frame)
     except (ValueError, TypeError, OverflowError) as error:
         raise InputError(
             f"{path}, layer {layer!r}: a column holds what does not belong there ({error}). Make the file again."
         ) from error
 
 
-def _typed(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _with_types(frame: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     return frame.astype({name: DTYPES[name] for name in frame.columns if name in DTYPES})
 
 
@@ -78,7 +78,7 @@ def read_frame(path: Path, layer: str | None, expected: str, preferred: str | No
             )
         frame = pyogrio.read_dataframe(source, layer=name, force_2d=True)
     except UNREADABLE as error:
-        raise _damaged(path, error) from error
+        raise _damage(path, error) from error
     # GDAL stops at the end of a truncated FlatGeobuf without an error.
     if len(frame) < info["features"]:
         raise InputError(
@@ -87,7 +87,7 @@ def read_frame(path: Path, layer: str | None, expected: str, preferred: str | No
     return name, frame
 
 
-def _damaged(path: Path, error: Exception) -> InputError:
+def _damage(path: Path, error: Exception) -> InputError:
     if is_in_use(error):
         return InputError(IN_USE.format(path=path))
     return InputError(f"{path} is no vector file that can be read ({error}); `ogrinfo -al` must list it without errors.")

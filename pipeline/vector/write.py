@@ -22,21 +22,21 @@ from landshift.pipeline.columns import (
     Column,
     labelling_columns,
 )
+from landshift.pipeline.drawing.qml import outline_qml, samples_qml, vector_qml
 from landshift.pipeline.drawing.sld import outline_sld, samples_sld, vector_sld
-from landshift.pipeline.drawing.styles import outline_qml, samples_qml, vector_qml
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.vector.formats import UNREADABLE, vector_source
 from landshift.pipeline.vector.geopackage import IN_USE, Style, require_sound
-from landshift.pipeline.vector.layer import describe_layers, write_layer, written_whole
+from landshift.pipeline.vector.layer import describe_layers, require_whole, write_layer
 
 COPIES = {"flatgeobuf": "changes.fgb", "geoparquet": "changes.parquet"}
 """Formats in which the changes can leave the house once more, and what the files are called."""
 
 
 @dataclass(frozen=True)
-class _Layer:
+class _StyledLayer:
     name: str
     frame: gpd.GeoDataFrame
     columns: Sequence[Column]
@@ -76,7 +76,7 @@ def write_changes(
             _categories(NOT_OBSERVED_LAYER, not_observed, NOT_OBSERVED_COLUMNS, legend, {NOT_OBSERVED}, "Not observed")
         )
     layers += _further(areas_of_interest, samples)
-    with replace_when_done(path) as temporary, written_whole(path):
+    with replace_when_done(path) as temporary, require_whole(path):
         _write(temporary, layers)
     return path
 
@@ -124,8 +124,8 @@ def write_sample_file(path: Path, frame: gpd.GeoDataFrame, qml: str) -> Path:
         ValueError: The frame lacks a column.
     """
     columns = labelling_columns(binary="reference_change" in frame)
-    with replace_when_done(path) as temporary, written_whole(path):
-        _write(temporary, [_Layer(SAMPLES_LAYER, frame, columns, "Point", Style(qml, ""))])
+    with replace_when_done(path) as temporary, require_whole(path):
+        _write(temporary, [_StyledLayer(SAMPLES_LAYER, frame, columns, "Point", Style(qml, ""))])
     return path
 
 
@@ -146,7 +146,7 @@ def write_copies(folder: Path, changes: gpd.GeoDataFrame, formats: Iterable[str]
         if name not in COPIES:
             raise ValueError(f"format {name!r}; expected one of {', '.join(COPIES)}")
         path = folder / COPIES[name]
-        with replace_when_done(path) as temporary, written_whole(path):
+        with replace_when_done(path) as temporary, require_whole(path):
             if name == "geoparquet":
                 _write_parquet(temporary, changes)
             else:
@@ -157,23 +157,23 @@ def write_copies(folder: Path, changes: gpd.GeoDataFrame, formats: Iterable[str]
 
 def _categories(
     name: str, frame: gpd.GeoDataFrame, columns: Sequence[Column], legend: Legend, codes: set[int], title: str
-) -> _Layer:
+) -> _StyledLayer:
     entries = [c for c in legend.changes if c.code in codes]
     # The headings go into the style as well: QGIS reads them from the standard's table only with recent GDAL.
     style = Style(vector_qml(entries, headings=_headings(columns)), vector_sld(entries, title=title))
-    return _Layer(name, frame, columns, "Polygon", style)
+    return _StyledLayer(name, frame, columns, "Polygon", style)
 
 
-def _further(areas_of_interest: gpd.GeoDataFrame | None, samples: gpd.GeoDataFrame | None) -> list[_Layer]:
+def _further(areas_of_interest: gpd.GeoDataFrame | None, samples: gpd.GeoDataFrame | None) -> list[_StyledLayer]:
     layers = []
     if areas_of_interest is not None:
         estimated = any(c.name in areas_of_interest for c in AREA_ESTIMATE_COLUMNS)
         columns = (*AREA_COLUMNS, *(AREA_ESTIMATE_COLUMNS if estimated else ()))
         style = Style(outline_qml(_headings(columns)), outline_sld())
-        layers.append(_Layer(AREAS_LAYER, areas_of_interest, columns, "MultiPolygon", style))
+        layers.append(_StyledLayer(AREAS_LAYER, areas_of_interest, columns, "MultiPolygon", style))
     if samples is not None:
         style = Style(samples_qml(_headings(SAMPLE_COLUMNS)), samples_sld())
-        layers.append(_Layer(SAMPLES_LAYER, samples, SAMPLE_COLUMNS, "Point", style))
+        layers.append(_StyledLayer(SAMPLES_LAYER, samples, SAMPLE_COLUMNS, "Point", style))
     return layers
 
 
@@ -181,7 +181,7 @@ def _headings(columns: Sequence[Column]) -> dict[str, str]:
     return {c.name: c.alias for c in columns}
 
 
-def _write(path: Path, layers: Sequence[_Layer]) -> None:
+def _write(path: Path, layers: Sequence[_StyledLayer]) -> None:
     """Write layers into a GeoPackage, new or not, with all that describes them."""
     for layer in layers:
         write_layer(path, "GPKG", layer.name, layer.frame, layer.columns, layer.geometry)

@@ -21,7 +21,7 @@ from landshift.pipeline.labels.search import TEST
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED, NOT_OBSERVED
 from landshift.pipeline.manifest import file_hash, value_hash, write_json
 from landshift.pipeline.raster.read import open_readers
-from landshift.pipeline.raster.statistics import sampled_pixels
+from landshift.pipeline.raster.statistics import draw_pixels
 from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.calibration import cooled, cooled_classes
 from landshift.pipeline.scores.evidence import f1_gain
@@ -98,7 +98,7 @@ def adapted(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "Chang
     """
     if method == "none":
         return Adapted(network, (None, None), ())
-    before, after = (sampled_pixels(image) for image in prepared.images)
+    before, after = (draw_pixels(image) for image in prepared.images)
     if method == "moments":
         known = bundle.facts.get("training_regions", {})
         if not known.get("mean"):

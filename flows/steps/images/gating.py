@@ -16,7 +16,7 @@ from landshift.pipeline.epochs.coregistration import Misregistration, misregistr
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate, require_open
-from landshift.pipeline.grid import shared_share
+from landshift.pipeline.grid import common_share
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.tiles import strips
@@ -61,7 +61,7 @@ def _observed_on_both(prepared: Prepared) -> float:
 def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
     """Ask what metadata alone tells: cover and season."""
     before, after = ([scene.grid for scene in epoch.scenes] for epoch in made.epochs)
-    overlap = shared_share(made.grid, before, after)
+    overlap = common_share(made.grid, before, after)
     return plan_gates(made.before.date, made.after.date, overlap, ws.project.gates.rules)
 
 

@@ -17,6 +17,7 @@ from landshift.pipeline.gates import MARK, PASS, require_open
 from landshift.pipeline.grid import crs_name, pixel_area_ha
 from landshift.pipeline.labels.read import summary
 from landshift.pipeline.labels.search import ROLES
+from landshift.pipeline.records import content_of
 from landshift.pipeline.tiles import STRIDE
 
 _PROBE = 256
@@ -42,7 +43,7 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     require_open(gates)
     if ws.project.trained_model is not None:
         require_model_fits(ws, made)
-    content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made), "gates": [g.as_dict() for g in gates]}
+    content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made), "gates": [content_of(g) for g in gates]}
     content["skipped"] = list(made.skipped)
     content["clouds"] = {"mask": ws.project.scenes.clouds.mask, "model": made.cloud_model, "unmasked": list(made.unmasked)}
     areas = areas_in(ws, made.grid)

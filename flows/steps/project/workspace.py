@@ -11,10 +11,9 @@ from filelock import FileLock, Timeout
 from landshift.flows.config.project import Project
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import Manifest, remove_partials
-from landshift.pipeline.raster.place import Place as ScenePlace
-from landshift.pipeline.raster.place import RemoteFile
+from landshift.pipeline.raster.place import RasterPlace, RemoteFile
 from landshift.pipeline.register.address import Place, place_of
-from landshift.pipeline.releases import RELEASES, released_model
+from landshift.pipeline.releases import RELEASES, model_in_use
 
 
 @dataclass(frozen=True)
@@ -49,7 +48,7 @@ class Workspace:
             return self.chosen_model
         if self.project.trained_model is not None:
             return self.input(self.project.trained_model, "trained_model")
-        return released_model(self.releases, self.model)
+        return model_in_use(self.releases, self.model)
 
     @property
     def epochs(self) -> Path:
@@ -144,7 +143,7 @@ class Workspace:
         model = None if self.chosen_model is None else self.chosen_model.resolve()
         return replace(self, data=self.data.resolve(), output=self.output.resolve(), chosen_model=model)
 
-    def relative(self, path: ScenePlace) -> str:
+    def relative(self, path: RasterPlace) -> str:
         """Return a path as it may be published: relative to the data folder, else the bare name; of a server its address."""
         if isinstance(path, RemoteFile):
             return str(path)

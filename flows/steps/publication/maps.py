@@ -15,9 +15,9 @@ from landshift.pipeline.change.decision import Decision, drop_small, min_patch_p
 from landshift.pipeline.change.identity import keep_ids
 from landshift.pipeline.change.polygons import map_layers
 from landshift.pipeline.columns import CHANGES_LAYER
-from landshift.pipeline.drawing.display import stretches_of, write_image
+from landshift.pipeline.drawing.pictures import stretches_of, write_image
+from landshift.pipeline.drawing.qml import vector_qml
 from landshift.pipeline.drawing.sld import vector_sld
-from landshift.pipeline.drawing.styles import vector_qml
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, pixel_area_ha
 from landshift.pipeline.legend import Legend

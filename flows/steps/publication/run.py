@@ -22,6 +22,7 @@ from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_name
 from landshift.pipeline.manifest import MANIFEST, file_hash, replace_when_done
 from landshift.pipeline.raster.place import place_hash
+from landshift.pipeline.records import content_of
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.scores.gates import model_gates
 
@@ -93,7 +94,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
         "alignment": prepared.correction, "adaptation": facts["adaptation"],
         "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
-        "cost": facts["cost"], "assessment": assessment, "gates": [gate.as_dict() for gate in gates],
+        "cost": facts["cost"], "assessment": assessment, "gates": [content_of(gate) for gate in gates],
         "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": warnings,
         "areas_of_interest": {"notes": made_maps["areas_of_interest"]} if made_maps["areas_of_interest"] is not None else None,
         "config": published_config(ws), "versions": {**versions(), "python": platform.python_version()},

@@ -19,10 +19,10 @@ from landshift.pipeline.releases import (
     PROMOTED,
     REFUSED,
     Entry,
-    Journal,
+    ReleaseJournal,
     keep_release,
+    model_in_use,
     release_folder,
-    released_model,
     write_journal,
 )
 
@@ -71,7 +71,7 @@ def offer_candidate(ws: Workspace, prepared: Prepared, who: str | None = None) -
         return _promote(ws, journal, "The first model of this project.", None, None, who)
     key, comparison = compared(ws, prepared, journal)
     description = file_hash(ws.candidate / MODEL)
-    before = journal.rolled_back_from(description)
+    before = journal.rollback_of(description)
     if before is not None:
         why = f"It was rolled back from on {before.at}: {before.reason}"
     elif not comparison["promote"]:
@@ -105,7 +105,7 @@ def promote_candidate(
     return _refuse(ws, journal, str(comparison["sentence"]), comparison, key, who)
 
 
-def compared(ws: Workspace, prepared: Prepared, journal: Journal) -> tuple[str, dict[str, Any]]:
+def compared(ws: Workspace, prepared: Prepared, journal: ReleaseJournal) -> tuple[str, dict[str, Any]]:
     """Compare the candidate with the model in use, unless the journal has the answer to the same question."""
     current = journal.in_use
     description = file_hash(ws.candidate / MODEL)
@@ -113,10 +113,10 @@ def compared(ws: Workspace, prepared: Prepared, journal: Journal) -> tuple[str, 
         raise ValueError("no model is in use")
     described = ws.project.model_dump(mode="json", include={"release", "labels", "split", "detect", "assess"})
     key = value_hash([description, current.description, prepared.hashes, label_hashes(ws), described])
-    refused = journal.refused_before(description, key)
+    refused = journal.refusal_of(description, key)
     if refused is not None and refused.comparison is not None:
         return key, dict(refused.comparison)
-    return key, compare_models(ws, prepared, ws.candidate, released_model(ws.releases, ws.model))
+    return key, compare_models(ws, prepared, ws.candidate, model_in_use(ws.releases, ws.model))
 
 
 def require_candidate(ws: Workspace) -> None:
@@ -129,7 +129,7 @@ def require_candidate(ws: Workspace) -> None:
         raise InputError(f"{ws.candidate} holds no model, so there is nothing to promote. Run `landshift train` first.")
 
 
-def _already(ws: Workspace, journal: Journal) -> Offered | None:
+def _already(ws: Workspace, journal: ReleaseJournal) -> Offered | None:
     """Return where the candidate is in use already."""
     current = journal.in_use
     if current is None or current.description != file_hash(ws.candidate / MODEL):
@@ -138,7 +138,7 @@ def _already(ws: Workspace, journal: Journal) -> Offered | None:
 
 
 def _promote(
-    ws: Workspace, journal: Journal, reason: str, comparison: Mapping[str, Any] | None, key: str | None, who: str | None
+    ws: Workspace, journal: ReleaseJournal, reason: str, comparison: Mapping[str, Any] | None, key: str | None, who: str | None
 ) -> Offered:  # fmt: skip
     from landshift.models.use.bundle import describe
 
@@ -154,24 +154,24 @@ def _promote(
         PROMOTED, now(), who or login_name(), reason, weights, description, number, folder.name,
         known.files if known is not None else hashes_of(folder), left, key, comparison,
     )  # fmt: skip
-    show_model(ws, folder, Journal((*journal.entries, entry)))
+    show_model(ws, folder, ReleaseJournal((*journal.entries, entry)))
     if comparison is not None:
         _tell_card(ws, comparison, left)
     return Offered(True, True, entry)
 
 
 def _refuse(
-    ws: Workspace, journal: Journal, reason: str, comparison: Mapping[str, Any], key: str, who: str | None
+    ws: Workspace, journal: ReleaseJournal, reason: str, comparison: Mapping[str, Any], key: str, who: str | None
 ) -> Offered:  # fmt: skip
     weights, description = identity(ws.candidate)
-    before = journal.refused_before(description, key)
+    before = journal.refusal_of(description, key)
     if before is not None and before.reason == reason:
         return Offered(False, False, before)
     entry = Entry(
         REFUSED, now(), who or login_name(), reason, weights, description,
         left=None, key=key, comparison=comparison,
     )  # fmt: skip
-    write_journal(ws.releases, Journal((*journal.entries, entry)))
+    write_journal(ws.releases, ReleaseJournal((*journal.entries, entry)))
     return Offered(False, True, entry)
 
 

@@ -16,11 +16,11 @@ from landshift.pipeline.releases import (
     ADOPTED,
     ROLLED_BACK,
     Entry,
-    Journal,
+    ReleaseJournal,
     keep_release,
+    model_in_use,
     read_journal,
     release_folder,
-    released_model,
     write_journal,
 )
 
@@ -73,7 +73,7 @@ def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None
         fresh = current.number != number
         mended = not fresh and not _shows(ws, release)
         if fresh or mended:
-            show_model(ws, source, Journal((*journal.entries, entry)) if fresh else None)
+            show_model(ws, source, ReleaseJournal((*journal.entries, entry)) if fresh else None)
     if not fresh:
         told = f"Release {number} is in use already" + (f"; {ws.model} was mended from it." if mended else ".")
         return {"release": number, "weights": release.weights, "fresh": False, "mended": mended}, [told]
@@ -115,7 +115,7 @@ def list_releases(ws: Workspace) -> Answer:
     return content, [*lines, *faults] or ["No model was released yet; `landshift train` makes the first."]
 
 
-def settled(ws: Workspace) -> Journal:
+def settled(ws: Workspace) -> ReleaseJournal:
     """Return the journal, with the folder of the model in use brought in line with it; the output folder must be locked.
 
     A model that was in use before there was a journal becomes the first release.
@@ -126,14 +126,14 @@ def settled(ws: Workspace) -> Journal:
     journal = read_journal(ws.releases)
     if journal.in_use is None:
         return _adopted(ws, journal) if (ws.model / MODEL).is_file() else journal
-    source = released_model(ws.releases, ws.model)
+    source = model_in_use(ws.releases, ws.model)
     if source != ws.model:
         release_folder(ws.releases, journal.releases[journal.in_use.number or 0])
         show_model(ws, source, None)
     return journal
 
 
-def _adopted(ws: Workspace, journal: Journal) -> Journal:
+def _adopted(ws: Workspace, journal: ReleaseJournal) -> ReleaseJournal:
     from landshift.models.use.bundle import describe
 
     try:
@@ -149,12 +149,12 @@ def _adopted(ws: Workspace, journal: Journal) -> Journal:
         ADOPTED, now(), None, "It was in use before there were releases.", weights, description, number, folder.name,
         hashes_of(folder),
     )  # fmt: skip
-    journal = Journal((*journal.entries, entry))
+    journal = ReleaseJournal((*journal.entries, entry))
     show_model(ws, folder, journal)
     return journal
 
 
-def show_model(ws: Workspace, source: Path, journal: Journal | None) -> None:
+def show_model(ws: Workspace, source: Path, journal: ReleaseJournal | None) -> None:
     """Copy a release to where the model in use is shown, and let the journal name it once the copy is whole.
 
     The bytes are copied: who overwrites the model in use by hand must not reach the release. A kill after the journal is
@@ -174,7 +174,7 @@ def _shows(ws: Workspace, release: Entry) -> bool:
     return all(wanted is None or (path.is_file() and file_hash(path) == wanted) for path, wanted in paths)
 
 
-def _one_before(journal: Journal) -> int:
+def _one_before(journal: ReleaseJournal) -> int:
     path = journal.way_back
     if len(path) < 2:
         raise InputError(

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, overlap_share
-from landshift.pipeline.raster.place import Place, RemoteFile, is_remote, remote_file, resolve
+from landshift.pipeline.raster.place import RasterPlace, RemoteFile, is_remote, remote_file, resolve
 from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.scenes.scene import Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor
@@ -164,7 +164,7 @@ def _source(item: Item, key: str, number: int, how: Reading) -> Source:
         raise error if str(error).startswith(prefix) else InputError(f"{prefix}: {error}") from None
 
 
-def _place(item: Item, key: str, href: str, how: Reading) -> Place:
+def _place(item: Item, key: str, href: str, how: Reading) -> RasterPlace:
     address = resolve(href, item.href)
     if not is_remote(address):
         return how.local(Path(address), f"item {item.id}, asset {key}")

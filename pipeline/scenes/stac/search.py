@@ -18,7 +18,7 @@ from pystac_client.warnings import strict
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.raster.place import is_remote, resolve, retries, session, unreached
+from landshift.pipeline.raster.place import failure_of, is_remote, resolve, retries, session
 
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees (WGS 84); west is above east where the antimeridian is inside."""
@@ -127,7 +127,7 @@ def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
                     items[json.dumps(content, sort_keys=True)] = Item(content, _self(content))
     except APIError as error:
         status = getattr(error, "status_code", None)
-        why = f"answers HTTP {status}: {error!s:.200}" if status else unreached(str(error))
+        why = f"answers HTTP {status}: {error!s:.200}" if status else failure_of(str(error))
         raise InputError(f"The catalog {url} {why}. Check `scenes: stac:`, or try again later.") from error
     except (pystac.errors.STACError, Warning, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise InputError(
@@ -177,7 +177,7 @@ class _Reader(DefaultStacIO):
         try:
             answer = self._session.get(href, timeout=self._timeout)
         except requests.RequestException as error:
-            raise InputError(f"The catalog {shown} {unreached(str(error))}. Check the network, or try again later.") from None
+            raise InputError(f"The catalog {shown} {failure_of(str(error))}. Check the network, or try again later.") from None
         if answer.status_code != requests.codes.ok:
             raise InputError(f"The catalog {shown} answers HTTP {answer.status_code}. Check `scenes: stac: catalog:`.")
         return answer.content.decode("utf-8", errors="replace")
