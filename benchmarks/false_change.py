@@ -45,14 +45,14 @@ def pair_of(base: Project, days: tuple[date, date], data: Path, output: Path, mo
     made = plan(ws)
     require_model_fits(ws, made)
     before, after = (prepare_epoch(ws, made, name) for name in ("before", "after"))
-    return ws, Prepared(before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"]))
+    return ws, Prepared(made, before, after)
 
 
 def predicted(ws: Workspace, prepared: Prepared, method: str) -> list[Any]:
     """What the model says of every tile, at its own temperatures."""
     bundle, network = load(ws.model_in_use)
     ready = adapted(ws, prepared, bundle, network, method)
-    grid = plan(ws).grid
+    grid = prepared.plan.grid
     work = tiles((grid.shape[0], grid.shape[1]), 256, 128)
     network = ready.network.to(device_of("auto")).eval()
     mapped = stream(network, prepared.images, work, bundle.temperatures, mappings=ready.mappings)

@@ -7,7 +7,7 @@ from typing import Any
 from prefect import flow
 
 from landshift.flows.config.project import Project
-from landshift.flows.prepare import prepare
+from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import check_adaptations
@@ -106,13 +106,14 @@ def assess(
             "The config has no `labels:`, and no model was named. Whether an encoder helps can only be judged on labels; "
             "without them, a model that was trained elsewhere can at least be tried: name it with --model or `trained_model:`."
         )
+    made = plan(ws)
     if ws.uses_other_model:
-        require_model_fits(ws, plan(ws))
+        require_model_fits(ws, made)
     encoder_of(ws)
     with ws.alone():
-        require_disk(ws, plan(ws))
-        labels_hash = None if project.labels is None else divide_labels_task(ws)
-        prepared = prepare(project, data, output, allow_outside)
+        require_disk(ws, made)
+        labels_hash = None if project.labels is None else divide_labels_task(ws, made.grid)
+        prepared = prepare_images(ws, made)
         content: dict[str, Any] = {"project": project.name, "versions": versions()}
         if ws.uses_other_model:
             content["adaptation"] = check_adaptations_task(ws, prepared, labels_hash)

@@ -6,7 +6,7 @@ from typing import Any
 from prefect import flow
 
 from landshift.flows.config.project import Project
-from landshift.flows.prepare import prepare
+from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.compute import Cluster, each, on_cluster, results
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.steps.detection.shards import detect_shard, join_shards, settle, shards_of
@@ -14,13 +14,12 @@ from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.images.gating import gates_of_data, measure, require_all_open
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.disk import require_disk
-from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.flows.steps.publication.key import finished_run, model_calibration, run_key
 from landshift.flows.steps.publication.maps import areas_in, write_maps
 from landshift.flows.steps.publication.run import Detected, publish_run
 from landshift.flows.steps.publication.show import show_detected
-from landshift.pipeline.raster.read import inspect
 
 measure_task = as_task(measure, "measure-images")
 
@@ -35,12 +34,20 @@ def detect(
 ) -> Detected:
     """Map the changes between the project's two epochs."""
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
-    made = plan(ws)
+    return detect_planned(ws, plan(ws))
+
+
+def detect_planned(ws: Workspace, made: Plan) -> Detected:
+    """Map the changes of a plan, as tasks of the flow that asks for it.
+
+    Raises:
+        InputError: The model, the areas of interest, the disk or the images do not allow it.
+    """
     require_model_fits(ws, made)
     areas_in(ws, made.grid)
     with ws.alone():
         require_disk(ws, made)
-        prepared = prepare(project, data, output, allow_outside)
+        prepared = prepare_images(ws, made)
         key = run_key(ws, prepared)
         there = finished_run(ws, key)
         if there is not None:
@@ -91,8 +98,8 @@ def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any
     # A worker may have another working directory.
     there, images = ws.absolute(), prepared.absolute()
     (settled,) = results(each(settle_task, [(there, images, key)], "Settling margin, threshold and adaptation"))
-    shards = shards_of(ws, inspect(images.before).shape)
+    shards = shards_of(ws, prepared.plan.grid)
     calls = [(there, images, key, settled, shard) for shard in shards]
     parts = list(results(each(detect_shard_task, calls, f"Detecting changes in {len(shards)} shards")))
-    facts: dict[str, Any] = join_shards_task(ws, key, settled, shards, parts)
+    facts: dict[str, Any] = join_shards_task(ws, prepared.plan.grid, key, settled, shards, parts)
     return facts

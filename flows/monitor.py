@@ -8,8 +8,9 @@ from typing import Any
 from prefect import flow
 
 from landshift.flows.config.project import Project, load_project
-from landshift.flows.detect import detect
+from landshift.flows.detect import detect_planned
 from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.tasks import run_as_subflow
 from landshift.flows.steps.monitoring.images import borrow_images, remove_old_images
 from landshift.flows.steps.monitoring.outcome import (
     DONE,
@@ -34,7 +35,7 @@ from landshift.flows.steps.monitoring.pairs import (
     weights_of,
 )
 from landshift.flows.steps.project.finding import find_scenes
-from landshift.flows.steps.project.plan import sensor_of
+from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.flows.steps.project.published import published_config
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import UnavailableError, in_words
@@ -122,8 +123,9 @@ def _compare(
     if known.get("outcome") == DONE and same and there and not again:
         return Compared(pair.name, str(pair.before), str(pair.after), "known", known["message"])
     try:
-        borrow_images(ours, ws.output / PAIRS)
-        detected = detect(ours.project, ws.data, ours.output.parent, ws.allow_outside, model)
+        planned = plan(ours)
+        borrow_images(ours, planned, ws.output / PAIRS)
+        detected = run_as_subflow("detect", lambda: detect_planned(ours, planned))
         run = read_mergeable(detected.run)
         register.merge([run])
         outcome, key = DONE, run.view.observation.key

@@ -7,9 +7,9 @@ from prefect import flow
 from landshift.flows.config.project import Project
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.steps.images.aligning import align
-from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
-from landshift.flows.steps.project.plan import plan
-from landshift.flows.steps.project.workspace import workspace
+from landshift.flows.steps.images.epochs import EpochImage, Prepared, prepare_epoch
+from landshift.flows.steps.project.plan import Plan, plan
+from landshift.flows.steps.project.workspace import Workspace, workspace
 
 prepare_epoch_task = as_task(prepare_epoch, "prepare-epoch")
 
@@ -21,10 +21,14 @@ def prepare(project: Project, data: Path, output: Path | None = None, allow_outs
     """Make the images of both epochs."""
     ws = workspace(project, data, output, allow_outside=allow_outside)
     ws.require_writable()
-    made = plan(ws)
-    before, after = (prepare_epoch_task(ws, made, name) for name in ("before", "after"))
+    return prepare_images(ws, plan(ws))
+
+
+def prepare_images(ws: Workspace, made: Plan) -> Prepared:
+    """Make the images of a plan, as tasks of the flow that asks for them."""
+    before: EpochImage = prepare_epoch_task(ws, made, "before")
+    after: EpochImage = prepare_epoch_task(ws, made, "after")
     correction = None
     if ws.project.gates.misregistration_px.correct:
         after, correction = align_task(ws, before, after)
-    hashes, observed = ((before[key], after[key]) for key in ("hash", "observed"))
-    return Prepared(before["path"], after["path"], hashes, observed, correction)
+    return Prepared(made, before, after, correction)

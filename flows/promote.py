@@ -5,8 +5,9 @@ from pathlib import Path
 from prefect import flow
 
 from landshift.flows.config.project import Project
-from landshift.flows.prepare import prepare
+from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.tasks import as_task
+from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import workspace
 from landshift.flows.steps.release.offering import Offered, promote_candidate, require_promotable, show_release
 
@@ -26,7 +27,7 @@ def promote(
     ws = workspace(project, data, output, allow_outside=allow_outside)
     require_promotable(ws, despite_verdict=despite_verdict, reason=reason)
     with ws.alone():
-        prepared = prepare(project, data, output, allow_outside)
+        prepared = prepare_images(ws, plan(ws))
         offered: Offered = promote_candidate_task(ws, prepared, despite_verdict=despite_verdict, reason=reason, who=who)
         show_release(ws, offered)
     return offered

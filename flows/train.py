@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from landshift.flows.assess import assess_transfer
 from landshift.flows.config.project import Project
-from landshift.flows.prepare import prepare
+from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.limits import model_slot
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.steps.assessment.current import current_assessment, require_harmless
@@ -46,9 +46,10 @@ def train(
         raise InputError("The config has no `labels:`; training needs some. See configs/ for examples.")
     with ws.alone():
         settled(ws)
-        require_disk(ws, plan(ws))
-        labels_hash = divide_labels_task(ws)
-        prepared = prepare(project, data, output, allow_outside)
+        made = plan(ws)
+        require_disk(ws, made)
+        labels_hash = divide_labels_task(ws, made.grid)
+        prepared = prepare_images(ws, made)
         if not despite_verdict:
             if project.assess.before_training and "guard" not in current_assessment(ws, prepared, labels_hash):
                 publish_assessment(ws, assess_transfer(ws, prepared, labels_hash))
@@ -56,7 +57,7 @@ def train(
         rows = classical_rows_task(ws, prepared, labels_hash)
         with model_slot():
             scores = [train_seed_task(ws, prepared, labels_hash, seed) for seed in project.training.seeds]
-        trained: Trained = choose_model_task(ws, scores, rows, current_assessment(ws, prepared, labels_hash))
+        trained: Trained = choose_model_task(ws, prepared.plan, scores, rows, current_assessment(ws, prepared, labels_hash))
         table = [{"row": f"network, seed {s['seed']}", **s["test"]} for s in scores]
         table += [{"row": name, **row} for name, row in rows.items()]
         create_table_artifact(table, key=f"{project.artifact_name}-scores", description="Scores on the test blocks")

@@ -93,11 +93,8 @@ class Ready:
         ws.require_writable()
         self.ws = ws
         made = plan(ws)
-        self.labels_hash = divide_labels(ws)
-        before, after = (prepare_epoch(ws, made, name) for name in ("before", "after"))
-        self.prepared = Prepared(
-            before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"])
-        )
+        self.labels_hash = divide_labels(ws, made.grid)
+        self.prepared = Prepared(made, *(prepare_epoch(ws, made, name) for name in ("before", "after")))
         self.labels: Labels = read_labels(ws, made.grid)
         assess = ws.project.assess
         self.regions: Regions = regions_of(self.labels, assess.regions, assess.min_pixels)

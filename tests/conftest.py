@@ -81,7 +81,7 @@ class Territory:
 
         return plan(self.workspace())
 
-    def prepare(self) -> tuple[dict[str, Any], dict[str, Any]]:
+    def prepare(self) -> tuple[Any, Any]:
         """Run both steps as the flow does, without Prefect."""
         from landshift.flows.steps.images.epochs import prepare_epoch
         from landshift.flows.steps.project.plan import plan

@@ -281,7 +281,7 @@ def test_regions_that_polygons_name_are_a_part_of_the_labels(tmp_path: Path) -> 
     named = {"polygons": labels["polygons"] | {"region_column": None}, "rasters": None}
     other = replace(ready.ws, project=place.workspace(**SMALL, labels=named).project)
     assert assessment_key(other, ready.prepared, mask) not in (key, assessment_key(ready.ws, ready.prepared, mask))
-    divide_labels(other)
+    divide_labels(other, ready.prepared.plan.grid)
     assert read_masks(other).labels.region is None
     (place.data / "districts.gpkg").unlink()
     assert current_assessment(ready.ws, ready.prepared, mask) == {}, "detect needs no labels"

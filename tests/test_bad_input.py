@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
 
+from landshift.flows.steps.project.plan import plan
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.read import RasterReader, inspect, read_raster
@@ -45,8 +46,8 @@ def rewrite(path: Path, **profile: Any) -> None:
 
 def test_good_input_is_accepted(territory: Territory) -> None:
     before, after = territory.prepare()
-    assert before["observed"] == after["observed"] == 1
-    np.testing.assert_allclose(read_raster(before["path"])[0], territory.numbers(seed=0)[0] * 1e-4, rtol=1e-6)
+    assert before.observed == after.observed == 1
+    np.testing.assert_allclose(read_raster(before.path)[0], territory.numbers(seed=0)[0] * 1e-4, rtol=1e-6)
 
 
 class TestFiles:
@@ -172,19 +173,19 @@ class TestGrids:
         territory.write(territory.names[1], grid=here)
         territory.config["grid"] = {"crs": "EPSG:32651", "pixel_size": 100, "bounds": [213_000, 3_439_000, 214_000, 3_440_000]}
         before, after = territory.prepare()
-        assert before["observed"] == after["observed"] == 1
+        assert before.observed == after.observed == 1
 
     def test_a_scene_smaller_than_a_tile(self, territory: Territory) -> None:
         for name in territory.names:
             territory.write(name, grid=small_grid(3, 5))
-        assert territory.prepare()[0]["observed"] == 1
+        assert territory.prepare()[0].observed == 1
 
     @pytest.mark.parametrize("shape", [(1, 48), (48, 1), (1, 1)])
     def test_one_row_or_column(self, territory: Territory, shape: tuple[int, int]) -> None:
         for seed, name in enumerate(territory.names):
             territory.write(name, seed=seed, grid=small_grid(*shape))
         before, _ = territory.prepare()
-        read = RasterReader(before["path"]).read(Window(0, 0, *shape))
+        read = RasterReader(before.path).read(Window(0, 0, *shape))
         np.testing.assert_allclose(read, territory.numbers(grid=small_grid(*shape)) * 1e-4, rtol=1e-6)
 
 
@@ -249,7 +250,7 @@ class TestNodata:
             territory.write(name, data, nodata=float("nan"))
         territory.config["sensor"] |= {"scale": 1, "nodata": float("nan")}
         before, _ = territory.prepare()
-        assert before["observed"] == 0.75
+        assert before.observed == 0.75
 
     def test_it_must_be_declared(self, territory: Territory) -> None:
         del territory.config["sensor"]["nodata"]
@@ -294,7 +295,8 @@ class TestLabels:
     def divide(self, territory: Territory) -> str:
         from landshift.flows.steps.learning.labelling import divide_labels
 
-        return divide_labels(territory.workspace())
+        ws = territory.workspace()
+        return divide_labels(ws, plan(ws).grid)
 
     def refused(self, territory: Territory, *messages: str) -> None:
         with pytest.raises(InputError) as error:
@@ -455,7 +457,7 @@ class TestInterruption:
 
     def test_a_second_run_does_nothing(self, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
         first = territory.prepare()
-        monkeypatch.setattr("landshift.flows.prepare.compose", lambda *_: pytest.fail("it is there already"))
+        monkeypatch.setattr("landshift.flows.steps.images.epochs.compose", lambda *_: pytest.fail("it is there already"))
         assert territory.prepare() == first
 
     @pytest.mark.parametrize("change", ["input", "output", "lost", "bands", "source", "scale", "offset"])
@@ -481,7 +483,7 @@ class TestInterruption:
         else:
             territory.config["sensor"]["offset"] = 0.01
         second = territory.prepare()[0]
-        assert (second["hash"] == first["hash"]) == (change in ("output", "lost"))
+        assert (second.hash == first.hash) == (change in ("output", "lost"))
         numbers = territory.numbers(seed=7 if change == "input" else 0)
         scale, offset = (2e-4 if change == "scale" else 1e-4), (0.01 if change == "offset" else 0)
         expected = numbers[1 if change in ("bands", "source") else 0] * scale + offset

@@ -185,7 +185,7 @@ def loaded(place: Territory) -> list[str]:
 
 
 def layers(prepared: dict[str, Any]) -> tuple[np.ndarray, np.ndarray]:
-    image = prepared["path"]
+    image = prepared.path
     return read_raster(image)[0], read_raster(image.with_name(f"{image.stem}_observation.tif"))[0]
 
 
@@ -197,7 +197,7 @@ def test_what_the_model_calls_cloud_is_not_observed(place: Territory, loaded: li
     assert (count == 2).all()
     assert image.max() < 0.1, "the ground of the other day is there"
     assert loaded == ["ukis-csmask-6b-l2a"] * 3
-    first = place.workspace().manifest(before["path"].parent).facts("before")["clouds"]
+    first = place.workspace().manifest(before.path.parent).facts("before")["clouds"]
     assert [(c["scene"], c["by"], c["licence"]) for c in first] == [
         ("place_20200610", "ukis-csmask-6b-l2a", "Apache-2.0"), ("place_20200620", "ukis-csmask-6b-l2a", "Apache-2.0"),
     ]  # fmt: skip
@@ -209,15 +209,15 @@ def test_what_the_model_calls_cloud_is_not_observed(place: Territory, loaded: li
 
 def test_a_mask_is_made_again_only_where_it_changes(place: Territory, loaded: list[str]) -> None:
     before = place.prepare()[0]
-    masks = {p.name for p in (before["path"].parent / FOLDER).glob("*.tif")}
+    masks = {p.name for p in (before.path.parent / FOLDER).glob("*.tif")}
     place.config["epochs"]["composite"] = "median"
     again = place.prepare()[0]
-    assert again["hash"] != before["hash"]
+    assert again.hash != before.hash
     assert len(loaded) == 3
     place.config["scenes"]["clouds"]["buffer_px"] = 2
     assert (layers(place.prepare()[0])[1] == 1).sum() > 60 * 60
     assert len(loaded) == 6
-    assert masks < {p.name for p in (before["path"].parent / FOLDER).glob("*.tif")}
+    assert masks < {p.name for p in (before.path.parent / FOLDER).glob("*.tif")}
 
 
 def test_the_key_of_an_image_knows_how_it_was_made(place: Territory, loaded: list[str]) -> None:

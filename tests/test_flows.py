@@ -23,7 +23,7 @@ from landshift.flows.detect import detect
 from landshift.flows.promote import promote
 from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.learning.blocks import training_blocks
-from landshift.flows.steps.learning.labelling import read_masks
+from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import workspace
 from landshift.flows.steps.publication import maps as publishing
@@ -180,7 +180,7 @@ def test_run_json_names_inputs_and_no_machine(done: SimpleNamespace) -> None:
 def test_a_legend_of_another_colour_is_another_model(
     done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from landshift.flows import train as training
+    from landshift.flows.steps.release import candidates as training
 
     output = tmp_path / "runs"
     shutil.copytree(done.output, output)
@@ -193,7 +193,8 @@ def test_a_legend_of_another_colour_is_another_model(
     monkeypatch.setattr(training, "fit_network", fitted)
     for wanted in (done.project, project):
         ws = workspace(wanted, done.data, output)
-        inputs = (ws, training.prepare(wanted, done.data, output), training.divide_labels(ws), 0)
+        prepared = preparing.prepare(wanted, done.data, output)
+        inputs = (ws, prepared, divide_labels(ws, prepared.plan.grid), 0)
         if wanted is project:
             with pytest.raises(RuntimeError, match="trained anew"):
                 training.train_seed(*inputs)
@@ -205,7 +206,7 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
     done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The weights come out the same; the threshold is the one that keeps the promise."""
-    from landshift.flows import train as training
+    from landshift.flows.steps.release import candidates as training
     from landshift.models.use.bundle import describe, load
 
     output = tmp_path / "runs"
@@ -221,7 +222,8 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
     kept = []
     for wanted in (done.project, strict):
         ws = workspace(wanted, done.data, output)
-        training.train_seed(ws, training.prepare(wanted, done.data, output), training.divide_labels(ws), 0)
+        prepared = preparing.prepare(wanted, done.data, output)
+        training.train_seed(ws, prepared, divide_labels(ws, prepared.plan.grid), 0)
         kept.append(describe(ws.training / "seed-0" / "model"))
     assert len(fitted) == 1, "with the limit only"
     usual, limited = kept
@@ -247,12 +249,12 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
 
 
 def test_too_few_blocks_say_nothing_about_the_training_regions(done: SimpleNamespace) -> None:
-    from landshift.flows import train as training
+    from landshift.flows.steps.release import candidates as training
     from landshift.models.use.bundle import load
 
     ws = workspace(done.project, done.data, done.output)
     network = load(done.trained.model)[1]
-    prepared = training.prepare(done.project, done.data, done.output)
+    prepared = preparing.prepare(done.project, done.data, done.output)
     role = np.full((SIZE, SIZE), 255, dtype=np.uint8)
     for blocks, is_known in ((9, False), (10, True)):
         for number in range(blocks):

@@ -35,9 +35,7 @@ def prepared(territory: Territory) -> Prepared:
     correction = None
     if ws.project.gates.misregistration_px.correct:
         after, correction = align(ws, before, after)
-    return Prepared(
-        before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"]), correction
-    )
+    return Prepared(plan(ws), before, after, correction)
 
 
 def asked(territory: Territory) -> dict[str | None, Gate]:
@@ -107,15 +105,15 @@ def test_the_image_after_is_moved_onto_the_one_before(territory: Territory) -> N
     plain = prepared(territory)
     territory.config["gates"] = {"misregistration_px": {"correct": True}}
     moved = prepared(territory)
-    assert moved.after != plain.after
+    assert moved.after.path != plain.after.path
     assert moved.hashes[0] == plain.hashes[0]
     assert moved.hashes[1] != plain.hashes[1]
-    assert moved.correction["moved"] == pytest.approx([-1.3, 0.5], abs=0.1)
-    assert moved.correction["was"] == pytest.approx(np.hypot(1.3, 0.5), abs=0.1)
-    assert moved.correction["now"] < 0.1
+    assert moved.correction.moved == pytest.approx((-1.3, 0.5), abs=0.1)
+    assert moved.correction.was == pytest.approx(np.hypot(1.3, 0.5), abs=0.1)
+    assert moved.correction.now < 0.1
     gate = asked(territory)["misregistration_px"]
     assert gate.outcome == PASS
-    assert gate.value == moved.correction["now"]
+    assert gate.value == moved.correction.now
     assert "1.3" in gate.meaning
     assert moved.observations[1].is_file()
 
@@ -126,15 +124,15 @@ def test_moving_again_changes_no_byte_and_moving_back_needs_nothing(territory: T
     first, files = prepared(territory), territory.outputs()
     assert prepared(territory) == first
     assert territory.outputs() == files
-    first.after.write_bytes(b"damaged")
+    first.after.path.write_bytes(b"damaged")
     assert prepared(territory) == first
     assert territory.outputs() == files
     territory.config["gates"] = {}
-    assert prepared(territory).after.name == "after.tif"
+    assert prepared(territory).after.path.name == "after.tif"
     # Other images behind the same names are moved anew.
     draw(territory, (0, 1.3))
     territory.config["gates"] = {"misregistration_px": {"correct": True}}
-    assert prepared(territory).correction["moved"] == pytest.approx([0, -1.3], abs=0.1)
+    assert prepared(territory).correction.moved == pytest.approx((0, -1.3), abs=0.1)
 
 
 @pytest.mark.parametrize(
@@ -148,9 +146,9 @@ def test_an_image_that_lies_well_or_nobody_knows_where_is_left(
         territory.write(territory.names[1], seed=9)
     territory.config["gates"] = {"misregistration_px": {"correct": True, "limit": limit}}
     images = prepared(territory)
-    assert images.after.name == "after.tif"
-    assert images.correction["moved"] is None
-    assert told in images.correction["sentence"]
+    assert images.after.path.name == "after.tif"
+    assert images.correction.moved is None
+    assert told in images.correction.sentence
     assert not list(territory.output.rglob("after_aligned*"))
 
 
@@ -166,9 +164,9 @@ def test_a_move_that_does_not_help_is_not_kept(territory: Territory, monkeypatch
 
     monkeypatch.setattr(aligning, "write_aligned", the_wrong_way)
     images = prepared(territory)
-    assert images.after.name == "after.tif"
-    assert "would have gone from 1.2" in images.correction["sentence"]
-    assert images.correction["now"] > 2
+    assert images.after.path.name == "after.tif"
+    assert "would have gone from 1.2" in images.correction.sentence
+    assert images.correction.now > 2
     assert not list(territory.output.rglob("after_aligned*"))
     gate = asked(territory)["misregistration_px"]
     assert gate.outcome == MARK

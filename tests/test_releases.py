@@ -447,8 +447,8 @@ def test_where_a_model_was_trained_is_known_on_other_grids_too(territory: Territ
     territory.config["labels"] = {"rasters": {"change": "labels.tif", "values": {0: "unchanged", 1: "changed"}}}
     territory.config["split"] = {"block_px": 8, "buffer_px": 1, "min_pixels": 10}
     place = territory.workspace()
-    divide_labels(place)
-    write_seen(place, tmp_path)
+    divide_labels(place, territory.grid)
+    write_seen(place, territory.grid, tmp_path)
     wanted = np.isin(read_masks(place).role, (TRAIN, VALIDATION))
     assert 0 < wanted.sum() < wanted.size
     np.testing.assert_array_equal(seen_by(tmp_path, territory.grid), wanted)

@@ -179,7 +179,7 @@ def test_a_process_elsewhere_or_of_another_version_is_refused(
     ws = place.workspace(tmp_path)
     prepared = detecting.prepare(ws.project, place.data, tmp_path)
     settled = settle(ws, prepared, "key")
-    shard = shards_of(ws, (SIZE, SIZE))[0]
+    shard = shards_of(ws, prepared.plan.grid)[0]
     assert settle(ws, prepared, "key") == settled
     with pytest.raises(InputError, match="storage that all share"):
         detect_shard(place.workspace(tmp_path / "not-shared"), prepared, "key", settled, shard)

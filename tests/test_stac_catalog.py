@@ -105,7 +105,7 @@ class Place:
         ws = self.workspace(output=output)
         ws.require_writable()
         made = plan(ws)
-        images = [Path(prepare_epoch(ws, made, name)["path"]) for name in ("before", "after")]
+        images = [prepare_epoch(ws, made, name).path for name in ("before", "after")]
         layers = [*images, *(i.with_name(f"{i.stem}_observation.tif") for i in images)]
         return [np.stack([read_raster(p, b)[0] for b in (1, 2)]).tobytes() for p in layers]
 

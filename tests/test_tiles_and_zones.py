@@ -85,7 +85,7 @@ class Zones:
         """Return the image before, how often each pixel was observed, and when."""
         ws = self.workspace()
         ws.require_writable()
-        image = Path(prepare_epoch(ws, plan(ws), "before")["path"])
+        image = prepare_epoch(ws, plan(ws), "before").path
         layer = image.with_name(f"{image.stem}_observation.tif")
         return np.stack([read_raster(image, b)[0] for b in (1, 2)]), read_raster(layer)[0], read_raster(layer, 2)[0]
 

@@ -34,11 +34,9 @@ class Untrained:
         self.data, self.model = folder / "demo" / "north", folder / "model"
         ws = self.workspace(folder / "runs")
         ws.require_writable()
-        before, after = (prepare_epoch(ws, plan(ws), name) for name in ("before", "after"))
-        images = Prepared(
-            before["path"], after["path"], (before["hash"], after["hash"]), (before["observed"], after["observed"])
-        )
-        built = build_network(ws, images, plan(ws), encoder_named("random"), "scratch", 0)
+        made = plan(ws)
+        images = Prepared(made, *(prepare_epoch(ws, made, name) for name in ("before", "after")))
+        built = build_network(ws, images, encoder_named("random"), "scratch", 0)
         network = built.network.eval()
         whole = Window(0, 0, SIZE // 32 * 32, SIZE // 32 * 32)
         said = predict(network, *(RasterReader(path).read(whole) for path in images.images), Temperatures())

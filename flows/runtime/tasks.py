@@ -1,12 +1,14 @@
 """Prefect tasks made of steps."""
 
 from collections.abc import Callable
-from typing import Any
+from typing import Any, TypeVar
 
-from prefect import task
+from prefect import flow, task
 from prefect.cache_policies import NO_CACHE
 
 from landshift.pipeline.errors import InputError
+
+Result = TypeVar("Result")
 
 
 def is_worth_retrying(_task: object, _run: object, state: Any) -> bool:  # noqa: ANN401 (Prefect's state)
@@ -31,3 +33,15 @@ def as_task(function: Callable[..., Any], name: str) -> Any:  # noqa: ANN401 (Pr
         persist_result=False,
     )  # fmt: skip
     return make(function)
+
+
+def run_as_subflow(name: str, run: Callable[[], Result]) -> Result:
+    """Run a function as a flow of its own within the flow that calls, and return what it returns.
+
+    What it needs lies in the function: parameters of a flow are copied to the server, and a plan is no matter of its own.
+    """
+
+    def subflow() -> Result:
+        return run()
+
+    return flow(name=name, persist_result=False)(subflow)()

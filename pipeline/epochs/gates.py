@@ -27,10 +27,6 @@ class Measured:
     """Of the images as the model sees them."""
     difference: RadiometricDifference
     """Of their light."""
-    moved: tuple[float, float] | None = None
-    """Pixels (y, x) that the later image was moved by to lie on the earlier one; None where it was left as it is."""
-    correction: str = ""
-    """What became of the correction that was asked for, a sentence; empty where none was."""
 
 
 def season_gap(before: date, after: date) -> int:
@@ -71,17 +67,23 @@ def plan_gates(before: date, after: date, overlap: float, rules: GateRules = RUL
     )  # fmt: skip
 
 
-def image_gates(measured: Measured, bands: Sequence[str], units: str, rules: GateRules = RULES) -> tuple[Gate, ...]:
-    """Ask what the pixels tell.
+def image_gates(
+    measured: Measured, bands: Sequence[str], units: str, rules: GateRules = RULES, *,
+    moved: tuple[float, float] | None = None, correction: str = "",
+) -> tuple[Gate, ...]:  # fmt: skip
+    """Ask what the pixels show.
 
     Args:
         measured: What was measured.
         bands: Their names, in order.
         units: Of the images; the scale of anything but reflectance is not known.
         rules: Limits, and what happens beyond them.
+        moved: Pixels (y, x) that the image after was moved by; None where it was left as it is.
+        correction: What became of the correction that was asked for, a sentence; empty where none was.
     """
     return (
-        coverage_gate(measured.observed_share, rules), _scale(measured.medians, units), _shift(measured, rules),
+        coverage_gate(measured.observed_share, rules), _scale(measured.medians, units),
+        _shift(measured.shift, rules, is_moved=moved is not None, correction=correction),
         _difference(measured.difference, bands, rules),
     )  # fmt: skip
 
@@ -112,14 +114,14 @@ def _scale(medians: tuple[float, ...], units: str) -> Gate:
     )  # fmt: skip
 
 
-def _shift(measured: Measured, rules: GateRules) -> Gate:
-    shift, limit = measured.shift, f"at most {rules['misregistration_px'].limit:g} px"
-    name, note = "Position of the dates", f" {measured.correction}" if measured.correction else ""
+def _shift(shift: Misregistration, rules: GateRules, *, is_moved: bool, correction: str) -> Gate:
+    limit = f"at most {rules['misregistration_px'].limit:g} px"
+    name, note = "Position of the dates", f" {correction}" if correction else ""
     if shift.pixels is None or shift.dy is None or shift.dx is None:
         reason = f"Whether the images lie on top of each other could not be measured: {shift.reason}.{note}"
         return judge_unknown("misregistration_px", name, rules, limit=limit, reason=reason)
     where = f"{shift.pixels:.2f} px ({shift.dy:+.2f} down, {shift.dx:+.2f} right)"
-    found = f"{where} after the correction" if measured.moved else where
+    found = f"{where} after the correction" if is_moved else where
     return judge(
         "misregistration_px", name, shift.pixels, rules, found=found, limit=limit,
         met=f"The images lie on top of each other, as {shift.windows} parts of the region say (they differ by "

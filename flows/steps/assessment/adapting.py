@@ -12,7 +12,6 @@ from landshift.flows.steps.assessment.ranking import groups_of
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.judging import HeldOut, calibrate, predict_held_out
 from landshift.flows.steps.learning.labelling import labels_hash_of, read_masks
-from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
 from landshift.pipeline.epochs.radiometry import BandMapping, fit_histogram, fit_moments, fit_radiometric
@@ -194,7 +193,7 @@ def _mapped_share(ws: Workspace, prepared: Prepared, bundle: "Bundle", ready: Ad
     from landshift.models.use.inference import device_of, stream
 
     config = ws.project.detect
-    grid = plan(ws).grid
+    grid = prepared.plan.grid
     work = _spread(tiles((grid.shape[0], grid.shape[1]), config.core, config.margin_px), _MOST_TILES)
     network = ready.network.to(device_of(config.device)).eval()
     changed = observed = 0

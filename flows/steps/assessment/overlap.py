@@ -10,7 +10,6 @@ from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import build_network, encoder_facts, encoder_of
 from landshift.flows.steps.learning.labelling import read_masks
-from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.manifest import value_hash, write_json
 
@@ -56,7 +55,7 @@ def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     role = read_masks(ws).role
     encoder = encoder_of(ws)
     device = device_of(ws.project.detect.device)
-    network = build_network(ws, prepared, plan(ws), encoder, "frozen", 0).network.eval().to(device)
+    network = build_network(ws, prepared, encoder, "frozen", 0).network.eval().to(device)
     shape = (role.shape[0], role.shape[1])
     embedded = block_embeddings(network, prepared.images, shape, BLOCK, device=device)
     seen, training = np.isfinite(embedded).all(axis=-1), training_blocks(role)

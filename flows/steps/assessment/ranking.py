@@ -11,7 +11,6 @@ from landshift.flows.runtime.progress import step
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.fitting import build_network, encoder_called, encoder_facts
 from landshift.flows.steps.learning.labelling import labels_key_of, read_masks
-from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
@@ -153,9 +152,9 @@ def _described(
     from landshift.models.transfer.scores import SCORES, log_me, reduced, standardised
     from landshift.models.use.inference import device_of
 
-    made = plan(ws)
+    made = prepared.plan
     encoder = encoder_called(ws, name)
-    built = build_network(ws, prepared, made, encoder, "frozen", 0)
+    built = build_network(ws, prepared, encoder, "frozen", 0)
     device = device_of(ws.project.detect.device)
 
     def make() -> "PixelFeatures":
@@ -199,7 +198,7 @@ def _source_probabilities(ws: Workspace, prepared: Prepared, name: str, sample: 
     encoder = encoder_called(ws, name)
     if not encoder.has_decoder:
         return None
-    made, statistics = plan(ws), band_statistics(prepared.images)
+    made, statistics = prepared.plan, band_statistics(prepared.images)
     device = device_of(ws.project.detect.device)
     try:
         given = source_input(

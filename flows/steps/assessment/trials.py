@@ -17,7 +17,6 @@ from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.fitting import Recipe, build_network, encoder_called, encoder_facts, fit_network
 from landshift.flows.steps.learning.judging import Calibrated, judge
 from landshift.flows.steps.learning.labelling import read_masks
-from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.regions import Regions, fold_roles, random_roles, with_fewer_labels
@@ -189,7 +188,7 @@ def _tried(
     try:
         masks = roles_of(ws, trial, regions)
         with step(f"Trial {trial.slug}") as advance, metered(trial.slug, ws.project.energy.country) as meter:
-            bundle, network = fit_network(ws, prepared, plan(ws), recipe, masks, checkpoints, advance)
+            bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints, advance)
             # With too few blocks a limit to the miss rate cannot be met, which is no reason to compare nothing.
             bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks, controlled=False)
     except InputError as error:
@@ -247,7 +246,7 @@ def _alignment(
     from landshift.models.use.inference import device_of
 
     labels, role = masks.labels, masks.role
-    start = build_network(ws, prepared, plan(ws), recipe.encoder, recipe.strategy, recipe.seed).network
+    start = build_network(ws, prepared, recipe.encoder, recipe.strategy, recipe.seed).network
     everywhere = np.where(role == TEST, 0, -1).astype(np.int16)
     sample = draw_pixels(labels.change, everywhere, limit=_COMPARED_PIXELS, seed=recipe.seed)
     device = device_of(ws.project.detect.device)

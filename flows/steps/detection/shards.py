@@ -17,14 +17,14 @@ from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import adaptation_in_use, adapted
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.blocks import BLOCK
-from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
 from landshift.pipeline.epochs.radiometry import BandMapping
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import file_hash, value_hash
-from landshift.pipeline.raster.read import inspect, read_raster
+from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import Layout, join_rows, open_writer, write_raster
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.rasters import CONFIDENCE_NODATA, confidence_codes
@@ -55,15 +55,15 @@ class Shard:
         return f"rows-{self.first:05d}-{self.last:05d}"
 
 
-def shards_of(ws: Workspace, shape: tuple[int, int]) -> list[Shard]:
+def shards_of(ws: Workspace, grid: Grid) -> list[Shard]:
     """Divide a region as the config says; no shard is less than a row of tiles.
 
     Args:
         ws: The project.
-        shape: Rows and columns of the region in pixels.
+        grid: Of the region.
     """
     config = ws.project.detect
-    groups = row_groups(-(-shape[0] // config.core), config.shards)
+    groups = row_groups(-(-grid.shape[0] // config.core), config.shards)
     return [Shard(i, len(groups), group.start, group.stop) for i, group in enumerate(groups, start=1)]
 
 
@@ -94,8 +94,10 @@ def settle(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
         margin = config.margin
     else:
         network = ready.network.to(device_of(config.device))
-        shape = inspect(prepared.before).shape
-        margin = calibrate_margin(network, prepared.images, shape, threshold=used.threshold, temperatures=used.temperatures)[0]
+        height, width = prepared.plan.grid.shape
+        margin = calibrate_margin(
+            network, prepared.images, (height, width), threshold=used.threshold, temperatures=used.temperatures
+        )[0]
     save(folder / SETTLED, used, ready.network.cpu(), "The model as this run uses it; it goes when the run is done.\n")
     facts = {
         "margin": margin, "adaptation": {**chosen.as_dict(), "notes": list(ready.notes)},
@@ -161,7 +163,7 @@ def _map_rows(
     known = bundle.facts.get("domain_shift")
     shift = None if known is None else Shift.from_dict(known)
     before, after = (None if m is None else record_of(BandMapping, m, SETTLED) for m in settled["mappings"])
-    grid = inspect(prepared.before).grid
+    grid = prepared.plan.grid
     work = [
         t for t in tiles((grid.shape[0], grid.shape[1]), config.core, settled["margin"]) if shard.first <= t.row < shard.last
     ]
@@ -216,7 +218,7 @@ def _nodata(layer: str) -> int:
 
 
 def join_shards(
-    ws: Workspace, key: str, settled: dict[str, Any], shards: list[Shard], parts: list[dict[str, Any]]
+    ws: Workspace, grid: Grid, key: str, settled: dict[str, Any], shards: list[Shard], parts: list[dict[str, Any]]
 ) -> dict[str, Any]:
     """Join the strips of all shards into the raw map.
 
@@ -231,7 +233,6 @@ def join_shards(
     started = time.perf_counter()
     folder = ws.work / key
     bundle = describe(folder / SETTLED)
-    grid = plan(ws).grid
     strips = [folder / SHARDS / shard.name for shard in shards]
     files = []
     with step("Writing the raw map") as advance:

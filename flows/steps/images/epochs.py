@@ -2,16 +2,16 @@
 
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.images.masking import mask_scenes
+from landshift.flows.steps.images.masking import SceneMask, mask_scenes
 from landshift.flows.steps.project.masks import mask_rule
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.compose import compose
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.place import place_hash
+from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.scenes.scene import Source
 
 _FORMAT = 3
@@ -19,39 +19,76 @@ _FORMAT = 3
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """The images that the next steps read."""
+class EpochImage:
+    """The analysis-ready image of one epoch, on the region's grid."""
 
-    before: Path
+    path: Path
+    """float32 GeoTIFF, a band each, NaN where not observed."""
+    hash: str
+    """Of the file's bytes."""
+    observed: float
+    """Share of pixels observed, 0..1."""
+    clouds: tuple[SceneMask, ...] = ()
+    """What masks each scene, in the order of the epoch."""
+
+    @property
+    def observation(self) -> Path:
+        """The observation layer beside the image: int32, how many acquisitions observed a pixel, and the day used."""
+        return self.path.with_name(f"{self.path.stem}_observation.tif")
+
+
+@dataclass(frozen=True)
+class Correction:
+    """What became of moving the image after onto the one before."""
+
+    moved: tuple[float, float] | None
+    """Pixels (y, x) that it was moved by; None where it was left as it is."""
+    was: float | None
+    """Length of the shift in pixels before; None where it could not be measured."""
+    now: float | None
+    """The same afterwards."""
+    observed: float | None
+    """Share of the moved image that is observed, 0..1; None where none was written."""
+    sentence: str
+    """The same for people."""
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """Both images of a run, and the plan that they were made by."""
+
+    plan: Plan
+    """Scenes, grid and bands of both epochs: made once a run, and carried with the images."""
+    before: EpochImage
     """Image of the epoch before."""
-    after: Path
-    """Image of the epoch after."""
-    hashes: tuple[str, str]
-    """Of both files."""
-    observed: tuple[float, float]
-    """Share of pixels observed on each date, 0..1."""
-    correction: dict[str, Any] | None = None
-    """What became of moving the image after onto the one before, as `aligning.align` says; None where the config does
-    not ask for it."""
+    after: EpochImage
+    """Image of the epoch after, moved onto the one before where that was asked for and helped."""
+    correction: Correction | None = None
+    """What became of moving the image after; None where the config does not ask for it."""
 
     @property
     def images(self) -> tuple[Path, Path]:
-        """Before, after."""
-        return self.before, self.after
+        """Files of the images, before and after."""
+        return self.before.path, self.after.path
 
-    def absolute(self) -> "Prepared":
-        """Return the same images as another process finds them, whatever its working directory."""
-        return replace(self, before=self.before.resolve(), after=self.after.resolve())
+    @property
+    def hashes(self) -> tuple[str, str]:
+        """Hashes of the images, before and after."""
+        return self.before.hash, self.after.hash
 
     @property
     def observations(self) -> tuple[Path, Path]:
-        """The observation layers beside the images, before and after."""
-        before, after = (image.with_name(f"{image.stem}_observation.tif") for image in self.images)
-        return before, after
+        """Observation layers, before and after."""
+        return self.before.observation, self.after.observation
+
+    def absolute(self) -> "Prepared":
+        """Return the same images as another process finds them, whatever its working directory."""
+        before, after = (replace(image, path=image.path.resolve()) for image in (self.before, self.after))
+        return replace(self, before=before, after=after)
 
 
 def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
-    """Return what the inputs of an epoch's image come to: two epochs with one key have the same image, byte by byte."""
+    """Hash the inputs of an epoch's image: two epochs with one key have the same image, byte by byte."""
     epoch = made.before if name == "before" else made.after
     sensor, rule = made.sensor, ws.project.epochs.composite
     facts = {
@@ -71,12 +108,8 @@ def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
     return value_hash(facts)
 
 
-def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
-    """Make an epoch's image, unless it is there already from the same inputs.
-
-    Returns:
-        `path`, `hash` and `observed` of the image.
-    """
+def prepare_epoch(ws: Workspace, made: Plan, name: str) -> EpochImage:
+    """Make an epoch's image, unless it is there already from the same inputs."""
     epoch = made.before if name == "before" else made.after
     key = epoch_key(ws, made, name)
     image, observation = ws.epochs / f"{name}.tif", ws.epochs / f"{name}_observation.tif"
@@ -85,9 +118,20 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> dict[str, Any]:
         epoch, clouds = mask_scenes(ws, epoch, made.cloud_model, made.grid)
         with step(f"Preparing {name} ({epoch.date})") as advance:
             observed = compose(epoch, made.bands, made.grid, image, observation, advance, ws.project.epochs.composite)
-        manifest.record(name, key, [image, observation], {"observed": observed, "clouds": clouds})
+        manifest.record(name, key, [image, observation], content_of(_Facts(observed, clouds)))
     files = manifest.entries()[name]["files"]
-    return {"path": image, "hash": files[image.name], "observed": manifest.facts(name)["observed"]}
+    facts = record_of(_Facts, manifest.facts(name), str(ws.epochs))
+    return EpochImage(image, files[image.name], facts.observed, facts.clouds)
+
+
+@dataclass(frozen=True)
+class _Facts:
+    """What the manifest keeps of an image."""
+
+    observed: float
+    """Share of pixels observed, 0..1."""
+    clouds: tuple[SceneMask, ...]
+    """What masks each scene."""
 
 
 def _place(ws: Workspace, source: Source | None) -> list[str | int] | None:

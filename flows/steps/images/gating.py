@@ -1,36 +1,31 @@
 """Gating: ask what the data of a run has to meet, before a model sees it."""
 
 from collections.abc import Sequence
-from dataclasses import asdict
-from typing import Any
 
 import numpy as np
 from prefect.artifacts import create_table_artifact
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.images.epochs import Prepared
-from landshift.flows.steps.project.plan import Plan, plan
+from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.epochs.agreement import RadiometricDifference, radiometric_difference, spread_pixels
-from landshift.pipeline.epochs.coregistration import Misregistration, misregistration
+from landshift.pipeline.epochs.agreement import radiometric_difference, spread_pixels
+from landshift.pipeline.epochs.coregistration import misregistration
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate, require_open
 from landshift.pipeline.grid import common_share
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.read import open_readers
+from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.tiles import strips
 
 _FORMAT = 1
 """Raised whenever other numbers are measured on the same images."""
 
 
-def measure(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
-    """Measure what the gates ask of the images, unless that is done already for the same ones.
-
-    Returns:
-        `observed_share`, `medians`, and the fields of `shift` and `difference`, as in `gates.Measured`.
-    """
+def measure(ws: Workspace, prepared: Prepared) -> Measured:
+    """Measure what the gates ask of the images, unless that is done already for the same ones."""
     key = value_hash([_FORMAT, prepared.hashes])
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current("measured", key):
@@ -42,9 +37,8 @@ def measure(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
             pixels = spread_pixels(before, after)
             medians = [float(v) for date in pixels if len(date) for v in np.median(date, axis=0)]
             difference = radiometric_difference(*pixels)
-        facts = {"observed_share": seen, "medians": medians, "shift": asdict(shift), "difference": asdict(difference)}
-        manifest.record("measured", key, [], facts)
-    return manifest.facts("measured")
+        manifest.record("measured", key, [], content_of(Measured(seen, tuple(medians), shift, difference)))
+    return record_of(Measured, manifest.facts("measured"), str(manifest.folder))
 
 
 def _observed_on_both(prepared: Prepared) -> float:
@@ -65,22 +59,12 @@ def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
     return plan_gates(made.before.date, made.after.date, overlap, ws.project.gates.rules)
 
 
-def gates_of_data(ws: Workspace, prepared: Prepared, measured: dict[str, Any]) -> tuple[Gate, ...]:
-    """Ask everything of the data.
-
-    Args:
-        ws: The project.
-        prepared: Its images.
-        measured: From `measure`.
-    """
-    made, correction = plan(ws), prepared.correction or {}
-    moved = correction.get("moved")
-    known = Measured(
-        measured["observed_share"], tuple(measured["medians"]), Misregistration(**measured["shift"]),
-        RadiometricDifference(**measured["difference"]), None if moved is None else (moved[0], moved[1]),
-        correction.get("sentence", ""),
-    )  # fmt: skip
-    return (*gates_of_plan(ws, made), *image_gates(known, made.bands, made.sensor.units, ws.project.gates.rules))
+def gates_of_data(ws: Workspace, prepared: Prepared, measured: Measured) -> tuple[Gate, ...]:
+    """Ask everything of the data: what metadata tells, and what was measured on the images."""
+    made, correction = prepared.plan, prepared.correction
+    moved, sentence = (None, "") if correction is None else (correction.moved, correction.sentence)
+    asked = image_gates(measured, made.bands, made.sensor.units, ws.project.gates.rules, moved=moved, correction=sentence)
+    return (*gates_of_plan(ws, made), *asked)
 
 
 def require_all_open(ws: Workspace, gates: Sequence[Gate]) -> None:

@@ -1,9 +1,8 @@
 """Masking: which scenes a quality band masks, which a cloud model, and the masks that the model makes."""
 
 from collections.abc import Iterable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.project.masks import FOUR_BANDS, SIX_BANDS, mask_rule
@@ -11,14 +10,54 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.manifest import Manifest, link_or_copy, short_hash, value_hash
 from landshift.pipeline.raster.place import place_hash
+from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.scenes.scene import Epoch, Scene, Source
 
 FOLDER = "masks"
 """Of the masks, among the images."""
 
 
+@dataclass(frozen=True)
+class QualityMask:
+    """What masks a scene that no cloud model looks at."""
+
+    scene: str
+    """Id of the scene."""
+    date: str
+    """Day of its acquisition."""
+    by: str
+    """Name of its quality band, `nothing` where it has none."""
+
+
+@dataclass(frozen=True)
+class ModelMask:
+    """What a cloud model found in a scene."""
+
+    scene: str
+    """Id of the scene."""
+    date: str
+    """Day of its acquisition."""
+    by: str
+    """Name of the model."""
+    cloud: float
+    """Share of the observed pixels, 0..1."""
+    shadow: float
+    """Share of the observed pixels, 0..1."""
+    buffer_px: int
+    """Pixels around both that count as not observed too."""
+    licence: str
+    """Of the model's weights."""
+    citation: str
+    """Of the model."""
+    weights: str
+    """Hash of their file."""
+
+
+SceneMask = ModelMask | QualityMask
+
+
 def mask_key(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> str | None:
-    """Return what the inputs of a scene's mask come to; None where the model does not mask it."""
+    """Hash the inputs of a scene's mask; None where the model does not mask it."""
     rule = mask_rule(ws.project, scene, model)
     if rule is None or model is None:
         return None
@@ -32,25 +71,20 @@ def mask_key(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> str 
     return value_hash(facts)
 
 
-def mask_scenes(ws: Workspace, epoch: Epoch, model: str | None, grid: Grid) -> tuple[Epoch, list[dict[str, Any]]]:
+def mask_scenes(ws: Workspace, epoch: Epoch, model: str | None, grid: Grid) -> tuple[Epoch, tuple[SceneMask, ...]]:
     """Make the masks of an epoch's scenes that need one, unless they are there already from the same inputs.
 
     Returns:
-        The epoch with its masks, and for each scene what masks it: `scene`, `date`, `by`, and of a model `cloud` and `shadow`,
-        the shares of what was observed, `buffer_px`, `licence`, `citation` and `weights`.
+        The epoch with its masks, and what masks each scene.
     """
-    scenes, said = [], []
-    for scene in epoch.scenes:
-        masked, facts = _mask(ws, scene, model, grid)
-        scenes.append(masked)
-        said.append({"scene": scene.id, "date": str(scene.date), **facts})
-    return replace(epoch, scenes=tuple(scenes)), said
+    masked = [_mask(ws, scene, model, grid) for scene in epoch.scenes]
+    return replace(epoch, scenes=tuple(scene for scene, _ in masked)), tuple(mask for _, mask in masked)
 
 
-def _mask(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> tuple[Scene, dict[str, Any]]:
-    key = mask_key(ws, scene, model, grid)
+def _mask(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> tuple[Scene, SceneMask]:
+    key, day = mask_key(ws, scene, model, grid), str(scene.date)
     if key is None or model is None:
-        return scene, {"by": scene.sensor.quality if scene.quality is not None else "nothing"}
+        return scene, QualityMask(scene.id, day, scene.sensor.quality or "" if scene.quality is not None else "nothing")
     name = short_hash(key, 16)
     manifest = ws.manifest(ws.epochs / FOLDER)
     path = manifest.folder / f"{name}.tif"
@@ -61,13 +95,18 @@ def _mask(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> tuple[S
 
         buffer_px, facts = ws.project.scenes.clouds.buffer_px, origin(model)
         classify = cloud_classifier(model, device_of(ws.project.detect.device))
-        tags = {"SCENE": scene.id, "DATE": str(scene.date), **{k.upper(): v for k, v in facts.items()}}
+        tags = {"SCENE": scene.id, "DATE": day, **{k.upper(): v for k, v in facts.items()}}
         with step(f"Masking clouds of {scene.id}") as advance:
             shares = write_cloud_mask(
                 path, scene, _bands_of(model), grid, classify, buffer_px=buffer_px, tags=tags, advance=advance
             )
-        manifest.record(name, key, [path], {"by": facts.pop("model"), **shares, "buffer_px": buffer_px, **facts})
-    return replace(scene, mask=Source(path, 1)), manifest.facts(name)
+        mask = ModelMask(
+            scene.id, day, facts["model"], shares["cloud"], shares["shadow"], buffer_px, facts["licence"], facts["citation"],
+            facts["weights"],
+        )  # fmt: skip
+        manifest.record(name, key, [path], content_of(mask))
+    known = record_of(ModelMask, manifest.facts(name), str(manifest.folder))
+    return replace(scene, mask=Source(path, 1)), replace(known, scene=scene.id, date=day)
 
 
 def borrow_masks(ws: Workspace, scenes: Iterable[Scene], model: str | None, grid: Grid, folders: Iterable[Path]) -> None:

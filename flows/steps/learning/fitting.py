@@ -91,7 +91,7 @@ def encoder_facts(encoder: "Encoder") -> dict[str, Any]:
     return {**facts, "weights": file_hash(Path(encoder.weights))} if encoder.source == "file" else facts
 
 
-def build_network(ws: Workspace, prepared: Prepared, made: Plan, encoder: "Encoder", strategy: str, seed: int) -> Built:
+def build_network(ws: Workspace, prepared: Prepared, encoder: "Encoder", strategy: str, seed: int) -> Built:
     """Load an encoder for the project's bands and put the decoders on it; the same seed gives the same weights.
 
     Raises:
@@ -104,7 +104,7 @@ def build_network(ws: Workspace, prepared: Prepared, made: Plan, encoder: "Encod
     from landshift.models.network.strategies import strategy_named
     from landshift.models.network.training import seed_everything
 
-    config, legend = ws.project.model, legend_of(ws.project)
+    made, config, legend = prepared.plan, ws.project.model, legend_of(ws.project)
     if not strategy_named(strategy).pretrained:
         encoder = encoder_named(f"random:{encoder.architecture}")
     statistics = band_statistics(prepared.images)
@@ -130,7 +130,6 @@ def build_network(ws: Workspace, prepared: Prepared, made: Plan, encoder: "Encod
 def fit_network(
     ws: Workspace,
     prepared: Prepared,
-    made: Plan,
     recipe: Recipe,
     masks: DividedLabels,
     checkpoints: Path,
@@ -141,7 +140,6 @@ def fit_network(
     Args:
         ws: The project.
         prepared: Its images.
-        made: Its plan.
         recipe: What to train.
         masks: The labels, divided.
         checkpoints: Keeps the state of a training that is interrupted.
@@ -160,7 +158,7 @@ def fit_network(
 
     project, legend, config = ws.project, legend_of(ws.project), ws.project.training
     labels, role = masks.labels, masks.role
-    built = build_network(ws, prepared, made, recipe.encoder, recipe.strategy, recipe.seed)
+    built = build_network(ws, prepared, recipe.encoder, recipe.strategy, recipe.seed)
     codes = [c.code for c in legend.classes]
     training = TrainingChips(
         *prepared.images, masks_of(labels, role, TRAIN, codes), size=config.chip, count=recipe.chips_per_epoch,
@@ -180,7 +178,8 @@ def fit_network(
     }  # fmt: skip
     encoder = built.encoder
     bundle = Bundle(
-        project.name, built.network.spec, asdict(encoder) | {"weights": Path(encoder.weights).name}, made.sensor.units,
+        project.name, built.network.spec, asdict(encoder) | {"weights": Path(encoder.weights).name},
+        prepared.plan.sensor.units,
         built.normalisation, Legend() if built.network.spec.heads == "change" else legend, Temperatures(), 0.5,
         built.notes, facts,
     )  # fmt: skip

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from landshift.flows.steps.project.plan import legend_of, plan
+from landshift.flows.steps.project.plan import legend_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
@@ -64,13 +64,12 @@ def label_hashes(ws: Workspace) -> dict[str, str]:
     return {role: file_hash(path) for role, path in _label_files(ws).items() if path.is_file()}
 
 
-def divide_labels(ws: Workspace) -> str:
+def divide_labels(ws: Workspace, grid: Grid) -> str:
     """Write the masks, regions and splits of the labels, unless they are there already from the same inputs.
 
     Returns:
         Hash of the masks.
     """
-    grid = plan(ws).grid
     key, manifest = _key(ws, grid), ws.manifest(ws.training)
     if not manifest.is_current("labels", key):
         labels = read_labels(ws, grid)

@@ -9,7 +9,7 @@ from landshift.flows.steps.images.epochs import epoch_key
 from landshift.flows.steps.images.masking import FOLDER, borrow_masks
 from landshift.flows.steps.monitoring.outcome import DONE
 from landshift.flows.steps.monitoring.pairs import PAIRS
-from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.manifest import Manifest, link_or_copy
 from landshift.pipeline.scenes.periods import PeriodPair
@@ -18,9 +18,8 @@ _LENT_FOR_DAYS = 430
 """How long the image of a period may still be needed: a year and the largest tolerance of the season, or so."""
 
 
-def borrow_images(ws: Workspace, pairs: Path) -> None:
+def borrow_images(ws: Workspace, made: Plan, pairs: Path) -> None:
     """Take over the images of epochs that other pairs made already: each date is composited once."""
-    made = plan(ws)
     scenes = [scene for epoch in made.epochs for scene in epoch.scenes]
     borrow_masks(ws, scenes, made.cloud_model, made.grid, sorted(pairs.glob(f"*/*/epochs/{FOLDER}")))
     ours = ws.manifest(ws.epochs)

@@ -22,7 +22,7 @@ from landshift.pipeline.season import outside
 
 @dataclass(frozen=True)
 class Plan:
-    """What a project comes to, from metadata alone."""
+    """Scenes, grid and bands chosen for a project."""
 
     before: Epoch
     """Earlier."""
@@ -70,30 +70,21 @@ def sensor_of(config: SensorConfig) -> Sensor:
 
 
 def plan(ws: Workspace) -> Plan:
-    """Find and choose the scenes, and check everything that metadata can tell.
+    """Find, choose and look into the scenes of a project: once a run, everything later takes the plan.
 
     Raises:
         InputError: Anything about the scenes, dates, bands or grids that does not fit.
     """
-    sensor = sensor_of(ws.project.sensor)
-    skip = ws.project.scenes.faulty == "skip"
-    findings = find_scenes(ws, sensor, tolerant=skip)
-    skipped = [f for f in findings if f.fault and (f.day is None or _is_wanted(ws, f.day))]
-    said = [f"{f.name} was skipped: {f.fault}" for f in skipped]
-    while True:
-        made = _chosen(ws, sensor, findings)
-        for scene in (scene for epoch in made.epochs for scene in epoch.scenes):
-            try:
-                require_overlap(scene, made.grid)
-                look_at(ws, scene, made.bands, made.grid)
-            except InputError as error:
-                if not skip:
-                    raise
-                said.append(f"{scene.id} was skipped: {error}")
-                findings = [f for f in findings if f.scene is None or f.scene.id != scene.id]
-                break
-        else:
-            return replace(made, skipped=tuple(said))
+    return inspect(ws, find(ws))
+
+
+def find(ws: Workspace) -> list[Finding]:
+    """Find the scenes of a project; with `faulty: skip`, a scene that cannot be read is a finding with its fault.
+
+    Raises:
+        InputError: The folder or the catalog cannot be read, or a scene not.
+    """
+    return find_scenes(ws, sensor_of(ws.project.sensor), tolerant=ws.project.scenes.faulty == "skip")
 
 
 def _is_wanted(ws: Workspace, day: date) -> bool:
@@ -101,9 +92,13 @@ def _is_wanted(ws: Workspace, day: date) -> bool:
     return not outside(epochs.part_of_year, day) and any(epoch.start <= day <= epoch.end for _, epoch in epochs.ranges)
 
 
-def _chosen(ws: Workspace, sensor: Sensor, findings: Sequence[Finding]) -> Plan:
-    """Choose among the scenes that were found, without looking into them."""
-    project = ws.project
+def choose(ws: Workspace, findings: Sequence[Finding]) -> Plan:
+    """Choose scenes, grid and bands among what was found, without looking into any file.
+
+    Raises:
+        InputError: The scenes do not make a pair of epochs: dates, bands or grids do not fit.
+    """
+    project, sensor = ws.project, sensor_of(ws.project.sensor)
     scenes = [f.scene for f in findings if f.scene is not None]
     source, season = source_of(project, len(findings) - len(scenes)), project.epochs.part_of_year
     off_season = [f.day for f in findings if f.day is not None and outside(season, f.day)]
@@ -116,3 +111,34 @@ def _chosen(ws: Workspace, sensor: Sensor, findings: Sequence[Finding]) -> Plan:
     before, after = (without_unwanted_masks(project, epoch) for epoch in (before, after))
     model = cloud_model_of(project, sensor, (*before.scenes, *after.scenes))
     return Plan(before, after, grid, bands, sensor, cloud_model=model, unmasked=unmasked(project, (before, after)))
+
+
+def inspect(ws: Workspace, findings: Sequence[Finding]) -> Plan:
+    """Choose the scenes and look into their files.
+
+    With `faulty: skip`, faulty scenes are left out and it is chosen again among the others; those that were looked into with
+    the same grid and bands are not looked into again.
+
+    Raises:
+        InputError: As `choose`; or a scene is not what the config or the catalog describes, and is not to be skipped.
+    """
+    skip = ws.project.scenes.faulty == "skip"
+    unreadable = [f for f in findings if f.fault and (f.day is None or _is_wanted(ws, f.day))]
+    skipped = [f"{f.name} was skipped: {f.fault}" for f in unreadable]
+    faulty: set[str] = set()
+    sound: set[tuple[str, tuple[str, ...], Grid]] = set()
+    while True:
+        made = choose(ws, [f for f in findings if f.scene is None or f.scene.id not in faulty])
+        remaining = [s for epoch in made.epochs for s in epoch.scenes if (s.id, made.bands, made.grid) not in sound]
+        for scene in remaining:
+            try:
+                require_overlap(scene, made.grid)
+                look_at(ws, scene, made.bands, made.grid)
+                sound.add((scene.id, made.bands, made.grid))
+            except InputError as error:
+                if not skip:
+                    raise
+                skipped.append(f"{scene.id} was skipped: {error}")
+                faulty.add(scene.id)
+        if not faulty.intersection(scene.id for scene in remaining):
+            return replace(made, skipped=tuple(skipped))

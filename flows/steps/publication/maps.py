@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Prepared
-from landshift.flows.steps.project.plan import Plan, plan
+from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.areas import mapped_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
@@ -44,7 +44,7 @@ def write_maps(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
         return dict(manifest.facts("maps"))
     from landshift.models.use.bundle import describe
 
-    legend, made = describe(ws.model_in_use).legend, plan(ws)
+    legend, made = describe(ws.model_in_use).legend, prepared.plan
     areas_of_interest = areas_in(ws, made.grid)
     tags = _tags(ws, made, key)
     with step("Writing maps and polygons") as advance:

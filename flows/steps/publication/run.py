@@ -14,7 +14,6 @@ from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.images.gating import gates_of_data, require_all_open
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import require_model_fits
-from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.published import published_config
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.areas import with_test_scores
@@ -48,7 +47,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
     from landshift.models.use.bundle import MODEL, WEIGHTS
 
     folder = ws.work / key
-    made = plan(ws)
+    made = prepared.plan
     bundle = require_model_fits(ws, made)
     areas = made_maps["areas"]
     assessment = assessment_of(ws, prepared)
@@ -82,17 +81,18 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
             "rows": made.grid.shape[0], "columns": made.grid.shape[1], "pixel_size_m": made.grid.transform.a,
             "transform": list(made.grid.transform)[:6],
         },
-        "clouds": {epoch.name: ws.manifest(ws.epochs).facts(epoch.name).get("clouds", []) for epoch in made.epochs},
+        "clouds": {"before": content_of(prepared.before.clouds), "after": content_of(prepared.after.clouds)},
         "bands": list(made.bands), "units": made.sensor.units,
         "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in bundle.legend.classes],
-        "observed": {"before": prepared.observed[0], "after": prepared.observed[1]},
+        "observed": {"before": prepared.before.observed, "after": prepared.after.observed},
         "model": {
             "name": bundle.name, "encoder": bundle.encoder["name"], "weights": file_hash(ws.model_in_use / WEIGHTS),
             "description": file_hash(ws.model_in_use / MODEL), "scores": bundle.facts.get("scores"),
         },
         "threshold": facts["threshold"], "margin_px": facts["margin"],
         "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
-        "alignment": prepared.correction, "adaptation": facts["adaptation"],
+        "alignment": None if prepared.correction is None else content_of(prepared.correction),
+        "adaptation": facts["adaptation"],
         "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
         "cost": facts["cost"], "assessment": assessment, "gates": [content_of(gate) for gate in gates],
         "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": warnings,

@@ -18,7 +18,7 @@ from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import Recipe, encoder_facts, encoder_of, fit_network
 from landshift.flows.steps.learning.judging import judge
 from landshift.flows.steps.learning.labelling import SPLITS, read_masks
-from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.comparing import SEEN, write_seen
 from landshift.pipeline.grid import crs_of
@@ -71,7 +71,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
         masks = read_masks(ws)
         with metered(f"training, seed {seed}", project.energy.country) as meter:
             with step(f"Training (seed {seed})") as advance:
-                bundle, network = fit_network(ws, prepared, plan(ws), recipe, masks, checkpoints, advance)
+                bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints, advance)
             bundle, scores, _ = judge(ws, prepared, bundle, network, masks)
             domain = _training_domain(ws, prepared, network, masks.role)
         scores["cost"] = meter.cost.as_dict() if meter.cost else None
@@ -105,7 +105,7 @@ def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork"
 
 
 def choose_model(
-    ws: Workspace, scores: Sequence[dict[str, Any]], rows: dict[str, Any], assessment: Mapping[str, Any]
+    ws: Workspace, made: Plan, scores: Sequence[dict[str, Any]], rows: dict[str, Any], assessment: Mapping[str, Any]
 ) -> Trained:
     """Keep the seed that is best on the validation blocks, with a card and a report of every row, as the candidate.
 
@@ -133,12 +133,12 @@ def choose_model(
             "classical": rows, **splits, "versions": versions(),
         }  # fmt: skip
         scored = {**bundle.facts["scores"], "warnings": told}
-        known = {"scores": scored, "splits": splits["splits"], "classical": rows, "territory": _territory(ws)}
+        known = {"scores": scored, "splits": splits["splits"], "classical": rows, "territory": _territory(made)}
         kept = replace(bundle, facts={**bundle.facts, **known})
         save(ws.candidate, kept, network, model_card(content, kept.as_dict(), assessment))
         write_json(report, content)
         write_model_item(ws.candidate, json.loads((ws.candidate / MODEL).read_text(encoding="utf-8")))
-        write_seen(ws, ws.candidate)
+        write_seen(ws, made.grid, ws.candidate)
         manifest.record("model", key, [report, *(ws.candidate / n for n in (WEIGHTS, MODEL, CARD, ITEM, SEEN))])
     return Trained(ws.candidate, report)
 
@@ -149,9 +149,8 @@ def card_scores(model: Path) -> str:
     return "Scores of change" + card.partition("\n## Scores of change")[2].partition("\n## ")[0].rstrip()
 
 
-def _territory(ws: Workspace) -> dict[str, Any]:
+def _territory(made: Plan) -> dict[str, Any]:
     """Return when and where the model learnt."""
-    made = plan(ws)
     outline = footprint(made.grid.transform, (made.grid.shape[0], made.grid.shape[1]), crs_of(made.grid).to_wkt())
     return {
         "before_date": str(made.before.date), "after_date": str(made.after.date),

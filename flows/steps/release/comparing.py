@@ -14,7 +14,6 @@ from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.learning.judging import HeldOut, predict_held_out
 from landshift.flows.steps.learning.labelling import current_labels, read_masks
-from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
 from landshift.pipeline.errors import InputError
@@ -47,10 +46,10 @@ SEEN = "seen.tif"
 """Beside a model: 1 where it was trained or validated."""
 
 
-def write_seen(ws: Workspace, folder: Path) -> Path:
+def write_seen(ws: Workspace, grid: Grid, folder: Path) -> Path:
     """Write down, beside a model that was just trained, on which pixels it was trained or validated."""
     seen = np.isin(read_masks(ws).role, (TRAIN, VALIDATION)).astype(np.uint8)
-    return write_raster(folder / SEEN, seen, plan(ws).grid)
+    return write_raster(folder / SEEN, seen, grid)
 
 
 def seen_by(folder: Path, grid: Grid) -> np.ndarray | None:
@@ -103,11 +102,11 @@ def compare_models(ws: Workspace, prepared: Prepared, candidate: Path, in_use: P
         InputError: The labels cannot be used.
     """
     try:
-        bundles = [require_model_fits(replace(ws, chosen_model=folder), plan(ws)) for folder in (in_use, candidate)]
+        bundles = [require_model_fits(replace(ws, chosen_model=folder), prepared.plan) for folder in (in_use, candidate)]
     except InputError as error:
         return _not_comparable(str(error))
     fault = next(_not_alike(*bundles), None)
-    grid = plan(ws).grid
+    grid = prepared.plan.grid
     labels = current_labels(ws, grid)
     seen = [seen_by(folder, grid) for folder in (in_use, candidate)]
     if fault is not None:
