@@ -196,7 +196,7 @@ def test_groups_are_blocks_or_many_named_regions(ready: Ready) -> None:
     change[:16, :16] = 255
     empty = np.full_like(change, 255)
     region = (np.arange(SIZE) // 8)[:, None] * np.ones((1, SIZE), dtype=np.int16)
-    groups = groups_of(ready.ws, ready.prepared.plan.grid, Labels(empty, empty, change))
+    groups = groups_of(ready.ws, Labels(empty, empty, change))
     assert len(np.unique(groups[groups >= 0])) == 35
     assert (groups[:16, :16] == -1).all()
     named = Labels(empty, empty, change, region.astype(np.int16), tuple("abcdefghijkl"))

@@ -12,8 +12,8 @@ from affine import Affine
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from landshift.flows import detect as detecting
 from landshift.flows.detect import detect
+from landshift.flows.prepare import prepare
 from landshift.flows.steps.detection import shards as sharding
 from landshift.flows.steps.detection.shards import SHARDS, Shard, detect_shard, settle, shards_of
 from landshift.flows.steps.project.published import published_config
@@ -24,6 +24,7 @@ from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.raster.write import Layout, join_rows, write_raster
 from landshift.pipeline.tiles import row_groups
+from tests.conftest import small_grid
 from tests.untrained import SIZE, Untrained
 
 TIMES = ("created", "seconds", "cost")
@@ -117,7 +118,7 @@ def test_the_map_is_one_that_can_tell_rows_apart(whole: Path) -> None:
 
 
 def test_shards_change_no_byte(place: Untrained, whole: Path, tmp_path: Path) -> None:
-    assert [len(shards_of(place.workspace(tmp_path, shards=n), (SIZE, SIZE))) for n in (1, 3, 99)] == [1, 3, 5]
+    assert [len(shards_of(place.workspace(tmp_path, shards=n), small_grid(SIZE, SIZE))) for n in (1, 3, 99)] == [1, 3, 5]
     run = detect(place.project(shards=3), place.data, tmp_path, model=place.model).run
     assert published(run) == published(whole)
     assert not (tmp_path / "demo" / "work").exists()
@@ -177,7 +178,7 @@ def test_a_process_elsewhere_or_of_another_version_is_refused(
     place: Untrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     ws = place.workspace(tmp_path)
-    prepared = detecting.prepare(ws.project, place.data, tmp_path)
+    prepared = prepare(ws.project, place.data, tmp_path)
     settled = settle(ws, prepared, "key")
     shard = shards_of(ws, prepared.plan.grid)[0]
     assert settle(ws, prepared, "key") == settled
