@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 import torch
 
-from landshift.flows.config.sections import CalibrationConfig
+from landshift.flows.config.learning import CalibrationConfig
 from landshift.flows.steps.assessment import adapting
 from landshift.flows.steps.assessment.adapting import (
     METHODS,

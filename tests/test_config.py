@@ -147,13 +147,16 @@ def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     [
         ("", "holds NoneType; expected keys"),
         ("- a", "holds list"),
-        ("name: [", "is no YAML"),
-        ("a: !!python/object/apply:os.getcwd []", "is no YAML"),
-        ("name: a\nstart: 2019-13-45", r"is no YAML: '2019-13-45' is no timestamp \(month must be .*\n.*line 2"),
+        ("name: [", "is not valid YAML"),
+        ("a: !!python/object/apply:os.getcwd []", "is not valid YAML"),
+        (
+            "name: a\nstart: 2019-13-45",
+            r"is not valid YAML: '2019-13-45' is not a valid timestamp \(month must be .*\n.*line 2",
+        ),
         ("a: " + "9" * 5000, "a number of 5000 characters"),
         ("a: 0x" + "f" * 5000, "a number of 5002 characters"),
-        ("a: !!float ''", "'' is no float"),
-        ("a: !!bool maybe", "'maybe' is no bool"),
+        ("a: !!float ''", "'' is not a valid float"),
+        ("a: !!bool maybe", "'maybe' is not a valid bool"),
         ("[" * 5000, "nested too deep"),
         ("name: a\nsensor: {name: x, name: y}", r"the key 'name' is there twice\n.*line 2, column 19"),
         ("name: a\nname: b", r"the key 'name' is there twice\n.*line 2"),
@@ -189,7 +192,7 @@ def test_no_file(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"a.yaml is not there.*landshift init"):
         load_project(tmp_path / "a.yaml")
     (tmp_path / "a.yaml").write_bytes(b"name: \xff\xfe")
-    with pytest.raises(InputError, match="is no YAML"):
+    with pytest.raises(InputError, match="is not valid YAML"):
         load_project(tmp_path / "a.yaml")
 
 

@@ -172,5 +172,5 @@ def test_the_deployments_in_a_file_fit_the_flow() -> None:
 def test_a_run_reads_its_config_anew(tmp_path: Path) -> None:
     config = write(tmp_path, "north", cron="0 2 * * *")
     config.write_text("name: [", encoding="utf-8")
-    with pytest.raises(InputError, match="is no YAML"):
+    with pytest.raises(InputError, match="is not valid YAML"):
         monitor.fn(config, tmp_path)

@@ -1,4 +1,4 @@
-"""The section `alerts` of a configuration: rules, and the channels by which people are told."""
+"""The section `alerts` of a configuration: rules, and the channels that alerts are sent by."""
 
 import difflib
 import ipaddress
@@ -18,14 +18,14 @@ _Variable = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,99}$")]
 
 
 class AlertRuleConfig(Section):
-    """Which changes of the register somebody wants to hear of. All that is asked for has to be met."""
+    """Which changes of the register are sent. All that is asked for has to be met."""
 
     name: _Name
     """Unique; what was sent is remembered under it, so another name sends again."""
     states: tuple[Literal["new", "confirmed", "closed", "rejected", "withdrawn"], ...] = Field(
         ("new", "confirmed"), min_length=1
     )
-    """States that a change has to have come into."""
+    """States that a change has to have entered."""
     changes: tuple[str, ...] = ()
     """Kinds of change, such as `Forest to Cropland`; empty for all."""
     min_area_ha: float = Field(default=0.0, ge=0)
@@ -47,7 +47,7 @@ class ChannelConfig(Section):
     name: _Name
     """Unique; what was sent is remembered under it, so another name sends again."""
     rules: tuple[str, ...] = ()
-    """Names of the rules that are told here; empty for all."""
+    """Names of the rules whose alerts are sent here; empty for all."""
 
 
 class FeedChannel(ChannelConfig):
@@ -121,16 +121,16 @@ class PrefectChannel(ChannelConfig):
 
 
 class AlertsConfig(Section):
-    """Who is told of what changed in the register."""
+    """Which changes of the register are sent, and where."""
 
     since: date | None = None
-    """Tell of what the register learnt from this day on (UTC); None: of all that it holds."""
+    """Send what entered the register from this day on (UTC); None: all that it holds."""
     rules: tuple[AlertRuleConfig, ...] = ()
-    """Of what."""
+    """Which changes."""
     channels: tuple[
         Annotated[FeedChannel | WebhookChannel | AppriseChannel | PrefectChannel, Field(discriminator="kind")], ...
     ] = ()
-    """By which ways."""
+    """Where to."""
 
     @model_validator(mode="after")
     def _names_fit(self) -> "AlertsConfig":
@@ -155,7 +155,7 @@ class AlertsConfig(Section):
 
 
 def is_loopback(host: str) -> bool:
-    """Tell whether a host is this machine."""
+    """Return whether a host is this machine."""
     try:
         return host == "localhost" or ipaddress.ip_address(host).is_loopback
     except ValueError:

@@ -13,24 +13,19 @@ from yaml.composer import ComposerError
 from yaml.constructor import ConstructorError
 
 from landshift.flows.config.alerts import AlertsConfig
-from landshift.flows.config.epochs import EpochsConfig
 from landshift.flows.config.gates import GatesConfig
-from landshift.flows.config.release import ReleaseConfig
-from landshift.flows.config.scenes import ScenesConfig, SensorConfig
+from landshift.flows.config.learning import AssessConfig, CalibrationConfig, ModelConfig, ReleaseConfig, TrainingConfig
+from landshift.flows.config.scenes import EpochsConfig, ScenesConfig, SensorConfig
 from landshift.flows.config.sections import (
     AreasOfInterestConfig,
-    AssessConfig,
-    CalibrationConfig,
     ClassConfig,
     DetectConfig,
     EnergyConfig,
     GridConfig,
     LabelsConfig,
-    ModelConfig,
     MonitorConfig,
     Section,
     SplitConfig,
-    TrainingConfig,
 )
 from landshift.pipeline.alerts.rules import require_known
 from landshift.pipeline.errors import InputError
@@ -80,7 +75,7 @@ class Project(Section):
     monitor: MonitorConfig = MonitorConfig()
     """How to go on as new scenes come in."""
     alerts: AlertsConfig = AlertsConfig()
-    """Who is told of what changed in the register."""
+    """Which changes of the register are sent, and where."""
     energy: EnergyConfig = EnergyConfig()
     """What computing costs."""
     trained_model: Path | None = None
@@ -102,7 +97,7 @@ class Project(Section):
         if self.model.encoder == "file" and self.model.file is None:
             raise ValueError("model: encoder: file needs `model: file:`")
         if self.scenes.stac is not None and self.grid is None:
-            raise ValueError("scenes: stac needs `grid:`, which says where to search")
+            raise ValueError("scenes: stac needs `grid:`, the region to search")
         return self
 
     @model_validator(mode="after")
@@ -140,14 +135,17 @@ class _Loader(yaml.SafeLoader):
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
-        """Turn what Python says about a value that is none, such as the date 2019-13-45, into a fault with its line."""
+        """Turn Python's error about an impossible value, such as the date 2019-13-45, into a fault with its line."""
         if node.tag == "tag:yaml.org,2002:int" and len(str(node.value)) > _LONGEST_NUMBER:
             raise ConstructorError(None, None, f"a number of {len(str(node.value))} characters", node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
             raise ConstructorError(
-                None, None, f"{reprlib.repr(node.value)} is no {node.tag.rpartition(':')[2]} ({error})", node.start_mark
+                None,
+                None,
+                f"{reprlib.repr(node.value)} is not a valid {node.tag.rpartition(':')[2]} ({error})",
+                node.start_mark,
             ) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -167,7 +165,7 @@ def load_project(path: Path) -> Project:
     """Read and validate a config.
 
     Raises:
-        InputError: No such file, no YAML, or a key or value that is wrong; every fault is named at once.
+        InputError: The file is missing or not valid YAML, or keys or values are wrong; every fault is named at once.
     """
     try:
         if not path.is_file():
@@ -176,14 +174,14 @@ def load_project(path: Path) -> Project:
     except OSError as error:
         raise InputError(f"{path} cannot be read ({error.strerror}). Expected a config that you may read.") from error
     except UnicodeDecodeError as error:
-        raise InputError(f"{path} is no YAML: {error}. Save it as UTF-8.") from error
+        raise InputError(f"{path} is not valid YAML: {error}. Save it as UTF-8.") from error
     try:
         # The loader is a SafeLoader.
         content = _Loader(text).get_single_data()
     except RecursionError as error:
-        raise InputError(f"{path} is no YAML of ours: it is nested too deep. Expected sections of a few levels.") from error
+        raise InputError(f"{path} is not a config: it is nested too deep. Expected sections of a few levels.") from error
     except yaml.YAMLError as error:
-        raise InputError(f"{path} is no YAML: {error}") from error
+        raise InputError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds {type(content).__name__}; expected keys such as `name:`, `sensor:` and `epochs:`.")
     try:
@@ -202,7 +200,7 @@ def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
         near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
         hint = f"Did you mean `{near[0]}`?" if near else f"Expected one of {', '.join(sorted(known))}."
         return f"  {where}: this key is not known. {hint}"
-    # Of a whole section the message itself says what is wrong in it; an address may hold a token.
+    # The message about a whole section names its fault; an address may hold a token.
     whole = error["type"] in ("missing", "address") or isinstance(error["input"], dict)
     # Where a secret is most likely to be put by mistake, what was found is not shown.
     secret = str(error["loc"][-1]).endswith(("_env", "url")) if error["loc"] else False
@@ -237,7 +235,7 @@ def shipped_config(name: str) -> Path:
     """Return a config that comes with Landshift: from the installed package, else from the repository.
 
     Raises:
-        InputError: There is none of that name.
+        InputError: No config has that name.
     """
     path = Path(__file__).resolve().parents[2] / "configs" / name
     if path.is_file():

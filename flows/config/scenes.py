@@ -1,4 +1,4 @@
-"""The sections of a configuration about scenes: what their files hold, where they are, and what masks their clouds."""
+"""The sections of a configuration about scenes and epochs: files, catalogs, clouds, dates and composites."""
 
 import math
 from datetime import date
@@ -10,6 +10,8 @@ from pydantic import Field, field_serializer, field_validator, model_validator
 from pydantic_core import PydanticCustomError
 
 from landshift.flows.config.sections import Section, default_of
+from landshift.pipeline.epochs.rules import MOST_OBSERVED, CompositeRule
+from landshift.pipeline.season import Season, month_and_day
 
 
 class SensorConfig(Section):
@@ -30,7 +32,7 @@ class SensorConfig(Section):
     wavelengths_nm: dict[str, float] = Field(default_factory=dict)
     """custom: centre wavelengths by band name, where they differ from Sentinel-2's."""
     number_offset: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
-    """Sentinel-2: what to add to every number (0 or -1000), where neither file name nor tags tell the baseline."""
+    """Sentinel-2: what to add to every number (0 or -1000), where neither file name nor tags hold the baseline."""
 
     @field_serializer("nodata", when_used="json")
     def _nan_as_text(self, nodata: float | str | None) -> float | str | None:
@@ -71,13 +73,13 @@ class StacConfig(Section):
     collection: str | None = None
     """Id of the collection; an API needs it."""
     max_cloud_cover: Annotated[float, Field(ge=0, le=100)] | None = None
-    """Percent of an item's `eo:cloud_cover`, included; cloudier items are left out, and so are those that do not say."""
+    """Percent of an item's `eo:cloud_cover`, included; cloudier items are left out, and so are those without it."""
     query: dict[str, Any] = Field(default_factory=dict)
     """Further conditions, as in the API's query extension: `{"platform": {"eq": "sentinel-2a"}}`."""
     max_items: int = Field(default=500, ge=1, le=100_000)
     """More items than this are an error: a range or a region was not meant."""
     assets: dict[str, str] = Field(default_factory=dict)
-    """Band name to asset key, where names and bands of the assets do not tell; `quality` for the quality band."""
+    """Band name to asset key, where names and bands of the assets are not enough; `quality` for the quality band."""
     timeout_s: float = Field(default=30, gt=0, le=3600)
     """Seconds to wait for the catalog, to connect and between two bytes."""
     leave_out: tuple[str, ...] = ()
@@ -91,7 +93,7 @@ class StacConfig(Section):
         """The config is published with every run."""
         parts = urlsplit(address or "")
         if parts.scheme in ("http", "https") and (parts.query or parts.username or parts.password or not parts.hostname):
-            # Told without the value, which a message would show.
+            # Raised without the value, which a message would show.
             raise PydanticCustomError(
                 "address", "expected a plain address, without user, password or query: configs are published"
             )
@@ -113,14 +115,14 @@ class StacConfig(Section):
 
 
 class CloudsConfig(Section):
-    """What tells clouds and their shadows, which are not observed."""
+    """How clouds and their shadows are found, which are not observed."""
 
     mask: Literal["quality", "model", "auto", "none"] = "quality"
     """`quality`: the scene's quality band (SCL, QA_PIXEL), nothing where it has none. `model`: a cloud model. `auto`: the
     quality band where there is one, else the model. `none`: nothing, for images that are free of clouds already."""
     model: Literal["auto", "ukis-csmask-6b-l1c", "ukis-csmask-6b-l2a", "ukis-csmask-4b-l1c", "ukis-csmask-4b-l2a"] = "auto"
     """Which model: of 6 bands (blue, green, red, nir, swir16, swir22) or the first 4, for top-of-atmosphere (l1c) or surface
-    reflectance (l2a). `auto` takes the one that fits sensor and bands; sensor custom has to say."""
+    reflectance (l2a). `auto` takes the one that fits sensor and bands; sensor custom has to name one."""
     buffer_px: int = Field(default=4, ge=0, le=32)
     """Model: pixels of the mask (about 30 m) around clouds and shadows that are not observed either."""
 
@@ -141,16 +143,77 @@ class ScenesConfig(Section):
     pattern: str = "*.tif"
     """Which files of the folder."""
     dates: dict[str, date] = Field(default_factory=dict)
-    """File name to date, where neither name nor tags tell it."""
+    """File name to date, where neither name nor tags hold it."""
     faulty: Literal["stop", "skip"] = "stop"
     """What a scene that cannot be used does: `stop` the work, or `skip` it with a warning. `landshift monitor` always skips."""
     clouds: CloudsConfig = CloudsConfig()
-    """What tells clouds and their shadows."""
+    """How clouds and their shadows are found."""
 
     @model_validator(mode="after")
     def _one_source(self) -> "ScenesConfig":
         fields = type(self).model_fields
         given = [k for k in ("folder", "pattern", "dates") if getattr(self, k) != default_of(fields[k])]
         if self.stac is not None and given:
-            raise ValueError(f"`{given[0]}` belongs to a folder of scenes; with `stac` the catalog tells where they are")
+            raise ValueError(f"`{given[0]}` belongs to a folder of scenes; with `stac` the catalog holds their addresses")
         return self
+
+
+class EpochConfig(Section):
+    """A date range; the scenes in it become one image."""
+
+    start: date
+    """First day."""
+    end: date
+    """Last day, included."""
+
+
+class SeasonConfig(Section):
+    """A part of the year, the same in every year."""
+
+    first: str
+    """First day, month and day: `"06-01"`."""
+    last: str
+    """Last day, included: `"08-31"`; one before `first` lies in the next year, as in `"11-01"` to `"02-28"`."""
+
+    @field_validator("first", "last")
+    @classmethod
+    def _is_a_day(cls, text: str) -> str:
+        month_and_day(text)
+        return text
+
+
+class EpochsConfig(Section):
+    """The two epochs that are compared."""
+
+    before: EpochConfig
+    """Earlier."""
+    after: EpochConfig
+    """Later."""
+    season: SeasonConfig | None = None
+    """Takes only scenes of this part of the year, in both epochs; None takes all. An epoch may then span several years."""
+    composite: CompositeRule = MOST_OBSERVED
+    """How several scenes become one image. `most-observed`: each pixel from the first scene that observed it, scenes with more
+    observed pixels first. `least-cloudy`: the same, scenes with fewer clouds first. `median`: of each band. `medoid`: the
+    observation most like all others, a spectrum that was measured on one day."""
+
+    @model_validator(mode="after")
+    def _ascending(self) -> "EpochsConfig":
+        if self.before.end >= self.after.start:
+            raise ValueError(f"before ends on {self.before.end}, after starts on {self.after.start}: the dates must ascend")
+        season = self.part_of_year
+        for name, epoch in self.ranges:
+            if season is not None and epoch.start <= epoch.end and not season.meets(epoch.start, epoch.end):
+                raise ValueError(
+                    f"no day of {name} ({epoch.start} to {epoch.end}) lies in the season ({season}): widen one of them"
+                )
+        return self
+
+    @property
+    def ranges(self) -> tuple[tuple[str, EpochConfig], tuple[str, EpochConfig]]:
+        """Both with their names, the earlier first."""
+        return ("before", self.before), ("after", self.after)
+
+    @property
+    def part_of_year(self) -> Season | None:
+        """The season, None where every day of the year will do."""
+        return None if self.season is None else Season(month_and_day(self.season.first), month_and_day(self.season.last))

@@ -1,4 +1,4 @@
-"""The sections of a configuration, each key with its meaning, range and default."""
+"""The sections of a configuration about data, maps and monitoring, each key with its meaning, range and default."""
 
 from pathlib import Path
 from typing import Annotated, Literal
@@ -10,12 +10,7 @@ from landshift.pipeline.scenes.periods import Policy
 
 DEFAULT_MARGIN_PX = 128
 
-Strategy = Literal["frozen", "lp-ft", "discriminative", "l2-sp", "lora", "full", "scratch"]
-"""How far a pretrained encoder may move."""
-
-_Seed = Annotated[int, Field(ge=0, lt=2**32)]
-
-_Width = Annotated[int, Field(ge=1, le=4096)]
+Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
 
 class Section(BaseModel):
@@ -107,7 +102,7 @@ class SplitConfig(Section):
     """Shares of training, validation and test."""
     min_pixels: int = Field(default=50, ge=1)
     """Pixels that each class needs in each split."""
-    seed: _Seed = 0
+    seed: Seed = 0
     """Which assignment of blocks."""
 
     @field_validator("fractions")
@@ -116,76 +111,6 @@ class SplitConfig(Section):
         if min(fractions) <= 0 or abs(sum(fractions) - 1) > 1e-6:
             raise ValueError("each share must be above 0, and all three must sum to 1")
         return fractions
-
-
-class EncoderFile(Section):
-    """A checkpoint of your own."""
-
-    path: Path
-    """.safetensors, or .pth that holds tensors only."""
-    architecture: str
-    """Encoder name in segmentation_models_pytorch, for example `resnet50`."""
-    bands: tuple[str, ...]
-    """Bands that it was trained on, in order."""
-    mean: tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...] = ()
-    """Of each band, in reflectance; empty: standardise with both dates together."""
-    std: tuple[Annotated[float, Field(ge=1e-9, le=1e9)], ...] = ()
-    """Of each band, in reflectance."""
-
-
-class ModelConfig(Section):
-    """The network."""
-
-    encoder: str = "imagenet-efficientnet-lite0"
-    """Row of the encoder table; `landshift check` lists them when the name is wrong."""
-    file: EncoderFile | None = None
-    """A checkpoint of your own; then `encoder: file`."""
-    extra_bands: Literal["mean", "drop"] = "mean"
-    """Bands that the encoder was not trained on: start them from the mean of its filters, or leave them out."""
-    heads: Literal["auto", "change", "landuse", "both"] = "auto"
-    """`auto`: both where the legend has classes, else change."""
-    decoder: Literal["unet", "fpn", "upernet"] = "unet"
-    """From segmentation_models_pytorch."""
-    decoder_channels: tuple[_Width, _Width, _Width, _Width, _Width] = (256, 128, 64, 32, 16)
-    """Widths of the U-Net's stages; the first is the pyramid's width for fpn and upernet."""
-    fusion: Literal["difference", "concatenation"] = "difference"
-    """How the features of the dates meet."""
-
-
-class TrainingConfig(Section):
-    """How to train."""
-
-    strategy: Strategy = "full"
-    """How far the encoder may move."""
-    epochs: int = Field(default=20, ge=1, le=10_000)
-    """At most."""
-    chips_per_epoch: int = Field(default=256, ge=1, le=10**7)
-    """Chips drawn in an epoch."""
-    chip: int = Field(default=128, ge=32, le=4096, multiple_of=32)
-    """Side of a chip in pixels, a multiple of 32."""
-    batch: int = Field(default=8, ge=1, le=4096)
-    """Chips a step."""
-    learning_rate: float = Field(default=1e-3, gt=0)
-    """Peak, of the decoders."""
-    weight_decay: float = Field(default=1e-2, ge=0)
-    """AdamW's."""
-    patience: int = Field(default=6, ge=1)
-    """Epochs without a better validation score."""
-    loss: Literal["dice", "cross-entropy", "both"] = "both"
-    """Of each head."""
-    seeds: tuple[_Seed, ...] = Field(default=(0,), min_length=1)
-    """One training each; the report gives mean and spread, the best on validation is kept."""
-    workers: int = Field(default=0, ge=0, le=256)
-    """Processes that read chips."""
-    precision: Literal["auto", "32", "bf16", "16"] = "auto"
-    """`auto` uses mixed precision on a GPU."""
-
-    @field_validator("seeds")
-    @classmethod
-    def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("name each seed once; a second training with it would only repeat the first")
-        return seeds
 
 
 class DetectConfig(Section):
@@ -225,61 +150,6 @@ class AreasOfInterestConfig(Section):
     """Layer, where the file has several."""
     name_column: str | None = None
     """Column with their names; None takes `name`, or the only text column."""
-
-
-class CalibrationConfig(Section):
-    """How probabilities become a map."""
-
-    max_miss_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Choose the threshold so that on average at most this share of the change in a block is missed (conformal risk
-    control); None takes the threshold with the best F1."""
-
-
-class AssessConfig(Section):
-    """How `landshift assess` finds out whether a pretrained encoder helps here."""
-
-    encoders: tuple[str, ...] = ()
-    """Encoders to rank; empty takes the model's own, and every one that needs no download."""
-    controls: tuple[Literal["random", "imagenet", "frozen"], ...] = ("random", "imagenet", "frozen")
-    """What the model is compared with at the same budget: random weights, ImageNet weights, its own weights unmoved."""
-    strategies: tuple[Strategy, ...] = ("frozen", "lp-ft", "discriminative", "l2-sp", "full")
-    """What `--strategies` compares."""
-    regions: int = Field(default=4, ge=1, le=20)
-    """Regions that are held out one after another, at most."""
-    min_pixels: int = Field(default=50, ge=1)
-    """Changed, and unchanged, labelled pixels that a region needs to be judged."""
-    seeds: tuple[_Seed, ...] = Field(default=(0, 1, 2), min_length=1)
-    """Paired trainings of everything that is compared."""
-    epochs: int | None = Field(default=None, ge=1, le=10_000)
-    """Of each comparison; None takes training's."""
-    chips_per_epoch: int | None = Field(default=None, ge=1, le=10**7)
-    """Of each comparison; None takes training's."""
-    fractions: tuple[Annotated[float, Field(gt=0, le=1)], ...] = (0.01, 0.05, 0.1, 0.25, 1.0)
-    """Shares of the labels that `--curve` trains with."""
-    curve_encoders: tuple[str, ...] = ()
-    """Encoders of the curve; empty takes the model's own. Random weights are always there."""
-    pixels: int = Field(default=2000, ge=50, le=200_000)
-    """Labelled pixels that encoders are ranked on, drawn evenly from the classes."""
-    replicates: int = Field(default=200, ge=20, le=10_000)
-    """Resamples of blocks behind each interval."""
-    before_training: bool = False
-    """Whether `landshift train` compares with random weights first, where that was not done yet for the same inputs."""
-    guard: Literal["stop", "warn"] = "stop"
-    """What `landshift train` does where the assessment found that the encoder hurts."""
-
-    @field_validator("seeds", "fractions", "encoders", "curve_encoders", "strategies", "controls")
-    @classmethod
-    def _each_once(cls, values: tuple[object, ...]) -> tuple[object, ...]:
-        if len(set(values)) != len(values):
-            raise ValueError("name each once; a second time would only repeat the first")
-        return values
-
-    @field_validator("fractions")
-    @classmethod
-    def _whole_at_the_end(cls, fractions: tuple[float, ...]) -> tuple[float, ...]:
-        if max(fractions) < 1:
-            raise ValueError("the curve needs 1 (all labels) as its last point")
-        return tuple(sorted(fractions))
 
 
 class MonitorConfig(Section):

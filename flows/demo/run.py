@@ -65,7 +65,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
         *trained.told,
         "",
         f"Against the exact truth outside the labelled blocks: F1 {truth['f1']:.3f}, kappa {truth['kappa']:.3f} "
-        f"({truth['n']:,} pixels that nobody labelled).",
+        f"({truth['n']:,} pixels without a label).",
         f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches.",
         *said,
         f"{seconds:.0f} s in all.",

@@ -1,4 +1,4 @@
-"""Compute: where tasks run. Here, one after the other, or on an existing Dask or Ray cluster, many at once."""
+"""Where tasks run: one after the other in this process, or many at once on an existing Dask or Ray cluster."""
 
 import sys
 from collections.abc import Callable, Iterator, Sequence
@@ -74,7 +74,7 @@ def _runner(cluster: Cluster) -> TaskRunner[Any]:
 
             dask: TaskRunner[Any] = DaskTaskRunner(address=cluster.address)
             return dask
-        import ray  # noqa: F401 (prefect_ray loads it late, and would say so late)
+        import ray  # noqa: F401 (prefect_ray loads it late, and would fail late)
         from prefect_ray import RayTaskRunner
 
         # Logs of every worker in this terminal would bury what matters here; the cluster keeps them.

@@ -25,7 +25,7 @@ def crash_dead_runs(tag: str) -> timedelta:
     """Make the automation on the server, or bring it up to date; the server has to be there.
 
     A worker whose machine lost its power leaves its run `Running`, and a work pool's limit counts it as such. The heartbeats of
-    a run, which Prefect sends from a thread of its process, tell it from one that works. See "Detect zombie flows" in Prefect's
+    a run, which Prefect sends from a thread of its process, show that it works. See "Detect zombie flows" in Prefect's
     documentation.
 
     Args:
@@ -36,7 +36,7 @@ def crash_dead_runs(tag: str) -> timedelta:
     """
     within = timedelta(seconds=_MISSED * (get_current_settings().flows.heartbeat_frequency or 0))
     if not within:
-        # Whoever switched heartbeats off shall not have every run crashed.
+        # Without heartbeats every run would be called crashed.
         return within
     wanted = Automation(
         name=NAME,

@@ -26,7 +26,7 @@ def model_slot() -> Iterator[None]:
     exist is an error, where Prefect by default would take that for no limit.
 
     Raises:
-        InputError: There is no limit of that name on the server, or no server.
+        InputError: The server does not have a limit of that name, or no server answers.
     """
     name = os.environ.get(LIMIT)
     if not name:
@@ -41,7 +41,7 @@ def model_slot() -> Iterator[None]:
                 f"{LIMIT} names the limit {name!r}, which the Prefect server at {server} does not have. Make it with "
                 f"`prefect gcl create {name} --limit 1`, or unset {LIMIT}."
             ) from error
-    # A server that is away for a while shall not end hours of work, so a lease that cannot be renewed is no error.
+    # A server that is away for a while must not end hours of work, so a lease that cannot be renewed is no error.
     with concurrency(name, occupy=1, strict=True, lease_duration=_LEASE_S, raise_on_lease_renewal_failure=False):
         yield
 

@@ -3,7 +3,7 @@
 import logging
 import sys
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 
 from rich.console import Console
@@ -11,40 +11,25 @@ from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, T
 
 _log = logging.getLogger(__name__)
 
-_BARS: ContextVar["Progress | Console | None"] = ContextVar("landshift_progress", default=None)
+_BARS: ContextVar[Progress | Console | None] = ContextVar("landshift_progress", default=None)
 
 _LINE_EVERY = 0.25
+"""Share of a step after which another line is written."""
 
 
 @contextmanager
 def bars(quiet: bool = False) -> Iterator[None]:
     """Show the progress of the steps inside on standard error: bars on a terminal, lines elsewhere, nothing when quiet."""
-    console = Console(stderr=True)
     if quiet:
         yield
         return
-    if not sys.stderr.isatty():
-        with _shown_on(console):
-            yield
-        return
-    columns = (
-        TextColumn("{task.description:<28}"),
-        BarColumn(),
-        TaskProgressColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-    )
-    with Progress(*columns, console=console) as progress, _shown_on(progress):
+    columns = TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()
+    target: Progress | Console = Console(stderr=True)
+    with ExitStack() as stack:
+        if sys.stderr.isatty():
+            target = stack.enter_context(Progress(TextColumn("{task.description:<28}"), BarColumn(), *columns, console=target))
+        stack.callback(_BARS.reset, _BARS.set(target))
         yield
-
-
-@contextmanager
-def _shown_on(target: "Progress | Console") -> Iterator[None]:
-    token = _BARS.set(target)
-    try:
-        yield
-    finally:
-        _BARS.reset(token)
 
 
 @contextmanager
@@ -60,14 +45,15 @@ def step(title: str) -> Iterator[Callable[[float], None]]:
         yield lambda share: target.update(bar, completed=share)
         target.update(bar, completed=1.0)
         return
-    told = [0.0]
+    shown = 0.0
 
-    def tell(share: float) -> None:
-        if share >= told[0] + _LINE_EVERY or (share >= 1 > told[0]):
-            told[0] = share
+    def advance(share: float) -> None:
+        nonlocal shown
+        if share >= shown + _LINE_EVERY or (share >= 1 > shown):
+            shown = share
             if target is None:
                 _log.info("%s: %d %%", title, round(100 * share))
             else:
                 target.print(f"{title}: {round(100 * share)} %", highlight=False)
 
-    yield tell
+    yield advance

@@ -1,4 +1,4 @@
-"""The Prefect server: who keeps schedules, limits and the log of what runs."""
+"""The Prefect server, which keeps schedules, limits and the log of what runs."""
 
 from prefect.client.orchestration import get_client
 from prefect.settings import get_current_settings

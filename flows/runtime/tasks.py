@@ -12,7 +12,7 @@ Result = TypeVar("Result")
 
 
 def is_worth_retrying(_task: object, _run: object, state: Any) -> bool:  # noqa: ANN401 (Prefect's state)
-    """Tell Prefect that bad input stays bad, while a full disk or a lost share may pass."""
+    """Return whether to try again: bad input stays bad, while a full disk or a lost share may pass."""
     try:
         state.result()
     except InputError:

@@ -1,4 +1,4 @@
-"""Workers: whether those of a cluster see what this process sees, and would make the same pixels."""
+"""Check that the workers of a cluster see what this process sees, and would make the same pixels."""
 
 import os
 import socket
@@ -28,7 +28,7 @@ class Worker:
     versions: Mapping[str, str]
     """Of everything that can change a pixel."""
     devices: tuple[str, ...]
-    """What each device that was asked for comes to there: `cpu` or `cuda`."""
+    """`cpu` or `cuda`, for each device that was asked for."""
 
 
 @contextmanager
@@ -44,7 +44,7 @@ def probe(folder: Path) -> Iterator[Path]:
 
 
 def look(paths: Sequence[str], devices: Sequence[str]) -> Worker:
-    """Say what this process sees; runs on the workers.
+    """Return what this process sees; runs on the workers.
 
     Args:
         paths: Files and folders that should be there.
@@ -65,11 +65,11 @@ def require_alike(workers: Mapping[str, Worker | Exception]) -> None:
     """Refuse workers that could not do the work, or would do it differently.
 
     Args:
-        workers: What each said or raised, by its address.
+        workers: What each returned or raised, by its address.
 
     Raises:
-        InputError: There is none; or one cannot run Landshift, does not see a folder, has other versions, or another kind of
-            device than the rest.
+        InputError: No worker is there; or one cannot run Landshift, does not see a folder, or has other versions or another
+            kind of device than the rest.
     """
     if not workers:
         raise InputError(
@@ -164,7 +164,7 @@ def _answer(ray: Any, reference: Any) -> Worker | Exception:  # noqa: ANN401 (Ra
     try:
         return ray.get(reference)  # type: ignore[no-any-return]
     except Exception as error:
-        # Whatever a worker raises is told in one sentence, with its address.
+        # Whatever a worker raises becomes one sentence, with its address.
         return error
 
 

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from landshift.flows.config.sections import TrainingConfig
+from landshift.flows.config.learning import TrainingConfig
 from landshift.flows.steps.images.gating import gates_of_plan
 from landshift.flows.steps.learning.fitting import encoder_of, require_model_fits
 from landshift.flows.steps.learning.labelling import read_labels, split_labels
