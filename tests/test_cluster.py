@@ -74,7 +74,7 @@ def process(folder: Path, *words: str) -> subprocess.Popen[bytes]:
     # Another working directory, as on another machine.
     surroundings = {
         **os.environ,
-        "PYTHONPATH": str(ROOT),
+        "PYTHONPATH": str(ROOT / "src"),
         "OMP_NUM_THREADS": "1",
         "DASK_DISTRIBUTED__LOGGING__DISTRIBUTED": "error",
     }
@@ -199,7 +199,10 @@ ALIKE = Worker("a, process 1", (), versions(), ("cpu",))
     ("workers", "message"),
     [
         ({}, "no worker"),
-        ({"a": ALIKE, "b": ModuleNotFoundError("No module named 'flows'")}, "b cannot do the work.*No module named 'flows'"),
+        (
+            {"a": ALIKE, "b": ModuleNotFoundError("No module named 'landshift'")},
+            "b cannot do the work.*named 'landshift'",
+        ),
         ({"a": replace(ALIKE, missing=("/data/runs",))}, "does not see /data/runs.*storage that all share"),
         ({"a": replace(ALIKE, versions={**versions(), "torch": "1.0"})}, r"has torch 1\.0 instead of"),
         ({"a": ALIKE, "b": replace(ALIKE, devices=("cuda",))}, "would compute on cuda, the worker a, process 1 on cpu"),
