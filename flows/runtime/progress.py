@@ -24,10 +24,11 @@ def bars(quiet: bool = False) -> Iterator[None]:
         yield
         return
     columns = TaskProgressColumn(), TimeElapsedColumn(), TimeRemainingColumn()
-    target: Progress | Console = Console(stderr=True)
+    console = Console(stderr=True)
+    target: Progress | Console = console
     with ExitStack() as stack:
         if sys.stderr.isatty():
-            target = stack.enter_context(Progress(TextColumn("{task.description:<28}"), BarColumn(), *columns, console=target))
+            target = stack.enter_context(Progress(TextColumn("{task.description:<28}"), BarColumn(), *columns, console=console))
         stack.callback(_BARS.reset, _BARS.set(target))
         yield
 
