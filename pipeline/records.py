@@ -4,14 +4,26 @@ import json
 from collections.abc import Callable
 from functools import cache
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import TypeAdapter, ValidationError
+import numpy as np
+from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import write_json
 
 Record = TypeVar("Record")
+
+
+def _numbers(values: object) -> np.ndarray:
+    found = np.asarray(values)
+    if found.dtype.kind not in "iuf":
+        raise ValueError("expected numbers")
+    return found.astype(np.float64)
+
+
+Numbers = Annotated[np.ndarray, PlainValidator(_numbers), PlainSerializer(np.ndarray.tolist)]
+"""Type of a field that is a float64 array in the record and nested lists in JSON."""
 
 # Of a dataclass, or of a type made of some; in a name of its own, because mypy takes no class for hashable.
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
@@ -26,19 +38,25 @@ def content_of(record: object) -> Any:  # noqa: ANN401 (JSON)
     return _adapter(type(record)).dump_python(record, mode="json")
 
 
-def record_of(kind: type[Record], content: object, origin: str) -> Record:
+def record_of(kind: type[Record], content: object, origin: str, *, exact: bool = False) -> Record:
     """Return the record that JSON describes.
 
     Args:
-        kind: The dataclass that is expected; keys that it does not have are ignored.
+        kind: The dataclass that is expected.
         content: As `content_of` returns it, after a round trip through JSON.
         origin: Where the content comes from, for the error.
+        exact: Refuse keys that the record does not have, and numbers written as text, instead of ignoring and converting them.
 
     Raises:
         InputError: A field is missing or has another type; the message names the first.
     """
+    adapter = _adapter(kind)
     try:
-        found: Record = _adapter(kind).validate_python(content)
+        found: Record
+        if exact:
+            found = adapter.validate_json(json.dumps(content), strict=True, extra="forbid")
+        else:
+            found = adapter.validate_python(content)
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the content"

@@ -9,6 +9,7 @@ from hypothesis import strategies as st
 
 from landshift.models.transfer.shift import DIMENSIONS, FEWEST_BLOCKS, Shift, fit_shift
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.records import content_of, record_of
 
 laws = settings(deadline=None, max_examples=25)
 seeds = st.integers(0, 2**16)
@@ -132,7 +133,7 @@ def test_what_was_written_down_is_read_again(seed: int, magnitude: float) -> Non
     training[:, 3] *= magnitude
     other[:, 3] *= magnitude
     shift = fit_shift(training)
-    again = Shift.from_dict(json.loads(json.dumps(shift.as_dict())))
+    again = record_of(Shift, json.loads(json.dumps(content_of(shift))), "shift")
     np.testing.assert_allclose(again.ratio(other), shift.ratio(other), rtol=1e-3, atol=1e-3)
 
 
@@ -142,6 +143,6 @@ def test_what_was_written_down_is_read_again(seed: int, magnitude: float) -> Non
 )
 def test_a_damaged_record_is_refused(damage: dict) -> None:
     with pytest.raises(InputError, match="damaged"):
-        Shift.from_dict(fit_shift(blocks(0)).as_dict() | damage)
+        record_of(Shift, content_of(fit_shift(blocks(0))) | damage, "shift")
     with pytest.raises(InputError, match="damaged"):
-        Shift.from_dict({})
+        record_of(Shift, {}, "shift")

@@ -37,6 +37,7 @@ from landshift.pipeline.gates import RULES
 from landshift.pipeline.labels.search import TRAIN
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.records import record_of
 from landshift.pipeline.releases import read_journal
 from landshift.pipeline.vector.read import read_layer, read_polygons
 
@@ -242,7 +243,7 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
     assert run["domain_shift"]["beyond"] == (ratio > 1).mean() <= 0.07, "one block of the sixteen"
     assert not [w for w in run["warnings"] if "domain_shift.tif" in w]
     # Blocks without a training label are new to it; the others are as far out as they were in training.
-    shift = Shift.from_dict(describe(done.trained.model).facts["domain_shift"])
+    shift = record_of(Shift, describe(done.trained.model).facts["domain_shift"], "model")
     training = training_blocks(read_masks(workspace(done.project, done.data, done.output)).role)
     assert 10 <= training.sum() < 16
     np.testing.assert_allclose(np.sort(ratio[training]) * shift.edge, shift.domain.reference, rtol=1e-4)

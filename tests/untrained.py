@@ -19,6 +19,7 @@ from landshift.models.use.bundle import Bundle, save
 from landshift.models.use.inference import Temperatures, device_of, predict
 from landshift.pipeline.demo.files import make_demo
 from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.records import content_of
 from landshift.pipeline.tiles import Window
 from tests.test_flows import demo_project
 
@@ -46,7 +47,7 @@ class Untrained:
             Bundle(
                 "untrained", network.spec, asdict(built.encoder), "reflectance", built.normalisation, legend_of(ws.project),
                 Temperatures(), float(np.nanmedian(said.change)), (),
-                {"domain_shift": fit_shift(blocks.reshape(-1, blocks.shape[-1])[::2]).as_dict()},
+                {"domain_shift": content_of(fit_shift(blocks.reshape(-1, blocks.shape[-1])[::2]))},
             ),
             network,
             "card",

@@ -1,16 +1,15 @@
-"""Representational overlap: how alike two sets of features are, and how far new samples lie from those of a training."""
+"""Likeness of two sets of features, and distance of new samples from those of a training."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Self
 
 import numpy as np
 from scipy import linalg
 from sklearn.covariance import LedoitWolf
 from sklearn.metrics.pairwise import euclidean_distances
 
-from landshift.models.transfer.scores import centred
+from landshift.models.transfer.scores import centre
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.records import Numbers
 
 REFERENCE = 1000
 """Distances of its own samples that a domain keeps, at most."""
@@ -35,7 +34,7 @@ def linear_cka(x: np.ndarray, y: np.ndarray) -> float | None:
     """
     if x.ndim != 2 or y.ndim != 2 or len(x) != len(y):
         raise ValueError(f"Representations {x.shape} and {y.shape}: expected (n, p) and (n, q).")
-    x, y = centred(x), centred(y)
+    x, y = centre(x), centre(y)
     length_x, length_y = linalg.norm(x), linalg.norm(y)
     if length_x == 0 or length_y == 0:
         return None
@@ -63,7 +62,7 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     """
     _check_pair(x, y)
     # With A = R'R and B = S'S, tr (AB)^½ is the sum of the singular values of RS': real also where AB is singular.
-    root_x, root_y = (np.linalg.qr(centred(f), mode="r") / np.sqrt(len(f) - 1) for f in (x, y))
+    root_x, root_y = (np.linalg.qr(centre(f), mode="r") / np.sqrt(len(f) - 1) for f in (x, y))
     common = linalg.svdvals(root_x @ root_y.T).sum()
     shift = x.mean(axis=0, dtype=np.float64) - y.mean(axis=0, dtype=np.float64)
     return float(max((shift**2).sum() + (root_x**2).sum() + (root_y**2).sum() - 2 * common, 0.0))
@@ -84,7 +83,7 @@ def coral(x: np.ndarray, y: np.ndarray) -> float:
         ValueError: The shapes do not fit.
     """
     _check_pair(x, y)
-    cov_x, cov_y = (f.T @ f / (len(f) - 1) for f in (centred(x), centred(y)))
+    cov_x, cov_y = (f.T @ f / (len(f) - 1) for f in (centre(x), centre(y)))
     return float(((cov_x - cov_y) ** 2).sum() / (4 * x.shape[1] ** 2))
 
 
@@ -106,7 +105,7 @@ def mmd(x: np.ndarray, y: np.ndarray, *, seed: int = 0, limit: int = 2000) -> fl
         InputError: Fewer than two samples.
         ValueError: The shapes do not fit.
     """
-    kernel, n = _pooled_kernel(x, y, seed, limit)
+    kernel, n = _pool(x, y, seed, limit)
     own = np.arange(len(kernel)) < n
     return float(_discrepancies(kernel, own[:, None].astype(np.float64))[0])
 
@@ -130,7 +129,7 @@ def mmd_p_value(x: np.ndarray, y: np.ndarray, *, permutations: int = 200, seed: 
     """
     if permutations < 1:
         raise ValueError(f"A p value needs at least 1 permutation, not {permutations}.")
-    kernel, n = _pooled_kernel(x, y, seed, limit)
+    kernel, n = _pool(x, y, seed, limit)
     own = (np.arange(len(kernel)) < n).astype(np.float64)
     rng = np.random.default_rng(seed)
     groups = np.stack([own] + [rng.permutation(own) for _ in range(permutations)], axis=1)
@@ -138,13 +137,13 @@ def mmd_p_value(x: np.ndarray, y: np.ndarray, *, permutations: int = 200, seed: 
     return float((1 + (found[1:] >= found[0] - _SAME_PLACE).sum()) / (permutations + 1))
 
 
-def _pooled_kernel(x: np.ndarray, y: np.ndarray, seed: int, limit: int) -> tuple[np.ndarray, int]:
+def _pool(x: np.ndarray, y: np.ndarray, seed: int, limit: int) -> tuple[np.ndarray, int]:
     """Return the kernel of the pooled samples, with 0 for a sample and itself, and how many of them come from x."""
     _check_pair(x, y)
     rng = np.random.default_rng(seed)
     drawn = [f if len(f) <= limit else f[rng.choice(len(f), size=limit, replace=False)] for f in (x, y)]
     # Centred, because the fast formula for distances loses digits far from the origin.
-    squared = euclidean_distances(centred(np.concatenate(drawn)), squared=True)
+    squared = euclidean_distances(centre(np.concatenate(drawn)), squared=True)
     upper = squared[np.triu_indices_from(squared, k=1)]
     apart = upper[upper > _SAME_PLACE * upper.max()]
     kernel = np.exp(-squared / (2 * np.median(np.sqrt(apart)) ** 2)) if apart.size else np.ones_like(squared)
@@ -164,14 +163,27 @@ def _discrepancies(kernel: np.ndarray, groups: np.ndarray) -> np.ndarray:
 
 @dataclass(frozen=True, eq=False)
 class Domain:
-    """Where the features of a training lie, to tell how far others are from them (Lee 2018, arXiv:1807.03888)."""
+    """Place of the features of a training, from which distances are measured (Lee 2018, arXiv:1807.03888)."""
 
-    mean: np.ndarray
+    mean: Numbers
     """float64 (d,), in the units of the features."""
-    precision: np.ndarray
+    precision: Numbers
     """float64 (d, d): inverse of the covariance after Ledoit-Wolf shrinkage."""
-    reference: np.ndarray
+    reference: Numbers
     """float64 (k,), ascending: distances of the training's own samples, k at most 1000."""
+
+    def __post_init__(self) -> None:
+        """Refuse numbers that do not fit together.
+
+        Raises:
+            InputError: Shapes that do not fit, numbers that are not finite, or a reference that is not ascending.
+        """
+        d, parts = self.mean.size, (self.mean, self.precision, self.reference)
+        shapes = [part.shape for part in parts]
+        if not (d and self.reference.size) or shapes != [(d,), (d, d), (self.reference.size,)]:
+            raise InputError(f"The domain of the training has arrays of {shapes}; expected (d,), (d, d) and (k,).")
+        if not all(np.isfinite(part).all() for part in parts) or (np.diff(self.reference) < 0).any():
+            raise InputError("The domain of the training holds numbers that are not finite, or a reference not in order.")
 
     def distance(self, features: np.ndarray) -> np.ndarray:
         """Return the Mahalanobis distance to the mean, float64 (m,), NaN where a feature is NaN.
@@ -187,55 +199,9 @@ class Domain:
         offset = features - self.mean
         return np.asarray(np.sqrt(np.maximum(((offset @ self.precision) * offset).sum(axis=1), 0)))
 
-    def percentile(self, features: np.ndarray) -> np.ndarray:
-        """Return the share of the training's own samples that lie nearer, float64 (m,), 0..1, NaN where a feature is NaN.
-
-        0.5 is as typical as the median sample of the training; 1 is further away than all of them.
-
-        Args:
-            features: (m, d).
-
-        Raises:
-            ValueError: There are more or fewer features than the domain has.
-        """
-        far = self.distance(features)
-        nearer = np.searchsorted(self.reference, far, side="left") / len(self.reference)
-        return np.where(np.isnan(far), np.nan, nearer)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return lists of floats that JSON can hold and that `from_dict` reads without loss."""
-        return {"mean": self.mean.tolist(), "precision": self.precision.tolist(), "reference": self.reference.tolist()}
-
-    @classmethod
-    def from_dict(cls, values: Mapping[str, Any]) -> Self:
-        """Read what `as_dict` wrote.
-
-        Raises:
-            InputError: A part is missing, is not made of numbers, or does not fit the others.
-        """
-        try:
-            mean, precision, reference = (np.array(values[k], dtype=np.float64) for k in ("mean", "precision", "reference"))
-        except (KeyError, TypeError, ValueError) as error:
-            raise InputError(
-                f"The domain of the training cannot be read ({error}): expected numbers under mean, precision and reference; "
-                "use the file as it was written."
-            ) from error
-        d = mean.size
-        if mean.shape != (d,) or precision.shape != (d, d) or reference.ndim != 1 or not d or not reference.size:
-            raise InputError(
-                f"The domain of the training has a mean {mean.shape}, a precision {precision.shape} and a reference "
-                f"{reference.shape}: expected (d,), (d, d) and (k,); use the file as it was written."
-            )
-        if not all(np.isfinite(part).all() for part in (mean, precision, reference)) or (np.diff(reference) < 0).any():
-            raise InputError(
-                "The domain of the training holds numbers that are not finite, or a reference that is not ascending: "
-                "use the file as it was written."
-            )
-        return cls(mean, precision, reference)
-
 
 def fit_domain(features: np.ndarray) -> Domain:
-    """Describe where features lie, with the covariance shrunk after Ledoit 2004 (doi:10.1016/S0047-259X(03)00096-4).
+    """Fit the mean and covariance of features, shrunk after Ledoit 2004 (doi:10.1016/S0047-259X(03)00096-4).
 
     Args:
         features: (n, d); rows with NaN are left out. Reduce hundreds of dimensions first: the domain has d² numbers.

@@ -26,21 +26,17 @@ _SUM_TOLERANCE = 1e-3
 
 @dataclass(frozen=True)
 class Score:
-    """A way to say how well an encoder suits a task."""
+    """A measure of how well an encoder suits a task."""
 
     name: str
     """As shown to people."""
     function: Callable[[np.ndarray, np.ndarray], float]
     """Of features (n, d), or of source probabilities (n, class), and of labels (n,); higher is better."""
-    citation: str
-    """Author, year and DOI or arXiv number."""
-    needs_source_head: bool
+    needs_source_head: bool = False
     """Whether it takes the probabilities of the classes that the encoder was trained on, instead of features."""
-    meaning: str
-    """One sentence for people who do not know it: what it measures, its range, and what it cannot see."""
 
 
-def centred(features: np.ndarray) -> np.ndarray:
+def centre(features: np.ndarray) -> np.ndarray:
     """Take the mean off every column, float64 (n, d); a constant column becomes 0 exactly, not up to rounding."""
     f = features.astype(np.float64)
     f = f - f.mean(axis=0)
@@ -48,7 +44,7 @@ def centred(features: np.ndarray) -> np.ndarray:
     return np.asarray(f)
 
 
-def standardised(features: np.ndarray) -> np.ndarray:
+def standardise(features: np.ndarray) -> np.ndarray:
     """Bring every column to mean 0 and standard deviation 1; constant columns become 0.
 
     Args:
@@ -57,12 +53,12 @@ def standardised(features: np.ndarray) -> np.ndarray:
     Returns:
         float64 (n, d).
     """
-    f = centred(features)
+    f = centre(features)
     spread = f.std(axis=0)
     return np.asarray(np.divide(f, spread, out=np.zeros_like(f), where=spread > 0))
 
 
-def reduced(features: np.ndarray, dimensions: int) -> np.ndarray:
+def reduce(features: np.ndarray, dimensions: int) -> np.ndarray:
     """Project onto the principal components, the one of most variance first.
 
     Args:
@@ -77,7 +73,7 @@ def reduced(features: np.ndarray, dimensions: int) -> np.ndarray:
     """
     if dimensions < 1:
         raise ValueError(f"Features need at least 1 dimension, not {dimensions}.")
-    u, s, vt = linalg.svd(centred(features), full_matrices=False)
+    u, s, vt = linalg.svd(centre(features), full_matrices=False)
     u, _ = svd_flip(u, vt, u_based_decision=False)
     return np.asarray((u * s)[:, :dimensions])
 
@@ -99,7 +95,7 @@ def log_me(features: np.ndarray, labels: np.ndarray) -> float:
         InputError: Fewer than two classes.
         ValueError: The shapes do not fit, or a feature is not finite.
     """
-    f, y, classes = _checked(features, labels)
+    f, y, classes = _check(features, labels)
     u, s, _ = linalg.svd(f, full_matrices=False)
     kept = s > _rounding(s, f.shape)
     variance = s[kept] ** 2
@@ -147,8 +143,8 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
         InputError: Fewer than two classes.
         ValueError: The shapes do not fit, or a feature is not finite.
     """
-    f, y, classes = _checked(features, labels)
-    u, s, _ = linalg.svd(centred(f), full_matrices=False)
+    f, y, classes = _check(features, labels)
+    u, s, _ = linalg.svd(centre(f), full_matrices=False)
     # The left singular vectors are the whitened features, so that no covariance has to be inverted.
     u = u[:, s > _rounding(s, f.shape)]
     return float(sum((y == c).sum() * (u[y == c].mean(axis=0) ** 2).sum() for c in range(classes)))
@@ -170,8 +166,8 @@ def trans_rate(features: np.ndarray, labels: np.ndarray, epsilon: float = 1e-4) 
         InputError: Fewer than two classes.
         ValueError: The shapes do not fit, or a feature is not finite.
     """
-    f, y, classes = _checked(features, labels)
-    f = centred(f)
+    f, y, classes = _check(features, labels)
+    f = centre(f)
 
     def rate(z: np.ndarray) -> float:
         return float(np.log1p(linalg.svdvals(z) ** 2 / (len(z) * epsilon)).sum() / 2)
@@ -193,8 +189,8 @@ def gbc(features: np.ndarray, labels: np.ndarray) -> float:
         InputError: Fewer than two classes.
         ValueError: The shapes do not fit, or a feature is not finite.
     """
-    f, y, classes = _checked(features, labels)
-    f = standardised(f)
+    f, y, classes = _check(features, labels)
+    f = standardise(f)
     f = f[:, f.any(axis=0)]
     mean = np.stack([f[y == c].mean(axis=0) for c in range(classes)])
     # A class of one sample, or of equal ones, has no variance of its own.
@@ -214,13 +210,13 @@ def leep(source_probabilities: np.ndarray, labels: np.ndarray) -> float:
         labels: (n,), any integer codes.
 
     Returns:
-        In nats, at most 0; minus the entropy of the labels where the source classes say nothing about them.
+        In nats, at most 0; minus the entropy of the labels where they do not depend on the source classes.
 
     Raises:
         InputError: Fewer than two classes.
         ValueError: The shapes do not fit, or the rows are not probabilities.
     """
-    p, y, classes = _checked(source_probabilities, labels)
+    p, y, classes = _check(source_probabilities, labels)
     if (p < 0).any() or np.abs(p.sum(axis=1) - 1).max() > _SUM_TOLERANCE:
         raise ValueError("Source probabilities must be 0 or more and add up to 1 in each row: apply a softmax first.")
     joint = np.stack([p[y == c].sum(axis=0) for c in range(classes)])
@@ -255,53 +251,17 @@ def _nce_of_probabilities(source_probabilities: np.ndarray, labels: np.ndarray) 
 
 
 SCORES = (
-    Score(
-        "LogME",
-        log_me,
-        "You 2021, arXiv:2102.11005",
-        False,
-        "Log evidence per sample of a linear model on the features; it punishes features that only fit by chance.",
-    ),
-    Score(
-        "H-score",
-        h_score,
-        "Bao 2019, doi:10.1109/ICIP.2019.8803726",
-        False,
-        "Variance between classes after whitening, from 0 up to the number of classes less 1; too high where samples are few.",
-    ),
-    Score(
-        "TransRate",
-        trans_rate,
-        "Huang 2022, arXiv:2106.09362",
-        False,
-        "Nats that knowing the class saves in coding the features; it cannot tell how far apart two equally large classes lie.",
-    ),
-    Score(
-        "GBC",
-        gbc,
-        "Pándy 2022, arXiv:2111.12780",
-        False,
-        "Minus the overlap of the classes as Gaussians, 0 where they are apart; it sees each feature on its own.",
-    ),
-    Score(
-        "LEEP",
-        leep,
-        "Nguyen 2020, arXiv:2002.12462",
-        True,
-        "Log likelihood of the labels read off the source classes, at most 0; it sees the old head, not the features.",
-    ),
-    Score(
-        "NCE",
-        _nce_of_probabilities,
-        "Tran 2019, arXiv:1908.08142",
-        True,
-        "Minus the uncertainty about the label once the likeliest source class is known, at most 0 nats.",
-    ),
+    Score("LogME", log_me),
+    Score("H-score", h_score),
+    Score("TransRate", trans_rate),
+    Score("GBC", gbc),
+    Score("LEEP", leep, needs_source_head=True),
+    Score("NCE", _nce_of_probabilities, needs_source_head=True),
 )
 """Every score, the primary one first."""
 
 
-def _checked(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
+def _check(features: np.ndarray, labels: np.ndarray) -> tuple[np.ndarray, np.ndarray, int]:
     """Return the features as float64, the labels as 0, 1, ... and the number of classes."""
     if features.ndim != 2 or labels.shape != features.shape[:1]:
         raise ValueError(f"Features {features.shape} and labels {labels.shape}: expected (n, d) and (n,).")

@@ -48,7 +48,7 @@ def overlap_of(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str,
 def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.overlap import coral, frechet_distance, mmd, mmd_p_value
-    from landshift.models.transfer.scores import reduced, standardised
+    from landshift.models.transfer.scores import reduce, standardise
     from landshift.models.transfer.shift import fit_shift
     from landshift.models.use.inference import device_of
 
@@ -69,7 +69,7 @@ def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     rng = np.random.default_rng(0)
     chosen = [rng.permutation(np.flatnonzero(seen & where))[:_MOST_BLOCKS] for where in (training, ~training)]
     blocks = embedded.reshape(-1, embedded.shape[-1])[np.concatenate(chosen)]
-    points = reduced(standardised(blocks), _DIMENSIONS)
+    points = reduce(standardise(blocks), _DIMENSIONS)
     first, other = points[: len(chosen[0])], points[len(chosen[0]) :]
     shift = fit_shift(blocks[: len(chosen[0])])
     beyond = float((shift.ratio(blocks[len(chosen[0]) :]) > 1).mean())

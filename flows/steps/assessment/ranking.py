@@ -149,7 +149,7 @@ def _described(
     from landshift.models.encoders.expectations import band_findings
     from landshift.models.transfer.features import pixel_features
     from landshift.models.transfer.probe import features_cache, probe_score
-    from landshift.models.transfer.scores import SCORES, log_me, reduced, standardised
+    from landshift.models.transfer.scores import SCORES, log_me, reduce, standardise
     from landshift.models.use.inference import device_of
 
     made = prepared.plan
@@ -167,8 +167,8 @@ def _described(
     seen = found.observed
     truth, group = truth[seen], group[seen]
     maps = [m[seen] for m in (found.difference if is_change else found.before)]
-    ready = [reduced(standardised(m), DIMENSIONS) for m in maps]
-    whole = reduced(np.concatenate([standardised(m) for m in maps], axis=1), DIMENSIONS)
+    ready = [reduce(standardise(m), DIMENSIONS) for m in maps]
+    whole = reduce(np.concatenate([standardise(m) for m in maps], axis=1), DIMENSIONS)
     scores: dict[str, float | None] = {s.name: float(s.function(whole, truth)) for s in SCORES if not s.needs_source_head}
     source = _source_probabilities(ws, prepared, name, sample, is_change)
     scores |= {

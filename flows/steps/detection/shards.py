@@ -161,7 +161,7 @@ def _map_rows(
     network = network.to(device_of(config.device))
     legend = bundle.legend
     known = bundle.facts.get("domain_shift")
-    shift = None if known is None else Shift.from_dict(known)
+    shift = None if known is None else record_of(Shift, known, "The model's domain_shift")
     before, after = (None if m is None else record_of(BandMapping, m, SETTLED) for m in settled["mappings"])
     grid = prepared.plan.grid
     work = [

@@ -24,6 +24,7 @@ from landshift.flows.steps.release.comparing import SEEN, write_seen
 from landshift.pipeline.grid import crs_of
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_json
 from landshift.pipeline.pages.card import model_card
+from landshift.pipeline.records import content_of
 from landshift.pipeline.run.stac import ITEM, footprint
 from landshift.pipeline.run.stac_model import write_model_item
 from landshift.pipeline.scores.accuracy import BinaryScores, mean_and_spread
@@ -101,7 +102,7 @@ def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork"
     )  # fmt: skip
     network.to("cpu")
     seen = embedded[wanted & np.isfinite(embedded).all(axis=-1)]
-    return fit_shift(seen).as_dict() if len(seen) >= FEWEST_BLOCKS else None
+    return content_of(fit_shift(seen)) if len(seen) >= FEWEST_BLOCKS else None
 
 
 def choose_model(
