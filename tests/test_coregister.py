@@ -7,7 +7,7 @@ import pytest
 from scipy import ndimage
 
 from landshift.pipeline.epochs.alignment import write_aligned
-from landshift.pipeline.epochs.coregistration import Misregistration, _agreed, misregistration, window_shift
+from landshift.pipeline.epochs.coregistration import Misregistration, median_shift, misregistration, window_shift
 from landshift.pipeline.raster.read import RasterReader, read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.tiles import Window
@@ -105,11 +105,11 @@ def test_a_window_that_is_mostly_hole_says_nothing() -> None:
 
 def test_windows_that_disagree_give_no_number() -> None:
     along = np.arange(-3, 3.5, 0.5)
-    assert _agreed(np.stack([along, along], axis=1), 13).pixels is None
+    assert median_shift(np.stack([along, along], axis=1), 13).pixels is None
     few = np.array([[0.5, 0], [0.5, 0], [0.5, 0.1]])
-    assert _agreed(few, 9) == Misregistration(None, None, 3, 9, None, _agreed(few, 9).reason)
+    assert median_shift(few, 9) == Misregistration(None, None, 3, 9, None, median_shift(few, 9).reason)
     most = np.concatenate([np.full((6, 2), 0.5), [[9, 9], [-7, 3], [5, -8]]])
-    assert (_agreed(most, 9).dy, _agreed(most, 9).windows) == (0.5, 6)
+    assert (median_shift(most, 9).dy, median_shift(most, 9).windows) == (0.5, 6)
 
 
 @pytest.mark.parametrize("shift", [(0.5, -0.5), (1.3, 0), (-0.6, 2.25)])

@@ -1,4 +1,4 @@
-"""Agreement: how different the light of two dates is, on ground that did not change."""
+"""Difference of the light of two dates, on ground that did not change."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Alignment: move an epoch's image and its observation layer by a part of a pixel."""
+"""An epoch's image and observation layer, moved by a part of a pixel."""
 
 from pathlib import Path
 

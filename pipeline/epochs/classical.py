@@ -1,4 +1,4 @@
-"""Change without training: change vector analysis and IR-MAD, which a network has to beat."""
+"""Change vector analysis and IR-MAD, which need no training and which a network has to beat."""
 
 from dataclasses import dataclass
 

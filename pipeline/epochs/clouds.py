@@ -1,4 +1,4 @@
-"""Cloud masks: what a cloud model says of a scene, as a raster beside the images."""
+"""Masks of clouds and their shadows, made of a scene by a cloud model."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -70,7 +70,7 @@ def write_cloud_mask(
     target = mask_grid(grid)
     shape = (target.shape[0], target.shape[1])
     edge = _MARGIN + _STRIDE
-    # Clouds beyond the region's edge cast shadows into it, and help to tell what is cloud.
+    # Clouds beyond the region's edge cast shadows into it, and help to recognise clouds inside.
     around = target.pad(edge)
     reach, bare = overlap_window(around, scene.grid, 0), replace(scene, quality=None, mask=None)
     # Pixels at the scene's edge may lie half beyond it, and would be mirrored as a dark frame.

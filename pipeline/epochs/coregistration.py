@@ -1,4 +1,4 @@
-"""Coregistration: how far two images of one grid lie beside each other, measured on their outlines."""
+"""Shift between two images of one grid, measured on their outlines."""
 
 from dataclasses import dataclass
 
@@ -26,7 +26,7 @@ _FEWEST = 4
 """Windows that have to agree."""
 
 _SUREST = 0.2
-"""Pixels: standard error of the median beyond which it says too little."""
+"""Pixels: standard error of the median beyond which it is too uncertain."""
 
 _MEDIAN_ERROR = 1.2533
 """Standard error of a median over that of a mean, for normal errors."""
@@ -38,7 +38,7 @@ _BRIGHTEST = 0.98
 """Quantile from which outlines count alike, so that a few new roofs or cloud edges do not outvote the rest."""
 
 _SMOOTH, _LOCAL = 1.0, 8.0
-"""Pixels: outlines are taken at the first scale; what is level over the second says nothing about where they lie."""
+"""Pixels: outlines are taken at the first scale; what is level over the second does not show where they lie."""
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ def misregistration(before: RasterReader, after: RasterReader) -> Misregistratio
     season matters) are cross-correlated with sub-pixel steps (Guizar-Sicairos, Thurman and Fienup 2008,
     doi:10.1364/OL.33.000156). Windows where the dates share no outlines are left out; the shift is the median of those
     that agree, and it counts only where they are at least four and more than half. Change, clouds that were missed and
-    water so lose their say.
+    water so have no part in it.
 
     Args:
         before: The earlier image; NaN = not observed.
@@ -93,7 +93,7 @@ def misregistration(before: RasterReader, after: RasterReader) -> Misregistratio
             dy, dx, likeness = (0.0, 0.0, 0.0) if rest is None else (whole[0] + rest[0], whole[1] + rest[1], rest[2])
         if likeness >= _DISTINCT and max(map(abs, (dy, dx))) <= _LARGEST:
             found.append((dy, dx))
-    return _agreed(np.array(found, dtype=np.float64).reshape(-1, 2), looked_at)
+    return median_shift(np.array(found, dtype=np.float64).reshape(-1, 2), looked_at)
 
 
 def window_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float] | None:
@@ -142,8 +142,8 @@ def _outlines(image: np.ndarray) -> tuple[np.ndarray, float]:
     return apodised, share
 
 
-def _agreed(found: np.ndarray, looked_at: int) -> Misregistration:
-    """Take the median of the shifts (n, 2) that agree with most others."""
+def median_shift(found: np.ndarray, looked_at: int) -> Misregistration:
+    """Return the median of the shifts (n, 2) that agree with most others."""
     if looked_at < _FEWEST:
         reason = f"both dates observed {looked_at} parts of the region well enough, and {_FEWEST} are needed"
         return Misregistration(None, None, 0, looked_at, None, reason)

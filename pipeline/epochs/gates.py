@@ -1,4 +1,4 @@
-"""What is asked of the images of a run, before a model sees them."""
+"""Gates on the images of a run, before a model sees them."""
 
 from calendar import monthrange
 from collections.abc import Sequence
@@ -31,17 +31,15 @@ class Measured:
 
 def season_gap(before: date, after: date) -> int:
     """Return the days between two dates in the course of a year, whatever the years and their leap days: 0..182."""
-    first, second = (day.replace(year=_COMMON_YEAR, day=min(day.day, _monthdays(day.month))) for day in (before, after))
+    first, second = (
+        day.replace(year=_COMMON_YEAR, day=min(day.day, monthrange(_COMMON_YEAR, day.month)[1])) for day in (before, after)
+    )
     days = abs((second - first).days)
     return min(days, _YEAR - days)
 
 
-def _monthdays(month: int) -> int:
-    return monthrange(_COMMON_YEAR, month)[1]
-
-
 def plan_gates(before: date, after: date, overlap: float, rules: GateRules = RULES) -> tuple[Gate, ...]:
-    """Ask what can be told before any pixel is read.
+    """Check the cover and the season of both dates, before any pixel is read.
 
     Args:
         before: The day that stands for the epoch before.
@@ -71,7 +69,7 @@ def image_gates(
     measured: Measured, bands: Sequence[str], units: str, rules: GateRules = RULES, *,
     moved: tuple[float, float] | None = None, correction: str = "",
 ) -> tuple[Gate, ...]:  # fmt: skip
-    """Ask what the pixels show.
+    """Check cover, scale, position and light of the images.
 
     Args:
         measured: What was measured.
@@ -89,7 +87,7 @@ def image_gates(
 
 
 def coverage_gate(share: float, rules: GateRules = RULES) -> Gate:
-    """Ask whether enough was observed on both dates; `share` is one of the region, 0..1."""
+    """Check the share of the region that was observed on both dates, 0..1."""
     return judge(
         "observed_share", "Observed on both dates", share, rules, found=f"{percent(share)} of the region",
         limit=f"at least {percent(rules['observed_share'].limit)}",

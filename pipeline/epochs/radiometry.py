@@ -1,4 +1,4 @@
-"""Radiometry: bring one image to the light, atmosphere and sensor of another."""
+"""Mappings that bring one image to the light, atmosphere and sensor of another."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field

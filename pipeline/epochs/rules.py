@@ -1,4 +1,4 @@
-"""The rules by which several observations of a pixel become one."""
+"""Rules by which several observations of a pixel become one."""
 
 from typing import Literal
 
@@ -9,7 +9,7 @@ CompositeRule = Literal["most-observed", "least-cloudy", "median", "medoid"]
 its own. `medoid`: the observation that is most like all others."""
 
 MOST_OBSERVED: CompositeRule = "most-observed"
-"""What is done where a configuration says nothing."""
+"""The rule of a configuration that names none."""
 
 
 def median(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -62,7 +62,7 @@ def medoid(stack: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
 
 
 def _distance(first: np.ndarray, second: np.ndarray) -> np.ndarray:
-    """Return the Euclidean distance of two observations (band, y, x), NaN where one of them is none."""
+    """Return the Euclidean distance of two observations (band, y, x), NaN where one of them was not observed."""
     squares = np.zeros(first.shape[1:], dtype=np.float32)
     for one, other in zip(first, second, strict=True):
         squares += (one - other) ** 2
