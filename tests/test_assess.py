@@ -384,7 +384,7 @@ def test_the_strategy_is_chosen_on_validation_alone(ready: Ready, place: BinaryT
     ws = strategies_of(ready, place)
     validation, test = {"frozen": 0.8, "full": 0.7, "l2-sp": 0.75}, {"frozen": 0.1, "full": 0.9, "l2-sp": 0.5}
     outcomes = {
-        t: done(t, 0.5, {n: test[t.strategy] for n in TWO.held_out(int(t.split[-1]))},
+        t: done(t, 0.5, {n: test[t.strategy] for n in TWO.names_of(int(t.split[-1]))},
                 validation_score=validation[t.strategy] + 0.01 * t.seed + 0.02 * int(t.split[-1]))
         for t in trials_for(ws, [(LITE, s) for s in validation], TWO)
     }  # fmt: skip
@@ -495,7 +495,7 @@ def test_the_ranking_is_judged_by_what_the_trainings_came_to(ready: Ready) -> No
     outcomes = {}
     for name, score in scores.items():
         for trial in assessing._verification_trials(ready.ws, [name], TWO):
-            region = TWO.held_out(int(trial.split[-1]))[0]
+            region = TWO.names_of(int(trial.split[-1]))[0]
             outcomes[trial] = done(trial, regions={region: score / 2 + (0.01 if region == "north" else -0.01)})
     assert {t.strategy for t in outcomes if t.encoder == "random:x"} == {"scratch"}
     assert {t.strategy for t in outcomes if t.encoder == "a"} == {"full"}
@@ -511,7 +511,7 @@ def test_the_ranking_is_judged_by_what_the_trainings_came_to(ready: Ready) -> No
 
 def test_an_encoder_that_diverges_or_fails_is_not_lost_from_the_verification(ready: Ready) -> None:
     scores = {"a": 0.9, "b": 0.7, "c": 0.5}
-    outcomes = {t: done(t, regions={TWO.held_out(int(t.split[-1]))[0]: 0.6})
+    outcomes = {t: done(t, regions={TWO.names_of(int(t.split[-1]))[0]: 0.6})
                 for t in assessing._verification_trials(ready.ws, list(scores), TWO)}  # fmt: skip
     for trial in list(outcomes):
         if trial.encoder == "a" and trial.split == "fold 1":

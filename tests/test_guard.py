@@ -40,7 +40,7 @@ def outcomes_of(
         value = f1(trial, fold)
         found[trial] = (
             Outcome(trial, "diverged", "the loss is nan") if trial in diverged
-            else done(trial, value, dict.fromkeys(regions.held_out(fold), value))
+            else done(trial, value, dict.fromkeys(regions.names_of(fold), value))
         )  # fmt: skip
     return found
 

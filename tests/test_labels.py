@@ -62,7 +62,7 @@ def test_summary_counts_classes_and_changes(tmp_path: Path) -> None:
     assert counts.after == {"Forest": 0, "Cropland": 6, "Built-up": 4}
     assert counts.change == {"unchanged": 6, "changed": 4}
     assert counts.transitions == {"Forest to Built-up": 4}
-    assert counts.as_dict()["regions"] == {"a": 4, "b": 6}
+    assert counts.regions == {"a": 4, "b": 6}
 
 
 @pytest.mark.parametrize("values", [[1, 3], [1.0, 3.0], ["1", "3"], ["forest", "BUILT-UP"]])
@@ -190,7 +190,7 @@ def test_a_change_raster_of_a_binary_project(tmp_path: Path) -> None:
 
 def test_a_value_that_nobody_named_is_refused(tmp_path: Path) -> None:
     path = raster(tmp_path, "before.tif", [[10, 20, 40, 50, 0, 0]] * 4)
-    with pytest.raises(InputError, match=r"before.tif holds 40, 50, and `values` says nothing.*only 10, 20, 30, 0"):
+    with pytest.raises(InputError, match=r"before.tif holds 40, 50, and `values` does not name it.*only 10, 20, 30, 0"):
         labels_from_rasters(GRID, LEGEND, VALUES, {"before": path})
 
 

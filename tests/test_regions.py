@@ -126,8 +126,8 @@ def test_regions_that_the_labels_name_go_first_and_share_folds_evenly() -> None:
     assert regions.names == ("a", "b", "c", "d")
     # The largest first, each to the lightest fold: 50 + 10 against 30 + 20.
     assert regions.fold == (0, 1, 1, 0)
-    assert regions.held_out(0) == ("a", "d")
-    assert regions.held_out(1) == ("b", "c")
+    assert regions.names_of(0) == ("a", "d")
+    assert regions.names_of(1) == ("b", "c")
     np.testing.assert_array_equal(regions.index, labels.region)
     assert "a, b, c, d" in regions.notes[0]
     assert regions_of(labels, count=9, min_pixels=10).folds == 4
@@ -154,7 +154,7 @@ def test_every_fold_tests_exactly_its_regions_and_keeps_its_distance(seed: int, 
     tested = np.zeros(labels.change.shape, dtype=int)
     for fold in range(regions.folds):
         role = fold_roles(regions, labels, fold, buffer)
-        held_out = [regions.names.index(name) for name in regions.held_out(fold)]
+        held_out = [regions.names.index(name) for name in regions.names_of(fold)]
         np.testing.assert_array_equal(role == TEST, np.isin(regions.index, held_out))
         assert set(np.unique(role)) <= {*ROLES, NONE}
         assert (role[labels.change == NONE] == NONE).all()

@@ -86,7 +86,7 @@ def mtimes(folder: Path) -> dict[str, int]:
 def test_a_trial_is_judged_on_the_regions_that_it_held_out_alone(ready: Ready, first: Outcome) -> None:
     assert (first.state, first.reason) == ("done", "")
     assert ready.regions.folds == 4
-    assert tuple(first.regions) == ready.regions.held_out(0)
+    assert tuple(first.regions) == ready.regions.names_of(0)
     pixels = pixels_of(ready.ws, FIRST)
     assert set(pixels["role"]) == {VALIDATION, TEST}
     tested = np.zeros(SIZE * SIZE, dtype=bool)

@@ -1,9 +1,9 @@
-"""Labels: what people say about the land use of pixels, from polygons or rasters, and checked before training."""
+"""Labels of the land use of pixels, from polygons or rasters, checked before training."""
 
 import difflib
 import warnings
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -29,7 +29,7 @@ from landshift.pipeline.vector.read import read_polygons
 
 @dataclass(frozen=True, eq=False)
 class Labels:
-    """What is known of each pixel of a grid."""
+    """Land use and change of the labelled pixels of a grid."""
 
     before: np.ndarray
     """uint8 (y, x): land-use code 1..16, 255 = not labelled."""
@@ -38,7 +38,7 @@ class Labels:
     change: np.ndarray
     """uint8 (y, x): 0 = unchanged, 1 = changed, 255 = not labelled."""
     region: np.ndarray | None = None
-    """int16 (y, x): index into `region_names`, -1 = none; None where the labels name no regions."""
+    """int16 (y, x): index into `region_names`, -1 = no region; None where the labels name none."""
     region_names: tuple[str, ...] = ()
     """In alphabetical order."""
     contested: int = 0
@@ -46,17 +46,16 @@ class Labels:
 
     @property
     def labelled(self) -> np.ndarray:
-        """Where something is known, bool (y, x)."""
-        known = (self.before != NOT_LABELLED) | (self.after != NOT_LABELLED) | (self.change != NOT_LABELLED)
-        return np.asarray(known)
+        """Where at least one of the three is known, bool (y, x)."""
+        return np.asarray((self.before != NOT_LABELLED) | (self.after != NOT_LABELLED) | (self.change != NOT_LABELLED))
 
 
 @dataclass(frozen=True)
 class LabelSummary:
-    """Labelled pixels, for people."""
+    """Numbers of labelled pixels."""
 
     labelled: int
-    """Pixels of which something is known."""
+    """Pixels with any label."""
     contested: int
     """Pixels left out because labels disagree."""
     before: dict[str, int]
@@ -70,10 +69,6 @@ class LabelSummary:
     regions: dict[str, int]
     """Region to labelled pixels."""
 
-    def as_dict(self) -> dict[str, object]:
-        """Return the fields for JSON."""
-        return asdict(self)
-
 
 def labels_from_polygons(
     path: Path,
@@ -86,7 +81,7 @@ def labels_from_polygons(
     region_column: str | None = None,
     layer: str | None = None,
 ) -> Labels:
-    """Burn a layer of polygons, each of which says what was there before, after, or both.
+    """Burn a layer of polygons with the land use before, after, or both.
 
     Classes are names or codes. A missing value is not labelled at that date. Where polygons overlap and disagree, the
     pixels are not labelled, with a warning: along borders that were drawn by hand neither side is sure.
@@ -130,7 +125,7 @@ def labels_from_polygons(
         burnt[role], clash = burn_codes(frame, values, grid)
         disagree |= clash
     region, names = burn_regions(frame, columns.get("region"), grid)
-    return _checked(burnt, disagree, region, names, str(path))
+    return _check(burnt, disagree, region, names, str(path))
 
 
 def labels_from_rasters(grid: Grid, legend: Legend, values: Mapping[int, str | int], paths: Mapping[str, Path]) -> Labels:
@@ -157,11 +152,11 @@ def labels_from_rasters(grid: Grid, legend: Legend, values: Mapping[int, str | i
         codes = dict(zip(values, codes_of(list(values.values()), reader, f"values of {path}"), strict=True))
         burnt[role] = translate(read_values(path, grid, resample=False), codes, inspect(path).nodata, path)
     nothing = np.zeros(tuple(grid.shape), dtype=bool)
-    return _checked(burnt, nothing, None, (), ", ".join(str(p) for p in paths.values()))
+    return _check(burnt, nothing, None, (), ", ".join(str(p) for p in paths.values()))
 
 
 def summary(labels: Labels, legend: Legend) -> LabelSummary:
-    """Count labelled pixels for each class, change and region."""
+    """Count the labelled pixels of each class, change and region."""
     both = (labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED)
     pairs = np.bincount(legend.change_lookup()[labels.before[both], labels.after[both]], minlength=256)
     known = labels.labelled
@@ -180,14 +175,14 @@ def summary(labels: Labels, legend: Legend) -> LabelSummary:
     )
 
 
-def _checked(
+def _check(
     burnt: Mapping[str, np.ndarray],
     disagree: np.ndarray,
     region: np.ndarray | None,
     names: tuple[str, ...],
     source: str,
 ) -> Labels:
-    """Derive change where both dates are known, take out what is contested, and refuse labels that teach nothing."""
+    """Return labels with change derived and contested pixels taken out; refuse those that teach nothing."""
     before, after, change = (burnt[role].copy() for role in ("before", "after", "change"))
     both = (before != NOT_LABELLED) & (after != NOT_LABELLED)
     derived = np.where(both, before != after, NOT_LABELLED).astype(np.uint8)
@@ -228,4 +223,4 @@ def _require_columns(
         raise InputError(f"{path} has no column {missing[0]!r}; it has {listed}.{hint}")
     if not columns.keys() - {"region"}:
         wanted = "set `change_column`" if legend.binary else f"expected {dates[0]!r}, {dates[1]!r} or a change column"
-        raise InputError(f"{path} says nothing that the legend can use: {wanted}. Its columns are {listed}.")
+        raise InputError(f"{path} has no column that the legend can use: {wanted}. Its columns are {listed}.")

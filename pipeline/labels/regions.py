@@ -1,4 +1,4 @@
-"""Regions: the parts of a territory that are held out one after another, and label budgets within them."""
+"""Parts of a territory that are held out one after another, and label budgets within them."""
 
 import hashlib
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ class Regions:
     """A division of the labelled pixels into parts that are far enough apart to be judged one by one."""
 
     index: np.ndarray
-    """int16 (y, x): which region, -1 = none."""
+    """int16 (y, x): number of the region, -1 = no region."""
     names: tuple[str, ...]
     """One a region."""
     fold: tuple[int, ...]
@@ -41,7 +41,7 @@ class Regions:
         """Hash of the division."""
         return value_hash([self.names, self.fold, hashlib.sha256(self.index.tobytes()).hexdigest()])
 
-    def held_out(self, fold: int) -> tuple[str, ...]:
+    def names_of(self, fold: int) -> tuple[str, ...]:
         """Return the names of the regions that a fold holds out."""
         return tuple(n for n, f in zip(self.names, self.fold, strict=True) if f == fold)
 
@@ -65,19 +65,19 @@ def regions_of(labels: Labels, count: int = 4, min_pixels: int = 50) -> Regions:
     labels. A part without both could not be judged: then fewer are made.
 
     Args:
-        labels: What is known.
+        labels: Of the territory.
         count: Folds at most, at least 1.
         min_pixels: Changed, and unchanged, pixels that each region needs to be judged.
 
     Returns:
-        At least one region. With a single one no claim about regions can be made, and its note says so.
+        At least one region. With a single one no claim about regions can be made; its note explains why.
     """
     if count > 1 and labels.region is not None and (labels.region >= 0).any():
-        named = _named(labels, count, min_pixels)
+        named = _use_named(labels, count, min_pixels)
         if named is not None:
             return named
     for parts in range(count, 1, -1):
-        index = _bisected(labels.change, parts)
+        index = _bisect(labels.change, parts)
         if all(_is_enough(labels.change[index == part], min_pixels) for part in range(parts)):
             names = tuple(f"region {part + 1}" for part in range(parts))
             why = "name no regions" if labels.region is None else "name fewer than two regions that can be judged"
@@ -93,7 +93,7 @@ def regions_of(labels: Labels, count: int = 4, min_pixels: int = 50) -> Regions:
     return Regions(whole, ("the whole territory",), (0,), (note,))
 
 
-def _named(labels: Labels, count: int, min_pixels: int) -> Regions | None:
+def _use_named(labels: Labels, count: int, min_pixels: int) -> Regions | None:
     """Use the regions of the labels, where at least two can be judged; folds take them in turns, the largest first."""
     region = labels.region
     if region is None:
@@ -123,7 +123,7 @@ def _is_enough(change: np.ndarray, min_pixels: int) -> bool:
     return min(int((change == 0).sum()), int((change == 1).sum())) >= min_pixels
 
 
-def _bisected(change: np.ndarray, parts: int) -> np.ndarray:
+def _bisect(change: np.ndarray, parts: int) -> np.ndarray:
     """Cut the labelled pixels into parts of equal weight, each time across the longer side."""
     weight = np.zeros(change.shape)
     for value in (0, 1):
@@ -157,7 +157,7 @@ def fold_roles(regions: Regions, labels: Labels, fold: int, buffer: int) -> np.n
 
     Args:
         regions: The division, with at least two folds.
-        labels: What is known.
+        labels: Of the territory.
         fold: Held out for the test.
         buffer: Pixels of another role within this distance of a test pixel (then of a validation pixel) are not used.
 
@@ -173,7 +173,7 @@ def fold_roles(regions: Regions, labels: Labels, fold: int, buffer: int) -> np.n
     role = np.where(of_pixel == NO_REGION, NO_ROLE, np.where(of_pixel == fold, TEST, TRAIN)).astype(np.uint8)
     if regions.folds == 2:
         rest = np.where(role == TRAIN, labels.change, NOT_LABELLED).astype(np.uint8)
-        role[_bisected(rest, 3) == 0] = VALIDATION
+        role[_bisect(rest, 3) == 0] = VALIDATION
     else:
         role[of_pixel == (fold + 1) % regions.folds] = VALIDATION
     for strong in (TEST, VALIDATION):
@@ -183,7 +183,7 @@ def fold_roles(regions: Regions, labels: Labels, fold: int, buffer: int) -> np.n
 
 
 def random_roles(labelled: np.ndarray, fractions: Sequence[float], seed: int = 0) -> np.ndarray:
-    """Give labelled pixels their roles one by one, by chance: the split that flatters, kept to say by how much.
+    """Give labelled pixels their roles one by one, by chance: the split that flatters, kept to measure by how much.
 
     Args:
         labelled: bool (y, x).
@@ -205,7 +205,7 @@ def with_fewer_labels(role: np.ndarray, labels: Labels, share: float, seed: int 
 
     Args:
         role: uint8 (y, x).
-        labels: What is known.
+        labels: Of the territory.
         share: Above 0, at most 1.
         seed: Which labels.
 

@@ -1,6 +1,6 @@
-"""The search for the best way to give blocks of labelled pixels to train, validation and test.
+"""Search for the best way to give blocks of labelled pixels to train, validation and test.
 
-Pixels are counted once in groups that always share their fate, so that a trial costs no look at the picture.
+Pixels are counted once in groups that always share their role, so that a trial costs no look at the picture.
 """
 
 from dataclasses import dataclass
@@ -12,13 +12,13 @@ from landshift.pipeline.labels.values import CHANGE_NAMES
 from landshift.pipeline.legend import NOT_LABELLED, Legend
 
 ROLES = ("train", "validation", "test")
-"""By the value of `Splits.role`; where two are too near one another, the earlier one gives way."""
+"""Names of the roles, by number; where two are too near one another, the earlier one gives way."""
 
 TRAIN, VALIDATION, TEST = range(len(ROLES))
-"""The values themselves."""
+"""Their numbers."""
 
 NO_ROLE = 255
-"""Value of `Splits.role` for pixels that are not labelled, and for those in a buffer."""
+"""Number for pixels that are not labelled, and for those in a buffer."""
 
 _STARTS = 6
 
@@ -33,7 +33,7 @@ _DEFICIT_COST = 1000.0
 
 @dataclass(frozen=True, eq=False)
 class Groups:
-    """Labelled pixels that share their block and the blocks within the buffer, so they always share their fate."""
+    """Labelled pixels that share their block and the blocks within the buffer, and so their role."""
 
     block: np.ndarray
     """int (group, 2): row and column of the block."""
@@ -46,7 +46,7 @@ class Groups:
 
 
 def group_pixels(labels: Labels, legend: Legend, block: int, buffer: int) -> tuple[list[str], Groups]:
-    """Return what occurs and must be in every role, and the groups; one row of blocks at a time, to save memory."""
+    """Return the classes that occur and must be in every role, and the groups; row of blocks by row, to save memory."""
     names = [f"{c.name} ({date})" for date in ("before", "after") for c in legend.classes] + list(CHANGE_NAMES)
     codes = [c.code for c in legend.classes]
     layers = [(labels.before, codes), (labels.after, codes), (labels.change, list(CHANGE_NAMES.values()))]

@@ -1,17 +1,15 @@
-"""Splits of the labels into train, validation and test: spatial blocks, kept apart, each with every class."""
+"""Spatial blocks of labels for training, validation and test, kept apart, each with every class."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import maximum_filter
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
-from landshift.pipeline.labels.search import NO_ROLE, ROLES, TEST, TRAIN, VALIDATION, Groups, evaluate, group_pixels, search
+from landshift.pipeline.labels.search import NO_ROLE, ROLES, Groups, evaluate, group_pixels, search
 from landshift.pipeline.legend import Legend
-
-__all__ = ["NO_ROLE", "ROLES", "TEST", "TRAIN", "VALIDATION", "Block", "DividedLabels", "Splits", "spatial_split"]
 
 
 @dataclass(frozen=True)
@@ -30,38 +28,22 @@ class Block:
     """Labelled pixels that keep the role."""
 
 
-@dataclass(frozen=True, eq=False)
+@dataclass(frozen=True)
 class Splits:
-    """Which labelled pixel is for what."""
+    """Blocks of labelled pixels and their roles."""
 
-    role: np.ndarray
-    """uint8 (y, x): 0 = train, 1 = validation, 2 = test, 255 = not labelled or in a buffer."""
-    blocks: tuple[Block, ...]
-    """The blocks that have labels, row by row."""
-    counts: Mapping[str, Mapping[str, int]]
-    """Role to class (`Forest (before)`, `changed`) to pixels."""
     block: int
     """Side of a block in pixels."""
     buffer: int
     """Pixels along rows and columns: pixels of one role lie further than this from the blocks of a later one."""
     seed: int
     """Of the search."""
-
-    @property
-    def buffered(self) -> int:
-        """Labelled pixels lost to the buffer."""
-        return sum(b.labelled - b.used for b in self.blocks)
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the record for JSON; without the pixels, which the blocks and the buffer give again."""
-        return {
-            "block": self.block,
-            "buffer": self.buffer,
-            "seed": self.seed,
-            "buffered": self.buffered,
-            "counts": {role: dict(of) for role, of in self.counts.items()},
-            "blocks": [asdict(b) for b in self.blocks],
-        }
+    buffered: int
+    """Labelled pixels lost to the buffer."""
+    counts: Mapping[str, Mapping[str, int]]
+    """Role to class (`Forest (before)`, `changed`) to pixels."""
+    blocks: tuple[Block, ...]
+    """The blocks that have labels, row by row."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -71,7 +53,7 @@ class DividedLabels:
     labels: Labels
     """Their `region` is there where the project names a column with regions."""
     role: np.ndarray
-    """uint8 (y, x): as `Splits.role`."""
+    """uint8 (y, x): `TRAIN`, `VALIDATION`, `TEST`, 255 = not labelled or in a buffer."""
 
 
 def spatial_split(
@@ -83,7 +65,7 @@ def spatial_split(
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2),
     min_pixels: int = 50,
     seed: int = 0,
-) -> Splits:
+) -> tuple[np.ndarray, Splits]:
     """Split labelled pixels by blocks, so that a model is judged on places that it has not seen.
 
     Neighbouring pixels look alike; a split pixel by pixel judges memory (Roberts 2017, doi:10.1111/ecog.02881). Blocks
@@ -92,7 +74,7 @@ def spatial_split(
     same split.
 
     Args:
-        labels: What is known.
+        labels: Of the territory.
         legend: The classes.
         block: Side of a block in pixels, at least 1; larger than the patches of the land use.
         buffer: Pixels between roles: a training pixel lies further than this from every validation and test block, a
@@ -100,6 +82,9 @@ def spatial_split(
         fractions: Shares of train, validation and test, each above 0, together 1.
         min_pixels: Pixels of each class that each role must have, at least 1.
         seed: Of the search.
+
+    Returns:
+        uint8 (y, x) as `DividedLabels.role`, and the record of the blocks.
 
     Raises:
         InputError: An argument is out of range, or some class cannot be in every role; the message names the class, the
@@ -113,17 +98,25 @@ def spatial_split(
     _require_possible(groups, names, present, min_pixels, block)
     roles = search(groups, present, np.asarray(fractions), min_pixels, np.random.default_rng(seed))
     counts, kept = evaluate(groups, roles)
-    _require_covered(groups, counts, names, min_pixels, block, buffer)
+    short = counts.min(axis=0)
+    if short.min() < min_pixels:
+        worst = int(np.argmin(short))
+        blocks, pixels = _spread_of(groups)[worst]
+        raise InputError(
+            f"{names[worst]!r} is labelled on {pixels} pixels in {blocks} blocks, but the best split found leaves "
+            f"{int(short[worst])} of them for {ROLES[int(np.argmin(counts[:, worst]))]}, and {min_pixels} are needed. "
+            f"{_remedy(block, buffer)}"
+        )
     labelled, used = (np.zeros(roles.shape, dtype=np.int64) for _ in range(2))
     np.add.at(labelled, tuple(groups.block.T), groups.labelled)
     np.add.at(used, tuple(groups.block.T), groups.labelled * kept)
-    return Splits(
-        role=_paint(labels.labelled, roles, block, buffer),
-        blocks=tuple(Block(y, x, ROLES[roles[y, x]], int(labelled[y, x]), int(used[y, x])) for y, x in present.tolist()),
-        counts={role: dict(zip(names, counts[k].tolist(), strict=True)) for k, role in enumerate(ROLES)},
+    return _paint(labels.labelled, roles, block, buffer), Splits(
         block=block,
         buffer=buffer,
         seed=seed,
+        buffered=int((labelled - used).sum()),
+        counts={role: dict(zip(names, counts[k].tolist(), strict=True)) for k, role in enumerate(ROLES)},
+        blocks=tuple(Block(y, x, ROLES[roles[y, x]], int(labelled[y, x]), int(used[y, x])) for y, x in present.tolist()),
     )
 
 
@@ -138,26 +131,13 @@ def _require_arguments(block: int, buffer: int, fractions: tuple[float, float, f
 
 
 def _require_possible(groups: Groups, names: list[str], present: np.ndarray, min_pixels: int, block: int) -> None:
-    """Refuse at once what no assignment can give."""
+    """Refuse a class that no assignment can give to every role."""
     for name, (blocks, pixels) in zip(names, _spread_of(groups), strict=True):
         if blocks < len(ROLES) or pixels < len(ROLES) * min_pixels:
             raise InputError(
                 f"{name!r} is labelled on {pixels} pixels in {blocks} of {len(present)} blocks; train, validation and "
                 f"test each need {min_pixels} of its pixels, in blocks of their own. {_remedy(block, None)}"
             )
-
-
-def _require_covered(groups: Groups, counts: np.ndarray, names: list[str], min_pixels: int, block: int, buffer: int) -> None:
-    short = counts.min(axis=0)
-    if short.min() >= min_pixels:
-        return
-    worst = int(np.argmin(short))
-    role = int(np.argmin(counts[:, worst]))
-    blocks, pixels = _spread_of(groups)[worst]
-    raise InputError(
-        f"{names[worst]!r} is labelled on {pixels} pixels in {blocks} blocks, but the best split found leaves "
-        f"{int(short[worst])} of them for {ROLES[role]}, and {min_pixels} are needed. {_remedy(block, buffer)}"
-    )
 
 
 def _spread_of(groups: Groups) -> list[tuple[int, int]]:

@@ -1,4 +1,4 @@
-"""The values in label files, which people chose, become codes on the grid."""
+"""Codes on the grid, from the values in label files, which people chose."""
 
 import numbers
 from collections.abc import Callable, Hashable, Mapping, Sequence
@@ -21,7 +21,7 @@ CHANGE_NAMES = {"unchanged": 0, "changed": 1}
 _NOT_LABELLED = (NOT_LABELLED, "not labelled", "Not labelled")
 
 NO_REGION = -1
-"""Value of `Labels.region` where there is none."""
+"""Value of `Labels.region` outside all regions."""
 
 _SHOWN = 10
 
@@ -101,7 +101,7 @@ def _plain(value: Any) -> str | int | None:  # noqa: ANN401 (whatever a vector f
 
 
 def burn_codes(frame: Any, values: Sequence[int], grid: Grid) -> tuple[np.ndarray, np.ndarray]:  # noqa: ANN401 (GeoDataFrame)
-    """Return uint8 (y, x), 255 where nothing is said, and bool (y, x) where two different values meet.
+    """Return uint8 (y, x), 255 where no polygon has a value, and bool (y, x) where two different values meet.
 
     One value after the other: burning all at once shows the last polygon only, not what it covers.
     """
@@ -166,13 +166,13 @@ def translate(data: np.ma.MaskedArray, codes: Mapping[int, int], nodata: float |
     if unknown:
         listed = ", ".join(unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
         raise InputError(
-            f"{path} holds {listed}, and `values` says nothing of it (only {', '.join(str(v) for v in codes)}): name "
+            f"{path} holds {listed}, and `values` does not name it (only {', '.join(str(v) for v in codes)}): name "
             "the class of every value, or `not labelled`."
         )
     return out
 
 
 def extent_text(grid: Grid) -> str:
-    """Say in words what the grid covers, in the units of its CRS."""
+    """Describe the extent of a grid in words, in the units of its CRS."""
     west, south, east, north = (round(float(v)) for v in grid.boundingbox.bbox)
     return f"x {west} to {east} and y {south} to {north}"

@@ -63,7 +63,7 @@ class Trial:
 
     def held_out(self, regions: Regions) -> tuple[str, ...]:
         """Return the names of the regions that it is judged in."""
-        return regions.held_out(int(self.split.removeprefix("fold "))) if self.split.startswith("fold") else regions.names
+        return regions.names_of(int(self.split.removeprefix("fold "))) if self.split.startswith("fold") else regions.names
 
     @property
     def slug(self) -> str:

@@ -16,7 +16,6 @@ from landshift.flows.steps.publication.maps import areas_in
 from landshift.pipeline.gates import MARK, PASS, require_open
 from landshift.pipeline.grid import crs_name, pixel_area_ha
 from landshift.pipeline.labels.read import summary
-from landshift.pipeline.labels.search import ROLES
 from landshift.pipeline.records import content_of
 from landshift.pipeline.tiles import STRIDE
 
@@ -51,9 +50,8 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
         content["areas_of_interest"] = {"names": areas.frame["name"].tolist(), "notes": list(areas.notes)}
     if ws.project.labels is not None:
         labels = read_labels(ws, made.grid)
-        splits = split_labels(ws, labels)
-        content["labels"] = summary(labels, legend_of(ws.project)).as_dict()
-        content["splits"] = {role: dict(splits.counts.get(role, {})) for role in ROLES}
+        content["labels"] = content_of(summary(labels, legend_of(ws.project)))
+        content["splits"] = dict(split_labels(ws, labels)[1].counts)
     content |= _network(ws, made)
     return content, _lines(content)
 

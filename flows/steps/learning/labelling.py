@@ -1,6 +1,6 @@
 """Labels as masks, regions and splits, on disk for the steps that follow."""
 
-import json
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -9,15 +9,26 @@ from landshift.flows.steps.project.plan import legend_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.labels.read import Labels, labels_from_polygons, labels_from_rasters, summary
+from landshift.pipeline.labels.read import Labels, LabelSummary, labels_from_polygons, labels_from_rasters, summary
 from landshift.pipeline.labels.splits import DividedLabels, Splits, spatial_split
 from landshift.pipeline.labels.values import NO_REGION
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.manifest import file_hash, value_hash, write_json
+from landshift.pipeline.manifest import file_hash, value_hash
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.records import read_record, write_record
 
 LABELS, REGIONS, SPLITS = "labels.tif", "regions.tif", "splits.json"
+
+
+@dataclass(frozen=True)
+class LabelRecord:
+    """Content of `splits.json`."""
+
+    labels: LabelSummary
+    """Numbers of labelled pixels; its regions are in the order of their numbers in `regions.tif`."""
+    splits: Splits
+    """Blocks and their roles."""
 
 
 def read_labels(ws: Workspace, grid: Grid) -> Labels:
@@ -50,8 +61,8 @@ def _label_files(ws: Workspace) -> dict[str, Path]:
     return {role: ws.input(path, f"labels: rasters: {role}") for role, path in paths.items() if path is not None}
 
 
-def split_labels(ws: Workspace, labels: Labels) -> Splits:
-    """Divide labels into training, validation and test."""
+def split_labels(ws: Workspace, labels: Labels) -> tuple[np.ndarray, Splits]:
+    """Divide labels into training, validation and test, as `spatial_split` does."""
     split = ws.project.split
     return spatial_split(
         labels, legend_of(ws.project), block=split.block_px, buffer=split.buffer_px, fractions=split.fractions,
@@ -73,12 +84,11 @@ def divide_labels(ws: Workspace, grid: Grid) -> str:
     key, manifest = _key(ws, grid), ws.manifest(ws.training)
     if not manifest.is_current("labels", key):
         labels = read_labels(ws, grid)
-        splits = split_labels(ws, labels)
+        role, splits = split_labels(ws, labels)
         files = [ws.training / LABELS, ws.training / SPLITS]
-        layers = np.stack([labels.before, labels.after, labels.change, splits.role])
+        layers = np.stack([labels.before, labels.after, labels.change, role])
         write_raster(files[0], layers, grid, nodata=NOT_LABELLED, descriptions=("before", "after", "change", "split"))
-        counts = summary(labels, legend_of(ws.project)).as_dict()
-        write_json(files[1], {"labels": counts, "splits": splits.as_dict()})
+        write_record(files[1], LabelRecord(summary(labels, legend_of(ws.project)), splits))
         (ws.training / REGIONS).unlink(missing_ok=True)
         if labels.region is not None:
             files.append(write_raster(ws.training / REGIONS, labels.region, grid, nodata=NO_REGION, descriptions=("region",)))
@@ -92,13 +102,13 @@ def _key(ws: Workspace, grid: Grid) -> str:
 
 
 def labels_hash_of(ws: Workspace) -> str | None:
-    """Return the hash of the masks that were written last; None where there are none."""
+    """Return the hash of the masks that were written last; None before any."""
     entry = ws.manifest(ws.training).entries().get("labels")
     return None if entry is None else str(entry["files"][LABELS])
 
 
 def labels_key_of(ws: Workspace) -> str | None:
-    """Return the hash of the inputs of masks and regions; None where none were written."""
+    """Return the hash of the inputs of masks and regions; None before any."""
     entry = ws.manifest(ws.training).entries().get("labels")
     return None if entry is None else str(entry["key"])
 
@@ -109,8 +119,7 @@ def read_masks(ws: Workspace) -> DividedLabels:
     if not (ws.training / REGIONS).is_file():
         return DividedLabels(Labels(before, after, change), role)
     region, _ = read_raster(ws.training / REGIONS)
-    # In the order of their numbers.
-    names = json.loads((ws.training / SPLITS).read_text(encoding="utf-8"))["labels"]["regions"]
+    names = read_record(ws.training / SPLITS, LabelRecord).labels.regions
     return DividedLabels(Labels(before, after, change, region, tuple(names)), role)
 
 
