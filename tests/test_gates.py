@@ -37,7 +37,7 @@ def asked(rules: GateRules = RULES, units: str = "reflectance", **changed: Any) 
     data = replace(DATA, **{k: v for k, v in changed.items() if hasattr(DATA, k)})
     return (
         *plan_gates(**{k: changed.get(k, v) for k, v in PLAN.items()}, rules=rules),
-        *image_gates(data, BANDS, units, rules),
+        *image_gates(data, BANDS, units, rules, **{k: changed[k] for k in ("moved", "correction") if k in changed}),
         *model_gates(**{k: changed.get(k, v) for k, v in MODEL.items()}, rules=rules),
     )  # fmt: skip
 
