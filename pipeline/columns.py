@@ -1,4 +1,4 @@
-"""The attributes of every layer that leaves the house: name, type, heading and meaning."""
+"""Attributes of every layer that is published: name, type, heading and meaning."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -148,7 +148,7 @@ def labelling_columns(*, binary: bool) -> tuple[Column, ...]:
     return (*_LABELLING_KEYS, _LABELLING_CHIP, *judgement, *_LABELLING_REMARKS)
 
 
-def required_of_labels(*, binary: bool) -> tuple[Column, ...]:
+def necessary_columns(*, binary: bool) -> tuple[Column, ...]:
     """Return those columns of the labelling file without which nothing can be estimated."""
     return (*_LABELLING_KEYS, *(_LABELLING_CHANGE if binary else _LABELLING_LAND_USE))
 

@@ -1,4 +1,4 @@
-"""The error that a user can mend, and any error in words."""
+"""Errors that a user can mend or wait for, and any error in words."""
 
 
 class InputError(ValueError):
@@ -12,7 +12,7 @@ class InputError(ValueError):
 class UnavailableError(RuntimeError):
     """Something that is needed, such as a server, is away or busy for now: the same again may go well.
 
-    The message says what, and that nothing was changed. The command line prints it without a traceback and exits with 1.
+    The message names it, and states that nothing was changed. The command line prints it without a traceback and exits with 1.
     """
 
 

@@ -15,7 +15,7 @@ def figure(value: object) -> str:
 
 
 def short(value: float) -> str:
-    """Show a quantity as a person would say it: one decimal, two where it is small, none where it is a whole number."""
+    """Show a quantity with one decimal, two where it is small, none where it is a whole number."""
     if value == int(value):
         return f"{int(value):,}"
     return f"{value:,.1f}" if abs(value) >= 10 else f"{value:,.2f}"
@@ -44,20 +44,23 @@ def duration(seconds: float | None) -> str:
 
 def energy(kwh: float | None) -> str:
     """Show electricity in Wh where there is little, else in kWh, and a missing one as a dash."""
-    if kwh is None:
-        return "–"
-    return f"{kwh:,.2f} kWh" if kwh >= 1 else f"{1000 * kwh:.3g} Wh" if kwh < 0.9995 else "1.00 kWh"
+    return _thousandths(kwh, "Wh")
 
 
 def gas(kilograms: float | None) -> str:
     """Show greenhouse gas in g where there is little, else in kg, and a missing one as a dash."""
-    if kilograms is None:
+    return _thousandths(kilograms, "g")
+
+
+def _thousandths(value: float | None, unit: str) -> str:
+    """Show a number of thousands of a unit, in the unit itself where it is below one."""
+    if value is None:
         return "–"
-    return f"{kilograms:,.2f} kg" if kilograms >= 1 else f"{1000 * kilograms:.3g} g" if kilograms < 0.9995 else "1.00 kg"
+    return f"{1000 * value:.3g} {unit}" if value < 0.9995 else f"{max(value, 1):,.2f} k{unit}"
 
 
 def interval(found: Mapping[str, Any] | None, middle: str = "estimate", *, signed: bool = False) -> str:
-    """Show an estimate with its interval, three decimals; a dash where there is none."""
+    """Show an estimate with its interval, three decimals; a dash where it is not known."""
     if found is None or found[middle] is None:
         return "–"
     form = "+z.3f" if signed else "z.3f"

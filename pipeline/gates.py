@@ -25,7 +25,7 @@ class GateRule:
     """What is asked of one number."""
 
     limit: float
-    """In the unit that the rule's name or meaning says."""
+    """In the unit of `RULES`."""
     otherwise: Otherwise = "mark"
     """What happens where the limit is not met."""
     at_least: bool = False
@@ -66,13 +66,13 @@ class Gate:
     limit: str
     """What was expected."""
     outcome: GateOutcome
-    """Whether it was met; a run that is marked says so wherever it is shown."""
+    """Whether it was met; a run that is marked shows it everywhere."""
     meaning: str
     """What to make of it, a sentence; the warning of a marked run."""
     setting: str | None = None
     """Key of `gates:` in the configuration; None where there is nothing to set."""
     value: float | None = None
-    """What was found, as a number in the unit of the rule; None where it was not measured or is none."""
+    """What was found, as a number in the unit of the rule; None where there is no number."""
     otherwise: Otherwise = "mark"
     """What the configuration wants where the limit is not met."""
 
@@ -93,8 +93,8 @@ def judge(setting: str, name: str, value: float, rules: GateRules, *, found: str
     rule = rules[setting]
     if rule.holds(value):
         return Gate(name, found, limit, PASS, met, setting, value, rule.otherwise)
-    told = f"{missed} The configuration lets this pass." if rule.otherwise == PASS else missed
-    return Gate(name, found, limit, rule.otherwise, told, setting, value, rule.otherwise)
+    meaning = f"{missed} The configuration lets this pass." if rule.otherwise == PASS else missed
+    return Gate(name, found, limit, rule.otherwise, meaning, setting, value, rule.otherwise)
 
 
 def judge_unknown(
@@ -119,9 +119,9 @@ def require_open(gates: Sequence[Gate]) -> None:
     """
     shut = [gate for gate in gates if gate.outcome == STOP]
     if shut:
-        told = "\n".join(f"  {g.setting}: found {g.found}, expected {g.limit}. {g.meaning}" for g in shut)
+        reasons = "\n".join(f"  {g.setting}: found {g.found}, expected {g.limit}. {g.meaning}" for g in shut)
         raise InputError(
             f"The run was stopped by {'a gate' if len(shut) == 1 else f'{len(shut)} gates'}, and an earlier run is left as it "
-            f"is:\n{told}\nTo go on all the same, set another `limit:` or `otherwise: mark` under `gates:` "
+            f"is:\n{reasons}\nTo go on all the same, set another `limit:` or `otherwise: mark` under `gates:` "
             f"{', '.join(f'`{g.setting}:`' for g in shut)}."
         )

@@ -37,7 +37,7 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
     """
     if not crs:
         raise InputError(
-            f"{name} has no CRS, so nobody can tell where it lies. Write it into the file (for example "
+            f"{name} has no CRS, so it is not known where it lies. Write it into the file (for example "
             f"`gdal_edit.py -a_srs EPSG:32651 FILE`), or set `crs:` beside the scene if you are sure of it."
         )
     try:
@@ -46,14 +46,10 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
         raise InputError(
             f"{name} has the CRS {crs!r}, which is not known ({error}). Expected one such as EPSG:32651."
         ) from error
-    if system.geographic:
-        raise InputError(
-            f"{name} is in {crs_name(system)}, whose unit is degrees; hectares need a projected CRS. "
-            f"Reproject it first (for example `gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone), or set `grid: crs:`."
-        )
     if not system.projected:
+        fault = "whose unit is degrees" if system.geographic else "which is not projected"
         raise InputError(
-            f"{name} is in {crs_name(system)}, which is not projected; hectares need a projected CRS. "
+            f"{name} is in {crs_name(system)}, {fault}; hectares need a projected CRS. "
             f"Reproject it first (for example `gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone), or set `grid: crs:`."
         )
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
@@ -65,7 +61,7 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
 
 
 def differences(first: Grid, second: Grid) -> list[str]:
-    """Say in words how two grids differ, an empty list where they do not."""
+    """Return in words how two grids differ, an empty list where they do not."""
     found = []
     if first.crs != second.crs:
         found.append(f"CRS {crs_name(first.crs)} and {crs_name(second.crs)}")
@@ -89,7 +85,7 @@ def require_same_grid(first: Grid, second: Grid, names: tuple[str, str]) -> None
     if found:
         raise InputError(
             f"{names[0]} and {names[1]} are not on one grid: {'; '.join(found)}. Expected the same grid. "
-            f"Set `grid:` in the config to say which one to resample onto, or warp one file onto the other."
+            f"Set `grid:` in the config to choose the one to resample onto, or warp one file onto the other."
         )
 
 

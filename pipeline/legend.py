@@ -54,11 +54,11 @@ class Change:
     from_code: int | None
     """Land-use code before, None where the code stands for no single class."""
     from_name: str
-    """Name of the class before, empty where there is none."""
+    """Name of the class before, empty where there is no code."""
     to_code: int | None
     """Land-use code after, None where the code stands for no single class."""
     to_name: str
-    """Name of the class after, empty where there is none."""
+    """Name of the class after, empty where there is no code."""
 
 
 @dataclass(frozen=True)
@@ -98,7 +98,7 @@ class Legend:
 
     @property
     def binary(self) -> bool:
-        """Whether the project tells only changed from unchanged."""
+        """Whether the project knows only changed and unchanged."""
         return not self.classes
 
     @cached_property
@@ -145,7 +145,7 @@ class Legend:
 
 
 def _change_colour(before: LandUse, after: LandUse, classes: tuple[LandUse, ...]) -> str:
-    """Take about the hue of the class after; lightness and a turn of the hue tell the classes before apart."""
+    """Take about the hue of the class after; lightness and a turn of the hue differ by the class before."""
     red, green, blue = (int(after.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
     hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
     rank = classes.index(before) / max(len(classes) - 1, 1)

@@ -50,7 +50,7 @@ def replace_when_done(path: Path, *, new: bool = False) -> Iterator[Path]:
 
 
 def _flush(path: Path) -> None:
-    """Wait until the bytes are on the disk: some file systems only now say that there is no room."""
+    """Wait until the bytes are on the disk: some file systems report only now that there is no room."""
     with path.open("rb") as stream:
         os.fsync(stream.fileno())
 
@@ -171,7 +171,7 @@ class Manifest:
         write_json(self.folder / MANIFEST, entries)
 
     def facts(self, name: str) -> dict[str, Any]:
-        """Return the small facts that were recorded with a step, empty where there are none."""
+        """Return the small facts that were recorded with a step; may be empty."""
         return dict(self.entries().get(name, {}).get("facts", {}))
 
 

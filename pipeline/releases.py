@@ -1,21 +1,28 @@
-"""The releases of a project: one folder for each model that was ever in use, and a journal that says which one is now."""
+"""Releases of a project: a folder for each model that was ever in use, and the journal of which one is in use now."""
 
 import json
 import re
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, Literal
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash, write_json
+from landshift.pipeline.records import record_of
 
 JOURNAL, RELEASES = "releases.json", "releases"
 """The journal, in the folder of the releases."""
 
-ADOPTED, PROMOTED, REFUSED, ROLLED_BACK = "adopted", "promoted", "refused", "rolled back"
-"""Every action. An adopted model was in use before there was a journal."""
+ADOPTED: Final = "adopted"
+"""A model that was in use before there was a journal."""
+
+PROMOTED: Final = "promoted"
+
+REFUSED: Final = "refused"
+
+ROLLED_BACK: Final = "rolled back"
 
 COMPARED = "## Compared with release"
 """Heading on the card of a model that replaced another."""
@@ -32,12 +39,12 @@ _DESCRIPTION = "model.json"
 class Entry:
     """A line of the journal; lines are only added."""
 
-    action: str
-    """`adopted`, `promoted`, `refused` or `rolled back`."""
+    action: Literal["adopted", "promoted", "refused", "rolled back"]
+    """What was done."""
     at: str
     """When, ISO 8601, UTC."""
     who: str | None
-    """Login name, or whoever was named."""
+    """Login name, or the person named."""
     reason: str
     """Why, in words."""
     weights: str
@@ -116,7 +123,7 @@ class ReleaseJournal:
 
 
 def read_journal(folder: Path) -> ReleaseJournal:
-    """Read the journal of a project; empty where there is none.
+    """Read the journal of a project; empty before the first release.
 
     Args:
         folder: Of the releases.
@@ -126,28 +133,23 @@ def read_journal(folder: Path) -> ReleaseJournal:
     """
     path = folder / JOURNAL
     try:
-        text = path.read_text(encoding="utf-8")
+        content = json.loads(path.read_text(encoding="utf-8"))
+        version = content["format"]
+        entries = content["entries"]
+        journal = record_of(ReleaseJournal, {"entries": entries}, JOURNAL) if version == _FORMAT else ReleaseJournal()
     except FileNotFoundError:
         return ReleaseJournal()
-    except (OSError, UnicodeDecodeError) as error:
-        raise _damage(path, error) from error
-    try:
-        content = json.loads(text, parse_constant=_refuse)
-        version, rows = content["format"], content["entries"]
-        entries = tuple(Entry(**row) for row in rows) if version == _FORMAT else ()
-        fault = next(_faults(entries), None)
-    except (ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damage(path, error) from error
     if version != _FORMAT:
         raise InputError(f"{path} has format {version}, this version reads {_FORMAT}. Use the version that wrote it.")
-    if fault:
-        raise _damage(path, fault)
-    return ReleaseJournal(entries)
+    _require_names(path, journal.entries)
+    return journal
 
 
 def write_journal(folder: Path, journal: ReleaseJournal) -> None:
     """Write the journal in one atomic step: this is what puts a model in use."""
-    write_json(folder / JOURNAL, {"format": _FORMAT, "entries": [asdict(entry) for entry in journal.entries]})
+    write_json(folder / JOURNAL, {"format": _FORMAT, **asdict(journal)})
 
 
 def release_folder(folder: Path, release: Entry) -> Path:
@@ -172,7 +174,7 @@ def release_folder(folder: Path, release: Entry) -> Path:
 
 
 def keep_release(folder: Path, source: Path, names: Sequence[str], journal: ReleaseJournal, weights: str) -> tuple[int, Path]:
-    """Put a model into a release folder of its own; nobody uses it before the journal says so.
+    """Put a model into a release folder of its own; it is not in use before the journal has its line.
 
     Args:
         folder: Of the releases.
@@ -206,7 +208,7 @@ def model_in_use(folder: Path, model: Path) -> Path:
         model: Folder that shows the model in use.
 
     Raises:
-        InputError: The journal is damaged, or somebody put a model into `model` that was never released.
+        InputError: The journal is damaged, or `model` holds a model that was never released.
     """
     journal = read_journal(folder)
     current = journal.in_use
@@ -218,41 +220,27 @@ def model_in_use(folder: Path, model: Path) -> Path:
         return model
     if found is not None and journal.release_of(found) is None:
         raise InputError(
-            f"{model} holds a model that was never released, while {folder / JOURNAL} says that release {current.number} is in "
+            f"{model} holds a model that was never released, while {folder / JOURNAL} has release {current.number} in "
             f"use. Put that back with `landshift release rollback CONFIG --to {current.number} --reason ...`, or name the "
             f"other one with --model."
         )
     return folder / str(journal.releases[current.number or 0].folder)
 
 
-def _refuse(constant: str) -> None:
-    raise ValueError(f"{constant} is no number")
-
-
 def _damage(path: Path, why: object) -> InputError:
-    said = repr(why) if isinstance(why, Exception) else why
     return InputError(
-        f"{path} is damaged ({said}): which model is in use cannot be known. Copy it back from a backup; or move the folder "
+        f"{path} is damaged ({why}): which model is in use cannot be known. Copy it back from a backup; or move the folder "
         f"{path.parent} away, and the model in {path.parent.parent / 'model'} counts as the first."
     )
 
 
-def _faults(entries: Sequence[Entry]) -> Iterator[str]:
-    made: set[int] = set()
-    for place, e in enumerate(entries, start=1):
-        if e.action not in (ADOPTED, PROMOTED, REFUSED, ROLLED_BACK):
-            yield f"line {place} has the action {e.action!r}"
-        if not all(isinstance(text, str) for text in (e.at, e.reason, e.weights, e.description)):
-            yield f"line {place} lacks a time, a reason or a hash"
-        if not isinstance(e.left, int | None) or not isinstance(e.comparison, dict | None):
-            yield f"line {place} holds a release or a comparison that is none"
-        if e.action == REFUSED:
+def _require_names(path: Path, entries: Sequence[Entry]) -> None:
+    """Refuse a journal whose folders and files could lie outside the folder of the releases."""
+    made: set[int | None] = set()
+    for line, entry in enumerate(entries, start=1):
+        if entry.action == REFUSED or entry.number in made:
             continue
-        if type(e.number) is not int or e.number < 1 or not isinstance(e.files, dict):
-            yield f"line {place} names no release"
-        elif e.number not in made:
-            if not isinstance(e.folder, str) or not _NAME.fullmatch(e.folder) or not e.files:
-                yield f"line {place} has no folder of a release"
-            if any(not _NAME.fullmatch(name) for name in e.files):
-                yield f"line {place} names a file outside its folder"
-            made.add(e.number)
+        names = (entry.folder or "", *entry.files)
+        if entry.number is None or entry.number < 1 or not entry.files or not all(map(_NAME.fullmatch, names)):
+            raise _damage(path, f"line {line} names no folder of a release with its files")
+        made.add(entry.number)

@@ -41,7 +41,7 @@ def month_and_day(text: str) -> tuple[int, int]:
     """Read a day of the year such as `06-01`.
 
     Raises:
-        ValueError: It is none; the message says what is expected.
+        ValueError: It is not one; the message names what is expected.
     """
     found = _DAY.fullmatch(text)
     try:
@@ -55,10 +55,10 @@ def month_and_day(text: str) -> tuple[int, int]:
 
 
 def outside(season: Season | None, day: date) -> str:
-    """Say why a day is not used; empty where it is."""
+    """Return why a day is not used; empty where it is."""
     return "" if season is None or season.holds(day) else f"outside the season ({season})"
 
 
 def in_season(season: Season | None, days: Iterable[date]) -> list[date]:
-    """Return the days that lie in the season, all where there is none."""
+    """Return the days that lie in the season; all of them without a season."""
     return [day for day in days if not outside(season, day)]

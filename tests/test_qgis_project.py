@@ -166,7 +166,7 @@ def test_a_damaged_layer_or_style_is_refused_with_its_name(run_folder: Path, tmp
     with pytest.raises(InputError, match=r"style of \./change\.tif is damaged"):
         write_project(copy, described())
     (copy / "changes.gpkg").write_bytes(b"not a database" * 100)
-    with pytest.raises(InputError, match=r"changes\.gpkg is no GeoPackage"):
+    with pytest.raises(InputError, match=r"changes\.gpkg is not a readable GeoPackage"):
         write_project(copy, described())
 
 

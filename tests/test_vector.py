@@ -415,9 +415,9 @@ def test_a_shapefile_is_read_from_one_folder(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("name", "says"),
     [
-        ("labels.geojson", "no GeoJSON that can be read"),
+        ("labels.geojson", "not readable GeoJSON"),
         ("labels.shp", "of 50 polygons, 34 are empty"),
-        ("labels.gpkg", "no vector file that can be read"),
+        ("labels.gpkg", "not a readable vector file"),
         ("labels.fgb", "of its 50 polygons can be read"),
     ],
 )

@@ -161,8 +161,8 @@ def _band(left: float, right: float, width: float, row: Mapping[str, Any]) -> st
         f"M{start:g} {left:.1f}C{middle:g} {left:.1f} {middle:g} {right:.1f} {end:g} {right:.1f}V{right + width:.1f}"
         f"C{middle:g} {right + width:.1f} {middle:g} {left + width:.1f} {start:g} {left + width:.1f}Z"
     )
-    said = escape(f"{row['name']}: {row['area_ha']:,.1f} ha (pixel count, biased)")
-    return f'<path d="{path}" fill="{escape(row["colour"])}" fill-opacity=".78"><title>{said}</title></path>'
+    title = escape(f"{row['name']}: {row['area_ha']:,.1f} ha (pixel count, biased)")
+    return f'<path d="{path}" fill="{escape(row["colour"])}" fill-opacity=".78"><title>{title}</title></path>'
 
 
 def _nodes(

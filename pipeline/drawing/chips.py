@@ -135,7 +135,7 @@ def _from_preview(whole: np.ndarray, window: Window, shape: tuple[int, int], sid
 
 
 def _draw(cut: np.ndarray, patch: shapely.Geometry, window: Window, side: int) -> np.ndarray:
-    # Enlarged pixels stay squares: a smooth picture would show detail that nobody measured.
+    # Enlarged pixels stay squares: a smooth picture would show detail that was not measured.
     how = Image.Resampling.NEAREST if cut.shape[0] <= side else Image.Resampling.BOX
     chip = Image.fromarray(cut).resize((side, side), how)
     pen = ImageDraw.Draw(chip)

@@ -1,4 +1,4 @@
-"""Plots for pages: inline SVG that needs no network, and reads without telling colours apart."""
+"""Plots for pages: inline SVG that needs no network, and reads without colour vision."""
 
 import io
 import itertools
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 INK, SOFT, LINE = "#1d2730", "#5a6773", "#d5dce2"
 
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
-"""Okabe and Ito (2008), which people with any colour vision tell apart; yellow is left out, as it vanishes on white."""
+"""Okabe and Ito (2008), which people with any colour vision can distinguish; yellow is left out, as it vanishes on white."""
 
 WIDTH = 5.8
 """Inches of 72 units: on a page of 700 px the text is about as large as that around it."""
@@ -214,7 +214,7 @@ def curve_plot(rows: Sequence[Mapping[str, Any]], *, alt: str) -> str:
 
 
 def reliability_plot(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, alt: str) -> str:
-    """Draw what the model says against what the labels say, one diagram for each kind of probability.
+    """Draw predicted probabilities against shares in the labels, one diagram for each kind of probability.
 
     Args:
         tables: Title to bins with `count`, `mean_probability` and `observed_share`; the larger a bin, the larger its dot.

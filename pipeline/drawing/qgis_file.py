@@ -30,7 +30,7 @@ class Layer:
     key: str
     """Unique within the project."""
     name: str
-    """What the list of layers says."""
+    """In the list of layers."""
     source: str
     """Relative to the project file, for example `./change.tif`."""
     qml: str

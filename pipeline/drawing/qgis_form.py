@@ -81,7 +81,7 @@ def add_form(
     Args:
         root: From `vector_root`.
         headings: All columns of the layer.
-        widgets: Column to its widget; a line of text where there is none.
+        widgets: Column to its widget; a line of text for the others.
         groups: What the form shows, from top to bottom.
         editable: Columns that a person may change.
         defaults: Column to the expression that fills it whenever the row is changed.
@@ -101,7 +101,7 @@ def add_form(
             ET.SubElement(filled, "default", field=column, expression=expression, applyOnUpdate="1")
     constraints = ET.SubElement(root, "constraints")
     for column in wanted:
-        # Soft: a row can be left for later, and says so; a hard one would refuse to save it half done.
+        # Soft: a row can be left for later, and shows it; a hard one would refuse to save it half done.
         ET.SubElement(
             constraints, "constraint", field=column, constraints="1", notnull_strength="2", unique_strength="0",
             exp_strength="0",

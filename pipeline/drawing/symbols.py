@@ -34,9 +34,9 @@ class SampleMark:
     agrees: int
     """Value of the column `agrees`: 1 or 0."""
     label: str
-    """What the legend says."""
+    """In the legend."""
     shape: str
-    """Well-known name of the marker, the same in QGIS and in SLD; the shapes differ for readers who cannot tell the colours."""
+    """Well-known name of the marker, the same in QGIS and in SLD; the shapes differ for readers without colour vision."""
     colour: str
     """`#rrggbb`, of the palette of Okabe and Ito: https://jfly.uni-koeln.de/color/"""
 
@@ -56,7 +56,7 @@ class Stop:
     colour: str
     """`#rrggbb`."""
     label: str
-    """What the legend says."""
+    """In the legend."""
 
 
 def rgb(colour: str) -> tuple[int, int, int]:

@@ -1,1 +1,1 @@
-"""The one door for rasters: open, read, write, join."""
+"""The one door for rasters: open, read, write, join, statistics."""

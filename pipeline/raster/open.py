@@ -44,7 +44,7 @@ _KEPT: ContextVar[dict[RemoteFile, Any] | None] = ContextVar("remote rasters tha
 
 
 class _Quiet:
-    """Silences a warning while any thread is inside: what it says, the missing CRS says again as an error with a remedy.
+    """Silences a warning while any thread is inside: that the CRS is missing is an error with a remedy later.
 
     Python's filters belong to the whole process, so threads that each set and restore them would leave each other's behind.
     """

@@ -1,7 +1,7 @@
 """Where a raster lies: a path here, or a file on a server of which only the parts needed are read."""
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -47,9 +47,9 @@ class RemoteFile:
     address: str = field(repr=False)
     """With everything that opens it; never to be shown."""
     version: str | None = field(default=None, compare=False)
-    """What a catalog says about its content: a checksum, or when it was updated."""
+    """Of its content, from the catalog: a checksum, or when it was updated."""
     is_checksum: bool = field(default=False, compare=False)
-    """Whether `version` is a checksum of the bytes, which tells all."""
+    """Whether `version` is a checksum of the bytes."""
 
     def __str__(self) -> str:
         """Return the address without secrets."""
@@ -171,21 +171,21 @@ def session() -> requests.Session:
 
 @dataclass(frozen=True)
 class ServerAnswer:
-    """What a server says about a file."""
+    """A file as its server describes it."""
 
     size: int
     """Bytes."""
     etag: str | None
     """The server's mark for this content, None where it gives none."""
     modified: str | None
-    """When it was changed, None where it does not say."""
+    """When it was changed, None where the server gives no date."""
 
 
 def ask(file: RemoteFile) -> ServerAnswer:
     """Ask a server about a file, without downloading it.
 
-    One byte is asked for: addresses that are signed for reading often refuse HEAD, and the answer tells whether parts
-    can be read at all.
+    One byte is asked for: addresses that are signed for reading often refuse HEAD, and the answer shows whether parts can
+    be read at all.
 
     Raises:
         InputError: It is not there, may not be read, or the server fails, is slow, or cannot send parts.
@@ -217,7 +217,7 @@ def _answer(file: RemoteFile, answer: requests.Response) -> ServerAnswer:
     code = answer.status_code
     if code in (404, 410):
         raise InputError(
-            f"{file} is not there (HTTP {code}), though the catalog names it. Leave the item out, or tell its keeper."
+            f"{file} is not there (HTTP {code}), though the catalog names it. Leave the item out, or report it to its keeper."
         )
     if code in (401, 403):
         raise InputError(
@@ -235,13 +235,13 @@ def _answer(file: RemoteFile, answer: requests.Response) -> ServerAnswer:
 
 
 def place_hash(place: RasterPlace) -> str:
-    """Return what tells whether a raster's content changed.
+    """Return a text that changes when a raster's content does.
 
-    Of a file here that is the hash of its bytes; a remote one is not downloaded for it: the catalog's checksum, else what
-    server and catalog say about it (ETag, size, last change).
+    Of a file here that is the hash of its bytes; a remote one is not downloaded for it: the catalog's checksum, else ETag,
+    size and last change, as server and catalog have them.
 
     Raises:
-        InputError: The server cannot be asked, or nothing tells one content from another.
+        InputError: The server cannot be asked, or has no mark of a file's content.
     """
     if isinstance(place, Path):
         return file_hash(place)
@@ -250,12 +250,12 @@ def place_hash(place: RasterPlace) -> str:
     if urlsplit(place.address).scheme == "s3":
         if place.version is None:
             raise InputError(
-                f"{place}: the item has neither `file:checksum` nor `updated`, so nobody could tell whether the file changed. "
+                f"{place}: the item has neither `file:checksum` nor `updated`, so a change of the file would not be noticed. "
                 f"Use an https:// asset, or download it."
             )
         return "remote:" + value_hash([place.version])
-    said = ask(place)
-    return "remote:" + value_hash([said.etag, said.size, said.modified, place.version])
+    answer = ask(place)
+    return "remote:" + value_hash([answer.etag, answer.size, answer.modified, place.version])
 
 
 @contextmanager
@@ -265,12 +265,10 @@ def keeping_secrets(place: RasterPlace) -> Iterator[None]:
         yield
         return
 
-    def cleaned(record: logging.LogRecord) -> bool:
-        record.msg, record.args = place.without_secrets(record.getMessage()), None
-        record.exc_info = None
+    def clean(record: logging.LogRecord) -> bool:
+        record.msg, record.args, record.exc_info = place.without_secrets(record.getMessage()), None, None
         return True
 
-    clean: Callable[[logging.LogRecord], bool] = cleaned
     loggers = [logging.getLogger(name) for name in _LOGGERS]
     for logger in loggers:
         logger.addFilter(clean)

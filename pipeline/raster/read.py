@@ -24,7 +24,7 @@ from landshift.pipeline.tiles import Window
 
 @dataclass(frozen=True)
 class RasterInfo:
-    """What a raster file says about itself."""
+    """Metadata of a raster file."""
 
     path: RasterPlace
     """The file."""
@@ -53,8 +53,8 @@ class RasterInfo:
     offsets: tuple[float, ...] = ()
     """See `scales`."""
     statistics: tuple[dict[str, float], ...] = ()
-    """Of each band, in its numbers: `minimum`, `maximum`, `mean`, `stddev` of the observed pixels; empty where the file says
-    nothing."""
+    """Of each band, in its numbers: `minimum`, `maximum`, `mean`, `stddev` of the observed pixels; empty where the file
+    has none."""
 
     @property
     def grid(self) -> Grid:
@@ -113,19 +113,30 @@ def _require_complete(source: Any, path: RasterPlace, size: int | None) -> None:
     """Refuse a TIFF whose directory points past its end, without reading pixels."""
     if source.driver != "GTiff" or size is None:
         return
-    height, width = source.block_shapes[0]
-    rows, columns = -(-source.height // height), -(-source.width // width)
     for band in {1, source.count}:
         # The last row of blocks lies last in nearly every file; the first one catches files written bottom-up.
-        for y in {0, rows - 1}:
-            for x in range(columns):
-                offset = source.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=band)
-                length = source.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=band)
-                if offset and length and int(offset) + int(length) > size:
-                    raise InputError(
-                        f"{path} is truncated: band {band} has a block that ends at byte {int(offset) + int(length)}, "
-                        f"the file has {size}. Download or copy it again."
-                    )
+        last = max((end for _, _, end in block_ends(source, band, only_edges=True)), default=0)
+        if last > size:
+            raise InputError(
+                f"{path} is truncated: band {band} has a block that ends at byte {last}, the file has {size}. "
+                f"Download or copy it again."
+            )
+
+
+def block_ends(source: Any, band: int, *, only_edges: bool = False) -> Iterator[tuple[int, int, int]]:  # noqa: ANN401
+    """Yield row, column and last byte of the blocks of a TIFF; 0 of a block that was not written.
+
+    Args:
+        source: An open dataset.
+        band: From 1.
+        only_edges: Only the first and the last row of blocks.
+    """
+    height, width = source.block_shapes[band - 1]
+    rows, columns = -(-source.height // height), -(-source.width // width)
+    for y in sorted({0, rows - 1}) if only_edges else range(rows):
+        for x in range(columns):
+            offset, length = (source.get_tag_item(f"BLOCK_{n}_{x}_{y}", "TIFF", bidx=band) for n in ("OFFSET", "SIZE"))
+            yield y, x, int(offset) + int(length) if offset and length else 0
 
 
 def read_raster(path: RasterPlace, band: int = 1) -> tuple[np.ndarray, Grid]:
@@ -168,14 +179,11 @@ def read_onto(
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
     with environment(path), open_source(path) as source:
-        own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
-        if not differences(own, grid):
+        if not differences(_grid(source, path), grid):
             return _pixels(path, band, lambda: source.read(band, window=rasterio_window(part)))
         declared = source.nodata if nodata is None else nodata
-        with WarpedVRT(
-            source, crs=str(grid.crs), transform=grid.transform, height=grid.shape[0], width=grid.shape[1],
-            resampling=Resampling[resampling], src_nodata=declared, nodata=declared if declared is not None else 0,
-        ) as warped:  # fmt: skip
+        nodata = 0 if declared is None else declared
+        with _warp(source, grid, resampling=Resampling[resampling], src_nodata=declared, nodata=nodata) as warped:
             return _pixels(path, band, lambda: warped.read(band, window=rasterio_window(part)))
 
 
@@ -196,7 +204,7 @@ def read_moved(path: Path, shift: tuple[float, float], window: Window, resamplin
     """
     dy, dx = shift
     with environment(), open_source(path) as source:
-        grid_of(source.transform, (source.height, source.width), source.crs, str(path))
+        _grid(source, path)
         # What lies on a pixel moved by (dy, dx) belongs on the pixel itself.
         with WarpedVRT(
             source, crs=source.crs, transform=source.transform @ Affine.translation(dx, dy), height=source.height,
@@ -221,14 +229,19 @@ def read_coverage(path: RasterPlace, grid: Grid, window: Window | None = None) -
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
     with environment(path), open_source(path) as source:
-        own = grid_of(source.transform, (source.height, source.width), source.crs, str(path))
-        if not differences(own, grid):
+        if not differences(_grid(source, path), grid):
             return np.ones((part.height, part.width), dtype=bool)
-        with WarpedVRT(
-            source, crs=str(grid.crs), transform=grid.transform, height=grid.shape[0], width=grid.shape[1],
-            src_nodata=None, nodata=None, add_alpha=True,
-        ) as warped:  # fmt: skip
+        with _warp(source, grid, src_nodata=None, nodata=None, add_alpha=True) as warped:
             return np.asarray(warped.read(warped.count, window=rasterio_window(part)) > 0)
+
+
+def _grid(source: Any, path: RasterPlace) -> Grid:  # noqa: ANN401
+    return grid_of(source.transform, (source.height, source.width), source.crs, str(path))
+
+
+def _warp(source: Any, grid: Grid, **options: Any) -> WarpedVRT:  # noqa: ANN401
+    height, width = grid.shape.yx
+    return WarpedVRT(source, crs=str(grid.crs), transform=grid.transform, height=height, width=width, **options)
 
 
 def _pixels(path: RasterPlace, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:

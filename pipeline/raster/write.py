@@ -15,7 +15,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.raster.open import environment, open_source
-from landshift.pipeline.raster.read import inspect, rasterio_window, read_onto
+from landshift.pipeline.raster.read import block_ends, inspect, rasterio_window, read_onto
 from landshift.pipeline.tiles import Window, strips
 
 BLOCK = 512
@@ -39,9 +39,9 @@ class Layout:
     """Pixel type, for example `uint8`."""
     nodata: float | None = None
     """Value that means not observed."""
-    descriptions: tuple[str, ...] = ()
+    descriptions: Sequence[str] = ()
     """One a band."""
-    units: tuple[str, ...] = ()
+    units: Sequence[str] = ()
     """One a band."""
     scale: float | None = None
     """Real value = number x scale + offset, for every band."""
@@ -65,7 +65,7 @@ def open_writer(path: Path, layout: Layout) -> Iterator[Callable[[Window, np.nda
     """
     with replace_when_done(path) as temporary, environment():
         with rasterio.open(
-            temporary, "w", height=layout.grid.shape[0], width=layout.grid.shape[1], count=layout.count, dtype=layout.dtype,
+            temporary, "w", height=layout.grid.height, width=layout.grid.width, count=layout.count, dtype=layout.dtype,
             crs=layout.grid.crs.to_wkt() if layout.grid.crs is not None else None, transform=layout.grid.transform,
             nodata=layout.nodata, interleave="band", **_CREATION,
         ) as target:  # fmt: skip
@@ -83,12 +83,9 @@ def _require_written(temporary: Path, path: Path) -> None:
     size, fault = temporary.stat().st_size, ""
     try:
         with open_source(temporary) as written:
-            for band, (height, width) in enumerate(written.block_shapes, start=1):
-                rows, columns = -(-written.height // height), -(-written.width // width)
-                for y, x in np.ndindex(rows, columns):
-                    offset = written.get_tag_item(f"BLOCK_OFFSET_{x}_{y}", "TIFF", bidx=band)
-                    length = written.get_tag_item(f"BLOCK_SIZE_{x}_{y}", "TIFF", bidx=band)
-                    if not offset or not length or int(offset) + int(length) > size:
+            for band in written.indexes:
+                for y, x, end in block_ends(written, band):
+                    if not 0 < end <= size:
                         fault = f"block {y}, {x} of band {band} is missing"
     except InputError as error:
         fault = f"GDAL cannot read it: {error.__cause__ or error}"
@@ -110,32 +107,14 @@ def _describe(target: Any, layout: Layout) -> None:  # noqa: ANN401
         target.write_colormap(1, dict(layout.colormap))
 
 
-def write_raster(
-    path: Path,
-    data: np.ndarray,
-    grid: Grid,
-    *,
-    nodata: float | None = None,
-    descriptions: Sequence[str] = (),
-    tags: Mapping[str, str] | None = None,
-    units: Sequence[str] = (),
-    scale: float | None = None,
-    offset: float | None = None,
-    colormap: Mapping[int, tuple[int, int, int, int]] | None = None,
-) -> Path:
+def write_raster(path: Path, data: np.ndarray, grid: Grid, **about: Any) -> Path:  # noqa: ANN401 (fields of Layout)
     """Write an array as a tiled GeoTIFF (zstd level 1) in one atomic step.
 
     Args:
         path: The file to make.
         data: (band, y, x) or (y, x).
         grid: Where the pixels are; its shape is the array's.
-        nodata: Value that means not observed.
-        descriptions: One a band.
-        tags: Dataset tags.
-        units: One a band.
-        scale: Real value = number x scale + offset.
-        offset: See `scale`.
-        colormap: Colour table of band 1.
+        about: Further fields of `Layout`, such as `nodata` and `descriptions`.
 
     Raises:
         ValueError: The array does not have the grid's shape.
@@ -143,10 +122,7 @@ def write_raster(
     bands = data[np.newaxis] if data.ndim == 2 else data
     if bands.shape[1:] != tuple(grid.shape):
         raise ValueError(f"{path}: array of {bands.shape[1:]} pixels, grid of {tuple(grid.shape)}")
-    layout = Layout(
-        grid, len(bands), str(bands.dtype), nodata, tuple(descriptions), tuple(units), scale, offset, dict(tags or {}), colormap
-    )
-    with open_writer(path, layout) as write:
+    with open_writer(path, Layout(grid, len(bands), str(bands.dtype), **about)) as write:
         write(Window(0, 0, grid.shape[0], grid.shape[1]), bands)
     return path
 

@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from landshift.pipeline.columns import SAMPLES_LAYER, Column, frame_of, labelling_columns, required_of_labels
+from landshift.pipeline.columns import SAMPLES_LAYER, Column, frame_of, labelling_columns, necessary_columns
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, crs_of
 from landshift.pipeline.legend import Legend
@@ -112,7 +112,7 @@ def judged_frame(found: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
         raise InputError(f"{name} holds no sample point; expected the points that `landshift sample` made.")
     frame = found.rename(columns=_full_names(found))
     binary = "reference_change" in frame and "reference_before" not in frame
-    missing = [c.name for c in required_of_labels(binary=binary) if c.name not in frame]
+    missing = [c.name for c in necessary_columns(binary=binary) if c.name not in frame]
     if missing:
         has = ", ".join(str(c) for c in frame.columns if c != frame.geometry.name) or "none"
         raise InputError(

@@ -1,4 +1,4 @@
-"""What a GeoPackage says about its layers: geometry, extent, default style."""
+"""Layers of a GeoPackage: geometry, whether they are empty, default style."""
 
 import sqlite3
 from contextlib import closing
@@ -24,7 +24,7 @@ class VectorLayer:
     name: str
     """Of the table."""
     geometry: str
-    """As QGIS says it: `Point`, `Polygon`, `MultiPolygon`."""
+    """As QGIS calls it: `Point`, `Polygon`, `MultiPolygon`."""
     empty: bool
     """Whether it has no feature."""
     qml: str | None
@@ -55,7 +55,7 @@ def vector_layers(path: Path) -> dict[str, VectorLayer]:
     except sqlite3.Error as error:
         if is_in_use(error):
             raise InputError(IN_USE.format(path=path)) from error
-        raise InputError(f"{path} is no GeoPackage that can be read ({error}). Expected one; copy it again.") from error
+        raise InputError(f"{path} is not a readable GeoPackage ({error}). Expected one; copy it again.") from error
 
 
 def _first(database: sqlite3.Connection, query: str, value: str) -> str | None:

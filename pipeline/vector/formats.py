@@ -105,7 +105,7 @@ def _require_plain_geojson(path: Path) -> None:
     except InputError as error:
         raise InputError(f"{path}: {error}") from error
     except (ValueError, RecursionError, MemoryError, OSError) as error:
-        raise InputError(f"{path} is no GeoJSON that can be read ({error}); export or copy it again.") from error
+        raise InputError(f"{path} is not readable GeoJSON ({error}); export or copy it again.") from error
     kind = content.get("type") if isinstance(content, dict) else None
     if kind not in _TYPES:
         raise InputError(

@@ -12,7 +12,7 @@ IN_USE = (
     "{path} is open in another program, such as QGIS, or one was stopped while writing it: close it there. If it is open "
     "nowhere, open and close it once in QGIS where it lies, with the files `-journal` or `-wal` beside it."
 )
-"""What to say to `is_in_use`."""
+"""Message where `is_in_use`."""
 
 
 @dataclass(frozen=True)

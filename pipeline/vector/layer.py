@@ -1,4 +1,4 @@
-"""One vector layer into one file: how its columns are written, and what a disk that is full is told as."""
+"""One vector layer into one file: how its columns are written, and the error of a full disk."""
 
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,7 +30,7 @@ OPTIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 def write_layer(
     path: Path, driver: str, name: str, frame: gpd.GeoDataFrame, columns: Sequence[Column], geometry: str = "Polygon",
 ) -> None:  # fmt: skip
-    """Write a layer into a file, new or not; whoever calls it sees to the atomic step.
+    """Write a layer into a file, new or not; the atomic step is the caller's.
 
     Args:
         path: The file.
@@ -73,7 +73,7 @@ def describe_layers(path: Path, layers: Sequence[tuple[str, Sequence[Column], St
 
 @contextmanager
 def require_whole(path: Path) -> Iterator[None]:
-    """Say which file could not be written where GDAL or SQLite fails at it.
+    """Name the file that could not be written where GDAL or SQLite fails at it.
 
     Raises:
         OSError: They did; most often the disk is full.

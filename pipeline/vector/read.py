@@ -73,7 +73,7 @@ def read_frame(path: Path, layer: str | None, expected: str, preferred: str | No
         info = pyogrio.read_info(source, layer=name)
         if info["crs"] is None:
             raise InputError(
-                f"{path} has no CRS, so nobody can tell where its {expected} lie. Add it: for a Shapefile its .prj file, "
+                f"{path} has no CRS, so it is not known where its {expected} lie. Add it: for a Shapefile its .prj file, "
                 f"else for example `ogr2ogr -a_srs EPSG:32651 NEW {path.name}`."
             )
         frame = pyogrio.read_dataframe(source, layer=name, force_2d=True)
@@ -90,7 +90,7 @@ def read_frame(path: Path, layer: str | None, expected: str, preferred: str | No
 def _damage(path: Path, error: Exception) -> InputError:
     if is_in_use(error):
         return InputError(IN_USE.format(path=path))
-    return InputError(f"{path} is no vector file that can be read ({error}); `ogrinfo -al` must list it without errors.")
+    return InputError(f"{path} is not a readable vector file ({error}); `ogrinfo -al` must list it without errors.")
 
 
 def _require_polygons(path: Path, name: str, frame: gpd.GeoDataFrame) -> None:

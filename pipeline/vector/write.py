@@ -32,7 +32,7 @@ from landshift.pipeline.vector.geopackage import IN_USE, Style, require_sound
 from landshift.pipeline.vector.layer import describe_layers, require_whole, write_layer
 
 COPIES = {"flatgeobuf": "changes.fgb", "geoparquet": "changes.parquet"}
-"""Formats in which the changes can leave the house once more, and what the files are called."""
+"""Further formats of the changes, and what the files are called."""
 
 
 @dataclass(frozen=True)
