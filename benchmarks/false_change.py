@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 
-from landshift.flows.config.project import Project, load_project, shipped_config
+from landshift.flows.config.project import Project, find_config, load_project
 from landshift.flows.steps.assessment.adapting import METHODS, adapted
 from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
 from landshift.flows.steps.learning.fitting import require_model_fits
@@ -78,7 +78,7 @@ def main() -> int:
     parser.add_argument("model", type=Path)
     parser.add_argument("--out", type=Path)
     given = parser.parse_args()
-    base = load_project(shipped_config("unlabelled.yaml"))
+    base = load_project(find_config("unlabelled.yaml"))
     found = sorted(re.findall(r"(\d{4})(\d\d)(\d\d)", " ".join(p.name for p in given.data.glob("*.tif"))))
     days = [date(*map(int, parts)) for parts in found]
     rows: list[dict[str, Any]] = []

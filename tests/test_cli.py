@@ -20,16 +20,24 @@ from landshift.flows.steps.inspection.init import write_config
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import plan as ws_plan
 from landshift.flows.steps.publication.run import Detected
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, UnavailableError
 from landshift.pipeline.tiles import tiles
 from tests.conftest import Territory, small_grid
 
-VERBS = ("demo", "init", "scenes", "check", "train", "detect", "encoders")
+VERBS = ("demo", "init", "scenes", "check", "assess", "train", "detect", "monitor", "encoders", "deploy", "sample", "estimate")
+CHECK = "landshift.flows.steps.inspection.check.check_project"
 
 
 def run(*words: str | Path) -> tuple[int, str, str]:
     result = CliRunner().invoke(app, [str(w) for w in words], env={"COLUMNS": "200", "NO_COLOR": "1", "TERM": "dumb"})
     return result.exit_code, re.sub(r"\x1b\[[0-9;]*m", "", result.stdout), re.sub(r"\x1b\[[0-9;]*m", "", result.stderr)
+
+
+@pytest.fixture
+def config(territory: Territory) -> Path:
+    path = territory.data / "place.yaml"
+    path.write_text(yaml.safe_dump(territory.config))
+    return path
 
 
 @pytest.mark.parametrize("verb", VERBS)
@@ -46,53 +54,66 @@ def test_help_imports_nothing_heavy() -> None:
         "assert CliRunner().invoke(app, ['--help']).exit_code == 0; "
         "print([m for m in ('torch', 'prefect', 'rasterio', 'geopandas', 'numpy', 'pydantic') if m in sys.modules])"
     )
-    said = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
-    assert said.stdout.strip() == "[]"
+    result = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"
 
 
-def test_a_missing_config_is_bad_input() -> None:
-    code, _, err = run("check", "nowhere.yaml")
+@pytest.mark.parametrize(
+    ("words", "message"),
+    [
+        (("check", "nowhere.yaml"), "nowhere.yaml is not there"),
+        (("check", "{}/place.yaml", "--data", "nowhere"), "nowhere is not a folder.*--data"),
+        (("init", "{}/empty"), "two or more"),
+        (("init", "{}", "--config", "{}/place.yaml"), "not overwritten"),
+    ],
+)
+def test_bad_input_is_2(config: Path, words: tuple[str, ...], message: str) -> None:
+    (config.parent / "empty").mkdir()
+    before = config.read_bytes()
+    code, _, err = run(*(word.format(config.parent) for word in words))
     assert code == 2
-    assert "nowhere.yaml is not there" in err
+    assert re.search(message, err)
+    assert config.read_bytes() == before
 
 
 def test_bad_input_as_json(tmp_path: Path) -> None:
     (tmp_path / "a.yaml").write_text("nmae: x\n")
     code, out, _ = run("train", tmp_path / "a.yaml", "--json")
     assert code == 2
-    said = json.loads(out)
-    assert said["error"] == "bad input"
-    assert "Did you mean `name`" in said["message"]
+    answer = json.loads(out)
+    assert answer["error"] == "bad input"
+    assert "Did you mean `name`" in answer["message"]
 
 
-def test_a_failure_is_1_and_its_traceback_is_asked_for(territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = territory.data / "place.yaml"
-    config.write_text(yaml.safe_dump(territory.config))
+def interrupted() -> RuntimeError:
+    error = RuntimeError("a library's own")
+    error.__cause__ = KeyboardInterrupt()
+    return error
 
+
+@pytest.mark.parametrize(
+    ("error", "code", "message"),
+    [
+        (RuntimeError("the roof fell in"), 1, "Failed: RuntimeError: the roof fell in\nRun again with --verbose"),
+        (UnavailableError("the server is away"), 1, "Failed: the server is away\n"),
+        (interrupted(), 130, "Interrupted: run the same command again"),
+        (InputError("tag \x1b]0;owned\x07 \x9b2J \udcff\nnext line"), 2, "Bad input: tag ]0;owned 2J \nnext line"),
+    ],
+    ids=["failed", "unavailable", "interrupted", "control characters"],
+)
+def test_what_a_verb_raises_is_a_message_and_an_exit_code(
+    config: Path, monkeypatch: pytest.MonkeyPatch, error: Exception, code: int, message: str
+) -> None:
     def broken(*_: object) -> None:
-        raise RuntimeError("the roof fell in")
+        raise error
 
-    monkeypatch.setattr("landshift.flows.steps.inspection.check.check_project", broken)
-    code, _, err = run("check", config)
-    assert code == 1
-    assert "the roof fell in" in err
-    assert "--verbose" in err
+    monkeypatch.setattr(CHECK, broken)
+    found, _, err = run("check", config)
+    assert (found, message in err) == (code, True), err
 
 
-def test_a_terminal_is_not_commanded(territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
-    config = territory.data / "place.yaml"
-    config.write_text(yaml.safe_dump(territory.config))
-
-    def bad(*_: object) -> None:
-        raise InputError("tag \x1b]0;owned\x07 \x9b2J \udcff\nnext line")
-
-    monkeypatch.setattr("landshift.flows.steps.inspection.check.check_project", bad)
-    code, _, err = run("check", config)
-    assert code == 2
-    assert "tag ]0;owned 2J \nnext line" in err
-    monkeypatch.setattr(
-        "landshift.flows.steps.inspection.check.check_project", lambda *_: ({"a": "\x7f\x9b!"}, ["\x1b[2Jwhole\r line"])
-    )
+def test_an_answer_does_not_command_the_terminal(config: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(CHECK, lambda *_: ({"a": "\x7f\x9b!"}, ["\x1b[2Jwhole\r line"]))
     assert "[2Jwhole line" in run("check", config)[1]
     assert json.loads(run("check", config, "--json")[1]) == {"a": "!"}
 
@@ -126,9 +147,7 @@ def test_check_opens_the_model_of_the_config(territory: Territory) -> None:
         check_project(territory.workspace())
 
 
-def test_check_without_labels_prints_the_plan(territory: Territory) -> None:
-    config = territory.data / "place.yaml"
-    config.write_text(yaml.safe_dump(territory.config))
+def test_check_without_labels_prints_the_plan(territory: Territory, config: Path) -> None:
     code, out, err = run("check", config, "--output", territory.output, "--json")
     assert code == 0, err
     plan = json.loads(out)
@@ -136,7 +155,7 @@ def test_check_without_labels_prints_the_plan(territory: Territory) -> None:
     assert plan["expected_minutes"]["train"] is None
 
 
-def test_init_writes_a_config_that_loads_and_says_what_to_decide(territory: Territory) -> None:
+def test_init_writes_a_config_that_loads_and_lists_what_to_decide(territory: Territory) -> None:
     territory.write("label.tif", np.ones((1, *territory.grid.shape), np.uint8), nodata=None, descriptions=["label"])
     code, out, err = run("init", territory.data)
     assert code == 0, err
@@ -146,14 +165,6 @@ def test_init_writes_a_config_that_loads_and_says_what_to_decide(territory: Terr
     assert str(project.epochs.before.start) == "2020-06-15"
     assert project.scenes.pattern == "place_*.tif"
     assert project.labels is not None
-
-
-def test_init_overwrites_nothing(territory: Territory) -> None:
-    (territory.data / "landshift.yaml").write_text("name: mine\n")
-    code, _, err = run("init", territory.data)
-    assert code == 2
-    assert "not overwritten" in err
-    assert (territory.data / "landshift.yaml").read_text() == "name: mine\n"
 
 
 def test_init_knows_sentinel_2_by_its_band_names(territory: Territory) -> None:
@@ -178,12 +189,6 @@ def test_init_refuses_names_that_would_write_the_config(territory: Territory, na
     with pytest.raises(InputError, match="control characters"):
         write_config(territory.data, territory.data / "landshift.yaml")
     assert not (territory.data / "landshift.yaml").exists()
-
-
-def test_init_needs_two_dates(tmp_path: Path) -> None:
-    code, _, err = run("init", tmp_path)
-    assert code == 2
-    assert "two or more" in err
 
 
 def test_encoders_lists_the_table_as_json() -> None:

@@ -111,11 +111,11 @@ def test_two_worker_processes_map_one_region_as_one_process_would(
     done: list[dict[str, Any]] = []
     join = sharding.join_shards_task
 
-    def watched(ws: Workspace, key: str, *rest: Any) -> Any:
+    def watch(ws: Workspace, key: str, *rest: Any) -> Any:
         done.extend(Manifest(folder).facts("shard") for folder in (ws.work / key / SHARDS).iterdir())
         return join(ws, key, *rest)
 
-    monkeypatch.setattr(sharding, "join_shards_task", watched)
+    monkeypatch.setattr(sharding, "join_shards_task", watch)
     monkeypatch.chdir(tmp_path)
     detected = detect_one(place.project(shards=4), place.data, Path("runs"), model=place.model, cluster=dask.cluster)
     assert len(done) == 4
@@ -151,9 +151,9 @@ def test_a_shard_whose_worker_dies_is_mapped_by_another(place: Untrained, whole:
 def test_many_regions_at_once_each_in_its_folder_and_one_that_fails_stops_no_other(
     place: Untrained, whole: Path, dask: Started, tmp_path: Path
 ) -> None:
-    said = CliRunner().invoke(app, [*command(place, tmp_path), "--dask", dask.address, "--json"])
-    assert said.exit_code == 1, said.output
-    rows = {row["region"]: row for row in json.loads(said.stdout)["regions"]}
+    result = CliRunner().invoke(app, [*command(place, tmp_path), "--dask", dask.address, "--json"])
+    assert result.exit_code == 1, result.output
+    rows = {row["region"]: row for row in json.loads(result.stdout)["regions"]}
     check_regions(rows, whole, tmp_path)
 
 
@@ -181,9 +181,9 @@ def check_regions(rows: dict[str, dict[str, Any]], whole: Path, folder: Path) ->
 @pytest.mark.slow
 def test_many_regions_one_after_the_other(place: Untrained, whole: Path, tmp_path: Path) -> None:
     words = command(place, tmp_path)
-    said = CliRunner().invoke(app, [*words, "--json"])
-    assert said.exit_code == 1, said.output
-    check_regions({row["region"]: row for row in json.loads(said.stdout)["regions"]}, whole, tmp_path)
+    result = CliRunner().invoke(app, [*words, "--json"])
+    assert result.exit_code == 1, result.output
+    check_regions({row["region"]: row for row in json.loads(result.stdout)["regions"]}, whole, tmp_path)
     again = CliRunner().invoke(app, [w for w in words if "nowhere" not in w])
     assert again.exit_code == 0, again.output
     assert "0 done, 2 known from before, 0 failed." in again.output
@@ -214,7 +214,7 @@ def test_workers_that_would_make_other_pixels_are_refused(workers: dict[str, Any
     require_alike({"a": ALIKE, "c": ALIKE})
 
 
-def test_a_worker_says_what_it_sees(tmp_path: Path) -> None:
+def test_a_worker_returns_what_it_sees(tmp_path: Path) -> None:
     seen = look([str(tmp_path), str(tmp_path / "not-here")], ["cpu", "auto"])
     assert seen.missing == (str(tmp_path / "not-here"),)
     assert (seen.versions, seen.devices[0]) == (versions(), "cpu")
@@ -231,7 +231,7 @@ def test_a_cluster_needs_a_server_that_the_workers_reach(tmp_path: Path) -> None
 
 @pytest.fixture
 def server_named() -> Iterator[None]:
-    """The address of a server that nobody asks."""
+    """The address of a server that is not asked."""
     with temporary_settings(updates={PREFECT_API_URL: "http://127.0.0.1:9/api"}):
         yield
 
@@ -258,6 +258,6 @@ def test_one_cluster_is_named_by_option_or_environment() -> None:
     assert cluster_of(None, "") is None
     assert cluster_of(None, "ray://head:10001") == Cluster("ray", "ray://head:10001")
     environment = {"LANDSHIFT_DASK": "tcp://a:1", "LANDSHIFT_RAY": "ray://b:2"}
-    said = CliRunner().invoke(app, ["detect", "west.yaml"], env=environment)
-    assert said.exit_code == 2
-    assert "name one" in said.output
+    result = CliRunner().invoke(app, ["detect", "west.yaml"], env=environment)
+    assert result.exit_code == 2
+    assert "name one" in result.output

@@ -18,7 +18,7 @@ from prefect.server.api.server import create_app
 
 from landshift.flows import detect as detecting
 from landshift.flows import prepare as preparing
-from landshift.flows.config.project import Project, load_project, shipped_config
+from landshift.flows.config.project import Project, find_config, load_project
 from landshift.flows.detect import detect
 from landshift.flows.promote import promote
 from landshift.flows.steps.inspection.check import check_project
@@ -51,7 +51,7 @@ SMALL = {
 
 
 def demo_project(**changes: Any) -> Project:
-    content = load_project(shipped_config("demo.yaml")).model_dump(mode="json")
+    content = load_project(find_config("demo.yaml")).model_dump(mode="json")
     for section, values in (SMALL | changes).items():
         content[section] = {**content[section], **values} if isinstance(values, dict) else values
     return Project.model_validate(content)
@@ -78,7 +78,7 @@ def layers_of(run: Path) -> dict[str, np.ndarray]:
 
 
 def test_the_demo_config_has_the_legend_of_the_landscape() -> None:
-    project = load_project(shipped_config("demo.yaml"))
+    project = load_project(find_config("demo.yaml"))
     assert [(c.code, c.name, c.colour) for c in project.legend] == [(c.code, c.name, c.colour) for c in demo_legend().classes]
 
 

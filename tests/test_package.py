@@ -39,7 +39,7 @@ def run(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
         (("-m", "landshift.flows.cli.main", "--help"), "landshift demo"),
         (("-c", SCRIPT, "--help"), "landshift demo"),
         (("-c", ENGINE), "monitor"),
-        (("-c", "from landshift.flows.config.project import shipped_config as s; print(s('demo.yaml'))"), "demo.yaml"),
+        (("-c", "from landshift.flows.config.project import find_config as s; print(s('demo.yaml'))"), "demo.yaml"),
     ],
     ids=["import", "module", "script", "engine", "config"],
 )

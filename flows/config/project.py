@@ -231,7 +231,7 @@ def schema_text() -> str:
     return json.dumps(schema, indent=2) + "\n"
 
 
-def shipped_config(name: str) -> Path:
+def find_config(name: str) -> Path:
     """Return a config that comes with Landshift: from the installed package, else from the repository.
 
     Raises:

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from landshift.flows.config.project import load_project, shipped_config
+from landshift.flows.config.project import find_config, load_project
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.project.plan import legend_of
 from landshift.flows.steps.project.workspace import Workspace, workspace
@@ -40,7 +40,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
             make_demo(temporary, seed=seed)
             advance(1.0)
     config = folder / "demo.yaml"
-    shutil.copyfile(shipped_config("demo.yaml"), config)
+    shutil.copyfile(find_config("demo.yaml"), config)
     project = load_project(config)
     from landshift.flows.demo.sample import estimate_demo
     from landshift.flows.detect import detect

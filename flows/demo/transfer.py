@@ -5,7 +5,7 @@ import shutil
 from pathlib import Path
 from typing import Any
 
-from landshift.flows.config.project import load_project, shipped_config
+from landshift.flows.config.project import find_config, load_project
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.scores.evidence import HELPS, HURTS
 
@@ -31,7 +31,7 @@ def run_transfer_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str
     lines = []
     for name, territory, expected in (("demo_helps", "east", HELPS), ("demo_hurts", "south", HURTS)):
         config = folder / f"{name}.yaml"
-        shutil.copyfile(shipped_config(config.name), config)
+        shutil.copyfile(find_config(config.name), config)
         assessed = assess(load_project(config), data / territory, output)
         found = json.loads(assessed.report.read_text(encoding="utf-8"))
         verdict = found["guard"]["verdict"]
