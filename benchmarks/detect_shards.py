@@ -28,12 +28,13 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     import torch
     from gpu_check import network
 
-    from landshift.models.use.inference import Temperatures, device_of, stream, write_behind
+    from landshift.models.use.inference import device_of, stream, write_behind
     from landshift.pipeline.change.decision import decide
     from landshift.pipeline.demo.files import demo_legend
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer
     from landshift.pipeline.run.rasters import confidence_codes
+    from landshift.pipeline.scores.training import Temperatures
     from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))

@@ -24,11 +24,12 @@ def measure(folder: Path, core: int) -> dict[str, Any]:
     import torch
     from gpu_check import network
 
-    from landshift.models.use.inference import Temperatures, stream, write_behind
+    from landshift.models.use.inference import stream, write_behind
     from landshift.pipeline.change.decision import decide
     from landshift.pipeline.demo.files import demo_legend
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer
+    from landshift.pipeline.scores.training import Temperatures
     from landshift.pipeline.tiles import Tile, tiles
 
     images = (folder / "before.tif", folder / "after.tif")

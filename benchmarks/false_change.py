@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from landshift.flows.config.project import Project, find_config, load_project
-from landshift.flows.steps.assessment.adapting import METHODS, adapted
+from landshift.flows.steps.assessment.adapting import METHODS, adapt_model
 from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.plan import plan
@@ -51,7 +51,7 @@ def pair_of(base: Project, days: tuple[date, date], data: Path, output: Path, mo
 def predicted(ws: Workspace, prepared: Prepared, method: str) -> list[Any]:
     """What the model says of every tile, at its own temperatures."""
     bundle, network = load(ws.model_in_use)
-    ready = adapted(ws, prepared, bundle, network, method)
+    ready = adapt_model(ws, prepared, bundle, network, method)
     grid = prepared.plan.grid
     work = tiles((grid.shape[0], grid.shape[1]), 256, 128)
     network = ready.network.to(device_of("auto")).eval()

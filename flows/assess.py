@@ -1,8 +1,8 @@
 """Assess: does a pretrained encoder help in this territory, which one, with how many labels, and how far to trust it."""
 
 from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 
@@ -11,15 +11,21 @@ from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import check_adaptations
-from landshift.flows.steps.assessment.comparison import alignment_of, recommended, total_cost, verification_trials, verified
+from landshift.flows.steps.assessment.comparison import (
+    compare_strategies,
+    mean_alignment,
+    total_cost,
+    verification_trials,
+    verify_ranking,
+)
 from landshift.flows.steps.assessment.current import assessment_key, current_assessment
-from landshift.flows.steps.assessment.curve import curve_trials, label_efficiency
-from landshift.flows.steps.assessment.evaluation import evaluated, evaluation_trials
-from landshift.flows.steps.assessment.guard import arms, trials_for, verdicts
-from landshift.flows.steps.assessment.overlap import overlap_of
+from landshift.flows.steps.assessment.curve import curve_trials, measure_curve
+from landshift.flows.steps.assessment.evaluation import evaluate, evaluation_trials
+from landshift.flows.steps.assessment.guard import arms, judge_controls, trials_for
+from landshift.flows.steps.assessment.overlap import compare_blocks
 from landshift.flows.steps.assessment.publish import Assessed, publish_assessment
 from landshift.flows.steps.assessment.ranking import rank_encoders
-from landshift.flows.steps.assessment.trials import Outcome, Trial, budget, run_trial
+from landshift.flows.steps.assessment.trials import Trial, TrialResult, budget, run_trial
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.fitting import encoder_label, encoder_of, require_model_fits
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
@@ -27,77 +33,80 @@ from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.labels.regions import Regions, regions_of
-
-
-def run_trials(
-    ws: Workspace, prepared: Prepared, labels_hash: str, trials: Iterable[Trial], regions: Regions
-) -> dict[Trial, Outcome]:
-    """Run trials one after another, each once."""
-    return {t: run_trial_task(ws, prepared, labels_hash, t, regions) for t in dict.fromkeys(trials)}
-
+from landshift.pipeline.labels.regions import regions_of
+from landshift.pipeline.scores.assessment import Assessment, Budget, HeldOutRegions
 
 rank_encoders_task = as_task(rank_encoders, "rank-encoders")
 
 check_adaptations_task = as_task(check_adaptations, "check-adaptations")
 
-overlap_task = as_task(overlap_of, "overlap")
+compare_blocks_task = as_task(compare_blocks, "overlap")
 
 run_trial_task = as_task(run_trial, "trial")
 
 divide_labels_task = as_task(divide_labels, "divide-labels")
 
 
-def assess_transfer(
-    ws: Workspace, prepared: Prepared, labels_hash: str, *, quick: bool = False, strategies: bool = False, verify: bool = False,
-    curve: bool = False,
-) -> dict[str, Any]:  # fmt: skip
+@dataclass(frozen=True)
+class Measures:
+    """What an assessment measures beside the ranking of encoders and the overlap of regions."""
+
+    quick: bool = False
+    """Train nothing: no comparison with controls, and no evaluation."""
+    strategies: bool = False
+    """Compare ways to use the encoder."""
+    verify: bool = False
+    """Train every ranked encoder, to judge the ranking."""
+    curve: bool = False
+    """Train with shares of the labels, pretrained and random."""
+
+
+_PLAIN = Measures()
+
+
+def assess_transfer(ws: Workspace, prepared: Prepared, labels_hash: str, measures: Measures) -> Assessment:
     """Measure what was asked for; what an earlier assessment of the same inputs measured is kept."""
-    config = ws.project.assess
+    config, encoder, strategy = ws.project.assess, ws.project.model.encoder, ws.project.training.strategy
     regions = regions_of(read_masks(ws).labels, config.regions, config.min_pixels)
-    content = current_assessment(ws, prepared, labels_hash)
-    # Of another model, and measured anew where it was asked for.
-    content.pop("adaptation", None)
-    content |= {
-        "key": assessment_key(ws, prepared, labels_hash), "project": ws.project.name, "encoder": ws.project.model.encoder,
-        "encoder_label": encoder_label(ws),
-        "strategy": ws.project.training.strategy, "versions": versions(),
-        "budget": {"epochs": budget(ws)[0], "chips_per_epoch": budget(ws)[1], "seeds": list(config.seeds)},
-        "regions": {"names": list(regions.names), "folds": regions.folds, "notes": list(regions.notes)},
-        "ranking": rank_encoders_task(ws, prepared, labels_hash), "overlap": overlap_task(ws, prepared, labels_hash),
-    }  # fmt: skip
-    outcomes: dict[Trial, Outcome] = {}
+    ranking = rank_encoders_task(ws, prepared, labels_hash)
+    found = replace(
+        current_assessment(ws, prepared, labels_hash), project=ws.project.name, versions=versions(),
+        # Of another model, and measured anew where it was asked for.
+        adaptation=None,
+        key=assessment_key(ws, prepared, labels_hash), encoder=encoder, encoder_label=encoder_label(ws), strategy=strategy,
+        budget=Budget(*budget(ws), config.seeds), regions=HeldOutRegions(regions.names, regions.folds, regions.notes),
+        ranking=ranking, overlap=compare_blocks_task(ws, prepared, labels_hash),
+    )  # fmt: skip
+    costs = dict(found.costs or {})
 
-    def tried(trials: Iterable[Trial]) -> dict[Trial, Outcome]:
-        found = run_trials(ws, prepared, labels_hash, trials, regions)
-        outcomes.update(found)
-        return found
+    def run(trials: Iterable[Trial]) -> dict[Trial, TrialResult]:
+        done = {t: run_trial_task(ws, prepared, labels_hash, t, regions) for t in dict.fromkeys(trials)}
+        costs.update({t.slug: r.facts.cost for t, r in done.items() if r.facts is not None and r.facts.cost is not None})
+        return done
 
-    if not quick:
-        compared = tried(trials_for(ws, list(arms(ws).values()), regions))
-        content["guard"] = verdicts(ws, compared, regions)
-        content["evaluation"] = evaluated(ws, tried(evaluation_trials(ws, regions)), regions)
-        content["alignment"] = alignment_of(o for o in compared.values() if o.trial.encoder == ws.project.model.encoder)
-    if strategies:
-        pairs = [(ws.project.model.encoder, s) for s in dict.fromkeys((*config.strategies, ws.project.training.strategy))]
+    if not measures.quick:
+        compared = run(trials_for(ws, list(arms(ws).values()), regions))
+        guard = judge_controls(ws, compared, regions)
+        evaluation = evaluate(ws, run(evaluation_trials(ws, regions)), regions)
+        alignment = mean_alignment(o for o in compared.values() if o.trial.encoder == encoder)
+        found = replace(found, guard=guard, evaluation=evaluation, alignment=alignment)
+    if measures.strategies:
+        pairs = [(encoder, name) for name in dict.fromkeys((*config.strategies, strategy))]
         # A single region leaves none to choose on.
         trials = trials_for(ws, pairs, regions) if regions.folds > 1 else []
-        content["strategies"] = recommended(ws, tried(trials), regions)
-    if verify:
-        trials = verification_trials(ws, [r["name"] for r in content["ranking"]["rows"]], regions)
-        content["verification"] = verified(ws, content["ranking"], tried(trials), regions)
-    if curve:
-        content["curve"] = label_efficiency(ws, tried(curve_trials(ws)))
-    costs = content.get("costs", {}) | {o.trial.slug: o.facts["cost"] for o in outcomes.values() if o.facts.get("cost")}
-    if costs:
-        content |= {"costs": costs, "cost": total_cost(costs.values())}
-    return content
+        found = replace(found, strategies=compare_strategies(ws, run(trials), regions))
+    if measures.verify:
+        trials = verification_trials(ws, [r.name for r in ranking.rows], regions)
+        found = replace(found, verification=verify_ranking(ws, ranking, run(trials), regions))
+    if measures.curve:
+        found = replace(found, curve=measure_curve(ws, run(curve_trials(ws))))
+    return replace(found, costs=costs, cost=total_cost(costs.values())) if costs else found
 
 
 @flow(name="assess", persist_result=False)
 def assess(
     project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None,
-    quick: bool = False, strategies: bool = False, verify: bool = False, curve: bool = False,
+    measures: Measures = _PLAIN,
 ) -> Assessed:  # fmt: skip
     """Find out whether the project's encoder helps in its territory, or a model from elsewhere, and write down the evidence."""
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
@@ -114,11 +123,8 @@ def assess(
         require_disk(ws, made)
         labels_hash = None if project.labels is None else divide_labels_task(ws, made.grid)
         prepared = prepare_images(ws, made)
-        content: dict[str, Any] = {"project": project.name, "versions": versions()}
-        if ws.uses_other_model:
-            content["adaptation"] = check_adaptations_task(ws, prepared, labels_hash)
+        adaptation = check_adaptations_task(ws, prepared, labels_hash) if ws.uses_other_model else None
+        found = Assessment(project=project.name, versions=versions())
         if labels_hash is not None:
-            content |= assess_transfer(
-                ws, prepared, labels_hash, quick=quick, strategies=strategies, verify=verify, curve=curve
-            )
-        return publish_assessment(ws, content)
+            found = assess_transfer(ws, prepared, labels_hash, measures)
+        return publish_assessment(ws, replace(found, adaptation=adaptation))

@@ -5,7 +5,7 @@ from pathlib import Path
 from prefect import flow
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
-from landshift.flows.assess import assess_transfer
+from landshift.flows.assess import Measures, assess_transfer
 from landshift.flows.config.project import Project
 from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.limits import model_slot
@@ -21,6 +21,7 @@ from landshift.flows.steps.release.candidates import Trained, choose_model, trai
 from landshift.flows.steps.release.offering import Offered, offer_candidate, show_release
 from landshift.flows.steps.release.releases import settled
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.records import content_of
 
 divide_labels_task = as_task(divide_labels, "divide-labels")
 
@@ -51,15 +52,15 @@ def train(
         labels_hash = divide_labels_task(ws, made.grid)
         prepared = prepare_images(ws, made)
         if not despite_verdict:
-            if project.assess.before_training and "guard" not in current_assessment(ws, prepared, labels_hash):
-                publish_assessment(ws, assess_transfer(ws, prepared, labels_hash))
+            if project.assess.before_training and current_assessment(ws, prepared, labels_hash).guard is None:
+                publish_assessment(ws, assess_transfer(ws, prepared, labels_hash, Measures()))
             require_harmless(ws, prepared, labels_hash)
         rows = classical_rows_task(ws, prepared, labels_hash)
         with model_slot():
             scores = [train_seed_task(ws, prepared, labels_hash, seed) for seed in project.training.seeds]
         trained: Trained = choose_model_task(ws, prepared.plan, scores, rows, current_assessment(ws, prepared, labels_hash))
-        table = [{"row": f"network, seed {s['seed']}", **s["test"]} for s in scores]
-        table += [{"row": name, **row} for name, row in rows.items()]
+        table = [{"row": f"network, seed {s.seed}", **content_of(s.test)} for s in scores]
+        table += [{"row": name, **content_of(row)} for name, row in rows.items()]
         create_table_artifact(table, key=f"{project.artifact_name}-scores", description="Scores on the test blocks")
         card = (trained.model / "card.md").read_text(encoding="utf-8")
         create_markdown_artifact(card, key=f"{project.artifact_name}-model", description="Model card")

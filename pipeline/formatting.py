@@ -1,8 +1,6 @@
 """How numbers are written for people: figures, shares, times, energy and intervals."""
 
 import math
-from collections.abc import Mapping
-from typing import Any
 
 
 def figure(value: object) -> str:
@@ -59,11 +57,18 @@ def _thousandths(value: float | None, unit: str) -> str:
     return f"{1000 * value:.3g} {unit}" if value < 0.9995 else f"{max(value, 1):,.2f} k{unit}"
 
 
-def interval(found: Mapping[str, Any] | None, middle: str = "estimate", *, signed: bool = False) -> str:
-    """Show an estimate with its interval, three decimals; a dash where it is not known."""
-    if found is None or found[middle] is None:
+def interval(found: object, middle: str = "estimate", *, signed: bool = False) -> str:
+    """Show an estimate with its interval, three decimals; a dash where it is not known.
+
+    Args:
+        found: A record with `low`, `high` and the field named by `middle`, or None.
+        middle: The field of the estimate.
+        signed: Whether positive numbers have a sign.
+    """
+    estimate: float | None = getattr(found, middle, None)
+    low, high = getattr(found, "low", None), getattr(found, "high", None)
+    if estimate is None:
         return "–"
     form = "+z.3f" if signed else "z.3f"
-    if found["low"] is None or found["high"] is None:
-        return format(found[middle], form)
-    return f"{found[middle]:{form}} ({found['low']:{form}} to {found['high']:{form}})"
+    span = "" if low is None or high is None else f" ({low:{form}} to {high:{form}})"
+    return f"{estimate:{form}}{span}"

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import numpy as np
-from pydantic import PlainSerializer, PlainValidator, TypeAdapter, ValidationError
+from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import write_json
@@ -27,6 +27,14 @@ Numbers = Annotated[np.ndarray, PlainValidator(_numbers), PlainSerializer(np.nda
 
 # Of a dataclass, or of a type made of some; in a name of its own, because mypy takes no class for hashable.
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+def _is_none(value: object) -> bool:
+    return value is None
+
+
+IfAny = Annotated[Record | None, Field(exclude_if=_is_none)]
+"""Type of a field whose key is absent from the JSON where the field is None; give it None as its default."""
 
 
 def content_of(record: object) -> Any:  # noqa: ANN401 (JSON)

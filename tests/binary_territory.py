@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from landshift.flows.config.project import Project
-from landshift.flows.steps.assessment.trials import Outcome, Trial
+from landshift.flows.steps.assessment.trials import Trial, TrialFacts, TrialResult
 from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
 from landshift.flows.steps.learning.labelling import divide_labels, read_labels
 from landshift.flows.steps.project.plan import plan
@@ -15,6 +15,8 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import Regions, regions_of
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scores.accuracy import BinaryScores
+from landshift.pipeline.scores.training import Cost, Fit, Temperatures
 from tests.conftest import small_grid
 
 BANDS = ("blue", "green", "red", "nir")
@@ -100,8 +102,21 @@ class Ready:
         self.regions: Regions = regions_of(self.labels, assess.regions, assess.min_pixels)
 
 
-def done(trial: Trial, f1: float | None = 0.5, regions: dict[str, float | None] | None = None, **facts: Any) -> Outcome:
+def done(trial: Trial, f1: float | None = 0.5, regions: dict[str, float | None] | None = None, **facts: Any) -> TrialResult:
     """Return what a training would have come to, without one."""
-    fit = {"epochs": 2, "seconds": 3.0, "parameters": 10, "history": [{"epoch": 0, "f1": 0.2}, {"epoch": 1, "f1": f1 or 0.0}]}
-    whole = {"fit": fit, "validation_score": 0.5, "threshold": 0.5, "cost": {"kwh": 0.004}} | facts
-    return Outcome(trial, "done", "", f1, regions or {}, whole)
+    known = {
+        "validation_score": 0.5, "threshold": 0.5, "temperatures": Temperatures(), "calibration_error": None, "warnings": (),
+        "test": BinaryScores(None, f1, None, None, None, None, None, 0), "fit": fit_of([0.2, f1 or 0.0]),
+        "cost": cost_of(0.004),
+    }  # fmt: skip
+    return TrialResult(trial, "done", "", f1, regions or {}, TrialFacts(**(known | facts)))
+
+
+def fit_of(history: list[float]) -> Fit:
+    """Return a training of 1.5 seconds an epoch with this F1 after each."""
+    rows = tuple({"epoch": epoch, "f1": f1} for epoch, f1 in enumerate(history))
+    return Fit(len(rows), 0, 0.5, rows, parameters=10, seconds=1.5 * len(rows))
+
+
+def cost_of(kwh: float | None, seconds: float = 1.0) -> Cost:
+    return Cost("trial", seconds, kwh, None, 0.0, "no", None)

@@ -1,6 +1,7 @@
 """Scores have the values of textbook examples, and are None where they mean nothing."""
 
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -55,7 +56,7 @@ def test_a_map_without_change_has_no_precision_and_an_f1_of_zero() -> None:
 
 def test_nothing_labelled_gives_no_scores() -> None:
     scores = binary_scores(np.full(3, 255, dtype=np.uint8), np.zeros(3), 0.5)
-    assert set(scores.as_dict().values()) == {None, 0}
+    assert set(asdict(scores).values()) == {None, 0}
 
 
 def test_binary_scores_refuse_other_labels() -> None:
@@ -110,7 +111,7 @@ def test_spread_leaves_out_what_is_undefined() -> None:
 def test_mean_and_spread_covers_every_score() -> None:
     scores = [binary_scores(TRUTH, SCORE, t) for t in (0.35, 0.5)]
     assert mean_and_spread(scores)["recall"].high == 1.0
-    assert set(mean_and_spread(scores)) == set(scores[0].as_dict())
+    assert set(mean_and_spread(scores)) == set(asdict(scores[0]))
 
 
 PAIRS = st.lists(st.tuples(st.sampled_from([0, 1, 255]), st.floats(0, 1)), min_size=1, max_size=40)
@@ -120,8 +121,8 @@ PAIRS = st.lists(st.tuples(st.sampled_from([0, 1, 255]), st.floats(0, 1)), min_s
 @given(PAIRS, st.floats(0, 1))
 def test_scores_are_in_their_ranges_and_do_not_depend_on_order(pairs: list[tuple[int, float]], threshold: float) -> None:
     truth, score = np.array([p[0] for p in pairs]), np.array([p[1] for p in pairs])
-    scores = binary_scores(truth, score, threshold).as_dict()
-    backwards = binary_scores(truth[::-1], score[::-1], threshold).as_dict()
+    scores = asdict(binary_scores(truth, score, threshold))
+    backwards = asdict(binary_scores(truth[::-1], score[::-1], threshold))
     for name, value in scores.items():
         if value is not None and name != "n":
             assert (-1 if name == "kappa" else 0) <= value <= 1

@@ -16,26 +16,27 @@ from landshift.flows.config.learning import CalibrationConfig
 from landshift.flows.steps.assessment import adapting
 from landshift.flows.steps.assessment.adapting import (
     METHODS,
-    Adaptation,
+    ChosenAdaptation,
+    adapt_model,
     adaptation_in_use,
     adaptation_key,
-    adapted,
     check_adaptations,
     current_adaptation,
 )
 from landshift.flows.steps.learning.fitting import build_network
 from landshift.flows.steps.learning.judging import HeldOut
-from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.models.encoders.table import encoder_named
 from landshift.models.use.bundle import Bundle, load, save
-from landshift.models.use.inference import Temperatures
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import NO_ROLE
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_json
 from landshift.pipeline.raster.statistics import band_statistics, draw_pixels
-from landshift.pipeline.scores.calibration import cooled_classes
+from landshift.pipeline.records import content_of
+from landshift.pipeline.scores.adaptation import AdaptationRow
+from landshift.pipeline.scores.calibration import cool_classes
+from landshift.pipeline.scores.training import Temperatures
 from tests.binary_territory import RANDOM, BinaryTerritory, Ready
 
 
@@ -61,7 +62,7 @@ def coarse(ready: Ready, place: BinaryTerritory) -> Ready:
 
 def elsewhere(ready: Ready, folder: Path, *, training_regions: bool) -> Path:
     """Keep a model with random weights, and say that it was trained in a darker place."""
-    built = build_network(ready.ws, ready.prepared, plan(ready.ws), encoder_named(RANDOM), "scratch", 0)
+    built = build_network(ready.ws, ready.prepared, encoder_named(RANDOM), "scratch", 0)
     regions = asdict(band_statistics(ready.prepared.images))
     regions["mean"] = [m / 2 for m in regions["mean"]]
     bundle = Bundle(
@@ -73,13 +74,13 @@ def elsewhere(ready: Ready, folder: Path, *, training_regions: bool) -> Path:
 
 def test_nothing_is_done_where_nothing_is_asked_for(ready: Ready) -> None:
     bundle, network = load(ready.ws.model_in_use)
-    done = adapted(ready.ws, ready.prepared, bundle, network, "none")
+    done = adapt_model(ready.ws, ready.prepared, bundle, network, "none")
     assert (done.network, done.mappings, done.notes) == (network, (None, None), ())
 
 
 def test_moments_are_those_of_the_training_regions_and_keep_the_change(ready: Ready) -> None:
     bundle, network = load(ready.ws.model_in_use)
-    before, after = adapted(ready.ws, ready.prepared, bundle, network, "moments").mappings
+    before, after = adapt_model(ready.ws, ready.prepared, bundle, network, "moments").mappings
     assert before is after, "each date apart would lose its change"
     pixels = np.concatenate([draw_pixels(image) for image in ready.prepared.images])
     mapped = before.apply(pixels.T[:, :, None])[..., 0]
@@ -90,7 +91,7 @@ def test_moments_are_those_of_the_training_regions_and_keep_the_change(ready: Re
 
 def test_a_histogram_brings_the_date_after_to_the_date_before(ready: Ready) -> None:
     bundle, network = load(ready.ws.model_in_use)
-    first, second = adapted(ready.ws, ready.prepared, bundle, network, "histogram").mappings
+    first, second = adapt_model(ready.ws, ready.prepared, bundle, network, "histogram").mappings
     assert first is None
     before, after = (draw_pixels(image) for image in ready.prepared.images)
     mapped = second.apply(after.T[:, :, None])[..., 0]
@@ -101,7 +102,7 @@ def test_radiometric_normalisation_leaves_what_did_not_change(ready: Ready, monk
     """The light is the same on both dates. A territory as small as this has few pixels that surely did not change."""
     monkeypatch.setattr(adapting, "fit_radiometric", partial(adapting.fit_radiometric, min_pixels=30))
     bundle, network = load(ready.ws.model_in_use)
-    first, second = adapted(ready.ws, ready.prepared, bundle, network, "radiometric").mappings
+    first, second = adapt_model(ready.ws, ready.prepared, bundle, network, "radiometric").mappings
     assert first is None
     still = np.array([0.08, 0.11, 0.15, 0.26]).reshape(4, 1, 1)
     np.testing.assert_allclose(second.apply(still), still, atol=0.02)
@@ -110,7 +111,7 @@ def test_radiometric_normalisation_leaves_what_did_not_change(ready: Ready, monk
 def test_batch_norm_takes_in_the_territory(ready: Ready) -> None:
     bundle, network = load(ready.ws.model_in_use)
     before = {k: v.clone() for k, v in network.state_dict().items()}
-    done = adapted(ready.ws, ready.prepared, bundle, network, "batch-norm")
+    done = adapt_model(ready.ws, ready.prepared, bundle, network, "batch-norm")
     assert done.mappings == (None, None)
     assert done.notes
     moved = {k for k, v in network.state_dict().items() if not torch.equal(v, before[k])}
@@ -121,11 +122,11 @@ def test_batch_norm_takes_in_the_territory(ready: Ready) -> None:
 def test_a_model_that_does_not_know_its_regions(ready: Ready, tmp_path: Path) -> None:
     ws = replace(ready.ws, chosen_model=elsewhere(ready, tmp_path / "model", training_regions=False))
     bundle, network = load(ws.model_in_use)
-    with pytest.raises(InputError, match="does not say what its training regions look like"):
-        adapted(ws, ready.prepared, bundle, network, "moments")
-    found = check_adaptations(replace(ws, output=tmp_path / "out"), ready.prepared, None)
+    with pytest.raises(InputError, match="does not hold what its training regions look like"):
+        adapt_model(ws, ready.prepared, bundle, network, "moments")
+    found = content_of(check_adaptations(replace(ws, output=tmp_path / "out"), ready.prepared, None))
     rows = {row["method"]: row for row in found["rows"]}
-    assert "does not say what its training regions look like" in rows["moments"]["reason"]
+    assert "does not hold what its training regions look like" in rows["moments"]["reason"]
     assert rows["moments"]["mapped_share"] is None
     assert "100 are needed to match the dates" in rows["radiometric"]["reason"]
     assert rows["radiometric"]["mapped_share"] is None
@@ -136,7 +137,7 @@ def test_a_model_that_does_not_know_its_regions(ready: Ready, tmp_path: Path) ->
 
 def test_without_labels_nothing_is_accepted(ready: Ready, tmp_path: Path) -> None:
     ws = replace(ready.ws, output=tmp_path / "place")
-    found = check_adaptations(ws, ready.prepared, None)
+    found = content_of(check_adaptations(ws, ready.prepared, None))
     assert [row["method"] for row in found["rows"]] == ["none", *METHODS]
     assert (found["accepted"], found["verified"], found["calibration"]) == ("none", False, None)
     assert found["sentence"].startswith("Without labels no adaptation can be checked")
@@ -155,7 +156,7 @@ def asking(ws: Workspace, method: str) -> Workspace:
 
 @pytest.fixture(scope="module")
 def checked(ready: Ready) -> dict[str, Any]:
-    return check_adaptations(ready.ws, ready.prepared, ready.labels_hash)
+    return dict(content_of(check_adaptations(ready.ws, ready.prepared, ready.labels_hash)))
 
 
 def test_with_labels_every_method_is_measured_against_doing_nothing(checked: dict[str, Any]) -> None:
@@ -183,8 +184,8 @@ def test_what_was_checked_is_not_checked_again(
 ) -> None:
     path = ready.ws.assessment / "adaptation.json"
     before = path.stat().st_mtime_ns
-    monkeypatch.setattr(adapting, "_checked", lambda *_: pytest.fail("checked again"))
-    assert check_adaptations(ready.ws, ready.prepared, ready.labels_hash) == checked
+    monkeypatch.setattr(adapting, "_check", lambda *_: pytest.fail("checked again"))
+    assert content_of(check_adaptations(ready.ws, ready.prepared, ready.labels_hash)) == checked
     assert path.stat().st_mtime_ns == before
 
 
@@ -192,8 +193,8 @@ def test_it_holds_for_these_images_labels_and_this_model_alone(
     ready: Ready, place: BinaryTerritory, checked: dict[str, Any], tmp_path: Path
 ) -> None:
     ws, prepared = ready.ws, ready.prepared
-    assert current_adaptation(ws, prepared) == checked
-    assert current_adaptation(ws, replace(prepared, hashes=("sha256:other", prepared.hashes[1]))) is None
+    assert content_of(current_adaptation(ws, prepared)) == checked
+    assert current_adaptation(ws, replace(prepared, before=replace(prepared.before, hash="sha256:other"))) is None
     other = replace(ws, chosen_model=elsewhere(ready, tmp_path / "model", training_regions=False))
     assert current_adaptation(other, prepared) is None
     stricter = place.workspace(detect={"threshold": 0.9}).project
@@ -216,7 +217,7 @@ def found_before(ready: Ready, folder: Path, **changes: Any) -> Workspace:
     (ws.training).mkdir(parents=True)
     for path in ready.ws.training.glob("*.*"):
         (ws.training / path.name).write_bytes(path.read_bytes())
-    content = {"accepted": "moments", "verified": True, "calibration": CALIBRATION} | changes
+    content = {"rows": [], "accepted": "moments", "verified": True, "sentence": "", "calibration": CALIBRATION} | changes
     path = ws.assessment / "adaptation.json"
     write_json(path, content)
     ws.manifest(ws.assessment).record("adaptation", adaptation_key(ws, ready.prepared, ready.labels_hash), [path])
@@ -232,7 +233,7 @@ def test_auto_takes_what_was_accepted_with_the_calibration_that_goes_with_it(
     found = adaptation_in_use(ws, ready.prepared)
     assert (found.method, found.verified) == (accepted, True)
     assert found.threshold == (None if calibration is None else 0.25)
-    assert found.temperatures == (None if calibration is None else CALIBRATION["temperatures"])
+    assert found.temperatures == (None if calibration is None else Temperatures(2.0, 1.0))
 
 
 def test_naming_what_was_accepted_is_the_same_as_auto(ready: Ready, tmp_path: Path) -> None:
@@ -240,7 +241,7 @@ def test_naming_what_was_accepted_is_the_same_as_auto(ready: Ready, tmp_path: Pa
     assert adaptation_in_use(asking(ws, "moments"), ready.prepared) == adaptation_in_use(ws, ready.prepared)
     other = adaptation_in_use(asking(ws, "histogram"), ready.prepared)
     assert (other.verified, other.threshold, other.temperatures) == (False, None, None), "its calibration is of another map"
-    assert adaptation_in_use(asking(ws, "none"), ready.prepared) == Adaptation("none", True)
+    assert adaptation_in_use(asking(ws, "none"), ready.prepared) == ChosenAdaptation("none", True)
 
 
 def test_what_was_found_is_not_taken_from_a_file_that_somebody_changed(ready: Ready, tmp_path: Path) -> None:
@@ -257,19 +258,19 @@ def test_a_limit_to_the_miss_rate_goes_before_the_territorys_own_threshold(ready
     ws = found_before(ready, tmp_path)
     project = ws.project.model_copy(update={"calibration": CalibrationConfig(max_miss_rate=0.1)})
     found = adaptation_in_use(replace(ws, project=project), ready.prepared)
-    assert found == Adaptation("moments", True)
+    assert found == ChosenAdaptation("moments", True)
 
 
 def test_what_was_not_verified_is_not_taken_for_it(ready: Ready, tmp_path: Path) -> None:
     ws = found_before(ready, tmp_path, accepted="none", verified=False)
-    assert adaptation_in_use(ws, ready.prepared) == Adaptation("none", True), "without the calibration"
-    assert adaptation_in_use(asking(ws, "moments"), ready.prepared) == Adaptation("moments", False)
+    assert adaptation_in_use(ws, ready.prepared) == ChosenAdaptation("none", True), "without the calibration"
+    assert adaptation_in_use(asking(ws, "moments"), ready.prepared) == ChosenAdaptation("moments", False)
 
 
 def test_a_projects_own_model_needs_no_adaptation(ready: Ready, tmp_path: Path) -> None:
     """It was trained here; `auto` asks for no assessment of it."""
     own = asking(replace(ready.ws, chosen_model=None, output=tmp_path / "place"), "auto")
-    assert adaptation_in_use(own, ready.prepared) == Adaptation("none", True)
+    assert adaptation_in_use(own, ready.prepared) == ChosenAdaptation("none", True)
 
 
 def test_a_named_method_is_unverified_unless_it_was_accepted(ready: Ready, checked: dict[str, Any], tmp_path: Path) -> None:
@@ -280,6 +281,11 @@ def test_a_named_method_is_unverified_unless_it_was_accepted(ready: Ready, check
         assert found.verified or (found.threshold, found.temperatures) == (None, None)
         nowhere = adaptation_in_use(asking(replace(ready.ws, output=tmp_path / "place"), method), ready.prepared)
         assert (nowhere.method, nowhere.verified) == (method, False)
+
+
+def judged(ready: Ready, seen: dict[str, HeldOut], methods: tuple[str, ...] = ("none", *METHODS)) -> dict[str, Any]:
+    rows = [AdaptationRow(method, (), "", None) for method in methods]
+    return dict(content_of(adapting._judge(ready.ws, rows, seen)))
 
 
 def said(ready: Ready, wrong: float, seed: int = 0) -> HeldOut:
@@ -302,11 +308,10 @@ def said(ready: Ready, wrong: float, seed: int = 0) -> HeldOut:
     ],
 )
 def test_the_one_that_gains_most_is_accepted_and_none_that_loses(ready: Ready, wrong: dict[str, float], accepted: str) -> None:
-    rows = [{"method": method} for method in ("none", *METHODS)]
-    found = adapting._judged(ready.ws, rows, {method: said(ready, share) for method, share in wrong.items()})
+    found = judged(ready, {method: said(ready, share) for method, share in wrong.items()})
     assert (found["accepted"], found["verified"]) == (accepted, True)
     assert ("it is accepted" in found["sentence"]) == (accepted != "none")
-    measured = {row["method"]: row for row in rows if "f1" in row}
+    measured = {row["method"]: row for row in found["rows"] if "f1" in row}
     assert set(measured) == set(wrong)
     if accepted != "none":
         assert measured[accepted]["gain"]["low"] > 0
@@ -319,8 +324,8 @@ def test_the_one_that_gains_most_is_accepted_and_none_that_loses(ready: Ready, w
 
 
 def test_a_gain_that_may_be_chance_is_not_accepted(ready: Ready) -> None:
-    rows = [{"method": "none"}, {"method": "histogram"}]
-    found = adapting._judged(ready.ws, rows, {"none": said(ready, 0.101, 1), "histogram": said(ready, 0.1, 2)})
+    found = judged(ready, {"none": said(ready, 0.101, 1), "histogram": said(ready, 0.1, 2)}, ("none", "histogram"))
+    rows = found["rows"]
     assert rows[1]["gain"]["low"] < 0 < rows[1]["gain"]["high"]
     assert found["accepted"] == "none"
     assert "by more than chance" in found["sentence"]
@@ -328,9 +333,8 @@ def test_a_gain_that_may_be_chance_is_not_accepted(ready: Ready) -> None:
 
 def test_fewer_than_ten_test_blocks_accept_nothing(coarse: Ready) -> None:
     """However much better it is: with so few blocks a useless method would pass too often."""
-    rows = [{"method": method} for method in ("none", *METHODS)]
-    found = adapting._judged(coarse.ws, rows, {"none": said(coarse, 0.3), "moments": said(coarse, 0.01)})
-    measured = {row["method"]: row for row in rows if "f1" in row}
+    found = judged(coarse, {"none": said(coarse, 0.3), "moments": said(coarse, 0.01)})
+    measured = {row["method"]: row for row in found["rows"] if "f1" in row}
     assert measured["moments"]["gain"]["low"] > 0.1
     assert measured["none"]["gain"]["n"] == 7
     assert (found["accepted"], found["verified"], found["calibration"]) == ("none", False, None)
@@ -345,13 +349,13 @@ def shy(ready: Ready) -> HeldOut:
 
 
 def test_the_territorys_own_calibration_has_to_prove_itself(ready: Ready, coarse: Ready) -> None:
-    rows = [{"method": "none"}]
-    found = adapting._judged(ready.ws, rows, {"none": shy(ready)})
+    found = judged(ready, {"none": shy(ready)}, ("none",))
+    rows = found["rows"]
     assert rows[0]["own_calibration_f1"] == 0
     assert rows[0]["calibration_gain"]["low"] > 0
     assert (found["accepted"], found["verified"]) == ("none", True)
     assert 0.05 < found["calibration"]["threshold"] <= 0.5
-    few = adapting._judged(coarse.ws, [{"method": "none"}], {"none": shy(coarse)})
+    few = judged(coarse, {"none": shy(coarse)}, ("none",))
     assert (few["verified"], few["calibration"]) == (False, None)
 
 
@@ -360,29 +364,28 @@ def test_the_models_own_calibration_is_that_of_the_model(ready: Ready, tmp_path:
     bundle, network = load(ready.ws.model_in_use)
     hot = replace(bundle, temperatures=Temperatures(change=4.0), threshold=0.6)
     ws = replace(ready.ws, chosen_model=save(tmp_path / "hot", hot, network, "card"))
-    rows = [{"method": "none"}]
-    adapting._judged(ws, rows, {"none": said(ready, 0.02)})
+    (row,) = adapting._judge(ws, [AdaptationRow("none", (), "", None)], {"none": said(ready, 0.02)}).rows
     # 0.9 at a temperature of 4 is 0.634, above 0.6; uncooled or not the map is the same, but the error is not.
-    assert rows[0]["own_calibration_f1"] == pytest.approx(rows[0]["f1"])
-    assert rows[0]["own_calibration_error"] > 0.3 > rows[0]["calibration_error"]
+    assert row.own_calibration_f1 == pytest.approx(row.f1)
+    assert row.own_calibration_error > 0.3 > row.calibration_error
 
 
 def test_land_use_is_cooled_by_its_own_temperature(ready: Ready) -> None:
     shares = np.array([[[0.8, 0.3]], [[0.2, 0.7]]], dtype=np.float32)
     pixels = replace(said(ready, 0.1), change=None, before=shares, after=shares[::-1])
     calm = adapting._at(pixels, Temperatures(change=9.0, landuse=2.0))
-    np.testing.assert_allclose(calm.before, cooled_classes(shares, 2.0))
-    np.testing.assert_allclose(calm.after, cooled_classes(shares[::-1], 2.0))
+    np.testing.assert_allclose(calm.before, cool_classes(shares, 2.0))
+    np.testing.assert_allclose(calm.after, cool_classes(shares[::-1], 2.0))
     assert calm.probability[0, 0] < pixels.probability[0, 0], "less sure that it changed"
 
 
 def test_a_method_that_cannot_be_calibrated_has_its_reason_and_the_rest_goes_on(ready: Ready) -> None:
     spoilt = said(ready, 0.05)
     spoilt = replace(spoilt, change=np.full_like(spoilt.change, np.nan))
-    rows = [{"method": "none"}, {"method": "moments"}, {"method": "histogram"}]
-    found = adapting._judged(ready.ws, rows, {"none": said(ready, 0.3), "moments": spoilt, "histogram": said(ready, 0.02)})
-    assert rows[1]["reason"]
-    assert "gain" not in rows[1]
+    found = judged(ready, {"none": said(ready, 0.3), "moments": spoilt, "histogram": said(ready, 0.02)})
+    rows = {row["method"]: row for row in found["rows"]}
+    assert rows["moments"]["reason"]
+    assert "gain" not in rows["moments"]
     assert found["accepted"] == "histogram"
     with pytest.raises(InputError, match=r"cannot be calibrated on the labelled pixels as they are: .+"):
-        adapting._judged(ready.ws, [{"method": "none"}], {"none": spoilt})
+        judged(ready, {"none": spoilt}, ("none",))

@@ -17,9 +17,10 @@ from shapely.geometry import box
 from typer.testing import CliRunner
 
 from landshift.flows import assess as assessing
-from landshift.flows.assess import assess, assess_transfer
+from landshift.flows.assess import Measures, assess, assess_transfer
 from landshift.flows.cli.main import app
-from landshift.flows.steps.assessment.comparison import alignment_of, recommended, verified
+from landshift.flows.steps.assessment import publish
+from landshift.flows.steps.assessment.comparison import compare_strategies, mean_alignment, verification_trials, verify_ranking
 from landshift.flows.steps.assessment.current import (
     ASSESSMENT,
     PAGE,
@@ -29,14 +30,18 @@ from landshift.flows.steps.assessment.current import (
     require_harmless,
 )
 from landshift.flows.steps.assessment.guard import trials_for
-from landshift.flows.steps.assessment.trials import Outcome, Trial
+from landshift.flows.steps.assessment.trials import Trial, TrialResult
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.regions import Regions
 from landshift.pipeline.manifest import write_json
 from landshift.pipeline.pages.assessment import assessment_page, summary_lines
+from landshift.pipeline.records import content_of, record_of, write_record
+from landshift.pipeline.scores.adaptation import AdaptationCheck
+from landshift.pipeline.scores.assessment import Assessment, Guard, NoEvaluation
 from landshift.pipeline.scores.evidence import HELPS, HURTS, NO_EVIDENCE
-from tests.binary_territory import LITE, RANDOM, BinaryTerritory, Ready, done
+from landshift.pipeline.scores.ranking import EncoderRanking, EncoderRow, EncoderSource
+from tests.binary_territory import LITE, RANDOM, BinaryTerritory, Ready, cost_of, done
 
 TWO = Regions(np.zeros((2, 2), dtype=np.int16), ("north", "south"), (0, 1))
 SMALL = {"model": {"encoder": LITE}, "assess": {"regions": 2, "strategies": ["full"]}}
@@ -51,7 +56,7 @@ def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Bin
 def whole(place: BinaryTerritory) -> SimpleNamespace:
     """Everything at once, with the smallest of trainings: two regions, one seed."""
     ws = place.workspace(**SMALL)
-    made = assess(ws.project, place.data, place.output, strategies=True, verify=True, curve=True)
+    made = assess(ws.project, place.data, place.output, measures=Measures(strategies=True, verify=True, curve=True))
     return SimpleNamespace(ws=ws, made=made, content=json.loads(made.report.read_text()))
 
 
@@ -60,13 +65,17 @@ def ready(place: BinaryTerritory, whole: SimpleNamespace) -> Ready:
     return Ready(place.workspace(**SMALL))
 
 
-def record(ws: Any, content: dict[str, Any]) -> None:
+def record(ws: Any, found: Assessment) -> None:
     """Keep an assessment as `publish_assessment` does."""
-    write_json(ws.assessment / ASSESSMENT, content)
-    ws.manifest(ws.assessment).record("assessment", content["key"], [ws.assessment / ASSESSMENT])
+    write_record(ws.assessment / ASSESSMENT, found)
+    ws.manifest(ws.assessment).record("assessment", found.key, [ws.assessment / ASSESSMENT])
 
 
-def write_assessment(ready: Ready, folder: Path, verdict: str, **changes: Any) -> Ready:
+def guard_of(verdict: str, folds: int, sentence: str) -> Guard:
+    return Guard(verdict, sentence, folds, controls={}, notes=(), f1={}, compared={}, diverged=(), not_possible=())
+
+
+def write_assessment(ready: Ready, folder: Path, verdict: str, guard: Guard | None = None) -> Ready:
     """Write an assessment by hand, of the inputs of a workspace of its own."""
     ws = replace(ready.ws, output=folder / "place")
     ws.assessment.mkdir(parents=True)
@@ -74,8 +83,7 @@ def write_assessment(ready: Ready, folder: Path, verdict: str, **changes: Any) -
     for path in ready.ws.training.glob("*.*"):
         (ws.training / path.name).write_bytes(path.read_bytes())
     key = assessment_key(ws, ready.prepared, ready.labels_hash)
-    guard = {"verdict": verdict, "folds": 4, "sentence": f"Over 4 held-out regions it {verdict}."}
-    record(ws, {"key": key, "guard": guard, **changes})
+    record(ws, Assessment(key=key, guard=guard or guard_of(verdict, 4, f"Over 4 held-out regions it {verdict}.")))
     other = object.__new__(Ready)
     other.__dict__.update(ready.__dict__, ws=ws)
     return other
@@ -132,7 +140,7 @@ def test_a_quick_run_keeps_what_was_measured_before_and_trains_nothing(
     files = {
         p: p.stat().st_mtime_ns for p in whole.ws.assessment.rglob("*") if p.is_file() and p.name not in (ASSESSMENT, PAGE)
     }
-    made = assess(whole.ws.project, place.data, place.output, quick=True)
+    made = assess(whole.ws.project, place.data, place.output, measures=Measures(quick=True))
     assert json.loads(made.report.read_text()) == whole.content
     assert {p: p.stat().st_mtime_ns for p in files} == files
 
@@ -185,24 +193,17 @@ def test_labels_of_one_class_are_bad_input(tmp_path: Path) -> None:
 
 
 def test_one_region_makes_no_regional_claim(ready: Ready, place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch) -> None:
-    def trained(_ws: object, _prepared: object, _hash: str, trial: Trial, regions: Regions) -> Outcome:
+    def trained(_ws: object, _prepared: object, _hash: str, trial: Trial, regions: Regions) -> TrialResult:
         f1 = 0.6 + 0.01 * trial.seed + (0.1 if trial.strategy == "full" else 0)
-        cost = {
-            "step": trial.slug,
-            "seconds": 1.0,
-            "kwh": None,
-            "co2e_kg": None,
-            "gpu_hours": 0.0,
-            "how": "no",
-            "country": None,
-        }
-        return done(trial, f1, {regions.names[0]: f1}, cost=cost)
+        return done(trial, f1, {regions.names[0]: f1}, cost=cost_of(None))
 
-    for name, plain in (("run_trial", trained), ("rank_encoders", assessing.rank_encoders), ("overlap", assessing.overlap_of)):
-        monkeypatch.setattr(assessing, f"{name}_task", plain)
-    monkeypatch.setattr(assessing, "evaluated", lambda *_: {"notes": ["not looked at"]})
+    monkeypatch.setattr(assessing, "run_trial_task", trained)
+    for name in ("rank_encoders", "compare_blocks"):
+        monkeypatch.setattr(assessing, f"{name}_task", getattr(assessing, name))
+    monkeypatch.setattr(assessing, "evaluate", lambda *_: NoEvaluation(("not looked at",)))
     ws = changed(ready, place, assess={"min_pixels": 5000, "seeds": [0, 1, 2]})
-    content = assess_transfer(ws, ready.prepared, ready.labels_hash, strategies=True)
+    found = assess_transfer(ws, ready.prepared, ready.labels_hash, Measures(strategies=True))
+    content = content_of(found)
     assert content["regions"]["folds"] == 1
     assert "no regional claim can be made" in content["regions"]["notes"][0]
     guard = content["guard"]
@@ -212,36 +213,36 @@ def test_one_region_makes_no_regional_claim(ready: Ready, place: BinaryTerritory
     assert "says nothing about other regions" in guard["controls"]["random"]["notes"][0]
     assert [row["reason"] for row in content["strategies"]["rows"]] == ["It was not tried: there is one region only."]
     assert content["strategies"]["choice"] is None
-    said = assessment_page(json.loads(json.dumps(content, allow_nan=False)))
+    said = assessment_page(record_of(Assessment, json.loads(json.dumps(content, allow_nan=False)), "a test"))
     assert "no regional claim can be made" in said
-    assert "one region only" in "\n".join([*summary_lines(content), said])
+    assert "one region only" in "\n".join([*summary_lines(found), said])
 
 
 def test_an_assessment_of_other_inputs_is_not_current(ready: Ready, place: BinaryTerritory, tmp_path: Path) -> None:
     kept = write_assessment(ready, tmp_path, HURTS)
-    assert current_assessment(kept.ws, ready.prepared, ready.labels_hash)["guard"]["verdict"] == HURTS
+    assert current_assessment(kept.ws, ready.prepared, ready.labels_hash).guard.verdict == HURTS
     path = kept.ws.assessment / ASSESSMENT
     written = path.read_text()
     path.write_text(written.replace(HURTS, HELPS))
-    assert current_assessment(kept.ws, ready.prepared, ready.labels_hash) == {}, "somebody changed the verdict"
+    assert current_assessment(kept.ws, ready.prepared, ready.labels_hash) == Assessment(), "somebody changed the verdict"
     path.write_text(written)
-    other = replace(ready.prepared, hashes=("sha256:other", ready.prepared.hashes[1]))
-    assert current_assessment(kept.ws, other, ready.labels_hash) == {}
-    assert current_assessment(kept.ws, ready.prepared, "sha256:other") == {}
-    assert current_assessment(replace(kept.ws, output=tmp_path / "nothing"), ready.prepared, ready.labels_hash) == {}
+    other = replace(ready.prepared, before=replace(ready.prepared.before, hash="sha256:other"))
+    assert current_assessment(kept.ws, other, ready.labels_hash) == Assessment()
+    assert current_assessment(kept.ws, ready.prepared, "sha256:other") == Assessment()
+    assert current_assessment(replace(kept.ws, output=tmp_path / "nothing"), ready.prepared, ready.labels_hash) == Assessment()
     for section, value in (
         ("model", {"encoder": RANDOM}), ("training", {"learning_rate": 0.1}), ("training", {"strategy": "frozen"}),
         ("assess", {"seeds": [0, 1]}), ("assess", {"epochs": 7}), ("split", {"seed": 5}),
         ("assess", {"controls": ["random", "frozen"]}), ("sensor", {"scale": 2e-4}), ("calibration", {"max_miss_rate": 0.1}),
     ):  # fmt: skip
         ws = replace(changed(ready, place, **{section: value}), output=kept.ws.output)
-        assert current_assessment(ws, ready.prepared, ready.labels_hash) == {}, value
+        assert current_assessment(ws, ready.prepared, ready.labels_hash) == Assessment(), value
     for section, value in (
         ("training", {"workers": 3, "seeds": [4]}), ("assess", {"guard": "warn", "fractions": [0.5, 1.0]}),
         ("detect", {"threshold": 0.7}), ("assess", {"encoders": [LITE]}),
     ):  # fmt: skip
         ws = replace(changed(ready, place, **{section: value}), output=kept.ws.output)
-        assert current_assessment(ws, ready.prepared, ready.labels_hash), value
+        assert current_assessment(ws, ready.prepared, ready.labels_hash) != Assessment(), value
 
 
 def polygons(place: BinaryTerritory, districts: str) -> Path:
@@ -268,8 +269,8 @@ def test_regions_that_polygons_name_are_a_part_of_the_labels(tmp_path: Path) -> 
     key, mask = assessment_key(ready.ws, ready.prepared, ready.labels_hash), ready.labels_hash
     assert Ready(ready.ws).labels_hash == mask
     assert assessment_key(ready.ws, ready.prepared, mask) == key
-    record(ready.ws, {"key": key})
-    assert current_assessment(ready.ws, ready.prepared, mask)
+    record(ready.ws, Assessment(key=key))
+    assert current_assessment(ready.ws, ready.prepared, mask).key == key
     polygons(place, "abab")
     again = Ready(ready.ws)
     assert again.labels_hash == mask
@@ -277,29 +278,29 @@ def test_regions_that_polygons_name_are_a_part_of_the_labels(tmp_path: Path) -> 
     kept = read_masks(ready.ws).labels
     assert kept.region_names == ("a", "b")
     np.testing.assert_array_equal(kept.region, again.labels.region)
-    assert current_assessment(ready.ws, ready.prepared, mask) == {}
+    assert current_assessment(ready.ws, ready.prepared, mask) == Assessment()
     named = {"polygons": labels["polygons"] | {"region_column": None}, "rasters": None}
     other = replace(ready.ws, project=place.workspace(**SMALL, labels=named).project)
     assert assessment_key(other, ready.prepared, mask) not in (key, assessment_key(ready.ws, ready.prepared, mask))
     divide_labels(other, ready.prepared.plan.grid)
     assert read_masks(other).labels.region is None
     (place.data / "districts.gpkg").unlink()
-    assert current_assessment(ready.ws, ready.prepared, mask) == {}, "detect needs no labels"
+    assert current_assessment(ready.ws, ready.prepared, mask) == Assessment(), "detect needs no labels"
 
 
 def test_what_detect_and_the_card_are_told(ready: Ready, whole: SimpleNamespace, tmp_path: Path) -> None:
-    assert assessment_of(ready.ws, ready.prepared) == whole.content
-    assert assessment_of(replace(ready.ws, output=tmp_path / "nothing"), ready.prepared) == {}
+    assert content_of(assessment_of(ready.ws, ready.prepared)) == whole.content
+    assert assessment_of(replace(ready.ws, output=tmp_path / "nothing"), ready.prepared) == Assessment()
 
 
 def test_a_model_from_elsewhere_was_not_assessed_here(ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What was found about the project's own encoder says nothing about it; how it can be adapted does."""
     other = replace(ready.ws, chosen_model=tmp_path / "model")
-    found: dict[str, Any] = {}
-    monkeypatch.setattr(assessing, "current_adaptation", lambda *_: found)
-    assert assessment_of(other, ready.prepared) == {}
-    found["accepted"] = "none"
-    assert assessment_of(other, ready.prepared) == {"adaptation": {"accepted": "none"}}
+    found: list[AdaptationCheck | None] = [None]
+    monkeypatch.setattr("landshift.flows.steps.assessment.current.current_adaptation", lambda *_: found[0])
+    assert assessment_of(other, ready.prepared) == Assessment()
+    found[0] = AdaptationCheck((), "none", verified=True, sentence="", calibration=None)
+    assert assessment_of(other, ready.prepared) == Assessment(adaptation=found[0])
 
 
 @pytest.mark.parametrize(
@@ -316,9 +317,9 @@ def test_only_the_card_of_the_model_that_was_assessed_is_written_anew(
         (ws.model / name).write_text("as it was trained")
     files = [ws.output / "training.json", *sorted(ws.model.iterdir())]
     ws.manifest(ws.output).record("model", "the key", files)
-    monkeypatch.setattr(assessing, "model_card", lambda _report, _model, content: f"assessed: {content['encoder']}")
+    monkeypatch.setattr(publish, "model_card", lambda _report, _model, found: f"assessed: {found.encoder}")
     before = (ws.output / "manifest.json").read_bytes()
-    assessing._refresh_card(ws, whole.content)
+    publish._refresh_card(ws, record_of(Assessment, whole.content, "a test"))
     assert (ws.model / "card.md").read_text() == (f"assessed: {LITE}" if touched else "as it was trained")
     assert ws.manifest(ws.output).is_current("model", "the key"), "and it is not trained again"
     assert ((ws.output / "manifest.json").read_bytes() == before) == (not touched)
@@ -326,7 +327,7 @@ def test_only_the_card_of_the_model_that_was_assessed_is_written_anew(
 
 def test_a_verdict_that_hurts_stops_the_training(ready: Ready, place: BinaryTerritory, tmp_path: Path) -> None:
     kept = write_assessment(ready, tmp_path, HURTS)
-    only = write_assessment(ready, tmp_path / "one", HURTS, guard={"verdict": HURTS, "folds": 1, "sentence": "One region."})
+    only = write_assessment(ready, tmp_path / "one", HURTS, guard_of(HURTS, 1, "One region."))
     require_harmless(only.ws, ready.prepared, ready.labels_hash)
     with pytest.raises(InputError, match=r"Training stopped: Over 4 held-out regions it hurts\..*--despite-verdict"):
         require_harmless(kept.ws, ready.prepared, ready.labels_hash)
@@ -363,9 +364,8 @@ def test_train_exits_with_2_unless_it_is_told_to_go_on(
 def test_train_assesses_first_where_it_is_asked_to(place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch) -> None:
     from landshift.flows.train import train
 
-    def hurting(ws: Any, prepared: Any, labels_hash: str) -> dict[str, Any]:
-        guard = {"verdict": HURTS, "folds": 4, "sentence": "It hurts."}
-        return {"key": assessment_key(ws, prepared, labels_hash), "guard": guard}
+    def hurting(ws: Any, prepared: Any, labels_hash: str, _measures: Measures) -> Assessment:
+        return Assessment(key=assessment_key(ws, prepared, labels_hash), guard=guard_of(HURTS, 4, "It hurts."))
 
     monkeypatch.setattr("landshift.flows.train.assess_transfer", hurting)
     monkeypatch.setattr("landshift.flows.train.publish_assessment", record)
@@ -373,6 +373,10 @@ def test_train_assesses_first_where_it_is_asked_to(place: BinaryTerritory, monke
     ws = place.workspace(output=place.output.parent / "first", assess={"before_training": True})
     with pytest.raises(InputError, match="Training stopped: It hurts"):
         train(ws.project, place.data, place.output.parent / "first")
+
+
+def recommended(ws: Any, outcomes: dict[Trial, TrialResult], regions: Regions) -> dict[str, Any]:
+    return dict(content_of(compare_strategies(ws, outcomes, regions)))
 
 
 def strategies_of(ready: Ready, place: BinaryTerritory) -> Any:
@@ -423,10 +427,10 @@ def test_a_strategy_that_diverges_scored_nothing_in_that_training(ready: Ready, 
     ws = strategies_of(ready, place)
     trials = trials_for(ws, [(LITE, "frozen"), (LITE, "full")], TWO)
     scores = {"full": 0.9, "frozen": 0.6}
-    outcomes = {t: done(t, regions={t.held_out(TWO)[0]: 0.8}, validation_score=scores[t.strategy]) for t in trials}
+    outcomes = {t: done(t, regions={t.hold_out(TWO)[0]: 0.8}, validation_score=scores[t.strategy]) for t in trials}
     for trial in trials:
         if trial.strategy == "full" and trial.seed == 1:
-            outcomes[trial] = Outcome(trial, "diverged", "the loss is nan")
+            outcomes[trial] = TrialResult(trial, "diverged", "the loss is nan")
     found = recommended(ws, outcomes, TWO)
     rows = {row["strategy"]: row for row in found["rows"]}
     assert found["choice"] == "frozen"
@@ -440,7 +444,7 @@ def test_a_strategy_that_diverges_scored_nothing_in_that_training(ready: Ready, 
 
 def test_a_strategy_that_always_diverges_is_not_measured(ready: Ready, place: BinaryTerritory) -> None:
     ws = strategies_of(ready, place)
-    outcomes = {t: Outcome(t, "diverged", "the loss is nan") for t in trials_for(ws, [(LITE, "full")], TWO)}
+    outcomes = {t: TrialResult(t, "diverged", "the loss is nan") for t in trials_for(ws, [(LITE, "full")], TWO)}
     found = recommended(ws, outcomes, TWO)
     row = next(row for row in found["rows"] if row["strategy"] == "full")
     assert (row["validation"], row["f1"], row["kwh"], row["trainings"], row["reason"]) == (
@@ -458,12 +462,12 @@ def test_how_far_an_encoder_moved_is_the_mean_over_folds(ready: Ready) -> None:
     outcomes = [
         done(one, alignment={"stride 4": 0.9, "stride 32": 0.5}), done(other, alignment={"stride 4": 0.7, "stride 32": None}),
         done(replace(one, strategy="l2-sp"), alignment={"stride 4": 1.0}), done(replace(one, seed=1)),
-        Outcome(replace(other, seed=1), "diverged", "nan"),
+        TrialResult(replace(other, seed=1), "diverged", "nan"),
     ]  # fmt: skip
-    assert alignment_of(outcomes) == {
+    assert mean_alignment(outcomes) == {
         f"{LITE}, full": {"stride 4": pytest.approx(0.8), "stride 32": 0.5}, f"{LITE}, l2-sp": {"stride 4": 1.0}
     }  # fmt: skip
-    assert alignment_of([]) == {}
+    assert mean_alignment([]) == {}
 
 
 def test_a_strategy_that_cannot_be_used_has_its_reason(ready: Ready, place: BinaryTerritory) -> None:
@@ -472,9 +476,9 @@ def test_a_strategy_that_cannot_be_used_has_its_reason(ready: Ready, place: Bina
     outcomes = {t: done(t) for t in trials}
     for trial in trials:
         if trial.strategy == "frozen":
-            outcomes[trial] = Outcome(trial, "not possible", "it has no encoder to freeze")
+            outcomes[trial] = TrialResult(trial, "not possible", "it has no encoder to freeze")
     broken = Trial(LITE, "full", 1, "fold 0")
-    outcomes[broken] = Outcome(broken, "diverged", "the loss is nan")
+    outcomes[broken] = TrialResult(broken, "diverged", "the loss is nan")
     found = recommended(ws, outcomes, TWO)
     rows = {row["strategy"]: row for row in found["rows"]}
     assert rows["frozen"]["reason"] == "it has no encoder to freeze"
@@ -485,16 +489,23 @@ def test_a_strategy_that_cannot_be_used_has_its_reason(ready: Ready, place: Bina
     assert recommended(ws, {}, TWO)["choice"] is None
 
 
-def ranking_of(scores: dict[str, float]) -> dict[str, Any]:
-    rows = [{"name": n, "scores": {"LogME": v, "LEEP": None}, "probe_f1": 1 - v} for n, v in scores.items()]
-    return {"rows": sorted(rows, key=lambda r: -r["scores"]["LogME"])}
+def ranking_of(scores: dict[str, float]) -> EncoderRanking:
+    source = EncoderSource("", "", "", "")
+    rows = [
+        EncoderRow(n, v, None, None, 1, (), {"LogME": v, "LEEP": None}, 1 - v, {}, (), (), source) for n, v in scores.items()
+    ]
+    return EncoderRanking("change", 9, 9, 9, None, "", tuple(sorted(rows, key=lambda r: -r.score)), ())
+
+
+def verified(ws: Any, ranking: EncoderRanking, outcomes: dict[Trial, TrialResult], regions: Regions) -> dict[str, Any]:
+    return dict(content_of(verify_ranking(ws, ranking, outcomes, regions)))
 
 
 def test_the_ranking_is_judged_by_what_the_trainings_came_to(ready: Ready) -> None:
     scores = {"a": 0.9, "b": 0.7, "c": 0.5, "d": 0.4, "random:x": 0.1}
     outcomes = {}
     for name, score in scores.items():
-        for trial in assessing._verification_trials(ready.ws, [name], TWO):
+        for trial in verification_trials(ready.ws, [name], TWO):
             region = TWO.names_of(int(trial.split[-1]))[0]
             outcomes[trial] = done(trial, regions={region: score / 2 + (0.01 if region == "north" else -0.01)})
     assert {t.strategy for t in outcomes if t.encoder == "random:x"} == {"scratch"}
@@ -512,12 +523,12 @@ def test_the_ranking_is_judged_by_what_the_trainings_came_to(ready: Ready) -> No
 def test_an_encoder_that_diverges_or_fails_is_not_lost_from_the_verification(ready: Ready) -> None:
     scores = {"a": 0.9, "b": 0.7, "c": 0.5}
     outcomes = {t: done(t, regions={TWO.names_of(int(t.split[-1]))[0]: 0.6})
-                for t in assessing._verification_trials(ready.ws, list(scores), TWO)}  # fmt: skip
+                for t in verification_trials(ready.ws, list(scores), TWO)}  # fmt: skip
     for trial in list(outcomes):
         if trial.encoder == "a" and trial.split == "fold 1":
-            outcomes[trial] = Outcome(trial, "diverged", "the loss is nan")
+            outcomes[trial] = TrialResult(trial, "diverged", "the loss is nan")
         if trial.encoder == "b":
-            outcomes[trial] = Outcome(trial, "not possible", "no network")
+            outcomes[trial] = TrialResult(trial, "not possible", "no network")
     found = verified(ready.ws, ranking_of(scores), outcomes, TWO)
     assert {row["encoder"]: row["f1"] for row in found["rows"]} == pytest.approx({"c": 0.6, "a": 0.3})
     assert found["notes"] == [

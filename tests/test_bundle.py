@@ -24,10 +24,11 @@ from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.network.lora import add_lora, merge_lora
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.use.bundle import CARD, FORMAT, MODEL, WEIGHTS, Bundle, describe, load, save
-from landshift.models.use.inference import Temperatures, device_of, predict
+from landshift.models.use.inference import device_of, predict
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.scores.training import Temperatures
 
 BANDS = ("green", "red", "nir")
 SPEC = NetworkSpec("tu-test_efficientnet", BANDS, ("nir", "red"), "both", 2, "unet", "difference", (32, 16, 16, 8, 8))

@@ -10,8 +10,8 @@ from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.calibration import (
     always_unchanged,
     best_threshold,
-    cooled,
-    cooled_classes,
+    cool,
+    cool_classes,
     domain_temperatures,
     fit_temperature,
 )
@@ -154,14 +154,14 @@ def test_a_model_with_both_answers_is_not() -> None:
 
 def test_cooling_keeps_the_order_and_softens() -> None:
     probability = np.array([0.01, 0.5, 0.9, np.nan], np.float32)
-    soft = cooled(probability, 2.0)
+    soft = cool(probability, 2.0)
     np.testing.assert_allclose(soft[:3], [1 / (1 + np.sqrt(99)), 0.5, 0.75], rtol=1e-6)
     assert np.isnan(soft[3])
-    np.testing.assert_allclose(cooled(probability, 1.0), probability, rtol=1e-6)
+    np.testing.assert_allclose(cool(probability, 1.0), probability, rtol=1e-6)
 
 
 def test_cooled_classes_still_add_up() -> None:
     share = np.array([[0.64, 1.0], [0.32, 0.0], [0.04, 0.0]], np.float32)[:, None]
-    soft = cooled_classes(share, 2.0)
+    soft = cool_classes(share, 2.0)
     np.testing.assert_allclose(soft.sum(axis=0), 1, rtol=1e-6)
     np.testing.assert_allclose(soft[0, 0, 0] / soft[2, 0, 0], 4, rtol=1e-5)

@@ -2,6 +2,7 @@
 
 import json
 import math
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -86,7 +87,7 @@ def test_the_promise_is_said_with_its_limits() -> None:
     found = risk_controlled_threshold([(np.array([0.5], np.float32), np.array([1], np.uint8))] * 30, 1 - 0.9)
     for words in ("at most 0.1,", "exchangeable with the 30 calibration tiles", "other territories", "any single tile"):
         assert words in found.guarantee
-    assert json.loads(json.dumps(found.as_dict()))["threshold"] == 0.5
+    assert json.loads(json.dumps(asdict(found)))["threshold"] == 0.5
 
 
 def test_a_pixel_at_the_threshold_is_not_missed_in_float32() -> None:

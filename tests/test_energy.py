@@ -5,14 +5,16 @@ import logging
 import socket
 import threading
 import time
+from dataclasses import asdict
 from pathlib import Path
 
 import codecarbon
 import pytest
 from codecarbon.core import resource_tracker
 
-from landshift.models.use.energy import ESTIMATED, MEASURED, Cost, checked_country, metered, total
+from landshift.models.use.energy import ESTIMATED, MEASURED, checked_country, metered, total
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.scores.training import Cost
 
 
 @pytest.fixture(autouse=True)
@@ -46,7 +48,7 @@ def test_a_step_has_a_cost_when_it_is_over() -> None:
     assert made.kwh > 0
     assert made.how in (MEASURED, ESTIMATED)
     assert made.gpu_hours == 0
-    assert json.loads(json.dumps(made.as_dict())) == made.as_dict()
+    assert json.loads(json.dumps(asdict(made))) == asdict(made)
 
 
 def test_the_grid_of_the_country_decides() -> None:

@@ -9,10 +9,12 @@ import pytest
 from safetensors.numpy import save_file
 from scipy.special import expit
 
-from landshift.flows.steps.assessment.evaluation import evaluated, evaluation_trials
-from landshift.flows.steps.assessment.trials import BLOCKS, RANDOM, Outcome, Trial
+from landshift.flows.steps.assessment.evaluation import evaluate, evaluation_trials
+from landshift.flows.steps.assessment.trials import BLOCKS, RANDOM, Trial, TrialResult
+from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.labels.regions import Regions
 from landshift.pipeline.labels.search import TEST, VALIDATION
+from landshift.pipeline.records import content_of
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as ENCODER
 
@@ -49,7 +51,7 @@ def keep_pixels(ready: Ready, trial: Trial, role: np.ndarray, raw: np.ndarray, *
     save_file(arrays, folder / "pixels.safetensors")
 
 
-def folds_of(ready: Ready, raw: np.ndarray, seed: int = 0, **more: np.ndarray) -> dict[Trial, Outcome]:
+def folds_of(ready: Ready, raw: np.ndarray, seed: int = 0, **more: np.ndarray) -> dict[Trial, TrialResult]:
     """Let every fold say the same of its region, and nonsense of the next one, which only validated it."""
     outcomes = {}
     for fold, name in enumerate(ready.regions.names):
@@ -63,6 +65,10 @@ def folds_of(ready: Ready, raw: np.ndarray, seed: int = 0, **more: np.ndarray) -
         keep_pixels(ready, trial, role, said, **(more | {"probability": probability}))
         outcomes[trial] = done(trial, 0.5, {name: 0.1 * fold + 0.3 + 0.1 * seed}, threshold=THRESHOLDS[fold])
     return outcomes
+
+
+def evaluated(ws: Workspace, outcomes: dict[Trial, TrialResult], regions: Regions) -> dict[str, Any]:
+    return dict(content_of(evaluate(ws, outcomes, regions)))
 
 
 def perfect(ready: Ready) -> np.ndarray:
@@ -102,7 +108,7 @@ def test_each_region_is_scored_on_its_own_pixels_at_its_own_threshold(ready: Rea
 
 def test_the_table_holds_every_seed_and_the_first_that_is_done_is_drawn(ready: Ready) -> None:
     later = folds_of(ready, perfect(ready), seed=2)
-    diverged = {t: Outcome(t, "diverged", "nan") for t in (replace(trial, seed=1) for trial in later)}
+    diverged = {t: TrialResult(t, "diverged", "nan") for t in (replace(trial, seed=1) for trial in later)}
     found = evaluated(ready.ws, diverged | later, ready.regions)
     assert found["seed"] == 2
     assert found["regions_by_seed"] == {"2": pytest.approx(dict(zip(ready.regions.names, (0.5, 0.6, 0.7, 0.8), strict=True)))}
@@ -116,14 +122,14 @@ def test_the_table_holds_every_seed_and_the_first_that_is_done_is_drawn(ready: R
 def test_a_region_of_a_diverged_training_counts_as_0_in_the_worst_one(ready: Ready) -> None:
     outcomes = folds_of(ready, perfect(ready)) | folds_of(ready, perfect(ready), seed=1)
     broken = Trial(ENCODER, "scratch", 1, "fold 2")
-    outcomes[broken] = Outcome(broken, "diverged", "the loss is nan")
+    outcomes[broken] = TrialResult(broken, "diverged", "the loss is nan")
     found = evaluated(ready.ws, outcomes, ready.regions)
     assert found["worst"]["regions"] == pytest.approx(dict(zip(ready.regions.names, (0.35, 0.45, 0.25, 0.65), strict=True)))
     assert (found["worst"]["worst_region"], found["worst"]["worst"]) == (ready.regions.names[2], pytest.approx(0.25))
     # What else did not come to an end, or was trained on fewer labels, says nothing of a region.
     own = Trial(ENCODER, "scratch", 1, "fold 0")
     others = [replace(own, split=RANDOM), replace(own, share=0.1), replace(own, encoder="x"), replace(own, strategy="frozen")]
-    more = outcomes | {t: Outcome(t, "diverged", "the loss is nan") for t in others}
+    more = outcomes | {t: TrialResult(t, "diverged", "the loss is nan") for t in others}
     assert evaluated(ready.ws, more, ready.regions)["worst"] == found["worst"]
 
 
@@ -159,7 +165,7 @@ def test_the_optimism_of_one_seed_has_no_interval(ready: Ready) -> None:
 
 def test_without_a_finished_training_nothing_is_claimed(ready: Ready) -> None:
     trials = evaluation_trials(ready.ws, ready.regions)
-    outcomes = {t: Outcome(t, "not possible", "no labels") for t in trials}
+    outcomes = {t: TrialResult(t, "not possible", "no labels") for t in trials}
     found = evaluated(ready.ws, outcomes, ready.regions)
     assert list(found) == ["notes"]
     assert "nothing can be said about regions" in found["notes"][0]

@@ -10,22 +10,20 @@ from landshift.pipeline.scores.evidence import (
     HELPS,
     HURTS,
     NO_EVIDENCE,
-    Interval,
-    Verdict,
+    Difference,
+    TransferVerdict,
     f1_gain,
     judge_transfer,
-    kendall_tau,
     paired_interval,
-    rank_with_abstention,
-    resampled,
 )
+from landshift.pipeline.scores.ranking import kendall_tau, rank_with_abstention, resample_groups
 
 NAMES = ("ImageNet", "random weights")
 OPPOSITE = {HELPS: HURTS, HURTS: HELPS, NO_EVIDENCE: NO_EVIDENCE}
 T_2, T_3 = 4.302652729911275, 3.182446305284263  # 97.5 % of Student's t with 2 and 3 degrees of freedom, from tables
 
 
-def judged(candidate: dict, control: dict, **more: float) -> Verdict:
+def judged(candidate: dict, control: dict, **more: float) -> TransferVerdict:
     return judge_transfer(candidate, control, names=NAMES, **more)
 
 
@@ -45,9 +43,9 @@ def test_interval_of_a_mean() -> None:
 
 
 def test_interval_without_enough_to_go_by() -> None:
-    assert paired_interval([]) == Interval(None, None, None, 0, 0.95)
-    assert paired_interval([0.3]) == Interval(0.3, None, None, 1, 0.95)
-    assert paired_interval([0.3, 0.3, 0.3]) == Interval(0.3, 0.3, 0.3, 3, 0.95)
+    assert paired_interval([]) == Difference(None, None, None, 0, 0.95)
+    assert paired_interval([0.3]) == Difference(0.3, None, None, 1, 0.95)
+    assert paired_interval([0.3, 0.3, 0.3]) == Difference(0.3, 0.3, 0.3, 3, 0.95)
     with pytest.raises(ValueError, match="finite"):
         paired_interval([0.1, np.nan])
     with pytest.raises(ValueError, match="between 0 and 1"):
@@ -160,7 +158,7 @@ def test_trainings_without_a_partner_are_named() -> None:
 def test_without_a_control_there_is_no_evidence(control: dict) -> None:
     found = judged({("a", 0): 0.9}, control)
     assert found.verdict == NO_EVIDENCE
-    assert found.interval == Interval(None, None, None, 0, 0.95)
+    assert found.interval == Difference(None, None, None, 0, 0.95)
     assert any("there is no control" in note for note in found.notes)
     assert "Nothing can be said" in found.sentence
 
@@ -245,7 +243,7 @@ def test_regions_that_share_a_training_make_no_more_verdicts_wrong() -> None:
 
 def test_resamples_hold_whole_groups() -> None:
     groups = np.array(["a", "b", "a", "c", "b", "a"])
-    drawn = resampled(groups, 200, seed=1)
+    drawn = resample_groups(groups, 200, seed=1)
     assert len(drawn) == 200
     size = {"a": 3, "b": 2, "c": 1}
     for index in drawn:
@@ -255,18 +253,18 @@ def test_resamples_hold_whole_groups() -> None:
         for name in names:
             assert len(set(whole[1][groups[whole[0]] == name])) == 1
     assert any(len(np.unique(groups[index])) == 1 for index in drawn)
-    again = resampled(groups, 200, seed=1)
+    again = resample_groups(groups, 200, seed=1)
     assert all(np.array_equal(a, b) for a, b in zip(drawn, again, strict=True))
-    assert not all(np.array_equal(a, b) for a, b in zip(drawn, resampled(groups, 200, seed=2), strict=True))
+    assert not all(np.array_equal(a, b) for a, b in zip(drawn, resample_groups(groups, 200, seed=2), strict=True))
 
 
 def test_resamples_need_groups() -> None:
     with pytest.raises(InputError, match="at least 2"):
-        resampled(np.zeros(5), 10, 0)
+        resample_groups(np.zeros(5), 10, 0)
     with pytest.raises(InputError, match="0 region"):
-        resampled(np.zeros(0), 10, 0)
+        resample_groups(np.zeros(0), 10, 0)
     with pytest.raises(ValueError, match="expected"):
-        resampled(np.zeros((2, 2)), 10, 0)
+        resample_groups(np.zeros((2, 2)), 10, 0)
 
 
 def replicates(centre: float, seed: int = 0, spread: float = 0.01) -> np.ndarray:

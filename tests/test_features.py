@@ -22,11 +22,12 @@ from landshift.models.transfer.blocks import block_embeddings
 from landshift.models.transfer.features import pixel_features
 from landshift.models.transfer.pixels import Pixels, draw_pixels
 from landshift.models.transfer.source import SourceInput, joint, source_input, source_probabilities
-from landshift.models.use.inference import Temperatures, stream
+from landshift.models.use.inference import stream
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import tiles
 
 CPU = torch.device("cpu")

@@ -6,10 +6,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from landshift.flows.steps.assessment.guard import IMAGENET, arms, is_harmful, scores_by_region, splits_of, trials_for, verdicts
-from landshift.flows.steps.assessment.trials import BLOCKS, Outcome, Trial
+from landshift.flows.steps.assessment.guard import IMAGENET, arms, judge_controls, scores_by_region, splits_of, trials_for
+from landshift.flows.steps.assessment.trials import BLOCKS, Trial, TrialResult
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.labels.regions import Regions
+from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.evidence import HELPS, HURTS, NO_EVIDENCE, judge_transfer
 from tests.binary_territory import RANDOM, BinaryTerritory, done
 
@@ -30,16 +32,24 @@ def workspace(place: BinaryTerritory, **changes: Any) -> Workspace:
     return place.workspace(model={"encoder": OWN}, assess=assess, **changes)
 
 
+def verdicts(ws: Workspace, outcomes: dict[Trial, TrialResult], regions: Regions) -> dict[str, Any]:
+    return dict(content_of(judge_controls(ws, outcomes, regions)))
+
+
+def is_harmful(guard: dict[str, Any]) -> bool:
+    return record_of(Assessment, {"guard": guard}, "a test").is_harmful
+
+
 def outcomes_of(
     ws: Workspace, regions: Regions, f1: Callable[[Trial, int], float | None], diverged: tuple[Trial, ...] = ()
-) -> dict[Trial, Outcome]:
+) -> dict[Trial, TrialResult]:
     """Return what every trial of the guard would have come to; the F1 depends on the trial and its fold."""
     found = {}
     for trial in trials_for(ws, list(arms(ws).values()), regions):
         fold = 0 if trial.split == BLOCKS else int(trial.split[-1])
         value = f1(trial, fold)
         found[trial] = (
-            Outcome(trial, "diverged", "the loss is nan") if trial in diverged
+            TrialResult(trial, "diverged", "the loss is nan") if trial in diverged
             else done(trial, value, dict.fromkeys(regions.names_of(fold), value))
         )  # fmt: skip
     return found
@@ -96,7 +106,7 @@ def test_without_random_weights_there_is_no_verdict(place: BinaryTerritory) -> N
         assert {said["controls"][name]["verdict"] for name in said["controls"]} == {HELPS if better > 0 else HURTS}
         assert said["verdict"] == NO_EVIDENCE
         assert "add `random` to `assess: controls`" in said["sentence"]
-        assert not is_harmful({"guard": said})
+        assert not is_harmful(said)
 
 
 def test_every_pair_is_trained_on_every_fold_with_every_seed(place: BinaryTerritory) -> None:
@@ -120,7 +130,7 @@ def test_the_verdict_follows_from_the_regions(place: BinaryTerritory, gains: tup
     assert [r["name"] for r in said["controls"]["random"]["regions"]] == list(NAMES)
     assert "Over 4 held-out regions and 3 seeds" in said["sentence"]
     assert f"starting from {OWN} (full) instead of random weights" in said["sentence"]
-    assert is_harmful({"guard": said}) == (verdict == HURTS)
+    assert is_harmful(said) == (verdict == HURTS)
     assert said["folds"] == 4
     assert (said["diverged"], said["not_possible"], said["notes"]) == ([], [], ["Cut into four."])
     assert len(said["f1"]["candidate"]) == len(said["f1"]["random"]) == 12
@@ -151,9 +161,9 @@ def test_one_region_is_judged_over_its_seeds_and_says_so(place: BinaryTerritory)
     assert said["verdict"] == HELPS
     assert said["controls"]["random"]["interval"]["n"] == 3
     assert said["notes"] == [ONE_NOTE]
-    assert said["controls"]["random"]["notes"] == (
-        "Only the whole territory was held out: this says nothing about other regions.",
-    )
+    assert said["controls"]["random"]["notes"] == [
+        "Only the whole territory was held out: this says nothing about other regions."
+    ]
 
 
 def test_one_region_that_hurts_stops_nothing(place: BinaryTerritory) -> None:
@@ -163,9 +173,8 @@ def test_one_region_that_hurts_stops_nothing(place: BinaryTerritory) -> None:
         ws, outcomes_of(ws, ONE, lambda trial, _: 0.5 - (loss[trial.seed] if trial.strategy == "full" else 0)), ONE
     )  # fmt: skip
     assert (said["verdict"], said["folds"]) == (HURTS, 1)
-    assert not is_harmful({"guard": said})
-    assert is_harmful({"guard": said | {"folds": 2}})
-    assert not is_harmful({"guard": {"verdict": HURTS}}), "an older assessment does not say"
+    assert not is_harmful(said)
+    assert is_harmful(said | {"folds": 2})
 
 
 def test_folds_that_could_not_be_compared_do_not_stop_a_training(place: BinaryTerritory) -> None:
@@ -174,10 +183,10 @@ def test_folds_that_could_not_be_compared_do_not_stop_a_training(place: BinaryTe
     outcomes = outcomes_of(ws, FOUR, lambda trial, _: 0.5 + 0.001 * trial.seed * (trial.strategy == "full")
                            - 0.1 * (trial.strategy == "full"))  # fmt: skip
     for trial in [t for t in outcomes if t.split != "fold 1"]:
-        outcomes[trial] = Outcome(trial, "not possible", "3 changed pixels")
+        outcomes[trial] = TrialResult(trial, "not possible", "3 changed pixels")
     said = verdicts(ws, outcomes, FOUR)
     assert (said["verdict"], said["folds"]) == (HURTS, 1)
-    assert not is_harmful({"guard": said})
+    assert not is_harmful(said)
 
 
 def test_regions_of_one_fold_count_once_in_the_verdict(place: BinaryTerritory) -> None:
@@ -203,7 +212,7 @@ def test_a_seed_that_diverges_counts_as_nothing_for_the_candidate_and_is_named(p
     south = next(r for r in said["controls"]["random"]["regions"] if r["name"] == "south")
     assert south["differences"] == pytest.approx((0.1, -(0.5 + 0.01 * 2), 0.1))
     assert said["diverged"] == [broken.slug]
-    assert said["controls"]["random"]["notes"] == (f"{OWN} (full) diverged and counts as F1 0: south with seed 1.",)
+    assert said["controls"]["random"]["notes"] == [f"{OWN} (full) diverged and counts as F1 0: south with seed 1."]
     assert {"region": "south", "seed": 1, "f1": None} in said["f1"]["candidate"]
     assert said["verdict"] == NO_EVIDENCE
 
@@ -230,7 +239,7 @@ def test_trials_that_were_not_possible_are_listed_with_each_reason(place: Binary
     outcomes = outcomes_of(ws, FOUR, shifted((0.1, 0.1, 0.1, 0.1)))
     for trial in [t for t in outcomes if t.encoder == IMAGENET]:
         reason = "3 changed pixels" if trial.split == "fold 1" else "no package"
-        outcomes[trial] = Outcome(trial, "not possible", reason)
+        outcomes[trial] = TrialResult(trial, "not possible", reason)
     said = verdicts(ws, outcomes, FOUR)
     assert said["verdict"] == HELPS
     assert said["controls"]["imagenet"]["verdict"] == NO_EVIDENCE
@@ -243,13 +252,12 @@ def test_trials_that_were_not_possible_are_listed_with_each_reason(place: Binary
 def test_the_scores_of_a_diverged_training_are_unknown_in_all_regions_that_it_held_out() -> None:
     shared = Regions(np.zeros((2, 2), dtype=np.int16), ("a", "b", "c"), (0, 1, 0))
     outcomes = [
-        Outcome(Trial(OWN, "full", 0, "fold 0"), "diverged"), done(Trial(OWN, "full", 0, "fold 1"), 0.5, {"b": 0.5}),
+        TrialResult(Trial(OWN, "full", 0, "fold 0"), "diverged"), done(Trial(OWN, "full", 0, "fold 1"), 0.5, {"b": 0.5}),
         done(Trial(OWN, "full", 1, "fold 0"), 0.5, {"a": 0.4, "c": None}),
-        Outcome(Trial(OWN, "full", 1, "fold 1"), "not possible", "no labels"),
+        TrialResult(Trial(OWN, "full", 1, "fold 1"), "not possible", "no labels"),
     ]  # fmt: skip
     assert scores_by_region(outcomes, shared) == {("a", 0): None, ("c", 0): None, ("b", 0): 0.5, ("a", 1): 0.4}
 
 
 def test_without_a_verdict_nothing_is_harmful() -> None:
-    assert not is_harmful({})
-    assert not is_harmful({"guard": {"verdict": NO_EVIDENCE}})
+    assert not Assessment().is_harmful

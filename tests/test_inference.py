@@ -24,17 +24,10 @@ from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.network.strategies import strategy_named
 from landshift.models.network.training import fit
 from landshift.models.use import inference
-from landshift.models.use.inference import (
-    MappedTile,
-    Probabilities,
-    Temperatures,
-    calibrate_margin,
-    predict,
-    stream,
-    write_behind,
-)
+from landshift.models.use.inference import MappedTile, Probabilities, calibrate_margin, predict, stream, write_behind
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Tile, Window, tiles
 
 RGB = ("red", "green", "blue")

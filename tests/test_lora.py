@@ -18,8 +18,9 @@ from landshift.models.network.learner import TrainingSettings
 from landshift.models.network.lora import add_lora, merge_lora
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.network.strategies import parameter_groups, strategy_named
-from landshift.models.network.training import Fit, fit
+from landshift.models.network.training import fit
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.scores.training import Fit
 
 pytest.importorskip("peft")
 

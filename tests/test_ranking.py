@@ -18,12 +18,13 @@ from landshift.models.encoders.backbones import build_encoder
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.splits import DividedLabels
+from landshift.pipeline.records import content_of
 from tests.binary_territory import LITE, RANDOM, SIZE, BinaryTerritory, Ready, squares
 
 
 def ranked(ready: Ready, **changes: Any) -> dict[str, Any]:
     ws = replace(ready.ws, **changes)
-    return rank_encoders(ws, ready.prepared, ready.labels_hash)
+    return dict(content_of(rank_encoders(ws, ready.prepared, ready.labels_hash)))
 
 
 @pytest.fixture(scope="module")
@@ -74,7 +75,7 @@ def test_the_same_ranking_is_not_made_again(
     def never(*_: Any) -> None:
         raise AssertionError("ranked again")
 
-    monkeypatch.setattr(ranking, "_described", never)
+    monkeypatch.setattr(ranking, "_describe", never)
     assert ranked(ready) == both
     assert path.stat().st_mtime_ns == before
     with pytest.raises(AssertionError, match="ranked again"):

@@ -1,6 +1,7 @@
 """Each region has the scores of its own pixels; what cannot be claimed is said."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -71,12 +72,12 @@ def test_nothing_labelled_gives_no_worst_region() -> None:
 
 def test_results_are_safe_for_json() -> None:
     found = regional_scores(TRUTH.astype(np.uint8), SAID.astype(np.float32), 0.5, REGION, ["North", "South"])
-    read = json.loads(json.dumps(found.as_dict(), allow_nan=False))
+    read = json.loads(json.dumps(asdict(found), allow_nan=False))
     assert read["worst"]["name"] == "North"
     assert read["rows"][1]["scores"]["n"] == 4
     table = class_region_table(np.array([1]), np.array([3]), np.array([0]), ["North"], LEGEND)
-    assert json.loads(json.dumps([r.as_dict() for r in table], allow_nan=False))[0]["recall"] == 0.0
-    assert json.loads(json.dumps(optimism_gap(0.5, np.float64(0.25)).as_dict(), allow_nan=False))["gap"] == 0.25
+    assert json.loads(json.dumps([asdict(r) for r in table], allow_nan=False))[0]["recall"] == 0.0
+    assert json.loads(json.dumps(asdict(optimism_gap(0.5, np.float64(0.25))), allow_nan=False))["gap"] == 0.25
 
 
 def test_regions_must_fit() -> None:

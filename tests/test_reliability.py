@@ -1,6 +1,7 @@
 """Calibration error, its interval and the Brier score have their known values; bins hold every pixel."""
 
 import json
+from dataclasses import asdict
 
 import numpy as np
 import pytest
@@ -12,7 +13,7 @@ from landshift.pipeline.scores.reliability import (
     CalibrationError,
     brier_score,
     calibration_error_interval,
-    expected_calibration_error,
+    calibration_error_of,
     reliability,
 )
 
@@ -22,8 +23,8 @@ Y = np.array([0, 0, 1, 1, 1])
 
 def test_calibration_error_of_a_worked_example() -> None:
     # Same width: 2/5 of |0.25 - 0| and 3/5 of |0.68333 - 1|. Same mass: 3/5 of |0.35 - 1/3| and 2/5 of |0.75 - 1|.
-    assert expected_calibration_error(P, Y, 2, equal_mass=False) == pytest.approx(0.29)
-    assert expected_calibration_error(P, Y, 2) == pytest.approx(0.11)
+    assert calibration_error_of(P, Y, 2, equal_mass=False) == pytest.approx(0.29)
+    assert calibration_error_of(P, Y, 2) == pytest.approx(0.11)
 
 
 def test_reliability_bins_of_equal_mass_hold_about_the_same_number() -> None:
@@ -42,7 +43,7 @@ def test_reliability_of_equal_probabilities_is_one_bin() -> None:
 
 def test_reliability_of_nothing_is_empty() -> None:
     assert reliability(np.array([np.nan]), np.array([1])) == ()
-    assert expected_calibration_error(np.array([np.nan]), np.array([1])) is None
+    assert calibration_error_of(np.array([np.nan]), np.array([1])) is None
     with pytest.raises(ValueError, match="at least 1 bin"):
         reliability(np.array([0.5]), np.array([1]), 0)
 
@@ -55,7 +56,7 @@ def test_reliability_bins_hold_every_pixel(rows: list[tuple[float, int]], bins: 
     assert sum(b.count for b in table) == len(rows)
     assert len(table) <= bins
     assert all(b.low - 1e-9 <= b.mean_probability <= b.high + 1e-9 for b in table)
-    error = expected_calibration_error(p, y, bins, equal_mass=equal_mass)
+    error = calibration_error_of(p, y, bins, equal_mass=equal_mass)
     assert error is not None
     assert -1e-9 <= error <= 1 + 1e-9
 
@@ -93,7 +94,7 @@ def test_interval_estimate_is_the_expected_calibration_error() -> None:
     p, y, group = _sample(0, 12, 40)
     for bins in (1, 4, 15):
         found = calibration_error_interval(p, y, group, bins=bins, replicates=10)
-        assert found.estimate == pytest.approx(expected_calibration_error(p, y, bins))
+        assert found.estimate == pytest.approx(calibration_error_of(p, y, bins))
 
 
 def test_interval_counts_groups_and_not_pixels() -> None:
@@ -121,7 +122,7 @@ def test_interval_needs_two_groups_with_known_pixels() -> None:
     assert unlabelled == one
     none = calibration_error_interval(np.zeros(2), np.full(2, 255), np.zeros(2, int))
     assert none == CalibrationError(None, None, None, 0, 0.95)
-    assert json.loads(json.dumps(one.as_dict()))["groups"] == 1
+    assert json.loads(json.dumps(asdict(one)))["groups"] == 1
 
 
 def test_interval_refuses_what_does_not_fit() -> None:

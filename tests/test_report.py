@@ -12,6 +12,8 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.pages.run import page_of, run_page
 from landshift.pipeline.pages.run_data import listed_patches
+from landshift.pipeline.records import record_of
+from landshift.pipeline.scores.assessment import Assessment
 from tests.small_run import NAMES, estimates_of, write_run
 from tests.test_assessment import adaptation, obligatory, whole
 
@@ -301,8 +303,8 @@ def test_the_card_of_an_older_report_leaves_out_what_it_does_not_know() -> None:
 
 
 def test_the_assessment_is_part_of_the_card() -> None:
-    assert model_card(report(1), MODEL, {}) == model_card(report(1), MODEL)
-    card = model_card(report(1), MODEL, whole())
+    assert model_card(report(1), MODEL, Assessment()) == model_card(report(1), MODEL)
+    card = model_card(report(1), MODEL, record_of(Assessment, whole(), "a test"))
     assert card.index("## Limits") < card.index("\n## Does the encoder help here?")
     for table in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1

@@ -22,9 +22,10 @@ from landshift.models.network.learner import TrainingSettings
 from landshift.models.network.losses import loss_of
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec, Output
 from landshift.models.network.strategies import STRATEGIES, parameter_groups, strategy_named
-from landshift.models.network.training import Fit, fit, precision_for
+from landshift.models.network.training import fit, precision_for
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_LABELLED
+from landshift.pipeline.scores.training import Fit
 
 N = NOT_LABELLED
 BANDS = ("red", "nir")

@@ -19,8 +19,8 @@ from landshift.flows.steps.assessment import trials
 from landshift.flows.steps.assessment.trials import (
     BLOCKS,
     RANDOM,
-    Outcome,
     Trial,
+    TrialResult,
     budget,
     pixels_of,
     roles_of,
@@ -30,23 +30,23 @@ from landshift.flows.steps.assessment.trials import (
 )
 from landshift.flows.steps.learning.fitting import Recipe, build_network, encoder_called
 from landshift.flows.steps.learning.judging import by_block, judge
-from landshift.flows.steps.project.plan import plan
 from landshift.models.network.callbacks import Diverged
 from landshift.models.use.bundle import Bundle
-from landshift.models.use.inference import Temperatures
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.regions import Regions, fold_roles, regions_of
 from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.manifest import write_json
+from landshift.pipeline.records import write_record
 from landshift.pipeline.scores.accuracy import binary_scores
+from landshift.pipeline.scores.assessment import MeanF1
+from landshift.pipeline.scores.training import Temperatures
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as RANDOM_ENCODER
 
 FIRST = Trial(LITE, "full", 0, "fold 0")
 
 
-def tried(ready: Ready, trial: Trial, **changes: Any) -> Outcome:
+def tried(ready: Ready, trial: Trial, **changes: Any) -> TrialResult:
     ws = changes.get("ws", ready.ws)
     return run_trial(ws, ready.prepared, ready.labels_hash, trial, ready.regions)
 
@@ -57,7 +57,7 @@ def ready(tmp_path_factory: pytest.TempPathFactory) -> Ready:
 
 
 @pytest.fixture(scope="module")
-def first(ready: Ready) -> Outcome:
+def first(ready: Ready) -> TrialResult:
     """One whole trial: the first of four regions is held out."""
     return tried(ready, FIRST)
 
@@ -83,7 +83,7 @@ def mtimes(folder: Path) -> dict[str, int]:
     return {p.name: p.stat().st_mtime_ns for p in folder.rglob("*")}
 
 
-def test_a_trial_is_judged_on_the_regions_that_it_held_out_alone(ready: Ready, first: Outcome) -> None:
+def test_a_trial_is_judged_on_the_regions_that_it_held_out_alone(ready: Ready, first: TrialResult) -> None:
     assert (first.state, first.reason) == ("done", "")
     assert ready.regions.folds == 4
     assert tuple(first.regions) == ready.regions.names_of(0)
@@ -94,21 +94,21 @@ def test_a_trial_is_judged_on_the_regions_that_it_held_out_alone(ready: Ready, f
     np.testing.assert_array_equal(tested.reshape(SIZE, SIZE), ready.regions.index == 0)
     np.testing.assert_array_equal(pixels["truth"], ready.labels.change.ravel()[pixels["position"]])
     test = pixels["role"] == TEST
-    scored = binary_scores(pixels["truth"][test], pixels["probability"][test], first.facts["threshold"])
+    scored = binary_scores(pixels["truth"][test], pixels["probability"][test], first.facts.threshold)
     assert first.f1 == first.regions[ready.regions.names[0]] == pytest.approx(scored.f1)
-    assert first.f1 == first.facts["test"]["f1"]
+    assert first.f1 == first.facts.test.f1
 
 
-def test_a_trial_says_what_it_took(ready: Ready, first: Outcome) -> None:
-    assert first.facts["fit"]["epochs"] == 1
-    assert first.facts["fit"]["parameters"] > 1e5
-    assert first.facts["cost"]["seconds"] > 0
-    assert first.facts["cost"]["step"] == FIRST.slug
-    assert all(0 <= value <= 1 + 1e-6 for value in first.facts["alignment"].values())
+def test_a_trial_says_what_it_took(ready: Ready, first: TrialResult) -> None:
+    assert first.facts.fit.epochs == 1
+    assert first.facts.fit.parameters > 1e5
+    assert first.facts.cost.seconds > 0
+    assert first.facts.cost.step == FIRST.slug
+    assert all(0 <= value <= 1 + 1e-6 for value in first.facts.alignment.values())
     assert {p.name for p in folder_of(ready, FIRST).iterdir()} == {"outcome.json", "pixels.safetensors", "manifest.json"}
 
 
-def test_a_second_run_does_nothing(ready: Ready, first: Outcome, no_training: SimpleNamespace) -> None:
+def test_a_second_run_does_nothing(ready: Ready, first: TrialResult, no_training: SimpleNamespace) -> None:
     before = mtimes(folder_of(ready, FIRST))
     assert tried(ready, FIRST) == first
     assert no_training.count == 0
@@ -116,7 +116,7 @@ def test_a_second_run_does_nothing(ready: Ready, first: Outcome, no_training: Si
 
 
 def test_a_trial_is_run_again_where_its_files_or_inputs_changed(
-    ready: Ready, first: Outcome, no_training: SimpleNamespace, tmp_path: Path
+    ready: Ready, first: TrialResult, no_training: SimpleNamespace, tmp_path: Path
 ) -> None:
     copy = replace(ready.ws, output=tmp_path / "place")
     shutil.copytree(ready.ws.output, copy.output)
@@ -227,7 +227,7 @@ def test_an_interrupted_trial_goes_on_where_it_stopped(ready: Ready, monkeypatch
     assert resumed.state == "done"
     assert not checkpoints.exists()
     plain = tried(ready, trial, ws=whole)
-    assert plain.facts["fit"]["history"] == resumed.facts["fit"]["history"]
+    assert plain.facts.fit.history == resumed.facts.fit.history
     assert (plain.f1, plain.regions) == (resumed.f1, resumed.regions)
 
 
@@ -275,32 +275,32 @@ def test_worst_and_mean_over_trials() -> None:
     regions = Regions(np.zeros((2, 2), dtype=np.int16), ("a", "b", "c", "d"), (0, 0, 1, 2))
     outcomes = [
         done(FIRST, regions={"a": 0.4}), done(FIRST, regions={"a": 0.6, "b": 0.3}), done(FIRST, regions={"b": None, "c": 0.9}),
-        Outcome(FIRST, "not possible", "no labels"),
+        TrialResult(FIRST, "not possible", "no labels"),
     ]  # fmt: skip
     found = worst_and_mean(outcomes, regions)
-    assert found["regions"] == pytest.approx({"a": 0.5, "b": 0.3, "c": 0.9})
-    assert (found["worst_region"], found["worst"]) == ("b", pytest.approx(0.3))
-    assert found["mean"] == pytest.approx(1.7 / 3)
-    assert worst_and_mean([], regions) == {"mean": None, "worst_region": None, "worst": None, "regions": {}}
+    assert found.regions == pytest.approx({"a": 0.5, "b": 0.3, "c": 0.9})
+    assert (found.worst_region, found.worst) == ("b", pytest.approx(0.3))
+    assert found.mean == pytest.approx(1.7 / 3)
+    assert worst_and_mean([], regions) == MeanF1(None, None, None, {})
     # A map that there is none of counts as 0 in each region that it was trained for, and in no other.
-    broken = Outcome(replace(FIRST, split="fold 0"), "diverged", "nan")
+    broken = TrialResult(replace(FIRST, split="fold 0"), "diverged", "nan")
     found = worst_and_mean([*outcomes, broken], regions)
-    assert found["regions"] == pytest.approx({"a": 1 / 3, "b": 0.15, "c": 0.9})
-    assert (found["worst_region"], found["worst"]) == ("b", pytest.approx(0.15))
-    alone = worst_and_mean([Outcome(replace(FIRST, split="fold 2"), "diverged", "nan")], regions)
-    assert (alone["worst_region"], alone["worst"], alone["mean"]) == ("d", 0, 0)
+    assert found.regions == pytest.approx({"a": 1 / 3, "b": 0.15, "c": 0.9})
+    assert (found.worst_region, found.worst) == ("b", pytest.approx(0.15))
+    alone = worst_and_mean([TrialResult(replace(FIRST, split="fold 2"), "diverged", "nan")], regions)
+    assert (alone.worst_region, alone.worst, alone.mean) == ("d", 0, 0)
 
 
 def test_a_trial_holds_out_the_regions_of_its_fold_or_all() -> None:
     regions = Regions(np.zeros((2, 2), dtype=np.int16), ("a", "b", "c"), (0, 1, 0))
-    assert replace(FIRST, split="fold 0").held_out(regions) == ("a", "c")
-    assert replace(FIRST, split="fold 1").held_out(regions) == ("b",)
+    assert replace(FIRST, split="fold 0").hold_out(regions) == ("a", "c")
+    assert replace(FIRST, split="fold 1").hold_out(regions) == ("b",)
     for split in (BLOCKS, RANDOM):
-        assert replace(FIRST, split=split).held_out(regions) == ("a", "b", "c")
+        assert replace(FIRST, split=split).hold_out(regions) == ("a", "b", "c")
 
 
 def test_a_trial_on_the_blocks_is_judged_in_whatever_regions_are_asked_for(
-    ready: Ready, first: Outcome, no_training: SimpleNamespace
+    ready: Ready, first: TrialResult, no_training: SimpleNamespace
 ) -> None:
     """Blocks do not depend on the regions: what was trained for others is judged anew, and not trained again."""
     trial = replace(FIRST, split=BLOCKS)
@@ -312,7 +312,7 @@ def test_a_trial_on_the_blocks_is_judged_in_whatever_regions_are_asked_for(
     assert key(trial=FIRST, regions=ready.regions) != key(trial=FIRST, regions=halves)
     shutil.copytree(folder_of(ready, FIRST), folder)
     outcome = replace(first, trial=trial, regions={"a region of another division": 0.9})
-    write_json(folder / "outcome.json", outcome.as_dict())
+    write_record(folder / "outcome.json", outcome)
     ready.ws.manifest(folder).record(
         "trial", key(trial=trial, regions=ready.regions), [folder / "outcome.json", folder / "pixels.safetensors"]
     )  # fmt: skip
@@ -334,8 +334,7 @@ def test_a_limit_to_the_miss_rate_that_few_blocks_cannot_keep_stops_no_compariso
     keys = {trial_key(ws, ready.prepared, ready.labels_hash, FIRST, ready.regions, recipe) for ws in (ready.ws, strict)}
     assert len(keys) == 1
     masks = roles_of(ready.ws, FIRST, ready.regions)
-    made = plan(ready.ws)
-    built = build_network(ready.ws, ready.prepared, made, recipe.encoder, "full", 0)
+    built = build_network(ready.ws, ready.prepared, recipe.encoder, "full", 0)
     bundle = Bundle(
         "place", built.network.spec, asdict(built.encoder), "reflectance", built.normalisation, Legend(), Temperatures(), 0.5,
         (), {"seed": 9, "fit": {"best_score": 0.5}},
@@ -344,7 +343,7 @@ def test_a_limit_to_the_miss_rate_that_few_blocks_cannot_keep_stops_no_compariso
     monkeypatch.setattr(trials, "fit_network", lambda *_: (bundle, built.network))
     outcome = tried(ready, replace(FIRST, seed=9), ws=strict)
     assert (outcome.state, outcome.reason) == ("done", "")
-    assert outcome.facts["threshold"] == loose.threshold
+    assert outcome.facts.threshold == loose.threshold
     with pytest.raises(InputError, match=r"max_miss_rate: 0\.001` cannot be met"):
         judge(strict, ready.prepared, bundle, built.network, masks)
 

@@ -16,10 +16,11 @@ from landshift.models.encoders.table import encoder_named
 from landshift.models.transfer.blocks import block_embeddings
 from landshift.models.transfer.shift import fit_shift
 from landshift.models.use.bundle import Bundle, save
-from landshift.models.use.inference import Temperatures, device_of, predict
+from landshift.models.use.inference import device_of, predict
 from landshift.pipeline.demo.files import make_demo
 from landshift.pipeline.raster.read import RasterReader
 from landshift.pipeline.records import content_of
+from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Window
 from tests.test_flows import demo_project
 

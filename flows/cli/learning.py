@@ -23,18 +23,19 @@ def assess(
     """Find out whether the pretrained encoder helps in this territory, and how far to trust the model."""
     with session(as_json, verbose):
         project, folder = open_project(config, data)
+        from landshift.flows.assess import Measures
         from landshift.flows.assess import assess as flow
         from landshift.flows.runtime.progress import bars
         from landshift.pipeline.pages.assessment import summary_lines
+        from landshift.pipeline.records import content_of, read_record
+        from landshift.pipeline.scores.assessment import Assessment
 
+        measures = Measures(quick=quick, strategies=strategies, verify=verify, curve=curve)
         with bars(as_json):
-            assessed = flow(
-                project, folder, output, allow_outside=allow_outside, model=model, quick=quick, strategies=strategies,
-                verify=verify, curve=curve,
-            )  # fmt: skip
-        content = json.loads(assessed.report.read_text(encoding="utf-8"))
-        lines = [*summary_lines(content), "", f"Page:    {assessed.page}", f"Numbers: {assessed.report}"]
-        answer({"report": assessed.report, "page": assessed.page, **content}, lines, as_json)
+            assessed = flow(project, folder, output, allow_outside=allow_outside, model=model, measures=measures)
+        found = read_record(assessed.report, Assessment)
+        lines = [*summary_lines(found), "", f"Page:    {assessed.page}", f"Numbers: {assessed.report}"]
+        answer({"report": assessed.report, "page": assessed.page, **content_of(found)}, lines, as_json)
 
 
 def train(

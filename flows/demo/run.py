@@ -16,7 +16,8 @@ from landshift.pipeline.drawing.pictures import change_picture, display_picture,
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.scores.accuracy import binary_scores
+from landshift.pipeline.records import content_of
+from landshift.pipeline.scores.accuracy import BinaryScores, binary_scores
 
 _TERRITORY = "north"
 
@@ -57,15 +58,16 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     seconds = time.perf_counter() - started
     content = {
         "run": str(detected.run), "model": str(trained.model), "seconds": round(seconds, 1),
-        "changed_ha": detected.changed_ha, "polygons": detected.polygons, "outside_labels": truth, "estimated": estimated,
+        "changed_ha": detected.changed_ha, "polygons": detected.polygons, "outside_labels": content_of(truth),
+        "estimated": estimated,
     }  # fmt: skip
     command = f"landshift detect {config} --data"
     lines = [
         card_scores(trained.model),
         *trained.told,
         "",
-        f"Against the exact truth outside the labelled blocks: F1 {truth['f1']:.3f}, kappa {truth['kappa']:.3f} "
-        f"({truth['n']:,} pixels without a label).",
+        f"Against the exact truth outside the labelled blocks: F1 {truth.f1:.3f}, kappa {truth.kappa:.3f} "
+        f"({truth.n:,} pixels without a label).",
         f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches.",
         *said,
         f"{seconds:.0f} s in all.",
@@ -94,11 +96,11 @@ def _picture(ws: Workspace, path: Path) -> Path:
     return path
 
 
-def _against_truth(run: Path, data: Path) -> dict[str, Any]:
+def _against_truth(run: Path, data: Path) -> BinaryScores:
     """Score the map on every observed pixel that no label covered."""
     before, after = (read_raster(data / f"truth_{name}.tif")[0] for name in ("before", "after"))
     labelled = read_raster(data / "labels_before.tif")[0] > 0
     found = read_raster(run / "change.tif")[0]
     used = ~labelled & (found != NOT_OBSERVED)
     truth = (before != after).astype(np.uint8)
-    return binary_scores(truth[used], (found[used] >= CHANGED).astype(np.float32), 0.5).as_dict()
+    return binary_scores(truth[used], (found[used] >= CHANGED).astype(np.float32), 0.5)

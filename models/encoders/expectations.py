@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.pipeline.raster.statistics import BandStatistics
+from landshift.pipeline.scores.training import BandFinding
 
 _FAR = 3.0
 """Standard deviations of the encoder's source; three scenes in a thousand lie further off by chance."""
@@ -13,20 +13,6 @@ _FAR = 3.0
 _NARROW, _WIDE = 0.03, 30.0
 """Contrast relative to the source's. A clear scene has much less than an archive with clouds in it; a hundredth is another
 unit."""
-
-
-@dataclass(frozen=True)
-class BandFinding:
-    """One band of the territory in the terms of an encoder."""
-
-    band: str
-    """Common name."""
-    offset: float
-    """How far the territory's mean lies from the one that the encoder expects, in the encoder's standard deviations."""
-    contrast: float
-    """The territory's standard deviation relative to the one that the encoder expects, above 0."""
-    fault: str
-    """What is wrong, in a sentence with a remedy; empty where nothing is."""
 
 
 def band_findings(

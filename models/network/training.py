@@ -4,7 +4,6 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -18,28 +17,11 @@ from landshift.models.network.callbacks import Diverged, EpochSampler, History, 
 from landshift.models.network.learner import Learner, TrainingSettings, is_settled
 from landshift.models.network.lora import add_lora, merge_lora
 from landshift.models.network.siamese import ChangeNetwork
+from landshift.pipeline.scores.training import Fit
 
-__all__ = ["Diverged", "EpochSampler", "Fit", "TrainingSettings", "fit", "precision_for", "seed_everything"]
+__all__ = ["Diverged", "EpochSampler", "TrainingSettings", "fit", "precision_for", "seed_everything"]
 
 _log = logging.getLogger(__name__)
-
-
-@dataclass(frozen=True)
-class Fit:
-    """What a training did."""
-
-    epochs: int
-    """Epochs run, over all resumed parts."""
-    best_epoch: int
-    """Epoch of the weights that were kept, from 0: the best of the second half, if training came so far."""
-    best_score: float
-    """Validation score of those weights, 0..1."""
-    history: tuple[dict[str, float], ...] = field(default_factory=tuple)
-    """One row an epoch: `epoch`, `loss`, `score`, and `f1` of changed at its best threshold, of the validation chips."""
-    parameters: int = 0
-    """Numbers that the last epoch trained: not a frozen encoder's; with LoRA those of the adapters and the decoders."""
-    seconds: float = field(default=0.0, compare=False)
-    """Wall time of the whole epochs with their validation, over all resumed parts; what a kill undid is not in it."""
 
 
 def seed_everything(seed: int) -> None:

@@ -14,10 +14,10 @@ from safetensors.torch import load_file, save_file
 from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
-from landshift.models.use.inference import Temperatures
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash, replace_when_done, write_json
+from landshift.pipeline.scores.training import Temperatures
 
 FORMAT = 1
 """Version of `model.json`."""

@@ -7,14 +7,15 @@ import threading
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from difflib import get_close_matches
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pycountry
 import torch
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.scores.training import Cost
 
 if TYPE_CHECKING:
     from codecarbon import OfflineEmissionsTracker
@@ -27,30 +28,6 @@ ESTIMATED = "estimated from the processor's rated power by codecarbon"
 
 # RAPL counters wrap around after about an hour at full power; memory and GPUs change slowly.
 _SECONDS_BETWEEN_READINGS = 15
-
-
-@dataclass(frozen=True)
-class Cost:
-    """What a step took."""
-
-    step: str
-    """Its name."""
-    seconds: float
-    """Wall clock, without the meter's own start."""
-    kwh: float | None
-    """Electricity of processor, memory and GPUs; None = not measured."""
-    co2e_kg: float | None
-    """Greenhouse gas as kilograms of CO2, with the mean of the country's grid; None = no energy or no country."""
-    gpu_hours: float
-    """Hours times CUDA devices."""
-    how: str
-    """`MEASURED`, `ESTIMATED`, both with what is missing, or `not measured: REASON`."""
-    country: str | None
-    """ISO 3166 code of three letters; None = not named."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields by name, ready for JSON."""
-        return asdict(self)
 
 
 @dataclass

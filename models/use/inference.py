@@ -16,6 +16,7 @@ from landshift.models.transfer.blocks import block_means
 from landshift.pipeline.epochs.radiometry import BandMapping
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.read import RasterReader, open_readers
+from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import STRIDE, Tile, Window, mirror
 
 _AHEAD = 2
@@ -23,16 +24,6 @@ _AHEAD = 2
 
 MARGINS = (32, 64, 96, 128, 192, 256)
 """Pixels that `calibrate_margin` tries."""
-
-
-@dataclass(frozen=True)
-class Temperatures:
-    """What the logits are divided by before they are read as probabilities."""
-
-    change: float = 1.0
-    """Of the change head, above 0."""
-    landuse: float = 1.0
-    """Of the land-use heads, above 0."""
 
 
 _PLAIN = Temperatures()

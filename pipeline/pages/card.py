@@ -5,15 +5,16 @@ from typing import Any
 
 from landshift.pipeline.drawing.rendering import template_environment
 from landshift.pipeline.pages.assessment import card_section
+from landshift.pipeline.scores.assessment import Assessment
 
 
-def model_card(report: Mapping[str, Any], model: Mapping[str, Any], assessment: Mapping[str, Any] | None = None) -> str:
+def model_card(report: Mapping[str, Any], model: Mapping[str, Any], assessment: Assessment | None = None) -> str:
     """Write the card of a model in Markdown.
 
     Args:
         report: Content of `training.json`.
         model: Content of `model.json`.
-        assessment: Content of `assessment.json`; none where nothing was assessed.
+        assessment: Empty or None where nothing was assessed.
     """
     card = template_environment(html=False).get_template("card.md.j2").render(report=report, model=model)
-    return f"{card}\n\n{card_section(assessment)}" if assessment else card
+    return f"{card}\n\n{card_section(assessment)}" if assessment and assessment != Assessment() else card

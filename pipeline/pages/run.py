@@ -31,7 +31,9 @@ from landshift.pipeline.pages.run_data import (
     place_rows,
     unchanged_estimate,
 )
+from landshift.pipeline.records import record_of
 from landshift.pipeline.sample.wilson import WILSON
+from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.vector.read import read_layer
 
 MOST_CHIPS = 200
@@ -95,11 +97,12 @@ def run_page(
     """
     scripts = [_script(name) for name in _SCRIPTS]
     rows, table = area_rows(run, estimates), matrix(run, estimates)
+    assessment = record_of(Assessment, run["assessment"], "run.json")
     return template_environment(html=True).get_template("run.html.j2").render(
         run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS, wilson=WILSON,
         data=json_for_page(data), patches=patches, kinds=kinds(run), places=places, rows=rows, matrix=table,
         unchanged=unchanged_estimate(estimates), plots=_plots(run, estimates, rows),
-        assessed=assessment_view(run["assessment"]) if run["assessment"] else None, adaptations=ADAPTATIONS,
+        assessed=assessment_view(assessment) if run["assessment"] else None, adaptations=ADAPTATIONS,
         unseen=(len(data["unseen"]), data["all_unseen"]),
         place_notes=place_notes(places),
         scripts=scripts, hashes=[_hash(script) for script in scripts], leaflet_css=_leaflet_css(),

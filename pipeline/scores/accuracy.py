@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, roc_auc_score
@@ -32,9 +32,19 @@ class BinaryScores:
     n: int
     """Pixels that are labelled and have a score."""
 
-    def as_dict(self) -> dict[str, float | int | None]:
-        """Return the fields for JSON."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class Thresholded:
+    """A score that was cut at a threshold."""
+
+    threshold: float
+    """In the units of the score."""
+
+
+# In this order of bases the threshold is the first field, and so the first key of the JSON.
+@dataclass(frozen=True)
+class MethodScores(BinaryScores, Thresholded):
+    """Agreement of a classical method with the labels, at a threshold."""
 
 
 @dataclass(frozen=True)
@@ -73,10 +83,6 @@ class ClassScores:
     """Share of the pixels mapped as labelled, 0..1; None where there is no pixel."""
     n: int
     """Pixels that are labelled and mapped."""
-
-    def as_dict(self) -> dict[str, object]:
-        """Return the fields for JSON."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -167,8 +173,7 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, codes: Sequence[int]) ->
 
 def mean_and_spread(scores: Sequence[BinaryScores]) -> dict[str, Spread]:
     """Summarise repeated runs: one `Spread` for each field of `BinaryScores`."""
-    rows = [s.as_dict() for s in scores]
-    return {name: spread([row[name] for row in rows]) for name in BinaryScores.__dataclass_fields__}
+    return {name: spread([getattr(row, name) for row in scores]) for name in BinaryScores.__dataclass_fields__}
 
 
 def spread(values: Sequence[float | None]) -> Spread:

@@ -10,7 +10,7 @@ from sklearn.metrics import precision_recall_curve
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.scores.reliability import known_mask, known_pixels
+from landshift.pipeline.scores.reliability import keep_known, mask_known
 
 TEMPERATURE_RANGE = (0.05, 20.0)
 """Where labels are met without an error the best temperature is 0, and every probability would become 0 or 1."""
@@ -75,7 +75,7 @@ def domain_temperatures(
     if logits.ndim != 1 or domain.shape != logits.shape:
         raise ValueError(f"Logits {logits.shape} and domains {domain.shape}: expected (n,) and (n,).")
     general = fit_temperature(logits, truth)
-    known = known_mask(logits, truth) & (domain >= 0)
+    known = mask_known(logits, truth) & (domain >= 0)
     own = {}
     for index in np.unique(domain[known]).tolist():
         here = known & (domain == index)
@@ -102,7 +102,7 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     Raises:
         InputError: The labelled pixels are all changed, all unchanged, or none.
     """
-    p, y = known_pixels(probability, truth)
+    p, y = keep_known(probability, truth)
     changed = int(y.sum())
     if not 0 < changed < y.size:
         raise InputError(
@@ -136,7 +136,7 @@ def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: floa
         A sentence for the user, or None: each answer is given for at least 1 % as many pixels as have it as their
         label, or the labels hold one class only.
     """
-    p, y = known_pixels(probability, truth)
+    p, y = keep_known(probability, truth)
     labelled = {"unchanged": int((y == 0).sum()), "changed": int((y == 1).sum())}
     mapped = {"unchanged": int((p < threshold).sum()), "changed": int((p >= threshold).sum())}
     if not all(labelled.values()):
@@ -156,7 +156,7 @@ def logit(probability: np.ndarray) -> np.ndarray:
     return np.asarray(special.logit(np.clip(probability.astype(np.float64), 1e-7, 1 - 1e-7)))
 
 
-def cooled(probability: np.ndarray, temperature: float) -> np.ndarray:
+def cool(probability: np.ndarray, temperature: float) -> np.ndarray:
     """Return the probabilities that the same logits give at a temperature.
 
     Args:
@@ -169,7 +169,7 @@ def cooled(probability: np.ndarray, temperature: float) -> np.ndarray:
     return np.asarray(special.expit(logit(probability) / temperature), dtype=np.float32)
 
 
-def cooled_classes(share: np.ndarray, temperature: float) -> np.ndarray:
+def cool_classes(share: np.ndarray, temperature: float) -> np.ndarray:
     """Return the class probabilities that the same logits give at a temperature.
 
     Args:

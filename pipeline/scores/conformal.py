@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from fractions import Fraction
 
 import numpy as np
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.scores.reliability import known_pixels
+from landshift.pipeline.scores.reliability import keep_known
 
 _ROUNDING = Fraction(1, 10**9)
 
@@ -27,10 +27,6 @@ class RiskControl:
     """Mean false-negative rate of those tiles at the threshold, 0..1; None without a threshold."""
     guarantee: str
     """What is promised and what is not, or how many tiles are needed: one sentence."""
-
-    def as_dict(self) -> dict[str, float | int | str | None]:
-        """Return the fields for JSON."""
-        return asdict(self)
 
 
 def conformal_rank(n: int, alpha: float) -> int:
@@ -79,7 +75,7 @@ def risk_controlled_threshold(tiles: Sequence[tuple[np.ndarray, np.ndarray]], al
         ValueError: The shapes of a tile differ.
     """
     limit = _exact(alpha)
-    known = [known_pixels(probability, truth) for probability, truth in tiles]
+    known = [keep_known(probability, truth) for probability, truth in tiles]
     # float64 holds float32 exactly: the threshold is a value that occurs, in the precision of the probabilities.
     changed = [p[y == 1].astype(np.float64) for p, y in known if (y == 1).any()]
     n, needed = len(changed), _needed(alpha)

@@ -1,4 +1,4 @@
-"""What differences between trainings prove: intervals, verdicts with the right to abstain, agreement of rankings."""
+"""Differences between trainings: intervals, and verdicts with the right to abstain."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -6,8 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import stats
-
-from landshift.pipeline.errors import InputError
 
 HELPS, NO_EVIDENCE, HURTS = "helps", "no evidence", "hurts"
 """Every verdict."""
@@ -19,8 +17,8 @@ _UNCHANGED, _KIND = 1, 2
 
 
 @dataclass(frozen=True)
-class Interval:
-    """A mean and where it may lie."""
+class Difference:
+    """A mean difference with its interval."""
 
     estimate: float | None
     """The mean; None without a value."""
@@ -36,25 +34,25 @@ class Interval:
 
 @dataclass(frozen=True)
 class RegionVerdict:
-    """What the seeds of one region say about that region alone."""
+    """Verdict of one region's seeds on that region alone."""
 
     name: str
     """The region."""
     verdict: str
     """One of `helps`, `no evidence`, `hurts`."""
-    interval: Interval
+    interval: Difference
     """Over its seeds."""
     differences: tuple[float, ...]
     """Candidate minus control in F1, one a seed, seeds ascending."""
 
 
 @dataclass(frozen=True)
-class Verdict:
+class TransferVerdict:
     """Whether a candidate beats its control in a territory."""
 
     verdict: str
     """One of `helps`, `no evidence`, `hurts`."""
-    interval: Interval
+    interval: Difference
     """Of the difference in F1, over regions; over the seeds where there is one region."""
     regions: tuple[RegionVerdict, ...]
     """In the order in which the candidate's keys name them."""
@@ -64,51 +62,7 @@ class Verdict:
     """For a planner."""
 
 
-@dataclass(frozen=True)
-class Ranked:
-    """The place of an encoder."""
-
-    name: str
-    """The encoder."""
-    score: float
-    """On all data."""
-    low: float | None
-    """Lower end of its own bootstrap interval; None where too few resamples have a score."""
-    high: float | None
-    """Upper end."""
-    rank: int
-    """1 = the highest score."""
-    tied_with: tuple[str, ...]
-    """Encoders from which the resamples do not tell it apart, by rank."""
-
-
-@dataclass(frozen=True)
-class Ranking:
-    """Encoders in order, and the choice if there is one."""
-
-    rows: tuple[Ranked, ...]
-    """By rank."""
-    choice: str | None
-    """The first, if it is told apart from every other; None abstains."""
-    sentence: str
-    """For a planner."""
-
-
-@dataclass(frozen=True)
-class Agreement:
-    """Whether scores before training put encoders in the order of the results after it."""
-
-    tau: float | None
-    """Kendall's tau-b, -1..1; None where it is not defined."""
-    p_value: float | None
-    """Of no association, two-sided."""
-    n: int
-    """Encoders with both numbers."""
-    sentence: str
-    """For a planner."""
-
-
-def paired_interval(differences: Sequence[float], level: float = 0.95) -> Interval:
+def paired_interval(differences: Sequence[float], level: float = 0.95) -> Difference:
     """Return Student's t interval of the mean difference (Student 1908, doi:10.2307/2331554).
 
     Args:
@@ -127,15 +81,15 @@ def paired_interval(differences: Sequence[float], level: float = 0.95) -> Interv
     if not np.isfinite(values).all():
         raise ValueError(f"Differences must be finite, found {values[~np.isfinite(values)].tolist()}.")
     if values.size == 0:
-        return Interval(None, None, None, 0, level)
+        return Difference(None, None, None, 0, level)
     if values.size == 1:
-        return Interval(float(values[0]), None, None, 1, level)
+        return Difference(float(values[0]), None, None, 1, level)
     if np.ptp(values) == 0:
         same = float(values[0])
-        return Interval(same, same, same, values.size, level)
+        return Difference(same, same, same, values.size, level)
     mean = float(values.mean())
     reach = float(stats.t.ppf((1 + level) / 2, values.size - 1) * stats.sem(values))
-    return Interval(mean, mean - reach, mean + reach, values.size, level)
+    return Difference(mean, mean - reach, mean + reach, values.size, level)
 
 
 def judge_transfer(
@@ -146,10 +100,10 @@ def judge_transfer(
     folds: Mapping[str, int] | None = None,
     level: float = 0.95,
     smallest: float = 0.0,
-) -> Verdict:
+) -> TransferVerdict:
     """Judge a candidate against its control, trained on the same (region, seed) pairs.
 
-    The region is the unit of evidence: seeds in one region share its ground, its labels and its weather, so they say how
+    The region is the unit of evidence: seeds in one region share its ground, its labels and its weather, so they show how
     much chance there is in a training and not what the next region brings. The mean of each region's seeds enters the
     interval over regions once. A candidate that diverged gives no map and counts as F1 0; a pair whose control diverged
     is left out, so that a broken control never speaks for the candidate.
@@ -190,20 +144,20 @@ def judge_transfer(
     verdict = _verdict(interval, smallest)
     alone = [key for key in (*candidate, *control) if (key in candidate) != (key in control)]
     notes = (
-        [f"{names[0]} diverged and counts as F1 0: {_listed(diverged)}."] if diverged else [],
-        [f"{names[1]} diverged, so the pair is left out: {_listed(broken)}."] if broken else [],
-        [f"Only one of the two was trained, so left out: {_listed(alone)}."] if alone else [],
+        [f"{names[0]} diverged and counts as F1 0: {_list_pairs(diverged)}."] if diverged else [],
+        [f"{names[1]} diverged, so the pair is left out: {_list_pairs(broken)}."] if broken else [],
+        [f"Only one of the two was trained, so left out: {_list_pairs(alone)}."] if alone else [],
         [f"No training of {names[1]} can be compared: there is no control."] if not regions else [],
         [f"Only {regions[0].name} was held out: this says nothing about other regions."] if len(regions) == 1 else [],
     )
     sentence = _sentence(verdict, interval, regions, names, smallest)
-    return Verdict(verdict, interval, tuple(regions), tuple(note for group in notes for note in group), sentence)
+    return TransferVerdict(verdict, interval, tuple(regions), tuple(note for group in notes for note in group), sentence)
 
 
 def f1_gain(
     truth: np.ndarray, first: np.ndarray, second: np.ndarray, groups: np.ndarray, *, level: float = 0.95,
     replicates: int = 1000, seed: int = 0,
-) -> Interval:  # fmt: skip
+) -> Difference:  # fmt: skip
     """Return how much better a second map is than a first one on the same pixels: its F1 of changed less the first's.
 
     The interval is the percentile one of a bootstrap that resamples whole groups.
@@ -227,7 +181,7 @@ def f1_gain(
 def kinds_gain(
     truth: np.ndarray, first: np.ndarray, second: np.ndarray, groups: np.ndarray, *, level: float = 0.95,
     replicates: int = 1000, seed: int = 0,
-) -> Interval:  # fmt: skip
+) -> Difference:  # fmt: skip
     """Return how much better a second map names the kinds of change than a first one: its F1 less the first's.
 
     A pixel is a hit where the map gives it the very kind of change that it is labelled with; F1 is over all kinds together
@@ -260,125 +214,14 @@ def kinds_gain(
 
     estimate = float(f1(cells[1].sum(axis=1)) - f1(cells[0].sum(axis=1)))
     if not math.isfinite(estimate) or len(names) < 2:
-        return Interval(estimate if math.isfinite(estimate) else None, None, None, len(names), level)
+        return Difference(estimate if math.isfinite(estimate) else None, None, None, len(names), level)
     drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
     gains = f1(cells[1] @ drawn.T) - f1(cells[0] @ drawn.T)
     low, high = np.nanquantile(gains, [(1 - level) / 2, (1 + level) / 2])
-    return Interval(estimate, float(low), float(high), len(names), level)
+    return Difference(estimate, float(low), float(high), len(names), level)
 
 
-def resampled(groups: np.ndarray, replicates: int, seed: int) -> list[np.ndarray]:
-    """Draw whole groups with replacement (cluster bootstrap; Field and Welsh 2007, doi:10.1111/j.1467-9868.2007.00593.x).
-
-    Samples of a region or block resemble each other; drawn one by one they would seem to prove more than they do.
-
-    Args:
-        groups: (n,) region or block of each sample.
-        replicates: How many resamples, at least 1.
-        seed: Which.
-
-    Returns:
-        Of each resample the indices into `groups`, (m,) int64; m differs where groups differ in size.
-
-    Raises:
-        InputError: All samples lie in one group.
-        ValueError: `groups` is not (n,), or there is no replicate to draw.
-    """
-    if groups.ndim != 1 or replicates < 1:
-        raise ValueError(f"Groups {groups.shape} and {replicates} replicates: expected (n,) and at least 1.")
-    _, member = np.unique(groups, return_inverse=True)
-    members = [np.flatnonzero(member == group) for group in range(int(member.max(initial=-1)) + 1)]
-    if len(members) < 2:
-        raise InputError(
-            f"The {groups.size} labelled samples lie in {len(members)} region or block; drawing regions anew needs at least "
-            "2: name more regions, or let the split use smaller blocks."
-        )
-    rng = np.random.default_rng(seed)
-    return [
-        np.concatenate([members[group] for group in draw]) for draw in rng.integers(0, len(members), (replicates, len(members)))
-    ]
-
-
-def rank_with_abstention(scores: Mapping[str, np.ndarray], point: Mapping[str, float], level: float = 0.95) -> Ranking:
-    """Order encoders by score, and choose the first only where the resamples tell it apart from every other.
-
-    Two encoders are told apart where the percentile interval of their paired difference lies above 0 for the one in
-    front. A resample without a score for one of the two does not count for the two; fewer than `2 / (1 - level)` of
-    them (40 at 0.95) leave no value in the tails, and tell nothing apart.
-
-    Args:
-        scores: (replicate,) by encoder, all from the same resamples in the same order; NaN = no score.
-        point: The score on all data, by encoder.
-        level: Confidence, 0..1, both excluded.
-
-    Raises:
-        ValueError: No encoder, other encoders in `point`, shapes that differ, a point that is not finite, or a level
-            outside 0..1.
-    """
-    if not 0 < level < 1:
-        raise ValueError(f"A level of confidence lies between 0 and 1, not at {level}.")
-    if not point or scores.keys() != point.keys():
-        raise ValueError(f"Resamples of {sorted(scores)} and scores of {sorted(point)}: expected the same encoders.")
-    if len({values.shape for values in scores.values()}) > 1 or any(values.ndim != 1 for values in scores.values()):
-        raise ValueError(f"Resamples must be paired, found shapes {[values.shape for values in scores.values()]}.")
-    if not all(math.isfinite(value) for value in point.values()):
-        raise ValueError(f"Scores on all data must be finite, found {dict(point)}.")
-    order = sorted(point, key=lambda name: (-point[name], name))
-    tied: dict[str, list[str]] = {name: [] for name in order}
-    for place, ahead in enumerate(order):
-        for behind in order[place + 1 :]:
-            low, _ = _percentiles(scores[ahead] - scores[behind], level)
-            if low is None or low <= 0:
-                tied[ahead].append(behind)
-                tied[behind].append(ahead)
-    rows = tuple(
-        Ranked(name, point[name], *_percentiles(scores[name], level), rank, tuple(sorted(tied[name], key=order.index)))
-        for rank, name in enumerate(order, start=1)
-    )
-    first = order[0]
-    if len(order) == 1:
-        return Ranking(rows, first, f"{first} is the only encoder: there was nothing to compare it with.")
-    if tied[first]:
-        return Ranking(
-            rows,
-            None,
-            f"The estimate abstains: the labelled regions do not tell {_joined([first, *tied[first]])} apart "
-            f"at {100 * level:g} % confidence. Train each of them, or label more regions.",
-        )
-    return Ranking(
-        rows, first, f"{first} is told apart from every other encoder at {100 * level:g} % confidence: it is chosen."
-    )
-
-
-def kendall_tau(scores: Mapping[str, float], realised: Mapping[str, float]) -> Agreement:
-    """Compare two rankings by Kendall's tau-b (Kendall 1945, doi:10.1093/biomet/33.3.239).
-
-    Args:
-        scores: Before training, by encoder, higher is better; NaN = no score.
-        realised: After training, by encoder, higher is better; NaN = no result.
-
-    Returns:
-        Without tau where fewer than 3 encoders have both numbers, or where one of the two puts all in one place.
-    """
-    both = [name for name in scores if name in realised and math.isfinite(scores[name]) and math.isfinite(realised[name])]
-    n = len(both)
-    if n < 3:
-        return Agreement(None, None, n, f"{_counted(n, 'encoder')} with a score and a result: an order needs at least 3.")
-    before, after = [scores[name] for name in both], [realised[name] for name in both]
-    for values, what in ((before, "score before"), (after, "result after")):
-        if len(set(values)) == 1:
-            return Agreement(None, None, n, f"All {n} encoders have the same {what} training: there is no order to compare.")
-    found = stats.kendalltau(before, after)
-    tau, p_value = float(found.statistic), float(found.pvalue)
-    if p_value < 0.05:
-        meaning = "the scores put them in the order of the results" if tau > 0 else "the scores put them in the opposite order"
-    else:
-        meaning = "that may be chance"
-    sentence = f"Over {n} encoders, Kendall's tau between score and result is {tau:+z.2f} (p = {p_value:.3f}): {meaning}."
-    return Agreement(tau, p_value, n, sentence)
-
-
-def _verdict(interval: Interval, smallest: float) -> str:
+def _verdict(interval: Difference, smallest: float) -> str:
     if interval.low is not None and interval.low > smallest + _ROUNDING:
         return HELPS
     if interval.high is not None and interval.high < -smallest - _ROUNDING:
@@ -387,14 +230,14 @@ def _verdict(interval: Interval, smallest: float) -> str:
 
 
 def _sentence(
-    verdict: str, interval: Interval, regions: Sequence[RegionVerdict], names: tuple[str, str], smallest: float
+    verdict: str, interval: Difference, regions: Sequence[RegionVerdict], names: tuple[str, str], smallest: float
 ) -> str:
     if interval.estimate is None:
         return f"Nothing can be said about starting from {names[0]} instead of {names[1]}: no pair of trainings to compare."
     counts = sorted({len(region.differences) for region in regions})
-    seeds = _counted(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
+    seeds = count_of(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     effect = (
-        f"Over {_counted(len(regions), 'held-out region')} and {seeds}, starting from {names[0]} instead of {names[1]} "
+        f"Over {count_of(len(regions), 'held-out region')} and {seeds}, starting from {names[0]} instead of {names[1]} "
         f"changed F1 by {interval.estimate:+z.3f}"
     )
     if interval.low is None or interval.high is None:
@@ -410,21 +253,10 @@ def _sentence(
     return f"{effect} {span}: {meaning}."
 
 
-def _percentiles(values: np.ndarray, level: float) -> tuple[float | None, float | None]:
-    known = values[np.isfinite(values)]
-    if known.size < round(2 / (1 - level)):
-        return None, None
-    low, high = np.quantile(known, [(1 - level) / 2, (1 + level) / 2])
-    return float(low), float(high)
-
-
-def _listed(keys: Sequence[tuple[str, int]]) -> str:
+def _list_pairs(keys: Sequence[tuple[str, int]]) -> str:
     return ", ".join(f"{region} with seed {seed}" for region, seed in dict.fromkeys(keys))
 
 
-def _joined(names: Sequence[str]) -> str:
-    return f"{', '.join(names[:-1])} and {names[-1]}"
-
-
-def _counted(n: int, what: str) -> str:
+def count_of(n: int, what: str) -> str:
+    """Return a number with its noun, in the plural where it is not 1."""
     return f"{n} {what}{'' if n == 1 else 's'}"

@@ -2,13 +2,13 @@
 
 import math
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.scores.accuracy import BinaryScores, binary_scores, class_scores
-from landshift.pipeline.scores.reliability import expected_calibration_error, known_mask
+from landshift.pipeline.scores.reliability import calibration_error_of, mask_known
 
 NO_REGION = -1
 """Region index of a pixel in none."""
@@ -56,10 +56,6 @@ class Regional:
     notes: tuple[str, ...]
     """What the rows cannot show, one sentence each."""
 
-    def as_dict(self) -> dict[str, object]:
-        """Return the fields for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class ClassRegion:
@@ -78,10 +74,6 @@ class ClassRegion:
     support: int
     """Labelled, mapped pixels of this class in this region."""
 
-    def as_dict(self) -> dict[str, str | float | int | None]:
-        """Return the fields for JSON."""
-        return asdict(self)
-
 
 @dataclass(frozen=True)
 class OptimismGap:
@@ -95,10 +87,10 @@ class OptimismGap:
     """Random minus blocked, -1..1; None where either is not defined."""
     sentence: str
     """What this means, for a reader of the report."""
-
-    def as_dict(self) -> dict[str, float | str | None]:
-        """Return the fields for JSON."""
-        return asdict(self)
+    low: float | None = None
+    """Lower end of the gap's interval over seeds; None with fewer than two."""
+    high: float | None = None
+    """Upper end."""
 
 
 def regional_scores(
@@ -123,7 +115,7 @@ def regional_scores(
     Raises:
         ValueError: The shapes differ, a region has no name or no threshold, or `truth` holds another value.
     """
-    known = known_mask(probability, truth)
+    known = mask_known(probability, truth)
     rows = []
     thresholds = [threshold] * len(names) if isinstance(threshold, float) else threshold
     for (name, inside), limit in zip(_regions(region, names, truth), thresholds, strict=True):
@@ -133,7 +125,7 @@ def regional_scores(
             RegionScores(
                 name=name,
                 scores=binary_scores(y, p, limit),
-                calibration_error=expected_calibration_error(p, y, bins),
+                calibration_error=calibration_error_of(p, y, bins),
                 changed_labelled=float((y == 1).mean()) if y.size else None,
                 changed_mapped=float((p >= limit).mean()) if y.size else None,
             )

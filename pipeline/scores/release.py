@@ -1,13 +1,13 @@
 """Whether a new model is worse in any region than the one in use, on the same held-out pixels."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED
-from landshift.pipeline.scores.evidence import Interval, kinds_gain
+from landshift.pipeline.scores.evidence import Difference, kinds_gain
 
 Undecided = Literal["refuse", "promote"]
 """What a region that cannot be judged means for the whole."""
@@ -83,7 +83,7 @@ class RegionRow:
     """F1 of the model in use, 0..1; None where no pixel is labelled changed."""
     new: float | None
     """F1 of the new model, 0..1."""
-    gain: Interval
+    gain: Difference
     """New minus old, with the interval of a paired bootstrap over blocks."""
     pixels: int
     """Labelled pixels that were compared."""
@@ -107,10 +107,6 @@ class ReleaseVerdict:
     """One for each region and score."""
     sentence: str
     """For a person."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return asdict(self)
 
 
 def compare_regions(held: Mapping[str, Held], names: Sequence[str], rule: ReleaseRule) -> tuple[RegionRow, ...]:

@@ -1,6 +1,6 @@
 """Whether probabilities mean what they say: reliability tables, calibration error and the Brier score."""
 
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -38,9 +38,20 @@ class CalibrationError:
     level: float
     """Share of such intervals that is meant to hold the true value, between 0 and 1."""
 
-    def as_dict(self) -> dict[str, float | int | None]:
-        """Return the fields for JSON."""
-        return asdict(self)
+
+@dataclass(frozen=True)
+class _Named:
+    probabilities: str
+    """Name of the probabilities."""
+
+
+# In this order of bases the name is the first field, and so the first key of the JSON.
+@dataclass(frozen=True)
+class CalibrationRow(CalibrationError, _Named):
+    """Calibration error and Brier score of named probabilities."""
+
+    brier: float | None
+    """0..1, 0 is best; None where no pixel is labelled and observed."""
 
 
 def reliability(
@@ -58,11 +69,11 @@ def reliability(
         ValueError: `bins` is below 1.
     """
     _check_bins(bins)
-    p, y = known_pixels(probability, truth)
+    p, y = keep_known(probability, truth)
     if p.size == 0:
         return ()
     p = p.astype(np.float64)
-    edges, index = _binned(p, bins, equal_mass=equal_mass)
+    edges, index = _bin(p, bins, equal_mass=equal_mass)
     count, said, seen = (np.bincount(index, weights=w, minlength=len(edges) - 1) for w in (np.ones_like(p), p, y))
     return tuple(
         ReliabilityBin(low, high, int(n), float(said_sum / n), float(seen_sum / n))
@@ -71,7 +82,7 @@ def reliability(
     )
 
 
-def expected_calibration_error(
+def calibration_error_of(
     probability: np.ndarray, truth: np.ndarray, bins: int = 15, *, equal_mass: bool = True
 ) -> float | None:
     """Return the mean distance between said and observed share of changed, 0..1, weighted by pixels.
@@ -117,11 +128,11 @@ def calibration_error_interval(
             f"Groups {groups.shape} for probabilities {probability.shape}, level {level}, {replicates} replicates: "
             "expected the same shape, a level between 0 and 1, and at least 1 replicate."
         )
-    known = known_mask(probability, truth)
+    known = mask_known(probability, truth)
     p, y = probability[known].astype(np.float64), truth[known].astype(np.float64)
     if p.size == 0:
         return CalibrationError(None, None, None, 0, level)
-    edges, index = _binned(p, bins, equal_mass=True)
+    edges, index = _bin(p, bins, equal_mass=True)
     names, group = np.unique(groups[known], return_inverse=True)
     shape = (len(names), len(edges) - 1)
     # A bin's part of the error is |sum of (said - seen)|, so a draw of groups only has to add up theirs.
@@ -148,11 +159,11 @@ def brier_score(probability: np.ndarray, truth: np.ndarray) -> float | None:
     Returns:
         0..1, 0 is best; None where no pixel is labelled and observed.
     """
-    p, y = known_pixels(probability, truth)
+    p, y = keep_known(probability, truth)
     return float(np.mean((p.astype(np.float64) - y) ** 2)) if p.size else None
 
 
-def known_mask(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
+def mask_known(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
     """Return bool of the same shape: labelled and observed.
 
     Raises:
@@ -163,17 +174,17 @@ def known_mask(probability: np.ndarray, truth: np.ndarray) -> np.ndarray:
     return np.asarray((truth != NOT_LABELLED) & np.isfinite(probability))
 
 
-def known_pixels(probability: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def keep_known(probability: np.ndarray, truth: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Keep the pixels that are labelled and observed: the probabilities, and the labels as uint8, both (n,).
 
     Raises:
         ValueError: The shapes differ.
     """
-    keep = known_mask(probability, truth)
+    keep = mask_known(probability, truth)
     return probability[keep], truth[keep].astype(np.uint8)
 
 
-def _binned(p: np.ndarray, bins: int, *, equal_mass: bool) -> tuple[np.ndarray, np.ndarray]:
+def _bin(p: np.ndarray, bins: int, *, equal_mass: bool) -> tuple[np.ndarray, np.ndarray]:
     """Return the edges (bin + 1,) and the bin of each probability (n,)."""
     # Observed values as edges (not values between them), so that pixels of equal probability share a bin.
     inner = np.quantile(p, np.linspace(0, 1, bins + 1)[1:-1], method="inverted_cdf") if equal_mass else None

@@ -1,16 +1,15 @@
-"""Adapting: bring a model that was trained elsewhere to this territory, and accept only what helps on its labels."""
+"""Adaptation of a model from elsewhere to the territory; only what helps on its labels is accepted."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.assessment.ranking import groups_of
 from landshift.flows.steps.images.epochs import Prepared
-from landshift.flows.steps.learning.judging import HeldOut, calibrate, predict_held_out
+from landshift.flows.steps.learning.judging import Calibrated, HeldOut, calibrate, predict_held_out
 from landshift.flows.steps.learning.labelling import labels_hash_of, read_masks
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
@@ -18,22 +17,32 @@ from landshift.pipeline.epochs.radiometry import BandMapping, fit_histogram, fit
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import TEST
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED, NOT_OBSERVED
-from landshift.pipeline.manifest import file_hash, value_hash, write_json
+from landshift.pipeline.manifest import file_hash, value_hash
 from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.raster.statistics import draw_pixels
+from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.scores.accuracy import binary_scores
-from landshift.pipeline.scores.calibration import cooled, cooled_classes
-from landshift.pipeline.scores.evidence import f1_gain
-from landshift.pipeline.scores.reliability import expected_calibration_error
+from landshift.pipeline.scores.adaptation import (
+    AdaptationCheck,
+    AdaptationRow,
+    LocalCalibration,
+    ScoredAdaptation,
+    ScoredBaseline,
+)
+from landshift.pipeline.scores.calibration import cool, cool_classes
+from landshift.pipeline.scores.evidence import Difference, f1_gain
+from landshift.pipeline.scores.reliability import calibration_error_of
+from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import STRIDE, Tile, tiles
 
 if TYPE_CHECKING:
     from landshift.models.network.siamese import ChangeNetwork
     from landshift.models.use.bundle import Bundle
-    from landshift.models.use.inference import Temperatures
 
 METHODS = ("radiometric", "histogram", "moments", "batch-norm")
 """Ways to adapt, beside doing nothing."""
+
+_CHECK = "adaptation.json"
 
 _FORMAT = 3
 
@@ -53,7 +62,7 @@ _MOST_TILES = 16
 
 
 @dataclass(frozen=True)
-class Adapted:
+class AdaptedModel:
     """A network, and what is done to the images before it sees them."""
 
     network: "ChangeNetwork"
@@ -65,7 +74,7 @@ class Adapted:
 
 
 @dataclass(frozen=True)
-class Adaptation:
+class ChosenAdaptation:
     """What detect does about a territory that the model does not know."""
 
     method: str
@@ -74,15 +83,11 @@ class Adaptation:
     """Whether it was found to help on labels of this territory."""
     threshold: float | None = None
     """Chosen on this territory's validation blocks; None takes the model's own."""
-    temperatures: dict[str, float] | None = None
+    temperatures: Temperatures | None = None
     """Fitted on this territory's validation blocks; None takes the model's own."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return asdict(self)
 
-
-def adapted(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeNetwork", method: str) -> Adapted:
+def adapt_model(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeNetwork", method: str) -> AdaptedModel:
     """Adapt a network, or the images that it is given, to the territory; nothing is trained.
 
     Args:
@@ -93,32 +98,31 @@ def adapted(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "Chang
         method: `none` or one of `METHODS`.
 
     Raises:
-        InputError: The images do not allow it; the message says why.
+        InputError: The images do not allow it.
     """
     if method == "none":
-        return Adapted(network, (None, None), ())
+        return AdaptedModel(network, (None, None), ())
     before, after = (draw_pixels(image) for image in prepared.images)
     if method == "moments":
         known = bundle.facts.get("training_regions", {})
         if not known.get("mean"):
-            raise InputError("The model does not say what its training regions look like; moments cannot be matched to them.")
+            raise InputError("The model does not hold what its training regions look like; moments cannot be matched to them.")
         # Both dates together: matching each date apart would take its change away.
         mapping = fit_moments(np.array(known["mean"]), np.array(known["std"]), np.concatenate([before, after]))
-        return Adapted(network, (mapping, mapping), mapping.notes)
+        return AdaptedModel(network, (mapping, mapping), mapping.notes)
     if method == "histogram":
         mapping = fit_histogram(before, after)
-        return Adapted(network, (None, mapping), mapping.notes)
+        return AdaptedModel(network, (None, mapping), mapping.notes)
     if method == "radiometric":
-        pair = _paired_sample(prepared)
-        mapping = fit_radiometric(*pair)
-        return Adapted(network, (None, mapping), mapping.notes)
+        mapping = fit_radiometric(*_sample_pairs(prepared))
+        return AdaptedModel(network, (None, mapping), mapping.notes)
     from landshift.models.transfer.adaptation import adapt_batch_norm
 
     done = adapt_batch_norm(network, _windows(ws, prepared), prior=_PRIOR_WINDOWS)
-    return Adapted(network, (None, None), done.notes)
+    return AdaptedModel(network, (None, None), done.notes)
 
 
-def _paired_sample(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+def _sample_pairs(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
     """Draw the same pixels of both dates: those observed on both."""
     from landshift.pipeline.epochs.classical import sample_pixels
 
@@ -145,50 +149,42 @@ def _spread(work: list[Tile], limit: int) -> list[Tile]:
     return work if len(work) <= limit else [work[i] for i in np.linspace(0, len(work) - 1, limit).astype(int)]
 
 
-def check_adaptations(ws: Workspace, prepared: Prepared, labels_hash: str | None) -> dict[str, Any]:
-    """Try every adaptation of a model that was trained elsewhere, unless that is done already from the same inputs.
-
-    Returns:
-        `rows`, one a method: `mapped_share` of the territory as changed with the model's own threshold, and with labels the
-        F1 on the test blocks and its gain over doing nothing; `accepted` method, `verified`, `calibration` of the territory,
-        and a `sentence`.
-    """
+def check_adaptations(ws: Workspace, prepared: Prepared, labels_hash: str | None) -> AdaptationCheck:
+    """Try every adaptation of a model that was trained elsewhere, unless that is done already from the same inputs."""
     key = adaptation_key(ws, prepared, labels_hash)
-    path, manifest = ws.assessment / "adaptation.json", ws.manifest(ws.assessment)
+    path, manifest = ws.assessment / _CHECK, ws.manifest(ws.assessment)
     if not manifest.is_current("adaptation", key):
-        write_json(path, _checked(ws, prepared, labels_hash is not None))
+        write_record(path, _check(ws, prepared, has_labels=labels_hash is not None))
         manifest.record("adaptation", key, [path])
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_record(path, AdaptationCheck)
 
 
-def _checked(ws: Workspace, prepared: Prepared, has_labels: bool) -> dict[str, Any]:
+def _check(ws: Workspace, prepared: Prepared, *, has_labels: bool) -> AdaptationCheck:
     from landshift.models.use.bundle import load
 
     rows, seen = [], {}
     with step("Trying adaptations") as advance:
         for number, method in enumerate(("none", *METHODS), start=1):
             bundle, network = load(ws.model_in_use)
-            row: dict[str, Any] = {"method": method, "notes": [], "reason": "", "mapped_share": None}
+            row = AdaptationRow(method, notes=(), reason="", mapped_share=None)
             try:
-                ready = adapted(ws, prepared, bundle, network, method)
-                row["notes"] = list(ready.notes)
-                row["mapped_share"] = _mapped_share(ws, prepared, bundle, ready)
+                ready = adapt_model(ws, prepared, bundle, network, method)
+                row = replace(row, notes=ready.notes)
+                row = replace(row, mapped_share=_share_of_change(ws, prepared, bundle, ready))
                 if has_labels:
                     seen[method] = predict_held_out(ws, prepared, ready.network, read_masks(ws), ready.mappings)
             except InputError as error:
-                row["reason"] = str(error)
+                row = replace(row, reason=str(error))
             rows.append(row)
             advance(number / (1 + len(METHODS)))
-    if not has_labels:
-        shares = ", ".join(f"{r['method']} {r['mapped_share']:.1%}" for r in rows if r["mapped_share"] is not None)
-        return {
-            "rows": rows, "accepted": "none", "verified": False, "calibration": None,
-            "sentence": f"Without labels no adaptation can be checked, so none is accepted. Mapped as changed: {shares}.",
-        }  # fmt: skip
-    return {"rows": rows, **_judged(ws, rows, seen)}
+    if has_labels:
+        return _judge(ws, rows, seen)
+    shares = ", ".join(f"{r.method} {r.mapped_share:.1%}" for r in rows if r.mapped_share is not None)
+    sentence = f"Without labels no adaptation can be checked, so none is accepted. Mapped as changed: {shares}."
+    return AdaptationCheck(tuple(rows), "none", verified=False, sentence=sentence, calibration=None)
 
 
-def _mapped_share(ws: Workspace, prepared: Prepared, bundle: "Bundle", ready: Adapted) -> float | None:
+def _share_of_change(ws: Workspace, prepared: Prepared, bundle: "Bundle", ready: AdaptedModel) -> float | None:
     """Return the share of the observed pixels that the model maps as changed with its own threshold."""
     from landshift.models.use.inference import device_of, stream
 
@@ -207,114 +203,129 @@ def _mapped_share(ws: Workspace, prepared: Prepared, bundle: "Bundle", ready: Ad
     return changed / observed if observed else None
 
 
-def _judged(ws: Workspace, rows: list[dict[str, Any]], seen: dict[str, HeldOut]) -> dict[str, Any]:
+def _judge(ws: Workspace, tried: Sequence[AdaptationRow], seen: Mapping[str, HeldOut]) -> AdaptationCheck:
     """Compare each method with doing nothing, on the test blocks, after the same calibration on the validation blocks."""
     from landshift.models.use.bundle import describe
 
     if "none" not in seen:
-        raise InputError(f"The model cannot be tried on the labelled pixels as they are: {rows[0]['reason']}")
+        raise InputError(f"The model cannot be tried on the labelled pixels as they are: {tried[0].reason}")
     bundle = describe(ws.model_in_use)
     blocks = groups_of(ws, read_masks(ws).labels).reshape(-1)
-    votes: dict[str, np.ndarray] = {}
-    known: dict[str, Any] = {}
-    for row in rows:
-        if row["method"] not in seen:
-            continue
-        pixels = seen[row["method"]]
+    try:
+        calibrated = {"none": calibrate(seen["none"], bundle.legend)}
+    except InputError as error:
+        raise InputError(f"The model cannot be calibrated on the labelled pixels as they are: {error}") from error
+    baseline = _score_baseline(tried[0], calibrated["none"], bundle, blocks)
+    rows: list[AdaptationRow] = [baseline]
+    for row in tried[1:]:
         try:
-            calibrated = calibrate(pixels, bundle.legend)
+            if row.method in seen:
+                calibrated[row.method] = calibrate(seen[row.method], bundle.legend)
+                row = _score(row, calibrated[row.method], calibrated["none"], blocks)
         except InputError as error:
-            row["reason"] = str(error)
-            continue
-        known[row["method"]] = calibrated
-        probability, truth = calibrated.cooled.probability, pixels.labels.change
-        test = (pixels.role == TEST) & (truth != NOT_LABELLED) & np.isfinite(probability)
-        votes[row["method"]] = probability[test] >= calibrated.threshold
-        row["f1"] = binary_scores(truth[test], probability[test], calibrated.threshold).f1
-        row["calibration_error"] = expected_calibration_error(probability[test], truth[test])
-        block = blocks[pixels.position[test]]
-        row["gain"] = asdict(f1_gain(truth[test], votes["none"], votes[row["method"]], block, level=_LEVEL))
-        if row["method"] == "none":
-            own = _at(pixels, bundle.temperatures).probability
-            without = binary_scores(truth[test], own[test], bundle.threshold)
-            row["own_calibration_f1"] = without.f1
-            row["own_calibration_error"] = expected_calibration_error(own[test], truth[test])
-            row["calibration_gain"] = asdict(f1_gain(truth[test], own[test] >= bundle.threshold, votes["none"], block))
-    if "none" not in known:
-        raise InputError(f"The model cannot be calibrated on the labelled pixels as they are: {rows[0]['reason']}")
-    helped = [r for r in rows if r["method"] != "none" and _is_proved(r.get("gain"))]
-    best = max(helped, key=lambda r: r["gain"]["estimate"], default=None)
-    accepted = "none" if best is None else str(best["method"])
-    chosen = known[accepted]
-    count = rows[0]["gain"]["n"]
+            row = replace(row, reason=str(error))
+        rows.append(row)
+    helped = [row for row in rows[1:] if isinstance(row, ScoredAdaptation) and _is_proved(row.gain)]
+    best = max(helped, key=lambda row: row.gain.estimate or 0.0, default=None)
+    count = baseline.gain.n
     if count < _FEWEST_BLOCKS:
-        told = (
+        sentence = (
             f"The labels lie in {count} test blocks; at least {_FEWEST_BLOCKS} are needed to tell an adaptation that helps "
             f"from chance. None is accepted."
         )
     elif best is None:
-        told = "No adaptation raised F1 on the test blocks by more than chance: the images are used as they are."
+        sentence = "No adaptation raised F1 on the test blocks by more than chance: the images are used as they are."
     else:
-        told = (
-            f"{accepted} raised F1 on the test blocks by {best['gain']['estimate']:+.3f} ({_LEVEL:.2%} interval "
-            f"{best['gain']['low']:+.3f} to {best['gain']['high']:+.3f}): it is accepted."
+        sentence = (
+            f"{best.method} raised F1 on the test blocks by {best.gain.estimate:+.3f} ({_LEVEL:.2%} interval "
+            f"{best.gain.low:+.3f} to {best.gain.high:+.3f}): it is accepted."
         )
+    accepted = "none" if best is None else best.method
+    chosen = calibrated[accepted]
     # The territory's own calibration goes with an adaptation that was measured with it, or has to prove itself.
-    is_better = best is not None or _is_proved(rows[0]["calibration_gain"])
-    calibration = {"threshold": chosen.threshold, "temperatures": asdict(chosen.temperatures)} if is_better else None
-    return {"accepted": accepted, "verified": count >= _FEWEST_BLOCKS, "sentence": told, "calibration": calibration}
+    is_better = best is not None or _is_proved(baseline.calibration_gain)
+    local = LocalCalibration(chosen.threshold, chosen.temperatures) if is_better else None
+    return AdaptationCheck(tuple(rows), accepted, count >= _FEWEST_BLOCKS, sentence, local)
 
 
-def _is_proved(gain: dict[str, Any] | None) -> bool:
-    return gain is not None and gain["low"] is not None and gain["low"] > 0 and gain["n"] >= _FEWEST_BLOCKS
+def _score(row: AdaptationRow, calibrated: Calibrated, control: Calibrated, blocks: np.ndarray) -> ScoredAdaptation:
+    test, pixels = _test_mask(calibrated), calibrated.raw
+    truth, probability = pixels.labels.change[test], calibrated.cooled.probability[test]
+    unadapted = control.cooled.probability[_test_mask(control)] >= control.threshold
+    gain = f1_gain(truth, unadapted, probability >= calibrated.threshold, blocks[pixels.position[test]], level=_LEVEL)
+    f1 = binary_scores(truth, probability, calibrated.threshold).f1
+    return ScoredAdaptation(**vars(row), f1=f1, calibration_error=calibration_error_of(probability, truth), gain=gain)
 
 
-def _at(pixels: HeldOut, temperatures: "Temperatures") -> HeldOut:
+def _score_baseline(row: AdaptationRow, calibrated: Calibrated, bundle: "Bundle", blocks: np.ndarray) -> ScoredBaseline:
+    test, pixels = _test_mask(calibrated), calibrated.raw
+    truth, own = pixels.labels.change[test], _at(pixels, bundle.temperatures).probability[test]
+    local = calibrated.cooled.probability[test] >= calibrated.threshold
+    return ScoredBaseline(
+        **vars(_score(row, calibrated, calibrated, blocks)),
+        own_calibration_f1=binary_scores(truth, own, bundle.threshold).f1,
+        own_calibration_error=calibration_error_of(own, truth),
+        calibration_gain=f1_gain(truth, own >= bundle.threshold, local, blocks[pixels.position[test]]),
+    )  # fmt: skip
+
+
+def _test_mask(calibrated: Calibrated) -> np.ndarray:
+    pixels = calibrated.raw
+    known = (pixels.labels.change != NOT_LABELLED) & np.isfinite(calibrated.cooled.probability)
+    return np.asarray(known & (pixels.role == TEST))
+
+
+def _is_proved(gain: Difference) -> bool:
+    return gain.low is not None and gain.low > 0 and gain.n >= _FEWEST_BLOCKS
+
+
+def _at(pixels: HeldOut, temperatures: Temperatures) -> HeldOut:
     """Return the pixels at the model's own temperatures."""
-    change = None if pixels.change is None else cooled(pixels.change, temperatures.change)
-    before, after = (None if s is None else cooled_classes(s, temperatures.landuse) for s in (pixels.before, pixels.after))
+    change = None if pixels.change is None else cool(pixels.change, temperatures.change)
+    before, after = (None if s is None else cool_classes(s, temperatures.landuse) for s in (pixels.before, pixels.after))
     return replace(pixels, change=change, before=before, after=after)
 
 
-def adaptation_in_use(ws: Workspace, prepared: Prepared) -> Adaptation:
+def adaptation_in_use(ws: Workspace, prepared: Prepared) -> ChosenAdaptation:
     """Return what detect does: what the config asks for, and whether `assess` found on labels that it helps.
 
     With `auto` it is what was accepted, together with this territory's own temperature and threshold where these are better
     than the model's, and where no limit to the miss rate is asked for.
 
     Raises:
-        InputError: The config says `auto`, and these images and this model were not assessed.
+        InputError: The config asks for `auto`, and these images and this model were not assessed.
     """
     wanted: str = ws.project.detect.adaptation
     if wanted == "none" or (wanted == "auto" and not ws.uses_other_model):
-        return Adaptation("none", True)
-    found = current_adaptation(ws, prepared)
+        return ChosenAdaptation("none", True)
+    check = current_adaptation(ws, prepared)
     if wanted == "auto":
-        if found is None:
+        if check is None:
             raise InputError(
                 "`detect: adaptation: auto` takes what `landshift assess` accepted, and it has not assessed this model on "
                 "these images. Run it first, or name a method: none, radiometric, histogram, moments or batch-norm."
             )
-        wanted = str(found["accepted"])
-    if found is None or not found["verified"] or found["accepted"] != wanted:
-        return Adaptation(wanted, wanted == "none")
-    calibration = {} if ws.project.calibration.max_miss_rate is not None else found["calibration"] or {}
-    return Adaptation(wanted, True, calibration.get("threshold"), calibration.get("temperatures"))
+        wanted = check.accepted
+    if check is None or not check.verified or check.accepted != wanted:
+        return ChosenAdaptation(wanted, wanted == "none")
+    if check.calibration is None or ws.project.calibration.max_miss_rate is not None:
+        return ChosenAdaptation(wanted, True)
+    return ChosenAdaptation(wanted, True, check.calibration.threshold, check.calibration.temperatures)
 
 
-def current_adaptation(ws: Workspace, prepared: Prepared) -> dict[str, Any] | None:
+def current_adaptation(ws: Workspace, prepared: Prepared) -> AdaptationCheck | None:
     """Return what `assess` found for these images and this model; None where it did not look at them, or the file changed."""
     manifest = ws.manifest(ws.assessment)
     keys = (adaptation_key(ws, prepared, labels_hash) for labels_hash in (labels_hash_of(ws), None))
     if not any(manifest.is_current("adaptation", key) for key in keys):
         return None
-    return dict(json.loads((ws.assessment / "adaptation.json").read_text(encoding="utf-8")))
+    return read_record(ws.assessment / _CHECK, AdaptationCheck)
 
 
 def adaptation_key(ws: Workspace, prepared: Prepared, labels_hash: str | None) -> str:
-    """Return the hash of what a check of adaptations holds for."""
+    """Return the hash of the images, labels and model of a check of adaptations."""
     from landshift.models.use.bundle import MODEL
 
     model = ws.model_in_use / MODEL
-    known = file_hash(model) if model.is_file() else ""
-    return value_hash([_FORMAT, prepared.hashes, labels_hash, known, ws.project.detect.threshold])
+    described = file_hash(model) if model.is_file() else ""
+    return value_hash([_FORMAT, prepared.hashes, labels_hash, described, ws.project.detect.threshold])

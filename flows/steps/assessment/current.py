@@ -1,22 +1,22 @@
 """The assessment of a project's images and model, where there is one."""
 
-import json
-from typing import Any
+from dataclasses import replace
 
 from landshift.flows.steps.assessment.adapting import current_adaptation
-from landshift.flows.steps.assessment.guard import is_harmful
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.fitting import encoder_facts, encoder_of
 from landshift.flows.steps.learning.labelling import labels_hash_of, labels_key_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import value_hash
+from landshift.pipeline.records import read_record
+from landshift.pipeline.scores.assessment import Assessment
 
 ASSESSMENT, PAGE = "assessment.json", "assessment.html"
 
 
 def assessment_key(ws: Workspace, prepared: Prepared, labels_hash: str) -> str:
-    """Return the hash of what an assessment holds for: images, labels, model, training and budget."""
+    """Return the hash of the images, labels, model, training and budget of an assessment."""
     budgeted = {"regions", "min_pixels", "seeds", "epochs", "chips_per_epoch", "controls"}
     described = ws.project.model_dump(
         mode="json",
@@ -30,33 +30,32 @@ def assessment_key(ws: Workspace, prepared: Prepared, labels_hash: str) -> str:
     return value_hash([prepared.hashes, labels_hash, labels_key_of(ws), described, encoder_facts(encoder_of(ws))])
 
 
-def current_assessment(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
-    """Return the assessment of these inputs; empty where there is none, or where its file is not the one that was written."""
+def current_assessment(ws: Workspace, prepared: Prepared, labels_hash: str) -> Assessment:
+    """Return the assessment of these inputs; empty without one, or where its file is not the one that was written."""
     key = assessment_key(ws, prepared, labels_hash)
     if not ws.manifest(ws.assessment).is_current("assessment", key):
-        return {}
-    return dict(json.loads((ws.assessment / ASSESSMENT).read_text(encoding="utf-8")))
+        return Assessment()
+    return read_record(ws.assessment / ASSESSMENT, Assessment)
 
 
-def assessment_of(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
+def assessment_of(ws: Workspace, prepared: Prepared) -> Assessment:
     """Return what was assessed of the images and the model of a run; empty where nothing was."""
     labels_hash = labels_hash_of(ws)
-    # What was found about the project's own encoder says nothing about a model from elsewhere.
+    # The verdict on the project's own encoder does not hold for a model from elsewhere.
     is_own = ws.project.labels is not None and labels_hash is not None and not ws.uses_other_model
-    found = current_assessment(ws, prepared, labels_hash or "") if is_own else {}
-    adaptation = current_adaptation(ws, prepared)
-    return found | ({"adaptation": adaptation} if adaptation else {})
+    found = current_assessment(ws, prepared, labels_hash or "") if is_own else Assessment()
+    return replace(found, adaptation=current_adaptation(ws, prepared) or found.adaptation)
 
 
 def require_harmless(ws: Workspace, prepared: Prepared, labels_hash: str) -> None:
     """Stop a training that an assessment found to be worse than starting from random weights.
 
     Raises:
-        InputError: The verdict is `hurts`, and the config does not say to go on.
+        InputError: The verdict is `hurts`, and the config does not allow to go on.
     """
-    assessment = current_assessment(ws, prepared, labels_hash)
-    if ws.project.assess.guard == "stop" and is_harmful(assessment):
+    found = current_assessment(ws, prepared, labels_hash)
+    if ws.project.assess.guard == "stop" and found.guard is not None and found.is_harmful:
         raise InputError(
-            f"Training stopped: {assessment['guard']['sentence']} Choose another encoder or strategy in `model:` and "
+            f"Training stopped: {found.guard.sentence} Choose another encoder or strategy in `model:` and "
             f"`training:` (see {ws.assessment / PAGE}), or go on all the same with --despite-verdict."
         )

@@ -1,14 +1,13 @@
 """The guard against negative transfer: the project's model against controls with the same budget, region by region."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
-from typing import Any
 
-from landshift.flows.steps.assessment.trials import BLOCKS, Outcome, Trial
+from landshift.flows.steps.assessment.trials import BLOCKS, Trial, TrialResult
 from landshift.flows.steps.learning.fitting import encoder_label
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.labels.regions import Regions
-from landshift.pipeline.scores.evidence import HURTS, NO_EVIDENCE, judge_transfer
+from landshift.pipeline.scores.assessment import Guard, NotPossible, RegionF1
+from landshift.pipeline.scores.evidence import NO_EVIDENCE, judge_transfer
 
 IMAGENET = "imagenet-efficientnet-lite0"
 """The control with ImageNet weights: it needs no download."""
@@ -43,12 +42,12 @@ def trials_for(ws: Workspace, pairs: Sequence[tuple[str, str]], regions: Regions
     return [Trial(e, s, seed, split) for split in splits_of(regions) for seed in seeds for e, s in pairs]
 
 
-def scores_by_region(outcomes: Sequence[Outcome], regions: Regions) -> dict[tuple[str, int], float | None]:
+def scores_by_region(outcomes: Sequence[TrialResult], regions: Regions) -> dict[tuple[str, int], float | None]:
     """Return the F1 of each held-out region and seed; None where the training diverged."""
     found: dict[tuple[str, int], float | None] = {}
     for outcome in outcomes:
         seed = outcome.trial.seed
-        for name in outcome.trial.held_out(regions):
+        for name in outcome.trial.hold_out(regions):
             if outcome.state == "diverged":
                 found[name, seed] = None
             elif outcome.regions.get(name) is not None:
@@ -56,54 +55,36 @@ def scores_by_region(outcomes: Sequence[Outcome], regions: Regions) -> dict[tupl
     return found
 
 
-def verdicts(ws: Workspace, outcomes: Mapping[Trial, Outcome], regions: Regions) -> dict[str, Any]:
-    """Judge the project's model against each control.
-
-    Returns:
-        `verdict` and `sentence` against random weights, the number of `folds` behind them, `controls` with the whole verdict
-        against each, `notes`, and `not_possible` with the reasons of trials that could not be run.
-    """
+def judge_controls(ws: Workspace, outcomes: Mapping[Trial, TrialResult], regions: Regions) -> Guard:
+    """Judge the project's model against each control; the verdict is that against random weights."""
     compared = arms(ws)
     values = {
         name: scores_by_region([o for t, o in outcomes.items() if (t.encoder, t.strategy) == pair], regions)
         for name, pair in compared.items()
     }
     strategy = compared["candidate"][1]
-    said = {
+    names = {
         "candidate": f"{encoder_label(ws)} ({strategy})", "random": "random weights",
         "imagenet": f"ImageNet weights ({IMAGENET})", "frozen": "the same weights unmoved",
     }  # fmt: skip
     folds = dict(zip(regions.names, regions.fold, strict=True))
-    judged = {
-        name: judge_transfer(values["candidate"], values[name], names=(said["candidate"], said[name]), folds=folds)
+    controls = {
+        name: judge_transfer(values["candidate"], values[name], names=(names["candidate"], names[name]), folds=folds)
         for name in compared if name != "candidate"
     }  # fmt: skip
-    first = judged.get("random")
+    first = controls.get("random")
     impossible = dict.fromkeys((o.trial.arm, o.reason) for o in outcomes.values() if o.state == "not possible")
-    sentence = (
-        first.sentence
-        if first
-        else (
-            "The configured model starts from random weights itself, so there is no transfer to judge."
-            if strategy == "scratch"
-            else "Random weights are not among the controls, so there is no verdict: add `random` to `assess: controls`."
-        )
-    )
-    return {
-        "verdict": first.verdict if first else NO_EVIDENCE, "sentence": sentence,
-        "folds": len({folds[region.name] for region in first.regions}) if first else 0,
-        "controls": {name: asdict(v) for name, v in judged.items()}, "notes": list(regions.notes),
-        "f1": {name: _table(v) for name, v in values.items()}, "compared": {n: list(pair) for n, pair in compared.items()},
-        "diverged": [o.trial.slug for o in outcomes.values() if o.state == "diverged"],
-        "not_possible": [{"arm": arm, "reason": reason} for arm, reason in impossible],
-    }  # fmt: skip
-
-
-def _table(values: Mapping[tuple[str, int], float | None]) -> list[dict[str, Any]]:
-    return [{"region": region, "seed": seed, "f1": f1} for (region, seed), f1 in values.items()]
-
-
-def is_harmful(assessment: Mapping[str, Any]) -> bool:
-    """Tell whether an assessment found, over several regions, that the project's model is worse off than random weights."""
-    guard = assessment.get("guard", {})
-    return bool(guard.get("verdict") == HURTS and guard.get("folds", 0) > 1)
+    if first is not None:
+        sentence = first.sentence
+    elif strategy == "scratch":
+        sentence = "The configured model starts from random weights itself, so there is no transfer to judge."
+    else:
+        sentence = "Random weights are not among the controls, so there is no verdict: add `random` to `assess: controls`."
+    return Guard(
+        verdict=first.verdict if first else NO_EVIDENCE, sentence=sentence,
+        folds=len({folds[region.name] for region in first.regions}) if first else 0,
+        controls=controls, notes=regions.notes,
+        f1={arm: tuple(RegionF1(*key, f1) for key, f1 in scores.items()) for arm, scores in values.items()}, compared=compared,
+        diverged=tuple(o.trial.slug for o in outcomes.values() if o.state == "diverged"),
+        not_possible=tuple(NotPossible(*row) for row in impossible),
+    )  # fmt: skip

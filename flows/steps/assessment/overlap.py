@@ -1,7 +1,4 @@
-"""Overlap: how much of what the encoder sees in the target was there in the training regions too."""
-
-import json
-from typing import Any
+"""Overlap of the training blocks with the rest of the territory, as the encoder sees them."""
 
 import numpy as np
 
@@ -11,7 +8,9 @@ from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import build_network, encoder_facts, encoder_of
 from landshift.flows.steps.learning.labelling import read_masks
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.manifest import value_hash, write_json
+from landshift.pipeline.manifest import value_hash
+from landshift.pipeline.records import read_record, write_record
+from landshift.pipeline.scores.assessment import BlockOverlap
 
 _DIMENSIONS = 8
 
@@ -22,30 +21,24 @@ _CHANCE = 0.05
 _MUCH_BEYOND = 0.1
 
 _MOST_BLOCKS = 4000
-"""Of each side: more would cost memory and tell no more."""
+"""Of each side: more would cost memory and add nothing."""
 
 
-def overlap_of(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
-    """Compare the blocks that hold training labels with all other blocks, in the features of the unmoved encoder.
-
-    Returns:
-        `frechet`, `coral`, `mmd`, `mmd_p_value` (None where there are too few blocks), `training_blocks`,
-        `target_blocks`, `beyond`: share of the target that lies further out than 95 % of the training blocks, and a
-        `sentence`.
-    """
+def compare_blocks(ws: Workspace, prepared: Prepared, labels_hash: str) -> BlockOverlap:
+    """Compare the blocks that hold training labels with all others, unless that is done already from the same inputs."""
     encoder = encoder_of(ws)
     described = ws.project.model_dump(mode="json", include={"model", "sensor"})
     key = value_hash([_FORMAT, prepared.hashes, labels_hash, encoder_facts(encoder), described])
     path, manifest = ws.assessment / "overlap.json", ws.manifest(ws.assessment)
     if not manifest.is_current("overlap", key):
         with step("Comparing regions") as advance:
-            write_json(path, _compared(ws, prepared))
+            write_record(path, _compare(ws, prepared))
             advance(1.0)
         manifest.record("overlap", key, [path])
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_record(path, BlockOverlap)
 
 
-def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
+def _compare(ws: Workspace, prepared: Prepared) -> BlockOverlap:
     from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.overlap import coral, frechet_distance, mmd, mmd_p_value
     from landshift.models.transfer.scores import reduce, standardise
@@ -59,13 +52,13 @@ def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     shape = (role.shape[0], role.shape[1])
     embedded = block_embeddings(network, prepared.images, shape, BLOCK, device=device)
     seen, training = np.isfinite(embedded).all(axis=-1), training_blocks(role)
-    sides = {"training_blocks": int((seen & training).sum()), "target_blocks": int((seen & ~training).sum())}
-    if min(sides.values()) < 4 * _DIMENSIONS:
-        return {
-            **sides, "frechet": None, "coral": None, "mmd": None, "mmd_p_value": None, "beyond": None,
-            "sentence": f"{sides['training_blocks']} blocks of {BLOCK} pixels hold training labels, {sides['target_blocks']} "
-            f"do not; at least {4 * _DIMENSIONS} of each are needed to compare them.",
-        }  # fmt: skip
+    inside, outside = int((seen & training).sum()), int((seen & ~training).sum())
+    if min(inside, outside) < 4 * _DIMENSIONS:
+        return BlockOverlap(
+            inside, outside, frechet=None, coral=None, mmd=None, mmd_p_value=None, beyond=None,
+            sentence=f"{inside} blocks of {BLOCK} pixels hold training labels, {outside} do not; at least {4 * _DIMENSIONS} of "
+            f"each are needed to compare them.",
+        )  # fmt: skip
     rng = np.random.default_rng(0)
     chosen = [rng.permutation(np.flatnonzero(seen & where))[:_MOST_BLOCKS] for where in (training, ~training)]
     blocks = embedded.reshape(-1, embedded.shape[-1])[np.concatenate(chosen)]
@@ -74,15 +67,15 @@ def _compared(ws: Workspace, prepared: Prepared) -> dict[str, Any]:
     shift = fit_shift(blocks[: len(chosen[0])])
     beyond = float((shift.ratio(blocks[len(chosen[0]) :]) > 1).mean())
     p_value = mmd_p_value(first, other)
-    return {
-        **sides, "frechet": frechet_distance(first, other), "coral": coral(first, other), "mmd": mmd(first, other),
-        "mmd_p_value": p_value, "beyond": beyond,
-        "sentence": f"{beyond:.0%} of the territory outside the training blocks lies further out than 95 % of these. "
-        + _told(p_value, beyond),
-    }  # fmt: skip
+    return BlockOverlap(
+        inside, outside, frechet=frechet_distance(first, other), coral=coral(first, other), mmd=mmd(first, other),
+        mmd_p_value=p_value, beyond=beyond,
+        sentence=f"{beyond:.0%} of the territory outside the training blocks lies further out than 95 % of these. "
+        + _sentence(p_value, beyond),
+    )  # fmt: skip
 
 
-def _told(p_value: float, beyond: float) -> str:
+def _sentence(p_value: float, beyond: float) -> str:
     if p_value > _CHANCE:
         return "The encoder sees no difference between the two that chance would not make."
     if beyond <= _MUCH_BEYOND:

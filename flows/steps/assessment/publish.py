@@ -1,19 +1,19 @@
 """An assessment as JSON, as a page and on the model's card."""
 
 import json
-from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from landshift.flows.steps.assessment.current import ASSESSMENT, PAGE
 from landshift.flows.steps.learning.fitting import encoder_of
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.manifest import file_hash, write_json, write_text
+from landshift.pipeline.manifest import file_hash, write_text
 from landshift.pipeline.pages.card import model_card
+from landshift.pipeline.records import write_record
 from landshift.pipeline.releases import COMPARED
+from landshift.pipeline.scores.assessment import Assessment
 
 
 @dataclass(frozen=True)
@@ -26,22 +26,22 @@ class Assessed:
     """`assessment.html`: the same for people."""
 
 
-def _refresh_card(ws: Workspace, content: Mapping[str, Any]) -> None:
+def _refresh_card(ws: Workspace, assessment: Assessment) -> None:
     """Put the assessment on the card of the model that this project trained, where there is one."""
     from landshift.models.use.bundle import CARD, MODEL
 
     report, manifest = ws.output / "training.json", ws.manifest(ws.output)
     entry = manifest.entries().get("model")
-    if "ranking" not in content or entry is None:
+    if assessment.ranking is None or entry is None:
         return
     files = [ws.output / name for name in entry["files"]]
     described = next((path for path in files if path.name == MODEL and path.is_file()), None)
     if described is None:
         return
-    told, model = (json.loads(path.read_text(encoding="utf-8")) for path in (report, described))
+    trained, model = (json.loads(path.read_text(encoding="utf-8")) for path in (report, described))
     if (model["encoder"]["name"], model["facts"]["strategy"]) != (encoder_of(ws).name, ws.project.training.strategy):
         return  # it was trained from another encoder, or in another way
-    card = model_card(told, model, content)
+    card = model_card(trained, model, assessment)
     write_text(described.with_name(CARD), card)
     shown = ws.model / MODEL
     if shown != described and shown.is_file() and file_hash(shown) == file_hash(described):
@@ -52,23 +52,23 @@ def _refresh_card(ws: Workspace, content: Mapping[str, Any]) -> None:
     manifest.record("model", entry["key"], files)
 
 
-def publish_assessment(ws: Workspace, content: dict[str, Any]) -> Assessed:
+def publish_assessment(ws: Workspace, assessment: Assessment) -> Assessed:
     """Write the assessment as JSON, as a page and on the model's card, and show it in Prefect."""
     from landshift.pipeline.pages.assessment import assessment_page, summary_lines
 
     page = ws.assessment / PAGE
-    write_json(ws.assessment / ASSESSMENT, content)
-    write_text(page, assessment_page(content))
-    manifest, key = ws.manifest(ws.assessment), content.get("key", "")
+    write_record(ws.assessment / ASSESSMENT, assessment)
+    write_text(page, assessment_page(assessment))
+    manifest, key = ws.manifest(ws.assessment), assessment.key or ""
     if not manifest.is_current("assessment", key):
         manifest.record("assessment", key, [ws.assessment / ASSESSMENT])
-    _refresh_card(ws, content)
+    _refresh_card(ws, assessment)
     name = ws.project.artifact_name
-    if "ranking" in content:
+    if assessment.ranking is not None:
         create_table_artifact(
-            [{"encoder": r["name"], "rank": r["rank"], **r["scores"]} for r in content["ranking"]["rows"]],
-            key=f"{name}-ranking", description=content["ranking"]["sentence"],
+            [{"encoder": r.name, "rank": r.rank, **r.scores} for r in assessment.ranking.rows],
+            key=f"{name}-ranking", description=assessment.ranking.sentence,
         )  # fmt: skip
-    told = "\n".join(f"- {line}" for line in summary_lines(content) if line)
-    create_markdown_artifact(told, key=f"{name}-assessment", description="Assessment")
+    summary = "\n".join(f"- {line}" for line in summary_lines(assessment) if line)
+    create_markdown_artifact(summary, key=f"{name}-assessment", description="Assessment")
     return Assessed(ws.assessment / ASSESSMENT, page)

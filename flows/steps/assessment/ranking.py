@@ -1,8 +1,7 @@
-"""Ranking: which encoder's features tell the labelled pixels of this territory apart best, and whether that can be told."""
+"""Ranking of encoders by how well their features separate the labelled pixels of the territory."""
 
-import json
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,11 +14,22 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import block_index
-from landshift.pipeline.manifest import short_hash, value_hash, write_json
+from landshift.pipeline.manifest import short_hash, value_hash
 from landshift.pipeline.raster.statistics import band_statistics
-from landshift.pipeline.scores.evidence import rank_with_abstention, resampled
+from landshift.pipeline.records import read_record, write_record
+from landshift.pipeline.scores.ranking import (
+    EncoderRanking,
+    EncoderRow,
+    EncoderSource,
+    LeftOut,
+    RankedEncoder,
+    rank_with_abstention,
+    resample_groups,
+)
+from landshift.pipeline.scores.training import BandFinding
 
 if TYPE_CHECKING:
+    from landshift.models.encoders.bands import Encoder
     from landshift.models.transfer.features import PixelFeatures
     from landshift.models.transfer.pixels import Pixels
 
@@ -30,6 +40,37 @@ _FORMAT = 1
 
 _FEWEST_REGIONS = 8
 """Below this the regions of the labels are too few to resample, and the blocks of the split take their place."""
+
+
+@dataclass(frozen=True)
+class _Labelled:
+    sample: "Pixels"
+    """Labelled pixels."""
+    truth: np.ndarray
+    """(pixel,), their codes."""
+    group: np.ndarray
+    """(pixel,), the region or block of each."""
+    is_change: bool
+    """Whether the codes are of change, else of the land use before."""
+
+
+@dataclass(frozen=True)
+class _Described:
+    features: np.ndarray
+    """(pixel, dimension), of the pixels that are observed."""
+    seen: np.ndarray
+    """bool (pixel,), which pixels of the sample these are."""
+    scores: dict[str, float | None]
+    probe_f1: float | None
+    depths: dict[str, float]
+    bands: tuple[BandFinding, ...]
+    notes: tuple[str, ...]
+    source: EncoderSource
+
+    @property
+    def log_me(self) -> float:
+        """The score that encoders are ranked by."""
+        return self.scores["LogME"] or 0.0
 
 
 def candidates(ws: Workspace) -> tuple[str, ...]:
@@ -43,13 +84,8 @@ def candidates(ws: Workspace) -> tuple[str, ...]:
     return (own, *(name for name in here if name != own))
 
 
-def rank_encoders(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
-    """Score every candidate on labelled pixels, unless that is done already from the same inputs.
-
-    Returns:
-        `rows` in order, `choice` (None where the first cannot be told from another), `sentence`, `left_out` with reasons,
-        `target`, `pixels`, `groups` and `dimensions`.
-    """
+def rank_encoders(ws: Workspace, prepared: Prepared, labels_hash: str) -> EncoderRanking:
+    """Rank every candidate on labelled pixels, unless that is done already from the same inputs."""
     assess = ws.project.assess
     path = ws.assessment / "ranking.json"
     names = candidates(ws)
@@ -60,15 +96,15 @@ def rank_encoders(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[s
     )  # fmt: skip
     manifest = ws.manifest(ws.assessment)
     if not manifest.is_current("ranking", key):
-        found = _ranked(ws, prepared, names, key)
-        write_json(path, found)
-        if not found["left_out"]:
+        found = _rank(ws, prepared, names, key)
+        write_record(path, found)
+        if not found.left_out:
             # Weights that could not be had may be there the next time; the features of the others are kept.
             manifest.record("ranking", key, [path])
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_record(path, EncoderRanking)
 
 
-def _facts(ws: Workspace, name: str) -> dict[str, Any]:
+def _facts(ws: Workspace, name: str) -> Any:  # noqa: ANN401 (JSON)
     try:
         return encoder_facts(encoder_called(ws, name))
     except InputError as error:
@@ -90,7 +126,7 @@ def groups_of(ws: Workspace, labels: Labels) -> np.ndarray:
     return np.where(labels.labelled, block, -1).astype(np.int32)
 
 
-def _ranked(ws: Workspace, prepared: Prepared, names: tuple[str, ...], key: str) -> dict[str, Any]:
+def _rank(ws: Workspace, prepared: Prepared, names: tuple[str, ...], key: str) -> EncoderRanking:
     from landshift.models.transfer.pixels import draw_pixels
 
     assess = ws.project.assess
@@ -102,50 +138,54 @@ def _ranked(ws: Workspace, prepared: Prepared, names: tuple[str, ...], key: str)
     truth, group = target[sample.y, sample.x], groups[sample.y, sample.x]
     if len(np.unique(truth)) < 2:
         raise InputError(
-            f"The labels hold one class only ({len(sample)} pixels); an encoder can only be ranked by how well it tells "
-            f"classes apart. Label another class."
+            f"The labels hold one class only ({len(sample)} pixels); an encoder can only be ranked by how well it "
+            f"separates classes. Label another class."
         )
-    features: dict[str, Any] = {}
-    left_out, rows = [], {}
+    labelled = _Labelled(sample, truth, group, is_change)
+    described: dict[str, _Described] = {}
+    left_out = []
     with step("Ranking encoders") as advance:
         for number, name in enumerate(names, start=1):
             try:
-                features[name], seen, rows[name] = _described(ws, prepared, name, sample, truth, group, is_change, key)
+                described[name] = _describe(ws, prepared, name, labelled, key)
             except InputError as error:
-                left_out.append({"encoder": name, "reason": str(error)})
+                left_out.append(LeftOut(name, str(error)))
             advance(number / (len(names) + 1))
-        if not rows:
-            reasons = "; ".join(f"{row['encoder']}: {row['reason']}" for row in left_out)
+        if not described:
+            reasons = "; ".join(f"{row.encoder}: {row.reason}" for row in left_out)
             raise InputError(f"No encoder can be used here. {reasons}")
         # The bands are the same for all, and so are the pixels that are observed in every one of them.
+        seen = next(reversed(described.values())).seen
         truth, group = truth[seen], group[seen]
-        draws = resampled(group, assess.replicates, 0)
-        scores = {n: _resampled_scores(f, truth, draws, rows[n]["scores"]["LogME"]) for n, f in features.items()}
+        draws = resample_groups(group, assess.replicates, 0)
+        scores = {name: _score_resamples(d, truth, draws) for name, d in described.items()}
         advance(1.0)
-    ranking = rank_with_abstention(scores, {n: r["scores"]["LogME"] for n, r in rows.items()})
-    return {
-        "target": "change" if is_change else "land use before", "pixels": len(truth), "groups": len(np.unique(group)),
-        "dimensions": DIMENSIONS, "choice": ranking.choice, "sentence": ranking.sentence,
-        "rows": [{**asdict(row), **rows[row.name]} for row in ranking.rows], "left_out": left_out,
-    }  # fmt: skip
+    ranking = rank_with_abstention(scores, {name: d.log_me for name, d in described.items()})
+    return EncoderRanking(
+        target="change" if is_change else "land use before", pixels=len(truth), groups=len(np.unique(group)),
+        dimensions=DIMENSIONS, choice=ranking.choice, sentence=ranking.sentence,
+        rows=tuple(_row(row, described[row.name]) for row in ranking.rows), left_out=tuple(left_out),
+    )  # fmt: skip
 
 
-def _resampled_scores(features: np.ndarray, truth: np.ndarray, draws: Sequence[np.ndarray], point: float) -> np.ndarray:
+def _score_resamples(described: _Described, truth: np.ndarray, draws: Sequence[np.ndarray]) -> np.ndarray:
     """Score every resample, NaN where it holds one class only.
 
     Repeated pixels are easier to explain than new ones, which lifts every resample's score: that bias is taken out.
     """
     from landshift.models.transfer.scores import log_me
 
+    features = described.features
     scores = np.array([log_me(features[i], truth[i]) if len(np.unique(truth[i])) > 1 else np.nan for i in draws])
-    return np.asarray(scores - np.nanmean(scores) + point)
+    return np.asarray(scores - np.nanmean(scores) + described.log_me)
 
 
-def _described(
-    ws: Workspace, prepared: Prepared, name: str, sample: "Pixels", truth: np.ndarray, group: np.ndarray, is_change: bool,
-    key: str,
-) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:  # fmt: skip
-    """Return the reduced features of one encoder, which pixels of the sample they are of, and its scores at every depth."""
+def _row(ranked: RankedEncoder, described: _Described) -> EncoderRow:
+    known = {name: value for name, value in vars(described).items() if name not in ("features", "seen")}
+    return EncoderRow(**vars(ranked), **known)
+
+
+def _describe(ws: Workspace, prepared: Prepared, name: str, labelled: _Labelled, key: str) -> _Described:
     from landshift.models.encoders.expectations import band_findings
     from landshift.models.transfer.features import pixel_features
     from landshift.models.transfer.probe import features_cache, probe_score
@@ -158,44 +198,35 @@ def _described(
     device = device_of(ws.project.detect.device)
 
     def make() -> "PixelFeatures":
-        return pixel_features(built.network.eval().to(device), prepared.images, sample, device=device)
+        return pixel_features(built.network.eval().to(device), prepared.images, labelled.sample, device=device)
 
     # Weights of a hub can change under the same name; random ones are those of seed 0.
     found = features_cache(
         ws.assessment / "features" / f"{short_hash(value_hash(name), 12)}.safetensors", f"{key} {built.weights_hash}", make
     )
     seen = found.observed
-    truth, group = truth[seen], group[seen]
-    maps = [m[seen] for m in (found.difference if is_change else found.before)]
-    ready = [reduce(standardise(m), DIMENSIONS) for m in maps]
-    whole = reduce(np.concatenate([standardise(m) for m in maps], axis=1), DIMENSIONS)
+    truth = labelled.truth[seen]
+    maps = [standardise(m[seen]) for m in (found.difference if labelled.is_change else found.before)]
+    whole = reduce(np.concatenate(maps, axis=1), DIMENSIONS)
     scores: dict[str, float | None] = {s.name: float(s.function(whole, truth)) for s in SCORES if not s.needs_source_head}
-    source = _source_probabilities(ws, prepared, name, sample, is_change)
+    source = _source_probabilities(ws, prepared, encoder, labelled)
     scores |= {
         s.name: None if source is None else float(s.function(source[seen], truth)) for s in SCORES if s.needs_source_head
     }
-    statistics = band_statistics(prepared.images)
-    return (
-        whole,
-        seen,
-        {
-            "scores": scores,
-            "probe_f1": probe_score(whole, truth, group),
-            "depths": {d: float(log_me(r, truth)) for d, r in zip(found.depths, ready, strict=True)},
-            "bands": [asdict(f) for f in band_findings(built.normalisation, statistics, made.bands)],
-            "notes": list(built.notes),
-            "source": {k: getattr(encoder, k) for k in ("task", "sensor", "licence", "citation")},
-        },
-    )
+    return _Described(
+        whole, seen, scores, probe_score(whole, truth, labelled.group[seen]),
+        depths={d: float(log_me(reduce(m, DIMENSIONS), truth)) for d, m in zip(found.depths, maps, strict=True)},
+        bands=band_findings(built.normalisation, band_statistics(prepared.images), made.bands), notes=built.notes,
+        source=EncoderSource(encoder.task, encoder.sensor, encoder.licence, encoder.citation),
+    )  # fmt: skip
 
 
-def _source_probabilities(ws: Workspace, prepared: Prepared, name: str, sample: "Pixels", is_change: bool) -> np.ndarray | None:
-    """Return what the classes that the encoder was trained on say of each pixel, where it can say so pixel by pixel."""
+def _source_probabilities(ws: Workspace, prepared: Prepared, encoder: "Encoder", labelled: _Labelled) -> np.ndarray | None:
+    """Return the probabilities of the classes that the encoder was trained on; None where it has no head for pixels."""
     from landshift.models.encoders.weights import cloud_model
     from landshift.models.transfer.source import joint, source_input, source_probabilities
     from landshift.models.use.inference import device_of
 
-    encoder = encoder_called(ws, name)
     if not encoder.has_decoder:
         return None
     made, statistics = prepared.plan, band_statistics(prepared.images)
@@ -207,5 +238,6 @@ def _source_probabilities(ws: Workspace, prepared: Prepared, name: str, sample: 
     except InputError:
         # Its encoder can still serve; only its head needs every band.
         return None
-    before, after = source_probabilities(cloud_model(encoder).to(device), given, prepared.images, sample, device=device)
-    return joint(before, after) if is_change else before
+    network = cloud_model(encoder).to(device)
+    before, after = source_probabilities(network, given, prepared.images, labelled.sample, device=device)
+    return joint(before, after) if labelled.is_change else before

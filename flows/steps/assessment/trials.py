@@ -1,13 +1,12 @@
-"""Trials: short trainings at one budget, the evidence that everything about transfer is judged by."""
+"""Trials: short trainings at one budget, the evidence for every verdict on transfer."""
 
-import json
 import math
 import re
 import shutil
 from collections.abc import Iterable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
@@ -23,8 +22,11 @@ from landshift.pipeline.labels.regions import Regions, fold_roles, random_roles,
 from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
 from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.manifest import replace_when_done, short_hash, value_hash, write_json
+from landshift.pipeline.manifest import replace_when_done, short_hash, value_hash
+from landshift.pipeline.records import IfAny, read_record, record_of, write_record
 from landshift.pipeline.scores.accuracy import binary_scores
+from landshift.pipeline.scores.assessment import MeanF1
+from landshift.pipeline.scores.training import Cost, Fit, NetworkScores
 
 if TYPE_CHECKING:
     from landshift.models.network.siamese import ChangeNetwork
@@ -61,21 +63,33 @@ class Trial:
         """What is compared: the encoder with its strategy."""
         return f"{self.encoder}, {self.strategy}"
 
-    def held_out(self, regions: Regions) -> tuple[str, ...]:
-        """Return the names of the regions that it is judged in."""
+    def hold_out(self, regions: Regions) -> tuple[str, ...]:
+        """Return the names of the regions that it is scored in."""
         return regions.names_of(int(self.split.removeprefix("fold "))) if self.split.startswith("fold") else regions.names
 
     @property
     def slug(self) -> str:
         """Name of its folder."""
         share = f"{self.share:g}" if float(f"{self.share:g}") == self.share else repr(self.share)
-        told = f"{self.encoder}-{self.strategy}-{self.split}-{share}-seed-{self.seed}"
-        return re.sub(r"[^A-Za-z0-9.]+", "-", told).strip("-")
+        name = f"{self.encoder}-{self.strategy}-{self.split}-{share}-seed-{self.seed}"
+        return re.sub(r"[^A-Za-z0-9.]+", "-", name).strip("-")
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrialFacts(NetworkScores):
+    """Scores, course and cost of a trial that ended."""
+
+    fit: Fit
+    """Course of the training."""
+    cost: Cost | None
+    """None where it was not metered."""
+    alignment: IfAny[dict[str, float | None]] = None
+    """Linear CKA of the encoder's features before and after the training, by depth."""
 
 
 @dataclass(frozen=True)
-class Outcome:
-    """What a trial came to."""
+class TrialResult:
+    """State and scores of a trial."""
 
     trial: Trial
     """What was trained."""
@@ -87,12 +101,8 @@ class Outcome:
     """F1 of changed over all held-out pixels, 0..1."""
     regions: Mapping[str, float | None] = field(default_factory=dict)
     """F1 of changed in each held-out region."""
-    facts: Mapping[str, Any] = field(default_factory=dict)
-    """`test`, `validation_score`, `history`, `fit`, `threshold`, `temperatures`, `cost`, `alignment`, and land use."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return asdict(self)
+    facts: TrialFacts | None = None
+    """None unless it is done."""
 
 
 def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> DividedLabels:
@@ -119,35 +129,34 @@ def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> DividedLabels:
     return DividedLabels(labels, role)
 
 
-def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial, regions: Regions) -> Outcome:
-    """Run one trial, unless it is there already from the same inputs; whatever goes wrong with it becomes its outcome."""
+def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial, regions: Regions) -> TrialResult:
+    """Run one trial, unless it is there already from the same inputs; an error becomes its state."""
     folder = ws.assessment / "trials" / trial.slug
     path = folder / "outcome.json"
     try:
         encoder = encoder_called(ws, trial.encoder)
     except InputError as error:
-        return Outcome(trial, "not possible", str(error))
+        return TrialResult(trial, "not possible", str(error))
     recipe = Recipe(encoder, trial.strategy, trial.seed, *budget(ws))
     key = trial_key(ws, prepared, labels_hash, trial, regions, recipe)
     manifest = ws.manifest(folder)
     if not manifest.is_current("trial", key):
-        outcome, pixels = _tried(ws, prepared, recipe, trial, regions, folder / f"checkpoints-{short_hash(key, 12)}")
+        outcome, pixels = _train(ws, prepared, recipe, trial, regions, folder / f"checkpoints-{short_hash(key, 12)}")
         if outcome.state == "not possible":
             # Not kept: the network may be back, or the labels may be more, when it is tried again.
             return outcome
-        write_json(path, outcome.as_dict())
+        write_record(path, outcome)
         files = [path]
         if pixels is not None:
             files.append(folder / "pixels.safetensors")
             with replace_when_done(files[-1]) as temporary:
                 save_file(pixels, temporary)
         manifest.record("trial", key, files)
-    content = json.loads(path.read_text(encoding="utf-8"))
-    outcome = Outcome(**{**content, "trial": Trial(**content["trial"])})
-    if outcome.state != "done":
+    outcome = read_record(path, TrialResult)
+    if outcome.facts is None:
         return outcome
     # Blocks and random pixels do not depend on the regions, so these may have been others when the trial was run.
-    return replace(outcome, regions=_by_region(pixels_of(ws, trial), regions, outcome.facts["threshold"]))
+    return replace(outcome, regions=_by_region(pixels_of(ws, trial), regions, outcome.facts.threshold))
 
 
 def trial_key(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial, regions: Regions, recipe: Recipe) -> str:
@@ -179,9 +188,9 @@ def pixels_of(ws: Workspace, trial: Trial) -> dict[str, np.ndarray]:
     return dict(load_file(ws.assessment / "trials" / trial.slug / "pixels.safetensors"))
 
 
-def _tried(
+def _train(
     ws: Workspace, prepared: Prepared, recipe: Recipe, trial: Trial, regions: Regions, checkpoints: Path
-) -> tuple[Outcome, dict[str, np.ndarray] | None]:
+) -> tuple[TrialResult, dict[str, np.ndarray] | None]:
     from landshift.models.network.callbacks import Diverged
     from landshift.models.use.energy import metered
 
@@ -192,20 +201,20 @@ def _tried(
             # With too few blocks a limit to the miss rate cannot be met, which is no reason to compare nothing.
             bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks, controlled=False)
     except InputError as error:
-        return Outcome(trial, "not possible", str(error)), None
+        return TrialResult(trial, "not possible", str(error)), None
     except Diverged as error:
         shutil.rmtree(checkpoints, ignore_errors=True)
-        return Outcome(trial, "diverged", str(error)), None
-    facts = {k: v for k, v in scores.items() if k != "seed"} | {
-        "fit": bundle.facts["fit"],
-        "cost": meter.cost.as_dict() if meter.cost else None,
-    }
-    if trial.strategy not in ("scratch", "frozen") and trial.share >= 1 and trial.seed == ws.project.assess.seeds[0]:
-        facts["alignment"] = _alignment(ws, prepared, recipe, network, masks)
+        return TrialResult(trial, "diverged", str(error)), None
+    moved = trial.strategy not in ("scratch", "frozen") and trial.share >= 1 and trial.seed == ws.project.assess.seeds[0]
+    facts = TrialFacts(
+        **{f.name: getattr(scores, f.name) for f in fields(NetworkScores)},
+        fit=record_of(Fit, bundle.facts["fit"], "the training"), cost=meter.cost,
+        alignment=_alignment(ws, prepared, recipe, network, masks) if moved else None,
+    )  # fmt: skip
     pixels = _pixels(calibrated)
     shutil.rmtree(checkpoints, ignore_errors=True)
     by_region = _by_region(pixels, regions, calibrated.threshold)
-    return Outcome(trial, "done", "", scores["test"]["f1"], by_region, facts), pixels
+    return TrialResult(trial, "done", "", scores.test.f1, by_region, facts), pixels
 
 
 def _pixels(calibrated: Calibrated) -> dict[str, np.ndarray]:
@@ -259,22 +268,20 @@ def _alignment(
     }
 
 
-def worst_and_mean(outcomes: Iterable[Outcome], regions: Regions) -> dict[str, Any]:
+def worst_and_mean(outcomes: Iterable[TrialResult], regions: Regions) -> MeanF1:
     """Return the mean F1 over regions of several trials, and the region where they do worst.
 
     A training that diverged gives no map, and counts as F1 0 in the regions that it held out.
     """
-    known: dict[str, list[float]] = {}
+    scores: dict[str, list[float]] = {}
     for outcome in outcomes:
         if outcome.state == "diverged":
-            for name in outcome.trial.held_out(regions):
-                known.setdefault(name, []).append(0.0)
+            for name in outcome.trial.hold_out(regions):
+                scores.setdefault(name, []).append(0.0)
         for name, f1 in outcome.regions.items():
             if f1 is not None and math.isfinite(f1):
-                known.setdefault(name, []).append(f1)
-    means = {name: float(np.mean(values)) for name, values in known.items()}
+                scores.setdefault(name, []).append(f1)
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
     worst = min(means, key=lambda name: means[name], default=None)
-    return {
-        "mean": float(np.mean(list(means.values()))) if means else None,
-        "worst_region": worst, "worst": None if worst is None else means[worst], "regions": means,
-    }  # fmt: skip
+    mean = float(np.mean(list(means.values()))) if means else None
+    return MeanF1(mean, worst, None if worst is None else means[worst], means)

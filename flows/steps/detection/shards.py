@@ -14,7 +14,7 @@ from filelock import FileLock
 from landshift.flows.runtime.limits import model_slot
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
-from landshift.flows.steps.assessment.adapting import adaptation_in_use, adapted
+from landshift.flows.steps.assessment.adapting import adapt_model, adaptation_in_use
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.project.workspace import Workspace
@@ -79,16 +79,16 @@ def settle(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
     if manifest.is_current("settled", key):
         return manifest.facts("settled")
     from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, load, save
-    from landshift.models.use.inference import Temperatures, calibrate_margin, device_of
+    from landshift.models.use.inference import calibrate_margin, device_of
 
     started = time.perf_counter()
     config = ws.project.detect
     bundle, network = load(ws.model_in_use)
     chosen = adaptation_in_use(ws, prepared)
-    ready = adapted(ws, prepared, bundle, network, chosen.method)
+    ready = adapt_model(ws, prepared, bundle, network, chosen.method)
     used = replace(
         bundle, threshold=config.threshold or chosen.threshold or bundle.threshold,
-        temperatures=bundle.temperatures if chosen.temperatures is None else Temperatures(**chosen.temperatures),
+        temperatures=bundle.temperatures if chosen.temperatures is None else chosen.temperatures,
     )  # fmt: skip
     if isinstance(config.margin, int):
         margin = config.margin
@@ -100,7 +100,7 @@ def settle(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
         )[0]
     save(folder / SETTLED, used, ready.network.cpu(), "The model as this run uses it; it goes when the run is done.\n")
     facts = {
-        "margin": margin, "adaptation": {**chosen.as_dict(), "notes": list(ready.notes)},
+        "margin": margin, "adaptation": {**content_of(chosen), "notes": list(ready.notes)},
         "mappings": [None if mapping is None else content_of(mapping) for mapping in ready.mappings],
         "model": file_hash(folder / SETTLED / MODEL), "versions": versions(), "seconds": time.perf_counter() - started,
     }  # fmt: skip
@@ -205,7 +205,7 @@ def _map_rows(
         files.append(write_raster(folder / f"{_SHIFT}.tif", shifts, strip.zoom_out(BLOCK), nodata=float("nan")))
     return files, {
         "seconds": time.perf_counter() - started, "model_seconds": model_seconds,
-        "cost": meter.cost.as_dict() if meter.cost else None, "process": os.getpid(),
+        "cost": content_of(meter.cost), "process": os.getpid(),
     }  # fmt: skip
 
 
@@ -228,7 +228,8 @@ def join_shards(
         territory past the edge of what the training regions hold.
     """
     from landshift.models.use.bundle import describe
-    from landshift.models.use.energy import Cost, total
+    from landshift.models.use.energy import total
+    from landshift.pipeline.scores.training import Cost
 
     started = time.perf_counter()
     folder = ws.work / key
@@ -253,7 +254,7 @@ def join_shards(
         "seconds": settled["seconds"] + sum(part["seconds"] for part in parts) + time.perf_counter() - started,
         "model_seconds": sum(part["model_seconds"] for part in parts),
         "margin": float(settled["margin"]), "threshold": bundle.threshold,
-        "cost": total(known, "detection").as_dict() if len(known) == len(parts) else None,
+        "cost": content_of(total(known, "detection")) if len(known) == len(parts) else None,
         "adaptation": settled["adaptation"], "beyond": beyond,
     }  # fmt: skip
     ws.manifest(folder).record("raw", key, files, facts)

@@ -89,7 +89,8 @@ def _network(ws: Workspace, made: Plan) -> dict[str, Any]:
     from landshift.models.encoders.bands import match_bands
     from landshift.models.encoders.normalisation import Normalisation
     from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
-    from landshift.models.use.inference import Temperatures, device_of, predict
+    from landshift.models.use.inference import device_of, predict
+    from landshift.pipeline.scores.training import Temperatures
 
     encoder = encoder_of(ws)
     matched = match_bands(encoder, made.bands, made.wavelengths_nm, extra=ws.project.model.extra_bands)

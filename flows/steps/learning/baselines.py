@@ -1,31 +1,31 @@
-"""Baselines: classical methods, scored on the same pixels as the network."""
+"""Classical methods, scored on the same pixels as the network."""
 
-import json
-from typing import Any
+from collections.abc import Callable
 
 import numpy as np
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.images.epochs import Prepared
-from landshift.flows.steps.learning.judging import labelled_and_seen
+from landshift.flows.steps.learning.judging import keep_labelled
 from landshift.flows.steps.learning.labelling import read_masks
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
 from landshift.pipeline.labels.search import TEST, VALIDATION
-from landshift.pipeline.manifest import value_hash, write_json
+from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.read import RasterReader, open_readers
-from landshift.pipeline.scores.accuracy import binary_scores
+from landshift.pipeline.records import read_record, write_record
+from landshift.pipeline.scores.accuracy import MethodScores, binary_scores
 from landshift.pipeline.scores.calibration import best_threshold
 from landshift.pipeline.tiles import strips
 
 _ROWS = "classical.json"
 
 
-def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, Any]:
+def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, MethodScores]:
     """Score classical methods on the test pixels, each with Otsu's threshold and with one chosen on validation pixels.
 
     Returns:
-        Row name to scores.
+        Scores by the name of the row.
     """
     key = value_hash([prepared.hashes, labels_hash, "classical 2"])
     manifest = ws.manifest(ws.training)
@@ -39,16 +39,16 @@ def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[
                 methods = _classical_scores(readers)
             for number, (name, score) in enumerate(methods.items(), start=1):
                 thresholds = {
-                    "Otsu": otsu_threshold(_sampled(score)),
-                    "validation": best_threshold(*labelled_and_seen(score, labels.change, role == VALIDATION)),
+                    "Otsu": otsu_threshold(_sample(score)),
+                    "validation": best_threshold(*keep_labelled(score, labels.change, role == VALIDATION)),
                 }
                 for rule, threshold in thresholds.items():
-                    scores = binary_scores(*labelled_and_seen(labels.change, score, role == TEST), threshold)
-                    rows[f"{name}, threshold by {rule}"] = {"threshold": float(threshold), **scores.as_dict()}
+                    scores = binary_scores(*keep_labelled(labels.change, score, role == TEST), threshold)
+                    rows[f"{name}, threshold by {rule}"] = MethodScores(threshold=float(threshold), **vars(scores))
                 advance(number / len(methods))
-        write_json(path, rows)
+        write_record(path, rows)
         manifest.record("classical", key, [path])
-    return dict(json.loads(path.read_text(encoding="utf-8")))
+    return read_record(path, dict[str, MethodScores])
 
 
 def _classical_scores(readers: tuple[RasterReader, ...]) -> dict[str, np.ndarray]:
@@ -57,9 +57,9 @@ def _classical_scores(readers: tuple[RasterReader, ...]) -> dict[str, np.ndarray
     parts = [sample_pixels(readers[0].read(s), readers[1].read(s), each) for s in work]
     before, after = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
     mad = fit_ir_mad(before, after)
-    methods: dict[str, Any] = {
+    methods: dict[str, Callable[[np.ndarray, np.ndarray], np.ndarray]] = {
         "Change vector analysis": fit_change_vector(before, after).apply,
-        # The square root of the chi-square statistic, whose two modes Otsu's threshold can tell apart.
+        # The square root of the chi-square statistic, whose two modes Otsu's threshold separates.
         "IR-MAD": lambda b, a: np.sqrt(mad.apply(b, a)),
     }
     bands = readers[0].info.descriptions
@@ -75,6 +75,6 @@ def _classical_scores(readers: tuple[RasterReader, ...]) -> dict[str, np.ndarray
     return {n: np.concatenate([m(*(r.read(s) for r in readers)) for s in work]) for n, m in methods.items()}
 
 
-def _sampled(score: np.ndarray) -> np.ndarray:
+def _sample(score: np.ndarray) -> np.ndarray:
     seen = score[np.isfinite(score)]
     return np.asarray(seen[:: max(len(seen) // 1_000_000, 1)])

@@ -5,7 +5,7 @@ import numpy as np
 from landshift.pipeline.labels.search import TRAIN
 
 BLOCK = 32
-"""Pixels: the smallest block that the encoder's coarsest map can tell from its neighbour."""
+"""Pixels: the smallest block that the encoder's coarsest map can separate from its neighbour."""
 
 
 def training_blocks(role: np.ndarray) -> np.ndarray:

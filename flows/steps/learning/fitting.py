@@ -154,7 +154,7 @@ def fit_network(
     from landshift.models.network.strategies import strategy_named
     from landshift.models.network.training import fit
     from landshift.models.use.bundle import Bundle
-    from landshift.models.use.inference import Temperatures
+    from landshift.pipeline.scores.training import Temperatures
 
     project, legend, config = ws.project, legend_of(ws.project), ws.project.training
     labels, role = masks.labels, masks.role

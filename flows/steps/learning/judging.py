@@ -1,8 +1,8 @@
 """Judge: calibrate on the validation blocks, and score the test blocks once."""
 
 from collections import defaultdict
-from dataclasses import asdict, dataclass, replace
-from typing import TYPE_CHECKING, Any
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -15,24 +15,24 @@ from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.labels.search import TEST, VALIDATION
 from landshift.pipeline.labels.splits import DividedLabels
-from landshift.pipeline.legend import NOT_LABELLED, Legend
-from landshift.pipeline.scores.accuracy import binary_scores, class_scores, transition_scores
+from landshift.pipeline.legend import NOT_LABELLED, NOT_OBSERVED, Legend
+from landshift.pipeline.scores.accuracy import ClassScores, binary_scores, class_scores, transition_scores
 from landshift.pipeline.scores.calibration import (
     always_unchanged,
     best_threshold,
-    cooled,
-    cooled_classes,
+    cool,
+    cool_classes,
     fit_temperature,
     logit,
 )
 from landshift.pipeline.scores.conformal import RiskControl, risk_controlled_threshold
-from landshift.pipeline.scores.reliability import expected_calibration_error
+from landshift.pipeline.scores.reliability import calibration_error_of
+from landshift.pipeline.scores.training import CandidateScores, Temperatures
 from landshift.pipeline.tiles import tiles
 
 if TYPE_CHECKING:
     from landshift.models.network.siamese import ChangeNetwork
     from landshift.models.use.bundle import Bundle
-    from landshift.models.use.inference import Temperatures
     from landshift.pipeline.epochs.radiometry import BandMapping
 
 MISS_RATE = 0.1
@@ -71,10 +71,10 @@ class Calibrated:
     """Held-out pixels after calibration on the validation split."""
 
     raw: HeldOut
-    """As the network said it."""
+    """As the network gave them."""
     cooled: HeldOut
     """At the temperatures."""
-    temperatures: "Temperatures"
+    temperatures: Temperatures
     """Fitted on the validation split."""
     threshold: float
     """Probability from which a pixel counts as changed."""
@@ -84,8 +84,8 @@ class Calibrated:
     """The threshold that controls the share of missed change, with its guarantee; None where no blocks were given."""
 
 
-def labelled_and_seen(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Keep the labelled, observed pixels of two arrays of which one is a uint8 label and the other a score."""
+def keep_labelled(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the labelled, observed pixels of two arrays, of which one is a uint8 label and the other a score."""
     label, score = (first, second) if first.dtype == np.uint8 else (second, first)
     kept = where & (label != NOT_LABELLED) & np.isfinite(score)
     return first[kept], second[kept]
@@ -97,7 +97,7 @@ def calibrate(
     """Fit temperatures and a threshold on the validation pixels, and decide with them.
 
     Args:
-        seen: What the network said.
+        seen: What the network predicted.
         legend: Of the project.
         blocks: int (1, pixel): the block of each pixel, for the control of the miss rate.
         max_miss_rate: Share of the change of a block that may be missed on average, above 0, below 1; None takes the
@@ -106,19 +106,17 @@ def calibrate(
     Raises:
         InputError: The validation pixels are all changed or all unchanged, or lie in too few blocks for the control.
     """
-    from landshift.models.use.inference import Temperatures
-
     held_out = seen.role == VALIDATION
     temperatures, calm = Temperatures(), seen
     if seen.change is not None:
         temperatures = replace(temperatures, change=_change_temperature(seen.change, seen.labels.change, held_out))
-        calm = replace(calm, change=cooled(seen.change, temperatures.change))
+        calm = replace(calm, change=cool(seen.change, temperatures.change))
     if seen.before is not None and seen.after is not None:
         landuse = _landuse_temperature(seen.before, seen.after, seen.labels, legend, held_out)
         temperatures = replace(temperatures, landuse=landuse)
-        calm = replace(calm, before=cooled_classes(seen.before, landuse), after=cooled_classes(seen.after, landuse))
-    threshold = best_threshold(*labelled_and_seen(calm.probability, seen.labels.change, held_out))
-    risk = None if blocks is None else _controlled(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate)
+        calm = replace(calm, before=cool_classes(seen.before, landuse), after=cool_classes(seen.after, landuse))
+    threshold = best_threshold(*keep_labelled(calm.probability, seen.labels.change, held_out))
+    risk = None if blocks is None else _control_risk(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate)
     if risk is not None and max_miss_rate is not None:
         if risk.threshold is None:
             raise InputError(f"`calibration: max_miss_rate: {max_miss_rate:g}` cannot be met. {risk.guarantee}")
@@ -127,10 +125,10 @@ def calibrate(
     return Calibrated(seen, calm, temperatures, threshold, decided, risk)
 
 
-def _controlled(
+def _control_risk(
     probability: np.ndarray, change: np.ndarray, where: np.ndarray, blocks: np.ndarray, max_miss_rate: float | None
 ) -> RiskControl:
-    found, truth = labelled_and_seen(probability, change, where)
+    found, truth = keep_labelled(probability, change, where)
     block = blocks[where & (change != NOT_LABELLED) & np.isfinite(probability)]
     return risk_controlled_threshold(by_block(block, found, truth), max_miss_rate or MISS_RATE)
 
@@ -151,7 +149,7 @@ def judge(
     masks: DividedLabels,
     *,
     controlled: bool = True,
-) -> "tuple[Bundle, dict[str, Any], Calibrated]":
+) -> "tuple[Bundle, CandidateScores, Calibrated]":
     """Calibrate on the validation pixels, then score the test pixels once.
 
     Args:
@@ -171,25 +169,21 @@ def judge(
     calibrated = calibrate(seen, bundle.legend, blocks, ws.project.calibration.max_miss_rate if controlled else None)
     labels, temperatures, threshold, decided = seen.labels, calibrated.temperatures, calibrated.threshold, calibrated.decided
     held_out, test, probability = seen.role == VALIDATION, seen.role == TEST, calibrated.cooled.probability
-    scored, truth = labelled_and_seen(probability, labels.change, test)
-    scores: dict[str, Any] = {
-        "seed": bundle.facts["seed"], "validation_score": bundle.facts["fit"]["best_score"], "threshold": threshold,
-        "temperatures": asdict(temperatures), "test": binary_scores(truth, scored, threshold).as_dict(),
-        "calibration_error": expected_calibration_error(scored, truth),
-        "warnings": [
-            w for w in [always_unchanged(*labelled_and_seen(probability, labels.change, held_out), threshold)] if w
-        ],
-    }  # fmt: skip
+    scored, truth = keep_labelled(probability, labels.change, test)
+    warning = always_unchanged(*keep_labelled(probability, labels.change, held_out), threshold)
+    scores = CandidateScores(
+        seed=bundle.facts["seed"], validation_score=bundle.facts["fit"]["best_score"], threshold=threshold,
+        temperatures=temperatures, test=binary_scores(truth, scored, threshold),
+        calibration_error=calibration_error_of(scored, truth), warnings=(warning,) if warning else (),
+        risk_control=calibrated.risk,
+    )  # fmt: skip
     if decided.before is not None and decided.after is not None:
-        dates_found = (("landuse_before", labels.before, decided.before), ("landuse_after", labels.after, decided.after))
-        for name, true, found in dates_found:
-            known = test & (true != NOT_LABELLED) & (found != 0)
-            scores[name] = class_scores(true[known], found[known], bundle.legend).as_dict()
-        scores["transitions"] = _transitions(labels, decided.change, test, bundle.legend)
-    if calibrated.risk is not None:
-        scores["risk_control"] = calibrated.risk.as_dict()
-    facts = {**bundle.facts, "scores": scores}
-    return replace(bundle, temperatures=temperatures, threshold=threshold, facts=facts), scores, calibrated
+        scores = replace(
+            scores, landuse_before=_score_classes(labels.before, decided.before, test, bundle.legend),
+            landuse_after=_score_classes(labels.after, decided.after, test, bundle.legend),
+            transitions=_score_transitions(labels, decided.change, test, bundle.legend),
+        )  # fmt: skip
+    return replace(bundle, temperatures=temperatures, threshold=threshold), scores, calibrated
 
 
 def predict_held_out(
@@ -200,7 +194,7 @@ def predict_held_out(
     mappings: "tuple[BandMapping | None, BandMapping | None]" = (None, None),
 ) -> HeldOut:
     """Predict the tiles that hold a labelled pixel of the held-out splits, and keep just those pixels."""
-    from landshift.models.use.inference import Temperatures, device_of, stream
+    from landshift.models.use.inference import device_of, stream
 
     labels, role = masks.labels, masks.role
     used = np.isin(role, (VALIDATION, TEST)) & labels.labelled
@@ -214,9 +208,9 @@ def predict_held_out(
     predicted = stream(network, prepared.images, wanted, Temperatures(), mappings=mappings)
     with step("Judging") as advance:
         for number, mapped in enumerate(predicted, start=1):
-            tile, said = mapped.tile, mapped.probabilities
+            tile, found = mapped.tile, mapped.probabilities
             inside = used[tile.core.slices]
-            for name, array in (("change", said.change), ("before", said.before), ("after", said.after)):
+            for name, array in (("change", found.change), ("before", found.before), ("after", found.after)):
                 if array is not None:
                     parts[name].append(array[..., inside])
             for name, array in truth.items():
@@ -231,15 +225,20 @@ def predict_held_out(
     return HeldOut(rows.get("change"), rows.get("before"), rows.get("after"), known, rows["role"], rows["position"])
 
 
-def _transitions(labels: Labels, found: np.ndarray, test: np.ndarray, legend: Legend) -> dict[str, Any]:
-    known = test & (labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED) & (found != 0)
+def _score_classes(truth: np.ndarray, found: np.ndarray, test: np.ndarray, legend: Legend) -> ClassScores:
+    known = test & (truth != NOT_LABELLED) & (found != NOT_OBSERVED)
+    return class_scores(truth[known], found[known], legend)
+
+
+def _score_transitions(labels: Labels, found: np.ndarray, test: np.ndarray, legend: Legend) -> ClassScores:
+    known = test & (labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED) & (found != NOT_OBSERVED)
     truth = legend.change_lookup()[labels.before[known], labels.after[known]]
-    return transition_scores(truth, found[known], legend).as_dict()
+    return transition_scores(truth, found[known], legend)
 
 
 def _change_temperature(probability: np.ndarray, label: np.ndarray, where: np.ndarray) -> float:
-    said, truth = labelled_and_seen(probability, label, where)
-    return fit_temperature(logit(said), truth)
+    found, truth = keep_labelled(probability, label, where)
+    return fit_temperature(logit(found), truth)
 
 
 def _landuse_temperature(before: np.ndarray, after: np.ndarray, labels: Labels, legend: Legend, where: np.ndarray) -> float:

@@ -12,6 +12,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.run import Detected
 from landshift.pipeline.gates import Gate
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash
+from landshift.pipeline.records import content_of
 from landshift.pipeline.scores.gates import calibration_gate
 
 
@@ -20,7 +21,7 @@ def run_key(ws: Workspace, prepared: Prepared) -> str:
     from landshift.models.use.bundle import MODEL
 
     parts: list[Any] = [prepared.hashes, file_hash(ws.model_in_use / MODEL), published_config(ws), versions()]
-    parts += [adaptation_in_use(ws, prepared).as_dict(), assessment_of(ws, prepared), areas_hash(ws)]
+    parts += [content_of(adaptation_in_use(ws, prepared)), content_of(assessment_of(ws, prepared)), areas_hash(ws)]
     return short_hash(value_hash(parts), 16)
 
 

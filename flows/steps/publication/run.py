@@ -56,7 +56,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         beyond=facts["beyond"], calibration_error=scores.get("calibration_error"),
         same_images=bundle.facts.get("inputs", {}) == {"before": prepared.hashes[0], "after": prepared.hashes[1]},
         adaptation=facts["adaptation"],
-        verdict=assessment["guard"]["verdict"] if assessment and assessment.get("guard") else None,
+        verdict=None if assessment.guard is None else assessment.guard.verdict,
         rules=ws.project.gates.rules,
     ))  # fmt: skip
     require_all_open(ws, gates)
@@ -94,7 +94,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         "alignment": None if prepared.correction is None else content_of(prepared.correction),
         "adaptation": facts["adaptation"],
         "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
-        "cost": facts["cost"], "assessment": assessment, "gates": [content_of(gate) for gate in gates],
+        "cost": facts["cost"], "assessment": content_of(assessment), "gates": [content_of(gate) for gate in gates],
         "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": warnings,
         "areas_of_interest": {"notes": made_maps["areas_of_interest"]} if made_maps["areas_of_interest"] is not None else None,
         "config": published_config(ws), "versions": {**versions(), "python": platform.python_version()},

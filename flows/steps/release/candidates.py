@@ -12,7 +12,6 @@ import shapely
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
-from landshift.flows.steps.assessment.guard import is_harmful
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import Recipe, encoder_facts, encoder_of, fit_network
@@ -24,10 +23,12 @@ from landshift.flows.steps.release.comparing import SEEN, write_seen
 from landshift.pipeline.grid import crs_of
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_json
 from landshift.pipeline.pages.card import model_card
-from landshift.pipeline.records import content_of
+from landshift.pipeline.records import content_of, read_record, write_record
 from landshift.pipeline.run.stac import ITEM, footprint
 from landshift.pipeline.run.stac_model import write_model_item
-from landshift.pipeline.scores.accuracy import BinaryScores, mean_and_spread
+from landshift.pipeline.scores.accuracy import MethodScores, mean_and_spread
+from landshift.pipeline.scores.assessment import Assessment
+from landshift.pipeline.scores.training import CandidateScores
 
 if TYPE_CHECKING:
     from landshift.models.network.siamese import ChangeNetwork
@@ -49,12 +50,8 @@ class Trained:
     """How it compares with the model that was in use, and what became of it; sentences."""
 
 
-def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -> dict[str, Any]:
-    """Train, calibrate and judge one candidate, unless it is there already from the same inputs.
-
-    Returns:
-        Its scores: `validation_score`, `threshold`, `test` and more, as in its `scores.json`.
-    """
+def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -> CandidateScores:
+    """Train, calibrate and score one candidate, unless it is there already from the same inputs."""
     project = ws.project
     encoder = encoder_of(ws)
     folder = ws.training / f"seed-{seed}"
@@ -75,18 +72,18 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
                 bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints, advance)
             bundle, scores, _ = judge(ws, prepared, bundle, network, masks)
             domain = _training_domain(ws, prepared, network, masks.role)
-        scores["cost"] = meter.cost.as_dict() if meter.cost else None
-        bundle = replace(bundle, facts={**bundle.facts, "domain_shift": domain})
+        scores = replace(scores, cost=meter.cost)
+        bundle = replace(bundle, facts={**bundle.facts, "scores": content_of(scores), "domain_shift": domain})
         save(folder / "model", bundle, network, "")
-        write_json(folder / _SCORES, scores)
+        write_record(folder / _SCORES, scores)
         files = [folder / _SCORES, *(folder / "model" / n for n in (WEIGHTS, MODEL, CARD))]
         manifest.record("candidate", key, files)
         shutil.rmtree(checkpoints, ignore_errors=True)
-    return dict(json.loads((folder / _SCORES).read_text(encoding="utf-8")))
+    return read_record(folder / _SCORES, CandidateScores)
 
 
 def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork", role: np.ndarray) -> dict[str, Any] | None:
-    """Describe where the training regions lie in the network's feature space; None where they are too few to tell."""
+    """Describe where the training regions lie in the network's feature space; None where they are too few."""
     from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.shift import FEWEST_BLOCKS, fit_shift
     from landshift.models.use.inference import device_of
@@ -106,7 +103,7 @@ def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork"
 
 
 def choose_model(
-    ws: Workspace, made: Plan, scores: Sequence[dict[str, Any]], rows: dict[str, Any], assessment: Mapping[str, Any]
+    ws: Workspace, made: Plan, scores: Sequence[CandidateScores], rows: Mapping[str, MethodScores], assessment: Assessment
 ) -> Trained:
     """Keep the seed that is best on the validation blocks, with a card and a report of every row, as the candidate.
 
@@ -114,27 +111,27 @@ def choose_model(
     """
     from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, load, save
 
-    best = max(scores, key=lambda s: (s["validation_score"], -s["seed"]))
-    source = ws.training / f"seed-{best['seed']}" / "model"
-    key = value_hash([file_hash(source / MODEL), list(scores), rows, is_harmful(assessment)])
+    best = max(scores, key=lambda s: (s.validation_score, -s.seed))
+    source = ws.training / f"seed-{best.seed}" / "model"
+    measured, classical = [content_of(s) for s in scores], content_of(rows)
+    key = value_hash([file_hash(source / MODEL), measured, classical, assessment.is_harmful])
     manifest = ws.manifest(ws.output)
     report = ws.output / "training.json"
     if not manifest.is_current("model", key):
         bundle, network = load(source)
-        tests = [BinaryScores(**s["test"]) for s in scores]
         splits = json.loads((ws.training / SPLITS).read_text(encoding="utf-8"))
-        told = [*best["warnings"], *_better_rows(best, rows)]
-        if is_harmful(assessment):
-            told.append(f"The assessment advises against this model. {assessment['guard']['sentence']}")
+        warnings = [*best.warnings, *_better_rows(best, rows)]
+        if assessment.guard is not None and assessment.is_harmful:
+            warnings.append(f"The assessment advises against this model. {assessment.guard.sentence}")
         content = {
-            "warnings": told,
+            "warnings": warnings,
             "project": ws.project.name, "encoder": bundle.encoder, "strategy": bundle.facts["strategy"], "notes": bundle.notes,
-            "network": {k: asdict(v) for k, v in mean_and_spread(tests).items()}, "seeds": list(scores),
-            "kept_seed": best["seed"],
-            "classical": rows, **splits, "versions": versions(),
+            "network": {k: asdict(v) for k, v in mean_and_spread([s.test for s in scores]).items()}, "seeds": measured,
+            "kept_seed": best.seed,
+            "classical": classical, **splits, "versions": versions(),
         }  # fmt: skip
-        scored = {**bundle.facts["scores"], "warnings": told}
-        known = {"scores": scored, "splits": splits["splits"], "classical": rows, "territory": _territory(made)}
+        scored = {**content_of(best), "warnings": warnings}
+        known = {"scores": scored, "splits": splits["splits"], "classical": classical, "territory": _territory(made)}
         kept = replace(bundle, facts={**bundle.facts, **known})
         save(ws.candidate, kept, network, model_card(content, kept.as_dict(), assessment))
         write_json(report, content)
@@ -159,10 +156,10 @@ def _territory(made: Plan) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _better_rows(kept: dict[str, Any], rows: dict[str, Any]) -> list[str]:
-    """Say so where a classical method does as well as the network."""
-    name, row = max(rows.items(), key=lambda item: item[1]["kappa"] or -1.0)
-    own, other = kept["test"]["kappa"], row["kappa"]
+def _better_rows(kept: CandidateScores, rows: Mapping[str, MethodScores]) -> list[str]:
+    """Return a warning where a classical method does as well as the network."""
+    name, row = max(rows.items(), key=lambda item: item[1].kappa or -1.0)
+    own, other = kept.test.kappa, row.kappa
     if own is None or other is None or own > other:
         return []
     return [

@@ -26,8 +26,9 @@ from landshift.pipeline.labels.values import read_values
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.records import content_of
 from landshift.pipeline.run.stac import footprint
-from landshift.pipeline.scores.calibration import cooled, cooled_classes
+from landshift.pipeline.scores.calibration import cool, cool_classes
 from landshift.pipeline.scores.release import (
     CHANGE,
     KINDS,
@@ -125,7 +126,7 @@ def compare_models(ws: Workspace, prepared: Prepared, candidate: Path, in_use: P
     rule = ws.project.release.rule
     divided, held = _divided(ws, labels, lambda regions: _held(ws, said, old, new, regions, lookup))
     verdict = decide_release(compare_regions(held, divided.names, rule), rule)
-    return {**verdict.as_dict(), "notes": list(divided.notes), "pixels": int(held_out.sum())}
+    return {**content_of(verdict), "notes": list(divided.notes), "pixels": int(held_out.sum())}
 
 
 def _mapped(ws: Workspace, prepared: Prepared, folder: Path, masks: DividedLabels) -> tuple[np.ndarray, HeldOut]:
@@ -135,9 +136,9 @@ def _mapped(ws: Workspace, prepared: Prepared, folder: Path, masks: DividedLabel
     bundle, network = load(folder)
     said = predict_held_out(ws, prepared, network, masks)
     temperatures = bundle.temperatures
-    change = None if said.change is None else cooled(said.change, temperatures.change)
+    change = None if said.change is None else cool(said.change, temperatures.change)
     dates = (said.before, said.after)
-    before, after = (None if share is None else cooled_classes(share, temperatures.landuse) for share in dates)
+    before, after = (None if share is None else cool_classes(share, temperatures.landuse) for share in dates)
     threshold = ws.project.detect.threshold or bundle.threshold
     return decide(change, before, after, bundle.legend, threshold).change.reshape(-1).astype(np.int64), said
 
