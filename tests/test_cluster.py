@@ -16,16 +16,17 @@ import pytest
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from typer.testing import CliRunner
 
+import landshift.flows.detect as detecting
 from landshift.flows.cli.main import app
 from landshift.flows.detect import detect, detect_one
 from landshift.flows.runtime import workers as asking
 from landshift.flows.runtime.compute import Cluster, cluster_of, on_cluster
 from landshift.flows.runtime.versions import versions
 from landshift.flows.runtime.workers import Worker, look, require_alike
-from landshift.flows.steps.detection import shards as sharding
 from landshift.flows.steps.detection.shards import SHARDS
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid
 from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import read_raster
 from tests.test_shards import published
@@ -109,13 +110,13 @@ def test_two_worker_processes_map_one_region_as_one_process_would(
     place: Untrained, whole: Path, dask: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     done: list[dict[str, Any]] = []
-    join = sharding.join_shards_task
+    join = detecting.join_shards_task
 
-    def watch(ws: Workspace, key: str, *rest: Any) -> Any:
+    def watch(ws: Workspace, grid: Grid, key: str, *rest: Any) -> Any:
         done.extend(Manifest(folder).facts("shard") for folder in (ws.work / key / SHARDS).iterdir())
-        return join(ws, key, *rest)
+        return join(ws, grid, key, *rest)
 
-    monkeypatch.setattr(sharding, "join_shards_task", watch)
+    monkeypatch.setattr(detecting, "join_shards_task", watch)
     monkeypatch.chdir(tmp_path)
     detected = detect_one(place.project(shards=4), place.data, Path("runs"), model=place.model, cluster=dask.cluster)
     assert len(done) == 4
