@@ -1,0 +1,25 @@
+"""The docs: files, names and pages that they mention exist."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[1]
+PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
+CODE = re.compile(r"`((?:pipeline|models|flows|tests|benchmarks|src)/[\w/]*?(?:\w+\.py)?)(?:::(\w+))?`")
+LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_what_a_page_mentions_exists(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    missing = [f"{path}::{name}" for path, name in CODE.findall(text) if not exists(ROOT / path, name)]
+    missing += [link for link in LINK.findall(text) if not (page.parent / link).exists()]
+    assert not missing
+
+
+def exists(path: Path, name: str) -> bool:
+    if not path.exists() or not name:
+        return path.exists()
+    return re.search(rf"^(?:def|class) {name}\b|^{name}\b.*=", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
