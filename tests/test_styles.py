@@ -126,11 +126,8 @@ def test_headings_reach_the_table_and_the_map_tip() -> None:
 
 
 def test_colours_of_the_table_are_those_of_the_legend() -> None:
-    assert raster_colormap(land_use_entries(LEGEND)) == {
-        0: (255, 255, 255, 0),
-        1: (0x1B, 0x78, 0x37, 255),
-        4: (0xC0, 0x39, 0x2B, 255),
-    }
+    table = {0: (255, 255, 255, 0), 1: (0x1B, 0x78, 0x37, 255), 4: (0xC0, 0x39, 0x2B, 255)}
+    assert raster_colormap(land_use_entries(LEGEND)) == table
 
 
 @given(st.text(min_size=1), st.text(min_size=1))

@@ -71,9 +71,9 @@ def samples_frame(number: int = 3) -> gpd.GeoDataFrame:
     return frame_of(values, SAMPLE_COLUMNS, points, CRS(GRID.crs.to_wkt()))
 
 
-def written(folder: Path, change: np.ndarray = CHANGE) -> Path:
+def written(folder: Path, change: np.ndarray = CHANGE, **further: gpd.GeoDataFrame) -> Path:
     found = layers_of(change)
-    return write_changes(folder / "changes.gpkg", found.changes, LEGEND, not_observed=found.not_observed)
+    return write_changes(folder / "changes.gpkg", found.changes, LEGEND, not_observed=found.not_observed, **further)
 
 
 LAYERS = (
@@ -86,11 +86,7 @@ LAYERS = (
     "change", [CHANGE, np.ones_like(CHANGE), np.zeros_like(CHANGE)], ids=["with changes", "without any change", "unseen"]
 )
 def test_the_file_has_all_layers_with_columns_and_a_default_style(tmp_path: Path, change: np.ndarray) -> None:
-    found = layers_of(change)
-    path = write_changes(
-        tmp_path / "changes.gpkg", found.changes, LEGEND, not_observed=found.not_observed, areas_of_interest=areas_frame(),
-        samples=samples_frame(),
-    )  # fmt: skip
+    path = written(tmp_path, change, areas_of_interest=areas_frame(), samples=samples_frame())
     assert [p.name for p in tmp_path.iterdir()] == ["changes.gpkg"]
     for layer, columns, kind in LAYERS:
         info = pyogrio.read_info(path, layer=layer)
@@ -185,10 +181,7 @@ def test_layers_are_not_added_to_what_is_open_missing_or_damaged(tmp_path: Path)
 
 def test_what_is_read_has_the_types_that_were_written(tmp_path: Path) -> None:
     found = layers_of()
-    path = write_changes(
-        tmp_path / "changes.gpkg", found.changes, LEGEND, not_observed=found.not_observed, areas_of_interest=areas_frame(),
-        samples=samples_frame(),
-    )  # fmt: skip
+    path = written(tmp_path, areas_of_interest=areas_frame(), samples=samples_frame())
     assert_geodataframe_equal(read_layer(path, "changes"), found.changes)
     assert_geodataframe_equal(read_layer(path, "not_observed"), found.not_observed)
     assert_geodataframe_equal(read_layer(path, "samples"), samples_frame())
@@ -239,14 +232,6 @@ def test_geoparquet_without_pyarrow_says_what_to_install(
         write_copies(tmp_path, frame, ["dxf"])
 
 
-def test_what_was_written_is_read_back(tmp_path: Path, frame: gpd.GeoDataFrame) -> None:
-    path = write_changes(tmp_path / "changes.gpkg", frame, LEGEND)
-    back = read_polygons(path, GRID.crs)
-    assert back.geometry.geom_equals(frame.geometry).all()
-    for column in ("change_id", "from_name", "to_code", "pixel_count", "area_ha", "confidence"):
-        assert back[column].tolist() == frame[column].tolist()
-
-
 def test_nulls_stay_null_in_the_file(tmp_path: Path) -> None:
     found = layers_of(np.where(CHANGE == 3, 2, CHANGE), Legend()).changes
     path = write_changes(tmp_path / "changes.gpkg", found, Legend())
@@ -271,16 +256,9 @@ def test_gdal_reads_every_layer_without_complaint(tmp_path: Path, layer: str) ->
     done = subprocess.run(["ogrinfo", "-ro", "-al", str(path), layer], capture_output=True, text=True, check=True)
     assert done.stderr == ""
     assert 'ID["EPSG",32633]' in done.stdout
-
-
-@needs_ogr
-def test_gdal_lists_the_layers_without_complaint_and_knows_the_dates(tmp_path: Path) -> None:
-    path = written(tmp_path)
-    command = ["ogrinfo", "-ro", "-al", str(path), "changes"]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
-    assert done.stderr == ""
-    assert "Feature Count: 3" in done.stdout
-    assert "before_date (Date) = 2020/06/01" in done.stdout
+    if layer == "changes":
+        assert "Feature Count: 3" in done.stdout
+        assert "before_date (Date) = 2020/06/01" in done.stdout
 
 
 def test_burning_takes_pixels_by_their_centre(frame: gpd.GeoDataFrame) -> None:
@@ -473,19 +451,14 @@ def test_a_sample_file_waits_to_be_judged_and_is_read_back(tmp_path: Path, legen
     assert_geodataframe_equal(read_samples(path), sample(legend))
 
 
-EXPORTS = [
-    ("samples.gpkg", "GPKG"),
-    ("samples.fgb", "FlatGeobuf"),
-    ("samples.geojson", "GeoJSON"),
-    ("samples.shp", "ESRI Shapefile"),
-]
+EXPORTS = {"gpkg": "GPKG", "fgb": "FlatGeobuf", "geojson": "GeoJSON", "shp": "ESRI Shapefile"}
 
 
 @needs_ogr
 @pytest.mark.parametrize("binary", [False, True], ids=["classes", "binary"])
-@pytest.mark.parametrize(("name", "driver"), EXPORTS)
+@pytest.mark.parametrize("suffix", EXPORTS)
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")
-def test_a_judged_sample_is_read_from_what_gis_programs_save(tmp_path: Path, name: str, driver: str, binary: bool) -> None:
+def test_a_judged_sample_is_read_from_what_gis_programs_save(tmp_path: Path, suffix: str, binary: bool) -> None:
     frame = sample(Legend() if binary else LEGEND)
     judged = [c for c in frame if c in ("reference_before", "reference_after", "reference_change")]
     for k, column in enumerate(judged):
@@ -493,9 +466,11 @@ def test_a_judged_sample_is_read_from_what_gis_programs_save(tmp_path: Path, nam
     frame["remarks"] = pd.Series([NAMES[1], None, NAMES[2]], dtype="str")
     frame["reference_date"] = pd.Series([np.datetime64("2021-05-06"), None, None], dtype="datetime64[s]")
     source = write_sample_file(tmp_path / "source.gpkg", frame, "<qgis/>")
-    command = ["ogr2ogr", "-f", driver, "-lco", "ENCODING=UTF-8"] if name.endswith("shp") else ["ogr2ogr", "-f", driver]
-    subprocess.run([*command, str(tmp_path / name), str(source), "samples"], capture_output=True, check=True)
-    found = read_samples(tmp_path / name).sort_values("sample_id", ignore_index=True)
+    encoding = ["-lco", "ENCODING=UTF-8"] if suffix == "shp" else []
+    exported = tmp_path / f"samples.{suffix}"
+    command = ["ogr2ogr", "-f", EXPORTS[suffix], *encoding, str(exported), str(source), "samples"]
+    subprocess.run(command, capture_output=True, check=True)
+    found = read_samples(exported).sort_values("sample_id", ignore_index=True)
     kept = [c.name for c in labelling_columns(binary=binary)]
     pd.testing.assert_frame_equal(pd.DataFrame(found[kept]), pd.DataFrame(frame[kept]))
     assert found.to_crs(frame.crs).geometry.distance(frame.geometry).max() < 0.01

@@ -35,21 +35,6 @@ from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.write import write_raster
 
-__all__ = [
-    "BANDS",
-    "MUNICIPALITIES",
-    "TERRITORIES",
-    "Territory",
-    "demo_grid",
-    "demo_landscape",
-    "demo_legend",
-    "digital_numbers",
-    "label_blocks",
-    "make_demo",
-    "municipalities",
-    "observe",
-]
-
 MUNICIPALITIES = "municipalities.geojson"
 """In each territory's folder; geographic coordinates, as GeoJSON has them."""
 
@@ -72,7 +57,7 @@ def make_demo(folder: Path, *, seed: int = 7, size: int = 512) -> None:
     if size < _SMALLEST:
         raise InputError(f"The demo has {size} x {size} pixels; it needs at least {_SMALLEST}: give a larger size.")
     legend = demo_legend()
-    colours = {c.code: _rgba(c.colour) for c in legend.classes}
+    colours = {c.code: (*bytes.fromhex(c.colour[1:]), 255) for c in legend.classes}
     for territory in TERRITORIES:
         home, grid = folder / territory.name, demo_grid(territory, size)
         (home / "scenes").mkdir(parents=True, exist_ok=True)
@@ -97,16 +82,11 @@ def make_demo(folder: Path, *, seed: int = 7, size: int = 512) -> None:
 
 def demo_legend() -> Legend:
     """Return the six land-use classes of the demo."""
-    return Legend(
-        (
-            LandUse(FOREST, "Forest", "#2f6b3c"),
-            LandUse(CROPLAND, "Cropland", "#ead27a"),
-            LandUse(GRASSLAND, "Grassland", "#a9cc7a"),
-            LandUse(BUILT_UP, "Built-up", "#b5434a"),
-            LandUse(WATER, "Water", "#4a86b8"),
-            LandUse(PLANTATION, "Plantation", "#7b6ba8"),
-        )
-    )
+    classes = (
+        (FOREST, "Forest", "#2f6b3c"), (CROPLAND, "Cropland", "#ead27a"), (GRASSLAND, "Grassland", "#a9cc7a"),
+        (BUILT_UP, "Built-up", "#b5434a"), (WATER, "Water", "#4a86b8"), (PLANTATION, "Plantation", "#7b6ba8"),
+    )  # fmt: skip
+    return Legend(tuple(LandUse(*entry) for entry in classes))
 
 
 def demo_grid(territory: Territory, size: int) -> Grid:
@@ -172,9 +152,3 @@ def municipalities(grid: Grid, rng: np.random.Generator) -> gpd.GeoDataFrame:
     # Vertices at every hectometre, so that the borders stay where they are in geographic coordinates.
     borders = shapely.segmentize(shapely.intersection(around, box), 100)
     return gpd.GeoDataFrame({"name": list(_TOWNS)}, geometry=borders, crs=grid.crs.to_wkt() if grid.crs else None)
-
-
-def _rgba(colour: str) -> tuple[int, int, int, int]:
-    """Return red, green, blue and full opacity of `#rrggbb`, each 0..255."""
-    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return red, green, blue, 255

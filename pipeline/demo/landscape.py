@@ -11,23 +11,7 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 from landshift.pipeline.demo.settlement import Countryside, connect_towns, divide_fields, mean_over, place_towns
-from landshift.pipeline.demo.terrain import Array, generator, make_terrain, noise
-
-__all__ = [
-    "BUILT_UP",
-    "CROPLAND",
-    "FOREST",
-    "GRASSLAND",
-    "MIN_PATCH",
-    "PIXEL",
-    "PLANTATION",
-    "WATER",
-    "Countryside",
-    "Landscape",
-    "generator",
-    "landscape",
-    "noise",
-]
+from landshift.pipeline.demo.terrain import Array, make_terrain, noise
 
 FOREST, CROPLAND, GRASSLAND, BUILT_UP, WATER, PLANTATION = range(1, 7)
 
@@ -122,10 +106,9 @@ def landscape(country: Countryside, size: int, rng: np.random.Generator) -> Land
     after[_take(farmed & (urban < 0.2) & (river < -4), far, parcel, along, int(0.015 * pixels))] = PLANTATION
     after = _drop_small_changes(before, after)
 
-    cell = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), axis=-1).astype(float)
+    cell = np.moveaxis(np.indices((size, size), dtype=float), 0, -1)
     cell += 4 * np.stack([noise(rng, size, 20), noise(rng, size, 20)], axis=-1)
-    stand = cKDTree(rng.uniform(-10, size + 10, (max(size * size // 500, 4), 2))).query(cell)[1]
-    stand = np.asarray(stand, dtype=np.int32)
+    stand = cKDTree(rng.uniform(-10, size + 10, (max(size * size // 500, 4), 2))).query(cell)[1].astype(np.int32)
     track = 0.55 * np.clip(1.1 - edge, 0, 1) * (rng.random(int(parcel.max()) + 1)[parcel] < 0.8)
     fields = [height, across, along, river, stream, road, track, np.clip(dense, 0, 1)]
     height, across, along, river, stream, road, track, centre = (f.astype(np.float32) for f in fields)
@@ -161,7 +144,7 @@ def _reservoir(above: Array, height: Array, river: Array, stream: Array, keep_ou
     """Dam the valley that stores about `budget` pixels of water and drowns the fewest houses, bool (y, x)."""
     size = len(height)
     rim = max(3, size // 12)
-    y, x = np.meshgrid(np.arange(size), np.arange(size), indexing="ij")
+    y, x = np.indices(height.shape)
     wet = (stream > 0.15) & (river < -8)
     wet[:rim] = wet[-rim:] = wet[:, :rim] = wet[:, -rim:] = False
     sites = np.argwhere(wet)

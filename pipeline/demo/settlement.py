@@ -38,7 +38,7 @@ def divide_fields(rng: np.random.Generator, size: int, c: Countryside, height: A
     Returns:
         Field id, position across and along the rows in pixels, distance to the edge of the block in pixels; all (y, x).
     """
-    y, x = np.meshgrid(np.arange(size, dtype=float), np.arange(size, dtype=float), indexing="ij")
+    y, x = np.indices((size, size), dtype=float)
     y += c.irregular * 4 * noise(rng, size, 40, 3.5)
     x += c.irregular * 4 * noise(rng, size, 40, 3.5)
     span = np.arange(-c.district, size + c.district, c.district, dtype=float)
@@ -125,11 +125,10 @@ def connect_towns(
     for start, end, half in links:
         mcp = MCP_Geometric(cost)
         mcp.find_costs([(start[0] // 2, start[1] // 2)], [(end[0] // 2, end[1] // 2)])
-        path = np.array(mcp.traceback((end[0] // 2, end[1] // 2)), dtype=float) * 2 + 0.5
-        for cell in np.array(mcp.traceback((end[0] // 2, end[1] // 2))):
-            cost[tuple(cell)] = 0.35  # later roads join the ones that exist
+        path = np.array(mcp.traceback((end[0] // 2, end[1] // 2)))
+        cost[tuple(path.T)] = 0.35  # later roads join the ones that exist
         if len(path) > 3:
-            line = smooth_line(rng, path, 3.0, 0.0, 1.0)
+            line = smooth_line(rng, path * 2 + 0.5, 3.0, 0.0, 1.0)
             points.append(line)
             widths.append(np.full(len(line), half))
     distance, index = nearest(np.concatenate(points), size)

@@ -12,17 +12,9 @@ from landshift.pipeline.demo.terrain import Array, generator, noise
 from landshift.pipeline.demo.territories import Territory, Visit
 
 BANDS = {
-    "blue": "B02",
-    "green": "B03",
-    "red": "B04",
-    "rededge071": "B05",
-    "rededge075": "B06",
-    "rededge078": "B07",
-    "nir": "B08",
-    "nir08": "B8A",
-    "swir16": "B11",
-    "swir22": "B12",
-}
+    "blue": "B02", "green": "B03", "red": "B04", "rededge071": "B05", "rededge075": "B06", "rededge078": "B07",
+    "nir": "B08", "nir08": "B8A", "swir16": "B11", "swir22": "B12",
+}  # fmt: skip
 """Common name to Sentinel-2 name, in the order of the files."""
 
 # Reflectance of pure surfaces in the order of BANDS: round numbers in the range of published spectral libraries.

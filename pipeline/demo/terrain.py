@@ -170,6 +170,5 @@ def smooth_line(rng: np.random.Generator, points: Array, sigma: float, swing: fl
 
 def nearest(points: Array, size: int) -> tuple[Array, Array]:
     """Return the distance of each pixel to the nearest point, and the index of that point: two (size, size) arrays."""
-    pixels = np.stack(np.meshgrid(np.arange(size), np.arange(size), indexing="ij"), axis=-1)
-    distance, index = cKDTree(points).query(pixels)
+    distance, index = cKDTree(points).query(np.moveaxis(np.indices((size, size)), 0, -1))
     return np.asarray(distance), np.asarray(index)

@@ -101,17 +101,11 @@ _NORTH = Territory(
     red_roof=0.5,
     before=Visit(datetime(2019, 6, 12, 10, 20, 31, tzinfo=UTC), "02.12", cloud=0.008, haze=0.7, turbid=0.2, wedge=True),
     after=Visit(
-        datetime(2023, 6, 18, 10, 20, 29, tzinfo=UTC),
-        "05.09",
-        shift=(0.28, -0.35),
-        sun=(60.0, 153.0),
-        cloud=0.016,
-        level=-0.5,
-        turbid=0.7,
-        burnt=0.08,
+        datetime(2023, 6, 18, 10, 20, 29, tzinfo=UTC), "05.09",
+        shift=(0.28, -0.35), sun=(60.0, 153.0), cloud=0.016, level=-0.5, turbid=0.7, burnt=0.08,
     ),
     labelled=0.375,
-)
+)  # fmt: skip
 
 _SOUTH = Territory(
     name="south",
@@ -132,18 +126,11 @@ _SOUTH = Territory(
     red_roof=0.75,
     before=Visit(datetime(2019, 7, 9, 9, 50, 31, tzinfo=UTC), "02.12", cloud=0.006, level=0.5, turbid=0.2, burnt=0.15),
     after=Visit(
-        datetime(2023, 7, 28, 9, 50, 29, tzinfo=UTC),
-        "05.09",
-        shift=(-0.31, 0.22),
-        sun=(58.0, 141.0),
-        cloud=0.012,
-        haze=1.3,
-        level=-0.6,
-        turbid=0.6,
-        burnt=0.3,
+        datetime(2023, 7, 28, 9, 50, 29, tzinfo=UTC), "05.09",
+        shift=(-0.31, 0.22), sun=(58.0, 141.0), cloud=0.012, haze=1.3, level=-0.6, turbid=0.6, burnt=0.3,
     ),
     labelled=0.08,
-)
+)  # fmt: skip
 
 # The neighbour of the north, seen on the same days, with fewer labels: what the north taught should be of use here.
 _EAST = replace(_NORTH, name="east", origin=(457_120.0, 5_604_000.0), labelled=0.2)

@@ -9,13 +9,12 @@ from landshift.pipeline.drawing.plots import (
     COLOURS,
     INK,
     LETTER,
-    LINE,
     LONGEST,
     SOFT,
     WIDTH,
     drawing,
+    frame_rows,
     label,
-    plain,
     shorten,
     spread_out,
 )
@@ -82,14 +81,8 @@ def area_plot(rows: Sequence[AreaRow], *, alt: str) -> str:
             axes.plot([], [], "D", label="pixel count, biased", **hollow)[0],
         ]
         figure.legend(handles=key, loc="upper right", ncols=2, frameon=False, fontsize=9.5, borderpad=0, labelcolor=INK)
-        axes.set_ylim(-len(rows) + 0.4, 0.6)
-        axes.set_yticks([])
         axes.set_xlim(left=0)
-        axes.margins(x=0.06)
-        axes.locator_params(axis="x", nbins=6)
-        axes.set_xlabel("hectares")
-        plain(axes, "bottom")
-        axes.grid(axis="x", color=LINE, linewidth=0.7)
+        frame_rows(axes, len(rows), "hectares")
     return svg[0]
 
 

@@ -91,6 +91,17 @@ def spread_out(values: Sequence[float], gap: float) -> list[float]:
     return [value - excess for value in moved]
 
 
+def frame_rows(axes: "Axes", rows: int, title: str) -> None:
+    """Set up axes whose rows lie one below another, the first at height 0, with the axis of their values below."""
+    axes.set_ylim(-rows + 0.4, 0.6)
+    axes.set_yticks([])
+    axes.margins(x=0.06)
+    axes.locator_params(axis="x", nbins=6)
+    axes.set_xlabel(title)
+    plain(axes, "bottom")
+    axes.grid(axis="x", color=LINE, linewidth=0.7)
+
+
 def plain(axes: "Axes", *kept: str) -> None:
     """Leave out the frame but for the sides that are kept."""
     for side, spine in axes.spines.items():
@@ -151,13 +162,7 @@ def interval_plot(rows: Sequence[Dot], *, axis: str, alt: str, zero: bool = Fals
                 label(axes, line.label, -y, left)
             else:
                 label(axes, line, -y, left, weight="bold", longest=60)
-        axes.set_ylim(-len(lines) + 0.4, 0.6)
-        axes.set_yticks([])
-        axes.margins(x=0.06)
-        axes.locator_params(axis="x", nbins=6)
-        axes.set_xlabel(axis)
-        plain(axes, "bottom")
-        axes.grid(axis="x", color=LINE, linewidth=0.7)
+        frame_rows(axes, len(lines), axis)
     return svg[0]
 
 
