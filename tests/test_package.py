@@ -61,6 +61,7 @@ def test_wheels_and_editable_installs_have_one_package() -> None:
     """`.ci/run` builds both distributions; here the links and the wheel's table name the same folders."""
     wheel = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))["tool"]["hatch"]["build"]["targets"]["wheel"]
     links = {p.name: p for p in (ROOT / "src/landshift").iterdir() if p.is_symlink()}
-    assert wheel["force-include"] == {name: f"landshift/{name}" for name in links}
+    assert wheel["sources"] == {"src/landshift": "landshift", **{name: f"landshift/{name}" for name in links}}
+    assert wheel["only-include"] == ["src/landshift/__init__.py", *sorted(links)]
     assert all(link.resolve() == ROOT / name for name, link in links.items())
     assert [p.name for p in (ROOT / wheel["dev-mode-dirs"][0]).iterdir()] == ["landshift"]
