@@ -85,7 +85,7 @@ def test_bad_input_as_json(tmp_path: Path) -> None:
     assert "Did you mean `name`" in answer["message"]
 
 
-def interrupted() -> RuntimeError:
+def make_interrupt() -> RuntimeError:
     error = RuntimeError("a library's own")
     error.__cause__ = KeyboardInterrupt()
     return error
@@ -96,7 +96,7 @@ def interrupted() -> RuntimeError:
     [
         (RuntimeError("the roof fell in"), 1, "Failed: RuntimeError: the roof fell in\nRun again with --verbose"),
         (UnavailableError("the server is away"), 1, "Failed: the server is away\n"),
-        (interrupted(), 130, "Interrupted: run the same command again"),
+        (make_interrupt(), 130, "Interrupted: run the same command again"),
         (InputError("tag \x1b]0;owned\x07 \x9b2J \udcff\nnext line"), 2, "Bad input: tag ]0;owned 2J \nnext line"),
     ],
     ids=["failed", "unavailable", "interrupted", "control characters"],

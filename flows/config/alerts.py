@@ -2,6 +2,7 @@
 
 import difflib
 import ipaddress
+from dataclasses import fields
 from datetime import date
 from pathlib import Path
 from typing import Annotated, Literal
@@ -38,7 +39,7 @@ class AlertRuleConfig(Section):
     @property
     def rule(self) -> AlertRule:
         """The rule, as the pipeline takes it."""
-        return AlertRule(self.name, self.states, self.changes, self.min_area_ha, self.min_confidence, self.areas)
+        return AlertRule(**{field.name: getattr(self, field.name) for field in fields(AlertRule)})
 
 
 class ChannelConfig(Section):

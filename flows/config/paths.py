@@ -46,7 +46,8 @@ def resolve_paths(
     """
     output, model = (None if path is None else path.resolve() for path in (output, model))
     return [
-        ProjectPaths(config.resolve(), data_folder(config, data).resolve(), output, model, allow_outside) for config in configs
+        ProjectPaths(config.resolve(), data_folder(config, data).resolve(), output, model, allow_outside=allow_outside)
+        for config in configs
     ]
 
 
