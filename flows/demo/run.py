@@ -10,10 +10,9 @@ import numpy as np
 from landshift.flows.config.project import find_config, load_project
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.project.plan import legend_of
-from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.demo.files import make_demo
 from landshift.pipeline.drawing.pictures import change_picture, display_picture, png, side_by_side
-from landshift.pipeline.legend import CHANGED, NOT_OBSERVED
+from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import content_of
@@ -48,20 +47,18 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
     from landshift.flows.steps.release.candidates import card_scores
     from landshift.flows.train import train
 
-    output = folder / "runs"
-    trained = train(project, data / _TERRITORY, output)
-    detected = detect(project, data / _TERRITORY, output)
-    ws = workspace(project, data / _TERRITORY, output)
-    truth = _against_truth(detected.run, data / _TERRITORY)
-    estimated, said = estimate_demo(detected.run, data / _TERRITORY)
-    picture = _picture(ws, folder / "demo.png")
+    output, territory = folder / "runs", data / _TERRITORY
+    trained = train(project, territory, output)
+    detected = detect(project, territory, output)
+    truth = _score_against_truth(detected.run, territory)
+    estimated, estimate_lines = estimate_demo(detected.run, territory)
+    picture = _write_picture(detected.run, legend_of(project), folder / "demo.png")
     seconds = time.perf_counter() - started
     content = {
         "run": str(detected.run), "model": str(trained.model), "seconds": round(seconds, 1),
         "changed_ha": detected.changed_ha, "polygons": detected.polygons, "outside_labels": content_of(truth),
         "estimated": estimated,
     }  # fmt: skip
-    command = f"landshift detect {config} --data"
     lines = [
         card_scores(trained.model),
         *trained.told,
@@ -69,7 +66,7 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
         f"Against the exact truth outside the labelled blocks: F1 {truth.f1:.3f}, kappa {truth.kappa:.3f} "
         f"({truth.n:,} pixels without a label).",
         f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches.",
-        *said,
+        *estimate_lines,
         f"{seconds:.0f} s in all.",
         "",
         f"Page    {detected.run / 'report.html'}     (any browser)",
@@ -80,23 +77,23 @@ def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
         f"Numbers {detected.run / 'run.json'}, {trained.report}",
         "",
         "Try next:",
-        f"  {command} {data / 'north'} --output {output}     again: nothing is done twice",
-        f"  landshift check {config} --data {data / 'north'}",
+        f"  landshift detect {config} --data {territory} --output {output}     again: nothing is done twice",
+        f"  landshift check {config} --data {territory}",
         "  landshift init FOLDER     with your own scenes of two dates",
     ]
     return content, lines
 
 
-def _picture(ws: Workspace, path: Path) -> Path:
+def _write_picture(run: Path, legend: Legend, path: Path) -> Path:
     """Put before, after and change side by side."""
-    before, after = (display_picture(ws.run / f"image_{epoch}.tif", _SIDE) for epoch in ("before", "after"))
-    change = change_picture(ws.run / "change.tif", legend_of(ws.project).changes, after, _SIDE)
+    before, after = (display_picture(run / f"image_{epoch}.tif", _SIDE) for epoch in ("before", "after"))
+    change = change_picture(run / "change.tif", legend.changes, after, _SIDE)
     with replace_when_done(path) as temporary:
         temporary.write_bytes(png(side_by_side([before, after, change]), colours=256))
     return path
 
 
-def _against_truth(run: Path, data: Path) -> BinaryScores:
+def _score_against_truth(run: Path, data: Path) -> BinaryScores:
     """Score the map on every observed pixel that no label covered."""
     before, after = (read_raster(data / f"truth_{name}.tif")[0] for name in ("before", "after"))
     labelled = read_raster(data / "labels_before.tif")[0] > 0
