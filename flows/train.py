@@ -19,7 +19,7 @@ from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import workspace
 from landshift.flows.steps.release.candidates import Trained, choose_model, train_seed
 from landshift.flows.steps.release.offering import Offered, offer_candidate, show_release
-from landshift.flows.steps.release.releases import settled
+from landshift.flows.steps.release.releases import settle_release
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.records import content_of
 
@@ -46,7 +46,7 @@ def train(
     if project.labels is None:
         raise InputError("The config has no `labels:`; training needs some. See configs/ for examples.")
     with ws.alone():
-        settled(ws)
+        settle_release(ws)
         made = plan(ws)
         require_disk(ws, made)
         labels_hash = divide_labels_task(ws, made.grid)

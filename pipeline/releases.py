@@ -4,19 +4,16 @@ import json
 import re
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final, Literal
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash, write_json
-from landshift.pipeline.records import record_of
+from landshift.pipeline.records import content_of, record_of
 
 JOURNAL, RELEASES = "releases.json", "releases"
 """The journal, in the folder of the releases."""
-
-ADOPTED: Final = "adopted"
-"""A model that was in use before there was a journal."""
 
 PROMOTED: Final = "promoted"
 
@@ -39,7 +36,7 @@ _DESCRIPTION = "model.json"
 class Entry:
     """A line of the journal; lines are only added."""
 
-    action: Literal["adopted", "promoted", "refused", "rolled back"]
+    action: Literal["promoted", "refused", "rolled back"]
     """What was done."""
     at: str
     """When, ISO 8601, UTC."""
@@ -149,7 +146,7 @@ def read_journal(folder: Path) -> ReleaseJournal:
 
 def write_journal(folder: Path, journal: ReleaseJournal) -> None:
     """Write the journal in one atomic step: this is what puts a model in use."""
-    write_json(folder / JOURNAL, {"format": _FORMAT, **asdict(journal)})
+    write_json(folder / JOURNAL, {"format": _FORMAT, **content_of(journal)})
 
 
 def release_folder(folder: Path, release: Entry) -> Path:

@@ -373,7 +373,7 @@ def test_the_models_own_calibration_is_that_of_the_model(ready: Ready, tmp_path:
 def test_land_use_is_cooled_by_its_own_temperature(ready: Ready) -> None:
     shares = np.array([[[0.8, 0.3]], [[0.2, 0.7]]], dtype=np.float32)
     pixels = replace(said(ready, 0.1), change=None, before=shares, after=shares[::-1])
-    calm = adapting._at(pixels, Temperatures(change=9.0, landuse=2.0))
+    calm = pixels.at(Temperatures(change=9.0, landuse=2.0))
     np.testing.assert_allclose(calm.before, cool_classes(shares, 2.0))
     np.testing.assert_allclose(calm.after, cool_classes(shares[::-1], 2.0))
     assert calm.probability[0, 0] < pixels.probability[0, 0], "less sure that it changed"

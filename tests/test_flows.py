@@ -383,17 +383,6 @@ def test_models_that_cannot_be_compared_are_not_promoted_by_themselves(trained: 
     assert "Every labelled pixel was used" in trained.offer().entry.reason
 
 
-def test_a_model_from_before_there_were_releases_becomes_the_first(trained: Trained) -> None:
-    shutil.rmtree(trained.ws.releases)
-    before = trained.weights()
-    trained.candidate(noise=3.0)
-    offered = trained.offer()
-    assert not offered.promoted
-    assert [e.action for e in read_journal(trained.ws.releases).entries] == ["adopted", "refused"]
-    assert (offered.entry.comparison or {})["verdict"] == "worse", "its blocks tell where it was trained"
-    assert trained.weights() == before
-
-
 @pytest.mark.parametrize("step", ["detect_changes", "write_maps_task", "publish_run_task"])
 def test_an_interrupted_detect_goes_on_and_ends_the_same(
     done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str

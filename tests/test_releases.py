@@ -20,14 +20,13 @@ from landshift.flows.cli.main import app
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release import releases as releasing
-from landshift.flows.steps.release.comparing import seen_by, write_seen
-from landshift.flows.steps.release.releases import list_releases, roll_back, settled
+from landshift.flows.steps.release.comparing import read_seen, write_seen
+from landshift.flows.steps.release.releases import list_releases, roll_back, settle_release
 from landshift.pipeline import releases as storing
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import TRAIN, VALIDATION
 from landshift.pipeline.manifest import file_hash, write_json
 from landshift.pipeline.releases import (
-    ADOPTED,
     PROMOTED,
     REFUSED,
     ROLLED_BACK,
@@ -317,7 +316,7 @@ def test_a_kill_leaves_the_old_model_or_the_new_one(ws: Workspace, moment: str) 
     assert ws.model.is_dir() == (moment != "between two renames")
     assert letter_in_use(ws) == expected
     with ws.alone():
-        settled(ws)
+        settle_release(ws)
     assert ws.model_in_use == ws.model
     assert letter_in_use(ws) == expected
     assert not list(ws.output.rglob(".partial*"))
@@ -333,7 +332,7 @@ def test_a_full_disk_changes_nothing(ws: Workspace, full_disk: Callable[[int], A
     assert letter_in_use(ws) == "b"
 
 
-def test_a_model_from_before_there_were_releases_is_told_of(territory: Territory) -> None:
+def test_a_model_without_a_release_is_listed_and_never_replaced(territory: Territory) -> None:
     ws = territory.workspace()
     assert list_releases(ws)[1] == ["No model was released yet; `landshift train` makes the first."]
     ws.model.mkdir(parents=True)
@@ -341,6 +340,8 @@ def test_a_model_from_before_there_were_releases_is_told_of(territory: Territory
     (line,) = list_releases(ws)[1]
     assert str(ws.model) in line
     assert line.endswith("is used.")
+    with ws.alone(), pytest.raises(InputError, match=r"was never released.*Move that folder away"):
+        settle_release(ws)
 
 
 def test_a_model_put_there_by_hand_is_not_used_in_silence(ws: Workspace) -> None:
@@ -348,7 +349,7 @@ def test_a_model_put_there_by_hand_is_not_used_in_silence(ws: Workspace) -> None
     with pytest.raises(InputError, match=r"never released.*release 3.*--model"):
         _ = ws.model_in_use
     with ws.alone(), pytest.raises(InputError, match="never released"):
-        settled(ws)
+        settle_release(ws)
     roll_back(ws, 3, "by mistake")
     assert letter_in_use(ws) == "c"
 
@@ -387,7 +388,7 @@ def test_a_model_that_is_gone_with_its_release_is_missed(ws: Workspace) -> None:
     for folder in (ws.model, next(ws.releases.glob("0003-*"))):
         shutil.rmtree(folder)
     with ws.alone(), pytest.raises(InputError, match="Release 3 cannot be used"):
-        settled(ws)
+        settle_release(ws)
     assert not ws.model.exists(), "an empty folder would look like a model"
 
 
@@ -410,7 +411,7 @@ def test_a_journal_that_is_lost_gives_no_number_twice(ws: Workspace) -> None:
 def test_the_way_back_ends_at_what_is_in_use_and_names_each_once(numbers: list[int], data: st.DataObject) -> None:
     entries = []
     for n in numbers:
-        action = data.draw(st.sampled_from([PROMOTED, ROLLED_BACK, REFUSED, ADOPTED]))
+        action = data.draw(st.sampled_from([PROMOTED, ROLLED_BACK, REFUSED]))
         entries.append(Entry(action, "", None, "", f"w{n}", f"d{n}", None if action == REFUSED else n, str(n), {"a": "b"}))
     journal = ReleaseJournal(tuple(entries))
     way = journal.way_back
@@ -446,39 +447,20 @@ def test_where_a_model_was_trained_is_known_on_other_grids_too(territory: Territ
     territory.config["labels"] = {"rasters": {"change": "labels.tif", "values": {0: "unchanged", 1: "changed"}}}
     territory.config["split"] = {"block_px": 8, "buffer_px": 1, "min_pixels": 10}
     place = territory.workspace()
+    assert read_seen(tmp_path, territory.grid) is None
     divide_labels(place, territory.grid)
     write_seen(place, territory.grid, tmp_path)
     wanted = np.isin(read_masks(place).role, (TRAIN, VALIDATION))
     assert 0 < wanted.sum() < wanted.size
-    np.testing.assert_array_equal(seen_by(tmp_path, territory.grid), wanted)
+    np.testing.assert_array_equal(read_seen(tmp_path, territory.grid), wanted)
     moved = small_grid(40, 48, x=300_000 + 50)  # five pixels further east
-    found = seen_by(tmp_path, moved)
+    found = read_seen(tmp_path, moved)
     assert found is not None
     assert found[:, :43][wanted[:, 5:]].all()
     assert not found[:, 45:].any(), "nobody was there"
-    assert not seen_by(tmp_path, small_grid(40, 48, x=900_000))[:].any()  # type: ignore[index]
+    assert not read_seen(tmp_path, small_grid(40, 48, x=900_000))[:].any()  # type: ignore[index]
     write_raster(tmp_path / "seen.tif", np.ones((40, 48), dtype=np.uint8), territory.grid)
-    assert seen_by(tmp_path, territory.grid).all()  # type: ignore[union-attr]
-
-
-def test_of_an_older_model_the_blocks_tell_it_and_else_nothing_does(territory: Territory, tmp_path: Path) -> None:
-    import shapely
-
-    from landshift.pipeline.grid import crs_of
-    from landshift.pipeline.run.stac import footprint
-
-    grid = territory.grid
-    outline = shapely.geometry.mapping(footprint(grid.transform, (40, 48), crs_of(grid).to_wkt()))
-    blocks = [{"row": 0, "column": 1, "role": "train"}, {"row": 1, "column": 0, "role": "validation"}]
-    blocks.append({"row": 1, "column": 1, "role": "test"})
-    facts = {"splits": {"block": 16, "blocks": blocks}, "territory": {"footprint": outline}}
-    write_json(tmp_path / "model.json", {"facts": facts})
-    expected = np.zeros((40, 48), dtype=bool)
-    expected[:16, 16:32] = expected[16:32, :16] = True
-    np.testing.assert_array_equal(seen_by(tmp_path, grid), expected)
-    assert seen_by(tmp_path, small_grid(40, 48, x=300_010)) is None, "another territory"
-    write_json(tmp_path / "model.json", {"facts": {}})
-    assert seen_by(tmp_path, grid) is None
+    assert read_seen(tmp_path, territory.grid).all()  # type: ignore[union-attr]
 
 
 # The command line.

@@ -37,7 +37,7 @@ def release_app(session: Session, say: Say) -> typer.Typer:
         ] = None,
         who: Who = None, allow_outside: Outside = False, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
-        """Put the model that was trained last in use, where it is worse in no region or you say so."""
+        """Put the model that was trained last in use, where it is worse in no region or you decide so."""
         with session(as_json, verbose):
             from landshift.flows.config.project import load_project
             from landshift.flows.promote import promote as flow

@@ -109,6 +109,16 @@ class ReleaseVerdict:
     """For a person."""
 
 
+@dataclass(frozen=True)
+class ReleaseComparison(ReleaseVerdict):
+    """Verdict on a new model, and what it rests on."""
+
+    notes: tuple[str, ...]
+    """How the regions were made, in sentences."""
+    pixels: int
+    """Held-out labelled pixels."""
+
+
 def compare_regions(held: Mapping[str, Held], names: Sequence[str], rule: ReleaseRule) -> tuple[RegionRow, ...]:
     """Compare two maps region by region.
 

@@ -29,7 +29,6 @@ from landshift.pipeline.scores.adaptation import (
     ScoredAdaptation,
     ScoredBaseline,
 )
-from landshift.pipeline.scores.calibration import cool, cool_classes
 from landshift.pipeline.scores.evidence import Difference, f1_gain
 from landshift.pipeline.scores.reliability import calibration_error_of
 from landshift.pipeline.scores.training import Temperatures
@@ -259,7 +258,7 @@ def _score(row: AdaptationRow, calibrated: Calibrated, control: Calibrated, bloc
 
 def _score_baseline(row: AdaptationRow, calibrated: Calibrated, bundle: "Bundle", blocks: np.ndarray) -> ScoredBaseline:
     test, pixels = _test_mask(calibrated), calibrated.raw
-    truth, own = pixels.labels.change[test], _at(pixels, bundle.temperatures).probability[test]
+    truth, own = pixels.labels.change[test], pixels.at(bundle.temperatures).probability[test]
     local = calibrated.cooled.probability[test] >= calibrated.threshold
     return ScoredBaseline(
         **vars(_score(row, calibrated, calibrated, blocks)),
@@ -277,13 +276,6 @@ def _test_mask(calibrated: Calibrated) -> np.ndarray:
 
 def _is_proved(gain: Difference) -> bool:
     return gain.low is not None and gain.low > 0 and gain.n >= _FEWEST_BLOCKS
-
-
-def _at(pixels: HeldOut, temperatures: Temperatures) -> HeldOut:
-    """Return the pixels at the model's own temperatures."""
-    change = None if pixels.change is None else cool(pixels.change, temperatures.change)
-    before, after = (None if s is None else cool_classes(s, temperatures.landuse) for s in (pixels.before, pixels.after))
-    return replace(pixels, change=change, before=before, after=after)
 
 
 def adaptation_in_use(ws: Workspace, prepared: Prepared) -> ChosenAdaptation:

@@ -65,6 +65,12 @@ class HeldOut:
             raise ValueError("the network has no head")
         return np.asarray(1.0 - np.einsum("kyx,kyx->yx", self.before, self.after), dtype=np.float32)
 
+    def at(self, temperatures: Temperatures) -> "HeldOut":
+        """Return the pixels with their probabilities at other temperatures."""
+        change = None if self.change is None else cool(self.change, temperatures.change)
+        before, after = (None if p is None else cool_classes(p, temperatures.landuse) for p in (self.before, self.after))
+        return replace(self, change=change, before=before, after=after)
+
 
 @dataclass(frozen=True)
 class Calibrated:

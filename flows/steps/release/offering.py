@@ -1,8 +1,7 @@
-"""Offering: a model that was just trained comes into use where it is worse in no region, or where a person says so."""
+"""Promotion of a model that was just trained, where it is worse in no region or where a person decides so."""
 
-from collections.abc import Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any
 
 from prefect.artifacts import create_table_artifact
 
@@ -11,11 +10,13 @@ from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.labelling import label_hashes
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.comparing import compare_models, comparison_lines
-from landshift.flows.steps.release.releases import CARD, KEPT, MODEL, hashes_of, identity, now, settled, show_model
+from landshift.flows.steps.release.releases import CARD, KEPT, MODEL, hashes_of, identity, now, settle_release, show_model
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_text
+from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.releases import (
     COMPARED,
+    JOURNAL,
     PROMOTED,
     REFUSED,
     Entry,
@@ -25,6 +26,9 @@ from landshift.pipeline.releases import (
     release_folder,
     write_journal,
 )
+from landshift.pipeline.scores.release import ReleaseComparison
+
+_FIRST = "The first model of this project."
 
 
 @dataclass(frozen=True)
@@ -36,20 +40,25 @@ class Offered:
     fresh: bool
     """False where all this was known before, and nothing was written."""
     entry: Entry
-    """The line of the journal that says so."""
+    """Its line of the journal."""
+
+    @property
+    def comparison(self) -> ReleaseComparison | None:
+        """The comparison with the model that was in use; None where nothing was compared."""
+        return _read_comparison(self.entry)
 
     @property
     def lines(self) -> list[str]:
         """The same for the command line."""
-        e = self.entry
-        compared = [] if e.comparison is None else comparison_lines(e.comparison)
-        if e.comparison is not None and e.comparison["sentence"] not in e.reason:
-            compared.append(str(e.comparison["sentence"]))
+        e, comparison = self.entry, self.comparison
+        lines = [] if comparison is None else comparison_lines(comparison)
+        if comparison is not None and comparison.sentence not in e.reason:
+            lines.append(comparison.sentence)
         if self.promoted:
             since = "" if self.fresh else f", since {e.at}"
-            return [*compared, f"Release {e.number} ({short_hash(e.weights)}) is in use{since}. {e.reason}"]
+            return [*lines, f"Release {e.number} ({short_hash(e.weights)}) is in use{since}. {e.reason}"]
         return [
-            *compared,
+            *lines,
             f"Not promoted: {e.reason} The model in use stays as it is. "
             f"To use the new one all the same: landshift release promote CONFIG --despite-verdict --reason ...",
         ]
@@ -63,82 +72,76 @@ def offer_candidate(ws: Workspace, prepared: Prepared, who: str | None = None) -
     Raises:
         InputError: The journal or the labels cannot be used.
     """
-    journal = settled(ws)
-    known = _already(ws, journal)
-    if known is not None:
-        return known
-    if journal.in_use is None:
-        return _promote(ws, journal, "The first model of this project.", None, None, who)
-    key, comparison = compared(ws, prepared, journal)
-    description = file_hash(ws.candidate / MODEL)
-    before = journal.rollback_of(description)
-    if before is not None:
-        why = f"It was rolled back from on {before.at}: {before.reason}"
-    elif not comparison["promote"]:
-        why = str(comparison["sentence"])
-    elif not ws.project.release.automatic:
-        why = "`release: automatic: false` leaves that to a person."
-    else:
-        return _promote(ws, journal, str(comparison["sentence"]), comparison, key, who)
-    return _refuse(ws, journal, why, comparison, key, who)
+
+    def decide(journal: ReleaseJournal, comparison: ReleaseComparison) -> tuple[bool, str]:
+        before = journal.rollback_of(file_hash(ws.candidate / MODEL))
+        if before is not None:
+            return False, f"It was rolled back from on {before.at}: {before.reason}"
+        if comparison.promote and not ws.project.release.automatic:
+            return False, "`release: automatic: false` leaves that to a person."
+        return comparison.promote, comparison.sentence
+
+    return _decide(ws, prepared, decide, first=_FIRST, who=who)
 
 
 def promote_candidate(
     ws: Workspace, prepared: Prepared, *, despite_verdict: bool, reason: str | None, who: str | None
 ) -> Offered:
-    """Put the model that was trained last in use, because a person says so; the output folder must be locked.
+    """Put the model that was trained last in use for a person; the output folder must be locked.
 
     Raises:
         InputError: Nothing was trained, the journal or the labels cannot be used.
     """
+
+    def decide(_journal: ReleaseJournal, comparison: ReleaseComparison) -> tuple[bool, str]:
+        if comparison.promote:
+            return True, reason or comparison.sentence
+        return despite_verdict, f"Despite the verdict: {reason}" if despite_verdict else comparison.sentence
+
     require_candidate(ws)
-    journal = settled(ws)
-    known = _already(ws, journal)
-    if known is not None:
-        return known
-    if journal.in_use is None:
-        return _promote(ws, journal, reason or "The first model of this project.", None, None, who)
-    key, comparison = compared(ws, prepared, journal)
-    if comparison["promote"] or despite_verdict:
-        overridden = "" if comparison["promote"] else "Despite the verdict: "
-        return _promote(ws, journal, overridden + (reason or str(comparison["sentence"])), comparison, key, who)
-    return _refuse(ws, journal, str(comparison["sentence"]), comparison, key, who)
+    return _decide(ws, prepared, decide, first=reason or _FIRST, who=who)
 
 
-def compared(ws: Workspace, prepared: Prepared, journal: ReleaseJournal) -> tuple[str, dict[str, Any]]:
-    """Compare the candidate with the model in use, unless the journal has the answer to the same question."""
+def _decide(
+    ws: Workspace, prepared: Prepared, decide: Callable[[ReleaseJournal, ReleaseComparison], tuple[bool, str]], *, first: str,
+    who: str | None,
+) -> Offered:  # fmt: skip
+    journal = settle_release(ws)
     current = journal.in_use
-    description = file_hash(ws.candidate / MODEL)
     if current is None:
-        raise ValueError("no model is in use")
+        return _promote(ws, journal, first, comparison=None, key=None, who=who)
+    description = file_hash(ws.candidate / MODEL)
+    if current.description == description:
+        return Offered(True, False, current)
     described = ws.project.model_dump(mode="json", include={"release", "labels", "split", "detect", "assess"})
     key = value_hash([description, current.description, prepared.hashes, label_hashes(ws), described])
     refused = journal.refusal_of(description, key)
-    if refused is not None and refused.comparison is not None:
-        return key, dict(refused.comparison)
-    return key, compare_models(ws, prepared, ws.candidate, model_in_use(ws.releases, ws.model))
+    # The journal may have the answer to the same question.
+    comparison = None if refused is None else _read_comparison(refused)
+    if comparison is None:
+        comparison = compare_models(ws, prepared, ws.candidate, model_in_use(ws.releases, ws.model))
+    promoted, reason = decide(journal, comparison)
+    act = _promote if promoted else _refuse
+    return act(ws, journal, reason, comparison=comparison, key=key, who=who)
 
 
 def require_candidate(ws: Workspace) -> None:
     """Refuse to go on without a model that was trained.
 
     Raises:
-        InputError: There is none.
+        InputError: The folder of the candidate holds no model.
     """
     if not (ws.candidate / MODEL).is_file():
         raise InputError(f"{ws.candidate} holds no model, so there is nothing to promote. Run `landshift train` first.")
 
 
-def _already(ws: Workspace, journal: ReleaseJournal) -> Offered | None:
-    """Return where the candidate is in use already."""
-    current = journal.in_use
-    if current is None or current.description != file_hash(ws.candidate / MODEL):
-        return None
-    return Offered(True, False, current)
+def _read_comparison(entry: Entry) -> ReleaseComparison | None:
+    return None if entry.comparison is None else record_of(ReleaseComparison, entry.comparison, JOURNAL)
 
 
 def _promote(
-    ws: Workspace, journal: ReleaseJournal, reason: str, comparison: Mapping[str, Any] | None, key: str | None, who: str | None
+    ws: Workspace, journal: ReleaseJournal, reason: str, *, comparison: ReleaseComparison | None, key: str | None,
+    who: str | None,
 ) -> Offered:  # fmt: skip
     from landshift.models.use.bundle import describe
 
@@ -152,35 +155,36 @@ def _promote(
         number, folder = keep_release(ws.releases, ws.candidate, KEPT, journal, weights)
     entry = Entry(
         PROMOTED, now(), who or login_name(), reason, weights, description, number, folder.name,
-        known.files if known is not None else hashes_of(folder), left, key, comparison,
+        known.files if known is not None else hashes_of(folder), left, key, content_of(comparison),
     )  # fmt: skip
     show_model(ws, folder, ReleaseJournal((*journal.entries, entry)))
     if comparison is not None:
-        _tell_card(ws, comparison, left)
+        _extend_card(ws, comparison, left)
     return Offered(True, True, entry)
 
 
 def _refuse(
-    ws: Workspace, journal: ReleaseJournal, reason: str, comparison: Mapping[str, Any], key: str, who: str | None
+    ws: Workspace, journal: ReleaseJournal, reason: str, *, comparison: ReleaseComparison | None, key: str | None,
+    who: str | None,
 ) -> Offered:  # fmt: skip
     weights, description = identity(ws.candidate)
-    before = journal.refusal_of(description, key)
+    before = journal.refusal_of(description, key or "")
     if before is not None and before.reason == reason:
         return Offered(False, False, before)
     entry = Entry(
         REFUSED, now(), who or login_name(), reason, weights, description,
-        left=None, key=key, comparison=comparison,
+        left=None, key=key, comparison=content_of(comparison),
     )  # fmt: skip
     write_journal(ws.releases, ReleaseJournal((*journal.entries, entry)))
     return Offered(False, True, entry)
 
 
-def _tell_card(ws: Workspace, comparison: Mapping[str, Any], left: int | None) -> None:
+def _extend_card(ws: Workspace, comparison: ReleaseComparison, left: int | None) -> None:
     path = ws.model / CARD
     if path.is_file():
-        told = "\n".join(f"- {line}" for line in (*comparison_lines(comparison), comparison["sentence"]))
+        found = "\n".join(f"- {line}" for line in (*comparison_lines(comparison), comparison.sentence))
         card = path.read_text(encoding="utf-8").rstrip()
-        write_text(path, f"{card}\n\n{COMPARED} {left}, in use before\n\n{told}\n")
+        write_text(path, f"{card}\n\n{COMPARED} {left}, in use before\n\n{found}\n")
 
 
 def require_promotable(ws: Workspace, *, despite_verdict: bool, reason: str | None) -> None:
@@ -196,14 +200,13 @@ def require_promotable(ws: Workspace, *, despite_verdict: bool, reason: str | No
 
 def show_release(ws: Workspace, offered: Offered) -> None:
     """Show in Prefect how a new model compares with the one in use."""
-    comparison = offered.entry.comparison
+    comparison = offered.comparison
     rows = [
         {
-            "region": row["region"], "score": row["score"], "in use": row["old"], "new": row["new"],
-            "difference": row["gain"]["estimate"], "low": row["gain"]["low"], "high": row["gain"]["high"],
-            "blocks": row["blocks"], "verdict": row["verdict"],
+            "region": row.region, "score": row.score, "in use": row.old, "new": row.new, "difference": row.gain.estimate,
+            "low": row.gain.low, "high": row.gain.high, "blocks": row.blocks, "verdict": row.verdict,
         }
-        for row in (comparison or {}).get("rows", ())
+        for row in (comparison.rows if comparison else ())
     ]  # fmt: skip
     if rows:
         create_table_artifact(rows, key=f"{ws.project.artifact_name}-release", description=offered.entry.reason)

@@ -1,4 +1,4 @@
-"""Releases: which model of a project is in use, since when and why, and the way back to the one before."""
+"""Releases of a project: the model in use, since when and why, and the way back to the one before."""
 
 import json
 import shlex
@@ -13,11 +13,9 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash
 from landshift.pipeline.releases import (
-    ADOPTED,
     ROLLED_BACK,
     Entry,
     ReleaseJournal,
-    keep_release,
     model_in_use,
     read_journal,
     release_folder,
@@ -44,13 +42,13 @@ def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None
         ws: The project.
         to: Number of the release; the one that was in use before the present one where None.
         reason: Why; it stays in the journal.
-        who: Who says so; the login name where None.
+        who: The person who does it; the login name where None.
 
     Raises:
         InputError: No reason, no such release, or its files are not those that were released.
     """
     if not reason.strip():
-        raise InputError("--reason is empty; say why, since it stays in the journal.")
+        raise InputError("--reason is empty; give one, since it stays in the journal.")
     if read_journal(ws.releases).in_use is None:  # before a folder is made for the lock
         raise InputError(
             f"{ws.releases} holds no release. `landshift train` makes the first; or name the folder with --output."
@@ -64,7 +62,9 @@ def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None
         release = journal.releases.get(number)
         if release is None:
             listed = ", ".join(str(n) for n in journal.releases)
-            raise InputError(f"There is no release {number}; there are {listed}. `landshift release list CONFIG` tells more.")
+            raise InputError(
+                f"There is no release {number}; there are {listed}. `landshift release list CONFIG` describes them."
+            )
         source = release_folder(ws.releases, release)
         entry = replace(
             release, action=ROLLED_BACK, at=now(), who=who or login_name(), reason=reason, left=current.number, key=None,
@@ -75,8 +75,8 @@ def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None
         if fresh or mended:
             show_model(ws, source, ReleaseJournal((*journal.entries, entry)) if fresh else None)
     if not fresh:
-        told = f"Release {number} is in use already" + (f"; {ws.model} was mended from it." if mended else ".")
-        return {"release": number, "weights": release.weights, "fresh": False, "mended": mended}, [told]
+        line = f"Release {number} is in use already" + (f"; {ws.model} was mended from it." if mended else ".")
+        return {"release": number, "weights": release.weights, "fresh": False, "mended": mended}, [line]
     register = ws.output / "register.gpkg"
     named = register if register.is_file() else "REGISTER"
     command = f"landshift register withdraw {shlex.quote(str(named))} --model {current.weights} --reason {shlex.quote(reason)}"
@@ -91,7 +91,7 @@ def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None
 
 
 def list_releases(ws: Workspace) -> Answer:
-    """Say which models were released, refused and rolled back, and which one is in use."""
+    """List the models that were released, refused and rolled back, and the one in use."""
     journal = read_journal(ws.releases)
     current = journal.in_use
     lines = []
@@ -111,46 +111,28 @@ def list_releases(ws: Workspace) -> Answer:
         "entries": [vars(entry) for entry in journal.entries], "faults": faults,
     }  # fmt: skip
     if not lines and (ws.model / "model.json").is_file():
-        lines = [f"No model was released yet; {ws.model}, put there by an older Landshift or by hand, is used."]
+        lines = [f"No model was released yet; {ws.model}, put there by hand, is used."]
     return content, [*lines, *faults] or ["No model was released yet; `landshift train` makes the first."]
 
 
-def settled(ws: Workspace) -> ReleaseJournal:
+def settle_release(ws: Workspace) -> ReleaseJournal:
     """Return the journal, with the folder of the model in use brought in line with it; the output folder must be locked.
-
-    A model that was in use before there was a journal becomes the first release.
 
     Raises:
         InputError: The journal is damaged, the folder holds a model that was never released, or both are gone.
     """
     journal = read_journal(ws.releases)
     if journal.in_use is None:
-        return _adopted(ws, journal) if (ws.model / MODEL).is_file() else journal
+        if (ws.model / MODEL).is_file():
+            raise InputError(
+                f"{ws.model} holds a model that was never released, and {ws.releases} holds no release. Move that folder away "
+                f"and run again; to use the model all the same, name it with --model."
+            )
+        return journal
     source = model_in_use(ws.releases, ws.model)
     if source != ws.model:
         release_folder(ws.releases, journal.releases[journal.in_use.number or 0])
         show_model(ws, source, None)
-    return journal
-
-
-def _adopted(ws: Workspace, journal: ReleaseJournal) -> ReleaseJournal:
-    from landshift.models.use.bundle import describe
-
-    try:
-        describe(ws.model)
-    except InputError:
-        return journal  # what cannot be read was not in use
-    weights, description = identity(ws.model)
-    source = ws.model
-    if (ws.candidate / MODEL).is_file() and file_hash(ws.candidate / MODEL) == description:
-        source = ws.candidate  # the same model, and where it was trained is known
-    number, folder = keep_release(ws.releases, source, KEPT, journal, weights)
-    entry = Entry(
-        ADOPTED, now(), None, "It was in use before there were releases.", weights, description, number, folder.name,
-        hashes_of(folder),
-    )  # fmt: skip
-    journal = ReleaseJournal((*journal.entries, entry))
-    show_model(ws, folder, journal)
     return journal
 
 
