@@ -119,7 +119,7 @@ def around(folder: Path, core: int) -> dict[str, Any]:
     before, after = (np.tile(codes, (times, times))[:size, :size].astype(np.uint8) for codes in (land.before, land.after))
     decision = Decision(legend.change_lookup()[before, after], before, after, np.full(before.shape, 0.9, np.float32))
 
-    def timed(run: Any) -> float:  # noqa: ANN401
+    def measure(run: Any) -> float:  # noqa: ANN401
         begin = time.process_time()
         run()
         return round((time.process_time() - begin) / size**2 * 1e6, 3)
@@ -134,9 +134,9 @@ def around(folder: Path, core: int) -> dict[str, Any]:
     from datetime import date
 
     return {
-        "reading_core_seconds_per_mpx": timed(read),
-        "writing_core_seconds_per_mpx": timed(lambda: write_rasters(folder, decision, legend, info.grid, {})),
-        "vectorising_core_seconds_per_mpx": timed(
+        "reading_core_seconds_per_mpx": measure(read),
+        "writing_core_seconds_per_mpx": measure(lambda: write_rasters(folder, decision, legend, info.grid, {})),
+        "vectorising_core_seconds_per_mpx": measure(
             lambda: map_layers(
                 decision.change, decision.confidence, info.grid, legend, date(2019, 6, 12), date(2023, 6, 18), prefix="bench"
             )

@@ -48,8 +48,8 @@ def pair_of(base: Project, days: tuple[date, date], data: Path, output: Path, mo
     return ws, Prepared(made, before, after)
 
 
-def predicted(ws: Workspace, prepared: Prepared, method: str) -> list[Any]:
-    """What the model says of every tile, at its own temperatures."""
+def predict_tiles(ws: Workspace, prepared: Prepared, method: str) -> list[Any]:
+    """Return the probabilities of every tile, at the model's own temperatures."""
     bundle, network = load(ws.model_in_use)
     ready = adapt_model(ws, prepared, bundle, network, method)
     grid = prepared.plan.grid
@@ -90,7 +90,7 @@ def main() -> int:
             for method in ("none", *METHODS):
                 row: dict[str, Any] = {"before": str(pair[0]), "after": str(pair[1]), "method": method}
                 try:
-                    said = predicted(ws, prepared, method)
+                    said = predict_tiles(ws, prepared, method)
                 except InputError as error:
                     rows.append(row | {"reason": str(error)})
                     continue

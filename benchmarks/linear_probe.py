@@ -40,22 +40,22 @@ def measure(folder: Path, size: int, epochs: int, limit: int) -> dict[str, Any]:
     sample = draw_pixels(masks.change, (y * -(-size // BLOCK) + x).astype(np.int16), limit=limit, seed=0)
     labels = masks.change[sample.y, sample.x]
 
-    def made() -> PixelFeatures:
+    def encode() -> PixelFeatures:
         return pixel_features(net, images, sample, device=torch.device("cpu"))
 
-    def fitted(features: PixelFeatures, count: int) -> Probe:
+    def fit(features: PixelFeatures, count: int) -> Probe:
         seen = features.observed
         return fit_probe(np.concatenate(features.difference, axis=1)[seen], labels[seen], epochs=count)
 
-    made()  # the first run of a network is slower
+    encode()  # the first run of a network is slower
     started = time.perf_counter()
     for _ in range(epochs):
-        fitted(made(), 1)
+        fit(encode(), 1)
     anew = time.perf_counter() - started
     started = time.perf_counter()
     path = folder / "features.safetensors"
-    features_cache(path, "key", made)
-    fitted(features_cache(path, "key", made), epochs)
+    features_cache(path, "key", encode)
+    fit(features_cache(path, "key", encode), epochs)
     kept = time.perf_counter() - started
     return {
         "encoder": ENCODER, "size_px": size, "pixels": len(sample), "channels": sum(net.encoder.out_channels[1:]),

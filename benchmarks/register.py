@@ -54,7 +54,7 @@ def run(number: int, year: int, seed: int) -> MergeableRun:
 MERGES = {"first_s": 2016, "in_order_s": 2018, "again_s": 2018, "late_s": 2017}
 
 
-def timed(store: Register, runs: dict[int, MergeableRun]) -> dict[str, float]:
+def time_merges(store: Register, runs: dict[int, MergeableRun]) -> dict[str, float]:
     """Seconds of each merge, and of reading all changes."""
     result = {}
     for name, year in MERGES.items():
@@ -73,12 +73,12 @@ def main() -> None:
     result: dict[str, object] = {"patches": number}
     with tempfile.TemporaryDirectory() as folder:
         file = open_register(Path(folder) / "register.gpkg")
-        seconds = timed(file, runs)
+        seconds = time_merges(file, runs)
         result["geopackage"] = seconds
         result["changes"] = file.changes()["state"].value_counts().to_dict()
         result["megabytes"] = round((Path(folder) / "register.gpkg").stat().st_size / 1e6, 1)
     if len(sys.argv) > 2:
-        server = timed(open_register(place_of(sys.argv[2])), runs)
+        server = time_merges(open_register(place_of(sys.argv[2])), runs)
         result["postgis"] = server
         result["postgis_to_geopackage"] = {name: round(server[name] / seconds[name], 2) for name in server}
     print(json.dumps(result, indent=2))

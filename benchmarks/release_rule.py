@@ -21,8 +21,8 @@ Counts = tuple[np.ndarray, np.ndarray]
 """By block: changed pixels that were found, and others that were called changed."""
 
 
-def drawn(rng: np.random.Generator, blocks: int, middles: tuple[float, ...], own: float) -> tuple[np.ndarray, list[Counts]]:
-    """Draw blocks: their changed pixels, and what each model makes of them."""
+def draw(rng: np.random.Generator, blocks: int, middles: tuple[float, ...], own: float) -> tuple[np.ndarray, list[Counts]]:
+    """Draw blocks: their changed pixels, and the answers of each model."""
     changed = rng.integers(20, 120, blocks)
     hard, alike = rng.normal(0, SHARED, (2, blocks))
     found = []
@@ -42,18 +42,18 @@ def f1(changed: np.ndarray, counts: Counts) -> float:
 def middle_with(loss: float, own: float) -> float:
     """Return the middle of a model whose F1 is lower by a loss."""
 
-    def expected(middle: float) -> float:
-        changed, found = drawn(np.random.default_rng(1), 200_000, (middle,), own)
+    def expect(middle: float) -> float:
+        changed, found = draw(np.random.default_rng(1), 200_000, (middle,), own)
         return f1(changed, found[0])
 
     low, high = 0.0, MIDDLE
     for _ in range(12 if loss else 0):
         half = (low + high) / 2
-        low, high = (half, high) if expected(MIDDLE) - expected(half) > loss else (low, half)
+        low, high = (half, high) if expect(MIDDLE) - expect(half) > loss else (low, half)
     return (low + high) / 2 if loss else MIDDLE
 
 
-def held(changed: np.ndarray, found: list[Counts], region: int) -> list[np.ndarray]:
+def spread(changed: np.ndarray, found: list[Counts], region: int) -> list[np.ndarray]:
     """Spread counts over pixels: truth, both maps, region and block."""
     place = np.tile(np.arange(PIXELS), len(changed))
     n, codes = changed.repeat(PIXELS), []
@@ -79,8 +79,8 @@ def main() -> None:
             for middle in middles:
                 promoted = 0
                 for _ in range(options.times):
-                    parts = [drawn(rng, blocks, (MIDDLE, middle), options.own) for _ in range(regions)]
-                    pixels = zip(*(held(*part, number) for number, part in enumerate(parts)), strict=True)
+                    parts = [draw(rng, blocks, (MIDDLE, middle), options.own) for _ in range(regions)]
+                    pixels = zip(*(spread(*part, number) for number, part in enumerate(parts)), strict=True)
                     rows = compare_regions({CHANGE: Held(*map(np.concatenate, pixels))}, [str(n) for n in range(regions)], rule)
                     promoted += decide_release(rows, rule).promote
                     gains += [f1(parts[0][0], parts[0][1][1]) - f1(parts[0][0], parts[0][1][0])] if middle == MIDDLE else []

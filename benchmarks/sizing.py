@@ -1,9 +1,9 @@
-"""How long a country takes on N workers, from what `benchmarks/detect_shards.py` measured.
+"""Hours that a country takes on N workers, from what `benchmarks/detect_shards.py` measured.
 
     hours = Mpx x overlap x (model + around) / workers / efficiency / 3600
 
 `Mpx` is the country's area at the pixel size; `overlap` 1.2 where neighbouring scenes share ground; `model` the seconds of one
-worker for a megapixel: the measured seconds of a core, or 1 / `--rate` (what the benchmark says on your GPU), brought from the
+worker for a megapixel: the measured seconds of a core, or 1 / `--rate` (the benchmark's result on your GPU), brought from the
 measured size of tiles to the one wanted; `around` the seconds of a core for writing and vectorising (and, with `--rate`, for
 reading) a megapixel; `efficiency` what is left of a worker when storage is shared and time is lost at the
 end (0.8, an assumption).

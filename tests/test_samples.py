@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from landshift.models.network import samples
-from landshift.models.network.samples import LabelledTiles, Masks, TrainingChips, augmented, masks_of, with_hidden_strip
+from landshift.models.network.samples import LabelledTiles, Masks, TrainingChips, augment, masks_of, with_hidden_strip
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.labels.read import Labels
@@ -202,10 +202,10 @@ def test_one_turn_flip_and_swap_typed_out() -> None:
         "after_label": corner * 2,
         "change_label": corner * 3,
     }
-    turned = augmented(chip, 1, flip=False, swap=False)
+    turned = augment(chip, 1, flip=False, swap=False)
     assert turned["before"].tolist() == [[[0, 0], [10, 0]]]
     assert turned["change_label"].tolist() == [[0, 0], [3, 0]]
-    both = augmented(chip, 1, flip=True, swap=True)
+    both = augment(chip, 1, flip=True, swap=True)
     assert both["before"].tolist() == [[[0, 0], [0, 20]]]
     assert both["before_label"].tolist() == [[0, 0], [0, 2]]
     assert both["after_label"].tolist() == [[0, 0], [0, 1]]
@@ -216,19 +216,19 @@ def test_one_turn_flip_and_swap_typed_out() -> None:
 @given(seed=st.integers(0, 999), quarters=st.integers(0, 3), flip=st.booleans())
 def test_laws_of_augmentation(seed: int, quarters: int, flip: bool) -> None:
     chip = a_chip(seed)
-    assert equal(augmented(chip, 0, flip=False, swap=False), chip)
-    swapped = augmented(chip, quarters, flip, swap=True)
-    assert equal(augmented(swapped, 0, flip=False, swap=True), augmented(chip, quarters, flip, swap=False))
-    assert np.array_equal(swapped["change_label"], augmented(chip, quarters, flip, swap=False)["change_label"])
-    unturned = augmented(augmented(chip, quarters, flip=False, swap=False), 4 - quarters, flip=False, swap=False)
+    assert equal(augment(chip, 0, flip=False, swap=False), chip)
+    swapped = augment(chip, quarters, flip, swap=True)
+    assert equal(augment(swapped, 0, flip=False, swap=True), augment(chip, quarters, flip, swap=False))
+    assert np.array_equal(swapped["change_label"], augment(chip, quarters, flip, swap=False)["change_label"])
+    unturned = augment(augment(chip, quarters, flip=False, swap=False), 4 - quarters, flip=False, swap=False)
     assert equal(unturned, chip)
-    mirrored = augmented(chip, quarters, flip=True, swap=False)
-    assert equal(augmented(mirrored, quarters, flip=True, swap=False), chip)
+    mirrored = augment(chip, quarters, flip=True, swap=False)
+    assert equal(augment(mirrored, quarters, flip=True, swap=False), chip)
 
 
 def test_eight_turns_and_flips_are_eight_pictures() -> None:
     chip = a_chip(0)
-    seen = {augmented(chip, q, f, swap=False)["before"].tobytes() for q, f in product(range(4), (False, True))}
+    seen = {augment(chip, q, f, swap=False)["before"].tobytes() for q, f in product(range(4), (False, True))}
     assert len(seen) == 8
 
 

@@ -234,7 +234,7 @@ def test_weights_that_need_a_network_say_how_to_get_them(tmp_path: Path) -> None
 def test_download_that_is_not_the_published_file_is_not_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(urllib.request, "urlopen", lambda *_, **__: io.BytesIO(b"a page that says no"))
     row = encoder_named("torchgeo:ResNet18_Weights.SENTINEL2_ALL_MOCO")
-    with pytest.raises(InputError, match="sent something else than its name says"):
+    with pytest.raises(InputError, match="sent another file than its name"):
         load_encoder(row, ["red"], cache=tmp_path)
     assert list(tmp_path.iterdir()) == []
 

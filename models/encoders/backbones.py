@@ -139,7 +139,7 @@ def architecture_named(name: str) -> str:
     """Return the full name of an architecture; a bare timm name gets the `tu-` that smp wants.
 
     Raises:
-        InputError: Nobody knows the name; the message gives the nearest one.
+        InputError: The name is not known; the message gives the nearest one.
     """
     known = [*smp.encoders.get_encoder_names(), *SWIN_WIDTHS]
     bare = name.removeprefix("tu-")

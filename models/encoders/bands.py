@@ -1,4 +1,4 @@
-"""What an encoder expects of its input, and how our bands meet it.
+"""Rows of the table of encoders, and our bands matched to their input channels.
 
 Bands are matched by name, then by the nearest centre wavelength within 40 nm. A band that the encoder wants and we lack
 takes its first-convolution weights with it; a band of ours that the encoder does not know gets the mean of the
@@ -77,7 +77,7 @@ class Encoder:
             InputError: The source is unknown, or bands, means and standard deviations do not fit together.
         """
         if self.source not in SOURCES:
-            raise InputError(f"Encoder {self.name}: source {self.source!r} is none of {', '.join(SOURCES)}.")
+            raise InputError(f"Encoder {self.name}: source {self.source!r} is not one of {', '.join(SOURCES)}.")
         if len(set(self.bands)) != len(self.bands):
             raise InputError(f"Encoder {self.name}: bands {list(self.bands)} repeat; name each input channel once.")
         if (self.mean or self.std) and not len(self.mean) == len(self.std) == len(self.bands):

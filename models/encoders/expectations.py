@@ -1,4 +1,4 @@
-"""What an encoder expects of each band, against what the territory has: mistaken units are the commonest fault."""
+"""Bands of a territory compared with those that an encoder expects: mistaken units are the commonest fault."""
 
 import math
 from collections.abc import Sequence
@@ -40,14 +40,13 @@ def band_findings(
 def _fault(band: str, ours: float, expected: float, offset: float, contrast: float) -> str:
     if abs(offset) <= _FAR and _NARROW <= contrast <= _WIDE:
         return ""
-    told = (
+    found = (
         f"{band}: the territory's mean is {ours:.4g}, the encoder expects {expected:.4g}; that is {offset:+.1f} of its "
         f"standard deviations, and the contrast is {contrast:.2g} of what it knows."
     )
     ratio = expected / ours if ours and expected / ours > 0 else 1.0
     power = round(math.log10(ratio))
     if abs(power) >= 2 and abs(math.log10(ratio) - power) < 0.4:
-        return (
-            f"{told} A factor near {10.0**power:g} suggests other units: check `sensor: scale:` and the encoder's statistics."
-        )
-    return f"{told} Check the units, the order of the bands, and the encoder's mean and std."
+        units = f"A factor near {10.0**power:g} suggests other units: check `sensor: scale:` and the encoder's statistics."
+        return f"{found} {units}"
+    return f"{found} Check the units, the order of the bands, and the encoder's mean and std."

@@ -1,4 +1,4 @@
-"""From pixels to the numbers that an encoder was trained on.
+"""Normalisation: from pixels to the numbers that an encoder was trained on.
 
 The encoder's own statistics are used where the units agree, and otherwise one mean and standard deviation per band from
 both dates together: never per date and never per tile, which would hide change or invent it.

@@ -1,4 +1,4 @@
-"""The table of encoders, and the one place that others import encoders from.
+"""The table of encoders.
 
 A name is `random:ARCHITECTURE`, one of the rows below, `timm:TAG`, or `torchgeo:ENUM.NAME`; a checkpoint of one's own
 is a row made with `file_encoder`.
@@ -8,29 +8,10 @@ import difflib
 from collections.abc import Sequence
 from pathlib import Path
 
-from landshift.models.encoders.backbones import DEFAULT_ARCHITECTURE, architecture_named, build_encoder
-from landshift.models.encoders.bands import BandPlan, Encoder, match_bands
-from landshift.models.encoders.normalisation import Normalisation, normalisation_for
+from landshift.models.encoders.backbones import DEFAULT_ARCHITECTURE, architecture_named
+from landshift.models.encoders.bands import Encoder
 from landshift.models.encoders.torchgeo import torchgeo_encoders, torchgeo_left_out
-from landshift.models.encoders.weights import CLOUD_CLASSES, LoadedEncoder, cloud_model, load_encoder
 from landshift.pipeline.errors import InputError
-
-__all__ = [
-    "CLOUD_CLASSES",
-    "BandPlan",
-    "Encoder",
-    "LoadedEncoder",
-    "Normalisation",
-    "build_encoder",
-    "cloud_model",
-    "encoder_named",
-    "encoders",
-    "file_encoder",
-    "load_encoder",
-    "match_bands",
-    "normalisation_for",
-    "torchgeo_left_out",
-]
 
 _RGB = ("red", "green", "blue")
 
@@ -85,7 +66,7 @@ def encoder_named(name: str) -> Encoder:
         return _timm_encoder(rest)
     if kind == "file":
         raise InputError(
-            f"Encoder {name!r}: a checkpoint of your own does not say what it is; give its path together with its "
+            f"Encoder {name!r}: a checkpoint of your own carries no description; give its path together with its "
             "architecture, bands, units, mean and std."
         )
     table = torchgeo_encoders() if kind == "torchgeo" else _rows_without_network()

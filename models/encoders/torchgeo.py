@@ -103,15 +103,15 @@ LEVEL_1C = ("SSL4EO-S12", "SatlasPretrain")
 
 def torchgeo_encoders() -> tuple[Encoder, ...]:
     """Return a row for every torchgeo weight of Sentinel-2 or Landsat that can feed a dense head."""
-    return tuple(_row(w) for w in _published() if not _reason_against(w))
+    return tuple(_row(w) for w in _weights() if not _reason_against(w))
 
 
 def torchgeo_left_out() -> dict[str, str]:
     """Return the torchgeo weights that give no row, each with the reason."""
-    return {_name(w): reason for w in _published() if (reason := _reason_against(w))}
+    return {_name(w): reason for w in _weights() if (reason := _reason_against(w))}
 
 
-def _published() -> list[Any]:
+def _weights() -> list[Any]:
     """List the members of all of torchgeo's enums of weights. Imports torchgeo, which takes seconds."""
     import torchgeo.models
     from torchvision.models._api import WeightsEnum
@@ -180,7 +180,7 @@ Statistics = tuple[float, ...]
 
 def _normalisation(weights: Any, bands: tuple[str, ...]) -> tuple[str, float, Statistics, Statistics]:  # noqa: ANN401
     """Return units, scale, means and standard deviations of a weight, from its transforms and the table above."""
-    mean, std = _composed(weights.transforms, len(bands))
+    mean, std = _fold(weights.transforms, len(bands))
     dataset = weights.meta["dataset"]
     if dataset == "SeCo Dataset":
         return "8-bit stretch", 1.0, (), ()
@@ -200,7 +200,7 @@ def _normalisation(weights: Any, bands: tuple[str, ...]) -> tuple[str, float, St
     return "reflectance x 10000", 10_000.0, mean, std
 
 
-def _composed(transforms: Any, count: int) -> tuple[Statistics, Statistics]:  # noqa: ANN401
+def _fold(transforms: Any, count: int) -> tuple[Statistics, Statistics]:  # noqa: ANN401
     """Fold a chain of `Normalize` steps into one mean and standard deviation per band."""
     mean, std = [0.0] * count, [1.0] * count
     for step in transforms.children():

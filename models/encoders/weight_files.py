@@ -53,7 +53,11 @@ def weights_path(encoder: Encoder, cache: Path | None) -> Path:
 
 
 def _fetch(encoder: Encoder, path: Path) -> None:
-    """Download weights, or say once and fully how to get them by hand."""
+    """Download weights.
+
+    Raises:
+        InputError: They cannot be had; the message names the address and the path for a download by hand.
+    """
     if not encoder.url.startswith("https://"):
         raise InputError(f"Encoder {encoder.name}: its address {encoder.url!r} is not https.")
     try:
@@ -65,7 +69,7 @@ def _fetch(encoder: Encoder, path: Path) -> None:
                 while block := reply.read(1 << 20):
                     file.write(block)
             if unlike_published(path, file_hash(partial)):
-                raise InputError(f"Encoder {encoder.name}: {encoder.url} sent something else than its name says; try again.")
+                raise InputError(f"Encoder {encoder.name}: {encoder.url} sent another file than its name; try again.")
     except (OSError, HTTPException) as error:
         raise InputError(
             f"Encoder {encoder.name}: its weights are not on this machine and could not be fetched ({error}). Fetch "
@@ -118,7 +122,7 @@ def _lite_names(state: Mapping[str, Tensor], depth: float) -> State:
 
     Args:
         state: With blocks numbered through, `_blocks.7._expand_conv.weight`.
-        depth: Depth multiplier of the size, which says how many blocks each stage has.
+        depth: Depth multiplier of the size: it gives the number of blocks of each stage.
 
     Returns:
         With blocks numbered in stages, `blocks.3.2.conv_pw.weight`.
@@ -145,8 +149,8 @@ def _lite_names(state: Mapping[str, Tensor], depth: float) -> State:
 
 
 def unlike_published(path: Path, digest: str) -> tuple[str, ...]:
-    """Say so when a file's name carries a hash, as PyTorch's hub does, that is not its own."""
-    told = re.search(r"-([0-9a-f]{8,})\.[a-z]+$", path.name)
-    if told is None or digest.removeprefix("sha256:").startswith(told.group(1)):
+    """Return a note where the hash in a file's name, as PyTorch's hub writes it, is not the file's own."""
+    named = re.search(r"-([0-9a-f]{8,})\.[a-z]+$", path.name)
+    if named is None or digest.removeprefix("sha256:").startswith(named.group(1)):
         return ()
-    return (f"{path.name} is not the published file: its hash is {digest}, not {told.group(1)}...",)
+    return (f"{path.name} is not the published file: its hash is {digest}, not {named.group(1)}...",)

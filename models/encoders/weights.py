@@ -19,8 +19,6 @@ from landshift.models.encoders.weight_files import State, read_tensors, unlike_p
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
 
-__all__ = ["CLOUD_CLASSES", "LoadedEncoder", "build_encoder", "cloud_model", "fit_to_bands", "load_encoder"]
-
 CLOUD_CLASSES = ("clear", "cloud", "cloud shadow")
 
 # Classifiers, and what timm leaves out of an encoder because only the classifier uses it.
@@ -85,7 +83,7 @@ def load_encoder(
     ours = {k: v for k, v in state.items() if k.startswith(_OUR_DECODERS)}
     if ours:
         decoder, state = ours, {k: v for k, v in state.items() if k not in ours}
-    fitted = _named_for(encoder, model, state)
+    fitted = _name_tensors(encoder, model, state)
     broken = [k for k, v in fitted.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if broken:
         raise InputError(
@@ -152,7 +150,7 @@ def fit_to_bands(encoder: Encoder, weight: Tensor, plan: BandPlan) -> Tensor:
     return torch.stack(columns, dim=1) * (len(encoder.bands) / len(plan.used))
 
 
-def _named_for(encoder: Encoder, model: nn.Module, state: State) -> State:
+def _name_tensors(encoder: Encoder, model: nn.Module, state: State) -> State:
     """Name tensors as the model does, dropping the classifier's.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What goes along with a training: chips for each epoch, the history, and when to end."""
+"""Callbacks of a training: chips for each epoch, the history, and when to end."""
 
 import math
 import time
@@ -12,11 +12,11 @@ from torch.utils.data import Sampler
 
 
 class Diverged(RuntimeError):
-    """The loss of a training is not finite; the message says what to change."""
+    """The loss of a training is not finite; the message gives the settings to change."""
 
 
 class EpochSampler(Sampler[int]):
-    """New indices every epoch, shared out between the processes; Lightning tells it the epoch, also after a resume."""
+    """New indices every epoch, shared out between the processes; Lightning sets the epoch, also after a resume."""
 
     def __init__(self, count: int) -> None:
         """Remember how many indices make an epoch."""
@@ -43,7 +43,7 @@ def _world() -> tuple[int, int]:
 
 
 class History(Callback):
-    """Keeps one row an epoch and the seconds, through kills and resumes, and tells how far the training is."""
+    """One row an epoch and the seconds, kept through kills and resumes, and the progress of the training."""
 
     def __init__(self, epochs: int, advance: Callable[[float], None]) -> None:
         """Start without rows.
@@ -68,8 +68,8 @@ class History(Callback):
         """
         now = time.perf_counter()
         self.seconds, self._since = self.seconds + now - self._since, now
-        known = trainer.callback_metrics
-        metrics: dict[str, float] = {k: float(known[k]) for k in ("loss", "score", "f1") if k in known}
+        logged = trainer.callback_metrics
+        metrics: dict[str, float] = {k: float(logged[k]) for k in ("loss", "score", "f1") if k in logged}
         if not math.isfinite(metrics.get("loss", 0.0)):
             raise Diverged(
                 f"Training diverged: the loss is {metrics['loss']} in epoch {trainer.current_epoch}. "
@@ -84,7 +84,7 @@ class History(Callback):
 
     def load_state_dict(self, state_dict: dict[str, Any]) -> None:
         """Go on from a checkpoint."""
-        self.rows, self.seconds = list(state_dict["rows"]), float(state_dict.get("seconds", 0.0))
+        self.rows, self.seconds = list(state_dict["rows"]), float(state_dict["seconds"])
 
 
 class Patience(EarlyStopping):

@@ -75,7 +75,7 @@ class Learner(lightning.LightningModule):
             self.network.encoder.eval()
         return self
 
-    def trained_parameters(self, epoch: int) -> int:
+    def count_parameters(self, epoch: int) -> int:
         """Return how many parameters move in an epoch."""
         encoder = {id(p) for p in self.network.encoder.parameters()}
         rest = [p for p in self.network.parameters() if id(p) not in encoder]
@@ -96,20 +96,20 @@ class Learner(lightning.LightningModule):
         return value
 
     def validation_step(self, batch: dict[str, Tensor], _index: int) -> None:
-        """Collect what the labelled pixels were given."""
+        """Collect the answers for the labelled pixels."""
         output = self.network.decode(self.network.encode(batch["before"]), self.network.encode(batch["after"]))
         if output.change is not None:
             label = batch["change_label"]
-            known = label != NOT_LABELLED
-            self._keep("change", output.change[known].float(), label[known])
+            labelled = label != NOT_LABELLED
+            self._keep("change", output.change[labelled].float(), label[labelled])
         for name in ("before", "after"):
             logits, label = getattr(output, name), batch[f"{name}_label"]
             if logits is not None:
-                known = label != NOT_LABELLED
-                self._keep("landuse", logits.argmax(1)[known], label[known])
+                labelled = label != NOT_LABELLED
+                self._keep("landuse", logits.argmax(1)[labelled], label[labelled])
 
-    def _keep(self, name: str, said: Tensor, true: Tensor) -> None:
-        self._seen.setdefault(name, []).append(said.cpu().numpy())
+    def _keep(self, name: str, found: Tensor, true: Tensor) -> None:
+        self._seen.setdefault(name, []).append(found.cpu().numpy())
         self._seen.setdefault(f"{name}_true", []).append(true.cpu().numpy())
 
     def on_validation_epoch_end(self) -> None:
@@ -117,10 +117,10 @@ class Learner(lightning.LightningModule):
         seen = {k: np.concatenate(v) for k, v in self._seen.items()}
         self._seen.clear()
         scores = []
-        # A model that has diverged scores nothing here; the end of the epoch says so with a remedy.
+        # A model that has diverged scores nothing here; the end of the epoch raises an error with a remedy.
         finite = "change" in seen and bool(np.isfinite(seen["change"]).all())
         if finite and 0 < seen["change_true"].sum() < len(seen["change_true"]):
-            scores.append(calibrated_likelihood(seen["change"], seen["change_true"]))
+            scores.append(likelihood_after_calibration(seen["change"], seen["change_true"]))
             self.log("f1", highest_f1(seen["change"], seen["change_true"]), sync_dist=True)
         if len(seen.get("landuse", ())):
             scores.append(float(f1_score(seen["landuse_true"], seen["landuse"], average="macro", zero_division=0)))
@@ -151,7 +151,7 @@ class Learner(lightning.LightningModule):
 
 
 def is_settled(epoch: int, epochs: int) -> bool:
-    """Tell whether an epoch may be the one to keep: the rate has come down from its peak, in the second half.
+    """Return whether an epoch may be the one to keep: the rate has come down from its peak, in the second half.
 
     Before, weights jump about, and on few validation patches the best of many jumps is so by chance.
     """
@@ -169,12 +169,12 @@ def highest_f1(logits: np.ndarray, truth: np.ndarray) -> float:
     return float((2 * precision * recall / np.maximum(precision + recall, 1e-12)).max())
 
 
-def calibrated_likelihood(logits: np.ndarray, truth: np.ndarray) -> float:
+def likelihood_after_calibration(logits: np.ndarray, truth: np.ndarray) -> float:
     """Return the probability that calibrated logits give to the truth: the geometric mean over pixels, 0..1.
 
-    Rankings such as average precision are perfect long before training is over; the likelihood goes on telling epochs
-    apart. It is taken after fitting a temperature, since the model will be calibrated anyway and is not to be stopped for
-    growing too sure (Berta 2025, arXiv:2501.19195).
+    Rankings such as average precision are perfect long before training is over; the likelihood still separates epochs. It is
+    taken after fitting a temperature, since the model will be calibrated anyway and is not to be stopped for growing too sure
+    (Berta 2025, arXiv:2501.19195).
 
     Args:
         logits: (n,) of changed.

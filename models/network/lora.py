@@ -44,7 +44,7 @@ def add_lora(encoder: nn.Module, rank: int) -> int:
             "Strategy 'lora' adapts the linear layers of transformers, and this encoder has no attention with such layers. "
             "Choose an encoder such as 'vit_small_patch16_224' or 'swin_v2_t', or `strategy: discriminative` or `full`."
         )
-    names = [n for n in _called(encoder) if n in layers and min(layers[n].in_features, layers[n].out_features) > rank]
+    names = [n for n in _call_order(encoder) if n in layers and min(layers[n].in_features, layers[n].out_features) > rank]
     if not names:
         raise InputError(f"A rank of {rank} is not below the width of any layer of this encoder; lower the rank.")
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=names), encoder)
@@ -81,7 +81,7 @@ def _linear_layers(encoder: nn.Module) -> dict[str, nn.Linear]:
     return found
 
 
-def _called(encoder: nn.Module) -> list[str]:
+def _call_order(encoder: nn.Module) -> list[str]:
     """List the linear layers that the encoder calls, in its order.
 
     Raises:

@@ -1,4 +1,4 @@
-"""Chips for training and for judging: windows of two epochs with the labels that belong to them."""
+"""Chips for training and validation: windows of two epochs with their labels."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -112,7 +112,7 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
             chip = with_other_radiometry(chip, rng, _RADIOMETRY)
             if rng.random() < _HIDDEN_SHARE:
                 chip = with_hidden_strip(chip, int(rng.integers(1, self._size // 2)))
-            chip = augmented(chip, int(rng.integers(4)), bool(rng.integers(2)), bool(rng.integers(2)))
+            chip = augment(chip, int(rng.integers(4)), bool(rng.integers(2)), bool(rng.integers(2)))
         return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in chip.items()}
 
 
@@ -158,7 +158,7 @@ def _chip(readers: tuple[RasterReader, RasterReader], masks: Masks, window: Wind
     return chip
 
 
-def augmented(chip: dict[str, np.ndarray], quarters: int, flip: bool, swap: bool) -> dict[str, np.ndarray]:
+def augment(chip: dict[str, np.ndarray], quarters: int, flip: bool, swap: bool) -> dict[str, np.ndarray]:
     """Turn a chip by quarters, mirror it, and swap its dates.
 
     None of these changes what is true: a map has no preferred direction, and a change read backwards is the change from

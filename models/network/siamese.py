@@ -29,7 +29,7 @@ _DETAIL = 24
 
 @dataclass(frozen=True)
 class NetworkSpec:
-    """What is needed to build the network again, without its weights."""
+    """Settings from which the network is built again, without its weights."""
 
     architecture: str
     """Name of the encoder's architecture, as in the encoder table."""
@@ -83,7 +83,7 @@ class NetworkSpec:
 
 @dataclass(frozen=True)
 class Output:
-    """What the network says of a batch, before any calibration."""
+    """Logits of a batch, before any calibration."""
 
     change: Tensor | None
     """Logit of change (batch, y, x), None without a change head."""
@@ -136,7 +136,7 @@ class ChangeNetwork(nn.Module):
 
         Args:
             spec: What to build.
-            encoder: Gives a list of feature maps at strides 1, 2, 4, ... and says their channels in `out_channels`.
+            encoder: Gives a list of feature maps at strides 1, 2, 4, ... with their channels in `out_channels`.
             normalisation: Mean and deviation for each band of `spec`.
 
         Raises:
@@ -172,7 +172,7 @@ class ChangeNetwork(nn.Module):
         """
         taken = image if self._taken is None else image[:, self._taken]
         normal = (taken * self.scale - self.mean) / self.std
-        # The mean of a band is the least misleading value for a pixel that nobody saw, and infinity is no observation.
+        # The mean of a band is the least misleading value for a pixel that is not observed, and infinity is no observation.
         return list(self.encoder(torch.nan_to_num(normal, nan=0.0, posinf=0.0, neginf=0.0)))
 
     def decode(self, before: list[Tensor], after: list[Tensor]) -> Output:

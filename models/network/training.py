@@ -87,7 +87,7 @@ def fit(
         DataLoader(training, settings.batch, sampler=EpochSampler(size), drop_last=size > settings.batch, **workers),
         DataLoader(validation, settings.batch, **workers),
     )
-    with _adapted(network.encoder, settings.strategy.lora_rank):
+    with _adapters(network.encoder, settings.strategy.lora_rank):
         learner = Learner(network, settings)
         with warnings.catch_warnings():
             # Reading in the training process is meant where `workers` is 0, and so are short epochs.
@@ -101,7 +101,7 @@ def fit(
                 raise KeyboardInterrupt from error
         state = torch.load(best.best_model_path or last, map_location="cpu", weights_only=True)
         learner.load_state_dict(state["state_dict"])
-        parameters = learner.trained_parameters(max(len(history.rows) - 1, 0))
+        parameters = learner.count_parameters(max(len(history.rows) - 1, 0))
     network.requires_grad_(True)
     network.eval().to("cpu")
     rows = history.rows
@@ -117,7 +117,7 @@ def fit(
 
 
 @contextmanager
-def _adapted(encoder: nn.Module, rank: int) -> Iterator[None]:
+def _adapters(encoder: nn.Module, rank: int) -> Iterator[None]:
     """Give the encoder adapters of a rank, 0 = none, and its plain architecture back, also where training ends early."""
     if rank:
         _log.info("%d layers of the encoder have adapters of rank %d.", add_lora(encoder, rank), rank)

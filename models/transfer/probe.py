@@ -1,4 +1,4 @@
-"""A linear probe: what the features of a frozen encoder say of the labels, without training the encoder."""
+"""Linear probe: a classifier on the features of a frozen encoder."""
 
 import json
 import warnings
@@ -54,7 +54,7 @@ def features_cache(path: Path, key: str, make: Callable[[], PixelFeatures]) -> P
     Raises:
         OSError: The file cannot be written.
     """
-    kept = _kept(path, key)
+    kept = _read_cache(path, key)
     if kept is not None:
         return kept
     made = make()
@@ -65,7 +65,7 @@ def features_cache(path: Path, key: str, make: Callable[[], PixelFeatures]) -> P
     return made
 
 
-def _kept(path: Path, key: str) -> PixelFeatures | None:
+def _read_cache(path: Path, key: str) -> PixelFeatures | None:
     if not path.is_file():
         return None
     try:
@@ -97,10 +97,10 @@ def fit_probe(features: np.ndarray, labels: np.ndarray, *, epochs: int = 100, se
     _check(features, labels)
     classes = tuple(int(c) for c in np.unique(labels))
     if len(classes) < 2:
-        raise ValueError(f"A probe tells classes apart; the labels hold {classes}.")
+        raise ValueError(f"A probe needs two classes; the labels hold {classes}.")
     x = features.astype(np.float64)
     mean, std = x.mean(axis=0), x.std(axis=0)
-    # A channel that is (nearly) the same everywhere says nothing, and must not be blown up.
+    # A channel that is (nearly) the same everywhere holds no information, and must not be blown up.
     std = np.where(std > 1e-9 * np.maximum(np.abs(mean), 1e-9), std, 1.0)
     order = np.random.default_rng(seed).permutation(len(x))
     regression = LogisticRegression(C=1 / (l2 * len(x)), max_iter=epochs)
@@ -142,22 +142,22 @@ def probe_score(
     parts = min(folds, np.unique(groups).size, int(counts.max(initial=0)))
     if parts < 2 or classes.size < 2:
         return None
-    said = np.empty_like(labels)
+    found = np.empty_like(labels)
     with warnings.catch_warnings():
         # A class with fewer pixels than folds is absent from some of them, which is no fault of the pooled score.
         warnings.filterwarnings("ignore", "The least populated class", UserWarning)
         splits = list(StratifiedGroupKFold(parts, shuffle=True, random_state=seed).split(features, labels, groups))
     for fitted, held in splits:
-        known = np.unique(labels[fitted])
+        classes_fitted = np.unique(labels[fitted])
         if not held.size:
             continue
-        if known.size < 2:
-            said[held] = known[0]
+        if classes_fitted.size < 2:
+            found[held] = classes_fitted[0]
             continue
         probe = fit_probe(features[fitted], labels[fitted], epochs=epochs, seed=seed)
-        said[held] = np.asarray(probe.classes)[probe.predict(features[held]).argmax(axis=1)]
+        found[held] = np.asarray(probe.classes)[probe.predict(features[held]).argmax(axis=1)]
     average = "binary" if set(classes.tolist()) == {0, 1} else "macro"
-    return float(f1_score(labels, said, average=average, zero_division=0))
+    return float(f1_score(labels, found, average=average, zero_division=0))
 
 
 def _check(features: np.ndarray, labels: np.ndarray) -> None:

@@ -1,4 +1,4 @@
-"""Clouds: the published network that tells clouds and their shadows from clear ground, as a function of arrays."""
+"""Clouds: a published network for clouds and their shadows, as a function of arrays."""
 
 from collections.abc import Callable
 
@@ -39,7 +39,7 @@ def cloud_classifier(name: str, device: torch.device) -> Callable[[np.ndarray], 
 
 
 def origin(name: str) -> dict[str, str]:
-    """Say where a cloud model comes from: `model`, `licence`, `citation` and `weights` (hash of the file)."""
+    """Return the origin of a cloud model: `model`, `licence`, `citation` and `weights` (hash of the file)."""
     row = encoder_named(name)
     return {
         "model": row.name, "licence": row.licence, "citation": row.citation, "weights": file_hash(weights_path(row, None)),

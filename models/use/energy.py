@@ -1,4 +1,4 @@
-"""What a step cost: time, electricity, and the greenhouse gas of the grid that it came from."""
+"""Meter of a step: time, electricity, and the greenhouse gas of the grid that it came from."""
 
 import inspect
 import logging

@@ -224,10 +224,10 @@ def calibrate_margin(
     threshold: float = 0.5,
     temperatures: Temperatures = _PLAIN,
 ) -> tuple[int, dict[int, float]]:
-    """Find the smallest margin at which a crop says what whole-image inference says.
+    """Find the smallest margin at which a crop is mapped as in whole-image inference.
 
     Looks at one chip in the middle of the scene. Networks with global pooling (squeeze and excitation) may find none, and
-    a chip that nobody observed tells nothing; the largest margin is then the answer.
+    a chip that is not observed has no pixels to compare; the largest margin is then the answer.
 
     Args:
         network: In evaluation mode, on its device.
@@ -251,9 +251,9 @@ def calibrate_margin(
             whole = predict(network, before, after, temperatures, shown=shown)
             parts = _crop(whole, Window(margin, margin, core, core))
             dates = [p for p in (parts.before, parts.after) if p is not None]
-            said = [p.argmax(axis=0) for p in dates] + ([] if parts.change is None else [parts.change >= threshold])
+            decided = [p.argmax(axis=0) for p in dates] + ([] if parts.change is None else [parts.change >= threshold])
             seen = np.isfinite(dates[0][0] if parts.change is None else parts.change)
-            return np.stack(said), seen
+            return np.stack(decided), seen
 
         wanted, seen = decide(2 * MARGINS[-1])
         flips: dict[int, float] = {}
