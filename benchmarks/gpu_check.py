@@ -20,7 +20,6 @@ from typing import Any
 import numpy as np
 import torch
 
-import models  # noqa: F401 (before anything that imports torchvision)
 from landshift.models.encoders.normalisation import Normalisation, normalisation_for
 from landshift.models.encoders.table import encoder_named
 from landshift.models.encoders.weights import load_encoder
@@ -101,7 +100,7 @@ def detect(net: ChangeNetwork, images: tuple[Path, Path], size: int, mixed: bool
     net = net.eval()
     said = np.zeros((3, size, size), dtype=np.uint8)
     started = time.perf_counter()
-    for mapped in stream(net, images, tiles((size, size), 512, 128), Temperatures(), mixed=mixed):
+    for mapped in stream(net, images, tiles((size, size), min(size, 512), 128), Temperatures(), mixed=mixed):
         parts = mapped.probabilities
         if parts.change is None or parts.before is None or parts.after is None:
             raise RuntimeError("the demo's network has all heads")

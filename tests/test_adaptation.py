@@ -1,9 +1,6 @@
 """BatchNorm takes in the target's statistics in the share it was told, and nothing else of the network moves."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
-
 import copy
-from collections.abc import Iterator
 
 import numpy as np
 import pytest
@@ -23,12 +20,8 @@ ARCHITECTURE = encoder_named("random:tu-tf_efficientnet_lite0").architecture
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _seeded() -> None:
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def batch_norms(module: nn.Module) -> list[_BatchNorm]:

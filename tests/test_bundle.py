@@ -1,7 +1,5 @@
 """Bundles: the same prediction in another process, nothing executed, and damage told in words."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
-
 import hashlib
 import json
 import pickle
@@ -9,7 +7,7 @@ import re
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -49,14 +47,6 @@ BUNDLE = Bundle(
 )
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
 def network_of(spec: NetworkSpec = SPEC, seed: int = 0) -> ChangeNetwork:
     torch.manual_seed(seed)
     network = ChangeNetwork(spec, build_encoder(spec.architecture, len(spec.bands)), NORMALISATION)
@@ -80,7 +70,7 @@ PREDICT = """
 import sys, hashlib
 import numpy as np
 unpickled = []
-import models, torch
+import torch
 torch.set_num_threads(1)
 from landshift.models.use.bundle import load
 from landshift.models.use.inference import predict

@@ -1,6 +1,6 @@
 """The table of encoders, band matching and normalisation."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+import landshift.models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
 
 import importlib.util
 import json

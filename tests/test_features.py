@@ -1,7 +1,5 @@
 """Features of pixels and blocks: right places, right means, the right bands."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
-
 from pathlib import Path
 
 import numpy as np

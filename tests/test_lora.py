@@ -1,73 +1,30 @@
 """Adapters of low rank: beside a transformer while it trains, gone without a trace afterwards."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
-
 import sys
-from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
 from landshift.models.encoders.backbones import build_encoder
-from landshift.models.encoders.normalisation import Normalisation
-from landshift.models.network.learner import TrainingSettings
 from landshift.models.network.lora import add_lora, merge_lora
-from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.network.strategies import parameter_groups, strategy_named
-from landshift.models.network.training import fit
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.scores.training import Fit
+from tests import small_network
+from tests.small_network import Killed, Whole, copied, end_after, network_of, run, same_weights, whole_fit
 
 pytest.importorskip("peft")
 
-BANDS = ("red", "nir")
-SPEC = NetworkSpec("vit_tiny_patch16_224", BANDS, BANDS, "change", 0, decoder_channels=(32, 16, 16, 8, 8))
+SPEC = replace(small_network.SPEC, architecture="vit_tiny_patch16_224")
 RANK = 4
-SETTINGS = TrainingSettings(
-    replace(strategy_named("lora"), lora_rank=RANK), epochs=3, batch=4, learning_rate=3e-3, weight_decay=0.0
-)
+SETTINGS = replace(small_network.SETTINGS, strategy=replace(strategy_named("lora"), lora_rank=RANK), weight_decay=0.0)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-class Killed(BaseException):
-    """Stands for whatever ends a process."""
-
-
-class Brightened(Dataset[dict[str, Tensor]]):
-    """Noise before; after, the left part is brighter and has changed."""
-
-    def __len__(self) -> int:
-        return 8
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        before = torch.randn((2, 32, 32), generator=torch.Generator().manual_seed(index)) * 0.3
-        change = torch.zeros((32, 32), dtype=torch.int64)
-        change[:, : 8 + index % 8] = 1
-        return {"before": before, "after": before + 2 * change, **{f"{n}_label": change for n in ("before", "after", "change")}}
-
-
-def network_of(spec: NetworkSpec = SPEC, seed: int = 0) -> ChangeNetwork:
-    torch.manual_seed(seed)
-    return ChangeNetwork(spec, build_encoder(spec.architecture, 2), Normalisation((0.0,) * 2, (1.0,) * 2, 1.0, "both dates"))
-
-
-def run(network: ChangeNetwork, folder: Path, advance: Callable[[float], None] = lambda _: None) -> Fit:
-    return fit(network, Brightened(), Brightened(), SETTINGS, folder, advance)
-
-
-def copied(module: nn.Module) -> dict[str, Tensor]:
-    return {k: v.clone() for k, v in module.state_dict().items()}
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return whole_fit(tmp_path_factory.mktemp("whole"), SPEC, SETTINGS)
 
 
 def features(encoder: nn.Module, size: int = 64) -> list[Tensor]:
@@ -114,7 +71,7 @@ def test_adapters_start_silent_and_each_gets_a_gradient(architecture: str, size:
 
 
 def test_merged_weights_give_the_features_of_the_adapters() -> None:
-    encoder = network_of().encoder
+    encoder = network_of(SPEC).encoder
     plain = copied(encoder)
     add_lora(encoder, RANK)
     with torch.no_grad():
@@ -133,10 +90,10 @@ def test_merged_weights_give_the_features_of_the_adapters() -> None:
 
 
 def test_without_adapters_merging_does_nothing() -> None:
-    encoder = network_of().encoder
+    encoder = network_of(SPEC).encoder
     before = copied(encoder)
     merge_lora(encoder)
-    assert all(torch.equal(v, before[k]) for k, v in encoder.state_dict().items())
+    assert same_weights(encoder, before)
 
 
 def test_what_cannot_be_adapted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -162,7 +119,7 @@ def test_what_cannot_be_adapted_is_refused(monkeypatch: pytest.MonkeyPatch) -> N
 
 
 def test_only_adapters_and_decoders_are_optimised() -> None:
-    network = network_of()
+    network = network_of(SPEC)
     add_lora(network.encoder, RANK)
     groups = parameter_groups(network, SETTINGS.strategy, 1.0, 0.0)
     assert network.change_decoder is not None
@@ -170,15 +127,12 @@ def test_only_adapters_and_decoders_are_optimised() -> None:
     assert [id(p) for g in groups for p in g["params"]] == [id(p) for p in wanted]
 
 
-def test_a_fit_moves_linear_layers_by_the_rank_and_nothing_else(tmp_path: Path) -> None:
-    network = network_of()
-    before = copied(network.encoder)
-    result = run(network, tmp_path)
+def test_a_fit_moves_linear_layers_by_the_rank_and_nothing_else(whole: Whole) -> None:
+    network, before = whole.network, copied(network_of(SPEC).encoder)
     assert list(network.encoder.state_dict()) == list(before)
-    assert network.change_decoder is not None
     decoder = sum(p.numel() for p in network.change_decoder.parameters())
     # Width 192: query, key and value 192 -> 576, projection 192 -> 192, MLP 192 -> 768 -> 192; 12 blocks.
-    assert result.parameters == decoder + 12 * RANK * ((192 + 576) + (192 + 192) + 2 * (192 + 768))
+    assert whole.fit.parameters == decoder + 12 * RANK * ((192 + 576) + (192 + 192) + 2 * (192 + 768))
     moved = {k: v - before[k] for k, v in network.encoder.state_dict().items() if not torch.equal(v, before[k])}
     assert len(moved) == 12 * 4
     assert all(int(torch.linalg.matrix_rank(v.double(), rtol=1e-3)) <= RANK for v in moved.values())
@@ -191,31 +145,26 @@ def test_normalisation_stands_still(tmp_path: Path) -> None:
     network = network_of(replace(SPEC, architecture="tu-mobilevit_xxs"))
     before = {k: v for k, v in copied(network.encoder).items() if ".bn." in k or "norm" in k}
     assert {k.rpartition(".")[2] for k in before} == {"weight", "bias", "running_mean", "running_var", "num_batches_tracked"}
-    run(network, tmp_path)
+    run(network, tmp_path, replace(SETTINGS, epochs=1))
     assert all(torch.equal(network.encoder.state_dict()[k], v) for k, v in before.items())
 
 
-def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    def end_after_two(share: float) -> None:
-        if share >= 2 / 3:
-            raise Killed
-
-    undisturbed, killed, resumed = network_of(), network_of(), network_of(seed=99)
+def test_a_killed_fit_goes_on_to_the_same_bits(whole: Whole, tmp_path: Path) -> None:
+    killed, resumed = network_of(SPEC), network_of(SPEC, seed=99)
     names = list(killed.state_dict())
-    expected = run(undisturbed, tmp_path / "whole")
     with pytest.raises(Killed):
-        run(killed, tmp_path / "parts", end_after_two)
+        run(killed, tmp_path, SETTINGS, end_after(2))
     assert list(killed.state_dict()) == names
     shares: list[float] = []
-    assert run(resumed, tmp_path / "parts", shares.append) == expected
+    assert run(resumed, tmp_path, SETTINGS, shares.append) == whole.fit
     assert shares == pytest.approx([2 / 3, 1])
     # Once more, with the network that was killed, and nothing left to do.
-    assert run(killed, tmp_path / "parts", shares.append) == expected
+    assert run(killed, tmp_path, SETTINGS, shares.append) == whole.fit
     assert len(shares) == 2
     for network in (resumed, killed):
-        assert all(torch.equal(v, undisturbed.state_dict()[k]) for k, v in network.state_dict().items())
+        assert same_weights(network, whole.network)
 
 
 def test_a_convolutional_encoder_is_refused_before_training(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="adapts the linear layers of transformers"):
-        run(network_of(replace(SPEC, architecture="tu-test_efficientnet")), tmp_path)
+        run(network_of(), tmp_path, SETTINGS)

@@ -1,8 +1,5 @@
 """The siamese network: exact symmetry in time, every combination of its parts, and what it refuses."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
-
-from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
@@ -25,12 +22,8 @@ SPEC = NetworkSpec(TINY, RGB, RGB, "both", 3, decoder_channels=(32, 16, 16, 8, 8
 
 
 @pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
+def _seeded() -> None:
     torch.manual_seed(0)
-    yield
-    torch.set_num_threads(threads)
 
 
 def plain(bands: int) -> Normalisation:

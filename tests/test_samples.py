@@ -1,9 +1,6 @@
 """Chips for training: the same ones everywhere, balanced, and turned together with their labels."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
-
 import multiprocessing
-from collections.abc import Iterator
 from itertools import product
 from pathlib import Path
 from typing import Any
@@ -26,14 +23,6 @@ from landshift.pipeline.raster.write import write_raster
 
 N = NOT_LABELLED
 SIDE = 160
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
 
 
 def write(path: Path, image: np.ndarray) -> Path:

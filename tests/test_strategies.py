@@ -1,54 +1,17 @@
 """Anchored training: the encoder stays near where it started, and only there."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
-
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 
-import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from landshift.models.encoders.backbones import build_encoder
-from landshift.models.encoders.normalisation import Normalisation
-from landshift.models.network.learner import TrainingSettings
-from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.network.strategies import STRATEGIES, parameter_groups, pull_back, strategy_named
-from landshift.models.network.training import fit
+from tests.small_network import network_of, run, using
 
-BANDS = ("red", "nir")
-SPEC = NetworkSpec("tu-test_efficientnet", BANDS, BANDS, "change", 0, decoder_channels=(32, 16, 16, 8, 8))
 L2_SP = strategy_named("l2-sp")
-
-
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
-
-
-class Brightened(Dataset[dict[str, Tensor]]):
-    """Noise before; after, the left half is brighter and has changed."""
-
-    def __len__(self) -> int:
-        return 8
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        before = torch.randn((2, 32, 32), generator=torch.Generator().manual_seed(index)) * 0.3
-        change = torch.zeros((32, 32), dtype=torch.int64)
-        change[:, : 8 + index % 8] = 1
-        return {"before": before, "after": before + 2 * change, **{f"{n}_label": change for n in ("before", "after", "change")}}
-
-
-def network_of() -> ChangeNetwork:
-    torch.manual_seed(0)
-    return ChangeNetwork(SPEC, build_encoder(SPEC.architecture, 2), Normalisation((0.0,) * 2, (1.0,) * 2, 1.0, "both dates"))
 
 
 def farthest(before: dict[str, Tensor], module: nn.Module) -> float:
@@ -60,8 +23,7 @@ def distances(folder: Path, anchor: float) -> tuple[float, float]:
     network = network_of()
     parts = (network.encoder, network.change_decoder)
     starts = [{k: p.detach().clone() for k, p in part.named_parameters()} for part in parts if part is not None]
-    how = TrainingSettings(replace(L2_SP, anchor=anchor), epochs=2, batch=4, learning_rate=3e-3)
-    fit(network, Brightened(), Brightened(), how, folder)
+    run(network, folder, replace(using("l2-sp", epochs=2), strategy=replace(L2_SP, anchor=anchor)))
     encoder, decoder = (farthest(start, part) for start, part in zip(starts, parts, strict=True) if part is not None)
     return encoder, decoder
 

@@ -1,6 +1,4 @@
-"""Importing `models` first lets any build of torchvision be imported, and leaves a whole one alone."""
-
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+"""Importing `landshift.models` first lets any build of torchvision be imported, and leaves a whole one alone."""
 
 import importlib.util
 import subprocess
@@ -17,7 +15,7 @@ ROOT = Path(__file__).parents[1]
 def python(code: str, path: Path | None = None) -> str:
     found = subprocess.run(
         [sys.executable, "-c", code], capture_output=True, text=True, check=False, cwd=ROOT,
-        env={"PYTHONPATH": f"{path}:{ROOT}" if path else str(ROOT), "PATH": "", "OMP_NUM_THREADS": "1"},
+        env={"PYTHONPATH": f"{path or ''}:{ROOT / 'src'}", "PATH": "", "OMP_NUM_THREADS": "1"},
     )  # fmt: skip
     assert found.returncode == 0, found.stderr
     return found.stdout.strip()
@@ -25,7 +23,7 @@ def python(code: str, path: Path | None = None) -> str:
 
 def test_torchvision_works_after_models() -> None:
     said = python(
-        "import models, torch, torchvision\n"
+        "import landshift.models, torch, torchvision\n"
         "print(torchvision.models.resnet18(weights=None).eval()(torch.zeros(1, 3, 32, 32)).shape[1])\n"
         "print(hasattr(torch.ops.torchvision, 'nms'))\n"
     )

@@ -1,10 +1,8 @@
 """Fine-tuning: what stands still, what the loss looks at, and a fit that survives being killed."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
-
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -13,83 +11,39 @@ from typing import Any
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.data import Dataset
 
-from landshift.models.encoders.backbones import build_encoder
-from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.network.callbacks import Diverged, EpochSampler
-from landshift.models.network.learner import TrainingSettings
 from landshift.models.network.losses import loss_of
-from landshift.models.network.siamese import ChangeNetwork, NetworkSpec, Output
+from landshift.models.network.siamese import ChangeNetwork, Output
 from landshift.models.network.strategies import STRATEGIES, parameter_groups, strategy_named
 from landshift.models.network.training import fit, precision_for
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.scores.training import Fit
+from tests.small_network import (
+    SETTINGS,
+    SPEC,
+    Brightened,
+    Killed,
+    Whole,
+    copied,
+    end_after,
+    network_of,
+    run,
+    same_weights,
+    using,
+    whole_fit,
+)
 
 N = NOT_LABELLED
-BANDS = ("red", "nir")
-SPEC = NetworkSpec("tu-test_efficientnet", BANDS, BANDS, "change", 0, decoder_channels=(32, 16, 16, 8, 8))
-SETTINGS = TrainingSettings(strategy_named("full"), epochs=3, batch=4, learning_rate=3e-3)
 
 
-@pytest.fixture(autouse=True)
-def _one_thread() -> Iterator[None]:
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    yield
-    torch.set_num_threads(threads)
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory: pytest.TempPathFactory) -> Whole:
+    return whole_fit(tmp_path_factory.mktemp("whole"))
 
 
-class Brightened(Dataset[dict[str, Tensor]]):
-    """Noise before; after, a rectangle of it is brighter and has changed from class 0 to class 1."""
-
-    def __init__(self, count: int, *, first: int = 0, fail_at: int | None = None, value: float = 2.0) -> None:
-        self._count, self._first, self._fail_at, self._value = count, first, fail_at, value
-
-    def __len__(self) -> int:
-        return self._count
-
-    def __getitem__(self, index: int) -> dict[str, Tensor]:
-        if index == self._fail_at:
-            raise Killed
-        source = torch.Generator().manual_seed(self._first + index)
-        before = torch.randn((2, 32, 32), generator=source) * 0.3
-        top, left = torch.randint(0, 20, (2,), generator=source).tolist()
-        change = torch.zeros((32, 32), dtype=torch.int64)
-        change[top : top + 12, left : left + 12] = 1
-        labels = {"before_label": torch.zeros_like(change), "after_label": change.clone(), "change_label": change}
-        return {"before": before, "after": before + self._value * change, **labels}
-
-
-class Killed(BaseException):
-    """Stands for whatever ends a process."""
-
-
-def network_of(spec: NetworkSpec = SPEC, seed: int = 0) -> ChangeNetwork:
-    torch.manual_seed(seed)
-    count = len(spec.bands)
-    normalisation = Normalisation((0.0,) * count, (1.0,) * count, 1.0, "both dates")
-    return ChangeNetwork(spec, build_encoder(spec.architecture, count), normalisation)
-
-
-def copied(module: nn.Module) -> dict[str, Tensor]:
-    return {k: v.clone() for k, v in module.state_dict().items()}
-
-
-def moved(before: dict[str, Tensor], module: nn.Module) -> dict[str, float]:
-    """By how much each tensor has moved, relative to its size."""
-    after = module.state_dict()
-    return {k: float((after[k].double() - v.double()).norm() / (v.double().norm() + 1e-3)) for k, v in before.items()}
-
-
-def run(
-    network: ChangeNetwork,
-    folder: Path,
-    settings: TrainingSettings = SETTINGS,
-    advance: Callable[[float], None] = lambda _: None,
-) -> Fit:
-    return fit(network, Brightened(8), Brightened(4, first=10_000), settings, folder, advance)
+def numbers(*modules: nn.Module | None) -> int:
+    return sum(p.numel() for m in modules if m is not None for p in m.parameters())
 
 
 # Strategies
@@ -111,12 +65,13 @@ def test_frozen_moves_nothing_of_the_encoder_not_even_its_statistics(tmp_path: P
     start, decoder = copied(network.encoder), copied(network.change_decoder)
     assert any(k.endswith("num_batches_tracked") for k in start)
     seen: list[dict[str, Tensor]] = []
-    run(network, tmp_path, replace(SETTINGS, strategy=strategy_named("frozen")), watch(network, seen))
+    result = run(network, tmp_path, using("frozen"), watch(network, seen))
     assert len(seen) == 3
     for state in (*seen, network.encoder.state_dict()):
         assert all(torch.equal(state[k], v) for k, v in start.items())
-    went = moved(decoder, network.change_decoder)
-    assert min(v for k, v in went.items() if k.endswith(("weight", "running_mean"))) > 0
+    moved = {k: v - decoder[k] for k, v in network.change_decoder.state_dict().items()}
+    assert all(v.any() for k, v in moved.items() if k.endswith(("weight", "running_mean")))
+    assert result.parameters == numbers(network.change_decoder)
     assert all(p.requires_grad for p in network.parameters())
     assert not network.training
 
@@ -125,8 +80,9 @@ def test_lp_ft_probes_first_and_then_moves_the_encoder(tmp_path: Path) -> None:
     network = network_of()
     start = copied(network.encoder)
     seen: list[dict[str, Tensor]] = []
-    settings = replace(SETTINGS, strategy=strategy_named("lp-ft"), epochs=4)  # 30 % of 4, rounded up: 2 frozen epochs
-    run(network, tmp_path, settings, watch(network, seen))
+    # 30 % of 4, rounded up: 2 frozen epochs.
+    result = run(network, tmp_path, using("lp-ft", epochs=4), watch(network, seen))
+    assert result.parameters == numbers(network), "those of the last epoch"
     assert [all(torch.equal(state[k], v) for k, v in start.items()) for state in seen] == [True, True, False, False]
     changed = [k for k, v in start.items() if not torch.equal(seen[2][k], v)]
     assert any("running_mean" in k for k in changed)
@@ -155,7 +111,7 @@ def test_every_parameter_has_one_rate() -> None:
 def test_discriminative_moves_earlier_stages_less(tmp_path: Path) -> None:
     network = network_of()
     start = {k: v.detach().clone() for k, v in network.encoder.named_parameters()}
-    run(network, tmp_path, replace(SETTINGS, strategy=strategy_named("discriminative"), epochs=1, weight_decay=0.0))
+    run(network, tmp_path, using("discriminative", epochs=1, weight_decay=0.0))
     # AdamW's step is about the learning rate, whatever the gradient.
     steps = [float((p.detach() - start[k]).abs().median()) for k, p in network.encoder.named_parameters()]
     fifths: list[list[float]] = [[] for _ in range(5)]
@@ -250,7 +206,7 @@ def test_an_unknown_loss_is_refused() -> None:
 def test_a_trivial_change_is_learned(tmp_path: Path) -> None:
     network = network_of(replace(SPEC, heads="both", classes=2))
     shares: list[float] = []
-    settings = replace(SETTINGS, epochs=6, learning_rate=1e-2)
+    settings = using("full", epochs=6, learning_rate=1e-2)
     result = fit(network, Brightened(32), Brightened(8, first=10_000), settings, tmp_path, shares.append)
     assert result.best_score > 0.9
     assert result.epochs == 6
@@ -266,61 +222,44 @@ def test_a_trivial_change_is_learned(tmp_path: Path) -> None:
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     network = network_of()
     seen: list[dict[str, Tensor]] = []
-    result = run(network, tmp_path, replace(SETTINGS, epochs=4), lambda _: seen.append(copied(network)))
-    assert all(torch.equal(v, seen[result.best_epoch][k]) for k, v in network.state_dict().items())
+    result = run(network, tmp_path, using("full", epochs=4), lambda _: seen.append(copied(network)))
+    assert same_weights(network, seen[result.best_epoch])
 
 
-def identical(first: nn.Module, second: nn.Module) -> bool:
-    other = second.state_dict()
-    return all(torch.equal(v, other[k]) for k, v in first.state_dict().items())
-
-
-def test_the_same_seed_gives_the_same_weights(tmp_path: Path) -> None:
-    one, two = network_of(), network_of()
-    assert run(one, tmp_path / "one") == run(two, tmp_path / "two")
-    assert identical(one, two)
-
-
-def end_after(epochs: float) -> Callable[[float], None]:
-    def advance(share: float) -> None:
-        if share >= epochs / SETTINGS.epochs:
-            raise Killed
-
-    return advance
+def test_the_same_seed_gives_the_same_weights(whole: Whole, tmp_path: Path) -> None:
+    network = network_of()
+    assert run(network, tmp_path) == whole.fit
+    assert same_weights(network, whole.network)
 
 
 @pytest.mark.parametrize("strategy", ["full", "lp-ft", "l2-sp"])
-def test_a_killed_fit_goes_on_to_the_same_bits(tmp_path: Path, strategy: str) -> None:
-    settings = replace(SETTINGS, strategy=strategy_named(strategy))
-    undisturbed, killed, resumed = network_of(), network_of(), network_of(seed=99)
-    expected = run(undisturbed, tmp_path / "whole", settings)
+def test_a_killed_fit_goes_on_to_the_same_bits(whole: Whole, tmp_path: Path, strategy: str) -> None:
+    settings = using(strategy)
+    undisturbed = whole if strategy == "full" else whole_fit(tmp_path / "whole", settings=settings)
     with pytest.raises(Killed):
-        run(killed, tmp_path / "parts", settings, end_after(2))
-    shares: list[float] = []
+        run(network_of(), tmp_path / "parts", settings, end_after(2))
+    resumed, shares = network_of(seed=99), list[float]()
     result = run(resumed, tmp_path / "parts", settings, shares.append)
     # The epoch in which it was killed had no checkpoint yet, and is run again.
     assert shares == pytest.approx([2 / 3, 1])
-    assert result == expected
-    assert identical(resumed, undisturbed)
+    assert result == undisturbed.fit
+    assert same_weights(resumed, undisturbed.network)
 
 
-def test_a_fit_killed_inside_an_epoch_goes_on_to_the_same_bits(tmp_path: Path) -> None:
-    undisturbed, parts = network_of(), network_of()
-    expected = run(undisturbed, tmp_path / "whole")
+def test_a_fit_killed_inside_an_epoch_goes_on_to_the_same_bits(whole: Whole, tmp_path: Path) -> None:
+    parts = network_of()
     with pytest.raises(Killed):
         # Index 8 x 1 + 5: the second half of the second epoch.
-        fit(parts, Brightened(8, fail_at=13), Brightened(4, first=10_000), SETTINGS, tmp_path / "parts")
-    assert run(parts, tmp_path / "parts") == expected
-    assert identical(parts, undisturbed)
+        fit(parts, Brightened(8, fail_at=13), Brightened(4, first=10_000), SETTINGS, tmp_path)
+    assert run(parts, tmp_path) == whole.fit
+    assert same_weights(parts, whole.network)
 
 
-def test_a_finished_fit_is_not_run_again(tmp_path: Path) -> None:
-    first, second = network_of(), network_of(seed=99)
-    expected = run(first, tmp_path)
-    shares: list[float] = []
-    assert run(second, tmp_path, advance=shares.append) == expected
+def test_a_finished_fit_is_not_run_again(whole: Whole) -> None:
+    network, shares = network_of(seed=99), list[float]()
+    assert run(network, whole.folder, advance=shares.append) == whole.fit
     assert shares == []
-    assert identical(first, second)
+    assert same_weights(network, whole.network)
 
 
 class Unchanging(Brightened):
@@ -332,7 +271,7 @@ class Unchanging(Brightened):
 
 
 def test_training_stops_when_the_score_no_longer_rises(tmp_path: Path) -> None:
-    settings = replace(SETTINGS, epochs=9, patience=2)
+    settings = using("full", epochs=9, patience=2)
     shares: list[float] = []
     first, second = network_of(), network_of(seed=99)
     result = fit(first, Brightened(8), Unchanging(4), settings, tmp_path, shares.append)
@@ -342,20 +281,7 @@ def test_training_stops_when_the_score_no_longer_rises(tmp_path: Path) -> None:
     again = fit(second, Brightened(8), Unchanging(4), settings, tmp_path, shares.append)
     assert again == result
     assert again.seconds == result.seconds
-    assert identical(first, second)
-
-
-def numbers(*modules: nn.Module | None) -> int:
-    return sum(p.numel() for m in modules if m is not None for p in m.parameters())
-
-
-@pytest.mark.parametrize(("strategy", "epochs", "frozen"), [("full", 1, False), ("frozen", 1, True), ("lp-ft", 2, False)])
-def test_a_fit_counts_the_parameters_of_its_last_epoch(tmp_path: Path, strategy: str, epochs: int, frozen: bool) -> None:
-    network = network_of()
-    settings = replace(SETTINGS, strategy=strategy_named(strategy), epochs=epochs)
-    for _ in range(2):  # trained, and found already trained
-        result = run(network, tmp_path, settings)
-        assert result.parameters == numbers(network.change_decoder if frozen else network)
+    assert same_weights(first, second)
 
 
 def test_the_seconds_are_those_of_all_parts_but_count_for_no_comparison(tmp_path: Path) -> None:
@@ -384,7 +310,7 @@ def test_a_loss_that_is_not_finite_ends_with_a_remedy(tmp_path: Path, value: flo
 
 def test_a_rate_that_is_much_too_high_ends_with_a_remedy(tmp_path: Path) -> None:
     with pytest.raises(Diverged, match="Training diverged"):
-        run(network_of(), tmp_path, replace(SETTINGS, learning_rate=1e30))
+        run(network_of(), tmp_path, using("full", learning_rate=1e30))
 
 
 # Shares of the processes
@@ -416,7 +342,7 @@ def test_every_epoch_of_a_fit_sees_new_chips(tmp_path: Path) -> None:
             asked.append(index)
             return super().__getitem__(index)
 
-    fit(network_of(), Asked(8), Brightened(4), replace(SETTINGS, epochs=2), tmp_path)
+    fit(network_of(), Asked(8), Brightened(4), using("full", epochs=2), tmp_path)
     assert asked == list(range(16))
 
 
