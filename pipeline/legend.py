@@ -51,13 +51,13 @@ class Change:
     """For example `Forest to Cropland`."""
     colour: str
     """`#rrggbb`."""
-    from_code: int | None
+    from_code: int | None = None
     """Land-use code before, None where the code stands for no single class."""
-    from_name: str
+    from_name: str = ""
     """Name of the class before, empty where there is no code."""
-    to_code: int | None
+    to_code: int | None = None
     """Land-use code after, None where the code stands for no single class."""
-    to_name: str
+    to_name: str = ""
     """Name of the class after, empty where there is no code."""
 
 
@@ -104,17 +104,17 @@ class Legend:
     @cached_property
     def changes(self) -> tuple[Change, ...]:
         """Every value that the change map can hold, by ascending code without gaps."""
-        fixed = (
-            Change(NOT_OBSERVED, "Not observed", "#ffffff", None, "", None, ""),
-            Change(UNCHANGED, "Unchanged", _GREY, None, "", None, ""),
-        )
+        fixed = Change(NOT_OBSERVED, "Not observed", "#ffffff"), Change(UNCHANGED, "Unchanged", _GREY)
         if self.binary:
-            return (*fixed, Change(CHANGED, "Changed", _RED, None, "", None, ""))
+            return (*fixed, Change(CHANGED, "Changed", _RED))
         pairs = [(a, b) for a in self.classes for b in self.classes if a != b]
         return fixed + tuple(
-            Change(CHANGED + k, f"{a.name} to {b.name}", _change_colour(a, b, self.classes), a.code, a.name, b.code, b.name)
+            Change(
+                CHANGED + k, f"{a.name} to {b.name}", _change_colour(a, b, self.classes),
+                from_code=a.code, from_name=a.name, to_code=b.code, to_name=b.name,
+            )
             for k, (a, b) in enumerate(pairs)
-        )
+        )  # fmt: skip
 
     def change_lookup(self) -> np.ndarray:
         """Return the change code for each pair of land-use codes.

@@ -4,12 +4,13 @@ import itertools
 import re
 import xml.etree.ElementTree as ET
 from collections.abc import Callable
-from typing import Any
+from dataclasses import replace
 
 import pytest
 
-from landshift.pipeline.drawing.area_plots import AreaRow, area_plot, flow_plot
-from landshift.pipeline.drawing.plots import Dot, curve_plot, interval_plot, reliability_plot
+from landshift.pipeline.drawing.area_plots import AreaRow, Flow, area_plot, flow_plot
+from landshift.pipeline.drawing.plots import CurveDot, Dot, ReliabilityDot, curve_plot, interval_plot, reliability_plot
+from landshift.pipeline.legend import LandUse, Legend
 
 HOSTILE = '"><script>alert(1)</script> & $x_{1$ 🛰 שלום'
 ROWS = [
@@ -25,14 +26,16 @@ def texts(svg: str) -> list[str]:
     return ["".join(e.itertext()) for e in ET.fromstring(svg).iter("{http://www.w3.org/2000/svg}text")]
 
 
-def curve(arm: str, *means: float | None) -> list[dict[str, object]]:
+def curve(arm: str, *means: float | None) -> list[CurveDot]:
     shares = (0.01, 0.1, 1.0)
-    f1 = [{"mean": m, "low": None if m is None else m - 0.1, "high": None if m is None else 1.3} for m in means]
-    return [{"arm": arm, "share": share, "f1": score} for share, score in zip(shares, f1, strict=True)]
+    return [
+        CurveDot(arm, share, f1, None if f1 is None else f1 - 0.1, None if f1 is None else 1.3)
+        for share, f1 in zip(shares, means, strict=True)
+    ]
 
 
-def bins(*pairs: tuple[float, float]) -> list[dict[str, float]]:
-    return [{"count": 5, "mean_probability": p, "observed_share": s} for p, s in pairs]
+def bins(*pairs: tuple[float, float]) -> list[ReliabilityDot]:
+    return [ReliabilityDot(5, *pair) for pair in pairs]
 
 
 def test_an_interval_plot_names_its_rows_once_under_their_heading() -> None:
@@ -111,11 +114,11 @@ def test_one_share_and_one_bin_are_enough() -> None:
     assert "raw" in texts(reliability_plot({"raw": bins((0.5, 0.5))}, alt="y"))
 
 
-CLASSES = [{"code": i, "name": n, "colour": "#00aa00"} for i, n in enumerate(("Forest", "Cropland", "Water"), 1)]
+CLASSES = Legend(tuple(LandUse(i, n, "#00aa00") for i, n in enumerate(("Forest", "Cropland", "Water"), 1)))
 
 
-def change(before: int, after: int, area: float) -> dict[str, Any]:
-    return {"name": f"{before} to {after}", "from_code": before, "to_code": after, "colour": "#aa0000", "area_ha": area}
+def change(before: int, after: int, area: float) -> Flow:
+    return Flow(f"{before} to {after}", before, after, "#aa0000", area)
 
 
 def nodes(svg: str) -> list[float]:
@@ -148,19 +151,23 @@ def test_both_sides_of_the_flows_add_up() -> None:
 def test_names_are_text_in_every_plot() -> None:
     for svg in (
         area_plot([AreaRow(HOSTILE, 1.0, 1.0, 0.5, 1.5)], alt=HOSTILE),
-        flow_plot([change(1, 2, 3) | {"name": HOSTILE}], [c | {"name": HOSTILE} for c in CLASSES], alt=HOSTILE),
+        flow_plot(
+            [replace(change(1, 2, 3), name=HOSTILE)],
+            Legend(tuple(LandUse(i, f"{HOSTILE}{i}", "#00aa00") for i in (1, 2))),
+            alt=HOSTILE,
+        ),
     ):
         assert "<script" not in svg
         assert ET.fromstring(svg).attrib["aria-label"] == HOSTILE
 
 
-@pytest.mark.parametrize("changes", [[], [change(1, 2, 0)], [{"from_code": None, "to_code": None, "area_ha": 3.0}]])
-def test_no_flows_no_plot(changes: list[dict[str, Any]]) -> None:
+@pytest.mark.parametrize("changes", [[], [change(1, 2, 0)]])
+def test_no_flows_no_plot(changes: list[Flow]) -> None:
     assert flow_plot(changes, CLASSES, alt="Flows") == ""
 
 
 def test_tiny_flows_keep_a_visible_band_and_labels_that_do_not_touch() -> None:
-    many = [{"code": i, "name": f"Class {i}", "colour": "#00aa00"} for i in range(1, 9)]
+    many = Legend(tuple(LandUse(i, f"Class {i}", "#00aa00") for i in range(1, 9)))
     svg = flow_plot([change(1, 2, 1000), *(change(i, 1, 0.1) for i in range(3, 9))], many, alt="Flows")
     places = [float(y) for y in re.findall(r'<text x="182" y="([\d.]+)" text-anchor="end" fill="#1d', svg)]
     assert len(places) == 7

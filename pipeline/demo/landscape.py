@@ -82,7 +82,7 @@ def landscape(country: Countryside, size: int, rng: np.random.Generator) -> Land
     before[forest] = FOREST
     open_land = _without_specks(~forest & (slope < 0.3))
     lonely = open_land & (urban < 0.2) & (river < -4)
-    grove = _take(lonely, mean_over(wild, parcel) + noise(rng, size, 60), parcel, along, size * size // 30)
+    grove = _take(lonely, mean_over(wild, parcel) + noise(rng, size, 60), parcel, along, budget=size * size // 30)
     before[grove] = PLANTATION
     lakes = noise(rng, size, 22) - 6 * slope - 0.6 * above / (above.std() + 1e-6) - 9 * (road > 0.2)
     before[_without_specks(lakes > np.quantile(lakes, 0.997))] = WATER
@@ -92,30 +92,34 @@ def landscape(country: Countryside, size: int, rng: np.random.Generator) -> Land
 
     after = before.copy()
     pixels = size * size
-    lake = _reservoir(above, height, river, stream, (before == BUILT_UP) & (way > 2), int(0.009 * pixels))
+    houses = (before == BUILT_UP) & (way > 2)
+    lake = _reservoir(height, river, stream, keep_out=houses, budget=int(0.009 * pixels))
     after[lake] = WATER
     nearness = np.exp(-way / 18) + 0.25 * noise(rng, size, 50) - 0.8 * slope
-    clearing = _take((after == FOREST) & (way > 1), nearness, parcel, along, int(0.022 * pixels))
+    clearing = _take((after == FOREST) & (way > 1), nearness, parcel, along, budget=int(0.022 * pixels))
     grazed = mean_over(rng.standard_normal(int(parcel.max()) + 1)[parcel], parcel) > 0.3
     after[clearing] = np.where(grazed, GRASSLAND, CROPLAND)[clearing]
     farmed = np.isin(after, (CROPLAND, GRASSLAND)) & (after == before)
-    growth = _take(farmed & (river < -2), urban, parcel, along, int(0.014 * pixels))
+    growth = _take(farmed & (river < -2), urban, parcel, along, budget=int(0.014 * pixels))
     after[growth] = BUILT_UP
     farmed &= after == before
     far = noise(rng, size, 50) + 0.5 * mean_over(wild, parcel) - 3 * urban
-    after[_take(farmed & (urban < 0.2) & (river < -4), far, parcel, along, int(0.015 * pixels))] = PLANTATION
+    after[_take(farmed & (urban < 0.2) & (river < -4), far, parcel, along, budget=int(0.015 * pixels))] = PLANTATION
     after = _drop_small_changes(before, after)
 
     cell = np.moveaxis(np.indices((size, size), dtype=float), 0, -1)
     cell += 4 * np.stack([noise(rng, size, 20), noise(rng, size, 20)], axis=-1)
     stand = cKDTree(rng.uniform(-10, size + 10, (max(size * size // 500, 4), 2))).query(cell)[1].astype(np.int32)
     track = 0.55 * np.clip(1.1 - edge, 0, 1) * (rng.random(int(parcel.max()) + 1)[parcel] < 0.8)
-    fields = [height, across, along, river, stream, road, track, np.clip(dense, 0, 1)]
-    height, across, along, river, stream, road, track, centre = (f.astype(np.float32) for f in fields)
-    return Landscape(height, before, after, parcel.astype(np.int32), across, along, stand, river, stream, road, track, centre)
+    fields = {
+        "height": height, "across": across, "along": along, "river": river, "stream": stream, "road": road, "track": track,
+        "centre": np.clip(dense, 0, 1),
+    }  # fmt: skip
+    real = {name: field.astype(np.float32) for name, field in fields.items()}
+    return Landscape(before=before, after=after, parcel=parcel.astype(np.int32), stand=stand, **real)
 
 
-def _take(wanted: Array, priority: Array, parcel: Array, along: Array, budget: int) -> Array:
+def _take(wanted: Array, priority: Array, parcel: Array, along: Array, *, budget: int) -> Array:
     """Choose whole fields by falling mean priority until `budget` pixels are taken; the last one is cut across.
 
     Returns:
@@ -140,7 +144,7 @@ def _without_specks(mask: Array, smallest: int = MIN_PATCH) -> Array:
     return np.asarray(mask & (np.bincount(labels.ravel())[labels] >= smallest))
 
 
-def _reservoir(above: Array, height: Array, river: Array, stream: Array, keep_out: Array, budget: int) -> Array:
+def _reservoir(height: Array, river: Array, stream: Array, keep_out: Array, budget: int) -> Array:
     """Dam the valley that stores about `budget` pixels of water and drowns the fewest houses, bool (y, x)."""
     size = len(height)
     rim = max(3, size // 12)

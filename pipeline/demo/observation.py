@@ -27,7 +27,7 @@ def observe(territory: Territory, land: Landscape, which: str, seed: int) -> tup
         (y, x) with the codes of Sentinel-2 level 2A. A little thin cloud is not flagged, as in real scenes.
     """
     visit, use = (territory.before, land.before) if which == "before" else (territory.after, land.after)
-    mixture = surface_shares(territory, land, use, visit, seed)
+    mixture = surface_shares(territory, land, use, visit, seed=seed)
     # Texture that belongs to the place comes from a stream without a date: it is there on both dates.
     place, today = generator(seed, territory.name, "texture"), generator(seed, territory.name, which, "air")
     scene = np.zeros((len(BANDS), *use.shape), dtype=np.float32)

@@ -128,7 +128,7 @@ def connect_towns(
         path = np.array(mcp.traceback((end[0] // 2, end[1] // 2)))
         cost[tuple(path.T)] = 0.35  # later roads join the ones that exist
         if len(path) > 3:
-            line = smooth_line(rng, path * 2 + 0.5, 3.0, 0.0, 1.0)
+            line = smooth_line(rng, path * 2 + 0.5, sigma=3.0)
             points.append(line)
             widths.append(np.full(len(line), half))
     distance, index = nearest(np.concatenate(points), size)

@@ -38,7 +38,7 @@ SPECTRA = {
 }
 
 
-def surface_shares(territory: Territory, land: Landscape, use: Array, visit: Visit, seed: int) -> dict[str, Array]:
+def surface_shares(territory: Territory, land: Landscape, use: Array, visit: Visit, *, seed: int) -> dict[str, Array]:
     """Return the share of each pure surface in each pixel, float (y, x), by name; they need not sum to 1."""
     size = len(use)
     place = generator(seed, territory.name, "surfaces")
@@ -84,7 +84,7 @@ def surface_shares(territory: Territory, land: Landscape, use: Array, visit: Vis
     mix["grass"] = mix["grass"] + planted * (1 - canopy) * 0.5
     mix[territory.soil] += planted * (1 - canopy) * 0.5
 
-    _town(territory, land, use, place, mix)
+    _town(territory, land, use, place, mix=mix)
     water = (use == WATER).astype(float)
     lake = water * (land.river <= 0)
     bars = visit.level * np.clip(1 + 1.2 * noise(place, size, 14), 0, 3)  # sand bars, not a ring

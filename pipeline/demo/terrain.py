@@ -141,14 +141,14 @@ def _streams(rng: np.random.Generator, receiver: Array, area: Array, n: int) -> 
         jagged = (np.stack([cells // n, cells % n], axis=1) - _MARGIN + 0.5) * _COARSE - 0.5
         size = ndimage.gaussian_filter1d(area[cells[:-1]] / (n * n), 4, mode="nearest")
         big = size[-1] > 0.4
-        line = smooth_line(rng, jagged, 3.0, 5.5 if big else 1.5, 24.0 if big else 10.0)
+        line = smooth_line(rng, jagged, sigma=3.0, swing=5.5 if big else 1.5, wavelength=24.0 if big else 10.0)
         half = np.interp(np.linspace(0, 1, len(line)), np.linspace(0, 1, len(size)), 0.2 + 2.6 * np.sqrt(size))
         points.append(line)
         widths.append(half)
     return np.concatenate(points), np.concatenate(widths)
 
 
-def smooth_line(rng: np.random.Generator, points: Array, sigma: float, swing: float, wavelength: float) -> Array:
+def smooth_line(rng: np.random.Generator, points: Array, *, sigma: float, swing: float = 0.0, wavelength: float = 1.0) -> Array:
     """Resample a jagged line to 0.5 pixel, round its corners, and let it swing sideways; its ends stay.
 
     Returns:

@@ -18,6 +18,7 @@ from landshift.pipeline.drawing.plots import (
     shorten,
     spread_out,
 )
+from landshift.pipeline.legend import LandUse, Legend
 
 _PAGE = 720.0
 """Width of the flows, in pixels of the page."""
@@ -48,6 +49,22 @@ class AreaRow:
     """Of the estimate's interval; None = no interval."""
     high: float | None
     """Of the estimate's interval; None = no interval."""
+
+
+@dataclass(frozen=True)
+class Flow:
+    """Land that turned from one class into another."""
+
+    name: str
+    """Of the change."""
+    from_code: int
+    """Class before."""
+    to_code: int
+    """Class after."""
+    colour: str
+    """`#rrggbb`."""
+    area_ha: float
+    """Counted from pixels."""
 
 
 def area_plot(rows: Sequence[AreaRow], *, alt: str) -> str:
@@ -86,38 +103,39 @@ def area_plot(rows: Sequence[AreaRow], *, alt: str) -> str:
     return svg[0]
 
 
-def flow_plot(changes: Sequence[Mapping[str, Any]], classes: Sequence[Mapping[str, Any]], *, alt: str) -> str:
+def flow_plot(flows: Sequence[Flow], legend: Legend, *, alt: str) -> str:
     """Draw which land use turned into which: bands from the classes before to those after, as wide as their hectares.
 
     What did not change is left out: it would leave no room for what did.
 
     Args:
-        changes: With `from_code`, `to_code`, `colour`, `name` and `area_ha`.
-        classes: The legend, with `code`, `name` and `colour`, which gives the order.
+        flows: Those without area are left out.
+        legend: Gives the order, names and colours of the classes.
         alt: What the plot shows, for people who do not see it.
 
     Returns:
-        SVG; empty where nothing changed, or the project has no classes.
+        SVG; empty where nothing changed.
     """
-    flows = [row for row in changes if row["from_code"] is not None and row["area_ha"] > 0]
+    flows = [flow for flow in flows if flow.area_ha > 0]
     if not flows:
         return ""
-    sides = [_totals(flows, classes, "from_code"), _totals(flows, classes, "to_code")]
+    sides = [
+        _totals([(flow.from_code, flow.area_ha) for flow in flows], legend),
+        _totals([(flow.to_code, flow.area_ha) for flow in flows], legend),
+    ]
     total = sum(sides[0].values())
     most = max(len(side) for side in sides)
     scale = (150.0 + 26.0 * most) / total
     height = total * scale + _GAP * (most - 1) + 2 * _LINE_HEIGHT + 8
-    by_code = {entry["code"]: entry for entry in classes}
+    by_code = {entry.code: entry for entry in legend.classes}
     starts = [_stack(side, scale, height) for side in sides]
     parts = [_heading("Before", _SIDE - 8, "end"), _heading("After", _PAGE - _SIDE + 8, "start")]
     at = [dict(side) for side in starts]
-    order = {code: number for number, code in enumerate(by_code)}
-    for row in sorted(flows, key=lambda row: (order[row["from_code"]], order[row["to_code"]])):
-        width = row["area_ha"] * scale
-        left, right = at[0][row["from_code"]], at[1][row["to_code"]]
-        at[0][row["from_code"]] += width
-        at[1][row["to_code"]] += width
-        parts.append(_band(left, right, max(width, _THINNEST), row))
+    for flow in sorted(flows, key=lambda flow: (flow.from_code, flow.to_code)):
+        width = flow.area_ha * scale
+        parts.append(_band(at[0][flow.from_code], at[1][flow.to_code], max(width, _THINNEST), flow))
+        at[0][flow.from_code] += width
+        at[1][flow.to_code] += width
     for side, (totals, start) in enumerate(zip(sides, starts, strict=True)):
         parts += _nodes(totals, start, scale, by_code, right=bool(side))
     return (
@@ -126,9 +144,9 @@ def flow_plot(changes: Sequence[Mapping[str, Any]], classes: Sequence[Mapping[st
     )
 
 
-def _totals(flows: Sequence[Mapping[str, Any]], classes: Sequence[Mapping[str, Any]], end: str) -> dict[int, float]:
-    """Hectares of each class at one end of the flows, in the legend's order."""
-    sums = {entry["code"]: sum(row["area_ha"] for row in flows if row[end] == entry["code"]) for entry in classes}
+def _totals(areas: Sequence[tuple[int, float]], legend: Legend) -> dict[int, float]:
+    """Sum hectares by class, in the legend's order."""
+    sums = {entry.code: sum(area for code, area in areas if code == entry.code) for entry in legend.classes}
     return {code: area for code, area in sums.items() if area > 0}
 
 
@@ -147,22 +165,22 @@ def _heading(text: str, x: float, anchor: str) -> str:
     return f'<text x="{x:g}" y="12" text-anchor="{anchor}" fill="{SOFT}" font-weight="bold">{text}</text>'
 
 
-def _band(left: float, right: float, width: float, row: Mapping[str, Any]) -> str:
+def _band(left: float, right: float, width: float, flow: Flow) -> str:
     start, end = _SIDE + _NODE, _PAGE - _SIDE - _NODE
     middle = (start + end) / 2
     path = (
         f"M{start:g} {left:.1f}C{middle:g} {left:.1f} {middle:g} {right:.1f} {end:g} {right:.1f}V{right + width:.1f}"
         f"C{middle:g} {right + width:.1f} {middle:g} {left + width:.1f} {start:g} {left + width:.1f}Z"
     )
-    title = escape(f"{row['name']}: {row['area_ha']:,.1f} ha (pixel count, biased)")
-    return f'<path d="{path}" fill="{escape(row["colour"])}" fill-opacity=".78"><title>{title}</title></path>'
+    title = escape(f"{flow.name}: {flow.area_ha:,.1f} ha (pixel count, biased)")
+    return f'<path d="{path}" fill="{escape(flow.colour)}" fill-opacity=".78"><title>{title}</title></path>'
 
 
 def _nodes(
     totals: Mapping[int, float],
     start: Mapping[int, float],
     scale: float,
-    by_code: Mapping[int, Mapping[str, Any]],
+    by_code: Mapping[int, LandUse],
     *,
     right: bool,
 ) -> list[str]:
@@ -170,10 +188,10 @@ def _nodes(
     middles = spread_out([start[code] + area * scale / 2 for code, area in totals.items()], _LINE_HEIGHT)
     parts = []
     for (code, area), middle in zip(totals.items(), middles, strict=True):
-        name = escape(shorten(str(by_code[code]["name"]), 16))
+        name = escape(shorten(by_code[code].name, 16))
         parts.append(
             f'<rect x="{x:g}" y="{start[code]:.1f}" width="{_NODE:g}" height="{max(area * scale, 1):.1f}" '
-            f'fill="{escape(by_code[code]["colour"])}" stroke="{INK}" stroke-width=".6"/>'
+            f'fill="{escape(by_code[code].colour)}" stroke="{INK}" stroke-width=".6"/>'
             f'<text x="{text_x:g}" y="{middle + 4.5:.1f}" text-anchor="{"start" if right else "end"}" fill="{INK}" '
             f'unicode-bidi="isolate">{name} <tspan fill="{SOFT}">{area:,.1f} ha</tspan></text>'
         )

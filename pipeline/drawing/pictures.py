@@ -95,7 +95,7 @@ def write_image(path: Path, image: Path, stretch: Stretch, grid: Grid, tags: Map
     """
     plain = path.with_name(f"plain_{path.name}")
     chosen = [band - 1 for band in stretch.bands]
-    layout = Layout(grid, 3, "uint8", NOT_SEEN, tuple(names), ("display value",) * 3, tags=tags)
+    layout = Layout(grid, 3, "uint8", NOT_SEEN, descriptions=tuple(names), units=("display value",) * 3, tags=tags)
     try:
         with open_readers(image) as (reader,), open_writer(plain, layout) as write:
             for strip in strips(grid.shape.yx):

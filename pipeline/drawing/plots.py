@@ -133,6 +133,34 @@ class Dot:
     """`helps`, `no evidence` or `hurts`: sets colour and marker."""
 
 
+@dataclass(frozen=True)
+class CurveDot:
+    """A point of a learning curve, with its interval."""
+
+    arm: str
+    """Line that it belongs to."""
+    share: float
+    """Of the labels, above 0, at most 1."""
+    f1: float | None
+    """None = not known."""
+    low: float | None
+    """None = no interval."""
+    high: float | None
+    """None = no interval."""
+
+
+@dataclass(frozen=True)
+class ReliabilityDot:
+    """Pixels whose probability is about the same."""
+
+    count: int
+    """Pixels; the more, the larger the dot."""
+    mean_probability: float
+    """Predicted, 0..1."""
+    observed_share: float
+    """In the labels, 0..1."""
+
+
 def interval_plot(rows: Sequence[Dot], *, axis: str, alt: str, zero: bool = False) -> str:
     """Draw estimates with their intervals, one below another; without an interval the dot is hollow.
 
@@ -166,38 +194,38 @@ def interval_plot(rows: Sequence[Dot], *, axis: str, alt: str, zero: bool = Fals
     return svg[0]
 
 
-def curve_plot(rows: Sequence[Mapping[str, Any]], *, alt: str) -> str:
+def curve_plot(rows: Sequence[CurveDot], *, alt: str) -> str:
     """Draw F1 over the share of the labels, one line an arm, with its interval.
 
     Args:
-        rows: With `arm`, `share` (above 0, at most 1) and `f1` (`mean`, `low`, `high`, each may be None).
+        rows: In any order; arms are listed as they first occur.
         alt: What the plot shows, for people who do not see it.
 
     Returns:
         SVG; empty where no F1 is known.
     """
-    known = [row for row in rows if row["f1"]["mean"] is not None]
+    known = [row for row in rows if row.f1 is not None]
     if not known:
         return ""
-    arms = list(dict.fromkeys(row["arm"] for row in known))
+    arms = list(dict.fromkeys(row.arm for row in known))
     right = LETTER * min(max(len(arm) for arm in arms), LONGEST) + 0.3
     height = 3.3
     with drawing(height, alt) as (figure, svg):
         axes = figure.add_axes((0.7 / WIDTH, 0.5 / height, (WIDTH - 0.7 - right) / WIDTH, 1 - 0.65 / height))
         axes.set_xscale("log")
-        shares = sorted({row["share"] for row in known})
+        shares = sorted({row.share for row in known})
         # Beside each other, so that no interval hides another.
         step = (1.5 * shares[-1] / shares[0]) ** 0.014
         ends = []
         for number, arm in enumerate(arms):
-            points = sorted((row for row in known if row["arm"] == arm), key=lambda row: row["share"])
-            x = [row["share"] * step ** (number - (len(arms) - 1) / 2) for row in points]
-            y = [row["f1"]["mean"] for row in points]
+            points = sorted((row for row in known if row.arm == arm), key=lambda row: row.share)
+            x = [row.share * step ** (number - (len(arms) - 1) / 2) for row in points]
+            y = [row.f1 for row in points if row.f1 is not None]
             colour, marker = COLOURS[number % len(COLOURS)], _MARKERS[number % len(_MARKERS)]
             axes.plot(x, y, _STYLES[number % len(_STYLES)], color=colour, marker=marker, markersize=5.5, linewidth=1.6)
             for place, row in zip(x, points, strict=True):
-                if row["f1"]["low"] is not None and row["f1"]["high"] is not None:
-                    axes.plot([place, place], [row["f1"]["low"], row["f1"]["high"]], color=colour, linewidth=1.1, alpha=0.75)
+                if row.low is not None and row.high is not None:
+                    axes.plot([place, place], [row.low, row.high], color=colour, linewidth=1.1, alpha=0.75)
             ends.append((y[-1], arm, colour, marker))
         axes.set_xticks(shares, [f"{100 * share:g} %" for share in shares])
         axes.minorticks_off()
@@ -218,11 +246,11 @@ def curve_plot(rows: Sequence[Mapping[str, Any]], *, alt: str) -> str:
     return svg[0]
 
 
-def reliability_plot(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, alt: str) -> str:
+def reliability_plot(tables: Mapping[str, Sequence[ReliabilityDot]], *, alt: str) -> str:
     """Draw predicted probabilities against shares in the labels, one diagram for each kind of probability.
 
     Args:
-        tables: Title to bins with `count`, `mean_probability` and `observed_share`; the larger a bin, the larger its dot.
+        tables: Title to the dots.
         alt: What the plot shows, for people who do not see it.
 
     Returns:
@@ -232,15 +260,15 @@ def reliability_plot(tables: Mapping[str, Sequence[Mapping[str, Any]]], *, alt: 
         return ""
     side = (WIDTH - 0.65) / len(tables) - 0.15 if len(tables) > 1 else 2.6
     height = side + 0.95
-    most = max(row["count"] for table in tables.values() for row in table)
+    most = max(row.count for table in tables.values() for row in table)
     with drawing(height, alt) as (figure, svg):
         for number, (title, table) in enumerate(tables.items()):
             left = 0.6 + number * (side + 0.15)
             axes = figure.add_axes((left / WIDTH, 0.5 / height, side / WIDTH, side / height))
             axes.plot([0, 1], [0, 1], color=SOFT, linewidth=1, linestyle="--")
-            x, y = ([row[key] for row in table] for key in ("mean_probability", "observed_share"))
+            x, y = [row.mean_probability for row in table], [row.observed_share for row in table]
             axes.plot(x, y, color=COLOURS[0], linewidth=1.2)
-            axes.scatter(x, y, [12 + 30 * row["count"] / most for row in table], color=COLOURS[0], zorder=3)
+            axes.scatter(x, y, [12 + 30 * row.count / most for row in table], color=COLOURS[0], zorder=3)
             axes.set_title("\n".join(textwrap.wrap(title, 22)[:2]), parse_math=False, fontsize=9.5)
             axes.set_xlim(-0.05, 1.05)
             axes.set_ylim(-0.05, 1.05)

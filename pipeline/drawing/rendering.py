@@ -1,9 +1,7 @@
 """What every page and card is written with: the templates, and how numbers and names are shown in them."""
 
 import re
-from collections.abc import Mapping
 from html import escape
-from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
@@ -29,7 +27,7 @@ def template_environment(*, html: bool) -> Environment:
     return environment
 
 
-def _unbroken(found: Mapping[str, Any] | None, middle: str = "estimate", *, signed: bool = False) -> str:
+def _unbroken(found: object, middle: str = "estimate", *, signed: bool = False) -> str:
     """Show an interval so that a narrow page breaks its line before the bracket and nowhere else."""
     return interval(found, middle, signed=signed).replace(" to ", "\u00a0to\u00a0")
 

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from typing import Any
 
-from landshift.pipeline.drawing.plots import Dot, curve_plot, interval_plot, reliability_plot
-from landshift.pipeline.records import content_of
+from landshift.pipeline.drawing.plots import CurveDot, Dot, ReliabilityDot, curve_plot, interval_plot, reliability_plot
 from landshift.pipeline.scores.assessment import Assessment, Evaluation, Guard, RegionF1
 from landshift.pipeline.scores.evidence import HELPS, HURTS, NO_EVIDENCE
 
@@ -171,11 +170,14 @@ def _plots(assessment: Assessment, evaluation: Evaluation | None) -> dict[str, s
             alt=f"LogME of each encoder in {project} with its interval; the table has the numbers.",
         ),
         "curve": curve_plot(
-            content_of(curve)["rows"],
+            [CurveDot(row.arm, row.share, row.f1.mean, row.f1.low, row.f1.high) for row in curve.rows],
             alt=f"F1 in {project} over the share of the labels, one line an encoder; the table has the numbers.",
         ) if curve else "",
         "reliability": reliability_plot(
-            content_of(evaluation.calibration)["reliability"],
+            {
+                name: [ReliabilityDot(row.count, row.mean_probability, row.observed_share) for row in bins]
+                for name, bins in evaluation.calibration.reliability.items()
+            },
             alt="Share of pixels that changed over the probability that the model said; on the dashed diagonal the two agree.",
         ) if evaluation else "",
     }  # fmt: skip

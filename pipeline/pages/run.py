@@ -12,7 +12,7 @@ import geopandas as gpd
 from markupsafe import Markup
 
 from landshift.pipeline.columns import AREAS_LAYER, CHANGES_LAYER, NOT_OBSERVED_LAYER
-from landshift.pipeline.drawing.area_plots import AreaRow, area_plot, flow_plot
+from landshift.pipeline.drawing.area_plots import AreaRow, Flow, area_plot, flow_plot
 from landshift.pipeline.drawing.chips import ACROSS, chip_sheet
 from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture
 from landshift.pipeline.drawing.rendering import template_environment
@@ -139,9 +139,13 @@ def _plots(run: Mapping[str, Any], estimates: Mapping[str, Any] | None, rows: li
         whole = AreaRow("All changes", every["mapped_ha"], *(every["area_ha"][key] for key in ("estimate", "low", "high")))
         dots = [whole, *dots] if len(dots) > 1 else dots or [whole]
     told = f"in {place}; the table has the numbers."
+    flows = [
+        Flow(row["name"], row["from_code"], row["to_code"], row["colour"], row["area_ha"])
+        for row in run["areas"]["changes"] if row["from_code"] is not None
+    ]  # fmt: skip
     return {
         "areas": area_plot(dots, alt=f"Estimated hectares of each change {told}") if dots else "",
-        "flows": flow_plot(run["areas"]["changes"], run["legend"], alt=f"Which land use turned into which {told}"),
+        "flows": flow_plot(flows, Legend.of(run["legend"]), alt=f"Which land use turned into which {told}"),
     }
 
 

@@ -81,7 +81,7 @@ def environment(place: RasterPlace | None = None) -> Iterator[None]:
     Args:
         place: What is read; a file on a server needs more settings. Those that the operator has in the environment stay.
     """
-    options: dict[str, Any] = {
+    options = {
         "GDAL_CACHEMAX": CACHE_BYTES, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "ALL_CPUS",
     }  # fmt: skip
     if not isinstance(place, RemoteFile):

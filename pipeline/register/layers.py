@@ -6,7 +6,8 @@ import geopandas as gpd
 
 from landshift.pipeline.columns import Column
 from landshift.pipeline.register.columns import CHANGE_COLUMNS, states_qml
-from landshift.pipeline.vector.layer import require_format, write_styled_layer
+from landshift.pipeline.vector.geopackage import Style
+from landshift.pipeline.vector.layer import StyledLayer, write_styled_layer
 
 _LAYER = "changed"
 
@@ -28,5 +29,5 @@ def write_changed(path: Path, frame: gpd.GeoDataFrame) -> Path:
         InputError: The name says neither, or the folder cannot be written to.
         OSError: The file could not be written whole.
     """
-    require_format(path)
-    return write_styled_layer(path, frame, _LAYER, _COLUMNS, states_qml("what", {c.name: c.alias for c in _COLUMNS}))
+    style = Style(states_qml("what", {c.name: c.alias for c in _COLUMNS}))
+    return write_styled_layer(path, StyledLayer(_LAYER, frame, _COLUMNS, style))

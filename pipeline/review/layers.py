@@ -6,7 +6,8 @@ import geopandas as gpd
 
 from landshift.pipeline.drawing.qml import outline_qml
 from landshift.pipeline.review.columns import LABEL_COLUMNS, LABELS_LAYER, REVIEW_LAYER, review_columns
-from landshift.pipeline.vector.layer import require_format, write_styled_layer
+from landshift.pipeline.vector.geopackage import Style
+from landshift.pipeline.vector.layer import StyledLayer, write_styled_layer
 
 
 def write_review(path: Path, frame: gpd.GeoDataFrame, qml: str) -> Path:
@@ -21,7 +22,8 @@ def write_review(path: Path, frame: gpd.GeoDataFrame, qml: str) -> Path:
         InputError: The folder cannot be written to.
         OSError: The file could not be written whole.
     """
-    return write_styled_layer(path, frame, REVIEW_LAYER, review_columns(binary="true_change" not in frame), qml)
+    columns = review_columns(binary="true_change" not in frame)
+    return write_styled_layer(path, StyledLayer(REVIEW_LAYER, frame, columns, Style(qml)))
 
 
 def write_labels(path: Path, frame: gpd.GeoDataFrame) -> Path:
@@ -35,5 +37,5 @@ def write_labels(path: Path, frame: gpd.GeoDataFrame) -> Path:
         InputError: The name says neither, or the folder cannot be written to.
         OSError: The file could not be written whole.
     """
-    require_format(path)
-    return write_styled_layer(path, frame, LABELS_LAYER, LABEL_COLUMNS, outline_qml({c.name: c.alias for c in LABEL_COLUMNS}))
+    style = Style(outline_qml({c.name: c.alias for c in LABEL_COLUMNS}))
+    return write_styled_layer(path, StyledLayer(LABELS_LAYER, frame, LABEL_COLUMNS, style))

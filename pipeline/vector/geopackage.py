@@ -21,7 +21,7 @@ class Style:
 
     qml: str
     """For QGIS."""
-    sld: str
+    sld: str = ""
     """For others, such as GeoServer; may be empty."""
 
 

@@ -3,6 +3,7 @@
 import sqlite3
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -27,48 +28,57 @@ OPTIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 """GDAL driver to its options."""
 
 
-def write_layer(
-    path: Path, driver: str, name: str, frame: gpd.GeoDataFrame, columns: Sequence[Column], geometry: str = "Polygon",
-) -> None:  # fmt: skip
-    """Write a layer into a file, new or not; the atomic step is the caller's.
+@dataclass(frozen=True)
+class StyledLayer:
+    """A layer to be written."""
+
+    name: str
+    """In the file."""
+    frame: gpd.GeoDataFrame
+    """With the columns; may be empty."""
+    columns: Sequence[Column]
+    """What is written, in order."""
+    style: Style
+    """The layer's default."""
+    geometry: str = "Polygon"
+    """`Polygon`, `MultiPolygon` or `Point`."""
+
+
+def write_layer(path: Path, driver: str, layer: StyledLayer) -> None:
+    """Write a layer without its style into a file, new or not; the atomic step is the caller's.
 
     Args:
         path: The file.
         driver: Of GDAL, a key of `OPTIONS`.
-        name: Of the layer.
-        frame: With the columns; may be empty.
-        columns: What is written, in order.
-        geometry: `Polygon`, `MultiPolygon` or `Point`.
+        layer: What to write.
 
     Raises:
         ValueError: The frame lacks a column.
     """
+    frame, columns = layer.frame, layer.columns
     missing = [c.name for c in columns if c.name not in frame]
     if missing:
-        raise ValueError(f"the frame for layer {name!r} lacks {', '.join(missing)}")
+        raise ValueError(f"the frame for layer {layer.name!r} lacks {', '.join(missing)}")
     data, masks = zip(*(_field(frame[c.name], c) for c in columns), strict=True)
     shapes = frame.geometry.to_numpy()
-    if geometry == "MultiPolygon":
+    if layer.geometry == "MultiPolygon":
         shapes = np.array([shapely.multipolygons(shapely.get_parts(shape)) for shape in shapes], dtype=object)
     # The raw writer, because the one for frames writes dates as text or as times, depending on what is installed.
     pyogrio.raw.write(
         path, geometry=shapely.to_wkb(shapes), field_data=list(data), field_mask=list(masks),
-        fields=np.array([c.name for c in columns], dtype=object), layer=name, driver=driver, geometry_type=geometry,
-        crs=CRS(frame.crs).to_wkt(), **OPTIONS[driver],
+        fields=np.array([c.name for c in columns], dtype=object), layer=layer.name, driver=driver,
+        geometry_type=layer.geometry, crs=CRS(frame.crs).to_wkt(), **OPTIONS[driver],
     )  # fmt: skip
 
 
-def describe_layers(path: Path, layers: Sequence[tuple[str, Sequence[Column], Style]]) -> None:
-    """Put headings, meanings and default styles of layers into a GeoPackage.
-
-    Args:
-        path: The file.
-        layers: Name, columns and style of each.
-    """
+def write_layers(path: Path, layers: Sequence[StyledLayer]) -> None:
+    """Write layers into a GeoPackage, new or not, with headings and meanings of their columns and default styles."""
+    for layer in layers:
+        write_layer(path, "GPKG", layer)
     with closing(sqlite3.connect(path)) as database, database:
         add_tables(database)
-        for name, columns, style in layers:
-            describe(database, name, columns, style)
+        for layer in layers:
+            describe(database, layer.name, layer.columns, layer.style)
 
 
 @contextmanager
@@ -112,19 +122,20 @@ def require_format(path: Path) -> str:
     return _DRIVERS[path.suffix.lower()]
 
 
-def write_styled_layer(path: Path, frame: gpd.GeoDataFrame, layer: str, columns: Sequence[Column], qml: str) -> Path:
-    """Write one layer with its default style into one file, in one atomic step.
+def write_styled_layer(path: Path, layer: StyledLayer) -> Path:
+    """Write one layer into one file, a GeoPackage with its default style, in one atomic step.
 
     Raises:
-        InputError: The folder cannot be written to.
+        InputError: The name ends in neither .gpkg nor .geojson, or the folder cannot be written to.
         OSError: The file could not be written whole.
     """
-    driver = _DRIVERS[path.suffix.lower()]
+    driver = require_format(path)
     try:
         with replace_when_done(path) as temporary, require_whole(path):
-            write_layer(temporary, driver, layer, frame, columns)
             if driver == "GPKG":
-                describe_layers(temporary, [(layer, columns, Style(qml, ""))])
+                write_layers(temporary, [layer])
+            else:
+                write_layer(temporary, driver, layer)
     except (FileNotFoundError, NotADirectoryError, PermissionError, IsADirectoryError) as error:
         raise InputError(f"{path} cannot be written ({error.strerror}). Choose another place with --output.") from error
     return path

@@ -69,7 +69,7 @@ def read_frame(path: Path, layer: str | None, expected: str, preferred: str | No
     """Return the name of the layer that was read, and all that it holds, in the file's CRS."""
     source = vector_source(path)
     try:
-        name = _choose_layer(path, source, layer, expected, preferred)
+        name = _choose_layer(path, source, layer, expected, preferred=preferred)
         info = pyogrio.read_info(source, layer=name)
         if info["crs"] is None:
             raise InputError(

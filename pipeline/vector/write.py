@@ -3,7 +3,6 @@
 import shutil
 import sqlite3
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 import geopandas as gpd
@@ -25,23 +24,14 @@ from landshift.pipeline.columns import (
 from landshift.pipeline.drawing.qml import outline_qml, samples_qml, vector_qml
 from landshift.pipeline.drawing.sld import outline_sld, samples_sld, vector_sld
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import NOT_OBSERVED, Legend
+from landshift.pipeline.legend import NOT_OBSERVED, Change, Legend
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.vector.formats import UNREADABLE, vector_source
 from landshift.pipeline.vector.geopackage import IN_USE, Style, require_sound
-from landshift.pipeline.vector.layer import describe_layers, require_whole, write_layer
+from landshift.pipeline.vector.layer import StyledLayer, require_whole, write_layer, write_layers, write_styled_layer
 
 COPIES = {"flatgeobuf": "changes.fgb", "geoparquet": "changes.parquet"}
 """Further formats of the changes, and what the files are called."""
-
-
-@dataclass(frozen=True)
-class _StyledLayer:
-    name: str
-    frame: gpd.GeoDataFrame
-    columns: Sequence[Column]
-    geometry: str
-    style: Style
 
 
 def write_changes(
@@ -69,15 +59,15 @@ def write_changes(
     Raises:
         ValueError: A frame lacks a column.
     """
-    present = set(changes["change_code"])
-    layers = [_categories(CHANGES_LAYER, changes, CHANGE_COLUMNS, legend, present, "Changes")]
+    present = [c for c in legend.changes if c.code in set(changes["change_code"])]
+    style = _style_of(present, "Changes", CHANGE_COLUMNS)
+    layers = [StyledLayer(CHANGES_LAYER, changes, CHANGE_COLUMNS, style)]
     if not_observed is not None:
-        layers.append(
-            _categories(NOT_OBSERVED_LAYER, not_observed, NOT_OBSERVED_COLUMNS, legend, {NOT_OBSERVED}, "Not observed")
-        )
+        style = _style_of([legend.changes[NOT_OBSERVED]], "Not observed", NOT_OBSERVED_COLUMNS)
+        layers.append(StyledLayer(NOT_OBSERVED_LAYER, not_observed, NOT_OBSERVED_COLUMNS, style))
     layers += _further(areas_of_interest, samples)
     with replace_when_done(path) as temporary, require_whole(path):
-        _write(temporary, layers)
+        write_layers(temporary, layers)
     return path
 
 
@@ -106,7 +96,7 @@ def add_layers(
         shutil.copyfile(path, temporary)
         try:
             require_sound(temporary)
-            _write(temporary, layers)
+            write_layers(temporary, layers)
         except (*UNREADABLE, sqlite3.DatabaseError) as error:
             raise InputError(f"{path} is damaged ({error}); run `landshift detect` again.") from error
     return path
@@ -124,9 +114,7 @@ def write_sample_file(path: Path, frame: gpd.GeoDataFrame, qml: str) -> Path:
         ValueError: The frame lacks a column.
     """
     columns = labelling_columns(binary="reference_change" in frame)
-    with replace_when_done(path) as temporary, require_whole(path):
-        _write(temporary, [_StyledLayer(SAMPLES_LAYER, frame, columns, "Point", Style(qml, ""))])
-    return path
+    return write_styled_layer(path, StyledLayer(SAMPLES_LAYER, frame, columns, Style(qml), geometry="Point"))
 
 
 def write_copies(folder: Path, changes: gpd.GeoDataFrame, formats: Iterable[str]) -> list[Path]:
@@ -150,42 +138,31 @@ def write_copies(folder: Path, changes: gpd.GeoDataFrame, formats: Iterable[str]
             if name == "geoparquet":
                 _write_parquet(temporary, changes)
             else:
-                write_layer(temporary, "FlatGeobuf", CHANGES_LAYER, changes, CHANGE_COLUMNS)
+                write_layer(temporary, "FlatGeobuf", StyledLayer(CHANGES_LAYER, changes, CHANGE_COLUMNS, Style("")))
         made.append(path)
     return made
 
 
-def _categories(
-    name: str, frame: gpd.GeoDataFrame, columns: Sequence[Column], legend: Legend, codes: set[int], title: str
-) -> _StyledLayer:
-    entries = [c for c in legend.changes if c.code in codes]
+def _style_of(entries: Sequence[Change], title: str, columns: Sequence[Column]) -> Style:
     # The headings go into the style as well: QGIS reads them from the standard's table only with recent GDAL.
-    style = Style(vector_qml(entries, headings=_headings(columns)), vector_sld(entries, title=title))
-    return _StyledLayer(name, frame, columns, "Polygon", style)
+    return Style(vector_qml(entries, headings=_headings(columns)), vector_sld(entries, title=title))
 
 
-def _further(areas_of_interest: gpd.GeoDataFrame | None, samples: gpd.GeoDataFrame | None) -> list[_StyledLayer]:
+def _further(areas_of_interest: gpd.GeoDataFrame | None, samples: gpd.GeoDataFrame | None) -> list[StyledLayer]:
     layers = []
     if areas_of_interest is not None:
         estimated = any(c.name in areas_of_interest for c in AREA_ESTIMATE_COLUMNS)
         columns = (*AREA_COLUMNS, *(AREA_ESTIMATE_COLUMNS if estimated else ()))
         style = Style(outline_qml(_headings(columns)), outline_sld())
-        layers.append(_StyledLayer(AREAS_LAYER, areas_of_interest, columns, "MultiPolygon", style))
+        layers.append(StyledLayer(AREAS_LAYER, areas_of_interest, columns, style, geometry="MultiPolygon"))
     if samples is not None:
         style = Style(samples_qml(_headings(SAMPLE_COLUMNS)), samples_sld())
-        layers.append(_StyledLayer(SAMPLES_LAYER, samples, SAMPLE_COLUMNS, "Point", style))
+        layers.append(StyledLayer(SAMPLES_LAYER, samples, SAMPLE_COLUMNS, style, geometry="Point"))
     return layers
 
 
 def _headings(columns: Sequence[Column]) -> dict[str, str]:
     return {c.name: c.alias for c in columns}
-
-
-def _write(path: Path, layers: Sequence[_StyledLayer]) -> None:
-    """Write layers into a GeoPackage, new or not, with all that describes them."""
-    for layer in layers:
-        write_layer(path, "GPKG", layer.name, layer.frame, layer.columns, layer.geometry)
-    describe_layers(path, [(layer.name, layer.columns, layer.style) for layer in layers])
 
 
 def _write_parquet(path: Path, changes: gpd.GeoDataFrame) -> None:
