@@ -1,12 +1,14 @@
 """Small projects on disk for the tests: a folder, two scenes and a config, each part of which a test can spoil."""
 
+import fcntl
 import os
+import pickle
 import resource
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,9 @@ from affine import Affine
 
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.write import write_raster
+
+if TYPE_CHECKING:
+    from tests.demo_territory import DemoTerritory
 
 # Read when the libraries load: the suite shares its cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -30,10 +35,28 @@ def pytest_runtest_setup() -> None:
 @pytest.fixture(scope="session")
 def prefect_server() -> Iterator[None]:
     """One Prefect server with a database of its own, for all tests of this process that run flows."""
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
-    with prefect_test_harness(server_startup_timeout=90):
+    # With heartbeats, each flow waits up to a second at its end for their thread.
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), prefect_test_harness(server_startup_timeout=90):
         yield
+
+
+@pytest.fixture(scope="session")
+def demo(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> "DemoTerritory":
+    """The demo's territory, made by the first process of the session that asks for it."""
+    from tests.demo_territory import make_demo_territory
+
+    shared = tmp_path_factory.getbasetemp()
+    folder = (shared.parent if "PYTEST_XDIST_WORKER" in os.environ else shared) / "demo-territory"
+    folder.mkdir(exist_ok=True)
+    made = folder / "made.pickle"
+    with (folder / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        if not made.exists():
+            made.write_bytes(pickle.dumps(make_demo_territory(folder)))
+    return pickle.loads(made.read_bytes())
 
 
 def small_grid(height: int = 40, width: int = 48, *, crs: str = "EPSG:32651", x: float = 300_000, y: float = 3_600_000) -> Grid:

@@ -11,7 +11,7 @@ import yaml
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate, WorkPoolUpdate
 from prefect.flows import load_flow_from_entrypoint
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from typer.testing import CliRunner
 
 from landshift.flows.cli.main import app
@@ -21,7 +21,7 @@ from landshift.flows.monitor import monitor
 from landshift.flows.runtime.dead_runs import NAME
 from landshift.flows.runtime.limits import LIMIT, ensure_limit, model_slot
 from landshift.pipeline.errors import InputError
-from tests.test_flows import demo_project
+from tests.demo_territory import demo_project
 
 
 def write(folder: Path, name: str, **settings: Any) -> Path:
@@ -93,7 +93,8 @@ def test_without_a_server_schedules_would_be_forgotten(tmp_path: Path) -> None:
 def test_a_work_pool_gets_what_it_needs_once(tmp_path: Path) -> None:
     config = write(tmp_path, "north", cron="0 2 * * *", timezone="Europe/Berlin")
     command = ["deploy", str(config), "--pool", "territories", "--limit", "gpu=2"]
-    first = CliRunner().invoke(app, [*command, "--json"])
+    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: 30}):
+        first = CliRunner().invoke(app, [*command, "--json"])
     assert first.exit_code == 0, first.output
     assert json.loads(first.stdout)["made_pool"] is True
     with get_client(sync_client=True) as client:

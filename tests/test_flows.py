@@ -7,7 +7,6 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -17,21 +16,23 @@ from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCol
 from prefect.server.api.server import create_app
 
 from landshift.flows import detect as detecting
-from landshift.flows import prepare as preparing
 from landshift.flows.config.project import Project, find_config, load_project
 from landshift.flows.detect import detect
+from landshift.flows.prepare import prepare
 from landshift.flows.promote import promote
 from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.learning.blocks import training_blocks
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.published import published_config
 from landshift.flows.steps.project.workspace import workspace
-from landshift.flows.steps.publication import maps as publishing
+from landshift.flows.steps.publication import run as publishing
+from landshift.flows.steps.release import candidates
 from landshift.flows.steps.release.comparing import SEEN
 from landshift.flows.steps.release.offering import Offered, offer_candidate
 from landshift.flows.steps.release.releases import roll_back
 from landshift.flows.train import train
-from landshift.pipeline.demo.files import demo_legend, make_demo
+from landshift.pipeline.demo.files import demo_legend
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import RULES
 from landshift.pipeline.labels.search import TRAIN
@@ -40,37 +41,29 @@ from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import record_of
 from landshift.pipeline.releases import read_journal
 from landshift.pipeline.vector.read import read_layer, read_polygons
-
-SIZE = 128
-SMALL = {
-    "split": {"block_px": 16, "buffer_px": 0, "min_pixels": 1, "seed": 0},
-    "model": {"encoder": "imagenet-efficientnet-lite0", "decoder_channels": (32, 16, 16, 8, 8)},
-    "training": {"strategy": "full", "epochs": 2, "chips_per_epoch": 16, "chip": 64, "batch": 4, "learning_rate": 0.003},
-    "detect": {"core": 64, "margin": 32, "min_area_ha": 0.05, "device": "cpu"},
-}
-
-
-def demo_project(**changes: Any) -> Project:
-    content = load_project(find_config("demo.yaml")).model_dump(mode="json")
-    for section, values in (SMALL | changes).items():
-        content[section] = {**content[section], **values} if isinstance(values, dict) else values
-    return Project.model_validate(content)
-
-
-@pytest.fixture(scope="module")
-def done(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A project that was trained and detected once."""
-    folder = tmp_path_factory.mktemp("demo")
-    make_demo(folder / "demo", seed=11, size=SIZE)
-    project, data, output = demo_project(), folder / "demo" / "north", folder / "runs"
-    trained = train(project, data, output)
-    detected = detect(project, data, output)
-    return SimpleNamespace(project=project, data=data, output=output, trained=trained, run=detected.run, detected=detected)
+from tests.demo_territory import SIZE, DemoTerritory, demo_project
 
 
 def content_of(folder: Path) -> dict[str, tuple[bytes, int]]:
     files = [p for p in sorted(folder.rglob("*")) if p.is_file() and p.name != ".lock"]
     return {str(p.relative_to(folder)): (p.read_bytes(), p.stat().st_mtime_ns) for p in files}
+
+
+@pytest.fixture
+def output(demo: DemoTerritory, tmp_path: Path) -> Path:
+    """Return a copy of the territory's outputs, to write to."""
+    return Path(shutil.copytree(demo.output, tmp_path / "runs"))
+
+
+@pytest.fixture
+def unmapped(output: Path) -> Path:
+    """Return a copy of the territory's outputs without the run."""
+    shutil.rmtree(output / "demo" / "run")
+    return output
+
+
+def record(run: Path) -> dict[str, Any]:
+    return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
 
 
 def layers_of(run: Path) -> dict[str, np.ndarray]:
@@ -86,38 +79,36 @@ def test_prefects_server_imports_with_the_pinned_fastapi() -> None:
     assert create_app() is not None
 
 
-def test_a_run_is_whole_and_leaves_no_work_behind(done: SimpleNamespace) -> None:
+def test_a_run_is_whole_and_leaves_no_work_behind(demo: DemoTerritory) -> None:
     codes = ("change", "landuse_before", "landuse_after")
     maps = (*codes, "confidence", "domain_shift", "last_observed")
-    assert {p.name for p in done.run.iterdir()} == {
+    assert {p.name for p in demo.run.iterdir()} == {
         *(f"{name}.{suffix}" for name in maps for suffix in ("tif", "qml", "sld")),
         *(f"{name}.tif.aux.xml" for name in codes), "image_before.tif", "image_after.tif",
         "changes.gpkg", "changes.qml", "changes.sld", "map.qgz", "item.json", "collection.json",
         "run.json", "report.html", "manifest.json",
     }  # fmt: skip
-    assert not (done.output / "demo" / "work").exists()
-    assert not list(done.output.rglob(".partial*"))
+    assert not (demo.output / "demo" / "work").exists()
+    assert not list(demo.output.rglob(".partial*"))
 
 
-def test_areas_of_interest_are_summed_up_and_their_hectares_add_up(done: SimpleNamespace) -> None:
-    areas = read_layer(done.run / "changes.gpkg", "areas_of_interest")
-    said = json.loads((done.run / "run.json").read_text(encoding="utf-8"))["areas"]
+def test_areas_of_interest_are_summed_up_and_their_hectares_add_up(demo: DemoTerritory) -> None:
+    areas = read_layer(demo.run / "changes.gpkg", "areas_of_interest")
+    said = record(demo.run)["areas"]
     assert len(areas) == 4
     assert areas["total_ha"].sum() == pytest.approx(said["total_ha"], rel=1e-3)
     assert areas["changed_ha"].sum() == pytest.approx(said["changed_ha"], rel=0.01, abs=0.05)
     assert areas["not_observed_ha"].sum() == pytest.approx(said["not_observed_ha"], rel=0.01, abs=0.05)
-    changes = read_layer(done.run / "changes.gpkg", "changes")
+    changes = read_layer(demo.run / "changes.gpkg", "changes")
     assert changes["areas_of_interest"].notna().all(), "the municipalities cover the whole map"
 
 
-def test_the_same_change_keeps_its_id_in_the_next_run(done: SimpleNamespace, tmp_path: Path) -> None:
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
-    first = read_layer(done.run / "changes.gpkg", "changes")
+def test_the_same_change_keeps_its_id_in_the_next_run(demo: DemoTerritory, output: Path) -> None:
+    first = read_layer(demo.run / "changes.gpkg", "changes")
     bundle = json.loads((output / "demo" / "model" / "model.json").read_text(encoding="utf-8"))
-    content = done.project.model_dump(mode="json")
+    content = demo.project.model_dump(mode="json")
     content["detect"]["threshold"] = min(bundle["threshold"] + 0.05, 0.99)
-    second = read_layer(detect(Project.model_validate(content), done.data, output).run / "changes.gpkg", "changes")
+    second = read_layer(detect(Project.model_validate(content), demo.data, output).run / "changes.gpkg", "changes")
     assert second["change_id"].is_unique
     both = second.merge(first, on="change_id", suffixes=("", "_before"))
     assert len(both)
@@ -126,105 +117,96 @@ def test_the_same_change_keeps_its_id_in_the_next_run(done: SimpleNamespace, tmp
     assert (overlap > 0).all(), "an id stays with its place"
 
 
-def test_everything_run_again_changes_no_byte(done: SimpleNamespace) -> None:
-    before = content_of(done.output)
-    train(done.project, done.data, done.output)
-    again = detect(done.project, done.data, done.output)
+def test_everything_run_again_changes_no_byte(demo: DemoTerritory) -> None:
+    before = content_of(demo.output)
+    train(demo.project, demo.data, demo.output)
+    again = detect(demo.project, demo.data, demo.output)
     assert not again.fresh
-    assert content_of(done.output) == before
+    assert content_of(demo.output) == before
 
 
-def test_a_damaged_output_is_made_again(done: SimpleNamespace, tmp_path: Path) -> None:
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
+def test_a_damaged_output_is_made_again(demo: DemoTerritory, output: Path) -> None:
     target = output / "demo" / "run" / "change.tif"
     whole = target.read_bytes()
     target.write_bytes(whole[:-10])
-    assert detect(done.project, done.data, output).fresh
+    assert detect(demo.project, demo.data, output).fresh
     assert target.read_bytes() == whole
 
 
-def test_nodata_on_either_date_is_nodata_in_every_output(done: SimpleNamespace) -> None:
-    epochs = done.output / "demo" / "epochs"
+def test_nodata_on_either_date_is_nodata_in_every_output(demo: DemoTerritory) -> None:
+    epochs = demo.output / "demo" / "epochs"
     unseen = np.isnan(read_raster(epochs / "before.tif")[0]) | np.isnan(read_raster(epochs / "after.tif")[0])
     assert 0 < unseen.sum() < unseen.size
-    layers = layers_of(done.run)
+    layers = layers_of(demo.run)
     for name in ("change", "landuse_before", "landuse_after"):
         np.testing.assert_array_equal(layers[name] == 0, unseen, err_msg=name)
     np.testing.assert_array_equal(layers["confidence"] == 255, unseen)
 
 
-def test_the_maps_never_contradict_each_other(done: SimpleNamespace) -> None:
-    layers = layers_of(done.run)
+def test_the_maps_never_contradict_each_other(demo: DemoTerritory) -> None:
+    layers = layers_of(demo.run)
     lookup = demo_legend().change_lookup()
     np.testing.assert_array_equal(layers["change"], lookup[layers["landuse_before"], layers["landuse_after"]])
 
 
-def test_polygons_hold_the_pixels_of_the_map(done: SimpleNamespace) -> None:
-    change, grid = read_raster(done.run / "change.tif")
-    frame = read_polygons(done.run / "changes.gpkg", grid.crs, layer="changes")
+def test_polygons_hold_the_pixels_of_the_map(demo: DemoTerritory) -> None:
+    change, grid = read_raster(demo.run / "change.tif")
+    frame = read_polygons(demo.run / "changes.gpkg", grid.crs, layer="changes")
     assert frame["pixel_count"].sum() == (change >= 2).sum()
     assert len(frame) == 0 or abs(frame["area_ha"].sum() / (frame["pixel_count"].sum() * 0.01) - 1) < 0.005
-    run = json.loads((done.run / "run.json").read_text())
+    run = record(demo.run)
     assert run["areas"]["polygons"] == len(frame)
     assert (frame["pixel_count"] >= 5).all(), "0.05 ha are five pixels of 10 m"
 
 
-def test_run_json_names_inputs_and_no_machine(done: SimpleNamespace) -> None:
-    text = (done.run / "run.json").read_text()
+def test_run_json_names_inputs_and_no_machine(demo: DemoTerritory) -> None:
+    text = (demo.run / "run.json").read_text()
     run = json.loads(text)
     assert [i["path"] for i in run["inputs"]] == ["scenes/S2_L2A_20190612.tif", "scenes/S2_L2A_20230618.tif"]
-    assert str(done.output) not in text
-    assert str(done.data) not in (done.run / "report.html").read_text()
+    assert str(demo.output) not in text
+    assert str(demo.data) not in (demo.run / "report.html").read_text()
 
 
 def test_a_legend_of_another_colour_is_another_model(
-    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo: DemoTerritory, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from landshift.flows.steps.release import candidates as training
-
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
-    first, *rest = done.project.legend
-    project = done.project.model_copy(update={"legend": (first.model_copy(update={"colour": "#123456"}), *rest)})
+    first, *rest = demo.project.legend
+    project = demo.project.model_copy(update={"legend": (first.model_copy(update={"colour": "#123456"}), *rest)})
 
     def fitted(*_: Any) -> None:
         raise RuntimeError("trained anew")
 
-    monkeypatch.setattr(training, "fit_network", fitted)
-    for wanted in (done.project, project):
-        ws = workspace(wanted, done.data, output)
-        prepared = preparing.prepare(wanted, done.data, output)
+    monkeypatch.setattr(candidates, "fit_network", fitted)
+    for wanted in (demo.project, project):
+        ws = workspace(wanted, demo.data, output)
+        prepared = prepare(wanted, demo.data, output)
         inputs = (ws, prepared, divide_labels(ws, prepared.plan.grid), 0)
         if wanted is project:
             with pytest.raises(RuntimeError, match="trained anew"):
-                training.train_seed(*inputs)
+                candidates.train_seed(*inputs)
         else:
-            assert training.train_seed(*inputs)["seed"] == 0
+            assert candidates.train_seed(*inputs)["seed"] == 0
 
 
 def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
-    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo: DemoTerritory, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """The weights come out the same; the threshold is the one that keeps the promise."""
-    from landshift.flows.steps.release import candidates as training
     from landshift.models.use.bundle import describe, load
 
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
     fitted = []
 
     def fit_network(*_: Any) -> Any:
         fitted.append(1)
-        return load(done.trained.model)
+        return load(demo.trained.model)
 
-    monkeypatch.setattr(training, "fit_network", fit_network)
-    strict = Project.model_validate(done.project.model_dump(mode="json") | {"calibration": {"max_miss_rate": 0.3}})
+    monkeypatch.setattr(candidates, "fit_network", fit_network)
+    strict = Project.model_validate(demo.project.model_dump(mode="json") | {"calibration": {"max_miss_rate": 0.3}})
     kept = []
-    for wanted in (done.project, strict):
-        ws = workspace(wanted, done.data, output)
-        prepared = preparing.prepare(wanted, done.data, output)
-        training.train_seed(ws, prepared, divide_labels(ws, prepared.plan.grid), 0)
+    for wanted in (demo.project, strict):
+        ws = workspace(wanted, demo.data, output)
+        prepared = prepare(wanted, demo.data, output)
+        candidates.train_seed(ws, prepared, divide_labels(ws, prepared.plan.grid), 0)
         kept.append(describe(ws.training / "seed-0" / "model"))
     assert len(fitted) == 1, "with the limit only"
     usual, limited = kept
@@ -232,39 +214,38 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
     assert limited.facts["domain_shift"] == usual.facts["domain_shift"]
 
 
-def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_regions(done: SimpleNamespace) -> None:
+def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_regions(demo: DemoTerritory) -> None:
     """What training wrote down and what detect sees are the same features, read in the same tiles."""
     from landshift.models.transfer.shift import Shift
     from landshift.models.use.bundle import describe
 
-    run = json.loads((done.run / "run.json").read_text())
-    ratio = read_raster(done.run / "domain_shift.tif")[0]
+    run = record(demo.run)
+    ratio = read_raster(demo.run / "domain_shift.tif")[0]
     assert ratio.shape == (4, 4)
     assert run["domain_shift"]["beyond"] == (ratio > 1).mean() <= 0.07, "one block of the sixteen"
     assert not [w for w in run["warnings"] if "domain_shift.tif" in w]
     # Blocks without a training label are new to it; the others are as far out as they were in training.
-    shift = record_of(Shift, describe(done.trained.model).facts["domain_shift"], "model")
-    training = training_blocks(read_masks(workspace(done.project, done.data, done.output)).role)
+    shift = record_of(Shift, describe(demo.trained.model).facts["domain_shift"], "model")
+    training = training_blocks(read_masks(workspace(demo.project, demo.data, demo.output)).role)
     assert 10 <= training.sum() < 16
     np.testing.assert_allclose(np.sort(ratio[training]) * shift.edge, shift.domain.reference, rtol=1e-4)
 
 
-def test_too_few_blocks_say_nothing_about_the_training_regions(done: SimpleNamespace) -> None:
-    from landshift.flows.steps.release import candidates as training
+def test_too_few_blocks_say_nothing_about_the_training_regions(demo: DemoTerritory) -> None:
     from landshift.models.use.bundle import load
 
-    ws = workspace(done.project, done.data, done.output)
-    network = load(done.trained.model)[1]
-    prepared = preparing.prepare(done.project, done.data, done.output)
+    ws = workspace(demo.project, demo.data, demo.output)
+    network = load(demo.trained.model)[1]
+    prepared = prepare(demo.project, demo.data, demo.output)
     role = np.full((SIZE, SIZE), 255, dtype=np.uint8)
     for blocks, is_known in ((9, False), (10, True)):
         for number in range(blocks):
             role[32 * (number // 4) + 5, 32 * (number % 4) + 7] = TRAIN
-        assert (training._training_domain(ws, prepared, network, role) is not None) == is_known
+        assert (candidates._training_domain(ws, prepared, network, role) is not None) == is_known
 
 
-def test_training_reports_the_classical_rows_on_the_same_pixels(done: SimpleNamespace) -> None:
-    report = json.loads(done.trained.report.read_text())
+def test_training_reports_the_classical_rows_on_the_same_pixels(demo: DemoTerritory) -> None:
+    report = json.loads(demo.trained.report.read_text())
     pixels = {s["test"]["n"] for s in report["seeds"]} | {r["n"] for r in report["classical"].values()}
     assert len(pixels) == 1
     assert {n.partition(",")[0] for n in report["classical"]} == {"Change vector analysis", "IR-MAD", "NDVI difference"}
@@ -273,12 +254,12 @@ def test_training_reports_the_classical_rows_on_the_same_pixels(done: SimpleName
 class Trained:
     """A copy of the project that was trained, to put other models in the place of its candidate."""
 
-    def __init__(self, done: SimpleNamespace, folder: Path) -> None:
-        shutil.copytree(done.output, folder)
-        content = done.project.model_dump(mode="json") | {"release": {"min_blocks": 2}}
-        self.data, self.project = done.data, Project.model_validate(content)
-        self.ws = workspace(self.project, done.data, folder)
-        self.prepared = preparing.prepare(done.project, done.data, folder)
+    def __init__(self, demo: DemoTerritory, folder: Path) -> None:
+        shutil.copytree(demo.output, folder)
+        content = demo.project.model_dump(mode="json") | {"release": {"min_blocks": 2}}
+        self.data, self.project = demo.data, Project.model_validate(content)
+        self.ws = workspace(self.project, demo.data, folder)
+        self.prepared = prepare(demo.project, demo.data, folder)
 
     def candidate(self, noise: float, **changes: Any) -> None:
         """Train another model, as it were: the same with noise on its weights."""
@@ -304,18 +285,18 @@ class Trained:
 
 
 @pytest.fixture
-def trained(done: SimpleNamespace, tmp_path: Path) -> Trained:
-    return Trained(done, tmp_path / "runs")
+def trained(demo: DemoTerritory, tmp_path: Path) -> Trained:
+    return Trained(demo, tmp_path / "runs")
 
 
-def test_the_first_model_is_released_by_itself(done: SimpleNamespace) -> None:
-    assert (done.trained.promoted, done.trained.model) == (True, done.output / "demo" / "model")
-    (entry,) = read_journal(done.output / "demo" / "releases").entries
-    run = json.loads((done.run / "run.json").read_text(encoding="utf-8"))
+def test_the_first_model_is_released_by_itself(demo: DemoTerritory) -> None:
+    assert (demo.trained.promoted, demo.trained.model) == (True, demo.output / "demo" / "model")
+    (entry,) = read_journal(demo.output / "demo" / "releases").entries
+    run = record(demo.run)
     assert (entry.number, entry.weights, entry.reason) == (1, run["model"]["weights"], "The first model of this project.")
 
 
-def test_a_worse_model_is_refused_and_a_person_may_take_it_and_go_back(done: SimpleNamespace, trained: Trained) -> None:
+def test_a_worse_model_is_refused_and_a_person_may_take_it_and_go_back(demo: DemoTerritory, trained: Trained) -> None:
     first = trained.weights()
     trained.candidate(noise=3.0)
     refused = trained.offer()
@@ -335,8 +316,8 @@ def test_a_worse_model_is_refused_and_a_person_may_take_it_and_go_back(done: Sim
     assert (taken.promoted, taken.entry.number, taken.entry.reason) == (True, 2, "Despite the verdict: new ground truth")
     assert trained.weights() == refused.entry.weights
     assert "## Compared with release 1" in (trained.ws.model / "card.md").read_text(encoding="utf-8")
-    fresh = detect(done.project, done.data, trained.ws.output.parent)
-    said = json.loads((fresh.run / "run.json").read_text(encoding="utf-8"))
+    fresh = detect(demo.project, demo.data, trained.ws.output.parent)
+    said = record(fresh.run)
     assert said["model"]["weights"] == refused.entry.weights
 
     back, told = roll_back(trained.ws, None, "worse indeed")
@@ -385,11 +366,8 @@ def test_models_that_cannot_be_compared_are_not_promoted_by_themselves(trained: 
 
 @pytest.mark.parametrize("step", ["detect_changes", "write_maps_task", "publish_run_task"])
 def test_an_interrupted_detect_goes_on_and_ends_the_same(
-    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, step: str
+    demo: DemoTerritory, unmapped: Path, monkeypatch: pytest.MonkeyPatch, step: str
 ) -> None:
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
-    shutil.rmtree(output / "demo" / "run")
     original: Callable[..., Any] = getattr(detecting, step)
 
     def killed(*args: Any) -> Any:
@@ -398,16 +376,16 @@ def test_an_interrupted_detect_goes_on_and_ends_the_same(
 
     monkeypatch.setattr(detecting, step, killed)
     with pytest.raises(KeyboardInterrupt):
-        detect(done.project, done.data, output)
+        detect(demo.project, demo.data, unmapped)
     monkeypatch.undo()
-    detect(done.project, done.data, output)
+    detect(demo.project, demo.data, unmapped)
     for name in ("change.tif", "confidence.tif", "landuse_after.tif", "change.qml", "change.tif.aux.xml"):
-        assert (output / "demo" / "run" / name).read_bytes() == (done.run / name).read_bytes(), name
-    assert not (output / "demo" / "work").exists()
+        assert (unmapped / "demo" / "run" / name).read_bytes() == (demo.run / name).read_bytes(), name
+    assert not (unmapped / "demo" / "work").exists()
 
 
 def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
-    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo: DemoTerritory, unmapped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from landshift.flows.runtime.tasks import as_task
 
@@ -417,14 +395,11 @@ def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
         calls.append(1)
         raise InputError("the file is not there")
 
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
-    shutil.rmtree(output / "demo" / "run")
     monkeypatch.setattr(detecting, "write_maps_task", as_task(step, "write-maps"))
     with pytest.raises(InputError, match="not there"):
-        detect(done.project, done.data, output)
+        detect(demo.project, demo.data, unmapped)
     assert len(calls) == 1
-    assert not (output / "demo" / "run").exists()
+    assert not (unmapped / "demo" / "run").exists()
 
 
 @pytest.mark.usefixtures("prefect_server")
@@ -451,32 +426,29 @@ def test_a_step_that_fails_for_another_reason_is_tried_again() -> None:
     assert len(calls) == 2
 
 
-def test_a_model_of_other_bands_is_refused_before_any_work(done: SimpleNamespace, tmp_path: Path) -> None:
-    project = done.project.model_copy(update={"bands": ("red", "nir")})
+def test_a_model_of_other_bands_is_refused_before_any_work(demo: DemoTerritory, tmp_path: Path) -> None:
+    project = demo.project.model_copy(update={"bands": ("red", "nir")})
     with pytest.raises(InputError, match="needs the bands blue, green"):
-        detect(project, done.data, tmp_path / "runs", model=done.trained.model)
+        detect(project, demo.data, tmp_path / "runs", model=demo.trained.model)
     assert not list((tmp_path / "runs").rglob("*.tif"))
 
 
-def test_a_model_of_another_legend_is_refused(done: SimpleNamespace, tmp_path: Path) -> None:
-    swapped = [c.model_copy(update={"name": n}) for c, n in zip(done.project.legend, "BACDEF", strict=True)]
-    project = done.project.model_copy(update={"legend": tuple(swapped)})
+def test_a_model_of_another_legend_is_refused(demo: DemoTerritory, tmp_path: Path) -> None:
+    swapped = [c.model_copy(update={"name": n}) for c, n in zip(demo.project.legend, "BACDEF", strict=True)]
+    project = demo.project.model_copy(update={"legend": tuple(swapped)})
     with pytest.raises(InputError, match="legend is 1 B"):
-        detect(project, done.data, tmp_path / "runs", model=done.trained.model)
+        detect(project, demo.data, tmp_path / "runs", model=demo.trained.model)
 
 
-def test_a_second_run_on_the_same_output_waits_outside(done: SimpleNamespace) -> None:
-    ws = workspace(done.project, done.data, done.output)
+def test_a_second_run_on_the_same_output_waits_outside(demo: DemoTerritory) -> None:
+    ws = workspace(demo.project, demo.data, demo.output)
     with ws.alone(), pytest.raises(InputError, match="Another run is writing"):
-        detect(done.project, done.data, done.output)
+        detect(demo.project, demo.data, demo.output)
 
 
 def test_a_failure_while_publishing_leaves_the_work_to_publish(
-    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo: DemoTerritory, unmapped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
-    shutil.rmtree(output / "demo" / "run")
 
     def broken(*_: Any) -> str:
         raise OSError("no space left on device")
@@ -484,13 +456,13 @@ def test_a_failure_while_publishing_leaves_the_work_to_publish(
     monkeypatch.setattr(detecting, "publish_run_task", detecting.publish_run_task.with_options(retries=0))
     monkeypatch.setattr(publishing, "complete", broken)
     with pytest.raises(OSError, match="no space"):
-        detect(done.project, done.data, output)
-    assert not (output / "demo" / "run").exists()
-    assert not list(output.rglob(".partial*"))
-    assert list(output.rglob("work/*/change.tif"))
+        detect(demo.project, demo.data, unmapped)
+    assert not (unmapped / "demo" / "run").exists()
+    assert not list(unmapped.rglob(".partial*"))
+    assert list(unmapped.rglob("work/*/change.tif"))
     monkeypatch.undo()
-    assert detect(done.project, done.data, output).fresh
-    assert (output / "demo" / "run" / "change.tif").read_bytes() == (done.run / "change.tif").read_bytes()
+    assert detect(demo.project, demo.data, unmapped).fresh
+    assert (unmapped / "demo" / "run" / "change.tif").read_bytes() == (demo.run / "change.tif").read_bytes()
 
 
 def gates_in_prefect() -> list[dict[str, str]]:
@@ -500,8 +472,8 @@ def gates_in_prefect() -> list[dict[str, str]]:
     return json.loads(found.data)
 
 
-def test_every_gate_is_in_the_run(done: SimpleNamespace) -> None:
-    gates = json.loads((done.run / "run.json").read_text(encoding="utf-8"))["gates"]
+def test_every_gate_is_in_the_run(demo: DemoTerritory) -> None:
+    gates = record(demo.run)["gates"]
     assert {gate["setting"] for gate in gates} - {None} == set(RULES)
     assert {gate["outcome"] for gate in gates} <= {"pass", "mark", "not measured"}
     season = next(gate for gate in gates if gate["setting"] == "season_gap_days")
@@ -509,15 +481,13 @@ def test_every_gate_is_in_the_run(done: SimpleNamespace) -> None:
 
 
 def test_a_gate_of_the_data_stops_before_the_model_and_leaves_the_run_before(
-    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo: DemoTerritory, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
     before = content_of(output / "demo" / "run")
     monkeypatch.setattr(detecting, "detect_changes", None)
     project = demo_project(gates={"season_gap_days": {"limit": 5, "otherwise": "stop"}})
     with pytest.raises(InputError, match="season_gap_days: found 6 days"):
-        detect(project, done.data, output)
+        detect(project, demo.data, output)
     assert content_of(output / "demo" / "run") == before
     assert not (output / "demo" / "work").exists()
     told = {row["check"]: row["outcome"] for row in gates_in_prefect()}
@@ -525,26 +495,22 @@ def test_a_gate_of_the_data_stops_before_the_model_and_leaves_the_run_before(
 
 
 def test_a_gate_of_the_model_stops_before_the_run_before_is_replaced(
-    done: SimpleNamespace, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    demo: DemoTerritory, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
     before = content_of(output / "demo" / "run")
     original: Callable[..., Any] = detecting.detect_changes
     monkeypatch.setattr(detecting, "detect_changes", lambda *given: {**original(*given), "beyond": 0.9})
     project = demo_project(gates={"domain_shift": {"otherwise": "stop"}})
     with pytest.raises(InputError, match="domain_shift: found 90 % beyond their edge, expected at most 20 %"):
-        detect(project, done.data, output)
+        detect(project, demo.data, output)
     assert content_of(output / "demo" / "run") == before
 
 
-def test_a_corrected_image_goes_the_whole_way(done: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_corrected_image_goes_the_whole_way(demo: DemoTerritory, output: Path) -> None:
     """The demo's later date lies 0.45 pixels off by construction."""
-    output = tmp_path / "runs"
-    shutil.copytree(done.output, output)
     project = demo_project(gates={"misregistration_px": {"correct": True, "limit": 0.2}})
-    detected = detect(project, done.data, output)
-    run = json.loads((detected.run / "run.json").read_text(encoding="utf-8"))
+    detected = detect(project, demo.data, output)
+    run = record(detected.run)
     # So small a region has room for four windows that half overlap; larger ones come closer.
     assert run["alignment"]["moved"] == pytest.approx([-0.28, 0.35], abs=0.15)
     told = [(row["check"], row["outcome"]) for row in gates_in_prefect()]
@@ -553,35 +519,35 @@ def test_a_corrected_image_goes_the_whole_way(done: SimpleNamespace, tmp_path: P
     assert gate["outcome"] == "pass"
     assert gate["value"] == run["alignment"]["now"] < run["alignment"]["was"]
     assert "after the correction" in (detected.run / "report.html").read_text(encoding="utf-8")
-    assert not detect(project, done.data, output).fresh
+    assert not detect(project, demo.data, output).fresh
 
 
-def test_absolute_paths_of_the_config_stay_at_home(done: SimpleNamespace) -> None:
-    content = done.project.model_dump(mode="json")
-    content["scenes"]["folder"] = str(done.data / "scenes")
-    content["labels"]["rasters"]["before"] = str(done.data / "labels_before.tif")
-    published = publishing.published_config(workspace(Project.model_validate(content), done.data, done.output))
+def test_absolute_paths_of_the_config_stay_at_home(demo: DemoTerritory) -> None:
+    content = demo.project.model_dump(mode="json")
+    content["scenes"]["folder"] = str(demo.data / "scenes")
+    content["labels"]["rasters"]["before"] = str(demo.data / "labels_before.tif")
+    published = published_config(workspace(Project.model_validate(content), demo.data, demo.output))
     assert published["scenes"]["folder"] == "scenes"
-    assert str(done.data) not in json.dumps(published)
+    assert str(demo.data) not in json.dumps(published)
 
 
-def test_areas_add_up_to_the_region(done: SimpleNamespace) -> None:
-    areas = json.loads((done.run / "run.json").read_text())["areas"]
+def test_areas_add_up_to_the_region(demo: DemoTerritory) -> None:
+    areas = record(demo.run)["areas"]
     parts = areas["changed_ha"] + areas["unchanged_ha"] + areas["not_observed_ha"]
     assert parts == pytest.approx(areas["total_ha"], abs=0.01)
     assert areas["total_ha"] == pytest.approx(SIZE * SIZE * 0.01, rel=2e-3)
 
 
-def test_detect_without_a_model_says_to_train_first(done: SimpleNamespace, tmp_path: Path) -> None:
+def test_detect_without_a_model_says_to_train_first(demo: DemoTerritory, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="landshift train"):
-        detect(done.project, done.data, tmp_path / "runs")
+        detect(demo.project, demo.data, tmp_path / "runs")
 
 
-def test_a_binary_project_goes_the_whole_way(done: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_binary_project_goes_the_whole_way(demo: DemoTerritory, tmp_path: Path) -> None:
     from landshift.pipeline.raster.write import write_raster
 
     data = tmp_path / "data"
-    shutil.copytree(done.data, data)
+    shutil.copytree(demo.data, data)
     before, grid = read_raster(data / "labels_before.tif")
     after = read_raster(data / "labels_after.tif")[0]
     change = np.where((before == 0) | (after == 0), 0, 1 + (before != after)).astype(np.uint8)
@@ -596,8 +562,8 @@ def test_a_binary_project_goes_the_whole_way(done: SimpleNamespace, tmp_path: Pa
     assert not (run / "landuse_before.tif").exists()
 
 
-def test_check_prints_a_plan_without_making_an_image(done: SimpleNamespace, tmp_path: Path) -> None:
-    ws = workspace(done.project, done.data, tmp_path / "runs")
+def test_check_prints_a_plan_without_making_an_image(demo: DemoTerritory, tmp_path: Path) -> None:
+    ws = workspace(demo.project, demo.data, tmp_path / "runs")
     content, lines = check_project(ws)
     assert content["grid"]["rows"] == SIZE
     assert content["tiles"] == 4
@@ -607,8 +573,8 @@ def test_check_prints_a_plan_without_making_an_image(done: SimpleNamespace, tmp_
 
 
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="gdal-bin is not installed (apt-get install gdal-bin)")
-def test_gdal_reads_the_change_map_as_a_styled_cog(done: SimpleNamespace) -> None:
-    said = subprocess.run(["gdalinfo", "-json", "change.tif"], cwd=done.run, capture_output=True, text=True, check=True)
+def test_gdal_reads_the_change_map_as_a_styled_cog(demo: DemoTerritory) -> None:
+    said = subprocess.run(["gdalinfo", "-json", "change.tif"], cwd=demo.run, capture_output=True, text=True, check=True)
     info = json.loads(said.stdout)
     assert info["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"] == "COG"
     band = info["bands"][0]

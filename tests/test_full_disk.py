@@ -11,20 +11,20 @@ import pytest
 from landshift.flows import monitor as monitoring
 from landshift.pipeline.register.store import Register
 from tests.conftest import disk_of
-from tests.test_monitor import Watched, outcomes, trained
+from tests.demo_territory import DemoTerritory
+from tests.test_monitor import Watched, outcomes
 
 pytestmark = pytest.mark.slow
-__all__ = ["trained"]
 
 
 @pytest.fixture(scope="module")
-def begun(trained: SimpleNamespace, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
+def begun(demo: DemoTerritory, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
     """A territory with one pair done and a second scene, and what becomes of it on a large disk."""
-    calm = Watched(trained, tmp_path_factory.mktemp("calm"))
+    calm = Watched(demo, tmp_path_factory.mktemp("calm"))
     calm.run()
     calm.comes_in("20240617")
     calm.run()
-    return SimpleNamespace(trained=trained, changes=calm.changes())
+    return SimpleNamespace(trained=demo, changes=calm.changes())
 
 
 def starved(limit: int, function: Callable[..., Any]) -> Callable[..., Any]:

@@ -20,36 +20,24 @@ from landshift.flows.cli.main import app
 from landshift.flows.config.project import Project
 from landshift.flows.monitor import monitor
 from landshift.flows.steps.monitoring.outcome import Monitored, lines_of
-from landshift.flows.train import train
 from landshift.models.use.bundle import load, save
-from landshift.pipeline.demo.files import make_demo
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.register.address import place_of
 from landshift.pipeline.register.columns import CHANGE_COLUMNS
 from landshift.pipeline.register.database.tables import HISTORY
 from landshift.pipeline.register.store import open_register
+from tests.demo_territory import DemoTerritory, demo_project
 from tests.postgis_server import server
-from tests.test_flows import SIZE, demo_project
 
 TODAY = date(2025, 1, 1)
 STEADY = [c.name for c in CHANGE_COLUMNS if c.name != "change_id"]
 
 
-@pytest.fixture(scope="module")
-def trained(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> SimpleNamespace:
-    """A small model, and the scenes of two dates."""
-    folder = tmp_path_factory.mktemp("territory")
-    make_demo(folder / "demo", seed=11, size=SIZE)
-    data = folder / "demo" / "north"
-    train(demo_project(), data, folder / "runs")
-    return SimpleNamespace(data=data, model=folder / "runs" / "demo" / "model")
-
-
 class Watched:
     """A territory whose scenes come in one after the other."""
 
-    def __init__(self, trained: SimpleNamespace, folder: Path) -> None:
+    def __init__(self, trained: DemoTerritory, folder: Path) -> None:
         self.trained, self.folder = trained, folder
         self.data, self.output = folder / "data", folder / "runs"
         shutil.copytree(trained.data, self.data)
@@ -79,8 +67,8 @@ class Watched:
 
 
 @pytest.fixture
-def watched(trained: SimpleNamespace, tmp_path: Path) -> Watched:
-    return Watched(trained, tmp_path)
+def watched(demo: DemoTerritory, tmp_path: Path) -> Watched:
+    return Watched(demo, tmp_path)
 
 
 def outcomes(result: Monitored) -> dict[str, str]:
@@ -170,12 +158,12 @@ def test_one_pair_that_fails_is_reported_and_tried_again(watched: Watched, monke
     assert set(watched.changes()["state"]) == {"confirmed"}
 
 
-def test_a_register_does_not_depend_on_when_the_monitor_ran(watched: Watched, trained: SimpleNamespace, tmp_path: Path) -> None:
+def test_a_register_does_not_depend_on_when_the_monitor_ran(watched: Watched, demo: DemoTerritory, tmp_path: Path) -> None:
     """Scenes at once, one by one, and after everything but the runs was lost: the same changes in the same states."""
     watched.run()
     watched.comes_in("20240617")
     watched.run()
-    other = Watched(trained, tmp_path / "other")
+    other = Watched(demo, tmp_path / "other")
     other.comes_in("20240617")
     other.run()
     pd.testing.assert_frame_equal(watched.changes().drop(columns="model_hash"), other.changes().drop(columns="model_hash"))
@@ -254,12 +242,12 @@ def test_periods_that_are_open_wait(watched: Watched) -> None:
     assert result.diff is None
 
 
-def test_pairs_of_another_model_are_kept_and_named(watched: Watched, trained: SimpleNamespace, tmp_path: Path) -> None:
+def test_pairs_of_another_model_are_kept_and_named(watched: Watched, demo: DemoTerritory, tmp_path: Path) -> None:
     watched.run()
-    old = file_hash(trained.model / "weights.safetensors")
+    old = file_hash(demo.model / "weights.safetensors")
     state = json.loads((watched.home / "monitor.json").read_text(encoding="utf-8"))
     assert [pair["model"] for pair in state["pairs"].values()] == [old]
-    bundle, network = load(trained.model)
+    bundle, network = load(demo.model)
     with torch.no_grad():
         next(network.parameters()).mul_(1.01)
     other = save(tmp_path / "other", bundle, network, "")

@@ -20,9 +20,7 @@ import pytest
 import yaml
 
 from landshift.flows.monitor import monitor
-from landshift.flows.train import train
-from landshift.pipeline.demo.files import make_demo
-from tests.test_flows import SIZE, demo_project
+from tests.demo_territory import DemoTerritory
 from tests.test_monitor import Watched
 
 pytestmark = pytest.mark.slow
@@ -146,12 +144,8 @@ def site(folder: Path) -> Iterator[Site]:
             made.kill(name)
 
 
-@pytest.mark.usefixtures("prefect_server")
-def test_a_month_of_daily_schedules_survives_every_kill(tmp_path: Path) -> None:
-    make_demo(tmp_path / "demo", seed=11, size=SIZE)
-    train(demo_project(), tmp_path / "demo" / "north", tmp_path / "runs")
-    trained: Any = type("Trained", (), {"data": tmp_path / "demo" / "north", "model": tmp_path / "runs" / "demo" / "model"})
-    calm, watched = Watched(trained, tmp_path / "calm"), Watched(trained, tmp_path / "watched")
+def test_a_month_of_daily_schedules_survives_every_kill(demo: DemoTerritory, tmp_path: Path) -> None:
+    calm, watched = Watched(demo, tmp_path / "calm"), Watched(demo, tmp_path / "watched")
     for day in COME_IN.values():
         calm.comes_in(day)
     assert not calm.run().failed
@@ -161,7 +155,7 @@ def test_a_month_of_daily_schedules_survives_every_kill(tmp_path: Path) -> None:
     config.write_text(yaml.safe_dump(content), encoding="utf-8")
     with site(tmp_path) as operator:
         deploy = ("deploy", config, "--pool", "territories", "--limit", "gpu=1", "--data", watched.data)
-        where = ("--output", watched.output, "--model", trained.model)
+        where = ("--output", watched.output, "--model", demo.model)
         assert "Work pool territories was made" in operator.landshift(*deploy, *where)
         assert "Work pool territories is used" in operator.landshift(*deploy, *where), "again changes nothing"
         deployment = operator.get(f"deployments/name/{monitor.name}/demo")

@@ -22,7 +22,7 @@ from landshift.pipeline.raster.read import RasterReader
 from landshift.pipeline.records import content_of
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Window
-from tests.test_flows import demo_project
+from tests.demo_territory import demo_project
 
 SIZE = 136
 """Pixels; the last row of tiles of 32 is a thin one."""
