@@ -15,11 +15,11 @@ import torch
 from typer.testing import CliRunner
 
 from landshift.flows import monitor as monitoring
-from landshift.flows import prepare as preparing
 from landshift.flows.cli.main import app
 from landshift.flows.config.project import Project
 from landshift.flows.monitor import monitor
-from landshift.flows.steps.monitoring.outcome import Monitored, lines_of
+from landshift.flows.steps.images import epochs as preparing
+from landshift.flows.steps.monitoring.outcome import Monitored, lines_of, read_state
 from landshift.models.use.bundle import load, save
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
@@ -136,7 +136,7 @@ def test_a_scene_that_cannot_be_read_is_skipped_until_it_can(watched: Watched) -
 )  # fmt: skip
 def test_a_state_that_says_nonsense_says_nothing(text: str, tmp_path: Path) -> None:
     (tmp_path / "monitor.json").write_text(text, encoding="utf-8")
-    found = monitoring._read_state(SimpleNamespace(output=tmp_path))  # type: ignore[arg-type]
+    found = read_state(SimpleNamespace(output=tmp_path))  # type: ignore[arg-type]
     assert found == {"pairs": {}, "published": {}}
 
 
