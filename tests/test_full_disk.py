@@ -44,11 +44,11 @@ def test_a_full_disk(begun: SimpleNamespace, tmp_path: Path, monkeypatch: pytest
     whole = register.read_bytes()
     with monkeypatch.context() as patch:
         if step == "maps":
-            patch.setattr(monitoring, "detect", starved(20_000, monitoring.detect))
+            patch.setattr(monitoring, "detect_planned", starved(20_000, monitoring.detect_planned))
         elif step == "register":
             patch.setattr(Register, "merge", starved(len(whole) // 4, Register.merge))
         elif step == "diff":
-            patch.setattr(monitoring, "_publish", starved(1000, monitoring._publish))
+            patch.setattr(monitoring, "write_diff", starved(1000, monitoring.write_diff))
         else:
             patch.setattr(monitoring, "write_json", starved(100, monitoring.write_json))
         if step in ("maps", "register"):

@@ -20,6 +20,8 @@ from landshift.flows.config.project import Project
 from landshift.flows.monitor import monitor
 from landshift.flows.steps.images import epochs as preparing
 from landshift.flows.steps.monitoring.outcome import Monitored, lines_of, read_state
+from landshift.flows.steps.project.plan import Plan
+from landshift.flows.steps.project.workspace import Workspace
 from landshift.models.use.bundle import load, save
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
@@ -142,18 +144,18 @@ def test_a_state_that_says_nonsense_says_nothing(text: str, tmp_path: Path) -> N
 
 def test_one_pair_that_fails_is_reported_and_tried_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
     watched.comes_in("20240617")
-    detect = monitoring.detect
+    detect = monitoring.detect_planned
 
-    def broken(project: Project, *rest: Any) -> Any:
-        if project.epochs.after.start.year == 2023:
+    def broken(ws: Workspace, planned: Plan) -> Any:
+        if planned.after.date.year == 2023:
             raise RuntimeError("the share is gone")
-        return detect(project, *rest)
+        return detect(ws, planned)
 
-    monkeypatch.setattr(monitoring, "detect", broken)
+    monkeypatch.setattr(monitoring, "detect_planned", broken)
     result = watched.run()
     assert outcomes(result) == {"2023-06-18": "failed", "2024-06-17": "done"}
     assert result.failed[0].message == "RuntimeError: the share is gone"
-    monkeypatch.setattr(monitoring, "detect", detect)
+    monkeypatch.setattr(monitoring, "detect_planned", detect)
     assert outcomes(watched.run()) == {"2023-06-18": "done", "2024-06-17": "known"}
     assert set(watched.changes()["state"]) == {"confirmed"}
 
@@ -274,7 +276,7 @@ def test_the_command_says_what_it_did_and_fails_where_a_pair_did(watched: Watche
     assert "Changed in the register:" in done.output
     known = runner.invoke(app, [*command, "--model", str(watched.trained.model), "--json"])
     assert json.loads(known.stdout)["pairs"][0]["outcome"] == "known"
-    monkeypatch.setattr(monitoring, "detect", lambda *_: (_ for _ in ()).throw(RuntimeError("no disk")))
+    monkeypatch.setattr(monitoring, "detect_planned", lambda *_: (_ for _ in ()).throw(RuntimeError("no disk")))
     failed = runner.invoke(app, [*command, "--model", str(watched.trained.model), "--again"])
     assert failed.exit_code == 1
     assert "failed. RuntimeError: no disk" in failed.output
