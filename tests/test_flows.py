@@ -185,7 +185,7 @@ def test_a_legend_of_another_colour_is_another_model(
             with pytest.raises(RuntimeError, match="trained anew"):
                 candidates.train_seed(*inputs)
         else:
-            assert candidates.train_seed(*inputs)["seed"] == 0
+            assert candidates.train_seed(*inputs).seed == 0
 
 
 def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
