@@ -198,7 +198,7 @@ class TestBands:
     def test_swapped(self, territory: Territory) -> None:
         territory.write(territory.names[1], descriptions=("nir", "red"))
         refused(
-            territory, f"{territory.names[1]}, band 1: its description 'nir' says nir, the config says red", "order of the file"
+            territory, f"{territory.names[1]}, band 1: its description 'nir' means nir, the config has red", "order of the file"
         )
 
     def test_too_many(self, territory: Territory) -> None:
@@ -261,7 +261,7 @@ class TestNodata:
         territory.write(territory.names[1], nodata=65535)
         refused(territory, territory.names[1], "declares nodata 65535", "has nodata 0", "`sensor: nodata:`")
         territory.config["sensor"]["nodata"] = "none"
-        refused(territory, "declares nodata 0, but the config says `nodata: none`", "Set `sensor: nodata: 0`")
+        refused(territory, "declares nodata 0, the config `nodata: none`", "Set `sensor: nodata: 0`")
 
     def test_a_number_that_the_file_cannot_hold(self, territory: Territory) -> None:
         for name in territory.names:

@@ -312,10 +312,10 @@ def test_a_catalog_that_fails_once(place: Place, path: str) -> None:
 
 def test_what_is_no_catalog(place: Place) -> None:
     place.site.conforms = []
-    place.refused("is no STAC API that can be searched")
+    place.refused("is not a searchable STAC API")
     place.site.conforms = ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"]
     place.config["scenes"]["stac"]["query"] = {"platform": {"eq": "x"}}
-    place.refused("is no STAC API that can be searched.*QUERY")
+    place.refused("is not a searchable STAC API.*QUERY")
     place.config["scenes"] = {"stac": {"catalog": "c.json"}}
     place.refused("c.json cannot be read .No such file")
     for text, message in [
@@ -447,7 +447,7 @@ def test_an_asset_that_is_missing(place: Place) -> None:
         ({"proj:transform": ["x"] * 6}, "are no grid"), ({"proj:shape": [0, 64]}, "is no size"),
         ({"proj:shape": 64}, "are no grid"), ({"proj:code": "EPSG:4326"}, "whose unit is degrees"),
         ({"proj:code": "nonsense"}, "CRS 'nonsense', which is not known"),
-        ({"eo:bands": [{"name": "blue"}, {"name": "red"}]}, "has 1 bands, the catalog says that band 2"),
+        ({"eo:bands": [{"name": "blue"}, {"name": "red"}]}, "has 1 bands, the catalog names band 2"),
     ],
 )  # fmt: skip
 def test_a_catalog_that_lies(place: Place, lie: dict[str, Any], message: str) -> None:
@@ -483,7 +483,7 @@ def test_a_catalog_that_says_nothing_about_grids(place: Place) -> None:
         (1, {}, {"bands": [{"raster:offset": 0}]}, 0), (1001, {}, {"raster:offset": -0.1}, -1000),
         (1001, {"processing:version": "05.11"}, {"raster:bands": [{"scale": 1e-4, "offset": -0.1}]}, -1000),
         (1, {}, {}, "processing baseline is in neither"),
-        (1, {"s2:processing_baseline": "05.09"}, {"raster:offset": 0}, "baseline 05.09 means that -1000 .* assets say 0"),
+        (1, {"s2:processing_baseline": "05.09"}, {"raster:offset": 0}, "baseline 05.09 means that -1000 .* assets declare 0"),
         (1, {"s2:processing_baseline": "05.09"}, {}, "Item a, asset red: the darkest pixels of red .* off before"),
         (1, {"s2:processing_baseline": "05.09", "earthsearch:boa_offset_applied": False}, {}, "darkest pixels of red"),
         (1001, {"s2:processing_baseline": "05.09", "earthsearch:boa_offset_applied": True}, {}, "Item a: .*is below 1000"),
@@ -741,6 +741,6 @@ def test_an_api_that_others_wrote(place: Place, tmp_path: Path) -> None:
                 time.sleep(0.1)
             assert place.prepare("theirs") == expected
             place.config["scenes"]["stac"]["query"] = {"platform": {"eq": "x"}}
-            place.refused("is no STAC API that can be searched.*QUERY")
+            place.refused("is not a searchable STAC API.*QUERY")
         finally:
             server.terminate()

@@ -70,7 +70,7 @@ def test_assets_of_several_bands_and_those_that_are_chosen() -> None:
         assets_of(odd, S2, {"red": "three"})
     with pytest.raises(InputError, match="names infrared; sensor sentinel-2-l2a has coastal, blue"):
         assets_of(odd, S2, {"infrared": "one"})
-    with pytest.raises(InputError, match="the assets x, y all say that they hold red"):
+    with pytest.raises(InputError, match="the assets x, y all claim to hold red"):
         assets_of(item(x={"bands": [{"name": "red"}]}, y={"bands": [{"name": "red"}]}), S2, {})
 
 

@@ -11,9 +11,8 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, overlap_share, overlap_window
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.write import Layout, open_writer
-from landshift.pipeline.scenes.acquisitions import Acquisition, acquisitions
 from landshift.pipeline.scenes.look import read_scene, require_overlap
-from landshift.pipeline.scenes.scene import Epoch, Scene
+from landshift.pipeline.scenes.scene import Acquisition, Epoch, Scene, acquisitions
 from landshift.pipeline.tiles import Window, pieces, strips
 
 _EPOCH_DAY = "1970-01-01"

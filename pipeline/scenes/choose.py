@@ -1,4 +1,4 @@
-"""Choose the scenes of each epoch, and the grid and the bands that they share."""
+"""Scenes chosen for each epoch, and the grid and the bands that they share."""
 
 from collections.abc import Iterable, Sequence
 from datetime import date
@@ -14,6 +14,7 @@ def choose_epoch(
     start: date,
     end: date,
     scenes: Sequence[Scene],
+    *,
     source: str = "the folder",
     season: Season | None = None,
     others: Iterable[date] = (),
@@ -92,7 +93,7 @@ def region_grid(epochs: Sequence[Epoch]) -> Grid:
     """Return the grid that all scenes share.
 
     Raises:
-        InputError: Two scenes differ, two UTM zones for example; the message says how, and which grid would hold all.
+        InputError: Two scenes differ, in their UTM zones for example; the message names a grid that would hold all.
     """
     scenes = [s for e in epochs for s in e.scenes]
     try:

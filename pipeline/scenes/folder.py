@@ -16,7 +16,8 @@ from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.scenes.scene import Scene, Source
 from landshift.pipeline.scenes.sensors import Band, Sensor, number_offset
 
-_DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
+DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
+"""Year, month and day in the name of a file or in a tag."""
 
 _CLOUD_TAGS = ("CLOUD_COVERAGE_ASSESSMENT", "CLOUD_COVER", "CLOUDY_PIXEL_PERCENTAGE")
 
@@ -31,10 +32,10 @@ _RESOLUTION = re.compile(r"_(10|20|30|60)m$")
 
 
 def files_in(folder: Path, pattern: str) -> list[Path]:
-    """List the files of a folder that a pattern names, without opening them.
+    """List the files of a folder that match a pattern, without opening them.
 
     Raises:
-        InputError: No folder, no such file, a pattern that is none, or a name that cannot be written into the outputs.
+        InputError: No folder, no such file, an invalid pattern, or a name that cannot be written into the outputs.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check --data and `scenes: folder:`.")
@@ -77,7 +78,7 @@ def scenes_in(
         folder: Where to look, with its subfolders where the pattern has `**`.
         sensor: What the files hold.
         pattern: Which files, as in a shell.
-        dates: File name to date, for names and tags that do not tell.
+        dates: File name to date, for files without a date in name and tags.
         declared_offset: What to add to every number, where the user knows it.
         allowed: Called with each file before it is opened; raises where it may not be.
         refused: Called with the name and the fault of each file or scene that cannot be used, which is left out then;
@@ -87,29 +88,29 @@ def scenes_in(
         By date, then by id.
 
     Raises:
-        InputError: No folder or file, a file that cannot be used, a date, a band order or an offset that nobody can know.
+        InputError: No folder or file, a file that cannot be used, or a date, a band order or an offset that is not known.
     """
     paths = files_in(folder, pattern)
     infos = []
     groups: dict[str, list[RasterInfo]] = defaultdict(list)
     for path in paths:
-        with _telling(path.name, refused):
+        with _catching(path.name, refused):
             allowed(path)
             infos.append(inspect(path))
     _require_dates_used(dates or {}, [p.name for p in paths])
     for info in infos:
-        with _telling(info.path.name, refused):
+        with _catching(info.path.name, refused):
             groups[_scene_id(info, sensor)].append(info)
     scenes = []
     for key, group in groups.items():
-        with _telling(key, refused):
+        with _catching(key, refused):
             scenes.append(_scene(key, group, sensor, dates or {}, declared_offset))
     return sorted(scenes, key=lambda s: (s.date, s.id))
 
 
 @contextmanager
-def _telling(name: str, refused: Callable[[str, InputError], None] | None) -> Iterator[None]:
-    """Hand a fault over where somebody takes it, else let it pass."""
+def _catching(name: str, refused: Callable[[str, InputError], None] | None) -> Iterator[None]:
+    """Hand a fault to `refused`; raise it without one."""
     try:
         yield
     except InputError as error:
@@ -122,7 +123,7 @@ def _require_dates_used(dates: Mapping[str, date], names: Sequence[str]) -> None
     for unknown in sorted(dates.keys() - set(names)):
         near = difflib.get_close_matches(unknown, names, n=1)
         hint = f"Did you mean {near[0]}?" if near else f"The scenes are {', '.join(names[:5])}."
-        raise InputError(f"`scenes: dates:` names {unknown}, which is none of the scenes' files. {hint}")
+        raise InputError(f"`scenes: dates:` names {unknown}, but no scene has such a file. {hint}")
 
 
 def _scene_id(info: RasterInfo, sensor: Sensor) -> str:
@@ -141,7 +142,7 @@ def _scene_id(info: RasterInfo, sensor: Sensor) -> str:
 
 
 def _one_band(info: RasterInfo, sensor: Sensor) -> tuple[str, str, str | None]:
-    """Return what the name of a one-band file says: the scene, how it spells the band, and which band or quality that is."""
+    """Split the name of a one-band file into the scene, the band as spelt, and the name of that band or quality."""
     bare = _RESOLUTION.sub("", info.path.stem)
     if sensor.quality and bare.casefold().endswith(f"_{sensor.quality.casefold()}"):
         return bare[: -len(sensor.quality) - 1], sensor.quality, sensor.quality
@@ -199,7 +200,7 @@ def require_nodata(info: RasterInfo, sensor: Sensor) -> None:
     """Refuse a file and a sensor that disagree on the number that means not observed."""
     if sensor.nodata is None and info.nodata is not None:
         raise InputError(
-            f"{info.path} declares nodata {info.nodata:g}, but the config says `nodata: none`. "
+            f"{info.path} declares nodata {info.nodata:g}, the config `nodata: none`. "
             f"Set `sensor: nodata: {_yaml(info.nodata)}`, or unset it in the file (`gdal_edit.py -unsetnodata`)."
         )
     if sensor.nodata is None:
@@ -235,7 +236,7 @@ def _require_one_crs(group: Sequence[RasterInfo]) -> None:
 
 def _band_names(info: RasterInfo, sensor: Sensor) -> list[str | None]:
     """Name each band of a multi-band file, by its description or by the declared order."""
-    described = [_described(d, sensor) for d in info.descriptions]
+    described = [_name_in(d, sensor) for d in info.descriptions]
     if sensor.name != "custom":
         if not any(described):
             raise InputError(
@@ -249,16 +250,16 @@ def _band_names(info: RasterInfo, sensor: Sensor) -> list[str | None]:
             f"{info.path} has {info.count} bands ({', '.join(d or '?' for d in info.descriptions)}), but the config lists "
             f"{len(declared)}: {', '.join(declared)}. List every band of the file, in its order."
         )
-    for number, (said, name) in enumerate(zip(described, declared, strict=True), start=1):
-        if said is not None and said != name:
+    for number, (own, name) in enumerate(zip(described, declared, strict=True), start=1):
+        if own is not None and own != name:
             raise InputError(
-                f"{info.path}, band {number}: its description {info.descriptions[number - 1]!r} says {said}, the config says "
+                f"{info.path}, band {number}: its description {info.descriptions[number - 1]!r} means {own}, the config has "
                 f"{name}. Put `sensor: bands:` in the order of the file."
             )
     return list(declared)
 
 
-def _described(text: str, sensor: Sensor) -> str | None:
+def _name_in(text: str, sensor: Sensor) -> str | None:
     if sensor.quality and sensor.quality.casefold() in text.casefold():
         return sensor.quality
     band = sensor.band_in(text) if text else None
@@ -271,7 +272,7 @@ def _date(group: Sequence[RasterInfo], dates: Mapping[str, date]) -> date:
             return dates[info.path.name]
     for info in group:
         for text in (info.path.name, *(info.tags.get(t, "").replace(":", "-", 2) for t in _DATE_TAGS)):
-            found = _DATE.search(text)
+            found = DATE.search(text)
             if found:
                 try:
                     return date(*(int(part) for part in found.groups()))

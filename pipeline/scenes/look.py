@@ -1,17 +1,19 @@
-"""Look into the files of a scene: read windows of it, and refuse values that its sensor cannot have measured."""
+"""Windows of a scene, and checks of its files against its sensor and its catalog."""
 
 from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Literal
 
 import numpy as np
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, crs_name, overlap_share, overlap_window
+from landshift.pipeline.grid import Grid, crs_name, differences, overlap_share, overlap_window
 from landshift.pipeline.raster.open import keeping_open
-from landshift.pipeline.raster.read import read_coverage, read_onto
-from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene
-from landshift.pipeline.scenes.sensors import REFLECTANCE, observed, to_values
+from landshift.pipeline.raster.read import inspect, read_coverage, read_onto
+from landshift.pipeline.scenes.folder import require_nodata
+from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene, Source
+from landshift.pipeline.scenes.sensors import REFLECTANCE, decode_quality, to_values
 from landshift.pipeline.tiles import STRIP_ROWS, Window
 
 _LOOK = 256
@@ -24,6 +26,19 @@ _LOOK_ROWS = 4096
 
 LOWEST, HIGHEST = -0.2, 2.0
 """Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
+
+
+_AT_ONCE = 8
+"""Files of one scene that are opened at the same time: opening is waiting for a server."""
+
+_DARKEST = 1.0
+"""Percentile of the observed pixels: low, but not the one defect pixel."""
+
+_TOO_DARK = -0.05
+"""Reflectance. Atmospheric correction overshoots by a few hundredths over water and shadow, an offset taken twice by 0.1."""
+
+_ADDED = 1000
+"""What Sentinel-2 adds to every number since processing baseline 04.00."""
 
 
 def read_scene(
@@ -53,7 +68,7 @@ def read_scene(
         for path in {scene.bands[name].path for name in bands}:
             seen &= read_coverage(path, grid, window)
     if scene.quality is not None:
-        seen &= observed(scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", None, window))
+        seen &= decode_quality(scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", None, window))
     if scene.mask is not None:
         seen &= read_onto(scene.mask.path, grid, scene.mask.band, "nearest", None, window) == CLEAR_OF_CLOUD
     values[:, ~seen] = np.nan
@@ -97,7 +112,7 @@ def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
 
 
 def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
-    """Look at a few windows of a scene, and refuse values that cannot be what its sensor says.
+    """Look at a few windows of a scene, and refuse values that its sensor cannot have measured.
 
     Raises:
         InputError: No pixel holds a value, or units are reflectance and a band's median lies outside -0.2..2: the scale or
@@ -138,3 +153,69 @@ def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
         f"({nodata}), not finite or outside. Check the file with `gdalinfo -stats`, `sensor: nodata:` and `grid:`, or leave "
         f"the scene out with `scenes: pattern:` or `stac: leave_out:`."
     )
+
+
+def require_as_declared(scene: Scene, bands: Sequence[str]) -> None:
+    """Open the files of a scene, and refuse what its catalog declares otherwise.
+
+    Args:
+        scene: From a catalog.
+        bands: That are used.
+
+    Raises:
+        InputError: A file cannot be opened, lies on another grid, has fewer bands, or another nodata number than the sensor.
+    """
+    sources = [*(scene.bands[b] for b in bands), *([scene.quality] if scene.quality else [])]
+    with ThreadPoolExecutor(min(_AT_ONCE, len(sources))) as pool:
+        for _ in pool.map(lambda source: _require_source(scene, source), sources):
+            pass
+
+
+def _require_source(scene: Scene, source: Source) -> None:
+    name = f"Item {scene.id}, asset {source.asset}"
+    try:
+        info = inspect(source.path)
+        if not 1 <= source.band <= info.count:
+            raise InputError(f"{source.path} has {info.count} bands, the catalog names band {source.band}.")
+        found = [] if source.declared is None else differences(source.declared, info.grid)
+        if found:
+            raise InputError(
+                f"the catalog and the file {source.path} do not agree: {'; '.join(found)} (the catalog first). "
+                f"Leave the item out with `scenes: stac: leave_out:`, and report it to the catalog's keeper."
+            )
+        if source is not scene.quality:
+            require_nodata(info, scene.sensor)
+    except InputError as error:
+        raise InputError(f"{name}: {error}") from None
+
+
+def require_offset_fits(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
+    """Refuse a Sentinel-2 scene whose pixels show that 1000 was taken off twice, or not at all.
+
+    Args:
+        scene: With the offset that the catalog declares.
+        bands: That are used.
+        grid: Of the region.
+
+    Raises:
+        InputError: The darkest pixels are far below zero, or no pixel is below 1000 where nothing is taken off.
+    """
+    if not scene.sensor.baseline_offset:
+        return
+    values = look(scene, bands, grid)
+    if not values.size:
+        return
+    for name, dark in zip(bands, np.percentile(values, _DARKEST, axis=1), strict=True):
+        if dark < _TOO_DARK:
+            raise InputError(
+                f"Item {scene.id}, asset {scene.bands[name].asset}: the darkest pixels of {name} have a reflectance of "
+                f"{dark:.3f} after adding {scene.number_offset:g}. The 1000 of baseline 04.00 was taken off before, it seems. "
+                f"If so, set `sensor: number_offset: 0`; if the numbers are right, set it to {scene.number_offset:g}."
+            )
+    lowest = float(values.min()) / scene.sensor.scale
+    if scene.number_offset == 0 and lowest >= _ADDED - 0.5:
+        raise InputError(
+            f"Item {scene.id}: by the catalog nothing has to be taken off, but no number is below {_ADDED} (the lowest "
+            f"is {lowest:.0f}), as if the 1000 of baseline 04.00 were still in. If so, set `sensor: number_offset: -1000`; if "
+            f"the ground is that bright everywhere, set it to 0."
+        )

@@ -1,7 +1,9 @@
-"""Scenes: what was acquired when, and in which files it lies. Metadata only."""
+"""Scenes, acquisitions and epochs: metadata only."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import date, datetime, timedelta
+from itertools import pairwise
 
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.place import RasterPlace
@@ -9,6 +11,9 @@ from landshift.pipeline.scenes.sensors import Sensor
 
 CLEAR_OF_CLOUD = 0
 """Code of a cloud mask for ground that was seen."""
+
+_ONE_PASS = timedelta(minutes=30)
+"""Tiles of one pass lie seconds apart, passes of one satellite about 100 minutes."""
 
 
 @dataclass(frozen=True)
@@ -22,7 +27,7 @@ class Source:
     asset: str = ""
     """Key of the catalog's asset, empty where there is no catalog."""
     declared: Grid | None = None
-    """The grid that the catalog says the file has; None where it does not say."""
+    """The grid of the file as the catalog declares it; None where it does not."""
 
 
 @dataclass(frozen=True)
@@ -38,19 +43,19 @@ class Scene:
     bands: dict[str, Source]
     """Common band name to where it lies, in the order of the file."""
     quality: Source | None
-    """The quality band, None where there is none."""
+    """The quality band; None without one."""
     grid: Grid
     """The finest grid among its bands."""
     number_offset: float
     """What to add to its numbers before scaling."""
     cloud_cover: float | None = None
-    """Percent, as its keeper says; None where nobody does."""
+    """Percent, as published; None where it is not known."""
     acquired: datetime | None = None
     """When (UTC), None where only the day is known."""
     platform: str = ""
-    """Which satellite, as the catalog says; empty where nobody does."""
+    """Which satellite, as published; empty where it is not known."""
     mask: Source | None = None
-    """A cloud mask that was made of it: `CLEAR_OF_CLOUD` where the ground was seen; None where there is none."""
+    """A cloud mask that was made of it: `CLEAR_OF_CLOUD` where the ground was seen; None without one."""
 
     @property
     def paths(self) -> tuple[RasterPlace, ...]:
@@ -76,3 +81,43 @@ class Epoch:
     def date(self) -> date:
         """The day that stands for the epoch: the middle one of its scenes."""
         return sorted(s.date for s in self.scenes)[(len(self.scenes) - 1) // 2]
+
+
+Acquisition = tuple[Scene, ...]
+"""At least one scene, by day and id."""
+
+
+def acquisitions(scenes: Iterable[Scene]) -> list[Acquisition]:
+    """Group scenes into acquisitions: where two tiles overlap, a place was observed once and not twice.
+
+    Tiles belong together if they come from one platform, and lie less than half an hour apart. Where the time is not known,
+    as in a folder, the day has to do.
+
+    Returns:
+        By day and id of their first scenes; the order of the scenes does not matter.
+    """
+    by_day: dict[object, list[Scene]] = {}
+    timed: dict[object, list[tuple[datetime, Scene]]] = {}
+    for scene in scenes:
+        source = scene.sensor.name, scene.platform.casefold()
+        if scene.acquired is None:
+            by_day.setdefault((*source, scene.date), []).append(scene)
+        else:
+            timed.setdefault(source, []).append((scene.acquired, scene))
+    groups = [*by_day.values(), *(group for entries in timed.values() for group in _passes(entries))]
+    return sorted((tuple(sorted(group, key=_order)) for group in groups), key=lambda group: _order(group[0]))
+
+
+def _passes(entries: list[tuple[datetime, Scene]]) -> Iterator[list[Scene]]:
+    entries.sort(key=lambda entry: (entry[0], entry[1].id))
+    group = [entries[0][1]]
+    for (earlier, _), (later, scene) in pairwise(entries):
+        if later - earlier > _ONE_PASS:
+            yield group
+            group = []
+        group.append(scene)
+    yield group
+
+
+def _order(scene: Scene) -> tuple[str, str]:
+    return str(scene.date), scene.id

@@ -1,4 +1,4 @@
-"""The sensors: which bands a file holds, how its numbers become reflectance, and which pixels count as observed."""
+"""Sensors: bands, rules from numbers to reflectance, and pixels that count as observed."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -19,7 +19,7 @@ class Band:
     name: str
     """Common name of the STAC electro-optical extension, for example `nir` or `swir16`."""
     native: str
-    """The provider's name, for example `B08` or `SR_B5`; empty where there is none."""
+    """The provider's name, for example `B08` or `SR_B5`; empty without one."""
     wavelength_nm: float | None
     """Centre wavelength in nanometres, None where it is not known."""
 
@@ -45,27 +45,16 @@ class Sensor:
     quality: str | None = None
     """How the quality band is read: `SCL`, `QA_PIXEL` or None."""
 
-    def band(self, name: str) -> Band:
-        """Return the band called `name` (common or native).
-
-        Raises:
-            InputError: The sensor has no such band.
-        """
-        for band in self.bands:
-            if name.casefold() in (band.name.casefold(), band.native.casefold()):
-                return band
-        raise InputError(f"Sensor {self.name} has no band {name!r}; it has {', '.join(b.name for b in self.bands)}.")
-
     def band_in(self, text: str) -> Band | None:
-        """Return the band that a file name or a band description speaks of, None where it speaks of none."""
+        """Return the band that a file name or a band description names; None where it names no single one."""
         for band in self.bands:
             if band.native and re.search(rf"(^|[^a-z0-9]){re.escape(band.native)}($|[^a-z0-9])", text, re.IGNORECASE):
                 return band
         folded = _RED_EDGE.sub("rededge", text).casefold()
-        said = {piece for token in re.split(r"[\s.;:,()/-]+", folded) for piece in (token, *token.split("_"))} - {""}
-        said |= {_ALIASES[piece] for piece in said & _ALIASES.keys()}
-        found = [band for band in self.bands if said & {band.name.casefold(), band.native.casefold()}]
-        # "coastal blue" names two bands, so it tells nothing.
+        words = {piece for token in re.split(r"[\s.;:,()/-]+", folded) for piece in (token, *token.split("_"))} - {""}
+        words |= {_ALIASES[piece] for piece in words & _ALIASES.keys()}
+        found = [band for band in self.bands if words & {band.name.casefold(), band.native.casefold()}]
+        # "coastal blue" names two bands, so it decides nothing.
         return found[0] if len(found) == 1 else None
 
 
@@ -154,8 +143,8 @@ def custom_sensor(
         bands: Names in the order of the file.
         scale: Value = number x scale + offset.
         offset: See `scale`.
-        nodata: Number that means not observed; None where there is none.
-        units: `reflectance`, or what the values are (`digital numbers`, say).
+        nodata: Number that means not observed; None without one.
+        units: `reflectance`, or what the values are (for example `digital numbers`).
         wavelengths_nm: Centre wavelengths by band name; where missing, those of the Sentinel-2 band of that name.
 
     Raises:
@@ -172,12 +161,12 @@ def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, 
     """Return what to add to a scene's numbers before scaling.
 
     Sentinel-2 products since processing baseline 04.00 (25 January 2022, and reprocessed older dates) have 1000 added to
-    every number. The date cannot tell, so the baseline must be known.
+    every number. The date does not decide it, so the baseline must be known.
 
     Args:
         sensor: The scene's sensor.
-        baseline: Processing baseline such as `05.09`, `0509` or `N0509`, None where neither name nor tags tell.
-        declared: What the config says to add, which wins.
+        baseline: Processing baseline such as `05.09`, `0509` or `N0509`, None where neither name nor tags have it.
+        declared: Number to add by the config, which wins.
         name: The scene, for errors.
 
     Raises:
@@ -189,7 +178,7 @@ def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, 
         return 0.0
     if baseline is None:
         raise InputError(
-            f"{name}: the processing baseline is in neither the file name (_N0509_) nor the tags, so nobody can tell whether "
+            f"{name}: the processing baseline is in neither the file name (_N0509_) nor the tags, so it is not known whether "
             f"1000 has to be taken off its numbers. Set `sensor: number_offset:` to 0 (baseline below 04.00) or -1000."
         )
     found = _BASELINE.fullmatch(baseline.strip())
@@ -216,8 +205,8 @@ def to_values(numbers: np.ndarray, sensor: Sensor, added: float = 0.0) -> np.nda
     return values
 
 
-def observed(sensor: Sensor, quality: np.ndarray) -> np.ndarray:
-    """Return where a quality band says that the ground was seen.
+def decode_quality(sensor: Sensor, quality: np.ndarray) -> np.ndarray:
+    """Return where the ground was seen, by a quality band.
 
     Args:
         sensor: Its `quality` rule.

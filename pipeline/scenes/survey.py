@@ -1,9 +1,8 @@
-"""What was found where scenes are looked for, and which epoch uses it or why not."""
+"""Scenes that were found, and the epochs that use them or why not."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, overlap_share, require_same_grid
@@ -15,7 +14,7 @@ from landshift.pipeline.season import Season, outside
 
 @dataclass(frozen=True)
 class Finding:
-    """Something that was found: a scene, or what might have been one."""
+    """A scene that was found, or a file or item that should have been one."""
 
     name: str
     """Id of the scene or of the item, or the name of the file."""
@@ -31,14 +30,14 @@ class Finding:
     """Percent, None where it is not known."""
 
 
-def found(scene: Scene) -> Finding:
+def finding_of(scene: Scene) -> Finding:
     """Return the finding of a good scene."""
     return Finding(scene.id, scene, day=scene.date, cloud_cover=scene.cloud_cover)
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """What scenes are chosen by."""
+    """Criteria by which scenes are chosen."""
 
     epochs: dict[str, tuple[date, date]]
     """Name to first and last day."""
@@ -51,47 +50,46 @@ class Wanted:
 
 
 @dataclass(frozen=True)
-class SceneUse:
-    """What becomes of one finding."""
+class EpochUse:
+    """Whether an epoch uses a scene."""
 
-    finding: Finding
-    """Which."""
+    used: bool
+    """Whether it does."""
+    reason: str
+    """Why it does not; empty where it does."""
+
+
+@dataclass(frozen=True)
+class SceneUse:
+    """One finding, and the epochs that use it."""
+
+    id: str
+    """Name of the finding."""
+    date: str | None
+    """Day of the acquisition (UTC, ISO 8601); None where it is not known."""
+    sensor: str | None
+    """Name of the sensor; None without a scene."""
+    bands: tuple[str, ...]
+    """Of the scene; empty without one."""
+    cloud_cover: float | None
+    """Percent; None where it is not known."""
     region_share: float | None
-    """Share of the region's rectangle that it covers, 0..1; None where it is not known."""
-    reasons: dict[str, str] = field(default_factory=dict)
-    """Epoch to why it does not use the scene; empty text where it does."""
+    """Share of the region's rectangle that it covers, 0..1, six digits; None where it is not known."""
+    epochs: dict[str, EpochUse]
+    """By name of the epoch."""
     fault: str = ""
     """What is wrong with it, which stops `check`."""
 
-    def as_dict(self) -> dict[str, Any]:
-        """Return it for machines."""
-        scene = self.finding.scene
-        return {
-            "id": self.finding.name,
-            "date": None if self.finding.day is None else str(self.finding.day),
-            "sensor": None if scene is None else scene.sensor.name,
-            "bands": [] if scene is None else list(scene.bands),
-            "cloud_cover": self.finding.cloud_cover,
-            "region_share": None if self.region_share is None else round(self.region_share, 6),
-            "epochs": {name: {"used": not why, "reason": why} for name, why in self.reasons.items()},
-            "fault": self.fault,
-        }
+
+Look = Callable[[Scene, tuple[str, ...], Grid], None]
+"""Looks into the files of a scene that an epoch would use, and raises what is wrong with them; takes the scene, the bands and
+the region's grid."""
 
 
-def judge(findings: Sequence[Finding], wanted: Wanted, look: Callable[[Scene, tuple[str, ...], Grid], None]) -> list[SceneUse]:
-    """Say of each finding which epoch uses it, and why another does not; nothing that is wrong with one stops the others.
-
-    Args:
-        findings: In the order of the answer.
-        wanted: What scenes are chosen by.
-        look: Looks into the files of a scene that an epoch would use, and raises what is wrong with them; takes the scene,
-            the bands and the region's grid.
-
-    Returns:
-        One verdict a finding.
-    """
+def judge(findings: Sequence[Finding], wanted: Wanted, look: Look) -> list[SceneUse]:
+    """Return for each finding which epochs use it, and why others do not; a faulty one does not stop the others."""
     dated = [f.scene for f in findings if f.scene is not None and _epochs_of(f.scene, wanted)]
-    return [_verdict(f, wanted, dated[0] if dated else None, look) for f in findings]
+    return [_use(f, wanted, dated[0] if dated else None, look) for f in findings]
 
 
 def _epochs_of(scene: Scene, wanted: Wanted) -> list[str]:
@@ -100,25 +98,32 @@ def _epochs_of(scene: Scene, wanted: Wanted) -> list[str]:
     return [name for name, (start, end) in wanted.epochs.items() if start <= scene.date <= end]
 
 
-def _verdict(
-    finding: Finding, wanted: Wanted, first: Scene | None, look: Callable[[Scene, tuple[str, ...], Grid], None]
-) -> SceneUse:
-    scene, grid = finding.scene, wanted.grid if wanted.grid is not None else first.grid if first is not None else None
+def _use(finding: Finding, wanted: Wanted, first: Scene | None, look: Look) -> SceneUse:
+    scene, fault, share = finding.scene, finding.fault, None
     if scene is None:
-        why = finding.left_out or f"damaged: {finding.fault}"
-        return SceneUse(finding, None, dict.fromkeys(wanted.epochs, why), finding.fault)
-    share = None if grid is None else overlap_share(grid, scene.grid)
-    mine, fault = _epochs_of(scene, wanted), ""
-    if mine and first is not None and grid is not None:
-        fault = _fault(scene, wanted, first, grid, look)
-    reasons = {}
-    for name, (start, end) in wanted.epochs.items():
-        early_or_late = "" if start <= scene.date <= end else f"outside the date range ({start} to {end})"
-        reasons[name] = early_or_late or outside(wanted.season, scene.date) or finding.left_out or fault
-    return SceneUse(finding, share, reasons, fault)
+        reasons = dict.fromkeys(wanted.epochs, finding.left_out or f"damaged: {fault}")
+    else:
+        grid = wanted.grid if wanted.grid is not None else first.grid if first is not None else None
+        share = None if grid is None else round(overlap_share(grid, scene.grid), 6)
+        if grid is not None and first is not None and _epochs_of(scene, wanted):
+            fault = _fault(scene, wanted, first, grid, look)
+        reasons = {}
+        for name, (start, end) in wanted.epochs.items():
+            early_or_late = "" if start <= scene.date <= end else f"outside the date range ({start} to {end})"
+            reasons[name] = early_or_late or outside(wanted.season, scene.date) or finding.left_out or fault
+    return SceneUse(
+        id=finding.name,
+        date=None if finding.day is None else str(finding.day),
+        sensor=None if scene is None else scene.sensor.name,
+        bands=() if scene is None else tuple(scene.bands),
+        cloud_cover=finding.cloud_cover,
+        region_share=share,
+        epochs={name: EpochUse(not why, why) for name, why in reasons.items()},
+        fault=fault,
+    )
 
 
-def _fault(scene: Scene, wanted: Wanted, first: Scene, grid: Grid, look: Callable[[Scene, tuple[str, ...], Grid], None]) -> str:
+def _fault(scene: Scene, wanted: Wanted, first: Scene, grid: Grid, look: Look) -> str:
     missing = [b for b in wanted.bands if b not in scene.bands]
     if missing:
         return f"lacks the band {missing[0]}; it has {', '.join(scene.bands)}"

@@ -8,12 +8,11 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_from_bounds
 from landshift.pipeline.raster.open import keeping_open
-from landshift.pipeline.scenes.check import require_as_declared, require_offset_fits
 from landshift.pipeline.scenes.folder import scenes_in
-from landshift.pipeline.scenes.look import require_plausible
+from landshift.pipeline.scenes.look import require_as_declared, require_offset_fits, require_plausible
 from landshift.pipeline.scenes.scene import Scene
 from landshift.pipeline.scenes.sensors import Sensor
-from landshift.pipeline.scenes.survey import Finding, found
+from landshift.pipeline.scenes.survey import Finding, finding_of
 
 _MORE = " ({} more are faulty; `landshift scenes` lists all.)"
 
@@ -62,7 +61,7 @@ def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> lis
         allowed=lambda path: ws.input(path, "scenes: pattern"),
         refused=(lambda name, error: findings.append(Finding(name, fault=str(error)))) if tolerant else None,
     )  # fmt: skip
-    findings += [found(scene) for scene in scenes]
+    findings += [finding_of(scene) for scene in scenes]
     return _in_order(findings)
 
 

@@ -103,7 +103,8 @@ def choose(ws: Workspace, findings: Sequence[Finding]) -> Plan:
     source, season = source_of(project, len(findings) - len(scenes)), project.epochs.part_of_year
     off_season = [f.day for f in findings if f.day is not None and outside(season, f.day)]
     before, after = (
-        choose_epoch(name, epoch.start, epoch.end, scenes, source, season, off_season) for name, epoch in project.epochs.ranges
+        choose_epoch(name, epoch.start, epoch.end, scenes, source=source, season=season, others=off_season)
+        for name, epoch in project.epochs.ranges
     )
     require_pair(before, after)
     grid = region_of(project) or region_grid((before, after))

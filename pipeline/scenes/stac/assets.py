@@ -1,15 +1,14 @@
-"""Which asset of an item holds which band."""
+"""Assets of an item that hold the bands of a sensor."""
 
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import PurePosixPath
-from typing import Any
 from urllib.parse import urlsplit
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.scenes.sensors import Band, Sensor
 from landshift.pipeline.scenes.stac.items import bands_of
-from landshift.pipeline.scenes.stac.search import Item
+from landshift.pipeline.scenes.stac.search import Item, Json
 
 QUALITY = "quality"
 """How a config calls the quality band in `scenes: stac: assets:`."""
@@ -25,14 +24,14 @@ _RASTER = re.compile(r"image/(tiff|vnd\.stac\.geotiff|x\.geotiff|geotiff|jp2)", 
 def assets_of(item: Item, sensor: Sensor, chosen: Mapping[str, str]) -> dict[str, tuple[str, int]]:
     """Find the asset of each band of a sensor.
 
-    A band is looked for, in this order: what the config says; the asset called by its common name; by the provider's
-    name, the finest where there are several resolutions; what assets say about their bands; file names that end in the
+    A band is looked for in this order: the asset of the config; the asset called by its common name; by the provider's
+    name, the finest where there are several resolutions; names of bands in the assets; file names that end in the
     provider's name.
 
     Args:
         item: Of the catalog.
         sensor: Which bands there can be.
-        chosen: Band name to asset key, as the config says; `quality` for the quality band.
+        chosen: Band name to asset key, from the config; `quality` for the quality band.
 
     Returns:
         Band name, in the sensor's order, to asset key and band number from 1; `quality` last where there is one.
@@ -47,7 +46,7 @@ def assets_of(item: Item, sensor: Sensor, chosen: Mapping[str, str]) -> dict[str
     bands = [*sensor.bands, *([Band(QUALITY, sensor.quality, None)] if sensor.quality else [])]
     found = {}
     for band in bands:
-        place = _chosen(item, band, chosen[band.name]) if band.name in chosen else _found(item, band)
+        place = _chosen(item, band, chosen[band.name]) if band.name in chosen else _find(item, band)
         if place is not None:
             found[band.name] = place
     return found
@@ -62,18 +61,18 @@ def _chosen(item: Item, band: Band, key: str) -> tuple[str, int]:
     return key, _number(item.assets[key], band) or 1
 
 
-def _number(asset: Mapping[str, Any], band: Band) -> int | None:
-    """Return which band of an asset a band is by what the asset says, None where it says another or nothing."""
+def _number(asset: Json, band: Band) -> int | None:
+    """Return the number of a band in an asset, from 1, by the names in the asset; None where it is not among them."""
     wanted = {n.casefold() for n in (band.name, band.native) if n}
     bands = bands_of(asset)
     for keys in (("name",), ("common_name", "eo:common_name")):
-        for number, said in enumerate(bands, start=1):
-            if {str(said.get(k, "")).casefold() for k in keys} & wanted:
+        for number, entry in enumerate(bands, start=1):
+            if {str(entry.get(k, "")).casefold() for k in keys} & wanted:
                 return number
     return None
 
 
-def _found(item: Item, band: Band) -> tuple[str, int] | None:
+def _find(item: Item, band: Band) -> tuple[str, int] | None:
     rasters = {k: a for k, a in item.assets.items() if _is_raster(a)}
     folded = {key.casefold(): key for key in rasters}
     for name in (band.name, band.native):
@@ -86,18 +85,18 @@ def _found(item: Item, band: Band) -> tuple[str, int] | None:
     )
     if finest:
         return finest[0][1], 1
-    said = {key: number for key, asset in rasters.items() if not _roles(asset) & _LOOKS and (number := _number(asset, band))}
-    if not said:
-        said = {key: 1 for key, asset in rasters.items() if band.native and _ends_in(str(asset["href"]), band.native)}
-    return _one(item, band, said)
+    named = {key: number for key, asset in rasters.items() if not _roles(asset) & _LOOKS and (number := _number(asset, band))}
+    if not named:
+        named = {key: 1 for key, asset in rasters.items() if band.native and _ends_in(str(asset["href"]), band.native)}
+    return _one(item, band, named)
 
 
-def _is_raster(asset: Mapping[str, Any]) -> bool:
+def _is_raster(asset: Json) -> bool:
     kind = asset.get("type")
     return not kind or bool(_RASTER.match(str(kind)))
 
 
-def _roles(asset: Mapping[str, Any]) -> frozenset[str]:
+def _roles(asset: Json) -> frozenset[str]:
     roles = asset.get("roles")
     return frozenset(str(r).casefold() for r in roles) if isinstance(roles, Sequence) else frozenset()
 
@@ -114,7 +113,6 @@ def _one(item: Item, band: Band, found: Mapping[str, int]) -> tuple[str, int] | 
         found = tiffs or found
     if len(found) > 1:
         raise InputError(
-            f"Item {item.id}: the assets {', '.join(found)} all say that they hold {band.name}. Name one in "
-            f"`scenes: stac: assets:`."
+            f"Item {item.id}: the assets {', '.join(found)} all claim to hold {band.name}. Name one in `scenes: stac: assets:`."
         )
     return next(iter(found.items()), None)

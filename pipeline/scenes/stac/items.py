@@ -1,4 +1,4 @@
-"""What a STAC item says: when, how cloudy, how processed, and where its assets lie on the ground."""
+"""Facts of a STAC item: date, clouds, processing, and the grids of its assets."""
 
 import math
 import re
@@ -11,7 +11,7 @@ from affine import Affine
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.scenes.sensors import Sensor, number_offset
-from landshift.pipeline.scenes.stac.search import Item
+from landshift.pipeline.scenes.stac.search import Item, Json
 
 _TILES = ("grid:code", "s2:mgrs_tile", "s2:tile_id")
 
@@ -32,7 +32,7 @@ def moment(item: Item) -> datetime:
     """Return when an item was acquired, in UTC; a time without zone is taken as UTC, as STAC demands.
 
     Raises:
-        InputError: It does not say, or spans more than a day.
+        InputError: It has no datetime, or spans more than a day.
     """
     texts = [item.properties.get(k) for k in ("datetime", "start_datetime", "end_datetime")]
     times = [_time(item, str(t)) for t in texts if t]
@@ -66,7 +66,7 @@ def day(item: Item) -> date:
 
 
 def cloud_cover(item: Item) -> float | None:
-    """Return `eo:cloud_cover` in percent, None where the item does not say."""
+    """Return `eo:cloud_cover` in percent; None without it."""
     found = item.properties.get("eo:cloud_cover")
     return float(found) if isinstance(found, int | float) and 0 <= found <= 100 else None
 
@@ -107,7 +107,7 @@ def _acquisition(item: Item) -> tuple[str, ...] | None:
 def _rank(item: Item) -> tuple[Any, ...]:
     numbers = tuple(int(n) for n in _NUMBERS.findall(baseline(item) or ""))
     times = [t for k in _PROCESSED if (t := _time_or_none(item, k)) is not None]
-    # The content decides between two that say the same about themselves: any choice, but always the same.
+    # The content decides between two with the same properties: any choice, but always the same.
     return numbers, times[0].timestamp() if times else 0.0, item.id, repr(item.content)
 
 
@@ -119,12 +119,12 @@ def _time_or_none(item: Item, key: str) -> datetime | None:
 
 
 def _processing(item: Item) -> str:
-    said = [f"{k} {item.properties[k]}" for k in (*_BASELINES, *_PROCESSED) if item.properties.get(k)]
-    return said[0] if said else "its id comes last"
+    facts = [f"{k} {item.properties[k]}" for k in (*_BASELINES, *_PROCESSED) if item.properties.get(k)]
+    return facts[0] if facts else "its id comes last"
 
 
 def baseline(item: Item) -> str | None:
-    """Return the processing baseline of a Sentinel-2 item, None where it does not say."""
+    """Return the processing baseline of a Sentinel-2 item; None without it."""
     return next((str(item.properties[k]) for k in _BASELINES if item.properties.get(k)), None)
 
 
@@ -133,16 +133,16 @@ def item_offset(item: Item, sensor: Sensor, keys: Sequence[str], declared: float
 
     Sentinel-2 since baseline 04.00 has 1000 added to every number, which some catalogs took off again. In this order: the
     config; `earthsearch:boa_offset_applied`; the baseline and the offset of the assets' bands, which must agree where
-    both are given. What they say is checked against the pixels later (`scenes.check`).
+    both are given. The result is checked against the pixels later (`look.require_offset_fits`).
 
     Args:
         item: Of the catalog.
         sensor: Of the item.
         keys: Assets that are read.
-        declared: What the config says.
+        declared: By the config.
 
     Raises:
-        InputError: Nobody says, or two say different things.
+        InputError: None of them has an offset, or two disagree.
     """
     if declared is not None or not sensor.baseline_offset:
         return number_offset(sensor, None, declared, item.id)
@@ -162,13 +162,13 @@ def item_offset(item: Item, sensor: Sensor, keys: Sequence[str], declared: float
     if applied is None and stated and stated != {offset}:
         raise InputError(
             f"Item {item.id}: processing baseline {known} means that {offset:g} has to be added to the numbers, its assets "
-            f"say {stated.pop():g}. Look at the pixels, and set `sensor: number_offset:` to 0 or -1000."
+            f"declare {stated.pop():g}. Look at the pixels, and set `sensor: number_offset:` to 0 or -1000."
         )
     return offset
 
 
-def bands_of(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
-    """Return what an asset says about its bands, of STAC 1.1 or of the extensions before it."""
+def bands_of(asset: Json) -> list[Json]:
+    """Return the bands of an asset, as STAC 1.1 or the extensions before it describe them."""
     for key in ("bands", "eo:bands"):
         found = asset.get(key)
         if isinstance(found, list) and found and all(isinstance(b, Mapping) for b in found):
@@ -176,7 +176,7 @@ def bands_of(asset: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     return []
 
 
-def _band_offset(asset: Mapping[str, Any]) -> float | None:
+def _band_offset(asset: Json) -> float | None:
     rasters = asset.get("raster:bands")
     first = rasters[0] if isinstance(rasters, list) and rasters and isinstance(rasters[0], Mapping) else {}
     bands = bands_of(asset)
@@ -186,22 +186,22 @@ def _band_offset(asset: Mapping[str, Any]) -> float | None:
     return None
 
 
-def declared_grid(item: Item, key: str) -> Grid | None:
-    """Return the grid that a catalog says an asset has, None where it does not say all of it.
+def grid_by_catalog(item: Item, key: str) -> Grid | None:
+    """Return the grid that a catalog declares for an asset; None where it does not declare all of it.
 
     Raises:
-        InputError: What it says is no grid.
+        InputError: The declaration is not a grid.
     """
 
-    def said(name: str) -> Any:  # noqa: ANN401 (JSON)
+    def field(name: str) -> Any:  # noqa: ANN401 (JSON)
         return item.assets[key].get(name, item.properties.get(name))
 
-    epsg = said("proj:epsg")
-    crs = said("proj:code") or (f"EPSG:{epsg}" if epsg else None) or said("proj:wkt2")
-    transform, shape = said("proj:transform"), said("proj:shape")
+    epsg = field("proj:epsg")
+    crs = field("proj:code") or (f"EPSG:{epsg}" if epsg else None) or field("proj:wkt2")
+    transform, shape = field("proj:transform"), field("proj:shape")
     if not (crs and transform and shape):
         return None
-    name = f"Item {item.id}, asset {key} (as the catalog says)"
+    name = f"Item {item.id}, asset {key} (by the catalog)"
     try:
         rows, columns = (int(v) for v in shape)
         matrix = Affine(*(float(v) for v in transform[:6]))

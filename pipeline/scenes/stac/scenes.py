@@ -1,4 +1,4 @@
-"""Items of a catalog become scenes."""
+"""Scenes and findings made of the items of a catalog."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,9 +12,9 @@ from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.scenes.scene import Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor
 from landshift.pipeline.scenes.stac.assets import QUALITY, assets_of
-from landshift.pipeline.scenes.stac.items import cloud_cover, day, declared_grid, item_offset, moment, newest
+from landshift.pipeline.scenes.stac.items import cloud_cover, day, grid_by_catalog, item_offset, moment, newest
 from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet, item_box
-from landshift.pipeline.scenes.survey import Finding, found
+from landshift.pipeline.scenes.survey import Finding, finding_of
 from landshift.pipeline.season import Season, outside
 
 
@@ -29,11 +29,11 @@ class Reading:
     ranges: Sequence[tuple[date, date]]
     """First and last day of each epoch."""
     local: Callable[[Path, str], Path]
-    """Returns where a path that an asset names may be read, or refuses it; the text says which asset."""
+    """Returns where a path that an asset names may be read, or refuses it; the text names the asset."""
     bands: tuple[str, ...] = ()
     """Wanted; empty: all."""
     assets: Mapping[str, str] = field(default_factory=dict)
-    """Band name to asset key, where the catalog does not tell."""
+    """Band name to asset key, where the catalog does not decide it."""
     max_cloud_cover: float | None = None
     """Percent, included."""
     leave_out: Collection[str] = ()
@@ -113,22 +113,22 @@ def _finding(item: Item, how: Reading) -> Finding:
             return Finding(item.id, left_out="does not overlap the region", day=scene.date, cloud_cover=clouds)
     except InputError as error:
         return Finding(item.id, fault=str(error), day=day(item), cloud_cover=clouds)
-    return found(scene)
+    return finding_of(scene)
 
 
 def _require_one_place(item: Item, grid: Grid) -> None:
-    """Refuse an item that says two places: it would be left out as lying elsewhere, though its files may lie here."""
+    """Refuse an item with two places: it would be left out as lying elsewhere, though its files may lie here."""
     box = item_box(item)
     if box is not None and not boxes_meet(box, box_of(grid)):
         raise InputError(
             f"Item {item.id}: its bbox {[round(v, 3) for v in box]} and its proj: fields ({crs_name(grid.crs)}, in degrees "
-            f"{[round(v, 3) for v in box_of(grid)]}) do not agree. Leave it out with `scenes: stac: leave_out:`, and tell the "
-            f"catalog's keeper."
+            f"{[round(v, 3) for v in box_of(grid)]}) do not agree. Leave it out with `scenes: stac: leave_out:`, and report "
+            f"it to the catalog's keeper."
         )
 
 
 def scene_of(item: Item, how: Reading) -> Scene:
-    """Turn an item into a scene, from what the catalog says; a file is opened only where the catalog has no grid of it.
+    """Turn an item into a scene, from the catalog; a file is opened only where the catalog has no grid of it.
 
     Raises:
         InputError: A band, an address, a grid or an offset that is missing or not accepted.
@@ -139,7 +139,7 @@ def scene_of(item: Item, how: Reading) -> Scene:
             f"Item {item.id}: none of its assets ({', '.join(item.assets) or 'it has none'}) holds a band of sensor "
             f"{how.sensor.name}. Check `sensor:`, or name them in `scenes: stac: assets:`."
         )
-    # A wanted band that is missing is told by whoever chooses the bands.
+    # A wanted band that is missing is reported where the bands are chosen.
     wanted = {n: p for n, p in places.items() if not how.bands or n in how.bands or n == QUALITY}
     sources = {name: _source(item, key, number, how) for name, (key, number) in (wanted or places).items()}
     _require_apart(item, sources)
@@ -158,7 +158,7 @@ def scene_of(item: Item, how: Reading) -> Scene:
 def _source(item: Item, key: str, number: int, how: Reading) -> Source:
     asset = item.assets[key]
     try:
-        return Source(_place(item, key, str(asset["href"]), how), number, key, declared_grid(item, key))
+        return Source(_place(item, key, str(asset["href"]), how), number, key, grid_by_catalog(item, key))
     except InputError as error:
         prefix = f"Item {item.id}, asset {key}"
         raise error if str(error).startswith(prefix) else InputError(f"{prefix}: {error}") from None
@@ -176,7 +176,7 @@ def _place(item: Item, key: str, href: str, how: Reading) -> RasterPlace:
 
 
 def _require_apart(item: Item, sources: Mapping[str, Source]) -> None:
-    """Refuse addresses that differ in their query alone: it is never shown or recorded, so they could not be told apart."""
+    """Refuse addresses that differ in their query alone: it is never shown or recorded, so they could not be distinguished."""
     seen: dict[str, Source] = {}
     for source in sources.values():
         other = seen.setdefault(str(source.path), source)

@@ -1,4 +1,4 @@
-"""Search STAC catalogs: APIs with their pages, and static ones file by file (https://github.com/radiantearth/stac-spec)."""
+"""Items of STAC catalogs: of APIs page by page, of static ones file by file (https://github.com/radiantearth/stac-spec)."""
 
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -20,6 +20,9 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.place import failure_of, is_remote, resolve, retries, session
 
+Json = Mapping[str, Any]
+"""An object of JSON as a catalog sends it: an item, its properties, an asset."""
+
 Box = tuple[float, float, float, float]
 """West, south, east, north in degrees (WGS 84); west is above east where the antimeridian is inside."""
 
@@ -34,7 +37,7 @@ _STEPS = 16
 class Item:
     """One item of a catalog, as it was read."""
 
-    content: Mapping[str, Any]
+    content: Json
     """Its JSON; empty where it could not be read."""
     href: str = ""
     """Where it was read: an address or a path, empty where it is not known."""
@@ -47,13 +50,13 @@ class Item:
         return str(self.content.get("id") or self.href.rpartition("/")[2] or "item without id")
 
     @property
-    def properties(self) -> Mapping[str, Any]:
+    def properties(self) -> Json:
         """Its properties, empty where it has none."""
         found = self.content.get("properties")
         return found if isinstance(found, Mapping) else {}
 
     @property
-    def assets(self) -> dict[str, Mapping[str, Any]]:
+    def assets(self) -> dict[str, Json]:
         """Its assets that have an href, by key."""
         found = self.content.get("assets")
         pairs = found.items() if isinstance(found, Mapping) else ()
@@ -62,7 +65,7 @@ class Item:
 
 @dataclass(frozen=True)
 class Query:
-    """What is searched for."""
+    """Criteria of a search."""
 
     box: Box
     """Of the region."""
@@ -70,7 +73,7 @@ class Query:
     """First and last day (UTC, included) of each epoch."""
     collection: str | None = None
     """Id of the collection; None: any, in a static catalog."""
-    conditions: Mapping[str, Any] = field(default_factory=dict)
+    conditions: Json = field(default_factory=dict)
     """For the API's query extension."""
     most: int = 500
     """More items than this are an error."""
@@ -102,11 +105,11 @@ def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
 
     Args:
         url: Of the API.
-        query: What is searched for.
+        query: Criteria of the search.
         timeout: Seconds to connect, and between two bytes of an answer.
 
     Raises:
-        InputError: It cannot be reached, is no API that can be searched, refuses the query, or has too many items.
+        InputError: It cannot be reached or searched, refuses the query, or has too many items.
     """
     io = StacApiIO(timeout=timeout, max_retries=retries())
     items: dict[str, Item] = {}
@@ -131,13 +134,13 @@ def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
         raise InputError(f"The catalog {url} {why}. Check `scenes: stac:`, or try again later.") from error
     except (pystac.errors.STACError, Warning, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
         raise InputError(
-            f"{url} is no STAC API that can be searched ({type(error).__name__}: {error!s:.200}). A static catalog goes to "
+            f"{url} is not a searchable STAC API ({type(error).__name__}: {error!s:.200}). A static catalog goes to "
             f"`scenes: stac: catalog:`."
         ) from error
     return list(items.values())
 
 
-def _self(content: Mapping[str, Any]) -> str:
+def _self(content: Json) -> str:
     for link in content.get("links") or ():
         if isinstance(link, Mapping) and link.get("rel") == "self" and is_remote(str(link.get("href", ""))):
             return str(link["href"])
@@ -188,7 +191,7 @@ def read_catalog(place: str, query: Query, allowed: Callable[[Path], Path], time
 
     Args:
         place: A path, or an address.
-        query: What to keep; dates are left to the caller.
+        query: Criteria for items to keep; dates are left to the caller.
         allowed: Returns where a path may be read, or refuses it.
         timeout: Seconds to connect, and between two bytes.
 
