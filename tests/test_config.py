@@ -105,22 +105,12 @@ S2 = {"name": "sentinel-2-l2a"}
         (give(detect__threshold=1), "detect: threshold"),
         (give(training__seeds=[]), "training: seeds"),
         (give(training__seeds=[1, 1]), "training: seeds: name each seed once"),
-        (give(training__seeds=[2**32]), "training: seeds: 0: .*less than 4294967296"),
         (give(split__seed=-1), "split: seed: .*greater than or equal to 0"),
         (give(split__fractions=[0.6, 0.4, 0.2]), "split: fractions: .*sum to 1"),
         (give(split__fractions=[1.2, 0.4, -0.6]), "split: fractions: each share must be above 0"),
         (give(split__fractions=[float("nan"), 0.2, 0.2]), "split: fractions: 0: .*finite"),
-        (give(training__chip=4128), "training: chip: .*4096"),
-        (give(training__batch=4097), "training: batch: .*4096"),
-        (give(training__workers=257), "training: workers: .*256"),
-        (give(training__epochs=10_001), "training: epochs: .*10000"),
-        (give(training__chips_per_epoch=10**7 + 1), "training: chips_per_epoch: .*10000000"),
-        (give(training__learning_rate=float("inf")), "training: learning_rate: .*finite"),
-        (give(detect__core=16_416), "detect: core: .*16384"),
-        (give(detect__margin=4128), "detect: margin: .*4096"),
         (give(detect__min_area_ha=float("nan")), "detect: min_area_ha: .*finite"),
         (give(model__decoder_channels=[0, 1, 1, 1, 1]), "model: decoder_channels: 0"),
-        (give(model__decoder_channels=[1, 1, 1, 1, 4097]), "model: decoder_channels: 4: .*4096"),
         (give(sensor=S2 | {"number_offset": -1e7}), "sensor: number_offset: .*-1000000"),
         (give(sensor__nodata=float("-inf")), "sensor: nodata: .*infinite pixels are never observed"),
         (give(grid={"crs": "EPSG:32651", "pixel_size": 10, "bounds": [0, 0, float("inf"), 1]}), "grid: bounds: 2: .*finite"),
@@ -225,4 +215,5 @@ def test_the_schema_explains_every_key() -> None:
 
 
 def test_the_shipped_schema_is_current() -> None:
+    """It holds every limit of a key."""
     assert (Path(__file__).parents[1] / "configs/schema.json").read_text(encoding="utf-8") == schema_text()
