@@ -9,8 +9,6 @@ from typing import Any
 
 import yaml
 from pydantic import Field, ValidationError, field_validator, model_validator
-from yaml.composer import ComposerError
-from yaml.constructor import ConstructorError
 
 from landshift.flows.config.alerts import AlertsConfig
 from landshift.flows.config.gates import GatesConfig
@@ -121,6 +119,13 @@ class Project(Section):
         return "both" if self.legend else "change"
 
 
+class _YamlFault(yaml.MarkedYAMLError):
+    """A fault with its line."""
+
+    def __init__(self, problem: str, mark: yaml.Mark) -> None:
+        super().__init__(problem=problem, problem_mark=mark)
+
+
 class _Loader(yaml.SafeLoader):
     """Reads YAML as plain as a config is: each key once, no aliases, and every fault with its line."""
 
@@ -128,25 +133,19 @@ class _Loader(yaml.SafeLoader):
         """Refuse aliases, a few lines of which can stand for more than fits into memory."""
         event: Any = self.peek_event()  # type: ignore[no-untyped-call]
         if getattr(event, "anchor", None) is not None:
-            raise ComposerError(
-                None, None, f"anchors and aliases (here {event.anchor}) are not accepted; write it out", event.start_mark
-            )
+            raise _YamlFault(f"anchors and aliases (here {event.anchor}) are not accepted; write it out", event.start_mark)
         node: yaml.Node | None = super().compose_node(parent, index)
         return node
 
     def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:  # noqa: ANN401
         """Turn Python's error about an impossible value, such as the date 2019-13-45, into a fault with its line."""
         if node.tag == "tag:yaml.org,2002:int" and len(str(node.value)) > _LONGEST_NUMBER:
-            raise ConstructorError(None, None, f"a number of {len(str(node.value))} characters", node.start_mark)
+            raise _YamlFault(f"a number of {len(str(node.value))} characters", node.start_mark)
         try:
             return super().construct_object(node, deep)
         except (ValueError, ArithmeticError, LookupError, AttributeError, TypeError) as error:
-            raise ConstructorError(
-                None,
-                None,
-                f"{reprlib.repr(node.value)} is not a valid {node.tag.rpartition(':')[2]} ({error})",
-                node.start_mark,
-            ) from error
+            kind = node.tag.rpartition(":")[2]
+            raise _YamlFault(f"{reprlib.repr(node.value)} is not a valid {kind} ({error})", node.start_mark) from error
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Refuse a key that is there twice: which value was meant cannot be known."""
@@ -156,7 +155,7 @@ class _Loader(yaml.SafeLoader):
             for key_node, _ in node.value:
                 key = self.construct_object(key_node, deep=True)
                 if key in seen:
-                    raise ConstructorError(None, None, f"the key {reprlib.repr(key)} is there twice", key_node.start_mark)
+                    raise _YamlFault(f"the key {reprlib.repr(key)} is there twice", key_node.start_mark)
                 seen.add(key)
         return content
 
