@@ -19,7 +19,7 @@ import shapely
 from pyproj import CRS
 
 from landshift.pipeline.legend import LandUse, Legend
-from landshift.pipeline.register.address import place_of
+from landshift.pipeline.register.address import location_of
 from landshift.pipeline.register.runs import MergeableRun
 from landshift.pipeline.register.states import Observation, View
 from landshift.pipeline.register.store import Register, open_register
@@ -78,7 +78,7 @@ def main() -> None:
         result["changes"] = file.changes()["state"].value_counts().to_dict()
         result["megabytes"] = round((Path(folder) / "register.gpkg").stat().st_size / 1e6, 1)
     if len(sys.argv) > 2:
-        server = time_merges(open_register(place_of(sys.argv[2])), runs)
+        server = time_merges(open_register(location_of(sys.argv[2])), runs)
         result["postgis"] = server
         result["postgis_to_geopackage"] = {name: round(server[name] / seconds[name], 2) for name in server}
     print(json.dumps(result, indent=2))

@@ -20,7 +20,7 @@ from typing import Any
 import psycopg
 import pytest
 
-from landshift.pipeline.register.address import Address, place_of
+from landshift.pipeline.register.address import Address, location_of
 from landshift.pipeline.register.store import Register, open_register
 
 OWNER = "landshift"
@@ -45,7 +45,7 @@ class Server:
         return f"s{next(self.numbers)}"
 
     def new_place(self) -> Address:
-        place = place_of(self.address(self.new_schema()))
+        place = location_of(self.address(self.new_schema()))
         assert isinstance(place, Address)
         return place
 

@@ -25,15 +25,15 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.models.use.bundle import load, save
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
-from landshift.pipeline.register.address import place_of
-from landshift.pipeline.register.columns import CHANGE_COLUMNS
+from landshift.pipeline.register.address import location_of
 from landshift.pipeline.register.database.tables import HISTORY
+from landshift.pipeline.register.layers import REGISTER_COLUMNS
 from landshift.pipeline.register.store import open_register
 from tests.demo_territory import DemoTerritory, demo_project
 from tests.postgis_server import server
 
 TODAY = date(2025, 1, 1)
-STEADY = [c.name for c in CHANGE_COLUMNS if c.name != "change_id"]
+STEADY = [c.name for c in REGISTER_COLUMNS if c.name != "change_id"]
 
 
 class Watched:
@@ -220,7 +220,7 @@ def test_a_register_on_a_server(watched: Watched, monkeypatch: pytest.MonkeyPatc
     back = watched.run()
     assert outcomes(back) == {"2023-06-18": "done"}
     assert [p.stat().st_mtime_ns for p in made] == times, "the map that was made is merged, not made again"
-    store = open_register(place_of(address))
+    store = open_register(location_of(address))
     assert back.what == {"new": len(store.changes())}
     assert not (watched.home / "register.gpkg").exists()
 

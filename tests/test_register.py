@@ -11,11 +11,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.register.database.rows import OUTCOME
-from landshift.pipeline.register.database.tables import HISTORY, META, OBSERVATIONS, PATCHES, REVIEWS, VERDICTS
-from landshift.pipeline.register.history import changed_between, line_of, states_at
+from landshift.pipeline.register.database.rows import STATUS
+from landshift.pipeline.register.database.tables import HISTORY, META, OBSERVATIONS, PATCHES, REVIEWS, WITHDRAWALS
+from landshift.pipeline.register.history import diff_states, line_of, states_at
 from landshift.pipeline.register.runs import MergeableRun
-from landshift.pipeline.register.states import STATES, Rule
+from landshift.pipeline.register.states import STATES, ConfirmationRule
 from landshift.pipeline.register.store import Register, open_register
 from tests.postgis_server import server
 from tests.register_runs import run, states
@@ -49,7 +49,9 @@ def only(store: Register) -> dict[str, Any]:
 
 
 def everything(store: Register) -> list[pd.DataFrame]:
-    return [store.table(t) for t in (HISTORY, META, OBSERVATIONS, PATCHES, REVIEWS, VERDICTS)] + [pd.DataFrame(store.changes())]
+    return [store.table(t) for t in (HISTORY, META, OBSERVATIONS, PATCHES, REVIEWS, WITHDRAWALS)] + [
+        pd.DataFrame(store.changes())
+    ]
 
 
 def same(one: list[pd.DataFrame], other: list[pd.DataFrame]) -> None:
@@ -140,22 +142,22 @@ def test_only_misses_in_a_row_close_a_confirmed_change(store: Register) -> None:
 
 
 def test_the_rule_is_the_registers(store: Register) -> None:
-    store.merge([run(PATCH, f"{year}-06-15") for year in (2021, 2022)], Rule(2, 3))
+    store.merge([run(PATCH, f"{year}-06-15") for year in (2021, 2022)], ConfirmationRule(2, 3))
     assert only(store)["state"] == "new"
     store.merge([run(EMPTY, "2023-06-15")])
     assert only(store)["state"] == "new"
-    store.merge([run(PATCH, "2024-06-15")], Rule(2, 3))
+    store.merge([run(PATCH, "2024-06-15")], ConfirmationRule(2, 3))
     assert only(store)["state"] == "confirmed"
     before = everything(store)
     with pytest.raises(InputError, match="2 of the next 3"):
-        store.merge([run(PATCH, "2025-06-15")], Rule(1, 3))
+        store.merge([run(PATCH, "2025-06-15")], ConfirmationRule(1, 3))
     same(before, everything(store))
 
 
 @pytest.mark.parametrize("rule", [(0, 2), (3, 2)])
 def test_a_rule_that_cannot_be_met_is_refused(rule: tuple[int, int]) -> None:
     with pytest.raises(InputError, match="cannot be confirmed"):
-        Rule(*rule)
+        ConfirmationRule(*rule)
 
 
 def test_a_rejected_change_stays_rejected_and_is_counted(store: Register) -> None:
@@ -302,12 +304,12 @@ def test_the_difference_between_two_lines_of_the_history(store: Register) -> Non
     history, changes = store.table(HISTORY), store.changes()
     names = changes["change_id"].tolist()
     large, small = (n for n in sorted(names, key=lambda n: dict(zip(names, changes["to_name"], strict=True))[n]))
-    found = changed_between(changes, history, start)
+    found = diff_states(changes, history, start)
     assert dict(zip(found["change_id"], found["what"], strict=True)) == {large: "confirmed", small: "closed"}
     assert set(found["was"]) == {"new"}
-    assert len(changed_between(changes, history, 0, start)) == 2
-    assert changed_between(changes, history, 0, start)["was"].isna().all()
-    assert changed_between(changes, history, len(history)).empty
+    assert len(diff_states(changes, history, 0, start)) == 2
+    assert diff_states(changes, history, 0, start)["was"].isna().all()
+    assert diff_states(changes, history, len(history)).empty
     merges = store.table(OBSERVATIONS).set_index("key")["last_line"].to_dict()
     assert line_of(history, merges, "k-2020-06-15-2021-06-15") == start
     assert line_of(history, merges, "2") == 2
@@ -315,7 +317,7 @@ def test_the_difference_between_two_lines_of_the_history(store: Register) -> Non
     assert line_of(history, merges, "2999-01-01") == len(history)
     assert line_of(history, merges, "k-2020-06-15-2023-06-15") == len(history)
     store.reject(large, "harvest")
-    later = changed_between(store.changes(), store.table(HISTORY), line_of(history, merges, "k-2020-06-15-2023-06-15"))
+    later = diff_states(store.changes(), store.table(HISTORY), line_of(history, merges, "k-2020-06-15-2023-06-15"))
     assert later["what"].tolist() == ["rejected"]
     with pytest.raises(InputError, match="expected a number of the history"):
         line_of(history, merges, "yesterday")
@@ -353,7 +355,7 @@ def drawn(world: list[tuple[list[str], int, int]]) -> list[MergeableRun]:
 def canonical(store: Register) -> list[tuple[Any, ...]]:
     """All that is known of each change but its id."""
     changes = store.changes()
-    ignored = {*OUTCOME, "fid", "ordinal", "geometry", "first_geometry", "founder_run", "founder_patch"} - {"state", "reason"}
+    ignored = {*STATUS, "fid", "ordinal", "geometry", "first_geometry", "founder_run", "founder_patch"} - {"state", "reason"}
     kept = [c for c in changes.columns if c not in ignored]
     own = changes[changes["united_with"] == ""]
     shapes = zip(own.geometry.to_wkb(), (g.wkb for g in own["first_geometry"]), strict=True)

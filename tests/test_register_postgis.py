@@ -4,7 +4,6 @@ import json
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -20,12 +19,11 @@ from pyproj import CRS
 
 import landshift.pipeline.register.store as storing
 from landshift.pipeline.errors import InputError, UnavailableError
-from landshift.pipeline.register.address import Address, place_of
-from landshift.pipeline.register.database.migrations import MIGRATIONS, Migration
+from landshift.pipeline.register.address import Address, location_of
 from landshift.pipeline.register.database.postgis import _SETTINGS, PostgisDatabase
-from landshift.pipeline.register.database.tables import HISTORY, META, METADATA, OBSERVATIONS, PATCHES, VERDICTS
-from landshift.pipeline.register.states import Rule
-from landshift.pipeline.register.store import Register, open_register
+from landshift.pipeline.register.database.tables import HISTORY, META, OBSERVATIONS, PATCHES, WITHDRAWALS
+from landshift.pipeline.register.states import ConfirmationRule
+from landshift.pipeline.register.store import open_register
 from tests.postgis_server import Server, server
 from tests.register_runs import run, states
 from tests.small_run import PATCHES as SMALL
@@ -70,15 +68,15 @@ def by_password(postgis: Server, user: str, schema: str, *, database: str = "lan
 
 
 def test_a_path_is_a_path_and_an_address_an_address() -> None:
-    assert place_of("runs/register.gpkg") == place_of(Path("runs/register.gpkg")) == Path("runs/register.gpkg")
-    found = place_of("postgresql://ana@db.example.org:5433/land?schema=taizhou&sslmode=verify-full")
+    assert location_of("runs/register.gpkg") == location_of(Path("runs/register.gpkg")) == Path("runs/register.gpkg")
+    found = location_of("postgresql://ana@db.example.org:5433/land?schema=taizhou&sslmode=verify-full")
     assert isinstance(found, Address)
     assert (found.user, found.host, found.port, found.database, found.schema) == (
         "ana", "db.example.org", 5433, "land", "taizhou",
     )  # fmt: skip
     assert found.options == {"sslmode": "verify-full"}
     assert str(found) == "postgresql://ana@db.example.org:5433/land?schema=taizhou&sslmode=verify-full"
-    assert place_of("postgres:///?service=land") == Address("landshift", options={"service": "land"})
+    assert location_of("postgres:///?service=land") == Address("landshift", options={"service": "land"})
 
 
 @pytest.mark.parametrize(
@@ -98,7 +96,7 @@ def test_a_path_is_a_path_and_an_address_an_address() -> None:
 )  # fmt: skip
 def test_an_address_that_is_none_is_refused_and_not_shown(text: str, message: str) -> None:
     with pytest.raises(InputError, match=message) as refused:
-        place_of(text)
+        location_of(text)
     assert "s3cret" not in str(refused.value)
     assert refused.value.__cause__ is None
     code, out, err = command("register", "list", text)
@@ -113,12 +111,12 @@ _names = st.text(st.characters(codec="utf-8", exclude_characters="\0", exclude_c
 def test_what_an_address_shows_is_the_address_without_its_password(user: str, password: str, database: str, port: int) -> None:
     secret = f"<<{password}>>secret"
     whole = sa.URL.create("postgresql", user, secret, "host", port, quote(database, safe=""), {"schema": "s"})
-    found = place_of(whole.render_as_string(hide_password=False))
+    found = location_of(whole.render_as_string(hide_password=False))
     assert isinstance(found, Address)
     assert (found.user, found.database, found.port) == (user, database, port)
     assert found.password is not None
     assert found.password.reveal() == secret
-    assert place_of(str(found)) == Address("s", "host", port, database, user)
+    assert location_of(str(found)) == Address("s", "host", port, database, user)
     shown = f"{found} {found!r} {json.dumps(asdict(found), default=str)}"
     assert secret not in shown
 
@@ -129,12 +127,12 @@ def test_what_an_address_shows_is_the_address_without_its_password(user: str, pa
 def test_both_databases_hold_the_same_rows(postgis: Server, tmp_path: Path) -> None:
     stores = [open_register(tmp_path / "register.gpkg"), postgis.new_register()]
     for store in stores:
-        store.merge([run(TWO, "2021-06-15"), run(GROWN, "2023-06-15", scenes=("x.tif", HOSTILE))], Rule(1, 3))
+        store.merge([run(TWO, "2021-06-15"), run(GROWN, "2023-06-15", scenes=("x.tif", HOSTILE))], ConfirmationRule(1, 3))
         store.merge([run(("?" * 8, *EMPTY[1:]), "2022-06-15"), run(WATER, "2024-06-15")])
         store.reject(store.changes()["change_id"][0], "harvest", "Ana")
         store.withdraw("run", "k-2020-06-15-2023-06-15", "haze", "Ben")
     file, table = stores
-    for kind in (HISTORY, META, OBSERVATIONS, PATCHES, VERDICTS):
+    for kind in (HISTORY, META, OBSERVATIONS, PATCHES, WITHDRAWALS):
         one, other = (store.table(kind).drop(columns=["time", "merged_at"], errors="ignore") for store in stores)
         pd.testing.assert_frame_equal(one, other)
     pd.testing.assert_frame_equal(pd.DataFrame(file.changes()), pd.DataFrame(table.changes()))
@@ -150,27 +148,6 @@ def test_merging_again_changes_no_row(postgis: Server, place: Address) -> None:
     assert rows(postgis, place.schema) == before
 
 
-def test_migrations_are_applied_in_order_and_once(postgis: Server, place: Address) -> None:
-    done: list[int] = []
-
-    def add(number: int) -> Callable[[sa.Connection], None]:
-        def apply(connection: sa.Connection) -> None:
-            done.append(number)
-            connection.exec_driver_sql(f"ALTER TABLE verdicts ADD COLUMN extra_{number} TEXT")
-
-        return apply
-
-    later = (*MIGRATIONS, *(Migration(len(MIGRATIONS) + n, "later", add(n)) for n in (1, 2)))
-    assert len(Register(PostgisDatabase(place), later).changes()) == 2
-    Register(PostgisDatabase(place), later).merge([run(PATCH, "2022-06-15")])
-    assert done == [1, 2]
-    with pytest.raises(InputError, match=f"version {len(later)}, this one knows up to {len(MIGRATIONS)}"):
-        open_register(place).changes()
-    fresh = postgis.new_place()
-    open_register(fresh).merge([run(PATCH, "2022-06-15")])
-    assert set(rows(postgis, fresh.schema)) == set(METADATA.tables)
-
-
 def test_names_of_strangers_stay_names(postgis: Server) -> None:
     store = postgis.new_register()
     store.merge([run(PATCH, "2021-06-15", prefix=HOSTILE, project=HOSTILE, key=HOSTILE, model=HOSTILE, scenes=(HOSTILE,))])
@@ -181,7 +158,7 @@ def test_names_of_strangers_stay_names(postgis: Server) -> None:
     assert store.table(HISTORY)["who"].iloc[-1] == HOSTILE
     with pytest.raises(InputError, match="cannot be kept"):
         store.merge([run(PATCH, "2022-06-15", key="a\0b")])
-    chinese = open_register(place_of(postgis.address("台州_Wald")))
+    chinese = open_register(location_of(postgis.address("台州_Wald")))
     chinese.merge([run(PATCH, "2021-06-15")])
     assert len(chinese.changes()) == 1
     assert rows(postgis, "台州_Wald")["changes"]
@@ -246,11 +223,11 @@ def test_a_crs_without_an_epsg_code_is_added_once(postgis: Server) -> None:
 
 WRITER = """
 import json, sys
-from landshift.pipeline.register.address import place_of
+from landshift.pipeline.register.address import location_of
 from landshift.pipeline.register.store import open_register
 from tests.register_runs import run
 
-store = open_register(place_of(sys.argv[1]))
+store = open_register(location_of(sys.argv[1]))
 runs = [run(*how) for how in json.loads(sys.argv[2])]
 print("ready", flush=True)
 sys.stdin.readline()
@@ -280,7 +257,7 @@ def test_many_writers_at_once_are_as_one(postgis: Server) -> None:
     for writer in writers:
         _, err = writer.communicate(timeout=60)
         assert writer.returncode == 0, err
-    together = open_register(place_of(address))
+    together = open_register(location_of(address))
     alone.merge([run(*how) for how in STORY])
     assert canonical(together) == canonical(alone)
     keys = together.table(OBSERVATIONS)["key"]
@@ -334,7 +311,7 @@ def test_a_connection_that_is_lost_in_the_middle_leaves_all_as_it_was(
 def test_a_server_that_is_away_may_come_back(postgis: Server) -> None:
     address = postgis.address("s").replace(f"port={postgis.port}", "port=1")
     with pytest.raises(UnavailableError, match="cannot be reached"):
-        open_register(place_of(address)).merge([run(PATCH, "2021-06-15")])
+        open_register(location_of(address)).merge([run(PATCH, "2021-06-15")])
     code, _, err = command("register", "list", address)
     assert (code, "Failed: postgresql://" in err, "Traceback" in err) == (1, True, False)
 
@@ -351,14 +328,14 @@ def test_a_login_or_a_right_that_is_missing_is_said(postgis: Server, how: dict[s
     given = {"user": "reader", "schema": "s"} | how
     address = by_password(postgis, **given)
     with pytest.raises(InputError, match=message) as refused:
-        open_register(place_of(address)).merge([run(PATCH, "2021-06-15")])
+        open_register(location_of(address)).merge([run(PATCH, "2021-06-15")])
     text = " ".join(map(str, (refused.value, refused.value.__cause__)))
     assert not any(word in text for word in (SECRET, QUOTED, "wr0ng"))
     assert postgis.query("SELECT 1 FROM pg_namespace WHERE nspname = 'new'") == []
 
 
 def test_who_may_only_read_reads_and_is_told_so(postgis: Server, place: Address) -> None:
-    theirs = open_register(place_of(by_password(postgis, "reader", place.schema)))
+    theirs = open_register(location_of(by_password(postgis, "reader", place.schema)))
     with pytest.raises(InputError, match=f"GRANT USAGE ON SCHEMA {place.schema} TO reader"):
         theirs.changes()
     postgis.query(f"GRANT USAGE ON SCHEMA {place.schema} TO reader")
@@ -373,7 +350,7 @@ def test_who_may_only_read_reads_and_is_told_so(postgis: Server, place: Address)
 def test_a_writer_without_more_rights_than_a_schema_makes_a_register(postgis: Server) -> None:
     schema = postgis.new_schema()
     postgis.query(f"CREATE SCHEMA {schema} AUTHORIZATION writer")
-    place = place_of(by_password(postgis, "writer", schema))
+    place = location_of(by_password(postgis, "writer", schema))
     with pytest.raises(InputError, match="GRANT SELECT, INSERT ON spatial_ref_sys TO writer"):
         open_register(place).merge([run(PATCH, "2021-06-15", crs=OWN_CRS.replace("120.5", "121.5"))])
     assert rows(postgis, schema) == {}
@@ -384,8 +361,8 @@ def test_a_writer_without_more_rights_than_a_schema_makes_a_register(postgis: Se
 @pytest.mark.parametrize(
     ("sql", "message"),
     [
-        ("DROP TABLE {s}.meta", "is no register"), ("DELETE FROM {s}.meta WHERE name = 'legend'", "damaged"),
-        ("UPDATE {s}.meta SET value = '99' WHERE name = 'schema_version'", "newer Landshift: its tables have version 99"),
+        ("DROP TABLE {s}.meta", "is not a register"), ("DELETE FROM {s}.meta WHERE name = 'legend'", "damaged"),
+        ("UPDATE {s}.meta SET value = '99' WHERE name = 'schema_version'", "its tables have version 99"),
         ("DROP TABLE {s}.patches", "damaged"),
     ],
 )  # fmt: skip
@@ -422,7 +399,7 @@ def test_a_register_may_be_in_the_schema_of_postgis(postgis: Server) -> None:
     """PostGIS is added where an administrator makes the first register; its tables are not taken for those of others."""
     postgis.query("CREATE DATABASE plain")
     for schema in ("first", "public"):
-        store = open_register(place_of(postgis.address(schema, "plain")))
+        store = open_register(location_of(postgis.address(schema, "plain")))
         store.merge([run(PATCH, "2021-06-15")])
         assert len(store.changes()) == 1
     layers = postgis.query("SELECT f_table_schema, count(*) FROM geometry_columns GROUP BY 1 ORDER BY 1", database="plain")
@@ -434,7 +411,7 @@ def test_each_machine_of_a_name_is_asked(postgis: Server) -> None:
     address = by_password(postgis, "reader", "s", password="wr0ng")
     both = address.replace(f"127.0.0.1:{postgis.port}", "").replace("?", f"?host=127.0.0.1,127.0.0.1&port={postgis.port},1&")
     with pytest.raises(InputError, match="password authentication failed"):
-        open_register(place_of(both)).facts()
+        open_register(location_of(both)).facts()
 
 
 # The command line.

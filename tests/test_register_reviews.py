@@ -1,6 +1,5 @@
 """What persons say about changes, whatever the register is kept in: which verdict counts, until when, and what is kept."""
 
-import gzip
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -8,18 +7,16 @@ import numpy as np
 import pandas as pd
 import pytest
 import shapely
-import sqlalchemy as sa
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.alerts.alert import digest
 from landshift.pipeline.alerts.rules import AlertRule
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.register.database.migrations import MIGRATIONS
-from landshift.pipeline.register.database.tables import HISTORY, METADATA, REVIEWS, VERDICTS
+from landshift.pipeline.register.database.tables import HISTORY, REVIEWS
 from landshift.pipeline.register.drawings import Drawing, Drawn, Stratum, choose
 from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD, Review, deciding, is_known
-from landshift.pipeline.register.states import Rule
+from landshift.pipeline.register.states import ConfirmationRule
 from landshift.pipeline.register.store import Register, open_register
 from landshift.pipeline.review.precision import precision_of
 from landshift.pipeline.sample.wilson import wilson_limits
@@ -37,8 +34,8 @@ def store(request: pytest.FixtureRequest, tmp_path: Path) -> Register:
 def said(store: Register, verdict: str, who: str = "Ana", day: str = "2026-05-12", **more: object) -> Review:
     """A review of the only change, as it was seen last."""
     change = only(store)
-    where = store.seen_last([change["change_id"]])[change["change_id"]]
-    return Review(change["change_id"], verdict, who, day, **where, **more)  # type: ignore[arg-type]
+    place, patch = store.last_patches([change["change_id"]])[change["change_id"]]
+    return Review(change["change_id"], verdict, who, day, run=place, patch=patch, **more)  # type: ignore[arg-type]
 
 
 def state(store: Register) -> tuple[str, str]:
@@ -68,7 +65,7 @@ def test_a_persons_word_confirms_until_silence_closes(store: Register) -> None:
 
 def test_it_outranks_counting_where_counting_would_close(store: Register) -> None:
     """Of the next three observations two have to see it, and one does."""
-    store.merge([run(PATCH, "2021-06-15")], Rule(2, 3))
+    store.merge([run(PATCH, "2021-06-15")], ConfirmationRule(2, 3))
     pictures = [EMPTY, PATCH, EMPTY, EMPTY, EMPTY]
     store.merge([run(p, f"{2022 + n}-06-15") for n, p in enumerate(pictures[:3])])
     assert state(store) == ("closed", "not seen again")
@@ -89,7 +86,7 @@ def test_when_a_verdict_comes_and_in_which_order_runs_do_makes_no_difference(
     runs = [run(p, f"{2021 + n}-06-15") for n, p in enumerate((PATCH, EMPTY, PATCH, EMPTY))]
     order.remove(0)
     for count, number in enumerate([0, *order], start=1):
-        store.merge([runs[number]], Rule(2, 3) if count == 1 else None)
+        store.merge([runs[number]], ConfirmationRule(2, 3) if count == 1 else None)
         if count == at:
             store.review([said(store, CHANGE)], NOON)
     assert state(store) == ("confirmed", "reviewed by Ana")
@@ -155,7 +152,8 @@ def test_what_was_said_of_a_change_holds_for_the_one_that_it_turns_out_to_be(sto
     store.merge([left])
     store.merge([right])
     first, second = store.changes()["change_id"]
-    review = Review(second, verdict, "Ana", "2026-05-12", **store.seen_last([second])[second])
+    place, patch = store.last_patches([second])[second]
+    review = Review(second, verdict, "Ana", "2026-05-12", run=place, patch=patch)
     if when == "before":
         store.review([review], NOON)
         assert states(store.changes()) == {first: "new", second: expected}
@@ -203,45 +201,6 @@ def test_a_review_that_leaves_the_state_is_told_to_nobody_again(store: Register)
     store.review([said(store, CHANGE)], NOON)
     assert store.table(HISTORY)["event"].iloc[-1] == "reviewed"
     assert alerts() == before
-
-
-def test_a_register_of_the_first_version_is_brought_up_to_date(tmp_path: Path) -> None:
-    """The file was made by Landshift before there were reviews: two changes, one of them rejected by Ana on 12 May 2024."""
-    path = tmp_path / "old.gpkg"
-    path.write_bytes(gzip.decompress(Path(__file__).with_name("register_version_1.gpkg.gz").read_bytes()))
-    store = open_register(path)
-    assert sorted(store.changes()["state"]) == ["new", "rejected"]
-    (review,) = store.reviews()
-    assert (review.verdict, review.who, review.reviewed_on, review.note) == (NO_CHANGE, "Ana", "2024-05-12", "harvest")
-    assert (review.run, review.patch) == (None, None), "nobody knows which outline Ana saw"
-    assert store.table(VERDICTS).empty
-    assert not store.reject(review.change_id, "again").fresh
-    store.merge([run(("......33", ".22...33", ".22.....", "........"), "2022-06-15")])
-    assert sorted(store.changes()["state"]) == ["confirmed", "rejected"]
-    with sa.create_engine(f"sqlite:///{path}").connect() as connection:
-        listed = connection.exec_driver_sql("SELECT table_name FROM gpkg_contents WHERE data_type = 'attributes'").scalars()
-        assert {"reviews", "drawings", "drawn"} <= set(listed)
-
-
-def test_all_migrations_lead_to_the_tables_of_today() -> None:
-    def shape(build: object) -> dict[str, object]:
-        engine = sa.create_engine("sqlite://")
-        with engine.begin() as connection:
-            build(connection)  # type: ignore[operator]
-            inspector = sa.inspect(connection)
-            return {
-                table: (
-                    [(c["name"], str(c["type"]), c["nullable"], c["primary_key"]) for c in inspector.get_columns(table)],
-                    sorted(str(i["column_names"]) for i in inspector.get_indexes(table)),
-                    sorted(str(u["column_names"]) for u in inspector.get_unique_constraints(table)),
-                    inspector.get_table_options(table),
-                )
-                for table in sorted(inspector.get_table_names())
-            }
-
-    migrated = shape(lambda connection: [m.apply(connection) for m in MIGRATIONS])
-    assert migrated == shape(METADATA.create_all)
-    assert len(migrated) == 11
 
 
 def candidates(codes: list[int]) -> pd.DataFrame:
@@ -355,8 +314,8 @@ def test_intervals_hold_the_truth_about_as_often_as_they_say() -> None:
 def test_polygons_are_those_that_runs_saw(store: Register) -> None:
     store.merge([run(PATCH, "2021-06-15")])
     name = only(store)["change_id"]
-    first = store.seen_last([name])[name]
+    first = store.last_patches([name])[name]
     store.merge([run(("........", ".222....", ".222....", "........"), "2022-06-15")])
-    last = store.seen_last([name])[name]
-    found = store.polygons([(last["run"], last["patch"]), (first["run"], first["patch"])])
+    last = store.last_patches([name])[name]
+    found = store.polygons([last, first])
     assert shapely.area(found).tolist() == [600, 400]

@@ -1,4 +1,4 @@
-"""The command line of the register: `landshift register ...`."""
+"""Verbs `landshift register ...`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -7,13 +7,13 @@ import typer
 
 from landshift.flows.cli.options import Json, RegisterPlace, Say, Session, Verbose, Who
 from landshift.flows.cli.review import review_app
-from landshift.pipeline.register.address import place_of
+from landshift.pipeline.register.address import location_of
 
 _Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the history.", show_default=False)]
 
 
 def register_app(session: Session, say: Say) -> typer.Typer:
-    """Make the sub-command, which speaks and fails as the other verbs do."""
+    """Return the sub-command; its verbs print and fail as the others do."""
     app = typer.Typer(
         name="register", no_args_is_help=True, rich_markup_mode="markdown",
         help="Keep one record of all changes that many runs found, over years.",
@@ -37,7 +37,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
             from landshift.flows.steps.register.changes import merge_runs
 
             with bars(as_json):
-                answer = merge_runs(place_of(register), runs, seen_again, of)
+                answer = merge_runs(location_of(register), runs, seen_again, of)
             say(*answer, as_json)
 
     @app.command("list", epilog="Example: `landshift register list changes-register.gpkg --state confirmed`")
@@ -52,17 +52,17 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from landshift.flows.steps.register.changes import list_changes
 
-            say(*list_changes(place_of(register), state), as_json)
+            say(*list_changes(location_of(register), state), as_json)
 
     _Change = Annotated[str, typer.Argument(help="Id of the change.", metavar="CHANGE_ID", show_default=False)]
 
     @app.command(epilog="Example: `landshift register show changes-register.gpkg taizhou-29731-358412`")
     def show(register: RegisterPlace, change_id: _Change, as_json: Json = False, verbose: Verbose = False) -> None:
-        """Tell the whole story of one change: the runs that saw it, and its history."""
+        """Show all that is known of one change: the runs that saw it, its reviews and its history."""
         with session(as_json, verbose):
             from landshift.flows.steps.register.changes import show_change
 
-            say(*show_change(place_of(register), change_id), as_json)
+            say(*show_change(location_of(register), change_id), as_json)
 
     @app.command(epilog="Example: `landshift register diff changes-register.gpkg --since 2024-05-01 --output may.geojson`")
     def diff(
@@ -78,7 +78,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from landshift.flows.steps.register.changes import diff_register
 
-            say(*diff_register(place_of(register), since, output, until), as_json)
+            say(*diff_register(location_of(register), since, output, until), as_json)
 
     @app.command(epilog='Example: `landshift register reject changes-register.gpkg taizhou-29731-358412 --reason "harvest"`')
     def reject(
@@ -89,11 +89,11 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         as_json: Json = False,
         verbose: Verbose = False,
     ) -> None:
-        """Say that a change is none; it stays rejected when it is seen again."""
+        """Reject a change; it stays rejected when it is seen again."""
         with session(as_json, verbose):
             from landshift.flows.steps.register.changes import reject_change
 
-            say(*reject_change(place_of(register), change_id, reason, who), as_json)
+            say(*reject_change(location_of(register), change_id, reason, who), as_json)
 
     @app.command(epilog='Example: `landshift register confirm changes-register.gpkg taizhou-29731-358412 --reason "visited"`')
     def confirm(
@@ -104,11 +104,11 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         as_json: Json = False,
         verbose: Verbose = False,
     ) -> None:
-        """Say that a change is one; this also takes a rejection back."""
+        """Confirm a change; this also takes a rejection back."""
         with session(as_json, verbose):
             from landshift.flows.steps.register.changes import confirm_change
 
-            say(*confirm_change(place_of(register), change_id, reason, who), as_json)
+            say(*confirm_change(location_of(register), change_id, reason, who), as_json)
 
     @app.command(
         epilog='Example: `landshift register withdraw changes-register.gpkg --run 0123abcd --reason "wrong cloud mask"`'
@@ -124,13 +124,13 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from landshift.flows.steps.register.changes import withdraw as take_back
 
-            say(*take_back(place_of(register), run, model, scene, reason, who), as_json)
+            say(*take_back(location_of(register), run, model, scene, reason, who), as_json)
 
     @app.command(epilog="Example: `landshift register alerts changes-register.gpkg configs/taizhou.yaml --dry-run`")
     def alerts(
         register: RegisterPlace,
         config: Annotated[Path, typer.Argument(help="Project file (YAML).", metavar="CONFIG", show_default=False)],
-        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be told; send and write nothing.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Show what would be sent; send and write nothing.")] = False,
         data: Annotated[
             Path | None, typer.Option(help="Folder of the data; the config's own folder by default.", show_default=False)
         ] = None,
@@ -139,14 +139,14 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         ] = False,
         as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
-        """Tell of what changed its state, once, by the channels that the config names."""
+        """Send alerts of what changed its state, once, by the channels of the config."""
         with session(as_json, verbose):
             from landshift.flows.config.project import load_project
             from landshift.flows.steps.alerts.sending import alerts_answer
             from landshift.flows.steps.project.workspace import workspace
 
             ws = workspace(load_project(config), data or config.parent, allow_outside=allow_outside)
-            answer, failed = alerts_answer(place_of(register), ws, dry_run)
+            answer, failed = alerts_answer(location_of(register), ws, dry_run)
             say(*answer, as_json)
         if failed:
             raise typer.Exit(1)

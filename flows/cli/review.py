@@ -1,4 +1,4 @@
-"""The command line of reviews: `landshift register review ...`."""
+"""Verbs `landshift register review ...`."""
 
 from pathlib import Path
 from typing import Annotated
@@ -6,11 +6,11 @@ from typing import Annotated
 import typer
 
 from landshift.flows.cli.options import Json, RegisterPlace, Say, Session, Verbose
-from landshift.pipeline.register.address import place_of
+from landshift.pipeline.register.address import location_of
 
 
 def review_app(session: Session, say: Say) -> typer.Typer:
-    """Make the sub-command, which speaks and fails as the other verbs do."""
+    """Return the sub-command; its verbs print and fail as the others do."""
     app = typer.Typer(
         name="review", no_args_is_help=True, rich_markup_mode="markdown",
         help="Let persons judge changes in QGIS, and take their verdicts into the register.",
@@ -41,13 +41,13 @@ def review_app(session: Session, say: Say) -> typer.Typer:
         """Give changes out to be reviewed: a QGIS project with a form, and pictures before and after."""
         with session(as_json, verbose):
             from landshift.flows.runtime.progress import bars
-            from landshift.flows.steps.register.review import export_review
+            from landshift.flows.steps.register.review import USUAL, export_review
+            from landshift.pipeline.register.drawings import Selection
 
             with bars(as_json):
-                answer = export_review(
-                    place_of(register), output, runs or (), state, limit=limit, ranking=order, seed=seed, again=again, who=who
-                )
-            say(*answer, as_json)
+                selection = Selection(tuple(state) if state else USUAL.states, order, limit, seed, again)
+                reply = export_review(location_of(register), output, runs or (), selection, who)
+            say(*reply, as_json)
 
     @app.command("import", epilog="Example: `landshift register review import changes-register.gpkg to-review`")
     def import_(
@@ -56,7 +56,7 @@ def review_app(session: Session, say: Say) -> typer.Typer:
             Path, typer.Argument(help="The folder given out, or its review.gpkg.", metavar="REVIEW", show_default=False)
         ],
         who: Annotated[
-            str | None, typer.Option("--who", help="The reviewer, where the form names nobody.", show_default=False)
+            str | None, typer.Option("--who", help="The reviewer, where the form has none.", show_default=False)
         ] = None,
         as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
@@ -64,15 +64,15 @@ def review_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from landshift.flows.steps.register.review import import_review
 
-            say(*import_review(place_of(register), review, who), as_json)
+            say(*import_review(location_of(register), review, who), as_json)
 
     @app.command(epilog="Example: `landshift register review precision changes-register.gpkg`")
     def precision(register: RegisterPlace, as_json: Json = False, verbose: Verbose = False) -> None:
-        """Say how many of the changes are right, of all where they were drawn at random, else of those reviewed."""
+        """Estimate how many of the changes are right, of all where they were drawn at random, else of those reviewed."""
         with session(as_json, verbose):
             from landshift.flows.steps.register.review import review_precision
 
-            say(*review_precision(place_of(register)), as_json)
+            say(*review_precision(location_of(register)), as_json)
 
     @app.command(epilog="Example: `landshift register review labels changes-register.gpkg --output labels.gpkg`")
     def labels(
@@ -87,10 +87,10 @@ def review_app(session: Session, say: Say) -> typer.Typer:
         after: Annotated[str | None, typer.Option(help="Only of runs with this date after.", show_default=False)] = None,
         as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
-        """Write what was judged as labels, for the next model to be trained and calibrated on."""
+        """Write reviews as labels, for the next model to be trained and calibrated on."""
         with session(as_json, verbose):
             from landshift.flows.steps.register.review import write_review_labels
 
-            say(*write_review_labels(place_of(register), output, project, before, after), as_json)
+            say(*write_review_labels(location_of(register), output, project, before, after), as_json)
 
     return app

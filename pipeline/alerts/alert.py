@@ -14,7 +14,7 @@ import shapely
 
 from landshift.pipeline.alerts.rules import AlertRule, require_known
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.register.history import changed_between
+from landshift.pipeline.register.history import diff_states
 
 _NAMESPACE = uuid.UUID("6f0d3c52-7d0c-5a5e-9a62-3c1b8f4b7e11")
 
@@ -112,7 +112,7 @@ def digest(
     # A review that left a state as it was is nothing to tell again.
     moved = history["change_id"].notna() & (history["from_state"] != history["to_state"])
     last = history[moved].drop_duplicates("change_id", keep="last").set_index("change_id")
-    frame = changed_between(changes, history, 0)
+    frame = diff_states(changes, history, 0)
     frame = frame[last.loc[frame["change_id"], "number"].to_numpy(dtype=np.int64) > since].reset_index(drop=True)
     wanted = {state for rule in rules for state in rule.states}
     frame = frame[frame["what"].isin(wanted)].reset_index(drop=True)

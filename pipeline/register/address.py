@@ -1,4 +1,4 @@
-"""Where a register is: a GeoPackage, or a schema of a PostgreSQL database. This is the one place that tells them apart."""
+"""Location of a register: the path of a GeoPackage, or the address of a schema in a PostgreSQL database."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ OPTIONS = (
     "host", "port", "service", "connect_timeout", "application_name", "sslmode", "sslrootcert", "sslcert", "sslkey",
     "passfile", "gssencmode", "channel_binding", "target_session_attrs",
 )  # fmt: skip
-"""What an address may say behind the `?` beside `schema`; libpq's words, without those that hold secrets."""
+"""Options of an address besides `schema`, as libpq names them, without those that hold secrets."""
 
 
 class Secret:
@@ -32,15 +32,15 @@ class Secret:
     __slots__ = ("_text",)
 
     def __init__(self, text: str) -> None:
-        """Keep it."""
+        """Keep the text."""
         self._text = text
 
     def __repr__(self) -> str:
-        """Hide it."""
+        """Return stars."""
         return "***"
 
     def reveal(self) -> str:
-        """Return it, for whoever logs in with it."""
+        """Return the text."""
         return self._text
 
 
@@ -51,7 +51,7 @@ class Address:
     schema: str
     """Schema that holds the register and nothing else."""
     host: str | None = None
-    """Name of the server; None where libpq's own settings (PGHOST, a service) say it."""
+    """Name of the server; None for libpq's own settings (PGHOST, a service)."""
     port: int | None = None
     """Of the server; None for libpq's setting, else 5432."""
     database: str | None = None
@@ -73,12 +73,12 @@ class Address:
         return URL.create("postgresql", self.user, None, self.host, self.port, database, query).render_as_string()
 
 
-Place = Path | Address
+RegisterLocation = Path | Address
 """Where a register is."""
 
 
-def place_of(text: str | Path) -> Place:
-    """Tell whether a text is the path of a GeoPackage or the address of a register on a server.
+def location_of(text: str | Path) -> RegisterLocation:
+    """Return the location that a text names: a path, or the address of a register on a server.
 
     Raises:
         InputError: It is an address that cannot be read. The message never shows the address, which may hold a password.
@@ -103,7 +103,7 @@ def _address(text: str) -> Address:
     try:
         url = make_url(text)
     except (ArgumentError, ValueError):
-        # Whoever shows the cause shows the text.
+        # The cause would show the text.
         raise InputError(f"The address of the register cannot be read; {_EXPECTED}.") from None
     if any("@" in part for part in (url.host or "", url.database or "", *url.query)):
         raise InputError(

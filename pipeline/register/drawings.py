@@ -1,4 +1,4 @@
-"""Which changes a person is asked to judge, and what has to be known of that to estimate anything from the answers."""
+"""Drawings: changes given out for review, and how they were chosen."""
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
@@ -7,18 +7,52 @@ import numpy as np
 import pandas as pd
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.register.states import CONFIRMED, NEW, STATES
 from landshift.pipeline.sample.draw import allocate
 
 LARGEST, UNSURE, RANDOM, RANDOM_BY_KIND = "largest", "least-confident", "random", "random-by-kind"
 
 RANKINGS = (LARGEST, UNSURE, RANDOM, RANDOM_BY_KIND)
-"""How changes are chosen; only of those drawn at random can it be said how many of all are right."""
+"""How changes are chosen; only random ones allow an estimate for all."""
 
 AT_RANDOM = (RANDOM, RANDOM_BY_KIND)
-"""The rankings whose answers stand for all."""
+"""The rankings whose reviews stand for all."""
+
+_MOST = 5_000
+"""Changes that can be given out at once."""
 
 _LEAST_OF_KIND = 50
 """Changes of each kind that a drawing by kind asks for where it can: of fewer, intervals are wide."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Which changes are given out for review."""
+
+    states: tuple[str, ...] = (NEW, CONFIRMED)
+    """States to choose from."""
+    ranking: str = LARGEST
+    """One of `RANKINGS`."""
+    limit: int = 100
+    """Changes at most; each gets a picture, and takes a reviewer half a minute or more."""
+    seed: int = 0
+    """Of random numbers; the same seed draws the same of the same changes."""
+    again: bool = False
+    """Whether changes that were reviewed before are chosen as well."""
+
+    def __post_init__(self) -> None:
+        """Refuse an unknown state or ranking, and too many changes.
+
+        Raises:
+            InputError: One of them.
+        """
+        wrong = [s for s in self.states if s not in STATES]
+        if wrong:
+            raise InputError(f"--state {wrong[0]}: expected one of {', '.join(STATES)}.")
+        if self.ranking not in RANKINGS:
+            raise InputError(f"--order {self.ranking}: expected one of {', '.join(RANKINGS)}.")
+        if self.limit > _MOST:
+            raise InputError(f"--limit {self.limit:,}: no more than {_MOST:,} changes can be reviewed at once; lower it.")
 
 
 @dataclass(frozen=True)
@@ -52,7 +86,7 @@ class Drawing:
     """Changes that were given out to be reviewed."""
 
     key: str
-    """Unique; the file that is given out bears it."""
+    """Unique; the file that is given out holds it."""
     who: str | None
     """Who gave them out."""
     ranking: str
@@ -87,11 +121,11 @@ class Drawing:
 
 
 def waiting(changes: pd.DataFrame, reviewed: Collection[str], states: Sequence[str]) -> pd.DataFrame:
-    """Return the changes in some states of which no person has said anything yet, by id.
+    """Return the changes in some states that are not reviewed yet, by id.
 
     Args:
         changes: `change_id`, `state` and more.
-        reviewed: Ids of those that somebody has judged.
+        reviewed: Ids of those that are reviewed.
         states: Which states.
     """
     chosen = changes[changes["state"].isin(list(states)) & ~changes["change_id"].isin(set(reviewed))]
@@ -101,7 +135,7 @@ def waiting(changes: pd.DataFrame, reviewed: Collection[str], states: Sequence[s
 def choose(candidates: pd.DataFrame, ranking: str, limit: int, seed: int = 0) -> tuple[np.ndarray, tuple[Stratum, ...]]:
     """Choose the changes that are given out.
 
-    A simple random sample stands in the order in which it was drawn, so that whoever stops early has judged one as well.
+    A simple random sample stands in the order in which it was drawn, so that its beginning is one as well.
 
     Args:
         candidates: From `waiting`: `change_id`, `change_code`, `area_ha` and `confidence`.
@@ -124,7 +158,7 @@ def choose(candidates: pd.DataFrame, ranking: str, limit: int, seed: int = 0) ->
         chosen = _by_kind(codes, populations, limit, generator)
     else:
         column = candidates["area_ha" if ranking == LARGEST else "confidence"].to_numpy(dtype=np.float64)
-        # What is not known comes last.
+        # Unknown values come last.
         chosen = np.argsort(np.nan_to_num(-column if ranking == LARGEST else column, nan=np.inf), kind="stable")[:limit]
     drawn = np.bincount(codes[chosen], minlength=max(populations, default=0) + 1) if len(chosen) else np.zeros(256, np.int64)
     return chosen, tuple(Stratum(code, n, int(drawn[code])) for code, n in populations.items())

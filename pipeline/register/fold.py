@@ -1,7 +1,7 @@
-"""The register's law: what a change becomes as one observation after the other is laid over it.
+"""State transitions of the changes, as one observation after the other is laid over them.
 
-The state of a register is a fold over its observations, in the order of `Observation.order`, and a person's verdicts on
-top. Nothing here knows of files, ids or the order in which runs were merged.
+The state of a register is a fold over its observations, in the order of `Observation.order`, and the reviews on top. Nothing
+here knows of files, ids or the order in which runs were merged.
 """
 
 from collections.abc import Iterable, Mapping
@@ -20,9 +20,9 @@ from landshift.pipeline.register.states import (
     NO_LONGER_SEEN,
     NOT_SEEN_AGAIN,
     WITHDRAWN,
+    ConfirmationRule,
     Known,
     Observation,
-    Rule,
     View,
 )
 
@@ -39,7 +39,7 @@ def nothing_known(crs: object) -> Known:
     return Known(frame.assign(first_geometry=pd.Series([], dtype=object)))
 
 
-def step(known: Known, view: View, why_not: str, rule: Rule, names: Mapping[int, str]) -> Known:
+def lay_over(known: Known, view: View, why_not: str, rule: ConfirmationRule, names: Mapping[int, str]) -> Known:
     """Lay one observation over all that came before it.
 
     A run that does not count (superseded or withdrawn) still lends its patches their identity, so that ids outlive it; it
@@ -56,8 +56,8 @@ def step(known: Known, view: View, why_not: str, rule: Rule, names: Mapping[int,
     row_of_patch = _match(old, view.patches)
     matched = np.flatnonzero(row_of_patch >= 0)
     fresh = np.flatnonzero(row_of_patch < 0)
-    changed = old if why_not else _judged(old, view, row_of_patch[matched], matched, rule, names)
-    created = _created(view, fresh, why_not, changed)
+    changed = old if why_not else _update(old, view, row_of_patch[matched], matched, rule, names)
+    created = _create(view, fresh, why_not, changed)
     rows = row_of_patch.copy()
     rows[fresh] = len(changed) + np.arange(len(fresh))
     frame = changed if not len(fresh) else created if not len(changed) else pd.concat([changed, created], ignore_index=True)
@@ -65,9 +65,9 @@ def step(known: Known, view: View, why_not: str, rule: Rule, names: Mapping[int,
 
 
 def replay(
-    views: Iterable[View], standing: Mapping[str, str], rule: Rule, names: Mapping[int, str], crs: object
+    views: Iterable[View], standing: Mapping[str, str], rule: ConfirmationRule, names: Mapping[int, str], crs: object
 ) -> tuple[Known, dict[tuple[str, int], str]]:
-    """Lay all observations over each other, from the first one on.
+    """Lay all observations over each other, the first one first.
 
     Args:
         views: In the order of `Observation.order`.
@@ -77,24 +77,24 @@ def replay(
         crs: Of the register.
 
     Returns:
-        The state, and what the runs called the patches that its changes go back to: (key, number of the patch) to id.
+        The state, and the ids that runs gave to the patches that its changes go back to: (key, number of the patch) to id.
     """
     known, proposals = nothing_known(crs), {}
     for view in views:
         before = len(known.changes)
-        known = step(known, view, standing[view.observation.key], rule, names)
+        known = lay_over(known, view, standing[view.observation.key], rule, names)
         proposals.update(proposals_of(known, view, before))
     return known, proposals
 
 
 def proposals_of(known: Known, view: View, before: int) -> dict[tuple[str, int], str]:
-    """Return what a run called the patches that became changes with it: those from row `before` on."""
+    """Return the ids that a run gave to the patches that became changes with it: those from row `before` on."""
     key, own = view.observation.key, view.patches["change_id"].to_numpy()
     return {(key, patch): str(own[patch]) for patch in known.changes["founder_patch"].iloc[before:].tolist()}
 
 
 def _match(known: gpd.GeoDataFrame, patches: gpd.GeoDataFrame) -> np.ndarray:
-    """For each patch the row of the change that it is, -1 where it is none; those of withdrawn runs come last."""
+    """Return for each patch the row of its change, -1 if it matches no change; those of withdrawn runs come last."""
     result = np.full(len(patches), -1)
     ours = patches.assign(change_id=[f"patch {n}" for n in range(len(patches))])
     theirs = known[["change_code", "geometry"]].assign(change_id=[str(n) for n in range(len(known))])
@@ -109,7 +109,7 @@ def _match(known: gpd.GeoDataFrame, patches: gpd.GeoDataFrame) -> np.ndarray:
     return result
 
 
-def _created(view: View, fresh: np.ndarray, why_not: str, like: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _create(view: View, fresh: np.ndarray, why_not: str, like: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
     seen, patches = view.observation, view.patches.iloc[fresh]
     values = {
         "change_code": patches["change_code"].to_numpy(), "to_code": patches["to_code"].to_numpy(),
@@ -124,8 +124,8 @@ def _created(view: View, fresh: np.ndarray, why_not: str, like: gpd.GeoDataFrame
     return frame.assign(first_geometry=pd.Series(geometry, index=index, dtype=object))
 
 
-def _first(seen: Observation) -> dict[str, object]:
-    """What a change takes from the run that sees it first."""
+def _first(seen: Observation) -> Mapping[str, str | int]:
+    """Return the columns that a change takes from the run that sees it first."""
     return {
         "first_before": seen.before_date, "first_seen": seen.after_date, "last_seen": seen.after_date,
         "not_before": seen.before_date, "first_run": seen.key, "model_hash": seen.model_hash, "last_run": seen.key,
@@ -133,8 +133,8 @@ def _first(seen: Observation) -> dict[str, object]:
     }  # fmt: skip
 
 
-def _judged(
-    old: gpd.GeoDataFrame, view: View, rows: np.ndarray, patches: np.ndarray, rule: Rule, names: Mapping[int, str]
+def _update(
+    old: gpd.GeoDataFrame, view: View, rows: np.ndarray, patches: np.ndarray, rule: ConfirmationRule, names: Mapping[int, str]
 ) -> gpd.GeoDataFrame:
     """Return the changes after a run that counts."""
     if old.empty:
@@ -147,11 +147,11 @@ def _judged(
     is_seen = np.zeros(len(old), dtype=bool)
     is_seen[rows] = True
     missing = np.flatnonzero(counted & ~is_seen)
-    turned = _turned(old.iloc[missing], view, names)
+    turned = _class_after(old.iloc[missing], view, names)
     turned = np.where(column["last_seen"][missing] < seen.after_date, turned, "")
     spans = column["not_before"][missing] >= seen.before_date
     could = (turned != "") | spans
-    could[could] &= (turned[could] != "") | (_observed_share(geometry[missing[could]], view) >= OBSERVED_SHARE)
+    could[could] &= (turned[could] != "") | (_share_observed(geometry[missing[could]], view) >= OBSERVED_SHARE)
 
     returns = rows[~counted[rows]]
     for name, value in _first(seen).items():
@@ -177,7 +177,7 @@ def _judged(
 
     absent = missing[could]
     column["times_observed"][absent] += 1
-    # Also of what is closed: whether a person's word still holds depends on it.
+    # Also of closed changes: whether a review still holds depends on it.
     column["misses"][absent] += 1
     alive = np.isin(column["lifecycle"][absent], (NEW, CONFIRMED))
     living, into = absent[alive], turned[could][alive]
@@ -197,8 +197,8 @@ def _judged(
     return frame.assign(first_geometry=pd.Series(first_geometry, index=old.index, dtype=object))
 
 
-def _turned(changes: gpd.GeoDataFrame, view: View, names: Mapping[int, str]) -> np.ndarray:
-    """For each change what the run says its place turned into, empty where it does not: text (change)."""
+def _class_after(changes: gpd.GeoDataFrame, view: View, names: Mapping[int, str]) -> np.ndarray:
+    """Return for each change the class that its place turned into by this run, in words; empty where it did not."""
     result = np.full(len(changes), "", dtype=object)
     ours, theirs = changes.geometry.to_numpy(), view.patches.geometry.to_numpy()
     patch, change = shapely.STRtree(ours).query(theirs, predicate="intersects")
@@ -216,13 +216,13 @@ def _turned(changes: gpd.GeoDataFrame, view: View, names: Mapping[int, str]) -> 
     return result
 
 
-def _observed_share(polygons: np.ndarray, view: View) -> np.ndarray:
-    """Share of each polygon (n) that the run observed: within its map, and outside what it did not observe; 0..1."""
+def _share_observed(polygons: np.ndarray, view: View) -> np.ndarray:
+    """Return the share of each polygon (n) that the run observed, 0..1."""
     if not len(polygons):
         return np.zeros(0)
     whole = shapely.area(polygons)
     seen = shapely.area(shapely.intersection(polygons, view.extent))
-    # The large polygons ask, because GEOS prepares the one that asks.
+    # The large polygons query, because GEOS prepares the one that queries.
     tree = shapely.STRtree(polygons)
     cloud, changed = tree.query(view.not_observed, predicate="intersects")
     hidden = {tuple(pair) for pair in np.transpose(tree.query(view.not_observed, predicate="covers")).tolist()}

@@ -1,18 +1,16 @@
-"""The history of a register: ids that stay with their changes, and what changed between two of its lines."""
+"""History of a register: its lines, and what changed between two of them."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
 
 import geopandas as gpd
-import numpy as np
 import pandas as pd
 
-from landshift.pipeline.change.identity import free_id
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.register.columns import CHANGE_COLUMNS
-from landshift.pipeline.register.states import WITHDRAWN, Known
+from landshift.pipeline.register.layers import REGISTER_COLUMNS
+from landshift.pipeline.register.states import CLOSED, CONFIRMED, NEW, WITHDRAWN
 
 
 @dataclass(frozen=True)
@@ -34,72 +32,7 @@ class Event:
     reason: str | None = None
     """Why."""
     who: str | None = None
-    """Who said so; None where no person did."""
-
-
-def named(known: Known, published: pd.DataFrame, proposals: Mapping[tuple[str, int], str]) -> list[str]:
-    """Name the changes: the id that was given to one of its patches first, else a new one.
-
-    Each id is anchored to the patch that it was given for. Where a run that is merged late shows that two changes are one, the
-    id given first stays; `with_united` keeps the other.
-
-    Args:
-        known: From a fold over all observations, with the row of every patch.
-        published: `change_id`, `founder_run` and `founder_patch` of all ids ever given, the first one first.
-        proposals: (key of the run, number of the patch) to the id that the run gave it, of the patches that changes go back to.
-
-    Returns:
-        One id for each row of `known.changes`.
-    """
-    ids: list[str | None] = [None] * len(known.changes)
-    founders = zip(published["change_id"], published["founder_run"], published["founder_patch"], strict=True)
-    for identity, run, patch in founders:
-        row = int(known.rows[run][patch])
-        if ids[row] is None:
-            ids[row] = identity
-    return with_new_names(ids, known, set(published["change_id"]), proposals)
-
-
-def with_new_names(
-    ids: Sequence[str | None], known: Known, in_use: set[str], proposals: Mapping[tuple[str, int], str]
-) -> list[str]:
-    """Name the changes that have no id yet.
-
-    Args:
-        ids: One for each row of `known.changes`, None where there is none yet.
-        known: The changes.
-        in_use: Ids that are taken.
-        proposals: As in `named`.
-    """
-    result, in_use = [], set(in_use)
-    founded = zip(ids, known.changes["founder_run"], known.changes["founder_patch"], strict=True)
-    for kept, run, patch in founded:
-        chosen = kept if kept is not None else free_id(proposals[run, int(patch)], in_use)
-        in_use.add(chosen)
-        result.append(chosen)
-    return result
-
-
-def with_united(changes: gpd.GeoDataFrame, old: gpd.GeoDataFrame, rows: Mapping[str, np.ndarray]) -> gpd.GeoDataFrame:
-    """Add the changes whose ids are no longer used, because they turned out to be the same as another.
-
-    Args:
-        changes: All rows of the fold, in its order, with `change_id`.
-        old: What the register held, with `change_id` and `united_with`.
-        rows: As in `Known`.
-
-    Returns:
-        `changes` with `united_with` (empty where the change stands for itself), and the others behind them: withdrawn, saying
-        which change they are.
-    """
-    result = changes.assign(united_with="")
-    lost = old[~old["change_id"].isin(set(changes["change_id"]))]
-    if lost.empty:
-        return result
-    founded = zip(lost["founder_run"], lost["founder_patch"], strict=True)
-    others = [changes["change_id"].iloc[int(rows[run][patch])] for run, patch in founded]
-    lost = lost.assign(lifecycle=WITHDRAWN, why=[f"is the same change as {other}" for other in others], united_with=others)
-    return pd.concat([result, lost[result.columns]], ignore_index=True)
+    """Person who caused it; None where no person did."""
 
 
 def events_between(old: pd.DataFrame, new: pd.DataFrame, cause: Event) -> list[Event]:
@@ -115,9 +48,8 @@ def events_between(old: pd.DataFrame, new: pd.DataFrame, cause: Event) -> list[E
     for identity, state, reason in zip(new["change_id"], new["state"], new["reason"], strict=True):
         was = before.get(identity)
         if was != state:
-            event = (
-                {"closed": "reopened", WITHDRAWN: "restored"}.get(str(was), state) if state in ("new", "confirmed") else state
-            )
+            returned = {CLOSED: "reopened", WITHDRAWN: "restored"} if state in (NEW, CONFIRMED) else {}
+            event = returned.get(str(was), state)
             result.append(Event(event, identity, was, state, cause.run, cause.model_hash, reason or cause.reason, cause.who))
     return result
 
@@ -133,8 +65,8 @@ def states_at(history: pd.DataFrame, number: int) -> dict[str, str]:
     return dict(zip(of_changes["change_id"], of_changes["to_state"], strict=True))
 
 
-def changed_between(changes: gpd.GeoDataFrame, history: pd.DataFrame, since: int, until: int | None = None) -> gpd.GeoDataFrame:
-    """Return the changes whose state at the end is not the one at the start.
+def diff_states(changes: gpd.GeoDataFrame, history: pd.DataFrame, since: int, until: int | None = None) -> gpd.GeoDataFrame:
+    """Return the changes whose state differs between two lines of the history.
 
     What came and went in between is left out. Polygons and hectares are those of today.
 
@@ -146,13 +78,13 @@ def changed_between(changes: gpd.GeoDataFrame, history: pd.DataFrame, since: int
 
     Returns:
         `what` (the state at the end), `was` (the state at the start, null where the change was not there), and the columns of
-        `CHANGE_COLUMNS` that are no longer `state`.
+        `REGISTER_COLUMNS` but `state`.
     """
     last = int(history["number"].max()) if len(history) else 0
     before, after = states_at(history, since), states_at(history, last if until is None else until)
     what = {identity: state for identity, state in after.items() if before.get(identity) != state}
     chosen = changes[changes["change_id"].isin(set(what))]
-    kept = [c.name for c in CHANGE_COLUMNS if c.name != "state"]
+    kept = [c.name for c in REGISTER_COLUMNS if c.name != "state"]
     frame = gpd.GeoDataFrame(chosen[kept], geometry=chosen.geometry.to_numpy(), crs=changes.crs)
     frame.insert(0, "was", pd.Series([before.get(i) for i in chosen["change_id"]], index=chosen.index, dtype="str"))
     frame.insert(0, "what", pd.Series([what[i] for i in chosen["change_id"]], index=chosen.index, dtype="str"))
@@ -160,7 +92,7 @@ def changed_between(changes: gpd.GeoDataFrame, history: pd.DataFrame, since: int
 
 
 def line_of(history: pd.DataFrame, merges: Mapping[str, int], since: str) -> int:
-    """Return the number of the line that stands before everything that is asked for.
+    """Return the number of the last line before a point of the history.
 
     Args:
         history: `number` and `time`, in order.
@@ -169,7 +101,7 @@ def line_of(history: pd.DataFrame, merges: Mapping[str, int], since: str) -> int
             is not included.
 
     Raises:
-        InputError: It is none of them, or a number beyond the history.
+        InputError: `since` is something else, or a number beyond the history.
     """
     if since in merges:
         return merges[since]

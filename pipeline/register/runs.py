@@ -1,4 +1,4 @@
-"""From the folder of a run to what the register takes from it."""
+"""Runs as the register takes them from their folders."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -20,7 +20,7 @@ from landshift.pipeline.run.folder import LAYERS, RUN, legend_of_run, read_run
 from landshift.pipeline.vector.read import read_polygons
 
 _TAKEN = ("change_id", "change_code", "to_code", "area_ha", "confidence")
-"""Columns of the changes that the register takes; the rest it knows from the legend and `run.json`."""
+"""Columns of the changes that the register takes; the rest follows from the legend and `run.json`."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -36,20 +36,18 @@ class MergeableRun:
     crs: CRS
     """Of its map."""
     observed_share: float | None
-    """Share of its map that both dates observed, 0..1; None where it does not say so."""
+    """Share of its map that both dates observed, 0..1; None where unknown."""
 
 
 def read_mergeable(folder: Path) -> MergeableRun:
-    """Read a run with all that a register needs to know of it.
-
-    A run that found no change is as good as any other: that a change was not seen is something to know.
+    """Read a run for a register; one that found no change is an observation as well.
 
     Args:
         folder: As `landshift detect` made it.
 
     Raises:
-        InputError: It is no folder of a run, a layer or a column is missing, a polygon is broken, or what `run.json` says
-            of dates, grid, model or legend cannot be true.
+        InputError: It is not the folder of a run, a layer or a column is missing, a polygon is broken, or dates, grid, model
+            or legend in `run.json` cannot be true.
     """
     facts = read_run(folder)
     try:
@@ -58,7 +56,7 @@ def read_mergeable(folder: Path) -> MergeableRun:
         share = facts["areas"].get("observed_share")
     except (KeyError, TypeError, ValueError, AttributeError) as error:
         raise InputError(
-            f"{folder / RUN} does not say what a register has to know ({type(error).__name__}: {error}). Make the run again "
+            f"{folder / RUN} lacks or garbles what a register needs ({type(error).__name__}: {error}). Make the run again "
             f"with `landshift detect`."
         ) from error
     path = folder / LAYERS
@@ -134,7 +132,7 @@ def _patches(path: Path, frame: gpd.GeoDataFrame, legend: Legend) -> gpd.GeoData
         number = int(np.flatnonzero(wrong | several)[0]) + 1
         raise InputError(
             f"{path}, layer {CHANGES_LAYER!r}: feature number {number} has no id, a change code that the legend does not "
-            f"have, or several parts. Somebody edited it; make the run again, or copy it again."
+            f"have, or several parts. It was edited; make the run again, or copy it again."
         )
     codes = code.astype("int64").to_list()
     numbers = {

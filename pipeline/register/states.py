@@ -1,4 +1,4 @@
-"""The register's nouns: states, observations, what a run saw, verdicts, and what is known of a change."""
+"""Nouns of the register: states, observations, views, withdrawals and the frame of changes."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -15,11 +15,11 @@ STATES = (NEW, CONFIRMED, CLOSED, REJECTED, WITHDRAWN)
 """Every change is in exactly one of these."""
 
 NOT_SEEN_AGAIN, NO_LONGER_SEEN = "not seen again", "no longer seen"
-"""Why silence closed a change: one that was never confirmed, and one that was."""
+"""Why a change was closed without another one in its place: one that was never confirmed, and one that was."""
 
 
 @dataclass(frozen=True)
-class Rule:
+class ConfirmationRule:
     """When a change counts as confirmed, and when as over."""
 
     seen_again: int = 1
@@ -53,13 +53,13 @@ class Observation:
     after_date: str
     """Date of the image after, ISO 8601."""
     created: str
-    """When the run was made, ISO 8601; empty where it does not say so."""
+    """When the run was made, ISO 8601; empty where unknown."""
     model_name: str
     """Of the model that made it."""
     model_hash: str
     """Hash of the model's weights."""
     scenes: tuple[str, ...] = ()
-    """What its scenes can be called: paths of their files, names with and without endings, their folders' names, and hashes."""
+    """Names of its scenes: paths of their files, names with and without endings, their folders' names, and hashes."""
 
     @property
     def order(self) -> tuple[str, str, str, str]:
@@ -87,8 +87,30 @@ class View:
 
 
 @dataclass(frozen=True)
+class Sighting:
+    """What one run saw of one change."""
+
+    run: str
+    """Key of the run."""
+    before_date: str
+    """Date of the image before, ISO 8601."""
+    after_date: str
+    """Date of the image after, ISO 8601."""
+    area_ha: float | None
+    """Hectares by pixel count."""
+    confidence: float | None
+    """Mean probability of change, 0..1."""
+    model_name: str
+    """Of the model that made the run."""
+    model_hash: str
+    """Hash of the model's weights."""
+    standing: str
+    """Empty where the run counts, else why it does not."""
+
+
+@dataclass(frozen=True)
 class Withdrawal:
-    """Somebody took back a run, everything of a model, or everything made from a scene."""
+    """A run, a model or a scene that was taken back, with everything made from it."""
 
     kind: str
     """`run`, `model` or `scene`."""
@@ -98,7 +120,7 @@ class Withdrawal:
     """Why."""
 
     def concerns(self, observation: Observation) -> bool:
-        """Tell whether an observation is taken back by it."""
+        """Return whether an observation is taken back by it."""
         names: Mapping[str, Sequence[str]] = {
             "run": (observation.key,), "model": (observation.model_hash,), "scene": observation.scenes,
         }  # fmt: skip
@@ -133,7 +155,7 @@ class Known:
 
 
 def standings(observations: Sequence[Observation], withdrawals: Sequence[Withdrawal]) -> dict[str, str]:
-    """Say of each observation whether it counts.
+    """Return why each observation does not count.
 
     Returns:
         Key of the run to an empty text where it counts, else to why it does not.

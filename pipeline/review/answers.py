@@ -1,4 +1,4 @@
-"""The table of changes that a reviewer fills in, as it is made and as it comes back."""
+"""Table of changes that a reviewer fills in: building it, and reading the answers."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -16,7 +16,7 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.drawings import Drawing
 from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, Review
 from landshift.pipeline.register.states import Observation
-from landshift.pipeline.review.columns import answer_columns, pair_text, review_columns, true_changes, verdict_words
+from landshift.pipeline.review.layers import answer_columns, pair_text, review_columns, true_changes, verdict_words
 
 _MOVED = 1e-3
 """How far a border may lie from the one given out, as a share of the width of the change: a change of the CRS moves it less."""
@@ -26,12 +26,12 @@ _SHOWN = 5
 
 @dataclass(frozen=True)
 class Answers:
-    """What came back."""
+    """Answers in a file that a reviewer filled in."""
 
     reviews: tuple[Review, ...]
     """Verdicts that are complete."""
     half_filled: tuple[str, ...]
-    """What cannot be taken yet, each as number of the change, its id, and what is missing."""
+    """Rows that cannot be taken yet, each as number of the change, its id, and what is missing."""
     empty: int
     """Changes without any answer."""
 
@@ -44,7 +44,7 @@ def review_frame(
     Args:
         chosen: Rows of the register's changes, in the order of the drawing.
         drawing: What is given out.
-        runs: Key of each run that saw one of them last to what the register knows of it.
+        runs: The runs by key.
         chips: Id of a change to its picture, relative to the file; changes without one are left out.
         legend: Of the register.
 
@@ -65,19 +65,19 @@ def review_frame(
 
 
 def drawing_of(found: pd.DataFrame, drawings: Sequence[Drawing], name: str, where: str) -> Drawing:
-    """Return the drawing that a file was made by.
+    """Return the drawing that a file was made for.
 
     Args:
         found: The layer as it came back.
         drawings: All of the register.
-        name: What to call the file in errors.
-        where: What to call the register in errors.
+        name: Of the file, for errors.
+        where: Of the register, for errors.
 
     Raises:
         InputError: A column is missing, or the register did not give out this file.
     """
     if "review_id" not in found or not len(found):
-        raise InputError(f"{name} is no file that `landshift register review export` made: it has no row with a `review_id`.")
+        raise InputError(f"{name} was not made by `landshift register review export`: it has no row with a `review_id`.")
     keys = set(found["review_id"].map(lambda v: "" if pd.isna(v) else str(v)))
     known = {d.key: d for d in drawings}
     if len(keys) > 1:
@@ -95,20 +95,20 @@ def read_answers(
     found: gpd.GeoDataFrame, drawing: Drawing, polygons: np.ndarray, legend: Legend, name: str, *, who: str | None = None,
     now: datetime | None = None,
 ) -> Answers:  # fmt: skip
-    """Take what a reviewer filled in for what it is, or refuse the whole file.
+    """Return the answers of a reviewer, or refuse the whole file.
 
     Args:
         found: The layer as it came back, in the CRS of the register.
         drawing: What was given out.
         polygons: Of the items of the drawing, as they were given out.
         legend: Of the register.
-        name: What to call the file in errors.
+        name: Of the file, for errors.
         who: The reviewer where the file names none.
         now: When it is read; the present moment where None.
 
     Raises:
         InputError: A column is missing; a row is not of this drawing, or there twice; a polygon was altered; a verdict or a
-            change is none of those to choose from; a date is none, lies in the future or before the changes were given out.
+            change is not one of those to choose from; a date is unreadable, or not between the export and today.
     """
     wanted = ["change_id", *(c.name for c in answer_columns(binary=legend.binary))]
     missing = [c for c in wanted if c not in found]
@@ -133,30 +133,30 @@ def read_answers(
     for k, row in enumerate(rows):
         item, reviewer = drawing.items[row], reviewers[k] or (who or "")
         own = (kinds[item.change_code].from_code, kinds[item.change_code].to_code)
-        told = pairs.get(instead[k]) if verdicts[k] in (NO_CHANGE, OTHER_CLASS) else None
-        lacks = _lacks(verdicts[k], told, own, bool(instead[k] or notes[k]), reviewer, days[k])
-        if lacks:
-            half.append(f"number {row + 1} ({item.change_id}): {lacks}")
+        other = pairs.get(instead[k]) if verdicts[k] in (NO_CHANGE, OTHER_CLASS) else None
+        missing = _missing(verdicts[k], other, own, bool(instead[k] or notes[k]), reviewer, days[k])
+        if missing:
+            half.append(f"number {row + 1} ({item.change_id}): {missing}")
         elif verdicts[k]:
-            codes = told or (own if verdicts[k] == CHANGE else (None, None))
+            codes = other or (own if verdicts[k] == CHANGE else (None, None))
             reviews.append(
                 Review(item.change_id, verdicts[k], reviewer, str(days[k]), notes[k], *codes, item.run, item.patch, drawing.key)
             )
     return Answers(tuple(reviews), tuple(half), len(drawing.items) - len(reviews) - len(half))
 
 
-def _lacks(
-    verdict: str, told: tuple[int, int] | None, own: tuple[int | None, int | None], more: bool, reviewer: str, day: date | None
+def _missing(
+    verdict: str, other: tuple[int, int] | None, own: tuple[int | None, int | None], more: bool, reviewer: str, day: date | None
 ) -> str:
-    """Say what keeps a row from being taken; empty where nothing does."""
+    """Return why a row cannot be taken yet; empty if it can."""
     if not verdict:
         return "something was noted, but no verdict was chosen" if more else ""
-    if verdict == OTHER_CLASS and (told is None or told == own or told[0] == told[1]):
-        return "of other classes, but it is not said of which, or they are no others"
-    if verdict == NO_CHANGE and told is not None and told[0] != told[1]:
+    if verdict == OTHER_CLASS and (other is None or other == own or other[0] == other[1]):
+        return "of other classes, but these are missing, or are those of the map"
+    if verdict == NO_CHANGE and other is not None and other[0] != other[1]:
         return "not a change, but what it is instead is one"
     if not reviewer:
-        return "nobody is named as the reviewer (give --who if it is the same person everywhere)"
+        return "the reviewer is missing (give --who if it is the same person everywhere)"
     return "" if day is not None else "the date of the review is missing"
 
 
@@ -196,7 +196,7 @@ def _days(series: pd.Series, ids: Sequence[str], name: str, drawing: Drawing, no
     # Somewhere on Earth it is up to 14 hours later and 12 hours earlier than in Greenwich.
     latest, earliest = (now + timedelta(hours=14)).date(), date.fromisoformat(drawing.drawn_on) - timedelta(days=1)
     empty = series.isna() | (series.astype(str).str.strip() == "")
-    # Of 11/12/2026 nobody knows which is the month.
+    # In 11/12/2026 either number may be the month.
     read = pd.to_datetime(series.where(~empty), errors="coerce", utc=True, format="ISO8601")
     days = [None if pd.isna(v) else v.date() for v in read]
     wrong = [

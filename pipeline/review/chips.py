@@ -1,4 +1,4 @@
-"""Pictures of changes for whoever reviews them, cut from the images of their runs."""
+"""Pictures of the changes to review, cut from the images of their runs."""
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -24,7 +24,7 @@ def write_chips(
         chosen: The changes, in the order of the drawing.
         drawing: What is given out.
         folders: Key of a run to its folder.
-        advance: Is told the share that is done, 0..1.
+        advance: Takes the share that is done, 0..1.
 
     Returns:
         Id of the change to the picture's path, relative to the folder.

@@ -1,4 +1,4 @@
-"""The form in QGIS with which a person reviews changes of a register, and the project around it."""
+"""QGIS form and project in which changes are reviewed."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
@@ -10,7 +10,7 @@ from landshift.pipeline.drawing.qgis_form import DATE, HIDDEN, Box, Options, Wid
 from landshift.pipeline.drawing.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, image_qml, vector_root
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD
-from landshift.pipeline.review.columns import (
+from landshift.pipeline.review.layers import (
     REVIEW_FILE,
     REVIEW_LAYER,
     answer_columns,
@@ -24,7 +24,7 @@ _COLOURS: Mapping[str, tuple[str, str]] = {
     "": ("Not reviewed yet", "#f0e442"), CHANGE: ("Change", "#d55e00"), NO_CHANGE: ("Not a change", "#56b4e9"),
     OTHER_CLASS: ("Change of other classes", "#cc79a7"), UNTOLD: ("Cannot be told", "#c8c8c8"),
 }  # fmt: skip
-"""Verdict to what the legend says, and its colour, of the palette of Okabe and Ito: https://jfly.uni-koeln.de/color/"""
+"""Verdict to its words in the legend and its colour, of the palette of Okabe and Ito: https://jfly.uni-koeln.de/color/"""
 
 _ABSTRACT = (
     "Changes to be reviewed. Start editing the layer (the pencil), open its table (F6) and switch it to the form view (bottom "
@@ -43,7 +43,7 @@ class RunImages:
     """The images of a run that reviewers can see."""
 
     title: str
-    """What the list of layers calls the run."""
+    """Name of the run in the list of layers."""
     key: str
     """Of the run."""
     folder: Path
@@ -70,7 +70,7 @@ def review_form_qml(legend: Legend) -> str:
         Box("Who says so, and how you know", ("reviewer", "reviewed_on", "note")),
         Box("In the register", ("change_id", "state", "first_seen", "project")),
     ]
-    # What was chosen for an earlier verdict must not stay behind where nobody sees it.
+    # What was chosen for an earlier verdict must not stay behind unseen.
     defaults = {
         "reviewer": f"if({_REVIEWED}, coalesce(nullif(\"reviewer\", ''), nullif(@user_full_name, '')), \"reviewer\")",
         "reviewed_on": f'if({_REVIEWED}, coalesce("reviewed_on", to_date(now())), NULL)',

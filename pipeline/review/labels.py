@@ -1,30 +1,47 @@
-"""Reviews as labels: what persons said about changes, in the form that training reads."""
+"""Reviews as labels, in the form that training reads."""
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
 from pyproj import CRS
 
-from landshift.pipeline.columns import frame_of
+from landshift.pipeline.columns import Column, frame_of
+from landshift.pipeline.drawing.qml import outline_qml
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.reviews import NO_CHANGE, Review
 from landshift.pipeline.register.states import Observation
-from landshift.pipeline.review.columns import LABEL_COLUMNS
+from landshift.pipeline.review.layers import REVIEW_DATES
+from landshift.pipeline.vector.geopackage import Style
+from landshift.pipeline.vector.layer import StyledLayer, write_styled_layer
+
+LABEL_COLUMNS = (
+    Column("before", "str", "Land use before", "Class before; null where the reviewer did not say"),
+    Column("after", "str", "Land use after", "Class after; null where the reviewer did not say"),
+    Column("change", "str", "Change", "changed or unchanged"),
+    Column("region", "str", "Region", "Name of the project or region"),
+    *REVIEW_DATES,
+    Column("change_id", "str", "Change ID", "The change in the register"),
+    Column("reviewer", "str", "Reviewer", "Who judged it"),
+    Column("reviewed_on", "datetime64[s]", "Reviewed on", "Date on which it was judged"),
+    Column("reason", "str", "Reason", "What the reviewer noted"),
+)
+"""Of the labels that reviews become."""
 
 
 def review_labels(
     reviews: Sequence[Review], polygons: np.ndarray, runs: Mapping[str, Observation], legend: Legend, crs: CRS
 ) -> gpd.GeoDataFrame:
-    """Turn verdicts into labels of the polygons that were judged.
+    """Return labels of the polygons that were reviewed.
 
-    A change is labelled with its classes before and after. Of what is no change it is known that nothing changed, and the
-    class only where the reviewer said so: that the map called it Forest before is no proof that it was.
+    A change is labelled with its classes before and after. What is not a change is labelled as unchanged, with a class only
+    where the reviewer gave one: that the map called it Forest before does not prove it.
 
     Args:
         reviews: That count, each with its run and patch.
         polygons: (n) of these patches.
-        runs: Key of each run to what the register knows of it.
+        runs: The runs by key.
         legend: Of the register.
         crs: Of the polygons.
 
@@ -42,3 +59,18 @@ def review_labels(
         "reason": [r.note or None for r in reviews],
     }  # fmt: skip
     return frame_of(values, LABEL_COLUMNS, polygons, crs)
+
+
+def write_labels(path: Path, frame: gpd.GeoDataFrame) -> Path:
+    """Write labels, in one atomic step; an earlier file is replaced.
+
+    Args:
+        path: `.gpkg` (layer `labels`) or `.geojson`.
+        frame: From `review_labels`.
+
+    Raises:
+        InputError: The name has another ending, or the folder cannot be written to.
+        OSError: The file could not be written whole.
+    """
+    style = Style(outline_qml({c.name: c.alias for c in LABEL_COLUMNS}))
+    return write_styled_layer(path, StyledLayer("labels", frame, LABEL_COLUMNS, style))

@@ -1,9 +1,8 @@
-"""How many of the changes in a register are right, by what persons said of those that were drawn at random."""
+"""Precision: the share of the changes in a register that are right, estimated from reviews."""
 
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -32,24 +31,24 @@ class Kind:
     code: int | None
     """Change code; None for all kinds together."""
     name: str
-    """What it is called."""
+    """Its name."""
     population: int
     """Changes that could have been drawn."""
     drawn: int
     """Changes that were."""
     judged: int
-    """Of these, changes of which somebody could tell."""
+    """Of these, changes with a verdict that decides."""
     untold: int
-    """Of these, changes of which nobody could."""
+    """Of these, changes that could not be decided."""
     right: Share
-    """Are as the map says: the user's accuracy."""
+    """Are as mapped: the user's accuracy."""
     changed: Share
-    """Changed in any way, also into another class than the map says."""
+    """Changed in any way, also into another class than mapped."""
 
 
 @dataclass(frozen=True)
 class Precision:
-    """What the reviews of one drawing say."""
+    """Precision by the reviews of one drawing."""
 
     key: str
     """Of the drawing."""
@@ -62,15 +61,11 @@ class Precision:
     source: str
     """What could be drawn, such as `new or confirmed and not reviewed before`."""
     estimates_all: bool
-    """Whether it says something about all that could have been drawn, or only about those that were reviewed."""
+    """Whether it holds for all that could have been drawn, or only for those that were reviewed."""
     total: Kind
     """All kinds together."""
     kinds: tuple[Kind, ...]
     """Each kind, by code."""
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the fields for JSON."""
-        return asdict(self)
 
 
 def precision_of(drawing: Drawing, reviews: Sequence[Review], legend: Legend) -> Precision:
@@ -79,7 +74,7 @@ def precision_of(drawing: Drawing, reviews: Sequence[Review], legend: Legend) ->
     Changes count, not hectares. Where each could be drawn with the same chance, the share of all is that of those judged;
     where a number of each kind was drawn, the shares of the kinds are weighted by how many changes each has. The limits are
     Wilson's, with the finite population correction; those of several kinds are combined as in `sample.wilson`. What was
-    drawn and not judged, or could not be told, is taken to be like the rest.
+    drawn and not judged, or not decided, is taken to be like the rest.
 
     Args:
         drawing: What was given out.
@@ -110,7 +105,7 @@ def precision_of(drawing: Drawing, reviews: Sequence[Review], legend: Legend) ->
 def verdicts_of(drawing: Drawing, reviews: Sequence[Review]) -> dict[str, str]:
     """Return the verdict that counts on each change of a drawing that was judged because it was drawn.
 
-    What was judged for another reason is not taken: that it was says something about it.
+    One that was judged for another reason is left out, as it may differ from the others.
     """
     judged = {r.change_id for r in reviews if r.drawing == drawing.key}
     decided = deciding(reviews)
@@ -118,7 +113,7 @@ def verdicts_of(drawing: Drawing, reviews: Sequence[Review]) -> dict[str, str]:
 
 
 def counts_of(reviews: Sequence[Review]) -> dict[str, int]:
-    """Return verdict to the number of changes that it counts for, and `cannot be told` where nothing else was said."""
+    """Return verdict to the number of changes that it counts for, `UNTOLD` where there is no other."""
     decided = deciding(reviews)
     found = Counter(decided[i].verdict if i in decided else UNTOLD for i in {r.change_id for r in reviews})
     return {v: found[v] for v in VERDICTS}
@@ -128,12 +123,12 @@ def _kind(
     code: int | None, name: str, drawn: int, populations: Sequence[int], counts: Sequence[Counter[str]], random: bool
 ) -> Kind:
     """Sum up strata, each with its population and the verdicts on what was judged in it."""
-    told = [sum(c.values()) - c[UNTOLD] for c in counts]
+    judged = [sum(c.values()) - c[UNTOLD] for c in counts]
     right = [c[CHANGE] for c in counts]
     changed = [c[CHANGE] + c[OTHER_CLASS] for c in counts]
     return Kind(
-        code, name, sum(populations), drawn, sum(told), sum(c[UNTOLD] for c in counts),
-        _share(populations, right, told, random), _share(populations, changed, told, random),
+        code, name, sum(populations), drawn, sum(judged), sum(c[UNTOLD] for c in counts),
+        _share(populations, right, judged, random), _share(populations, changed, judged, random),
     )  # fmt: skip
 
 
@@ -148,3 +143,36 @@ def _share(populations: Sequence[int], cases: Sequence[int], judged: Sequence[in
     off = distances(pixels, counts[:, None], samples, 1 - samples / pixels)
     low, high = (float(np.sqrt(part.sum()) / whole) for part in (off.below, off.above))
     return Share(estimate, max(estimate - low, 0.0), min(estimate + high, 1.0))
+
+
+def precision_lines(found: Precision) -> list[str]:
+    """Return the precision of a drawing in words."""
+    total = found.total
+    missing = total.drawn - total.judged - total.untold
+    left = f"; {total.untold:,} could not be decided" * bool(total.untold) + f"; {missing:,} not reviewed yet" * bool(missing)
+    if not found.estimates_all:
+        return [
+            f"Drawn on {found.drawn_on}, {found.ranking}: of those reviewed ({total.judged:,}{left}), {_text(total.right)} "
+            f"are as mapped and {_text(total.changed)} changed at all. This is no estimate for all {total.population:,} "
+            f"changes: draw some with --order random for that."
+        ]
+    head = f"Drawn at random on {found.drawn_on} (seed {found.seed}) from {total.population:,} changes that were {found.source}"
+    if total.right.estimate is None:
+        none = [k.name for k in found.kinds if k.judged == 0]
+        return [f"{head}: no estimate for all yet, because none was judged of {', '.join(none)}{left}."]
+    return [
+        f"{head}: {_text(total.right)} of all are as mapped, and {_text(total.changed)} changed at all; {total.judged:,} "
+        f"judged{left}.",
+        *(_kind_line(k) for k in found.kinds if k.judged),
+    ]
+
+
+def _kind_line(kind: Kind) -> str:
+    return f"  {kind.name}: {_text(kind.right)} as mapped ({kind.judged:,} judged of {kind.population:,})"
+
+
+def _text(share: Share) -> str:
+    if share.estimate is None:
+        return "none"
+    interval = "" if share.low is None or share.high is None else f" ({share.low:.0%} to {share.high:.0%})"
+    return f"{share.estimate:.0%}{interval}"

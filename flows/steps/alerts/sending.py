@@ -10,14 +10,14 @@ from filelock import FileLock, Timeout
 from landshift.flows.config.alerts import AppriseChannel, FeedChannel, PrefectChannel, WebhookChannel
 from landshift.flows.steps.alerts.channels import DeliveryError, Message, deliver
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.flows.steps.register.changes import Answer
+from landshift.flows.steps.register.changes import Reply
 from landshift.pipeline.alerts.alert import Alert, digest, origin_of
 from landshift.pipeline.alerts.journal import DROPPED, SENDING, SENT, Journal, Record, message_key
 from landshift.pipeline.alerts.text import atom_feed, details, headline
 from landshift.pipeline.change.areas_reading import read_named_areas
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import write_text
-from landshift.pipeline.register.address import Place
+from landshift.pipeline.register.address import RegisterLocation
 from landshift.pipeline.register.database.tables import HISTORY
 from landshift.pipeline.register.history import line_of
 from landshift.pipeline.register.store import open_register
@@ -59,7 +59,7 @@ class Told:
         return any(d.error for d in self.deliveries)
 
 
-def send_alerts(register: Place, ws: Workspace, *, dry_run: bool = False) -> Told:
+def send_alerts(register: RegisterLocation, ws: Workspace, *, dry_run: bool = False) -> Told:
     """Tell by every channel of the config what it has not told yet.
 
     A channel that fails does not stop the others, and is tried again at the next call.
@@ -110,7 +110,7 @@ def journal_of(register: Path) -> Path:
     return register.with_name(f"{register.stem}.alerts.jsonl")
 
 
-def alerts_answer(register: Place, ws: Workspace, dry_run: bool) -> tuple[Answer, bool]:
+def alerts_answer(register: RegisterLocation, ws: Workspace, dry_run: bool) -> tuple[Reply, bool]:
     """Send alerts, or in a dry run show them, and say so to machines and people.
 
     Returns:
@@ -135,7 +135,7 @@ def alerts_answer(register: Place, ws: Workspace, dry_run: bool) -> tuple[Answer
     return (content, lines), told.failed
 
 
-def _looked(register: Place, ws: Workspace, journal: Journal) -> tuple[list[Alert], Record, tuple[str, Any]]:
+def _looked(register: RegisterLocation, ws: Workspace, journal: Journal) -> tuple[list[Alert], Record, tuple[str, Any]]:
     """Return what there is to tell, what was told, and what an empty feed has to know."""
     store, wanted = open_register(register), ws.project.alerts
     # The history first: what others merge in between is left for the next time, and no line lacks its change.

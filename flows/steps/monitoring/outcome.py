@@ -14,7 +14,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError, UnavailableError
 from landshift.pipeline.manifest import value_hash, write_json
 from landshift.pipeline.register.database.tables import HISTORY
-from landshift.pipeline.register.history import changed_between
+from landshift.pipeline.register.history import diff_states
 from landshift.pipeline.register.layers import write_changed
 from landshift.pipeline.register.store import Register, open_register
 
@@ -81,7 +81,7 @@ def write_diff(ws: Workspace, store: Register, state: dict[str, Any]) -> tuple[P
         since = 0
     if last == since:
         return None, {}
-    frame = changed_between(store.changes(), history, since)
+    frame = diff_states(store.changes(), history, since)
     folder = ws.output / DIFFS if isinstance(ws.register, Path) else ws.output / DIFFS / ws.register.schema
     target = folder / f"{since + 1:06d}-{last:06d}.gpkg"
     target.parent.mkdir(parents=True, exist_ok=True)

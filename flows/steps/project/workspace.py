@@ -12,7 +12,7 @@ from landshift.flows.config.project import Project
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import Manifest, remove_partials
 from landshift.pipeline.raster.place import RasterPlace, RemoteFile
-from landshift.pipeline.register.address import Place, place_of
+from landshift.pipeline.register.address import RegisterLocation, location_of
 from landshift.pipeline.releases import RELEASES, model_in_use
 
 
@@ -91,7 +91,7 @@ class Workspace:
         return self.output / "register.gpkg"
 
     @property
-    def register(self) -> Place:
+    def register(self) -> RegisterLocation:
         """The register that the monitor keeps.
 
         Raises:
@@ -103,7 +103,7 @@ class Workspace:
         expected = "it has to hold the address of a register, postgresql://USER@HOST/DATABASE?schema=NAME"
         if not os.environ.get(variable):
             raise InputError(f"monitor: register_env: the environment variable {variable} is not set; {expected}.")
-        place = place_of(os.environ[variable])
+        place = location_of(os.environ[variable])
         if isinstance(place, Path):
             # What it holds is not shown: it may be half an address, password and all.
             raise InputError(f"monitor: register_env: the environment variable {variable} holds no address; {expected}.")

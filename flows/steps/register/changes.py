@@ -1,8 +1,7 @@
-"""The register's verbs: from runs to one record of all changes, and from that to what a planner asks."""
+"""Steps of the register: merge runs, list, show and compare changes, reject, confirm, withdraw."""
 
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +11,25 @@ from landshift.flows.runtime.person import login_name
 from landshift.flows.runtime.progress import step
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import short_hash
-from landshift.pipeline.register.address import Place
-from landshift.pipeline.register.columns import CHANGE_COLUMNS
+from landshift.pipeline.records import content_of
+from landshift.pipeline.register.address import RegisterLocation
+from landshift.pipeline.register.database.rows import Row
 from landshift.pipeline.register.database.tables import HISTORY, OBSERVATIONS
-from landshift.pipeline.register.history import changed_between, line_of
-from landshift.pipeline.register.layers import write_changed
+from landshift.pipeline.register.history import diff_states, line_of
+from landshift.pipeline.register.layers import REGISTER_COLUMNS, write_changed
 from landshift.pipeline.register.runs import read_mergeable
-from landshift.pipeline.register.states import STATES, Rule
+from landshift.pipeline.register.states import STATES, ConfirmationRule
 from landshift.pipeline.register.store import Merged, open_register
 from landshift.pipeline.vector.layer import require_format
 
-Answer = tuple[dict[str, Any], list[str]]
-"""For machines, and for people."""
+Reply = tuple[dict[str, Any], list[str]]
+"""JSON for machines, and lines for people."""
 
 _LISTED = 50
 """Changes that are printed for people; `--json` has them all."""
 
 
-def merge_runs(register: Place, runs: Sequence[Path], seen_again: int | None = None, of: int | None = None) -> Answer:
+def merge_runs(register: RegisterLocation, runs: Sequence[Path], seen_again: int | None = None, of: int | None = None) -> Reply:
     """Merge runs into a register, all or none of them.
 
     Args:
@@ -39,12 +39,10 @@ def merge_runs(register: Place, runs: Sequence[Path], seen_again: int | None = N
         of: Among how many of the next observations; of the register, or 2.
 
     Raises:
-        InputError: As `read_mergeable` and `Register.merge` say.
+        InputError: As in `read_mergeable` and `Register.merge`.
     """
-    usual = Rule()
-    rule = None
-    if seen_again is not None or of is not None:
-        rule = Rule(usual.seen_again if seen_again is None else seen_again, usual.of if of is None else of)
+    given = {name: value for name, value in (("seen_again", seen_again), ("of", of)) if value is not None}
+    rule = ConfirmationRule(**given) if given else None
     read = []
     with step("Reading runs") as advance:
         for number, folder in enumerate(runs, start=1):
@@ -54,12 +52,12 @@ def merge_runs(register: Place, runs: Sequence[Path], seen_again: int | None = N
         store = open_register(register)
         merged = store.merge(read, rule)
         states = Counter(store.changes()["state"])
-    lines = [line for one in merged for line in _merged_lines(one)]
-    lines += [f"{register} holds {sum(states.values()):,} changes: {_counted(states)}."]
-    return {"register": register, "merged": [asdict(m) for m in merged], "states": dict(states)}, lines
+    lines = [line for one in merged for line in _describe(one)]
+    lines += [f"{register} holds {sum(states.values()):,} changes: {_count(states)}."]
+    return {"register": register, "merged": [content_of(m) for m in merged], "states": dict(states)}, lines
 
 
-def list_changes(register: Place, state: str | None = None) -> Answer:
+def list_changes(register: RegisterLocation, state: str | None = None) -> Reply:
     """List the changes, largest first.
 
     Raises:
@@ -76,8 +74,8 @@ def list_changes(register: Place, state: str | None = None) -> Answer:
     return {"changes": rows}, lines or ["No such change." if state else "No change."]
 
 
-def show_change(register: Place, change_id: str) -> Answer:
-    """Tell the whole story of one change.
+def show_change(register: RegisterLocation, change_id: str) -> Reply:
+    """Return all that is known of one change: the runs that saw it, its reviews and its history.
 
     Raises:
         InputError: No such change.
@@ -89,7 +87,7 @@ def show_change(register: Place, change_id: str) -> Answer:
         raise InputError(f"{register} has no change {change_id!r}; `landshift register list` lists them.")
     row, sightings, history = _rows(chosen)[0], store.sightings(change_id), store.table(HISTORY)
     events = _records(history[history["change_id"] == change_id])
-    reviews = [asdict(r) for r in store.reviews() if r.change_id == change_id]
+    reviews = [r for r in store.reviews() if r.change_id == change_id]
     lines = [
         _line(row),
         f"Seen by {row['times_seen']} of the {row['times_observed']} runs that could have shown it, from "
@@ -97,14 +95,13 @@ def show_change(register: Place, change_id: str) -> Answer:
         *([f"{row['state'].capitalize()}: {row['reason']}."] if row["reason"] else []),
         "Seen by:",
         *(
-            f"  {s['before_date']} to {s['after_date']}  {s['area_ha']:>10,.2f} ha  run {s['run']}  model {s['model_name']} "
-            f"{s['model_hash']}"
-            + (f"  (does not count: {s['standing']})" if s["standing"] else "")
+            f"  {s.before_date} to {s.after_date}  {s.area_ha:>10,.2f} ha  run {s.run}  model {s.model_name} {s.model_hash}"
+            + (f"  (does not count: {s.standing})" if s.standing else "")
             for s in sightings
         ),
         *(["Reviewed:"] if reviews else []),
         *(
-            "  ".join(filter(None, [f"  {r['reviewed_on']}", r["verdict"], r["note"], f"({r['who']})" if r["who"] else ""]))
+            "  ".join(filter(None, [f"  {r.reviewed_on}", r.verdict, r.note, f"({r.who})" if r.who else ""]))
             for r in reviews
         ),
         "History:",
@@ -114,104 +111,119 @@ def show_change(register: Place, change_id: str) -> Answer:
             for e in events
         ),
     ]  # fmt: skip
-    return {"change": row, "seen_by": sightings, "reviews": reviews, "history": events}, lines
+    content = {
+        "change": row, "seen_by": [content_of(s) for s in sightings], "reviews": [content_of(r) for r in reviews],
+        "history": events,
+    }  # fmt: skip
+    return content, lines
 
 
-def diff_register(register: Place, since: str, output: Path, until: int | None = None) -> Answer:
+def diff_register(register: RegisterLocation, since: str, output: Path, until: int | None = None) -> Reply:
     """Write what changed since a line of the history, a date or the merge of a run.
 
     Raises:
-        InputError: Nobody can tell what `since` is, or the output cannot be written.
+        InputError: `since` is not known, or the output cannot be written.
     """
-    require_format(output)
-    if isinstance(register, Path) and output.resolve() == register.resolve():
-        raise InputError(f"--output {output} is the register itself; choose another file.")
+    require_other_file(output, register)
     store = open_register(register)
     # The history first: what others merge in between is then left out whole, and no line lacks its change.
     history = store.table(HISTORY)
     changes, runs = store.changes(), store.table(OBSERVATIONS)
     start = line_of(history, dict(zip(runs["key"], runs["last_line"], strict=True)), since)
-    frame = changed_between(changes, history, start, until)
+    frame = diff_states(changes, history, start, until)
     write_changed(output, frame)
     counts = Counter(frame["what"])
     last = int(history["number"].max()) if len(history) else 0
     end = last if until is None else until
     lines = [
-        f"{len(frame):,} changes between lines {start} and {end} of the history: {_counted(counts) or 'none'}.",
+        f"{len(frame):,} changes between lines {start} and {end} of the history: {_count(counts) or 'none'}.",
         f"Wrote {output}.",
     ]
     return {"output": output, "since": start, "until": end, "what": dict(counts)}, lines
 
 
-def reject_change(register: Place, change_id: str, reason: str, who: str | None = None) -> Answer:
-    """Say that a change is none.
+def reject_change(register: RegisterLocation, change_id: str, reason: str, who: str | None = None) -> Reply:
+    """Record that something is not a change.
 
     Raises:
         InputError: No reason, or no such change.
     """
-    said = open_register(register).reject(change_id, reason, who or login_name())
-    note = "is rejected now" if said.fresh else "was rejected before; nothing was changed"
-    return {"change_id": change_id, "fresh": said.fresh}, [f"{change_id} {note}."]
+    merged = open_register(register).reject(change_id, reason, who or login_name())
+    note = "is rejected now" if merged.fresh else "was rejected before; nothing was changed"
+    return {"change_id": change_id, "fresh": merged.fresh}, [f"{change_id} {note}."]
 
 
-def confirm_change(register: Place, change_id: str, reason: str, who: str | None = None) -> Answer:
-    """Say that a change is one, also where it was rejected before.
+def confirm_change(register: RegisterLocation, change_id: str, reason: str, who: str | None = None) -> Reply:
+    """Record that something is a change, also where it was rejected before.
 
     Raises:
         InputError: No reason, or no such change.
     """
     store = open_register(register)
-    said = store.confirm(change_id, reason, who or login_name())
+    merged = store.confirm(change_id, reason, who or login_name())
     changes = store.changes()
     state = str(changes.loc[changes["change_id"] == change_id, "state"].iloc[0])
     note = (
-        f"was reviewed as a change; it is {state} now" if said.fresh else "was reviewed as a change before; nothing was changed"
+        f"was reviewed as a change; it is {state} now"
+        if merged.fresh
+        else "was reviewed as a change before; nothing was changed"
     )
-    return {"change_id": change_id, "fresh": said.fresh, "state": state}, [f"{change_id} {note}."]
+    return {"change_id": change_id, "fresh": merged.fresh, "state": state}, [f"{change_id} {note}."]
 
 
 def withdraw(
-    register: Place, run: str | None, model: str | None, scene: str | None, reason: str, who: str | None = None
-) -> Answer:
+    register: RegisterLocation, run: str | None, model: str | None, scene: str | None, reason: str, who: str | None = None
+) -> Reply:
     """Take back a run, everything of a model or everything made from a scene.
 
     Raises:
         InputError: Not exactly one of them was named, no reason, or no run is concerned.
     """
-    named = [(kind, target) for kind, target in (("run", run), ("model", model), ("scene", scene)) if target is not None]
-    if len(named) != 1:
+    given = [(kind, target) for kind, target in (("run", run), ("model", model), ("scene", scene)) if target is not None]
+    if len(given) != 1:
         raise InputError("Name what to withdraw: exactly one of --run, --model and --scene.")
-    said = open_register(register).withdraw(*named[0], reason, who or login_name())
-    kind, target = named[0]
-    if not said.fresh:
+    merged = open_register(register).withdraw(*given[0], reason, who or login_name())
+    kind, target = given[0]
+    if not merged.fresh:
         return {"kind": kind, "target": target, "fresh": False}, [
             f"The {kind} {target} was withdrawn before; nothing was changed."
         ]
-    lines = [f"The {kind} {target} is withdrawn. Changes whose state that changed: {_counted(said.states) or 'none'}."]
-    return {"kind": kind, "target": target, "fresh": True, "states": dict(said.states)}, lines
+    lines = [f"The {kind} {target} is withdrawn. Changes whose state that changed: {_count(merged.states) or 'none'}."]
+    return {"kind": kind, "target": target, "fresh": True, "states": dict(merged.states)}, lines
 
 
-def _merged_lines(merged: Merged) -> list[str]:
+def _describe(merged: Merged) -> list[str]:
     if not merged.fresh:
         return [f"Run {merged.run} was merged before; nothing was changed."]
     note = f" It does not count: {merged.standing}." if merged.standing else ""
-    return [f"Run {merged.run}: {_counted(merged.states) or 'no change changed its state'}.{note}"]
+    return [f"Run {merged.run}: {_count(merged.states) or 'no change changed its state'}.{note}"]
 
 
-def _counted(states: Any) -> str:  # noqa: ANN401 (a mapping of counts)
+def _count(states: Mapping[str, int]) -> str:
     return ", ".join(f"{states[s]:,} {s}" for s in STATES if states.get(s))
 
 
-def _rows(changes: pd.DataFrame) -> list[dict[str, Any]]:
-    return _records(changes[[c.name for c in CHANGE_COLUMNS]])
+def require_other_file(output: Path, register: RegisterLocation) -> None:
+    """Refuse an output that is not a layer's file, or is the register itself.
+
+    Raises:
+        InputError: It is one of them.
+    """
+    require_format(output)
+    if isinstance(register, Path) and output.resolve() == register.resolve():
+        raise InputError(f"--output {output} is the register itself; choose another file.")
 
 
-def _records(frame: pd.DataFrame) -> list[dict[str, Any]]:
+def _rows(changes: pd.DataFrame) -> list[Row]:
+    return _records(changes[[c.name for c in REGISTER_COLUMNS]])
+
+
+def _records(frame: pd.DataFrame) -> list[Row]:
     plain = frame.astype(object)
     return [{str(k): v for k, v in row.items()} for row in plain.where(plain.notna(), None).to_dict("records")]
 
 
-def _line(row: dict[str, Any]) -> str:
+def _line(row: Row) -> str:
     kind = f"{row['from_name']} to {row['to_name']}" if row["from_name"] else row["to_name"]
     seen = f"{row['first_seen']}  {row['last_seen']}"
     model = short_hash(row["model_hash"] or "-")

@@ -1,84 +1,113 @@
-"""Reviews: changes of a register go out to be judged by persons, and their verdicts come back."""
+"""Steps of a review: changes of a register are given out to persons, and their verdicts are taken into it."""
 
 import shlex
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from landshift.flows.runtime.person import login_name
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.register.changes import Answer
+from landshift.flows.steps.register.changes import Reply, require_other_file
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.manifest import replace_when_done, write_json
-from landshift.pipeline.register.address import Place
-from landshift.pipeline.register.drawings import AT_RANDOM, LARGEST, RANKINGS, Drawing, Drawn, choose, waiting
-from landshift.pipeline.register.reviews import NO_CHANGE, OTHER_CLASS, deciding, disagreements, under_standing_ids, united_ids
-from landshift.pipeline.register.states import CONFIRMED, NEW, STATES, Observation
+from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.records import content_of, write_record
+from landshift.pipeline.register.address import RegisterLocation
+from landshift.pipeline.register.drawings import AT_RANDOM, Drawing, Drawn, Selection, Stratum, choose, waiting
+from landshift.pipeline.register.reviews import (
+    NO_CHANGE,
+    OTHER_CLASS,
+    Review,
+    deciding,
+    disagreements,
+    ids_out_of_use,
+    under_standing_ids,
+)
+from landshift.pipeline.register.states import Observation
 from landshift.pipeline.register.store import open_register
 from landshift.pipeline.review.answers import drawing_of, read_answers, review_frame
 from landshift.pipeline.review.chips import write_chips
-from landshift.pipeline.review.columns import REVIEW_FILE, REVIEW_LAYER
 from landshift.pipeline.review.form import RunImages, review_form_qml, write_review_project
-from landshift.pipeline.review.labels import review_labels
-from landshift.pipeline.review.layers import write_labels, write_review
-from landshift.pipeline.review.precision import counts_of, precision_of
-from landshift.pipeline.review.text import disagreement, listed, precision_lines, without_picture
+from landshift.pipeline.review.labels import review_labels, write_labels
+from landshift.pipeline.review.layers import REVIEW_FILE, REVIEW_LAYER, write_review
+from landshift.pipeline.review.precision import counts_of, precision_lines, precision_of
 from landshift.pipeline.run.folder import read_run
-from landshift.pipeline.vector.layer import require_format
 from landshift.pipeline.vector.read import read_polygons
 
-_NOT_RANDOM = f"Only reviews of changes drawn with --order {' or '.join(AT_RANDOM)} say how many of all are right."
+_NOT_RANDOM = f"Only reviews of changes drawn with --order {' or '.join(AT_RANDOM)} allow an estimate for all."
 
 PROJECT, RECORD = "review.qgz", "review.json"
 
-_MOST = 5_000
-"""Changes in one review; each gets a picture, and costs somebody half a minute or more."""
+_LISTED = 20
+"""Rows and disagreements that are printed; `--json` has them all."""
+
+USUAL = Selection()
+"""New and confirmed changes, the largest first."""
+
+
+@dataclass(frozen=True)
+class ReviewRecord:
+    """`review.json`: how the changes in a folder were chosen."""
+
+    review: str
+    """Key of the drawing."""
+    register: str
+    """Name of its file, or its address on a server."""
+    who: str | None
+    """Person who gave them out."""
+    order: str
+    """Ranking."""
+    seed: int | None
+    """Of random numbers; None where nothing was random."""
+    states: tuple[str, ...]
+    """States that were chosen from."""
+    again: bool
+    """Whether changes that were reviewed before could be chosen."""
+    population: int
+    """Changes that could have been chosen."""
+    strata: tuple[Stratum, ...]
+    """The changes of each kind."""
 
 
 def export_review(
-    register: Place, output: Path, runs: Sequence[Path] = (), states: Sequence[str] | None = None, *, limit: int = 100,
-    ranking: str = LARGEST, seed: int = 0, again: bool = False, who: str | None = None,
-) -> Answer:  # fmt: skip
-    """Give changes that nobody has judged yet out to be reviewed; the register remembers which, and how they were chosen.
+    register: RegisterLocation, output: Path, runs: Sequence[Path] = (), selection: Selection = USUAL, who: str | None = None
+) -> Reply:
+    """Give changes out to be reviewed; the register keeps which, and how they were chosen.
 
     Args:
         register: The GeoPackage or the address.
         output: Folder to make.
         runs: Folders of runs, whose images are shown.
-        states: States to choose from; new and confirmed where None.
-        limit: Changes at most.
-        ranking: `largest`, `least-confident`, `random` or `random-by-kind`.
-        seed: Of random numbers.
-        again: Whether also changes are given out that were reviewed before.
-        who: Who gives them out.
+        selection: Which changes.
+        who: Person who gives them out.
 
     Raises:
-        InputError: The folder is there already, nothing waits to be reviewed, a state or ranking is unknown, or a run is not
-            in the register or cannot be read.
+        InputError: The folder is there already, nothing waits to be reviewed, or a run is not in the register or unreadable.
     """
-    wanted = tuple(states or (NEW, CONFIRMED))
-    _require_choices(wanted, ranking, limit)
     _require_new(output)
     store = open_register(register)
     facts, changes, observations = store.facts(), store.changes(), store.observations()
     folders = _folders(runs, observations, register)
-    judged = under_standing_ids(store.reviews(), united_ids(changes))
-    candidates = waiting(changes, () if again else {r.change_id for r in judged}, wanted)
+    reviewed = {r.change_id for r in under_standing_ids(store.reviews(), ids_out_of_use(changes))}
+    candidates = waiting(changes, () if selection.again else reviewed, selection.states)
     if candidates.empty:
         raise InputError(
-            f"No change in {register} that is {' or '.join(wanted)} waits to be reviewed; choose others with --state, "
-            f"or review some --again."
+            f"No change in {register} that is {' or '.join(selection.states)} waits to be reviewed; choose others with "
+            f"--state, or review some --again."
         )
-    rows, strata = choose(candidates, ranking, limit, seed)
+    rows, strata = choose(candidates, selection.ranking, selection.limit, selection.seed)
     chosen = candidates.iloc[rows]
-    seen = store.seen_last(list(chosen["change_id"]))
-    codes = dict(zip(chosen["change_id"], chosen["change_code"], strict=True))
-    items = tuple(Drawn(i, int(code), **seen[i]) for i, code in codes.items())
+    patches = store.last_patches(list(chosen["change_id"]))
+    codes = zip(chosen["change_id"], chosen["change_code"], strict=True)
     drawing = Drawing(
-        uuid.uuid4().hex, who or login_name(), ranking, seed if ranking in AT_RANDOM else None, wanted, strata, items, again
-    )
+        key=uuid.uuid4().hex, who=who or login_name(), ranking=selection.ranking,
+        seed=selection.seed if selection.ranking in AT_RANDOM else None, states=selection.states, strata=strata,
+        items=tuple(Drawn(i, int(code), *patches[i]) for i, code in codes), again=selection.again,
+    )  # fmt: skip
+    record = ReviewRecord(
+        drawing.key, register.name if isinstance(register, Path) else str(register), drawing.who, drawing.ranking, drawing.seed,
+        drawing.states, drawing.again, drawing.population, drawing.strata,
+    )  # fmt: skip
     try:
         with replace_when_done(output, new=True) as target, step("Writing the review") as advance:
             target.mkdir(parents=True)
@@ -88,40 +117,37 @@ def export_review(
             images = _images(drawing, folders, observations)
             first = chosen.geometry.iloc[0].bounds
             write_review_project(target / PROJECT, output, facts.legend, images, facts.crs.to_wkt(), first)
-            record = _record(drawing, register)
-            write_json(target / RECORD, record)
+            write_record(target / RECORD, record)
             _require_new(output)  # pictures take minutes, in which another process may have made the folder
             store.draw(drawing)
     except FileExistsError as error:
-        raise _taken(output) from error
-    lacking = sorted({i.run for i in items if i.change_id not in chips})
+        raise _in_use(output) from error
+    lacking = sorted({i.run for i in drawing.items if i.change_id not in chips})
+    without = len(drawing.items) - len(chips)
     lines = [
-        f"{len(items):,} of the {drawing.population:,} changes that are {drawing.source} ({ranking}).",
-        *([without_picture(len(items) - len(chips), lacking)] if lacking else []),
+        f"{len(drawing.items):,} of the {drawing.population:,} changes that are {drawing.source} ({drawing.ranking}).",
+        *([f"{without:,} of them have no picture, because these runs that saw them last were not given, or have no images: "
+           f"{', '.join(lacking[:3])}{' and others' if len(lacking) > 3 else ''}."] if lacking else []),
         *([] if drawing.is_random else [_NOT_RANDOM]),
         f"Review them in QGIS: {output / PROJECT}",
         f"Then: landshift register review import {shlex.quote(str(register))} {shlex.quote(str(output))}",
     ]  # fmt: skip
-    answer = {
-        **record,
-        "output": output,
-        "changes": len(items),
-        "without_picture": len(items) - len(chips),
-        "runs_lacking": lacking,
-    }
-    return answer, [line for line in lines if line]
+    content = content_of(record) | {
+        "output": output, "changes": len(drawing.items), "without_picture": without, "runs_lacking": lacking,
+    }  # fmt: skip
+    return content, lines
 
 
-def import_review(register: Place, review: Path, who: str | None = None) -> Answer:
-    """Take what a reviewer filled in into the register: all of it, or nothing where something is wrong with the file.
+def import_review(register: RegisterLocation, review: Path, who: str | None = None) -> Reply:
+    """Take the answers of a reviewer into the register, or nothing if something is wrong with the file.
 
     Args:
         register: The GeoPackage or the address.
-        review: The folder that was given out, or its `review.gpkg`, or what QGIS saved it as.
-        who: The reviewer, where the form names nobody.
+        review: The folder that was given out, its `review.gpkg`, or a copy that QGIS saved.
+        who: The reviewer, where the form has none.
 
     Raises:
-        InputError: As `read_answers` says, or the register did not give out this file.
+        InputError: As in `read_answers`, or the register did not give out this file.
     """
     path = review / REVIEW_FILE if review.is_dir() else review
     store = open_register(register)
@@ -141,20 +167,26 @@ def import_review(register: Place, review: Path, who: str | None = None) -> Answ
         f"{len(fresh):,} verdicts were taken into {register}" + (f", {known:,} were known before" if known else "") + ".",
         f"Changes that came into another state: {counted or 'none'}.",
         *([f"{answers.empty:,} changes are not reviewed yet."] if answers.empty else []),
-        *listed("Not taken, because half-filled:", answers.half_filled),
-        *listed("Reviewers disagree:", [disagreement(c) for c in conflicts]),
+        *_list("Not taken, because half-filled:", answers.half_filled),
+        *_list("Reviewers disagree:", [_disagreement(*c) for c in conflicts]),
         *precision_lines(precision),
     ]
-    answer = {
+    content = {
         "register": register, "review": drawing.key, "taken": len(fresh), "known": known, "states": dict(states),
-        "not_reviewed": answers.empty, "half_filled": list(answers.half_filled), "conflicts": conflicts,
-        "precision": precision.as_dict(),
+        "not_reviewed": answers.empty, "half_filled": list(answers.half_filled),
+        "conflicts": [
+            {"change_id": new.change_id,
+             "said": [{"who": r.who, "verdict": r.verdict, "reviewed_on": r.reviewed_on} for r in (other, new)],
+             "counts": counting.who}
+            for other, new, counting in conflicts
+        ],
+        "precision": content_of(precision),
     }  # fmt: skip
-    return answer, lines
+    return content, lines
 
 
-def review_precision(register: Place) -> Answer:
-    """Say how many of the changes are right: an estimate for each drawing at random, and counts of all that was reviewed.
+def review_precision(register: RegisterLocation) -> Reply:
+    """Return the precision of each drawing, and counts of all that was reviewed.
 
     Raises:
         InputError: No register.
@@ -173,17 +205,17 @@ def review_precision(register: Place) -> Answer:
         else "No change was reviewed.",
         *(line for one in found for line in precision_lines(one)),
     ]
-    answer = {
+    content = {
         "register": register, "reviewed": total, "verdicts": counts, "rejected_share": rejected / total if total else None,
-        "drawings": [p.as_dict() for p in found],
+        "drawings": [content_of(p) for p in found],
     }  # fmt: skip
-    return answer, lines
+    return content, lines
 
 
 def write_review_labels(
-    register: Place, output: Path, project: str | None = None, before: str | None = None, after: str | None = None
-) -> Answer:
-    """Write what was judged as labels, in the form that `labels: polygons:` reads.
+    register: RegisterLocation, output: Path, project: str | None = None, before: str | None = None, after: str | None = None
+) -> Reply:
+    """Write reviews as labels, in the form that `labels: polygons:` reads.
 
     Args:
         register: The GeoPackage or the address.
@@ -195,9 +227,7 @@ def write_review_labels(
     Raises:
         InputError: Nothing was judged, or the output cannot be written.
     """
-    require_format(output)
-    if isinstance(register, Path) and output.resolve() == register.resolve():
-        raise InputError(f"--output {output} is the register itself; choose another file.")
+    require_other_file(output, register)
     store = open_register(register)
     facts, runs = store.facts(), store.observations()
     decided = list(deciding(store.reviews()).values())
@@ -219,10 +249,10 @@ def write_review_labels(
     lost = len(decided) - len(located)
     lines = [
         f"{len(frame):,} labels: {', '.join(f'{n:,} {k}' for k, n in counts.items())}.",
-        *([f"{unclassed:,} of them say that nothing changed, but not what is there."] if unclassed else []),
+        *([f"{unclassed:,} of them are unchanged, without a class."] if unclassed else []),
         *([f"They are of {len(pairs)} pairs of dates: train with those of one, chosen with --before and --after."]
           if len(pairs) > 1 else []),
-        *([f"{lost:,} verdicts of an older Landshift are left out: their outlines are not known."] if lost else []),
+        *([f"{lost:,} verdicts on changes that are united with others have no outline, and are left out."] if lost else []),
         f"Wrote {output}.",
     ]  # fmt: skip
     return {"output": output, "labels": len(frame), "change": counts, "without_class": unclassed, "pairs": pairs}, lines
@@ -230,25 +260,15 @@ def write_review_labels(
 
 def _require_new(output: Path) -> None:
     if output.exists():
-        raise _taken(output)
+        raise _in_use(output)
 
 
-def _taken(output: Path) -> InputError:
-    return InputError(f"{output} is there already, and somebody may have reviewed in it: choose another folder with --output.")
+def _in_use(output: Path) -> InputError:
+    return InputError(f"{output} is there already, and may hold answers of a reviewer: choose another folder with --output.")
 
 
-def _require_choices(states: Sequence[str], ranking: str, limit: int) -> None:
-    wrong = [s for s in states if s not in STATES]
-    if wrong:
-        raise InputError(f"--state {wrong[0]}: expected one of {', '.join(STATES)}.")
-    if ranking not in RANKINGS:
-        raise InputError(f"--order {ranking}: expected one of {', '.join(RANKINGS)}.")
-    if limit > _MOST:
-        raise InputError(f"--limit {limit:,}: nobody reviews more than {_MOST:,} changes at once; lower it.")
-
-
-def _folders(runs: Sequence[Path], observations: Mapping[str, Observation], register: Place) -> dict[str, Path]:
-    """Key of each run that was given to its folder."""
+def _folders(runs: Sequence[Path], observations: Mapping[str, Observation], register: RegisterLocation) -> dict[str, Path]:
+    """Return key to folder of the runs that are given."""
     folders = {}
     for folder in runs:
         key = str(read_run(folder)["key"])
@@ -259,7 +279,7 @@ def _folders(runs: Sequence[Path], observations: Mapping[str, Observation], regi
 
 
 def _images(drawing: Drawing, folders: Mapping[str, Path], observations: Mapping[str, Observation]) -> list[RunImages]:
-    """Images of the runs that saw one of the changes last, in the order in which they are needed."""
+    """Return the images of the runs that saw one of the changes last, in the order in which they are needed."""
     keys = [k for k in dict.fromkeys(item.run for item in drawing.items) if k in folders]
     runs = [observations[k] for k in keys]
     return [
@@ -268,10 +288,12 @@ def _images(drawing: Drawing, folders: Mapping[str, Path], observations: Mapping
     ]
 
 
-def _record(drawing: Drawing, register: Place) -> dict[str, Any]:
-    name = register.name if isinstance(register, Path) else str(register)
-    return {
-        "review": drawing.key, "register": name, "who": drawing.who, "order": drawing.ranking, "seed": drawing.seed,
-        "states": list(drawing.states), "again": drawing.again, "population": drawing.population,
-        "strata": [asdict(s) for s in drawing.strata],
-    }  # fmt: skip
+def _disagreement(other: Review, new: Review, counting: Review) -> str:
+    verdicts = " and ".join(f"{r.verdict} ({r.who}, {r.reviewed_on})" for r in (other, new))
+    return f"{new.change_id}: {verdicts}; that of {counting.who} counts"
+
+
+def _list(title: str, items: Sequence[str]) -> list[str]:
+    """Return lines for the first of many items, under a title; empty if there are no items."""
+    rest = [f"  ... and {len(items) - _LISTED:,} more; --json lists them all."] if len(items) > _LISTED else []
+    return [title, *(f"  {item}" for item in items[:_LISTED]), *rest] if items else []

@@ -1,4 +1,4 @@
-"""The register as one GeoPackage: how it is opened and locked, how geometries are written, and what the standard asks for."""
+"""Register as one GeoPackage: opening, locking, geometries, and the tables of the standard."""
 
 import sqlite3
 import struct
@@ -13,8 +13,8 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.register.columns import DESCRIBED, register_qml
 from landshift.pipeline.register.database.tables import CHANGES, LAYERS, PLAIN
+from landshift.pipeline.register.layers import DESCRIBED, register_qml
 from landshift.pipeline.vector.geopackage import Style, add_tables, describe
 
 _OWN_CRS = 100_000
@@ -63,15 +63,15 @@ WHERE data_type = 'features'
 
 
 class GeoPackageDatabase:
-    """What differs between a register in a file and one on a server."""
+    """A register in a file: opening, locking, geometries."""
 
     def __init__(self, path: Path) -> None:
-        """Name the file; nothing is opened yet."""
+        """Keep the path; nothing is opened yet."""
         self.path = path
 
     @property
     def where(self) -> str:
-        """What to call it in messages."""
+        """The path, for messages."""
         return str(self.path)
 
     @property
@@ -81,12 +81,12 @@ class GeoPackageDatabase:
 
     @contextmanager
     def transaction(self, *, write: bool) -> Iterator[sa.Connection]:
-        """Open the file, for reading or as its one writer, and keep all or nothing of what is done.
+        """Open the file, for reading or as its one writer; all or nothing of what is done is kept.
 
         Readers open it for writing as well: only so can SQLite undo what a killed merge left half-written.
 
         Raises:
-            InputError: Another program is writing, the file is damaged or no database, or there is no room.
+            InputError: Another program is writing, the file is damaged or not a database, or there is no room.
         """
         new = not self.path.exists()
         begin = "BEGIN IMMEDIATE" if write else "BEGIN"
@@ -97,9 +97,9 @@ class GeoPackageDatabase:
             with engine.begin() as connection:
                 yield connection
         except sa.exc.DBAPIError as error:
-            raise self._explained(error.orig) from error
+            raise self._as_input_error(error.orig) from error
         except sqlite3.Error as error:
-            raise self._explained(error) from error
+            raise self._as_input_error(error) from error
         finally:
             engine.dispose()
             journal = self.path.with_name(f"{self.path.name}-journal")
@@ -133,17 +133,17 @@ class GeoPackageDatabase:
                 describe(database, name, columns, Style(register_qml(name), ""))
 
     def check(self, connection: sa.Connection) -> None:
-        """Look at every page of the file.
+        """Check every page of the file.
 
         Raises:
             InputError: It is damaged.
         """
         found = str(connection.exec_driver_sql("PRAGMA quick_check(1)").scalar())
         if found != "ok":
-            raise self._explained(sqlite3.DatabaseError(found))
+            raise self._as_input_error(sqlite3.DatabaseError(found))
 
     def grow(self, connection: sa.Connection, bounds: Sequence[float]) -> None:
-        """Tell the table of contents about new geometries: left, bottom, right, top."""
+        """Widen the extents in the table of contents by left, bottom, right and top of new geometries."""
         connection.execute(sa.text(_GROW), dict(zip(("left", "bottom", "right", "top"), map(float, bounds), strict=True)))
 
     def encode(self, geometries: np.ndarray, crs: CRS) -> list[bytes]:
@@ -172,13 +172,15 @@ class GeoPackageDatabase:
         if not self.path.parent.is_dir():
             raise InputError(f"{self.path.parent} is not a folder, so no register can be there. Make it first.")
         if self.path.exists() and not self.path.is_file():
-            raise InputError(f"{self.path} is no file; expected a register, which is one GeoPackage.")
+            raise InputError(f"{self.path} is not a file; expected a register, which is one GeoPackage.")
         if self.exists:
             with self.path.open("rb") as stream:
                 if stream.read(len(_SQLITE)) != _SQLITE:
-                    raise InputError(f"{self.path} is no GeoPackage; expected a register that `landshift register merge` made.")
+                    raise InputError(
+                        f"{self.path} is not a GeoPackage; expected a register that `landshift register merge` made."
+                    )
 
-    def _explained(self, error: BaseException | None) -> InputError:
+    def _as_input_error(self, error: BaseException | None) -> InputError:
         text = str(error)
         if "locked" in text:
             return InputError(
@@ -195,7 +197,7 @@ class GeoPackageDatabase:
 
 
 def crs_number(crs: CRS) -> int:
-    """Return the number that a GeoPackage calls a CRS by: its EPSG code, else one of its own."""
+    """Return the number of a CRS within a GeoPackage: its EPSG code, else one of its own."""
     code = crs.to_epsg()
     return _OWN_CRS if code is None else int(code)
 
@@ -205,12 +207,12 @@ def definition_of(crs: CRS) -> str:
     try:
         return str(crs.to_wkt("WKT1_GDAL"))
     except CRSError:
-        # The older form cannot say everything; GDAL reads the newer one here as well.
+        # The older form cannot express every CRS; GDAL reads the newer one here as well.
         return str(crs.to_wkt())
 
 
 _BOXES = (0, 32, 48, 48, 64)
-"""Bytes of the box before a geometry, by the three bits of its header that say which: none, 4, 6, 6 or 8 numbers."""
+"""Bytes of the box before a geometry, by three bits of its header: none, 4, 6, 6 or 8 numbers."""
 
 _BOUNDS = (("ST_MinX", 0), ("ST_MaxX", 1), ("ST_MinY", 2), ("ST_MaxY", 3))
 

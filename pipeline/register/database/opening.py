@@ -1,4 +1,4 @@
-"""How a register is opened: made where there is none, brought up to date, and refused where it is something else."""
+"""Opening of a register: created where it is missing, refused if it is damaged or of another version."""
 
 import json
 from collections.abc import Iterator, Sequence
@@ -11,26 +11,28 @@ from pyproj import CRS
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.register.database.migrations import Migration, migrate, version_of
 from landshift.pipeline.register.database.rows import Codec
-from landshift.pipeline.register.database.tables import META
+from landshift.pipeline.register.database.tables import META, METADATA
 from landshift.pipeline.register.runs import MergeableRun
-from landshift.pipeline.register.states import Rule
+from landshift.pipeline.register.states import ConfirmationRule
+
+VERSION = 2
+"""Of the tables, kept in `meta`; a register of another version is refused."""
 
 
 class Database(Codec, Protocol):
-    """What differs between a register in a file and one on a server: how it is opened and locked, and holds geometries."""
+    """What differs between a register in a file and one on a server: opening, locking, geometries."""
 
     @property
     def where(self) -> str:
-        """What to call it in messages."""
+        """Name of the place in messages."""
 
     @property
     def exists(self) -> bool:
         """Whether there is anything in its place."""
 
     def transaction(self, *, write: bool) -> AbstractContextManager[sa.Connection]:
-        """Open it, for reading or as its one writer, and keep all or nothing of what is done."""
+        """Open it, for reading or as its one writer; all or nothing of what is done is kept."""
 
     def prepare(self, connection: sa.Connection, crs: CRS) -> None:
         """Add to new tables what GIS programs look for."""
@@ -50,7 +52,7 @@ class Facts:
     """Of all geometries."""
     legend: Legend
     """Of all runs."""
-    rule: Rule
+    rule: ConfirmationRule
     """When changes are confirmed and closed."""
 
     @property
@@ -60,46 +62,53 @@ class Facts:
 
 
 @contextmanager
-def opened(
-    database: Database, migrations: Sequence[Migration], *, write: bool, first: tuple[MergeableRun, Rule] | None = None
+def open_database(
+    database: Database, *, write: bool = False, first: tuple[MergeableRun, ConfirmationRule] | None = None
 ) -> Iterator[tuple[sa.Connection, Facts]]:
     """Open a register within one transaction.
 
     Args:
         database: Where it is.
-        migrations: Steps that bring its tables up to date.
         write: Whether anything is to be written.
         first: What a new register is made from; where None, there has to be one.
 
     Raises:
-        InputError: It is not there, damaged, something else, or from a newer version.
+        InputError: It is not there, damaged, something else, or of another version.
     """
     there = database.exists
     if not there and first is None:
         raise InputError(f"{database.where} is not there; `landshift register merge` makes a register.")
-    with database.transaction(write=write or (there and _is_old(database, migrations))) as connection:
+    with database.transaction(write=write) as connection:
         if there and write:
             database.check(connection)
-        version = version_of(connection)
-        if there and version == 0:
-            raise InputError(f"{database.where} is no register; expected one that `landshift register merge` made.")
-        migrate(connection, database.where, migrations)
-        if version == 0 and first is not None:
+        # Another writer may have made it since.
+        version = _version_of(connection)
+        if version == 0 and first is not None and not there:
+            METADATA.create_all(connection)
             _write_facts(connection, *first)
             database.prepare(connection, first[0].crs)
+        elif version == 0:
+            raise InputError(f"{database.where} is not a register; expected one that `landshift register merge` made.")
+        elif version != VERSION:
+            raise InputError(
+                f"{database.where}: its tables have version {version}, and this Landshift reads version {VERSION}. Use the "
+                f"Landshift that made it, or merge the runs into a new register."
+            )
         yield connection, _read_facts(connection, database.where)
 
 
-def _is_old(database: Database, migrations: Sequence[Migration]) -> bool:
-    """Tell whether the tables lack a step, which makes even a reader a writer."""
-    with database.transaction(write=False) as connection:
-        return 0 < version_of(connection) < migrations[-1].number
+def _version_of(connection: sa.Connection) -> int:
+    """Return the version of the tables, 0 if there are no such tables."""
+    if not sa.inspect(connection).has_table(META.name, schema=connection.schema_for_object(META)):
+        return 0
+    found = str(connection.execute(sa.select(META.c.value).where(META.c.name == "schema_version")).scalar())
+    return int(found) if found.isdigit() else 0
 
 
-def _write_facts(connection: sa.Connection, run: MergeableRun, rule: Rule) -> None:
+def _write_facts(connection: sa.Connection, run: MergeableRun, rule: ConfirmationRule) -> None:
     classes = [{"code": c.code, "name": c.name, "colour": c.colour} for c in run.legend.classes]
     values = {
-        "crs": run.crs.to_wkt(), "legend": json.dumps(classes, ensure_ascii=False),
+        "schema_version": str(VERSION), "crs": run.crs.to_wkt(), "legend": json.dumps(classes, ensure_ascii=False),
         "seen_again": str(rule.seen_again), "of": str(rule.of),
     }  # fmt: skip
     connection.execute(META.insert(), [{"name": name, "value": value} for name, value in values.items()])
@@ -109,6 +118,7 @@ def _read_facts(connection: sa.Connection, where: str) -> Facts:
     values = {name: value for name, value in connection.execute(sa.select(META.c.name, META.c.value))}
     try:
         legend = Legend.of(json.loads(values["legend"]))
-        return Facts(CRS.from_wkt(values["crs"]), legend, Rule(int(values["seen_again"]), int(values["of"])))
+        rule = ConfirmationRule(int(values["seen_again"]), int(values["of"]))
+        return Facts(CRS.from_wkt(values["crs"]), legend, rule)
     except (KeyError, TypeError, ValueError) as error:
         raise InputError(f"{where} is damaged: its table `meta` lacks or garbles {error}. Restore it from a copy.") from error

@@ -1,7 +1,8 @@
-"""Between the rows of a register's tables and what the law works with."""
+"""Reading and writing of the rows about runs and changes."""
 
 import json
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import asdict, fields
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -20,13 +21,16 @@ from landshift.pipeline.register.database.tables import (
     NOT_OBSERVED,
     OBSERVATIONS,
     PATCHES,
-    VERDICTS,
+    WITHDRAWALS,
 )
 from landshift.pipeline.register.history import Event
 from landshift.pipeline.register.runs import MergeableRun
-from landshift.pipeline.register.states import COLUMNS, Known, Observation, View, Withdrawal
+from landshift.pipeline.register.states import COLUMNS, Known, Observation, Sighting, View, Withdrawal
 
-OUTCOME = ("change_id", "state", "reason", "united_with")
+Row = dict[str, Any]
+"""Column to value, as drivers take the rows of a table."""
+
+STATUS = ("change_id", "state", "reason", "united_with")
 """Columns of the frame of changes beside those of the fold."""
 
 _LAND_USE = {"from_code": "Int64", "from_name": "str", "to_name": "str"}
@@ -34,7 +38,7 @@ _LAND_USE = {"from_code": "Int64", "from_name": "str", "to_name": "str"}
 
 
 class Codec(Protocol):
-    """How a database holds geometries."""
+    """Geometries as a database holds them."""
 
     def encode(self, geometries: np.ndarray, crs: CRS) -> list[Any]:
         """Turn geometries (n) into values."""
@@ -44,8 +48,8 @@ class Codec(Protocol):
 
 
 def read_changes(connection: sa.Connection, codec: Codec, crs: CRS) -> gpd.GeoDataFrame:
-    """Return all changes: `COLUMNS`, both geometries, `OUTCOME`, names of land uses, `fid` and `ordinal`, by `fid`."""
-    names = [*COLUMNS, *OUTCOME, *_LAND_USE, "fid", "ordinal"]
+    """Return all changes: `COLUMNS`, both geometries, `STATUS`, names of land uses, `fid` and `ordinal`, by `fid`."""
+    names = [*COLUMNS, *STATUS, *_LAND_USE, "fid", "ordinal"]
     query = (
         sa.select(*(CHANGES.c[n] for n in names), CHANGES.c.geom, FIRST_SEEN.c.geom.label("first_geometry"))
         .join(FIRST_SEEN, FIRST_SEEN.c.change_id == CHANGES.c.change_id)
@@ -53,45 +57,33 @@ def read_changes(connection: sa.Connection, codec: Codec, crs: CRS) -> gpd.GeoDa
     )
     rows = connection.execute(query).all()
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * (len(names) + 2)
-    kinds = {**COLUMNS, **dict.fromkeys(OUTCOME, "str"), **_LAND_USE, "fid": "int64", "ordinal": "int64"}
+    kinds = {**COLUMNS, **dict.fromkeys(STATUS, "str"), **_LAND_USE, "fid": "int64", "ordinal": "int64"}
     series = {n: pd.Series(list(values), dtype=kinds[n]) for n, values in zip(names, columns, strict=False)}
     frame = gpd.GeoDataFrame(series, geometry=codec.decode(columns[-2]), crs=crs)
     return frame.assign(first_geometry=pd.Series(codec.decode(columns[-1]), dtype=object))
 
 
-def known_of(changes: gpd.GeoDataFrame) -> Known:
-    """Return the state of the fold that `read_changes` holds."""
+def fold_state(changes: gpd.GeoDataFrame) -> Known:
+    """Return the state of the fold, from `read_changes`."""
     own = changes[changes["united_with"] == ""].sort_values("ordinal", ignore_index=True)
     return Known(own[[*COLUMNS, "geometry", "first_geometry"]])
 
 
-def framed(new: pd.DataFrame, old: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
-    """Return those columns of changes that are written, in the CRS of the register.
-
-    Args:
-        new: The changes with any columns.
-        old: From `read_changes`.
-    """
-    kept = [c for c in new.columns if c in old.columns and c != "fid"]
-    return gpd.GeoDataFrame(new[kept], geometry="geometry", crs=old.crs)
-
-
-def write_changes(
-    connection: sa.Connection, codec: Codec, old: gpd.GeoDataFrame, new: gpd.GeoDataFrame, legend: Legend
-) -> None:
-    """Insert the changes that are new, and update those that differ; nothing is ever deleted.
+def write_changes(connection: sa.Connection, codec: Codec, old: gpd.GeoDataFrame, new: pd.DataFrame, legend: Legend) -> None:
+    """Insert the changes that are new, and update those that differ; nothing is deleted.
 
     Args:
         connection: Within a transaction.
         codec: Of the database.
         old: From `read_changes`.
-        new: `COLUMNS`, both geometries, `OUTCOME` and `ordinal`.
+        new: `COLUMNS`, both geometries, `STATUS` and `ordinal`.
         legend: Gives the names of the land uses.
     """
+    new = gpd.GeoDataFrame(new, geometry="geometry", crs=old.crs)
     position = pd.Series(np.arange(len(old)), index=old["change_id"]).reindex(new["change_id"]).to_numpy()
     there = np.flatnonzero(~np.isnan(position))
     at = position[there].astype(np.int64)
-    compared = [*COLUMNS, *OUTCOME, "ordinal"]
+    compared = [*COLUMNS, *STATUS, "ordinal"]
     differs, first_differs = np.zeros(len(there), dtype=bool), np.zeros(len(there), dtype=bool)
     for name in compared:
         ours, theirs = (np.array(_plain(frame[name]), dtype=object) for frame in (old, new))
@@ -107,14 +99,14 @@ def write_changes(
     ):
         if rows:
             renamed = [{("identity" if k == "change_id" else k): v for k, v in row.items()} for row in rows]
-            values: dict[str, Any] = {k: sa.bindparam(k) for k in rows[0] if k != "change_id"}
+            values: Row = {k: sa.bindparam(k) for k in rows[0] if k != "change_id"}
             connection.execute(table.update().where(table.c.change_id == sa.bindparam("identity")).values(values), renamed)
 
 
-def _change_rows(frame: gpd.GeoDataFrame, codec: Codec, legend: Legend) -> list[dict[str, Any]]:
+def _change_rows(frame: gpd.GeoDataFrame, codec: Codec, legend: Legend) -> list[Row]:
     by_code = {c.code: c for c in legend.changes}
     entries = [by_code[code] for code in frame["change_code"]]
-    columns: dict[str, Sequence[Any]] = {name: _plain(frame[name]) for name in (*COLUMNS, *OUTCOME, "ordinal")}
+    columns: dict[str, Sequence[Any]] = {name: _plain(frame[name]) for name in (*COLUMNS, *STATUS, "ordinal")}
     columns["from_code"] = [e.from_code for e in entries]
     columns["from_name"] = [e.from_name or None for e in entries]
     columns["to_name"] = [e.to_name or e.name for e in entries]
@@ -122,17 +114,15 @@ def _change_rows(frame: gpd.GeoDataFrame, codec: Codec, legend: Legend) -> list[
     return _records(columns)
 
 
-def _first_rows(frame: gpd.GeoDataFrame, codec: Codec) -> list[dict[str, Any]]:
+def _first_rows(frame: gpd.GeoDataFrame, codec: Codec) -> list[Row]:
     geometry = codec.encode(frame["first_geometry"].to_numpy(), frame.crs)
     return _records({"change_id": list(frame["change_id"]), "geom": geometry})
 
 
 def write_run(connection: sa.Connection, codec: Codec, run: MergeableRun, ids: Sequence[str], now: datetime) -> None:
-    """Record a run with all that it saw."""
+    """Record a run with everything that it saw."""
     view, seen, crs = run.view, run.view.observation, run.crs
-    row = {
-        "key": seen.key, "project": seen.project, "before_date": seen.before_date, "after_date": seen.after_date,
-        "created": seen.created, "model_name": seen.model_name, "model_hash": seen.model_hash,
+    row = asdict(seen) | {
         "scenes": json.dumps(seen.scenes, ensure_ascii=False), "observed_share": run.observed_share,
         "patch_count": len(view.patches), "standing": "", "merged_at": now,
         "geom": codec.encode(np.array([view.extent], dtype=object), crs)[0],
@@ -152,17 +142,8 @@ def write_run(connection: sa.Connection, codec: Codec, run: MergeableRun, ids: S
 
 def read_observations(connection: sa.Connection) -> list[Observation]:
     """Return all runs that were merged, in the order of the fold."""
-    c = OBSERVATIONS.c
-    query = sa.select(
-        c.key, c.project, c.before_date, c.after_date, c.created, c.model_name, c.model_hash, c.scenes
-    )  # fmt: skip
-    found = [
-        Observation(
-            r.key, r.project, r.before_date, r.after_date, r.created, r.model_name, r.model_hash, tuple(json.loads(r.scenes))
-        )
-        for r in connection.execute(query)
-    ]  # fmt: skip
-    return sorted(found, key=lambda o: o.order)
+    rows = connection.execute(sa.select(*(OBSERVATIONS.c[f.name] for f in fields(Observation))))
+    return sorted((Observation(*row[:-1], tuple(json.loads(row.scenes))) for row in rows), key=lambda o: o.order)
 
 
 def read_view(connection: sa.Connection, codec: Codec, crs: CRS, observation: Observation) -> View:
@@ -180,22 +161,20 @@ def read_view(connection: sa.Connection, codec: Codec, crs: CRS, observation: Ob
     return View(observation, codec.decode([extent])[0], patches, codec.decode(unseen.scalars().all()))
 
 
-def read_sightings(connection: sa.Connection, change_id: str) -> list[dict[str, Any]]:
-    """Return the runs that saw a change, by date: key, dates, hectares, confidence, model, and why it does not count."""
+def read_sightings(connection: sa.Connection, change_id: str) -> list[Sighting]:
+    """Return what the runs saw of a change, by date."""
     p, o = PATCHES.c, OBSERVATIONS.c
     query = (
-        sa.select(
-            o.key.label("run"), o.before_date, o.after_date, p.area_ha, p.confidence, o.model_name, o.model_hash, o.standing
-        )
+        sa.select(o.key, o.before_date, o.after_date, p.area_ha, p.confidence, o.model_name, o.model_hash, o.standing)
         .join(OBSERVATIONS, o.key == p.run)
         .where(p.change_id == change_id)
         .order_by(o.after_date, o.before_date, o.created, o.key)
     )
-    return [dict(row) for row in connection.execute(query).mappings()]
+    return [Sighting(*row) for row in connection.execute(query)]
 
 
 def relabel(connection: sa.Connection, run: str, ids: Sequence[str]) -> None:
-    """Say which changes the patches of a run are, where that is not what the table says."""
+    """Correct the ids of the changes that the patches of a run belong to."""
     query = sa.select(PATCHES.c.change_id).where(PATCHES.c.run == run).order_by(PATCHES.c.patch)
     was = connection.execute(query).scalars().all()
     rows = [
@@ -209,34 +188,30 @@ def relabel(connection: sa.Connection, run: str, ids: Sequence[str]) -> None:
 
 
 def read_withdrawals(connection: sa.Connection) -> list[Withdrawal]:
-    """Return what was withdrawn, in the order in which it was."""
-    c = VERDICTS.c
+    """Return what was withdrawn, in that order."""
+    c = WITHDRAWALS.c
     return [Withdrawal(*row) for row in connection.execute(sa.select(c.kind, c.target, c.reason).order_by(c.number))]
 
 
 def append_history(connection: sa.Connection, events: Iterable[Event], now: datetime) -> int:
     """Add lines at the end of the history, and return the number of the last."""
     number = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(HISTORY.c.number), 0))).scalar_one())
-    rows = [
-        {"number": number + n, "time": now, "event": e.event, "change_id": e.change_id, "from_state": e.from_state,
-         "to_state": e.to_state, "run": e.run, "model_hash": e.model_hash, "reason": e.reason, "who": e.who}
-        for n, e in enumerate(events, start=1)
-    ]  # fmt: skip
+    rows = [{"number": number + n, "time": now, **asdict(event)} for n, event in enumerate(events, start=1)]
     _insert(connection, HISTORY, rows)
     return number + len(rows)
 
 
 def _plain(series: pd.Series) -> list[Any]:
-    """Values as a driver takes them, None where there is none."""
+    """Return values as a driver takes them, None for a missing one."""
     # A NaN is not equal to itself, and NA cannot be asked.
     return [None if value is pd.NA or value != value else value for value in series.tolist()]
 
 
-def _records(columns: Mapping[str, Sequence[Any]]) -> list[dict[str, Any]]:
+def _records(columns: Mapping[str, Sequence[Any]]) -> list[Row]:
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
 
 
-def _insert(connection: sa.Connection, table: sa.Table, rows: list[dict[str, Any]]) -> None:
+def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
     if rows:
         connection.execute(table.insert(), rows)

@@ -1,4 +1,4 @@
-"""The tables of a register, the same in every database, as the newest version has them."""
+"""Tables of a register, the same in every database."""
 
 from collections.abc import Callable
 from datetime import UTC, datetime
@@ -123,7 +123,7 @@ HISTORY = sa.Table(
     _text("who"),
 )  # fmt: skip
 
-VERDICTS = sa.Table(
+WITHDRAWALS = sa.Table(
     "verdicts", METADATA, _integer("number", primary_key=True), _text("kind", nullable=False), _text("target", nullable=False),
     _text("reason", nullable=False), _text("who"), sa.Column("time", TIME), sa.UniqueConstraint("kind", "target"),
 )  # fmt: skip
@@ -150,5 +150,5 @@ DRAWN = sa.Table(
 LAYERS = (CHANGES, FIRST_SEEN, OBSERVATIONS, PATCHES, NOT_OBSERVED)
 """The tables with geometries."""
 
-PLAIN = (META, HISTORY, VERDICTS, REVIEWS, DRAWINGS, DRAWN)
+PLAIN = (META, HISTORY, WITHDRAWALS, REVIEWS, DRAWINGS, DRAWN)
 """The others."""
