@@ -134,9 +134,9 @@ def read_answers(
         item, reviewer = drawing.items[row], reviewers[k] or (who or "")
         own = (kinds[item.change_code].from_code, kinds[item.change_code].to_code)
         other = pairs.get(instead[k]) if verdicts[k] in (NO_CHANGE, OTHER_CLASS) else None
-        missing = _missing(verdicts[k], other, own, bool(instead[k] or notes[k]), reviewer, days[k])
-        if missing:
-            half.append(f"number {row + 1} ({item.change_id}): {missing}")
+        gap = _missing(verdicts[k], other, own, bool(instead[k] or notes[k]), reviewer, days[k])
+        if gap:
+            half.append(f"number {row + 1} ({item.change_id}): {gap}")
         elif verdicts[k]:
             codes = other or (own if verdicts[k] == CHANGE else (None, None))
             reviews.append(

@@ -143,7 +143,8 @@ def write_run(connection: sa.Connection, codec: Codec, run: MergeableRun, ids: S
 def read_observations(connection: sa.Connection) -> list[Observation]:
     """Return all runs that were merged, in the order of the fold."""
     rows = connection.execute(sa.select(*(OBSERVATIONS.c[f.name] for f in fields(Observation))))
-    return sorted((Observation(*row[:-1], tuple(json.loads(row.scenes))) for row in rows), key=lambda o: o.order)
+    found = (Observation(**{**row._mapping, "scenes": tuple(json.loads(row.scenes))}) for row in rows)
+    return sorted(found, key=lambda o: o.order)
 
 
 def read_view(connection: sa.Connection, codec: Codec, crs: CRS, observation: Observation) -> View:
