@@ -3,7 +3,7 @@
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor, nn
@@ -15,6 +15,8 @@ from landshift.models.network.learner import TrainingSettings
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.network.strategies import strategy_named
 from landshift.models.network.training import fit
+from landshift.models.use.bundle import Provenance, TrainingImages
+from landshift.pipeline.raster.statistics import BandStatistics
 from landshift.pipeline.scores.training import Fit
 
 BANDS = ("red", "nir")
@@ -84,7 +86,7 @@ def whole_fit(folder: Path, spec: NetworkSpec = SPEC, settings: TrainingSettings
     return Whole(network, run(network, folder, settings), folder)
 
 
-def using(strategy: str, **changes: object) -> TrainingSettings:
+def using(strategy: str, **changes: Any) -> TrainingSettings:
     return replace(SETTINGS, strategy=strategy_named(strategy), **changes)
 
 
@@ -95,3 +97,12 @@ def copied(module: nn.Module) -> dict[str, Tensor]:
 def same_weights(module: nn.Module, expected: nn.Module | Mapping[str, Tensor]) -> bool:
     other = expected.state_dict() if isinstance(expected, nn.Module) else expected
     return all(torch.equal(v, other[k]) for k, v in module.state_dict().items())
+
+
+def provenance(**changes: Any) -> Provenance:
+    """Facts of a model that nobody trained."""
+    made = Provenance(
+        seed=0, fit=Fit(1, 0, 0.5), weights_hash="sha256:0", training_regions=BandStatistics((0.1, 0.2), (0.3, 0.4), {}, 9),
+        inputs=TrainingImages("sha256:1", "sha256:2"), versions={"landshift": "1"}, strategy="scratch",
+    )  # fmt: skip
+    return replace(made, **changes)

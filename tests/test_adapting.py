@@ -3,7 +3,7 @@
 import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
 
 import json
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -38,6 +38,7 @@ from landshift.pipeline.scores.adaptation import AdaptationRow
 from landshift.pipeline.scores.calibration import cool_classes
 from landshift.pipeline.scores.training import Temperatures
 from tests.binary_territory import RANDOM, BinaryTerritory, Ready
+from tests.small_network import provenance
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +50,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
 def ready(place: BinaryTerritory) -> Ready:
     """Blocks of 8 pixels, of which about thirty are tested on."""
     ready = Ready(place.workspace(split={"block_px": 8}))
-    ready.ws = replace(ready.ws, chosen_model=elsewhere(ready, place.output / "model", training_regions=True))
+    ready.ws = replace(ready.ws, chosen_model=elsewhere(ready, place.output / "model"))
     return ready
 
 
@@ -60,14 +61,15 @@ def coarse(ready: Ready, place: BinaryTerritory) -> Ready:
     return Ready(replace(ws, chosen_model=ready.ws.chosen_model))
 
 
-def elsewhere(ready: Ready, folder: Path, *, training_regions: bool) -> Path:
-    """Keep a model with random weights, and say that it was trained in a darker place."""
+def elsewhere(ready: Ready, folder: Path, name: str = "elsewhere") -> Path:
+    """Keep a model with random weights that was trained in a darker place."""
     built = build_network(ready.ws, ready.prepared, encoder_named(RANDOM), "scratch", 0)
-    regions = asdict(band_statistics(ready.prepared.images))
-    regions["mean"] = [m / 2 for m in regions["mean"]]
+    regions = band_statistics(ready.prepared.images)
+    darker = replace(regions, mean=tuple(m / 2 for m in regions.mean))
     bundle = Bundle(
-        "elsewhere", built.network.spec, asdict(built.encoder), "reflectance", built.normalisation, Legend(), Temperatures(),
-        0.5, (), {"training_regions": regions} if training_regions else {},
+        name=name, spec=built.network.spec, encoder=built.encoder, units="reflectance",
+        normalisation=built.normalisation, legend=Legend(), temperatures=Temperatures(), threshold=0.5,
+        facts=provenance(training_regions=darker),
     )  # fmt: skip
     return save(folder, bundle, built.network, "card")
 
@@ -84,9 +86,9 @@ def test_moments_are_those_of_the_training_regions_and_keep_the_change(ready: Re
     assert before is after, "each date apart would lose its change"
     pixels = np.concatenate([draw_pixels(image) for image in ready.prepared.images])
     mapped = before.apply(pixels.T[:, :, None])[..., 0]
-    known = bundle.facts["training_regions"]
-    np.testing.assert_allclose(mapped.mean(axis=1), known["mean"], rtol=1e-4)
-    np.testing.assert_allclose(mapped.std(axis=1), known["std"], rtol=1e-4)
+    regions = bundle.facts.training_regions
+    np.testing.assert_allclose(mapped.mean(axis=1), regions.mean, rtol=1e-4)
+    np.testing.assert_allclose(mapped.std(axis=1), regions.std, rtol=1e-4)
 
 
 def test_a_histogram_brings_the_date_after_to_the_date_before(ready: Ready) -> None:
@@ -119,18 +121,12 @@ def test_batch_norm_takes_in_the_territory(ready: Ready) -> None:
     assert all(k.endswith(("running_mean", "running_var", "num_batches_tracked")) for k in moved), "nothing is trained"
 
 
-def test_a_model_that_does_not_know_its_regions(ready: Ready, tmp_path: Path) -> None:
-    ws = replace(ready.ws, chosen_model=elsewhere(ready, tmp_path / "model", training_regions=False))
-    bundle, network = load(ws.model_in_use)
-    with pytest.raises(InputError, match="does not hold what its training regions look like"):
-        adapt_model(ws, ready.prepared, bundle, network, "moments")
-    found = content_of(check_adaptations(replace(ws, output=tmp_path / "out"), ready.prepared, None))
+def test_dates_with_too_few_pixels_that_are_alike_are_not_matched(ready: Ready, tmp_path: Path) -> None:
+    found = content_of(check_adaptations(replace(ready.ws, output=tmp_path / "out"), ready.prepared, None))
     rows = {row["method"]: row for row in found["rows"]}
-    assert "does not hold what its training regions look like" in rows["moments"]["reason"]
-    assert rows["moments"]["mapped_share"] is None
     assert "100 are needed to match the dates" in rows["radiometric"]["reason"]
     assert rows["radiometric"]["mapped_share"] is None
-    for method in ("none", "histogram", "batch-norm"):
+    for method in ("none", "moments", "histogram", "batch-norm"):
         assert rows[method]["reason"] == ""
         assert 0 <= rows[method]["mapped_share"] <= 1
 
@@ -195,7 +191,7 @@ def test_it_holds_for_these_images_labels_and_this_model_alone(
     ws, prepared = ready.ws, ready.prepared
     assert content_of(current_adaptation(ws, prepared)) == checked
     assert current_adaptation(ws, replace(prepared, before=replace(prepared.before, hash="sha256:other"))) is None
-    other = replace(ws, chosen_model=elsewhere(ready, tmp_path / "model", training_regions=False))
+    other = replace(ws, chosen_model=elsewhere(ready, tmp_path / "model", "other"))
     assert current_adaptation(other, prepared) is None
     stricter = place.workspace(detect={"threshold": 0.9}).project
     assert current_adaptation(replace(ws, project=stricter), prepared) is None

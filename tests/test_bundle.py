@@ -19,6 +19,7 @@ from safetensors.torch import load_file, save_file
 
 from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.encoders.table import encoder_named
 from landshift.models.network.lora import add_lora, merge_lora
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.use.bundle import CARD, FORMAT, MODEL, WEIGHTS, Bundle, describe, load, save
@@ -26,24 +27,31 @@ from landshift.models.use.inference import device_of, predict
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import file_hash
-from landshift.pipeline.scores.training import Temperatures
+from landshift.pipeline.scores.accuracy import BinaryScores, ClassScore, ClassScores
+from landshift.pipeline.scores.training import CandidateScores, Temperatures
+from tests.small_network import provenance
 
 BANDS = ("green", "red", "nir")
 SPEC = NetworkSpec("tu-test_efficientnet", BANDS, ("nir", "red"), "both", 2, "unet", "difference", (32, 16, 16, 8, 8))
 NORMALISATION = Normalisation((0.1, 1 / 3), (0.2, 0.7), 10_000.0, "encoder", ("nir", "red"), ("A note.",))
 LEGEND = Legend((LandUse(3, "Forêt", "#006400"), LandUse(7, 'Built-up "area"', "#cc0000")))
-SCORES = {"kappa": 0.4, "f1": 0.5, "n": 100, "precision": None, "recall": 1}
+TEST = BinaryScores(0.4, 0.5, 0.3, None, 1.0, None, 0.9, 100)
+TRANSITION = ClassScore(2, "Forest to Built-up", 0.4, 0.3, 0.5, None, 7)
+SCORES = CandidateScores(
+    seed=4, validation_score=0.5, threshold=0.3, temperatures=Temperatures(1.7, 0.3), test=TEST, calibration_error=0.1,
+    warnings=("Beware.",), transitions=ClassScores((TRANSITION,), 0.4, 0.3, None, 0.9, 7),
+)  # fmt: skip
 BUNDLE = Bundle(
     name="demo",
     spec=SPEC,
-    encoder={"name": "random", "licence": "none needed", "citation": ""},
+    encoder=encoder_named("random"),
     units="reflectance",
     normalisation=NORMALISATION,
     legend=LEGEND,
     temperatures=Temperatures(1.7, 0.3),
     threshold=0.1 + 0.2,
     notes=("Bands nir and red are used.",),
-    facts={"seed": 4, "list": [1, 2.5, None], "scores": {"test": SCORES, "warnings": ["Beware."]}},
+    facts=provenance(seed=4, scores=SCORES),
 )
 
 
@@ -305,7 +313,8 @@ def test_a_save_that_fails_leaves_the_earlier_bundle(folder: Path) -> None:
         ("spec.bands", "nr"), ("spec.classes", 3), ("spec.classes", 2.5), ("spec.decoder_channels", [32, 16, 16, 8, 10**9]),
         ("spec.decoder_channels", [32, 16, 16, 8, 8.0]), ("legend", []), ("spec.heads", "change"),
         ("legend.0.colour", "red"), ("legend.0.colour", "#00640g"), ("legend.0.colour", "#006400\n"), ("legend.0.name", 5),
-        ("legend.0.code", 3.5), ("facts.scores", None), ("facts.scores", []), ("facts.scores.test", {}),
+        ("legend.0.code", 3.5), ("facts.scores", []), ("facts.seed", None), ("facts.domain_shift", {}),
+        ("facts.scores.test", {}),
         ("facts.scores.test.kappa", "0.4"), ("facts.scores.test.f1", float("nan")), ("facts.scores.warnings", "Beware."),
         ("facts.scores.warnings", [5]), ("facts.scores.calibration_error", "0.1"), ("facts.scores.transitions", []),
         ("facts.scores.transitions", {"classes": [{"code": 2}]}),

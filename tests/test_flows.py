@@ -38,7 +38,6 @@ from landshift.pipeline.gates import RULES
 from landshift.pipeline.labels.search import TRAIN
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
-from landshift.pipeline.records import record_of
 from landshift.pipeline.releases import read_journal
 from landshift.pipeline.vector.read import read_layer, read_polygons
 from tests.demo_territory import SIZE, DemoTerritory, demo_project
@@ -210,13 +209,12 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
         kept.append(describe(ws.training / "seed-0" / "model"))
     assert len(fitted) == 1, "with the limit only"
     usual, limited = kept
-    assert limited.threshold == limited.facts["scores"]["risk_control"]["threshold"] != usual.threshold
-    assert limited.facts["domain_shift"] == usual.facts["domain_shift"]
+    assert limited.threshold == limited.facts.scores.risk_control.threshold != usual.threshold
+    assert limited.facts.domain_shift.edge == usual.facts.domain_shift.edge
 
 
 def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_regions(demo: DemoTerritory) -> None:
     """What training wrote down and what detect sees are the same features, read in the same tiles."""
-    from landshift.models.transfer.shift import Shift
     from landshift.models.use.bundle import describe
 
     run = record(demo.run)
@@ -225,7 +223,7 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
     assert run["domain_shift"]["beyond"] == (ratio > 1).mean() <= 0.07, "one block of the sixteen"
     assert not [w for w in run["warnings"] if "domain_shift.tif" in w]
     # Blocks without a training label are new to it; the others are as far out as they were in training.
-    shift = record_of(Shift, describe(demo.trained.model).facts["domain_shift"], "model")
+    shift = describe(demo.trained.model).facts.domain_shift
     training = training_blocks(read_masks(workspace(demo.project, demo.data, demo.output)).role)
     assert 10 <= training.sum() < 16
     np.testing.assert_allclose(np.sort(ratio[training]) * shift.edge, shift.domain.reference, rtol=1e-4)

@@ -6,7 +6,7 @@ import re
 import shutil
 import urllib.error
 from collections.abc import Callable
-from dataclasses import asdict, replace
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
@@ -42,6 +42,7 @@ from landshift.pipeline.scores.assessment import MeanF1
 from landshift.pipeline.scores.training import Temperatures
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as RANDOM_ENCODER
+from tests.small_network import provenance
 
 FIRST = Trial(LITE, "full", 0, "fold 0")
 
@@ -336,8 +337,8 @@ def test_a_limit_to_the_miss_rate_that_few_blocks_cannot_keep_stops_no_compariso
     masks = roles_of(ready.ws, FIRST, ready.regions)
     built = build_network(ready.ws, ready.prepared, recipe.encoder, "full", 0)
     bundle = Bundle(
-        "place", built.network.spec, asdict(built.encoder), "reflectance", built.normalisation, Legend(), Temperatures(), 0.5,
-        (), {"seed": 9, "fit": {"best_score": 0.5}},
+        name="place", spec=built.network.spec, encoder=built.encoder, units="reflectance", normalisation=built.normalisation,
+        legend=Legend(), temperatures=Temperatures(), threshold=0.5, facts=provenance(seed=9),
     )  # fmt: skip
     loose, _, _ = judge(ready.ws, ready.prepared, bundle, built.network, masks)
     monkeypatch.setattr(trials, "fit_network", lambda *_: (bundle, built.network))

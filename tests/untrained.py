@@ -1,6 +1,5 @@
 """A territory with a model that nobody trained: its maps are nonsense, but the same nonsense each time."""
 
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -19,10 +18,10 @@ from landshift.models.use.bundle import Bundle, save
 from landshift.models.use.inference import device_of, predict
 from landshift.pipeline.demo.files import make_demo
 from landshift.pipeline.raster.read import RasterReader
-from landshift.pipeline.records import content_of
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Window
 from tests.demo_territory import demo_project
+from tests.small_network import provenance
 
 SIZE = 136
 """Pixels; the last row of tiles of 32 is a thin one."""
@@ -46,9 +45,10 @@ class Untrained:
         self.model = save(
             folder / "model",
             Bundle(
-                "untrained", network.spec, asdict(built.encoder), "reflectance", built.normalisation, legend_of(ws.project),
-                Temperatures(), float(np.nanmedian(said.change)), (),
-                {"domain_shift": content_of(fit_shift(blocks.reshape(-1, blocks.shape[-1])[::2]))},
+                name="untrained", spec=network.spec, encoder=built.encoder, units="reflectance",
+                normalisation=built.normalisation, legend=legend_of(ws.project), temperatures=Temperatures(),
+                threshold=float(np.nanmedian(said.change)),
+                facts=provenance(domain_shift=fit_shift(blocks.reshape(-1, blocks.shape[-1])[::2])),
             ),
             network,
             "card",

@@ -103,11 +103,9 @@ def adapt_model(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "C
         return AdaptedModel(network, (None, None), ())
     before, after = (draw_pixels(image) for image in prepared.images)
     if method == "moments":
-        known = bundle.facts.get("training_regions", {})
-        if not known.get("mean"):
-            raise InputError("The model does not hold what its training regions look like; moments cannot be matched to them.")
+        regions = bundle.facts.training_regions
         # Both dates together: matching each date apart would take its change away.
-        mapping = fit_moments(np.array(known["mean"]), np.array(known["std"]), np.concatenate([before, after]))
+        mapping = fit_moments(np.array(regions.mean), np.array(regions.std), np.concatenate([before, after]))
         return AdaptedModel(network, (mapping, mapping), mapping.notes)
     if method == "histogram":
         mapping = fit_histogram(before, after)

@@ -23,7 +23,7 @@ from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
 from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.manifest import replace_when_done, short_hash, value_hash
-from landshift.pipeline.records import IfAny, read_record, record_of, write_record
+from landshift.pipeline.records import IfAny, read_record, write_record
 from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.assessment import MeanF1
 from landshift.pipeline.scores.training import Cost, Fit, NetworkScores
@@ -208,7 +208,7 @@ def _train(
     moved = trial.strategy not in ("scratch", "frozen") and trial.share >= 1 and trial.seed == ws.project.assess.seeds[0]
     facts = TrialFacts(
         **{f.name: getattr(scores, f.name) for f in fields(NetworkScores)},
-        fit=record_of(Fit, bundle.facts["fit"], "the training"), cost=meter.cost,
+        fit=bundle.facts.fit, cost=meter.cost,
         alignment=_alignment(ws, prepared, recipe, network, masks) if moved else None,
     )  # fmt: skip
     pixels = _pixels(calibrated)

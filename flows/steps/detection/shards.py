@@ -150,7 +150,6 @@ def _require_shared(folder: Path, settled: dict[str, Any]) -> None:
 def _map_rows(
     ws: Workspace, prepared: Prepared, settled: dict[str, Any], shard: Shard, folder: Path
 ) -> tuple[list[Path], dict[str, Any]]:
-    from landshift.models.transfer.shift import Shift
     from landshift.models.use.bundle import load
     from landshift.models.use.energy import metered
     from landshift.models.use.inference import device_of, stream, write_behind
@@ -160,8 +159,7 @@ def _map_rows(
     bundle, network = load(folder.parents[1] / SETTLED)
     network = network.to(device_of(config.device))
     legend = bundle.legend
-    known = bundle.facts.get("domain_shift")
-    shift = None if known is None else record_of(Shift, known, "The model's domain_shift")
+    shift = bundle.facts.domain_shift
     before, after = (None if m is None else record_of(BandMapping, m, SETTLED) for m in settled["mappings"])
     grid = prepared.plan.grid
     work = [
@@ -242,7 +240,7 @@ def join_shards(
             files.append(join_rows(folder / f"raw_{name}.tif", layout, [strip / f"{name}.tif" for strip in strips]))
             advance(number / 4)
     beyond = None
-    if bundle.facts.get("domain_shift") is not None:
+    if bundle.facts.domain_shift is not None:
         path, layout = folder / f"raw_{_SHIFT}.tif", Layout(grid.zoom_out(BLOCK), 1, "float32", float("nan"))
         files.append(join_rows(path, layout, [strip / f"{_SHIFT}.tif" for strip in strips]))
         shifts = read_raster(path)[0]

@@ -1,7 +1,7 @@
 """Fit: an encoder, a strategy and a budget to one trained network that is not yet calibrated."""
 
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -153,7 +153,7 @@ def fit_network(
     from landshift.models.network.samples import LabelledTiles, TrainingChips, masks_of
     from landshift.models.network.strategies import strategy_named
     from landshift.models.network.training import fit
-    from landshift.models.use.bundle import Bundle
+    from landshift.models.use.bundle import Bundle, Provenance, TrainingImages
     from landshift.pipeline.scores.training import Temperatures
 
     project, legend, config = ws.project, legend_of(ws.project), ws.project.training
@@ -171,17 +171,16 @@ def fit_network(
     )  # fmt: skip
     result = fit(built.network, training, validation, settings, checkpoints, advance)
     regions = band_statistics(prepared.images, role == TRAIN)
-    facts = {
-        "seed": recipe.seed, "fit": asdict(result), "weights_hash": built.weights_hash, "training_regions": asdict(regions),
-        "inputs": {"before": prepared.hashes[0], "after": prepared.hashes[1]}, "versions": versions(),
-        "strategy": recipe.strategy,
-    }  # fmt: skip
-    encoder = built.encoder
+    facts = Provenance(
+        seed=recipe.seed, fit=result, weights_hash=built.weights_hash, training_regions=regions,
+        inputs=TrainingImages(*prepared.hashes), versions=versions(), strategy=recipe.strategy,
+    )  # fmt: skip
+    encoder, spec = built.encoder, built.network.spec
     bundle = Bundle(
-        project.name, built.network.spec, asdict(encoder) | {"weights": Path(encoder.weights).name},
-        prepared.plan.sensor.units,
-        built.normalisation, Legend() if built.network.spec.heads == "change" else legend, Temperatures(), 0.5,
-        built.notes, facts,
+        name=project.name, spec=spec, encoder=replace(encoder, weights=Path(encoder.weights).name),
+        units=prepared.plan.sensor.units, normalisation=built.normalisation,
+        legend=Legend() if spec.heads == "change" else legend, temperatures=Temperatures(), threshold=0.5,
+        notes=built.notes, facts=facts,
     )  # fmt: skip
     return bundle, built.network
 

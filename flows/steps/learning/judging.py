@@ -178,7 +178,7 @@ def judge(
     scored, truth = keep_labelled(probability, labels.change, test)
     warning = always_unchanged(*keep_labelled(probability, labels.change, held_out), threshold)
     scores = CandidateScores(
-        seed=bundle.facts["seed"], validation_score=bundle.facts["fit"]["best_score"], threshold=threshold,
+        seed=bundle.facts.seed, validation_score=bundle.facts.fit.best_score, threshold=threshold,
         temperatures=temperatures, test=binary_scores(truth, scored, threshold),
         calibration_error=calibration_error_of(scored, truth), warnings=(warning,) if warning else (),
         risk_control=calibrated.risk,

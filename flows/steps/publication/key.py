@@ -37,5 +37,5 @@ def model_calibration(ws: Workspace) -> Gate:
     """Ask how well the model in use is calibrated."""
     from landshift.models.use.bundle import describe
 
-    scores = describe(ws.model_in_use).facts.get("scores") or {}
-    return calibration_gate(scores.get("calibration_error"), ws.project.gates.rules)
+    scores = describe(ws.model_in_use).facts.scores
+    return calibration_gate(None if scores is None else scores.calibration_error, ws.project.gates.rules)

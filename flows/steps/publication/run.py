@@ -44,17 +44,17 @@ class Detected:
 
 def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str, Any], facts: dict[str, Any]) -> Detected:
     """Write `run.json`, the page and what else follows from the maps, and move the whole run to its place in one step."""
-    from landshift.models.use.bundle import MODEL, WEIGHTS
+    from landshift.models.use.bundle import MODEL, WEIGHTS, TrainingImages
 
     folder = ws.work / key
     made = prepared.plan
     bundle = require_model_fits(ws, made)
     areas = made_maps["areas"]
     assessment = assessment_of(ws, prepared)
-    scores = bundle.facts.get("scores") or {}
+    scores = content_of(bundle.facts.scores) or {}
     gates = (*gates_of_data(ws, prepared, facts["measured"]), *model_gates(
         beyond=facts["beyond"], calibration_error=scores.get("calibration_error"),
-        same_images=bundle.facts.get("inputs", {}) == {"before": prepared.hashes[0], "after": prepared.hashes[1]},
+        same_images=bundle.facts.inputs == TrainingImages(*prepared.hashes),
         adaptation=facts["adaptation"],
         verdict=None if assessment.guard is None else assessment.guard.verdict,
         rules=ws.project.gates.rules,
@@ -86,8 +86,8 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in bundle.legend.classes],
         "observed": {"before": prepared.before.observed, "after": prepared.after.observed},
         "model": {
-            "name": bundle.name, "encoder": bundle.encoder["name"], "weights": file_hash(ws.model_in_use / WEIGHTS),
-            "description": file_hash(ws.model_in_use / MODEL), "scores": bundle.facts.get("scores"),
+            "name": bundle.name, "encoder": bundle.encoder.name, "weights": file_hash(ws.model_in_use / WEIGHTS),
+            "description": file_hash(ws.model_in_use / MODEL), "scores": scores or None,
         },
         "threshold": facts["threshold"], "margin_px": facts["margin"],
         "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
@@ -95,7 +95,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         "adaptation": facts["adaptation"],
         "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
         "cost": facts["cost"], "assessment": content_of(assessment), "gates": [content_of(gate) for gate in gates],
-        "areas": with_test_scores(areas, bundle.facts.get("scores")), "warnings": warnings,
+        "areas": with_test_scores(areas, scores or None), "warnings": warnings,
         "areas_of_interest": {"notes": made_maps["areas_of_interest"]} if made_maps["areas_of_interest"] is not None else None,
         "config": published_config(ws), "versions": {**versions(), "python": platform.python_version()},
     }  # fmt: skip

@@ -5,7 +5,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import shapely
@@ -16,7 +16,7 @@ from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import Recipe, encoder_facts, encoder_of, fit_network
 from landshift.flows.steps.learning.judging import judge
-from landshift.flows.steps.learning.labelling import SPLITS, read_masks
+from landshift.flows.steps.learning.labelling import SPLITS, LabelRecord, read_masks
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.comparing import SEEN, write_seen
@@ -32,6 +32,8 @@ from landshift.pipeline.scores.training import CandidateScores
 
 if TYPE_CHECKING:
     from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.transfer.shift import Shift
+    from landshift.models.use.bundle import TrainingGround
 
 _SCORES = "scores.json"
 
@@ -73,7 +75,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
             bundle, scores, _ = judge(ws, prepared, bundle, network, masks)
             domain = _training_domain(ws, prepared, network, masks.role)
         scores = replace(scores, cost=meter.cost)
-        bundle = replace(bundle, facts={**bundle.facts, "scores": content_of(scores), "domain_shift": domain})
+        bundle = replace(bundle, facts=replace(bundle.facts, scores=scores, domain_shift=domain))
         save(folder / "model", bundle, network, "")
         write_record(folder / _SCORES, scores)
         files = [folder / _SCORES, *(folder / "model" / n for n in (WEIGHTS, MODEL, CARD))]
@@ -82,7 +84,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
     return read_record(folder / _SCORES, CandidateScores)
 
 
-def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork", role: np.ndarray) -> dict[str, Any] | None:
+def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork", role: np.ndarray) -> "Shift | None":
     """Describe where the training regions lie in the network's feature space; None where they are too few."""
     from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.shift import FEWEST_BLOCKS, fit_shift
@@ -99,7 +101,7 @@ def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork"
     )  # fmt: skip
     network.to("cpu")
     seen = embedded[wanted & np.isfinite(embedded).all(axis=-1)]
-    return content_of(fit_shift(seen)) if len(seen) >= FEWEST_BLOCKS else None
+    return fit_shift(seen) if len(seen) >= FEWEST_BLOCKS else None
 
 
 def choose_model(
@@ -119,21 +121,24 @@ def choose_model(
     report = ws.output / "training.json"
     if not manifest.is_current("model", key):
         bundle, network = load(source)
-        splits = json.loads((ws.training / SPLITS).read_text(encoding="utf-8"))
+        labels = read_record(ws.training / SPLITS, LabelRecord)
         warnings = [*best.warnings, *_better_rows(best, rows)]
         if assessment.guard is not None and assessment.is_harmful:
             warnings.append(f"The assessment advises against this model. {assessment.guard.sentence}")
         content = {
             "warnings": warnings,
-            "project": ws.project.name, "encoder": bundle.encoder, "strategy": bundle.facts["strategy"], "notes": bundle.notes,
+            "project": ws.project.name, "encoder": content_of(bundle.encoder), "strategy": bundle.facts.strategy,
+            "notes": bundle.notes,
             "network": {k: asdict(v) for k, v in mean_and_spread([s.test for s in scores]).items()}, "seeds": measured,
             "kept_seed": best.seed,
-            "classical": classical, **splits, "versions": versions(),
+            "classical": classical, **content_of(labels), "versions": versions(),
         }  # fmt: skip
-        scored = {**content_of(best), "warnings": warnings}
-        known = {"scores": scored, "splits": splits["splits"], "classical": classical, "territory": _territory(made)}
-        kept = replace(bundle, facts={**bundle.facts, **known})
-        save(ws.candidate, kept, network, model_card(content, kept.as_dict(), assessment))
+        facts = replace(
+            bundle.facts, scores=replace(best, warnings=tuple(warnings)), splits=labels.splits, classical=rows,
+            territory=_training_ground(made),
+        )  # fmt: skip
+        kept = replace(bundle, facts=facts)
+        save(ws.candidate, kept, network, model_card(content, content_of(kept), assessment))
         write_json(report, content)
         write_model_item(ws.candidate, json.loads((ws.candidate / MODEL).read_text(encoding="utf-8")))
         write_seen(ws, made.grid, ws.candidate)
@@ -147,13 +152,12 @@ def card_scores(model: Path) -> str:
     return "Scores of change" + card.partition("\n## Scores of change")[2].partition("\n## ")[0].rstrip()
 
 
-def _territory(made: Plan) -> dict[str, Any]:
-    """Return when and where the model learnt."""
+def _training_ground(made: Plan) -> "TrainingGround":
+    """Return when and where the model was trained."""
+    from landshift.models.use.bundle import TrainingGround
+
     outline = footprint(made.grid.transform, (made.grid.shape[0], made.grid.shape[1]), crs_of(made.grid).to_wkt())
-    return {
-        "before_date": str(made.before.date), "after_date": str(made.after.date),
-        "footprint": shapely.geometry.mapping(outline),
-    }  # fmt: skip
+    return TrainingGround(str(made.before.date), str(made.after.date), shapely.geometry.mapping(outline))
 
 
 def _better_rows(kept: CandidateScores, rows: Mapping[str, MethodScores]) -> list[str]:
