@@ -14,7 +14,7 @@ from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scenes.choose import choose_epoch, common_bands, region_grid, require_pair
 from landshift.pipeline.scenes.folder import files_in, scenes_in
-from landshift.pipeline.scenes.scene import Epoch, Scene
+from landshift.pipeline.scenes.scene import Epoch, Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
 
 S2 = sensor_named("sentinel-2-l2a")
@@ -76,23 +76,11 @@ def test_landsat_as_it_is_delivered(tmp_path: Path) -> None:
     assert scene.number_offset == 0
 
 
-def test_a_quality_band_alone_is_no_scene(tmp_path: Path) -> None:
-    write(tmp_path, "LC08_20200615_QA_PIXEL.tif", nodata=1)
-    with pytest.raises(InputError, match=r"QA_PIXEL.tif is a quality band, and none"):
-        scenes_in(tmp_path, OLI)
-
-
-def test_custom_bands_are_in_the_order_of_the_file(tmp_path: Path) -> None:
-    write(tmp_path, "a_2020-06-15.tif", 2)
-    [scene] = scenes_in(tmp_path, TWO)
-    assert [(n, s.band) for n, s in scene.bands.items()] == [("red", 1), ("nir", 2)]
-
-
-def test_a_single_band_is_enough(tmp_path: Path) -> None:
-    one = custom_sensor(["red"], scale=1, offset=0, nodata=0, units="numbers")
-    write(tmp_path, "a_20200615.tif")
-    [scene] = scenes_in(tmp_path, one)
-    assert list(scene.bands) == ["red"]
+@pytest.mark.parametrize("names", [("red", "nir"), ("red",)])
+def test_custom_bands_are_in_the_order_of_the_file(tmp_path: Path, names: tuple[str, ...]) -> None:
+    write(tmp_path, "a_2020-06-15.tif", len(names))
+    [scene] = scenes_in(tmp_path, custom_sensor(names, scale=1, offset=0, nodata=0, units="numbers"))
+    assert [(n, s.band) for n, s in scene.bands.items()] == list(zip(names, (1, 2), strict=False))
 
 
 @pytest.mark.parametrize(
@@ -151,25 +139,20 @@ def test_a_date_that_nobody_can_know(tmp_path: Path) -> None:
     refused(tmp_path, TWO, "dates:` names scen.tif, .*Did you mean scene.tif", dates={"scen.tif": date(2020, 1, 1)})
 
 
-def test_a_date_that_is_none(tmp_path: Path) -> None:
-    write(tmp_path, "a_20200230.tif", 2)
-    refused(tmp_path, TWO, "20200230 is no date")
-
-
-def test_band_orders_that_nobody_can_know(tmp_path: Path) -> None:
-    write(tmp_path, "a_20200615.tif", 2)
-    refused(tmp_path, S2, "2 bands without descriptions, so their order is not known", declared_offset=0)
-
-
-def test_a_band_in_two_files(tmp_path: Path) -> None:
-    write(tmp_path, "a_20200615_B04_10m.tif")
-    write(tmp_path, "a_20200615_B04_20m.tif")
-    refused(tmp_path, S2, r"B04_20m.tif: band red is there twice, in .*B04_10m.tif", declared_offset=0)
-
-
-def test_a_one_band_file_without_a_band_in_its_name(tmp_path: Path) -> None:
-    write(tmp_path, "a_20200615_TCI.tif")
-    refused(tmp_path, S2, r"TCI.tif has one band, and its name ends in none of B01, B02.*SCENE_B04")
+@pytest.mark.parametrize(
+    ("sensor", "files", "message"),
+    [
+        (TWO, {"20200230": 2}, "20200230 is no date"),
+        (S2, {"20200615": 2}, "2 bands without descriptions, so their order is not known"),
+        (S2, {"20200615_B04_10m": 1, "20200615_B04_20m": 1}, r"B04_20m.tif: band red is there twice, in .*B04_10m.tif"),
+        (S2, {"20200615_TCI": 1}, r"TCI.tif has one band, and its name ends in none of B01, B02.*SCENE_B04"),
+        (OLI, {"20200615_QA_PIXEL": 1}, r"QA_PIXEL.tif is a quality band, and none"),
+    ],
+)
+def test_files_that_make_no_scene(tmp_path: Path, sensor: Sensor, files: dict[str, int], message: str) -> None:
+    for name, bands in files.items():
+        write(tmp_path, f"a_{name}.tif", bands)
+    refused(tmp_path, sensor, message, declared_offset=0)
 
 
 def test_two_crs_in_one_scene(tmp_path: Path) -> None:
@@ -201,8 +184,6 @@ def test_nodata_of_file_and_config(tmp_path: Path, dtype: str, of_file: Any, of_
 
 
 def scene(day: str, bands: tuple[str, ...] = ("red", "nir"), on: Grid | None = None) -> Scene:
-    from landshift.pipeline.scenes.scene import Source
-
     sources = {b: Source(Path(f"{day}.tif"), i) for i, b in enumerate(bands, start=1)}
     return Scene(day, date.fromisoformat(day), TWO, sources, None, on or grid(), 0)
 

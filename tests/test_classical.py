@@ -91,17 +91,10 @@ def test_pixels_that_are_not_observed_stay_nan_and_spoil_nothing(method: str) ->
 def test_a_tile_gets_the_values_of_the_whole() -> None:
     before, after, _ = pair()
     samples = sample_pixels(before, after)
+    assert fit_ir_mad(*samples).converged
     tile = (slice(None), slice(10, 30), slice(20, 50))
     for fitted in (fit_change_vector(*samples), fit_ir_mad(*samples)):
         np.testing.assert_allclose(fitted.apply(before[tile], after[tile]), fitted.apply(before, after)[tile[1:]], rtol=1e-5)
-
-
-def test_ir_mad_converges_and_repeats() -> None:
-    samples = sample_pixels(*pair()[:2])
-    first, second = fit_ir_mad(*samples), fit_ir_mad(*samples)
-    assert first.converged
-    assert first.correlations.min() > 0.9
-    np.testing.assert_array_equal(first.before_weights, second.before_weights)
 
 
 def test_one_image_twice_has_no_change() -> None:

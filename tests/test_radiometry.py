@@ -74,15 +74,6 @@ def test_mapping_there_and_mapping_back_undo_each_other() -> None:
     np.testing.assert_allclose(there * back, 1, rtol=1e-3)
 
 
-def test_dates_that_agree_are_left_as_they_are() -> None:
-    before, _ = pair(5_000)
-    mapping = fit_radiometric(before, before)
-    slope, offset = gains_of(mapping)
-    np.testing.assert_allclose(slope, 1, atol=1e-9)
-    np.testing.assert_allclose(offset, 0, atol=1e-9)
-    assert max(mapping.facts["rmse_after"]) < 1e-9
-
-
 def test_a_seed_repeats_and_another_holds_out_other_pixels() -> None:
     before, after = pair(25_000)
     first, again, other = (fit_radiometric(before, after, seed=s) for s in (3, 3, 4))

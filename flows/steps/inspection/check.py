@@ -1,6 +1,8 @@
-"""Check: everything about a project that can be told without heavy work, and what it will cost."""
+"""Check of a project without heavy work, and the cost of its work."""
 
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -13,9 +15,9 @@ from landshift.flows.steps.project.disk import free_bytes, needed_bytes, require
 from landshift.flows.steps.project.plan import Plan, legend_of, plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.maps import areas_in
-from landshift.pipeline.gates import MARK, PASS, require_open
+from landshift.pipeline.gates import MARK, PASS, Gate, require_open
 from landshift.pipeline.grid import crs_name, pixel_area_ha
-from landshift.pipeline.labels.read import summary
+from landshift.pipeline.labels.read import LabelSummary, summary
 from landshift.pipeline.records import content_of
 from landshift.pipeline.tiles import STRIDE
 
@@ -26,11 +28,99 @@ _BACKWARD = 3.0
 """Forward and backward pass cost about this many forward passes."""
 
 
+@dataclass(frozen=True)
+class GridFacts:
+    """The region's grid."""
+
+    crs: str
+    """Name of the CRS."""
+    rows: int
+    """Pixels."""
+    columns: int
+    """Pixels."""
+    pixel_size_m: float
+    """Side of a pixel in metres."""
+    area_ha: float
+    """Of the rectangle, in hectares."""
+
+
+@dataclass(frozen=True)
+class CloudFacts:
+    """Masks of clouds."""
+
+    mask: str
+    """As configured."""
+    model: str | None
+    """Masks the scenes that need it; None where none does."""
+    unmasked: tuple[str, ...]
+    """Scenes without a mask, in sentences."""
+
+
+@dataclass(frozen=True)
+class AreaFacts:
+    """Areas of interest."""
+
+    names: tuple[str, ...]
+    """In the order of the file."""
+    notes: tuple[str, ...]
+    """Sentences about areas that are cut or left out."""
+
+
+@dataclass(frozen=True)
+class EncoderFacts:
+    """The encoder of the project."""
+
+    name: str
+    """In the encoder table."""
+    bands: tuple[str, ...]
+    """That enter, in order."""
+    notes: tuple[str, ...]
+    """How bands are matched, in sentences."""
+    device: str
+    """Where it runs."""
+
+
+@dataclass(frozen=True)
+class ProjectCheck:
+    """Plan of a project's work, in the order of `landshift check --json`."""
+
+    project: str
+    """Its name."""
+    scenes: Mapping[str, tuple[str, ...]]
+    """Epoch to the day and id of each scene."""
+    grid: GridFacts
+    """Of the region."""
+    bands: tuple[str, ...]
+    """In order."""
+    units: str
+    """Of the images."""
+    tiles: int
+    """That detect maps."""
+    disk: Mapping[str, float]
+    """`needed_gb` and `free_gb`."""
+    gates: tuple[Gate, ...]
+    """That need no pixels."""
+    skipped: tuple[str, ...]
+    """Faulty scenes, in sentences."""
+    clouds: CloudFacts
+    """Masks of clouds."""
+    areas_of_interest: AreaFacts | None
+    """None without a file of them."""
+    labels: LabelSummary | None
+    """None without labels."""
+    splits: Mapping[str, Mapping[str, int]] | None
+    """Role to class to pixels; None without labels."""
+    encoder: EncoderFacts
+    """Of the project."""
+    expected_minutes: Mapping[str, float | None]
+    """`train`, None without labels, and `detect`."""
+
+
 def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     """Validate a project and plan its work.
 
     Returns:
-        The plan for machines, and as lines for people.
+        A `ProjectCheck` as JSON, without the keys of what the project does not have, and as lines for people.
 
     Raises:
         InputError: Whatever would stop `train` or `detect`.
@@ -42,18 +132,31 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     require_open(gates)
     if ws.project.trained_model is not None:
         require_model_fits(ws, made)
-    content: dict[str, Any] = {"project": ws.project.name, **_images(ws, made), "gates": [content_of(g) for g in gates]}
-    content["skipped"] = list(made.skipped)
-    content["clouds"] = {"mask": ws.project.scenes.clouds.mask, "model": made.cloud_model, "unmasked": list(made.unmasked)}
-    areas = areas_in(ws, made.grid)
-    if areas is not None:
-        content["areas_of_interest"] = {"names": areas.frame["name"].tolist(), "notes": list(areas.notes)}
-    if ws.project.labels is not None:
-        labels = read_labels(ws, made.grid)
-        content["labels"] = content_of(summary(labels, legend_of(ws.project)))
-        content["splits"] = dict(split_labels(ws, labels)[1].counts)
-    content |= _network(ws, made)
-    return content, _lines(content)
+    areas, labels = areas_in(ws, made.grid), None if ws.project.labels is None else read_labels(ws, made.grid)
+    splits = None if labels is None else split_labels(ws, labels)[1]
+    (height, width), (count, read) = made.grid.shape, _tiling(ws, made)
+    encoder, minutes = _measure_network(ws, made, read)
+    check = ProjectCheck(
+        project=ws.project.name,
+        scenes={e.name: tuple(f"{s.date} {s.id}" for s in e.scenes) for e in made.epochs},
+        grid=GridFacts(
+            crs_name(made.grid.crs), height, width, made.grid.transform.a,
+            area_ha=round(height * width * pixel_area_ha(made.grid), 2),
+        ),
+        bands=made.bands,
+        units=made.sensor.units,
+        tiles=count,
+        disk={"needed_gb": round(needed_bytes(made) / 1e9, 3), "free_gb": round(free_bytes(ws) / 1e9, 3)},
+        gates=tuple(gates),
+        skipped=made.skipped,
+        clouds=CloudFacts(ws.project.scenes.clouds.mask, made.cloud_model, made.unmasked),
+        areas_of_interest=None if areas is None else AreaFacts(tuple(areas.frame["name"]), tuple(areas.notes)),
+        labels=None if labels is None else summary(labels, legend_of(ws.project)),
+        splits=None if splits is None else splits.counts,
+        encoder=encoder,
+        expected_minutes=minutes,
+    )  # fmt: skip
+    return {key: value for key, value in content_of(check).items() if value is not None}, _lines(check)
 
 
 def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
@@ -67,24 +170,8 @@ def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
     return count, read
 
 
-def _images(ws: Workspace, made: Plan) -> dict[str, Any]:
-    height, width = made.grid.shape
-    pixels = height * width
-    return {
-        "scenes": {e.name: [f"{s.date} {s.id}" for s in e.scenes] for e in made.epochs},
-        "grid": {
-            "crs": crs_name(made.grid.crs),
-            "rows": height, "columns": width, "pixel_size_m": made.grid.transform.a,
-            "area_ha": round(pixels * pixel_area_ha(made.grid), 2),
-        },
-        "bands": list(made.bands), "units": made.sensor.units,
-        "tiles": _tiling(ws, made)[0],
-        "disk": {"needed_gb": round(needed_bytes(made) / 1e9, 3), "free_gb": round(free_bytes(ws) / 1e9, 3)},
-    }  # fmt: skip
-
-
-def _network(ws: Workspace, made: Plan) -> dict[str, Any]:
-    """Say what the encoder comes to, and measure one window with random weights."""
+def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts, dict[str, float | None]]:
+    """Return the encoder, and the minutes of work by one window with random weights; detect reads `read` pixels."""
     from landshift.models.encoders.backbones import build_encoder
     from landshift.models.encoders.bands import match_bands
     from landshift.models.encoders.normalisation import Normalisation
@@ -109,14 +196,9 @@ def _network(ws: Workspace, made: Plan) -> dict[str, Any]:
     started = time.perf_counter()
     predict(network, image, image, Temperatures())
     per_pixel = (time.perf_counter() - started) / _PROBE**2
-    read = _tiling(ws, made)[1]
-    return {
-        "encoder": {"name": encoder.name, "bands": list(matched.used), "notes": list(matched.notes), "device": str(device)},
-        "expected_minutes": {
-            "train": round(_training_pixels(ws.project.training) * per_pixel / 60, 1) if ws.project.labels else None,
-            "detect": round(read * per_pixel / 60, 1),
-        },
-    }
+    train = round(_training_pixels(ws.project.training) * per_pixel / 60, 1) if ws.project.labels else None
+    facts = EncoderFacts(encoder.name, tuple(matched.used), tuple(matched.notes), str(device))
+    return facts, {"train": train, "detect": round(read * per_pixel / 60, 1)}
 
 
 def _training_pixels(config: TrainingConfig) -> float:
@@ -124,42 +206,41 @@ def _training_pixels(config: TrainingConfig) -> float:
     return len(config.seeds) * config.epochs * config.chips_per_epoch * config.chip**2 * _BACKWARD
 
 
-def _gate_lines(gates: list[dict[str, Any]]) -> list[str]:
-    """Say what can be asked of the data already; what pixels have to tell, detect asks before it begins."""
+def _gate_lines(gates: tuple[Gate, ...]) -> list[str]:
     words = {PASS: "passed", MARK: "take care"}
-    lines = [f"{g['name']}: {words[g['outcome']]}, {g['found']} (expected {g['limit']})" for g in gates]
-    lines += [g["meaning"] for g in gates if g["outcome"] == MARK]
+    lines = [f"{g.name}: {words[g.outcome]}, {g.found} (expected {g.limit})" for g in gates]
+    lines += [g.meaning for g in gates if g.outcome == MARK]
     return [f"{'' if i else 'Gates':<8} {line}" for i, line in enumerate(lines)]
 
 
-def _lines(content: dict[str, Any]) -> list[str]:
-    grid, disk, minutes = content["grid"], content["disk"], content["expected_minutes"]
+def _lines(check: ProjectCheck) -> list[str]:
+    grid, minutes = check.grid, check.expected_minutes
     lines = [
-        f"Project  {content['project']}: "
-        + ("everything fits." if "labels" in content else "the scenes fit; without labels it can detect, but not train."),
-        *(f"{name.capitalize():<8} {', '.join(scenes)}" for name, scenes in content["scenes"].items()),
-        f"Grid     {grid['columns']} x {grid['rows']} pixels (width x height) of {grid['pixel_size_m']:g} m, {grid['crs']}, "
-        f"{grid['area_ha']:,.0f} ha",
-        f"Bands    {', '.join(content['bands'])} ({content['units']})",
-        f"Encoder  {content['encoder']['name']} on {content['encoder']['device']}",
-        *(f"         {note}" for note in content["encoder"]["notes"]),
-        f"Tiles    {content['tiles']}",
-        *_gate_lines(content["gates"]),
-        *([f"Clouds   masked by {content['clouds']['model']}"] if content["clouds"]["model"] else []),
-        *(f"Warning  {sentence}" for sentence in (*content["skipped"], *content["clouds"]["unmasked"])),
+        f"Project  {check.project}: "
+        + ("everything fits." if check.labels else "the scenes fit; without labels it can detect, but not train."),
+        *(f"{name.capitalize():<8} {', '.join(scenes)}" for name, scenes in check.scenes.items()),
+        f"Grid     {grid.columns} x {grid.rows} pixels (width x height) of {grid.pixel_size_m:g} m, {grid.crs}, "
+        f"{grid.area_ha:,.0f} ha",
+        f"Bands    {', '.join(check.bands)} ({check.units})",
+        f"Encoder  {check.encoder.name} on {check.encoder.device}",
+        *(f"         {note}" for note in check.encoder.notes),
+        f"Tiles    {check.tiles}",
+        *_gate_lines(check.gates),
+        *([f"Clouds   masked by {check.clouds.model}"] if check.clouds.model else []),
+        *(f"Warning  {sentence}" for sentence in (*check.skipped, *check.clouds.unmasked)),
     ]
-    if "labels" in content:
-        lines.append(f"Labels   {content['labels']['labelled']:,} pixels")
-        lines += [
-            f"  {role:<10} " + ", ".join(f"{k} {v:,}" for k, v in counts.items()) for role, counts in content["splits"].items()
-        ]
-    else:
+    if check.labels is None or check.splits is None:
         lines.append("Labels   none: detect needs a trained model, train needs `labels:`")
-    if "areas_of_interest" in content:
-        names, notes = content["areas_of_interest"]["names"], content["areas_of_interest"]["notes"]
+    else:
+        lines.append(f"Labels   {check.labels.labelled:,} pixels")
+        lines += [
+            f"  {role:<10} " + ", ".join(f"{k} {v:,}" for k, v in counts.items()) for role, counts in check.splits.items()
+        ]
+    if check.areas_of_interest is not None:
+        names = check.areas_of_interest.names
         lines.append(f"Areas    {len(names):,}: {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}")
-        lines += [f"         {note}" for note in notes]
+        lines += [f"         {note}" for note in check.areas_of_interest.notes]
     train = "" if minutes["train"] is None else f"train at most {minutes['train']:g} min, "
     lines.append(f"Time     {train}detect {minutes['detect']:g} min (measured on one window here)")
-    lines.append(f"Disk     {disk['needed_gb']:g} GB needed, {disk['free_gb']:g} GB free")
+    lines.append(f"Disk     {check.disk['needed_gb']:g} GB needed, {check.disk['free_gb']:g} GB free")
     return lines
