@@ -19,6 +19,13 @@ def test_what_a_page_mentions_exists(page: Path) -> None:
     assert not missing
 
 
+def test_the_architecture_names_every_package() -> None:
+    text = (ROOT / "docs/architecture.md").read_text(encoding="utf-8")
+    folders = [p.parent for layer in ("pipeline", "models", "flows") for p in (ROOT / layer).rglob("*/__init__.py")]
+    names = {folder: (folder.relative_to(ROOT).as_posix().partition("/")[2], folder.name) for folder in folders}
+    assert not [str(folder) for folder in folders if not any(f"`{name}/`" in text for name in names[folder])]
+
+
 def exists(path: Path, name: str) -> bool:
     if not path.exists() or not name:
         return path.exists()
