@@ -1,4 +1,4 @@
-"""How numbers are written for people: figures, shares, times, energy and intervals."""
+"""Numbers as people read them: figures, shares, times, energy and intervals."""
 
 import math
 

@@ -32,7 +32,7 @@ class GateRule:
     """Whether the limit is the least that is good enough; else it is the most."""
 
     def holds(self, value: float) -> bool:
-        """Whether a number meets the limit; one on the limit does."""
+        """Return whether a number meets the limit; one on the limit does."""
         return value >= self.limit if self.at_least else value <= self.limit
 
 

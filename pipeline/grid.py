@@ -1,4 +1,4 @@
-"""Where pixels are: one projected, north-up grid for everything in a region."""
+"""Grids: the projected, north-up one of a region, how two differ and how far they overlap."""
 
 import math
 from collections.abc import Iterable
@@ -125,17 +125,14 @@ def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_
 
 def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, float, float]:
     """Return west, south, east and north in a CRS around grids of any CRS."""
-    outlines = [
-        g.extent if crs is None or g.crs == crs else g.extent.to_crs(crs, resolution=g.resolution.x * 16) for g in grids
-    ]
-    west, south, east, north = zip(*(outline.boundingbox.bbox for outline in outlines), strict=True)
+    west, south, east, north = zip(*(_outline(g, crs).boundingbox.bbox for g in grids), strict=True)
     return min(west), min(south), max(east), max(north)
 
 
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
     region = grid.extent
-    return float((region & _extent_in(grid, other)).area / region.area)
+    return float((region & _outline(other, grid.crs)).area / region.area)
 
 
 def overlap_window(grid: Grid, other: Grid, around: int = 2) -> Window:
@@ -149,7 +146,7 @@ def overlap_window(grid: Grid, other: Grid, around: int = 2) -> Window:
     Returns:
         A window inside `grid`, empty where they lie apart.
     """
-    box = (grid.extent & _extent_in(grid, other)).boundingbox if overlap_share(grid, other) else None
+    box = (grid.extent & _outline(other, grid.crs)).boundingbox if overlap_share(grid, other) else None
     if box is None:
         return Window(0, 0, 0, 0)
     (x0, y1), (x1, y0) = (~grid.transform @ corner for corner in ((box.left, box.bottom), (box.right, box.top)))
@@ -170,15 +167,13 @@ def common_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> f
     region = grid.extent
     common = region
     for date in (before, after):
-        common = common & reduce(or_, (_extent_in(grid, other) for other in date))
+        common = common & reduce(or_, (_outline(other, grid.crs) for other in date))
     return float(common.area / region.area)
 
 
-def _extent_in(grid: Grid, other: Grid) -> Geometry:
-    """Return the outline of one grid in the CRS of another."""
-    if grid.crs is None or other.crs == grid.crs:
-        return other.extent
-    return other.extent.to_crs(grid.crs, resolution=other.resolution.x * 16)
+def _outline(grid: Grid, crs: CRS | None) -> Geometry:
+    """Return the outline of a grid in a CRS; in its own where None."""
+    return grid.extent if crs is None or grid.crs == crs else grid.extent.to_crs(crs, resolution=grid.resolution.x * 16)
 
 
 def pixel_area_ha(grid: Grid) -> float:

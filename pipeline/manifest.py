@@ -157,7 +157,7 @@ class Manifest:
         }
 
     def is_current(self, name: str, key: str) -> bool:
-        """Whether the step `name` was done from inputs with this key, and its files are unharmed."""
+        """Return whether the step `name` was done from inputs with this key, and its files are unharmed."""
         entry = self.entries().get(name)
         if entry is None or entry["key"] != key:
             return False

@@ -24,14 +24,14 @@ class Season:
         return " to ".join(f"{month:02}-{day:02}" for month, day in (self.first, self.last))
 
     def holds(self, day: date) -> bool:
-        """Whether a day lies in the season; 29 February does where 28 February and 1 March do."""
+        """Return whether a day lies in the season; 29 February does where 28 February and 1 March do."""
         at = day.month, day.day
         if self.first <= self.last:
             return self.first <= at <= self.last
         return at >= self.first or at <= self.last
 
     def meets(self, start: date, end: date) -> bool:
-        """Whether a day from `start` to `end`, both included, lies in the season."""
+        """Return whether a day from `start` to `end`, both included, lies in the season."""
         # Eight years and a day hold every day of the year, 29 February too, save over years such as 1900.
         days = min((end - start).days, 8 * 366)
         return any(self.holds(start + timedelta(n)) for n in range(days + 1))

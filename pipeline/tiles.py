@@ -1,6 +1,5 @@
 """Tiles: the cores partition a grid, the reads add a margin that may reach past its edge."""
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -47,10 +46,9 @@ class Window:
         return Window(y0, x0, max(y1 - y0, 0), max(x1 - x0, 0))
 
     def meets(self, other: "Window") -> bool:
-        """Whether they share a pixel."""
-        return max(self.y, other.y) < min(self.y + self.height, other.y + other.height) and max(self.x, other.x) < min(
-            self.x + self.width, other.x + other.width
-        )
+        """Return whether they share a pixel."""
+        rows = max(self.y, other.y) < min(self.y + self.height, other.y + other.height)
+        return rows and max(self.x, other.x) < min(self.x + self.width, other.x + other.width)
 
     def within(self, outer: "Window") -> "Window":
         """Return the same pixels, counted from the corner of `outer`."""
@@ -84,7 +82,13 @@ def tiles(shape: tuple[int, int], core: int = 1024, margin: int = 128) -> list[T
     """
     if core <= 0 or core % STRIDE or margin < 0 or margin % STRIDE:
         raise InputError(f"Tile core {core} and margin {margin}: both must be multiples of {STRIDE}, the core above 0.")
-    return list(_tiles(shape, core, margin))
+    found = []
+    for row, y in enumerate(range(0, shape[0], core)):
+        for column, x in enumerate(range(0, shape[1], core)):
+            inside = Window(y, x, core, core).clip(shape)
+            height, width = (-(-n // STRIDE) * STRIDE + 2 * margin for n in (inside.height, inside.width))
+            found.append(Tile(row, column, inside, Window(y - margin, x - margin, height, width)))
+    return found
 
 
 def row_groups(rows: int, groups: int) -> list[range]:
@@ -119,14 +123,6 @@ def mirror(image: np.ndarray, window: Window, shape: tuple[int, int]) -> np.ndar
     below, right = window.height - inside.y - inside.height, window.width - inside.x - inside.width
     part = image[(slice(None), *inside.slices)]
     return np.pad(part, ((0, 0), (inside.y, below), (inside.x, right)), mode="symmetric")
-
-
-def _tiles(shape: tuple[int, int], core: int, margin: int) -> Iterator[Tile]:
-    for row, y in enumerate(range(0, shape[0], core)):
-        for column, x in enumerate(range(0, shape[1], core)):
-            inside = Window(y, x, core, core).clip(shape)
-            height, width = (-(-n // STRIDE) * STRIDE + 2 * margin for n in (inside.height, inside.width))
-            yield Tile(row, column, inside, Window(y - margin, x - margin, height, width))
 
 
 def strips(shape: tuple[int, int], rows: int = STRIP_ROWS) -> list[Window]:

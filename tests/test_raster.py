@@ -18,7 +18,15 @@ from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
-from landshift.pipeline.raster.read import RasterReader, inspect, read_coverage, read_onto, read_preview, read_raster
+from landshift.pipeline.raster.read import (
+    RasterReader,
+    inspect,
+    open_readers,
+    read_coverage,
+    read_onto,
+    read_preview,
+    read_raster,
+)
 from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
 from landshift.pipeline.tiles import Window
 
@@ -239,6 +247,15 @@ def test_a_reader_travels_without_handles(tmp_path: Path) -> None:
     reader.read(Window(0, 0, 4, 4))
     again = pickle.loads(pickle.dumps(reader))  # our own bytes
     np.testing.assert_array_equal(again.read(Window(0, 0, 4, 4)), reader.read(Window(0, 0, 4, 4)))
+
+
+def test_readers_of_both_dates_are_closed_after_an_error(tmp_path: Path) -> None:
+    path = write_raster(tmp_path / "a.tif", noise(1, 4, 4), grid(4, 4))
+    with pytest.raises(KeyError), open_readers(path, path) as readers:  # noqa: PT012
+        opened = [reader.read(Window(0, 0, 4, 4)) for reader in readers]
+        raise KeyError
+    assert len(opened) == 2
+    assert not any(reader._handles for reader in readers)
 
 
 def test_nodata_is_nan_for_a_reader(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.tiles import STRIDE, Window, mirror, tiles
+from landshift.pipeline.tiles import STRIDE, Window, mirror, strips, tiles
 
 GRIDS = st.tuples(st.integers(1, 300), st.integers(1, 300))
 CORES = st.integers(1, 6).map(lambda n: n * STRIDE)
@@ -46,6 +46,10 @@ def test_a_clipped_window_is_the_part_inside(y: int, x: int, height: int, width:
     assert inside.width == len(columns)
     if rows and columns:
         assert (inside.y, inside.x) == (min(rows), min(columns))
+
+
+def test_strips_go_from_north_to_south() -> None:
+    assert strips((5, 7), 2) == [Window(0, 0, 2, 7), Window(2, 0, 2, 7), Window(4, 0, 1, 7)]
 
 
 def test_tiles_go_row_by_row() -> None:

@@ -1,4 +1,4 @@
-"""What Sentinel-2 sees of the demo: terrain light, the optics' blur, a shift, noise, haze, clouds and their shadows."""
+"""View of the demo by Sentinel-2: terrain light, the optics' blur, a shift, noise, haze, clouds and their shadows."""
 
 import math
 

@@ -1,4 +1,4 @@
-"""How people divide the land of the demo: fields, towns and the roads between them.
+"""Land of the demo as people divide it: fields, towns and the roads between them.
 
 Roads are least-cost paths; fields, clearings and estates share one cadastre, as in real countries.
 """

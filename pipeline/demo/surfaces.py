@@ -1,4 +1,4 @@
-"""What covers each pixel of the demo on one date: shares of surfaces whose spectra are known.
+"""Cover of each pixel of the demo on one date: shares of surfaces whose spectra are known.
 
 Crops, mown and burnt fields and the water level differ between the dates although the land use does not: a difference
 of a vegetation index finds them first.

@@ -1,1 +1,1 @@
-"""How things look: symbols, styles, plots, pictures, chips, QGIS files."""
+"""Drawing: symbols, styles, plots, pictures, chips, QGIS files."""

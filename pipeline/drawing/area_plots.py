@@ -151,7 +151,7 @@ def _totals(areas: Sequence[tuple[int, float]], legend: Legend) -> dict[int, flo
 
 
 def _stack(totals: Mapping[int, float], scale: float, height: float) -> dict[int, float]:
-    """Where each class starts, one below the other, the whole in the middle of what the heading leaves."""
+    """Return where each class starts, one below the other, the whole in the middle of what the heading leaves."""
     used = sum(totals.values()) * scale + _GAP * (len(totals) - 1)
     y = _LINE_HEIGHT + (height - _LINE_HEIGHT - used) / 2
     found = {}

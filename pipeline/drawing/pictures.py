@@ -60,7 +60,7 @@ def stretches_of(before: Path, after: Path, *, comparable: bool) -> tuple[Stretc
 
 
 def _range(seen: np.ndarray) -> tuple[tuple[float, float, float], tuple[float, float, float]]:
-    """Darkest and brightest value of each colour of the pixels seen (3, n)."""
+    """Return the darkest and the brightest value of each colour of the pixels seen (3, n)."""
     low, high = np.percentile(seen if seen.shape[1] else np.zeros((3, 1)), _PERCENTILES, axis=1).tolist()
     return (low[0], low[1], low[2]), (high[0], high[1], high[2])
 
@@ -105,7 +105,7 @@ def write_image(path: Path, image: Path, stretch: Stretch, grid: Grid, tags: Map
         plain.unlink(missing_ok=True)
 
 
-_NOT_SEEN = (204, 204, 212)
+_GREY = (204, 204, 212)
 """A bluish mid grey: near white would look like cloud or roofs."""
 
 _HATCH = (110, 110, 130)
@@ -143,7 +143,7 @@ def on_grey(colours: np.ndarray) -> np.ndarray:
         uint8 (y, x, 3).
     """
     out = np.ascontiguousarray(colours.transpose(1, 2, 0))
-    out[(colours == NOT_SEEN).all(axis=0)] = _NOT_SEEN
+    out[(colours == NOT_SEEN).all(axis=0)] = _GREY
     return np.asarray(out)
 
 
@@ -166,7 +166,7 @@ def change_picture(change: Path, changes: Sequence[Change], under: np.ndarray, s
         if entry.code not in (NOT_OBSERVED, UNCHANGED):
             out[codes == entry.code] = [int(entry.colour[i : i + 2], 16) for i in (1, 3, 5)]
     unseen = codes == NOT_OBSERVED
-    out[unseen] = _NOT_SEEN
+    out[unseen] = _GREY
     rows, columns = np.indices(codes.shape)
     # Hatched: a flat grey would read as ground that was seen.
     out[unseen & ((rows + columns) % 6 < 2)] = _HATCH

@@ -79,7 +79,7 @@ def colour_text(colour: str, alpha: int = 255) -> str:
 
 
 def _picture_url(column: str) -> str:
-    """An expression for the address of a picture whose path, relative to the layer's file, stands in a column."""
+    """Return an expression for the address of a picture whose path, relative to the layer's file, stands in a column."""
     # The percent sign first: it is part of what stands for the others.
     plain = f"replace({FOLDER}, '%', '%25')"
     signs = "map(' ', '%20', '\"', '%22', '#', '%23', '?', '%3F', '&', '%26', '<', '%3C', '>', '%3E', '\\\\', '/')"
@@ -87,7 +87,7 @@ def _picture_url(column: str) -> str:
 
 
 def _value_text(column: str) -> str:
-    """An expression that shows a value in a map tip: dates and numbers as they are, text without its power as HTML."""
+    """Return an expression that shows a value in a map tip: dates and numbers as they are, text without its power as HTML."""
     quoted = '"' + column.replace('"', '""') + '"'
     text = f"replace(to_string({quoted}), map('&', '&amp;', '<', '&lt;', '>', '&gt;'))"
     return f"[% coalesce({text}, '–') %]"
@@ -233,7 +233,7 @@ def _raster_style(kind: str, band: int) -> tuple[ET.Element, ET.Element]:
 
 
 def _fills(entry: Change) -> list[tuple[str, Mapping[str, str]]]:
-    """What an area is filled with; the hatching lies on a light veil, to be seen on dark images too."""
+    """Return what an area is filled with; the hatching lies on a light veil, to be seen on dark images too."""
     hatched, colour = entry.code == NOT_OBSERVED, fill_colour(entry)
     veil = {"color": "255,255,255,110", "outline_style": "no"}
     fill = {
@@ -245,7 +245,7 @@ def _fills(entry: Change) -> list[tuple[str, Mapping[str, str]]]:
 
 
 def _marker(shape: str, colour: str) -> dict[str, str]:
-    """A point with a light edge, which reads on dark and on bright ground."""
+    """Return the options of a point with a light edge, which reads on dark and on bright ground."""
     return {
         "name": shape, "color": colour_text(colour), "outline_color": "255,255,255,255", "outline_style": "solid",
         "outline_width": "0.3", "outline_width_unit": "MM", "size": "2.6", "size_unit": "MM",

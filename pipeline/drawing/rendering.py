@@ -1,4 +1,4 @@
-"""What every page and card is written with: the templates, and how numbers and names are shown in them."""
+"""Environment of the templates of pages and cards, with filters for numbers and names."""
 
 import re
 from html import escape

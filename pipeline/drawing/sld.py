@@ -114,7 +114,7 @@ def outline_sld() -> str:
 
 
 def _style(title: str) -> tuple[ET.Element, ET.Element]:
-    """The document, and the element that takes rules."""
+    """Return the document, and the element that takes rules."""
     root = ET.Element("StyledLayerDescriptor", {"version": "1.0.0", **_NAMESPACES})
     layer = ET.SubElement(root, "NamedLayer")
     # GeoServer finds a style by its own name, not by this one; empty names are refused.

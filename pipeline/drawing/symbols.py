@@ -1,4 +1,4 @@
-"""How things look on a map, whatever program draws it: colours, widths and names fit for XML."""
+"""Colours, ramps and names of map entries, for any program that draws them."""
 
 import re
 import xml.etree.ElementTree as ET
@@ -60,7 +60,7 @@ class Stop:
 
 
 def rgb(colour: str) -> tuple[int, int, int]:
-    """Red, green, blue of `#rrggbb`, each 0..255."""
+    """Return red, green and blue of `#rrggbb`, each 0..255."""
     return int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16)
 
 
@@ -130,7 +130,7 @@ def date_stops(days: Iterable[int]) -> tuple[tuple[Stop, ...], bool]:
 
 
 def _share(day: date, days: Sequence[date]) -> float:
-    """Where a date lies between the first and the last, 0..1; 1 where there is one date only."""
+    """Return where a date lies between the first and the last, 0..1; 1 where there is one date only."""
     span = (days[-1] - days[0]).days
     return (day - days[0]).days / span if span else 1.0
 

@@ -1,4 +1,4 @@
-"""Where a raster lies: a path here, or a file on a server of which only the parts needed are read."""
+"""Places of rasters: a path here, or a file on a server of which only the parts needed are read."""
 
 import logging
 from collections.abc import Iterator
@@ -149,7 +149,7 @@ def resolve(href: str, base: str) -> str:
 
 
 def is_remote(address: str) -> bool:
-    """Whether an address lies on a server."""
+    """Return whether an address lies on a server."""
     return urlsplit(address).scheme in SCHEMES
 
 

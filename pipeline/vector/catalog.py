@@ -69,6 +69,6 @@ def _is_empty(database: sqlite3.Connection, table: str) -> bool:
 
 
 def _geometry(kind: str) -> str:
-    """POLYGON to Polygon, MULTIPOLYGON to MultiPolygon."""
+    """Turn POLYGON to Polygon, MULTIPOLYGON to MultiPolygon."""
     name = kind.lower()
     return f"Multi{name.removeprefix('multi').capitalize()}" if name.startswith("multi") else name.capitalize()

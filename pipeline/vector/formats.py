@@ -1,4 +1,4 @@
-"""Which vector files GDAL may open: those of four formats, none of which can point to another file or to the network."""
+"""Vector files that GDAL may open: of four formats, none of which can point to another file or to the network."""
 
 import json
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What GeoPackages hold beside their layers: default styles as QGIS finds them, and what the columns mean."""
+"""Tables of GeoPackages beside the layers: default styles as QGIS finds them, and meanings of columns."""
 
 import sqlite3
 from collections.abc import Sequence
@@ -76,7 +76,7 @@ _FORGET = (
 
 
 def is_in_use(error: Exception) -> bool:
-    """Whether SQLite could not open a file because another program has it open, or left it in the middle of writing."""
+    """Return whether SQLite could not open a file because another program has it open, or left it in the middle of writing."""
     return "locked" in str(error) or "readonly database" in str(error)
 
 

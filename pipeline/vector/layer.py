@@ -95,7 +95,7 @@ def require_whole(path: Path) -> Iterator[None]:
 
 
 def _field(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """Values as OGR takes them, and where they are null."""
+    """Return values as OGR takes them, and where they are null."""
     null = series.isna().to_numpy()
     if column.dtype == "str":
         return series.astype(object).where(~null, None).to_numpy(), null
