@@ -97,12 +97,10 @@ def judge(setting: str, name: str, value: float, rules: GateRules, *, found: str
     return Gate(name, found, limit, rule.otherwise, meaning, setting=setting, value=value, otherwise=rule.otherwise)
 
 
-def judge_unknown(
-    setting: str | None, name: str, rules: GateRules, *, limit: str, reason: str, found: str = "not known"
-) -> Gate:
+def judge_unknown(setting: str | None, name: str, rules: GateRules, *, limit: str, reason: str) -> Gate:
     """Return the gate of a number that could not be measured, with the reason."""
     otherwise: Otherwise = rules[setting].otherwise if setting else "mark"
-    return Gate(name, found, limit, NOT_MEASURED, reason, setting=setting, otherwise=otherwise)
+    return Gate(name, "not known", limit, NOT_MEASURED, reason, setting=setting, otherwise=otherwise)
 
 
 def warnings_of(gates: Sequence[Gate]) -> list[str]:

@@ -32,7 +32,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import NO_ROLE
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_json
-from landshift.pipeline.raster.statistics import band_statistics, draw_pixels
+from landshift.pipeline.raster.statistics import band_statistics, sample_image
 from landshift.pipeline.records import content_of
 from landshift.pipeline.scores.adaptation import AdaptationRow
 from landshift.pipeline.scores.calibration import cool_classes
@@ -84,7 +84,7 @@ def test_moments_are_those_of_the_training_regions_and_keep_the_change(ready: Re
     bundle, network = load(ready.ws.model_in_use)
     before, after = adapt_model(ready.ws, ready.prepared, bundle, network, "moments").mappings
     assert before is after, "each date apart would lose its change"
-    pixels = np.concatenate([draw_pixels(image) for image in ready.prepared.images])
+    pixels = np.concatenate([sample_image(image) for image in ready.prepared.images])
     mapped = before.apply(pixels.T[:, :, None])[..., 0]
     regions = bundle.facts.training_regions
     np.testing.assert_allclose(mapped.mean(axis=1), regions.mean, rtol=1e-4)
@@ -95,7 +95,7 @@ def test_a_histogram_brings_the_date_after_to_the_date_before(ready: Ready) -> N
     bundle, network = load(ready.ws.model_in_use)
     first, second = adapt_model(ready.ws, ready.prepared, bundle, network, "histogram").mappings
     assert first is None
-    before, after = (draw_pixels(image) for image in ready.prepared.images)
+    before, after = (sample_image(image) for image in ready.prepared.images)
     mapped = second.apply(after.T[:, :, None])[..., 0]
     np.testing.assert_allclose(np.median(mapped, axis=1), np.median(before, axis=0), rtol=0.02)
 

@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.grid import grid_of
-from landshift.pipeline.raster.statistics import band_statistics, draw_pixels
+from landshift.pipeline.raster.statistics import band_statistics, sample_image
 from landshift.pipeline.raster.write import write_raster
 
 
@@ -20,8 +20,8 @@ def image(folder: Path, data: np.ndarray, name: str = "a.tif") -> Path:
 
 def test_few_pixels_are_all_taken(tmp_path: Path) -> None:
     path = image(tmp_path, np.array([[[1, 2], [np.nan, 4]], [[5, 6], [np.nan, 8]]]))
-    assert draw_pixels(path).tolist() == [[1, 5], [2, 6], [4, 8]]
-    assert draw_pixels(path, mask=np.array([[True, False], [True, True]])).tolist() == [[1, 5], [4, 8]]
+    assert sample_image(path).tolist() == [[1, 5], [2, 6], [4, 8]]
+    assert sample_image(path, mask=np.array([[True, False], [True, True]])).tolist() == [[1, 5], [4, 8]]
 
 
 @settings(deadline=None, max_examples=20, suppress_health_check=[HealthCheck.function_scoped_fixture])
@@ -30,15 +30,15 @@ def test_never_more_than_asked_for(tmp_path: Path, limit: int, seed: int) -> Non
     path = tmp_path / "big.tif"
     if not path.exists():
         image(tmp_path, np.arange(40_000, dtype=np.float32).reshape(1, 800, 50), "big.tif")
-    drawn = draw_pixels(path, limit, seed=seed)[:, 0]
+    drawn = sample_image(path, limit, seed=seed)[:, 0]
     assert len(drawn) <= limit
     assert len(np.unique(drawn)) == len(drawn)
-    np.testing.assert_array_equal(drawn, draw_pixels(path, limit, seed=seed)[:, 0])
+    np.testing.assert_array_equal(drawn, sample_image(path, limit, seed=seed)[:, 0])
 
 
 def test_the_sample_is_even_over_rows(tmp_path: Path) -> None:
     path = image(tmp_path, np.repeat(np.arange(1200.0), 40).reshape(1, 1200, 40))
-    rows = draw_pixels(path, 4000)[:, 0]
+    rows = sample_image(path, 4000)[:, 0]
     assert np.histogram(rows, 4, (0, 1200))[0] == pytest.approx([1000] * 4, rel=0.15)
 
 

@@ -93,28 +93,27 @@ def _value_text(column: str) -> str:
     return f"[% coalesce({text}, '–') %]"
 
 
-def raster_qml(entries: Iterable[Change | LandUse], band: int = 1) -> str:
+def raster_qml(entries: Iterable[Change | LandUse]) -> str:
     """Return a QGIS style that paints exactly the given codes of a raster, code 0 transparent."""
-    return _palette_qml(((str(e.code), e.colour, str(opacity(e)), e.name) for e in entries), band)
+    return _palette_qml((str(e.code), e.colour, str(opacity(e)), e.name) for e in entries)
 
 
-def dates_qml(days: Iterable[int], band: int = 1) -> str:
+def dates_qml(days: Iterable[int]) -> str:
     """Return a QGIS style that paints a raster of dates: dark what was seen long ago, bright what was seen last.
 
     Args:
         days: The dates that occur, as year x 10000 + month x 100 + day; 0 (never observed) is left transparent.
-        band: From 1.
     """
     stops, ramp = date_stops(days)
-    return _ramp_qml(stops, band) if ramp else _palette_qml(((f"{s.value:.0f}", s.colour, "255", s.label) for s in stops), band)
+    return _ramp_qml(stops) if ramp else _palette_qml((f"{s.value:.0f}", s.colour, "255", s.label) for s in stops)
 
 
-def continuous_qml(low: float = 0.0, high: float = 1.0, band: int = 1) -> str:
+def continuous_qml(low: float = 0.0, high: float = 1.0) -> str:
     """Return a QGIS style that paints a raster of numbers from `low` to `high` in viridis.
 
     The numbers are real values: QGIS applies the raster's scale and offset before its style.
     """
-    return _ramp_qml(number_stops(low, high), band)
+    return _ramp_qml(number_stops(low, high))
 
 
 def image_qml() -> str:
@@ -203,16 +202,16 @@ def _categories_qml(
     return finish_vector(root, headings)
 
 
-def _palette_qml(entries: Iterable[tuple[str, str, str, str]], band: int) -> str:
-    root, renderer = _raster_style("paletted", band)
+def _palette_qml(entries: Iterable[tuple[str, str, str, str]]) -> str:
+    root, renderer = _raster_style("paletted")
     palette = ET.SubElement(renderer, "colorPalette")
     for value, colour, alpha, label in entries:
         ET.SubElement(palette, "paletteEntry", value=value, color=colour, alpha=alpha, label=clean(label))
     return document(root, DOCTYPE)
 
 
-def _ramp_qml(stops: Sequence[Stop], band: int) -> str:
-    root, renderer = _raster_style("singlebandpseudocolor", band)
+def _ramp_qml(stops: Sequence[Stop]) -> str:
+    root, renderer = _raster_style("singlebandpseudocolor")
     low, high = f"{stops[0].value:.10g}", f"{stops[-1].value:.10g}"
     renderer.attrib |= {"classificationMin": low, "classificationMax": high}
     shader = ET.SubElement(
@@ -224,10 +223,10 @@ def _ramp_qml(stops: Sequence[Stop], band: int) -> str:
     return document(root, DOCTYPE)
 
 
-def _raster_style(kind: str, band: int) -> tuple[ET.Element, ET.Element]:
+def _raster_style(kind: str) -> tuple[ET.Element, ET.Element]:
     root = ET.Element("qgis", version=QGIS_VERSION, styleCategories="Symbology")
     pipe = ET.SubElement(root, "pipe")
-    renderer = ET.SubElement(pipe, "rasterrenderer", type=kind, band=str(band), opacity="1", alphaBand="-1", nodataColor="")
+    renderer = ET.SubElement(pipe, "rasterrenderer", type=kind, band="1", opacity="1", alphaBand="-1", nodataColor="")
     ET.SubElement(pipe, "rasterresampler", maxOversampling="2")
     return root, renderer
 

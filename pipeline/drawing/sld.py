@@ -48,15 +48,14 @@ def continuous_sld(low: float = 0.0, high: float = 1.0, title: str = "") -> str:
     return _raster([(stop, "1") for stop in number_stops(low, high)], "ramp", title)
 
 
-def dates_sld(days: Iterable[int], title: str = "Last observed") -> str:
+def dates_sld(days: Iterable[int]) -> str:
     """Return a style that paints a raster of dates: dark what was seen long ago, bright what was seen last.
 
     Args:
         days: The dates that occur, as year x 10000 + month x 100 + day; 0 (never observed) is left transparent.
-        title: What the legend calls it.
     """
     stops, ramp = date_stops(days)
-    return _raster([(stop, "1") for stop in stops], "ramp" if ramp else "values", title)
+    return _raster([(stop, "1") for stop in stops], "ramp" if ramp else "values", "Last observed")
 
 
 def vector_sld(entries: Iterable[Change], attribute: str = "change_code", title: str = "") -> str:

@@ -27,7 +27,7 @@ class BandStatistics:
     """Pixels looked at."""
 
 
-def draw_pixels(image: Path, limit: int = 200_000, mask: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
+def sample_image(image: Path, limit: int = 200_000, mask: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
     """Draw observed pixels evenly over an image.
 
     Args:
@@ -64,7 +64,7 @@ def band_statistics(images: Sequence[Path], mask: np.ndarray | None = None) -> B
         images: Analysis-ready GeoTIFFs with the same bands.
         mask: bool (y, x): only these pixels.
     """
-    pixels = np.concatenate([draw_pixels(i, mask=mask) for i in images]).astype(np.float64)
+    pixels = np.concatenate([sample_image(i, mask=mask) for i in images]).astype(np.float64)
     if not len(pixels):
         nothing: tuple[float, ...] = ()
         return BandStatistics(nothing, nothing, {}, 0)

@@ -19,7 +19,7 @@ from landshift.pipeline.labels.search import TEST
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED, NOT_OBSERVED
 from landshift.pipeline.manifest import file_hash, value_hash
 from landshift.pipeline.raster.read import open_readers
-from landshift.pipeline.raster.statistics import draw_pixels
+from landshift.pipeline.raster.statistics import sample_image
 from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.adaptation import (
@@ -101,7 +101,7 @@ def adapt_model(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "C
     """
     if method == "none":
         return AdaptedModel(network, (None, None), ())
-    before, after = (draw_pixels(image) for image in prepared.images)
+    before, after = (sample_image(image) for image in prepared.images)
     if method == "moments":
         regions = bundle.facts.training_regions
         # Both dates together: matching each date apart would take its change away.
