@@ -1,9 +1,9 @@
-"""Monitor: go on where the last run ended, as new scenes come in, and keep the register up to date."""
+"""Monitor: compare new scenes since the last run, and keep the register up to date."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
+from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 
@@ -13,33 +13,23 @@ from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.tasks import run_as_subflow
 from landshift.flows.steps.monitoring.images import borrow_images, remove_old_images
 from landshift.flows.steps.monitoring.outcome import (
-    DONE,
-    FAILED,
-    STATE,
     Compared,
     Monitored,
-    merged_runs,
-    read_state,
+    find_merged,
     register_name,
     register_of,
     send_due_alerts,
     show_monitored,
     write_diff,
 )
-from landshift.flows.steps.monitoring.pairs import (
-    PAIRS,
-    made_by_other_models,
-    pair_workspace,
-    pairs_of,
-    scenes_used,
-    weights_of,
-)
+from landshift.flows.steps.monitoring.pairs import PAIRS, name_other_models, pair_workspace, pairs_of, scenes_used, weights_of
+from landshift.flows.steps.monitoring.state import DONE, FAILED, MonitorState, PairState, read_state, write_state
 from landshift.flows.steps.project.finding import find_scenes
 from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.flows.steps.project.published import published_config
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import UnavailableError, in_words
-from landshift.pipeline.manifest import value_hash, write_json
+from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.register.runs import read_mergeable
 from landshift.pipeline.register.store import Register
 from landshift.pipeline.scenes.periods import PeriodPair
@@ -71,7 +61,7 @@ def monitor(
     """
     if isinstance(project, Path):
         project = load_project(project)
-    # Another list of faulty scenes shall not make every pair another one.
+    # Another list of faulty scenes must not change the fingerprint of every pair.
     project = project.model_copy(update={"scenes": project.scenes.model_copy(update={"faulty": "skip"})})
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
     ws.require_writable()
@@ -82,60 +72,75 @@ def monitor(
         findings = find_scenes(ws, sensor_of(project.sensor), tolerant=True)
         made = pairs_of(project, findings, today or datetime.now(UTC).date())
         state = read_state(ws)
-        compared, merged = [], merged_runs(register)
+        shared = _Round(ws, register, find_merged(register), tuple(findings), state, chosen, weights, again)
+        compared = []
         with step("Monitoring") as advance:
             for number, pair in enumerate(made.pairs, start=1):
-                compared.append(_compare(ws, register, merged, pair, findings, state, chosen, weights, again=again))
+                compared.append(_compare(shared, pair))
                 advance(number / len(made.pairs))
         remove_old_images(ws, made.pairs, state)
-        others = made_by_other_models(made.pairs, state, weights)
+        others = name_other_models(made.pairs, state, weights)
         try:
             diff, what = write_diff(ws, register, state)
             told, untold = send_due_alerts(ws, register)
         except UnavailableError as error:
             diff, what, told, untold = None, {}, (), (str(error),)
     result = Monitored(
-        tuple(compared),
-        made.waiting,
-        tuple(f"{f.name}: {f.fault}" for f in findings if f.fault),
-        ws.register_file if isinstance(ws.register, Path) else str(ws.register),
-        diff,
-        what,
-        told,
-        untold,
-        others,
-    )
+        pairs=tuple(compared), waiting=made.waiting, faulty=tuple(f"{f.name}: {f.fault}" for f in findings if f.fault),
+        register=ws.register_file if isinstance(ws.register, Path) else str(ws.register), diff=diff, what=what, told=told,
+        untold=untold, other_models=others,
+    )  # fmt: skip
     show_monitored(ws, result)
     return result
 
 
-def _compare(
-    ws: Workspace, register: Register, merged: Collection[str] | None, pair: PeriodPair, findings: Sequence[Finding],
-    state: dict[str, Any], model: Path, weights: str, *, again: bool,
-) -> Compared:  # fmt: skip
+@dataclass(frozen=True)
+class _Round:
+    """What all pairs of a run share."""
+
+    ws: Workspace
+    """The project."""
+    register: Register
+    """Where pairs are merged."""
+    merged: Collection[str] | None
+    """Keys of the runs in it; None where it is away."""
+    findings: tuple[Finding, ...]
+    """All scenes."""
+    state: MonitorState
+    """Updated with each pair."""
+    model: Path
+    """The model in use."""
+    weights: str
+    """Hash of its weights."""
+    again: bool
+    """Whether pairs that are done are made again."""
+
+
+def _compare(run: _Round, pair: PeriodPair) -> Compared:
     """Map one pair and merge it, unless that is done already."""
-    ours = pair_workspace(ws, pair, model)
-    fingerprint = value_hash([published_config(ours), scenes_used(pair, findings, ws.project.epochs.part_of_year)])
-    known = state["pairs"].get(pair.name, {})
-    same = known.get("fingerprint") == fingerprint and known.get("register", "") == register_name(ws)
+    ws, state = run.ws, run.state
+    ours = pair_workspace(ws, pair, run.model)
+    fingerprint = value_hash([published_config(ours), scenes_used(pair, run.findings, ws.project.epochs.part_of_year)])
+    known = state.pairs.get(pair.name)
+    is_same = known is not None and (known.fingerprint, known.register) == (fingerprint, register_name(ws))
     # A register that was lost, or restored from an older copy, gets back what it lacks.
-    there = merged is None or known.get("run") in merged
-    if known.get("outcome") == DONE and same and there and not again:
-        return Compared(pair.name, str(pair.before), str(pair.after), "known", known["message"])
+    is_there = known is not None and (run.merged is None or known.run in run.merged)
+    if known is not None and known.outcome == DONE and is_same and is_there and not run.again:
+        return Compared(pair.name, str(pair.before), str(pair.after), "known", known.message)
     try:
         planned = plan(ours)
         borrow_images(ours, planned, ws.output / PAIRS)
         detected = run_as_subflow("detect", lambda: detect_planned(ours, planned))
-        run = read_mergeable(detected.run)
-        register.merge([run])
-        outcome, key = DONE, run.view.observation.key
+        mergeable = read_mergeable(detected.run)
+        run.register.merge([mergeable])
+        outcome, key = DONE, mergeable.view.observation.key
         message = f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches."
     except Exception as error:
         outcome, key, message = FAILED, None, in_words(error)
-    state["pairs"][pair.name] = {
-        "outcome": outcome, "fingerprint": fingerprint, "register": register_name(ws), "run": key, "message": message,
-        "attempts": known.get("attempts", 0) + 1 if known.get("outcome") == FAILED else 1,
-        "at": datetime.now(UTC).isoformat(timespec="seconds"), "model": weights,
-    }  # fmt: skip
-    write_json(ws.output / STATE, state)
+    state.pairs[pair.name] = PairState(
+        outcome=outcome, fingerprint=fingerprint, register=register_name(ws), run=key, message=message,
+        attempts=known.attempts + 1 if known is not None and known.outcome == FAILED else 1,
+        at=datetime.now(UTC).isoformat(timespec="seconds"), model=run.weights,
+    )  # fmt: skip
+    write_state(ws, state)
     return Compared(pair.name, str(pair.before), str(pair.after), outcome, message)

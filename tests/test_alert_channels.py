@@ -22,11 +22,12 @@ import pytest
 from landshift.flows.config.alerts import AppriseChannel, PrefectChannel, WebhookChannel
 from landshift.flows.steps.alerts import channels as alert_channels
 from landshift.flows.steps.alerts.channels import DeliveryError, Message, deliver
-from landshift.flows.steps.alerts.sending import journal_of, send_alerts
+from landshift.flows.steps.alerts.sending import outbox_of, send_alerts
 from landshift.pipeline.alerts.alert import Alert
-from landshift.pipeline.alerts.journal import SENDING, Journal
+from landshift.pipeline.alerts.outbox import SENDING, Outbox
 from landshift.pipeline.alerts.rules import AlertRule
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.records import content_of
 from landshift.pipeline.register.store import open_register
 from tests.test_alerts import BOTH, FEED, WOOD, configured, stored, told
 from tests.test_cli import run as command
@@ -121,7 +122,7 @@ def test_a_message_is_signed_and_says_all(receiver: Receiver, alerts: list[Alert
     assert (headers["idempotency-key"], headers["content-type"]) == ("key-1", "application/json")
     content = json.loads(body)
     assert (content["id"], content["project"], content["rule"]) == ("key-1", "place", "r")
-    assert content["alerts"] == [a.as_dict() for a in alerts]
+    assert content["alerts"] == [content_of(a) for a in alerts]
     assert "biased when summed" in content["note"]
 
 
@@ -272,7 +273,7 @@ def test_prefect_gets_an_event_for_each_alert(receiver: Receiver, alerts: list[A
     finally:
         EventsWorker.set_client_override(None)
         AssertingEventsClient.reset()
-    assert [e.id for e in events] == [a.key for a in alerts]
+    assert [e.id for e in events] == [a.id for a in alerts]
     assert {e.event for e in events} == {"landshift.alert.new"}
     assert events[0].payload["change_id"] == alerts[0].change_id
 
@@ -313,7 +314,7 @@ def test_a_message_whose_changes_moved_on_is_dropped(receiver: Receiver, tmp_pat
     receiver.answers, receiver.got = [200], []
     assert send_alerts(path, ws).deliveries[0].error == ""
     assert receiver.got == []
-    assert Journal(journal_of(path)).read().begun == ()
+    assert Outbox(outbox_of(path)).read().begun == ()
 
 
 def test_many_alerts_travel_in_several_messages(receiver: Receiver, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -368,9 +369,9 @@ def test_a_kill_after_delivery_repeats_it_once_with_the_same_key(receiver: Recei
     process.append(subprocess.Popen([sys.executable, "-c", script, str(path)], env=os.environ | {"HOOK_SECRET": SECRET}))
     assert process[0].wait(timeout=60) == -signal.SIGKILL
     assert killed.is_set()
-    [open_message] = Journal(journal_of(path)).read().begun
+    [open_message] = Outbox(outbox_of(path)).read().begun
     assert (open_message.channel, len(open_message.alerts)) == ("office", 1)
-    assert json.loads(journal_of(path).read_text().splitlines()[0])["event"] == SENDING
+    assert json.loads(outbox_of(path).read_text().splitlines()[0])["event"] == SENDING
     assert send_alerts(path, ws).deliveries[0].sent == 1
     assert send_alerts(path, ws).deliveries[0].sent == 0
     first, second = receiver.got

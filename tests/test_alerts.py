@@ -16,15 +16,16 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.flows.config.project import Project, load_project
-from landshift.flows.steps.alerts.sending import journal_of, send_alerts
+from landshift.flows.steps.alerts.sending import outbox_of, send_alerts
 from landshift.flows.steps.project.published import published_config
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.alerts import rules as alerts_rules
 from landshift.pipeline.alerts.alert import Alert, digest, origin_of
-from landshift.pipeline.alerts.journal import DROPPED, SENDING, SENT, Journal
+from landshift.pipeline.alerts.outbox import DROPPED, SENDING, SENT, Outbox
 from landshift.pipeline.alerts.rules import AlertRule
 from landshift.pipeline.alerts.text import atom_feed, headline, message, plain
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.records import content_of
 from landshift.pipeline.register import states as register
 from landshift.pipeline.register.database.tables import HISTORY
 from landshift.pipeline.register.store import Register, open_register
@@ -93,7 +94,7 @@ def test_what_an_alert_says(store: Register) -> None:
     west, south, east, north = alert.bbox
     assert west < alert.lon < east
     assert south < alert.lat < north
-    assert json.loads(json.dumps(alert.as_dict()))["id"] == str(alert.key)
+    assert json.loads(json.dumps(content_of(alert)))["id"] == str(alert.id)
 
 
 def test_a_change_that_left_a_state_and_came_back_is_another_alert(tmp_path: Path) -> None:
@@ -106,7 +107,7 @@ def test_a_change_that_left_a_state_and_came_back_is_another_alert(tmp_path: Pat
     [second] = told(open_register(path), rule)
     assert (second.change_id, second.state) == (first.change_id, first.state)
     assert second.number > first.number
-    assert second.key != first.key
+    assert second.id != first.id
 
 
 def test_since_looks_at_when_the_register_learnt_it(store: Register) -> None:
@@ -207,7 +208,7 @@ def parsed(text: str) -> list[dict[str, str]]:
 def test_the_feed_is_atom_and_holds_hostile_names(store: Register, tmp_path: Path) -> None:
     alerts = [replace(a, change=HOSTILE, areas=(HOSTILE,)) for a in told(store, AlertRule("a"), AlertRule("b"))]
     entries = parsed(atom_feed(HOSTILE, "public", alerts, 10, ("o", datetime.now(UTC))))
-    assert [e["id"] for e in entries] == [a.key.urn for a in sorted(alerts, key=lambda a: (-a.number, a.rule))]
+    assert [e["id"] for e in entries] == [a.id.urn for a in sorted(alerts, key=lambda a: (-a.number, a.rule))]
     newest = max(alerts, key=lambda a: a.number)
     assert entries[0]["georss:point"] == f"{newest.lat:.6f} {newest.lon:.6f}"
     assert 30 < float(entries[0]["georss:point"].split()[0]) < 34
@@ -227,7 +228,7 @@ def test_gdal_reads_the_places_of_the_feed(store: Register, tmp_path: Path) -> N
 
 
 def test_the_record_survives_half_a_line_and_tells_what_is_open(tmp_path: Path) -> None:
-    journal = Journal(tmp_path / "j.jsonl")
+    journal = Outbox(tmp_path / "j.jsonl")
     assert journal.read().begun == ()
     journal.add(SENDING, "c", "m1", ["a", "b"])
     journal.add(SENDING, "c", "m2", ["d"])
@@ -246,8 +247,8 @@ def test_the_record_survives_half_a_line_and_tells_what_is_open(tmp_path: Path) 
 @pytest.mark.parametrize("line", ["nonsense", "{}", '{"event": "x", "channel": "c", "message": "m"}', "[1]", "7"])
 def test_a_line_of_others_is_refused(tmp_path: Path, line: str) -> None:
     (tmp_path / "j.jsonl").write_text(line + "\n")
-    with pytest.raises(InputError, match="line 1, is no line of ours"):
-        Journal(tmp_path / "j.jsonl").read()
+    with pytest.raises(InputError, match="line 1, is unreadable"):
+        Outbox(tmp_path / "j.jsonl").read()
 
 
 FEED = {"kind": "feed", "name": "public", "path": "alerts.xml"}
@@ -258,13 +259,13 @@ def test_a_feed_shows_what_holds_now_and_is_left_alone_otherwise(tmp_path: Path)
     ws = configured(tmp_path, {"rules": [{"name": "all"}], "channels": [FEED]})
     dry = send_alerts(path, ws, dry_run=True)
     assert (len(dry.alerts), dry.pending, dry.deliveries) == (2, 2, ())
-    assert not journal_of(path).exists()
+    assert not outbox_of(path).exists()
     assert not (tmp_path / "alerts.xml").exists()
     [done] = send_alerts(path, ws).deliveries
     assert (done.sent, done.waiting, done.error) == (2, 0, "")
-    first = (tmp_path / "alerts.xml").stat().st_mtime_ns, journal_of(path).read_bytes()
+    first = (tmp_path / "alerts.xml").stat().st_mtime_ns, outbox_of(path).read_bytes()
     assert send_alerts(path, ws).deliveries[0].sent == 0
-    assert ((tmp_path / "alerts.xml").stat().st_mtime_ns, journal_of(path).read_bytes()) == first
+    assert ((tmp_path / "alerts.xml").stat().st_mtime_ns, outbox_of(path).read_bytes()) == first
     change = send_alerts(path, ws).alerts[0].change_id
     open_register(path).reject(change, "harvest")
     assert send_alerts(path, ws).deliveries[0].sent == 0
@@ -305,7 +306,7 @@ def test_sending_twice_sends_nothing_the_second_time(
     for picture, year in merges:
         open_register(path).merge([run(picture, f"{year}-06-15")])
         first = send_alerts(path, ws)
-        fresh = {str(a.key) for a in first.alerts} - seen
+        fresh = {str(a.id) for a in first.alerts} - seen
         assert first.deliveries[0].sent == first.pending == len(fresh)
         assert send_alerts(path, ws).deliveries[0].sent == 0
         seen |= fresh
@@ -377,4 +378,4 @@ def test_origins_differ_between_registers(tmp_path: Path) -> None:
         open_register(tmp_path / name / "r.gpkg").merge([run(WOOD, "2021-06-15")], now=when)
     stores = [open_register(tmp_path / name / "r.gpkg") for name in ("a", "b")]
     assert origin_of(stores[0].table(HISTORY)) != origin_of(stores[1].table(HISTORY))
-    assert told(stores[0], AlertRule("r"))[0].key != told(stores[1], AlertRule("r"))[0].key
+    assert told(stores[0], AlertRule("r"))[0].id != told(stores[1], AlertRule("r"))[0].id

@@ -19,7 +19,8 @@ from landshift.flows.cli.main import app
 from landshift.flows.config.project import Project
 from landshift.flows.monitor import monitor
 from landshift.flows.steps.images import epochs as preparing
-from landshift.flows.steps.monitoring.outcome import Monitored, lines_of, read_state
+from landshift.flows.steps.monitoring.outcome import Monitored, lines_of
+from landshift.flows.steps.monitoring.state import MonitorState, read_state
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.models.use.bundle import load, save
@@ -139,7 +140,7 @@ def test_a_scene_that_cannot_be_read_is_skipped_until_it_can(watched: Watched) -
 def test_a_state_that_says_nonsense_says_nothing(text: str, tmp_path: Path) -> None:
     (tmp_path / "monitor.json").write_text(text, encoding="utf-8")
     found = read_state(SimpleNamespace(output=tmp_path))  # type: ignore[arg-type]
-    assert found == {"pairs": {}, "published": {}}
+    assert found == MonitorState({}, {})
 
 
 def test_one_pair_that_fails_is_reported_and_tried_again(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -195,7 +195,7 @@ def test_a_review_that_leaves_the_state_is_told_to_nobody_again(store: Register)
 
     def alerts() -> list[object]:
         rules = [AlertRule("all", ("new", "confirmed"))]
-        return [a.key for a in digest(rules, store.changes(), store.table(HISTORY), LEGEND)]
+        return [a.id for a in digest(rules, store.changes(), store.table(HISTORY), LEGEND)]
 
     before = alerts()
     store.review([said(store, CHANGE)], NOON)

@@ -1,11 +1,9 @@
-"""Alerts: which changes of a register somebody wants to hear of, and what they are told."""
+"""Alerts: changes of a register that came into a state that a rule asks for."""
 
 import uuid
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
-from datetime import datetime
-from functools import cached_property
-from typing import Any
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
 
 import geopandas as gpd
 import numpy as np
@@ -26,6 +24,8 @@ _SHARED_HA = 0.01
 class Alert:
     """A change that came into a state that a rule asks for."""
 
+    id: uuid.UUID
+    """Of register, rule, change, state and line of the history: the same for the same alert, and for no other."""
     rule: str
     """Name of the rule."""
     change_id: str
@@ -35,9 +35,9 @@ class Alert:
     was: str | None
     """The state that it was in before; None where it was not there."""
     number: int
-    """Of the line of the history that says so."""
+    """Of the line of the history with this state."""
     time: datetime
-    """When the register learnt of it, UTC."""
+    """When that line was written, UTC, with its zone."""
     change: str
     """Kind of change, such as `Forest to Cropland`; `Changed` in a project without classes."""
     from_name: str | None
@@ -60,18 +60,6 @@ class Alert:
     """Latitude of the centroid, degrees, WGS 84."""
     bbox: tuple[float, float, float, float]
     """West, south, east, north in degrees, WGS 84; west is larger than east across the antimeridian."""
-    origin: str
-    """What tells this register from another: its first line."""
-
-    @cached_property
-    def key(self) -> uuid.UUID:
-        """What the same alert always has and no other has: of register, rule, change, state, and line of the history."""
-        return uuid.uuid5(_NAMESPACE, "\n".join((self.origin, self.rule, self.change_id, self.state, str(self.number))))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return it as JSON has it, with `id`."""
-        content = {k: v for k, v in asdict(self).items() if k != "origin"}
-        return {"id": str(self.key), **content, "time": utc_text(self.time), "areas": list(self.areas), "bbox": list(self.bbox)}
 
 
 def utc_text(moment: datetime) -> str:
@@ -80,9 +68,7 @@ def utc_text(moment: datetime) -> str:
 
 
 def origin_of(history: pd.DataFrame) -> str:
-    """Return what tells a register from another: its first line, which is never changed."""
-    if not len(history):
-        return ""
+    """Return what identifies a register: its first line, which is never changed."""
     first = history.iloc[0]
     return f"{first['run']} {utc_text(first['time'])}"
 
@@ -91,14 +77,14 @@ def digest(
     rules: Sequence[AlertRule], changes: gpd.GeoDataFrame, history: pd.DataFrame, legend: Legend,
     areas: gpd.GeoDataFrame | None = None, since: int = 0,
 ) -> list[Alert]:  # fmt: skip
-    """Say of what somebody has to be told: each change in the state that it is in now.
+    """Return the alerts that rules ask for, of each change in its present state.
 
     Args:
         rules: In the order in which they are answered.
         changes: All of the register.
         history: All of it, in order.
         legend: Of the register.
-        areas: Columns `name` and polygons in the register's CRS; None where there are none.
+        areas: Columns `name` and polygons in the register's CRS; None for no areas.
         since: Number of the line of the history after which a change has to have come into its state.
 
     Returns:
@@ -109,7 +95,7 @@ def digest(
     """
     for rule in rules:
         require_known(rule, legend, [] if areas is None else list(areas["name"]))
-    # A review that left a state as it was is nothing to tell again.
+    # A review that left a state as it was makes no new alert.
     moved = history["change_id"].notna() & (history["from_state"] != history["to_state"])
     last = history[moved].drop_duplicates("change_id", keep="last").set_index("change_id")
     frame = diff_states(changes, history, 0)
@@ -119,28 +105,33 @@ def digest(
     if frame.empty:
         return []
     kinds = {c.code: c.name for c in legend.changes}
-    said = _said(frame, last, kinds, _areas_of(frame, areas), origin_of(history))
-    found = [Alert(rule=rule.name, **alert) for rule in rules for alert in said if _meets(rule, alert)]
+    candidates, origin = _alerts_of(frame, last, kinds, _areas_of(frame, areas)), origin_of(history)
+    found = [_alert_for(rule, alert, origin) for rule in rules for alert in candidates if _meets(rule, alert)]
     place = {rule.name: k for k, rule in enumerate(rules)}
     return sorted(found, key=lambda a: (place[a.rule], -(a.area_ha or 0.0), a.change_id))
 
 
-def _meets(rule: AlertRule, alert: Mapping[str, Any]) -> bool:
+def _meets(rule: AlertRule, alert: Alert) -> bool:
     kinds, areas = ({name.casefold() for name in names} for names in (rule.changes, rule.areas))
     return (
-        alert["state"] in rule.states
-        and (not kinds or alert["change"].casefold() in kinds)
-        # What is not known meets no minimum.
-        and (alert["area_ha"] or 0.0) >= rule.min_area_ha
-        and (alert["confidence"] or 0.0) >= rule.min_confidence
-        and (not areas or not areas.isdisjoint(name.casefold() for name in alert["areas"]))
+        alert.state in rule.states
+        and (not kinds or alert.change.casefold() in kinds)
+        # An unknown value meets no minimum.
+        and (alert.area_ha or 0.0) >= rule.min_area_ha
+        and (alert.confidence or 0.0) >= rule.min_confidence
+        and (not areas or not areas.isdisjoint(name.casefold() for name in alert.areas))
     )
 
 
-def _said(
-    frame: gpd.GeoDataFrame, last: pd.DataFrame, kinds: Mapping[int, str], areas: Sequence[tuple[str, ...]], origin: str
-) -> list[dict[str, Any]]:
-    """Return the fields of an alert, but for the rule, of each row."""
+def _alert_for(rule: AlertRule, alert: Alert, origin: str) -> Alert:
+    words = (origin, rule.name, alert.change_id, alert.state, str(alert.number))
+    return replace(alert, rule=rule.name, id=uuid.uuid5(_NAMESPACE, "\n".join(words)))
+
+
+def _alerts_of(
+    frame: gpd.GeoDataFrame, last: pd.DataFrame, kinds: Mapping[int, str], areas: Sequence[tuple[str, ...]]
+) -> list[Alert]:
+    """Return an alert without rule and id for each row."""
     centres = gpd.GeoSeries(frame.geometry.centroid, crs=frame.crs).to_crs("EPSG:4326")
     boxes = [_box(polygon) for polygon in frame.geometry.to_crs("EPSG:4326")]
     lines = last.loc[frame["change_id"]]
@@ -148,13 +139,12 @@ def _said(
     rows = plain.where(plain.notna(), None).to_dict("records")
     was = lines["from_state"].astype(object).where(lines["from_state"].notna(), None)
     return [
-        {
-            "change_id": row["change_id"], "state": row["what"], "was": before, "number": int(number), "time": moment,
-            "change": kinds[row["change_code"]], "from_name": row["from_name"], "to_name": row["to_name"],
-            "area_ha": row["area_ha"], "confidence": row["confidence"], "first_seen": row["first_seen"],
-            "last_seen": row["last_seen"], "areas": names, "lon": round(centre.x, 6), "lat": round(centre.y, 6),
-            "bbox": box, "origin": origin,
-        }
+        Alert(
+            id=_NAMESPACE, rule="", change_id=row["change_id"], state=row["what"], was=before, number=int(number),
+            time=moment.replace(tzinfo=UTC), change=kinds[row["change_code"]], from_name=row["from_name"],
+            to_name=row["to_name"], area_ha=row["area_ha"], confidence=row["confidence"], first_seen=row["first_seen"],
+            last_seen=row["last_seen"], areas=names, lon=round(centre.x, 6), lat=round(centre.y, 6), bbox=box,
+        )
         for row, before, number, moment, names, centre, box in zip(
             rows, was, lines["number"], lines["time"], areas, centres, boxes, strict=True
         )
@@ -171,7 +161,7 @@ def _box(polygon: shapely.Geometry) -> tuple[float, float, float, float]:
 
 
 def _areas_of(frame: gpd.GeoDataFrame, areas: gpd.GeoDataFrame | None) -> list[tuple[str, ...]]:
-    """Name the areas that each change reaches into."""
+    """Return the names of the areas that each change reaches into."""
     found: list[list[str]] = [[] for _ in range(len(frame))]
     if areas is not None:
         ours, theirs = areas.geometry.to_numpy(), frame.geometry.to_numpy()

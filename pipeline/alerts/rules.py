@@ -1,4 +1,4 @@
-"""Rules of alerts: which changes somebody wants to hear of."""
+"""Rules of alerts: which changes subscribers are notified of."""
 
 import difflib
 from collections.abc import Collection, Sequence
@@ -13,10 +13,10 @@ STATES = ("new", "confirmed", "closed", "rejected", "withdrawn")
 
 @dataclass(frozen=True)
 class AlertRule:
-    """Which changes somebody wants to hear of. All that is asked for has to be met."""
+    """Which changes subscribers are notified of: those that meet all conditions."""
 
     name: str
-    """Unique; what was sent is remembered under it."""
+    """Unique; sent alerts are recorded under it."""
     states: tuple[str, ...] = ("new", "confirmed")
     """States that a change has to have come into; of `STATES`."""
     changes: tuple[str, ...] = ()
@@ -30,7 +30,7 @@ class AlertRule:
 
 
 def require_known(rule: AlertRule, legend: Legend, areas: Collection[str] | None = None) -> None:
-    """Refuse a rule that asks for what there is not.
+    """Refuse a rule with an unknown state, kind of change or area.
 
     Args:
         rule: The rule.
@@ -56,4 +56,4 @@ def _require(where: str, what: str, name: str, known: Sequence[str]) -> None:
     more = len(known) - 12
     listed = ", ".join(known[:12]) + (f" and {more} more" if more > 0 else "")
     hint = f"Did you mean {by_name[near[0]]!r}?" if near else f"Expected one of {listed}." if known else f"There is no {what}."
-    raise InputError(f"{where}: {name!r} is no {what} that is known. {hint}")
+    raise InputError(f"{where}: {name!r} is not a known {what}. {hint}")

@@ -17,7 +17,7 @@ _UNSAID = {"Cc", "Cs", "Cn", "Zl", "Zp"}
 """Categories of characters that end a line, or that XML does not allow."""
 
 _TURNING = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
-"""Characters that turn the direction of writing, and can make a line say something else."""
+"""Characters that turn the direction of writing, and can make a line read as something else."""
 
 _FEEDS = UUID("0b1f6c0e-53f4-5b0e-8d0c-7d5e0f1c2a94")
 
@@ -30,14 +30,14 @@ def plain(text: str) -> str:
 
 
 def headline(alert: Alert) -> str:
-    """Return what happened, on one line."""
+    """Return kind, hectares, areas and state of an alert, on one line."""
     area = "unknown area" if alert.area_ha is None else f"{alert.area_ha:,.2f} ha"
     where = f" in {plain(', '.join(alert.areas))}" if alert.areas else ""
     return f"{plain(alert.change)}, {area}{where}: {alert.state}"
 
 
 def details(alert: Alert) -> str:
-    """Return the rest of what is known, on one line."""
+    """Return the rest of an alert, on one line."""
     before = f" (was {alert.was})" if alert.was else ""
     confidence = "" if alert.confidence is None else f"Confidence {alert.confidence:.2f}. "
     return (
@@ -66,7 +66,7 @@ def atom_feed(title: str, channel: str, alerts: Sequence[Alert], entries: int, e
         channel: Its name in the configuration; part of the feed's id.
         alerts: In any order.
         entries: How many to keep, 1 or more.
-        empty: What tells this register from another, and the time to state where there is no alert.
+        empty: From `origin_of`, and the time to state where there is no alert.
     """
     newest = sorted(alerts, key=lambda a: (-a.number, a.rule, a.change_id))[:entries]
     origin, moment = empty
@@ -79,7 +79,7 @@ def atom_feed(title: str, channel: str, alerts: Sequence[Alert], entries: int, e
     _element(root, "generator", "Landshift")
     for alert in newest:
         entry = _element(root, "entry")
-        _element(entry, "id", alert.key.urn)
+        _element(entry, "id", alert.id.urn)
         _element(entry, "title", headline(alert))
         _element(entry, "updated", utc_text(alert.time))
         _element(entry, "published", utc_text(alert.time))

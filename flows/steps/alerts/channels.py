@@ -1,4 +1,4 @@
-"""How an alert travels: a signed POST, whatever apprise knows, an event on a Prefect server."""
+"""Channels of alerts: a signed POST, the services of apprise, events on a Prefect server."""
 
 import hashlib
 import hmac
@@ -10,11 +10,11 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from urllib.parse import urlsplit
-from uuid import UUID
 
 from landshift.flows.config.alerts import AppriseChannel, PrefectChannel, WebhookChannel, is_loopback
 from landshift.pipeline.alerts.alert import Alert
 from landshift.pipeline.alerts.text import NOTE, headline, message
+from landshift.pipeline.records import content_of
 
 _PAUSE_S = 1.0
 """Before a message is tried again; each time twice as long."""
@@ -23,14 +23,14 @@ _LONGEST_PAUSE_S = 30.0
 """Whatever the receiver asks for: the message is tried again at the next call anyway."""
 
 _TALKATIVE = ("apprise", "httpx", "httpcore", "urllib3", "requests", "smtplib")
-"""What writes addresses into the log, secrets and all."""
+"""Loggers that write addresses with their secrets."""
 
 
 class DeliveryError(Exception):
-    """A message did not arrive, as far as anybody can tell. The text holds no secret and no address but the host's name."""
+    """A message that did not arrive, as far as is known. The text holds no secret, and of the address only the host's name."""
 
     def __init__(self, text: str, *, others_too: bool = True) -> None:
-        """Say why, and whether other messages would fare the same."""
+        """Keep the reason, and whether other messages would fail as well."""
         super().__init__(text)
         self.others_too = others_too
 
@@ -50,7 +50,7 @@ class Message:
         """Return it as JSON; the same alerts give the same bytes."""
         content = {
             "id": self.key, "project": self.project, "rule": self.alerts[0].rule, "note": NOTE,
-            "alerts": [alert.as_dict() for alert in self.alerts],
+            "alerts": [content_of(alert) for alert in self.alerts],
         }  # fmt: skip
         return json.dumps(content, ensure_ascii=False, allow_nan=False).encode()
 
@@ -61,7 +61,7 @@ def signature(secret: str, timestamp: str, body: bytes) -> str:
 
 
 def deliver(channel: WebhookChannel | AppriseChannel | PrefectChannel, sent: Message, pause_s: float = _PAUSE_S) -> None:
-    """Deliver a message, or say why that failed.
+    """Deliver a message by a channel.
 
     Args:
         channel: By which way.
@@ -69,13 +69,13 @@ def deliver(channel: WebhookChannel | AppriseChannel | PrefectChannel, sent: Mes
         pause_s: Seconds before it is tried again; each time twice as long.
 
     Raises:
-        DeliveryError: It did not arrive, as far as anybody can tell.
+        DeliveryError: It did not arrive, as far as is known.
     """
     try:
         if isinstance(channel, PrefectChannel):
             _emit(sent)
             return
-        with _unlogged():
+        with _silence_loggers():
             if isinstance(channel, WebhookChannel):
                 _post(channel, sent, pause_s)
             else:
@@ -94,7 +94,7 @@ def _post(channel: WebhookChannel, sent: Message, pause_s: float) -> None:
     parts = urlsplit(channel.url)
     host = parts.hostname or ""
     problem = ""
-    # Redirects are not followed: a signed message goes where the config says, or nowhere.
+    # Redirects are not followed: a signed message goes to the address in the config only.
     with httpx.Client(timeout=channel.timeout_s, follow_redirects=False, trust_env=not is_loopback(host)) as client:
         for attempt in range(channel.attempts):
             timestamp = str(int(time.time()))
@@ -144,8 +144,8 @@ def _emit(sent: Message) -> None:
     from prefect.settings import PREFECT_API_URL
 
     if not PREFECT_API_URL.value():
-        raise DeliveryError("no Prefect server is set (PREFECT_API_URL), so nobody would hear of it")
-    # Events go out later and nobody says whether they arrived; a server that is not there is found out at least.
+        raise DeliveryError("no Prefect server is set (PREFECT_API_URL), so the event would be lost")
+    # Events go out later without a confirmation; that the server is there can be checked at least.
     with get_client(sync_client=True) as client:
         if client.api_healthcheck() is not None:
             raise DeliveryError("the Prefect server does not answer")
@@ -154,8 +154,8 @@ def _emit(sent: Message) -> None:
             "prefect.resource.id": f"landshift.change.{alert.change_id}",
             "prefect.resource.name": headline(alert),
         }
-        payload = {"project": sent.project, **alert.as_dict()}
-        if emit_event(f"landshift.alert.{alert.state}", resource, payload=payload, id=UUID(str(alert.key))) is None:
+        payload = {"project": sent.project, **content_of(alert)}
+        if emit_event(f"landshift.alert.{alert.state}", resource, payload=payload, id=alert.id) is None:
             raise DeliveryError("Prefect emits no events here")
 
 
@@ -167,8 +167,8 @@ def _secret(variable: str) -> str:
 
 
 @contextmanager
-def _unlogged() -> Iterator[None]:
-    """Keep what libraries say while they deliver out of every log, whatever the thread."""
+def _silence_loggers() -> Iterator[None]:
+    """Silence the loggers of libraries in the block, whatever the thread."""
     loggers = [logging.getLogger(name) for name in _TALKATIVE]
     levels = [logger.level for logger in loggers]
     for logger in loggers:

@@ -3,12 +3,11 @@
 import shutil
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from landshift.flows.steps.images.epochs import epoch_key
 from landshift.flows.steps.images.masking import FOLDER, borrow_masks
-from landshift.flows.steps.monitoring.outcome import DONE
 from landshift.flows.steps.monitoring.pairs import PAIRS
+from landshift.flows.steps.monitoring.state import MonitorState
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.manifest import Manifest, link_or_copy
@@ -41,12 +40,12 @@ def borrow_images(ws: Workspace, made: Plan, pairs: Path) -> None:
             break
 
 
-def remove_old_images(ws: Workspace, pairs: Sequence[PeriodPair], state: dict[str, Any]) -> None:
+def remove_old_images(ws: Workspace, pairs: Sequence[PeriodPair], state: MonitorState) -> None:
     """Remove images that no later pair can need; years of them would fill any disk."""
     if not pairs:
         return
     last = pairs[-1].after.end
     for pair in pairs[:-1]:
         old = ws.project.monitor.pairs != "same-season" or (last - pair.after.end).days > _LENT_FOR_DAYS
-        if old and state["pairs"].get(pair.name, {}).get("outcome") == DONE:
+        if old and state.is_done(pair.name):
             shutil.rmtree(ws.output / PAIRS / pair.name / ws.project.name / "epochs", ignore_errors=True)

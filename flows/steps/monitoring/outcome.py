@@ -1,32 +1,29 @@
-"""State and outcome of a monitor run."""
+"""Outcome of a monitor run: pairs, what changed in the register, alerts."""
 
-import json
 from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
 
 from prefect.artifacts import create_table_artifact
 
 from landshift.flows.steps.alerts.sending import send_alerts
+from landshift.flows.steps.monitoring.state import FAILED, MonitorState, write_state
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError, UnavailableError
-from landshift.pipeline.manifest import value_hash, write_json
+from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.register.database.tables import HISTORY
 from landshift.pipeline.register.history import diff_states
 from landshift.pipeline.register.layers import write_changed
 from landshift.pipeline.register.store import Register, open_register
 
-STATE, DIFFS = "monitor.json", "diffs"
-"""In the project's folder of outputs."""
-
-DONE, FAILED = "done", "failed"
+DIFFS = "diffs"
+"""Folder of what changed in the register, in the project's folder of outputs."""
 
 
 @dataclass(frozen=True)
 class Compared:
-    """What became of a pair."""
+    """Outcome of one pair."""
 
     pair: str
     """Its name, which is that of its folder."""
@@ -42,7 +39,7 @@ class Compared:
 
 @dataclass(frozen=True)
 class Monitored:
-    """What a monitor run did."""
+    """Outcome of a monitor run."""
 
     pairs: tuple[Compared, ...]
     """By date, those that were known already included."""
@@ -53,11 +50,11 @@ class Monitored:
     register: Path | str
     """The register: its file, or its address on a server."""
     diff: Path | None
-    """What changed in it since the last time, as GeoPackage (a GeoJSON lies beside it); None where nothing did."""
+    """What changed in it since the last time, as GeoPackage (a GeoJSON lies beside it); None if nothing did."""
     what: dict[str, int]
     """State to the number of changes that are in it now and were not before."""
     told: tuple[str, ...] = ()
-    """Who was told of it; sentences."""
+    """Alerts that were sent; sentences."""
     untold: tuple[str, ...] = ()
     """Alerts that did not arrive, and why; the next run tries them again; sentences."""
     other_models: tuple[str, ...] = ()
@@ -69,13 +66,13 @@ class Monitored:
         return tuple(pair for pair in self.pairs if pair.outcome == FAILED)
 
 
-def write_diff(ws: Workspace, store: Register, state: dict[str, Any]) -> tuple[Path | None, dict[str, int]]:
+def write_diff(ws: Workspace, store: Register, state: MonitorState) -> tuple[Path | None, dict[str, int]]:
     """Write what changed in the register since it was written the last time."""
     if not store.database.exists:
         return None, {}
     history = store.table(HISTORY)
     last = int(history["number"].max()) if len(history) else 0
-    since = int(state["published"].get(register_name(ws), 0))
+    since = state.published.get(register_name(ws), 0)
     if last < since:
         # A register that was made anew, or came back from an older copy.
         since = 0
@@ -87,8 +84,8 @@ def write_diff(ws: Workspace, store: Register, state: dict[str, Any]) -> tuple[P
     target.parent.mkdir(parents=True, exist_ok=True)
     for file in (target, target.with_suffix(".geojson")):
         write_changed(file, frame)
-    state["published"][register_name(ws)] = last
-    write_json(ws.output / STATE, state)
+    state.published[register_name(ws)] = last
+    write_state(ws, state)
     return target, {str(name): int(n) for name, n in frame["what"].value_counts().items()}
 
 
@@ -105,15 +102,15 @@ def send_due_alerts(ws: Workspace, store: Register) -> tuple[tuple[str, ...], tu
 
 
 def register_of(ws: Workspace) -> Register:
-    """Return the register; one on a server that refuses us stops the monitor here, one that is away may be back in time."""
+    """Return the register; a server that refuses the login stops the monitor here, one that is away may be back in time."""
     store = open_register(ws.register)
     with suppress(UnavailableError):
         _ = store.database.exists
     return store
 
 
-def merged_runs(register: Register) -> Collection[str] | None:
-    """Return the keys of the runs that the register holds; None where it is away and cannot say."""
+def find_merged(register: Register) -> Collection[str] | None:
+    """Return the keys of the runs that the register holds; None where it is away."""
     try:
         return set(register.observations()) if register.database.exists else ()
     except UnavailableError:
@@ -121,48 +118,32 @@ def merged_runs(register: Register) -> Collection[str] | None:
 
 
 def register_name(ws: Workspace) -> str:
-    """Return what tells one register from another in the state, without showing where it is."""
+    """Return a name of the register for the state, which does not show where it is."""
     return "" if isinstance(ws.register, Path) else value_hash(str(ws.register))
 
 
-def read_state(ws: Workspace) -> dict[str, Any]:
-    """Read what the last run left; where it cannot be read, everything is looked at again, which changes nothing."""
-    empty: dict[str, Any] = {"pairs": {}, "published": {}}
-    try:
-        found = json.loads((ws.output / STATE).read_text(encoding="utf-8"))
-        pairs = {name: dict(known) for name, known in found["pairs"].items() if _is_whole(known)}
-        return {"pairs": pairs, "published": {name: int(last) for name, last in found["published"].items()}}
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
-        return empty
-
-
-def _is_whole(known: Any) -> bool:  # noqa: ANN401 (whatever the file holds)
-    """Whether what is said of a pair can be used."""
-    return isinstance(known, dict) and isinstance(known.get("message"), str) and type(known.get("attempts", 0)) is int
-
-
 def lines_of(result: Monitored) -> list[str]:
-    """Say what a monitor run did, for the command line."""
+    """Return the outcome of a monitor run as lines for the command line."""
     fresh = [pair for pair in result.pairs if pair.outcome != "known"]
     known = len(result.pairs) - len(fresh)
     return [
         *(f"{pair.after} against {pair.before}: {pair.outcome}. {pair.message}" for pair in fresh),
         *([f"{known} pair{'' if known == 1 else 's'} known from before."] if known else []),
-        *_listed("Waiting", result.waiting),
-        *_listed("Skipped", result.faulty),
-        *([] if result.diff is None else [f"Changed in the register: {_counted(result.what)}. See {result.diff}"]),
-        *_listed("Told", result.told),
-        *_listed("Not told", result.untold),
-        *_listed("Another model", result.other_models),
+        *_list("Waiting", result.waiting),
+        *_list("Skipped", result.faulty),
+        *([] if result.diff is None else [f"Changed in the register: {_count(result.what)}. See {result.diff}"]),
+        *_list("Sent", result.told),
+        *_list("Not sent", result.untold),
+        *_list("Another model", result.other_models),
         f"Register: {result.register}",
     ]
 
 
-def _listed(heading: str, sentences: Iterable[str]) -> list[str]:
+def _list(heading: str, sentences: Iterable[str]) -> list[str]:
     return [f"{heading}: {sentence}" for sentence in sentences]
 
 
-def _counted(what: dict[str, int]) -> str:
+def _count(what: dict[str, int]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in sorted(what.items())) or "nothing that lasted"
 
 

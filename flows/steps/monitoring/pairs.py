@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from landshift.flows.config.project import Project
-from landshift.flows.steps.monitoring.outcome import DONE
+from landshift.flows.steps.monitoring.state import MonitorState
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.manifest import file_hash, short_hash
 from landshift.pipeline.scenes.periods import Period, PeriodPair, PeriodPairs, pair_periods
@@ -19,7 +19,7 @@ PAIRS = "pairs"
 
 
 def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> PeriodPairs:
-    """Return the pairs that the scenes of a project come to."""
+    """Return the pairs of periods to compare, from the scenes of a project."""
     baseline, settings = project.epochs.before, project.monitor
     days = in_season(project.epochs.part_of_year, [f.day for f in findings if f.day is not None and f.scene is not None])
     return pair_periods(
@@ -29,10 +29,10 @@ def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Peri
 
 
 def weights_of(model: Path) -> str:
-    """Return the hash by which registers know a model.
+    """Return the hash of a model's weights.
 
     Raises:
-        InputError: It is none, or damaged.
+        InputError: It is not a model, or damaged.
     """
     from landshift.models.use.bundle import WEIGHTS, describe
 
@@ -40,10 +40,9 @@ def weights_of(model: Path) -> str:
     return file_hash(model / WEIGHTS)
 
 
-def made_by_other_models(pairs: Sequence[PeriodPair], state: dict[str, Any], weights: str) -> tuple[str, ...]:
-    """Name the pairs that are done and were made by another model; what is not known of old pairs is left out."""
-    made = [(pair.name, state["pairs"].get(pair.name, {})) for pair in pairs]
-    models = Counter(known["model"] for _, known in made if known.get("outcome") == DONE and known.get("model"))
+def name_other_models(pairs: Sequence[PeriodPair], state: MonitorState, weights: str) -> tuple[str, ...]:
+    """Return a sentence for each other model than the one in use that pairs were made by."""
+    models = Counter(state.pairs[pair.name].model for pair in pairs if state.is_done(pair.name))
     return tuple(
         f"{count} pair{'' if count == 1 else 's'} made by the model {short_hash(model)}, while {short_hash(weights)} is in use "
         f"now. They stay as they are; --again makes them again."
@@ -64,7 +63,7 @@ def pair_workspace(ws: Workspace, pair: PeriodPair, model: Path) -> Workspace:
 
 
 def scenes_used(pair: PeriodPair, findings: Sequence[Finding], season: Season | None) -> list[list[object]]:
-    """Say what a pair is made of, in what can be had without reading a file."""
+    """Return what identifies the scenes of a pair, without reading a file."""
     dated = [f for f in findings if f.day is not None and not outside(season, f.day)]
     wanted = [f for f in dated if f.day and any(p.start <= f.day <= p.end for p in (pair.before, pair.after))]
     return [[f.name, str(f.day), f.fault, [_version(p) for p in f.scene.paths] if f.scene else None] for f in wanted]
@@ -72,6 +71,6 @@ def scenes_used(pair: PeriodPair, findings: Sequence[Finding], season: Season | 
 
 def _version(place: Any) -> list[object]:  # noqa: ANN401 (a file, here or on a server)
     if isinstance(place, Path):
-        said = place.stat()
-        return [place.name, said.st_size, said.st_mtime_ns]
+        status = place.stat()
+        return [place.name, status.st_size, status.st_mtime_ns]
     return [str(place), place.version]

@@ -1,4 +1,4 @@
-"""The record of the alerts that were sent: a file beside the register to which lines are only added."""
+"""Outbox: the file beside a register that records which alerts were sent."""
 
 import json
 import os
@@ -16,7 +16,7 @@ SENDING, SENT, DROPPED = "sending", "sent", "dropped"
 
 @dataclass(frozen=True)
 class Sending:
-    """A message that was begun: whether it arrived is not known until it counts as sent."""
+    """A message that was begun, and perhaps arrived."""
 
     channel: str
     """Name of the channel."""
@@ -27,8 +27,8 @@ class Sending:
 
 
 @dataclass(frozen=True)
-class Record:
-    """What is known of all messages."""
+class OutboxContent:
+    """What an outbox records of all messages."""
 
     sent: frozenset[tuple[str, str]]
     """Name of a channel and key of an alert that arrived there."""
@@ -41,24 +41,24 @@ class Record:
 
 
 @dataclass(frozen=True)
-class Journal:
-    """A file of JSON lines: `sending` before a message goes out, `sent` once it arrived, `dropped` if it has nothing to say."""
+class Outbox:
+    """A file of JSON lines, only added to: `sending` before a message goes out, `sent` once it arrived, `dropped` if void."""
 
     path: Path
     """Of the file; it is made with the first line."""
 
-    def read(self) -> Record:
-        """Return what is known.
+    def read(self) -> OutboxContent:
+        """Return what the file records.
 
         The end of the file may be half a line, where the machine went down while it was written: it counts for nothing.
 
         Raises:
-            InputError: The file cannot be read, or a line is none of ours.
+            InputError: The file cannot be read, or a line has another form.
         """
         try:
             content = self.path.read_bytes() if self.path.exists() else b""
         except OSError as error:
-            raise InputError(f"{self.path} cannot be read ({error.strerror}); it says which alerts were sent.") from error
+            raise InputError(f"{self.path} cannot be read ({error.strerror}); it records which alerts were sent.") from error
         begun: dict[tuple[str, str], Sending] = {}
         sent: set[tuple[str, str]] = set()
         for number, line in enumerate(content.split(b"\n")[:-1], start=1):
@@ -74,10 +74,10 @@ class Journal:
                     raise ValueError(f"event {event!r}")
             except (ValueError, KeyError, TypeError) as error:
                 raise InputError(
-                    f"{self.path}, line {number}, is no line of ours ({type(error).__name__}). It says which alerts were sent: "
-                    f"restore it from a copy, or take it away, and all alerts are sent again."
+                    f"{self.path}, line {number}, is unreadable ({type(error).__name__}). The file records sent alerts: "
+                    f"restore it from a copy, or remove it, and all alerts are sent again."
                 ) from error
-        return Record(frozenset(sent), tuple(begun.values()))
+        return OutboxContent(frozenset(sent), tuple(begun.values()))
 
     def add(self, event: str, channel: str, message: str, alerts: Sequence[str] = (), now: datetime | None = None) -> None:
         """Add a line, and wait until it is on the disk.
@@ -97,13 +97,13 @@ class Journal:
         line = (json.dumps(entry, ensure_ascii=False) + "\n").encode()
         try:
             with self.path.open("ab+") as stream:
-                _cut_half_line(stream.fileno())
+                _remove_half_line(stream.fileno())
                 stream.write(line)
                 stream.flush()
                 os.fsync(stream.fileno())
         except OSError as error:
             raise InputError(
-                f"{self.path} cannot be written to ({error.strerror}), so nothing is sent: nobody could tell later what was."
+                f"{self.path} cannot be written to ({error.strerror}), so nothing is sent: there would be no record of it."
             ) from error
 
 
@@ -112,8 +112,8 @@ def message_key(channel: str, alerts: Sequence[str]) -> str:
     return str(uuid5(UUID(alerts[0]), "\n".join((channel, *alerts))))
 
 
-def _cut_half_line(file: int) -> None:
-    """Take away what follows the last whole line."""
+def _remove_half_line(file: int) -> None:
+    """Remove what follows the last whole line."""
     size = os.fstat(file).st_size
     if not size or os.pread(file, 1, size - 1) == b"\n":
         return
