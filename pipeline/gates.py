@@ -71,7 +71,7 @@ class Gate:
     """What to make of it, a sentence; the warning of a marked run."""
     setting: str | None = None
     """Key of `gates:` in the configuration; None where there is nothing to set."""
-    value: float | None = None
+    value: int | float | None = None
     """What was found, as a number in the unit of the rule; None where there is no number."""
     otherwise: Otherwise = "mark"
     """What the configuration wants where the limit is not met."""

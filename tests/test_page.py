@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from landshift.pipeline.pages.run import page_of
+from landshift.pipeline.run.page import page_of
 from tests.small_run import NAMES, estimates_of, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -11,7 +11,7 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
-from landshift.pipeline.pages.run_data import (
+from landshift.pipeline.run.page_data import (
     area_rows,
     json_for_page,
     listed_patches,
@@ -130,7 +130,7 @@ def test_the_matrix_adds_up_to_what_was_mapped(made: Any) -> None:
         [0.0, None, 2.4],
         [0.0, 0.0, None],
     ]
-    assert sum(table["gained"]) == pytest.approx(run["areas"]["changed_ha"], abs=1e-3)
+    assert sum(table["gained"]) == pytest.approx(run.areas.changed_ha, abs=1e-3)
     assert sum(table["net"]) == pytest.approx(0)
     assert max(cell["share"] for row in table["rows"] for cell in row["cells"]) == 1
     estimated = matrix(run, estimates_of(run))

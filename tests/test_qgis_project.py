@@ -8,6 +8,7 @@ import subprocess
 import zipfile
 from collections.abc import Mapping
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -24,7 +25,9 @@ from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.write import write_cog, write_raster
 from landshift.pipeline.run.qgis_layout import hectares_text, layout, scale_bar
 from landshift.pipeline.run.qgis_project import write_project
+from landshift.pipeline.run.record import RunRecord
 from tests.conftest import small_grid
+from tests.small_run import mapped_change, run_record
 
 QGIS_PYTHON = Path("/usr/bin/python3")
 LEGEND = Legend(
@@ -58,14 +61,12 @@ def read_in_qgis(project: Path, pictures: Path, edit: Mapping[str, Any] | None =
     return dict(json.loads(done.stdout))
 
 
-def described(legend: Legend = LEGEND, codes: tuple[int, ...] = CODES) -> dict[str, Any]:
-    rows = [{"code": c.code, "name": c.name, "colour": c.colour, "area_ha": 1.0} for c in legend.changes if c.code in codes]
-    return {
-        "name": "O'Neil & \"<b>sons</b>\" [% 1+1 %] 🏙", "key": "0123456789abcdef", "before_date": "2020-06-15",
-        "after_date": "2022-06-20", "created": "2024-01-02T03:04:05+00:00", "model": {"name": "m"},
-        "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in legend.classes],
-        "areas": {"changed_ha": 12.3, "not_observed_ha": 4.5, "changes": rows},
-    }  # fmt: skip
+def described(legend: Legend = LEGEND, codes: tuple[int, ...] = CODES) -> RunRecord:
+    run = run_record(legend, 'O\'Neil & "<b>sons</b>" [% 1+1 %] 🏙')
+    rows = tuple(mapped_change(c, 1.0) for c in legend.changes if c.code in codes)
+    areas = replace(run.areas, changed_ha=12.3, not_observed_ha=4.5, changes=rows)
+    # QGIS wants ids as long as its own.
+    return replace(run, key="0123456789abcdef", areas=areas)
 
 
 def square(x: int, y: int, side: int) -> shapely.Polygon:
@@ -195,7 +196,7 @@ def test_estimates_of_another_run_are_not_printed(run_folder: Path, tmp_path: Pa
     estimates = {"run": "another", "samples": {"used": 9}, "changed": {"area_ha": {"estimate": 1.0, "low": 0.5, "high": 2.0}}}
     (copy / "estimates.json").write_text(json.dumps(estimates), encoding="utf-8")
     assert "95 %" not in content(write_project(copy, described()))
-    (copy / "estimates.json").write_text(json.dumps({**estimates, "run": described()["key"]}), encoding="utf-8")
+    (copy / "estimates.json").write_text(json.dumps({**estimates, "run": described().key}), encoding="utf-8")
     assert "95 % interval 0.5 to 2.0 ha" in content(write_project(copy, described()))
 
 
@@ -251,9 +252,9 @@ def test_qgis_prints_the_layout(moved: tuple[dict[str, Any], Path]) -> None:
     assert (page["name"], page["done"]) == ("Map", [0, 0])
     assert Path(f"{pictures}.pdf").read_bytes().startswith(b"%PDF")
     # What looks like an expression of QGIS is printed, not computed: the home folder stays at home.
-    assert page["texts"]["title"].replace("\u2060", "") == f"{described()['name']}: change of land use"
+    assert page["texts"]["title"].replace("\u2060", "") == f"{described().name}: change of land use"
     assert "12.3 ha (pixel count, biased)" in page["texts"]["hectares"]
-    assert described()["key"] in page["texts"]["source"]
+    assert described().key in page["texts"]["source"]
     names = [c.name.replace("\x01", "") for c in (LEGEND.changes[2], LEGEND.changes[5])]
     listed = [row[1].replace("\u2060", "").replace("⏎", " ") for row in page["legend"]]
     assert listed[:2] == names

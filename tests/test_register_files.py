@@ -40,8 +40,8 @@ def path(tmp_path: Path) -> Path:
 
 def folder(place: Path, key: str, after: str, *, before: str = "2020-06-15", **how: Any) -> Path:
     """A run folder with this key and these dates."""
-    facts = write_run(place, names=(), **how) | {"key": key, "before_date": before, "after_date": after}
-    (place / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+    write_run(place, names=(), **how)
+    rewritten(key=key, before_date=before, after_date=after)(place)
     return place
 
 
@@ -142,11 +142,12 @@ def rewritten(**facts: Any) -> Callable[[Path], None]:
 @pytest.mark.parametrize(
     ("spoil", "message"),
     [
-        (lacks_files, "is no folder of a run"), (lacks_layer, "has no layer 'changes'"), (unknown_code, "feature number 1"),
-        (rewritten(after_date="2019-01-01"), "the date after"), (rewritten(before_date="soon"), "lacks or garbles"),
-        (rewritten(grid={"crs": "EPSG:32651"}), "lacks or garbles"), (rewritten(model=None), "lacks or garbles"),
+        (lacks_files, "is not the folder"), (lacks_layer, "has no layer 'changes'"), (unknown_code, "feature number 1"),
+        (rewritten(after_date="2019-01-01"), "the date after"), (rewritten(before_date="soon"), "before_date: "),
+        (rewritten(grid={"crs": "EPSG:32651"}), r"grid\.rows: Field required"), (rewritten(model=None), "model: "),
         (rewritten(key=""), "no key"),
-        (rewritten(grid={"rows": 10, "columns": 10, "transform": [10, 0, float("nan"), 0, -10, 0]}), "no area"),
+        (rewritten(grid={"crs": "", "rows": 9, "columns": 9, "pixel_size_m": 1, "transform": [1, 0, float("nan"), 0, -1, 0]}),
+         "no area"),
     ],
 )  # fmt: skip
 def test_a_run_that_is_none_is_refused(tmp_path: Path, spoil: Callable[[Path], None], message: str) -> None:
@@ -340,9 +341,7 @@ def runs(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
     made = []
     for number, patches in enumerate((PATCHES, PATCHES[:3])):
         place = finished(tmp_path_factory.mktemp(f"made{number}") / "run", patches=patches)
-        facts = json.loads((place / "run.json").read_text(encoding="utf-8"))
-        facts |= {"key": f"run{number}", "before_date": "2020-06-15", "after_date": f"202{2 + number}-06-20"}
-        (place / "run.json").write_text(json.dumps(facts), encoding="utf-8")
+        rewritten(key=f"run{number}", before_date="2020-06-15", after_date=f"202{2 + number}-06-20")(place)
         made.append(place)
     return made
 
@@ -400,7 +399,7 @@ def test_the_command_line_from_end_to_end(runs: list[Path], tmp_path: Path) -> N
         (("reject", "nothing", "--reason", "x"), "has no change"), (("withdraw", "--reason", "x"), "exactly one"),
         (("withdraw", "--run", "a", "--model", "b", "--reason", "x"), "exactly one"),
         (("withdraw", "--model", "sha256:1", "--reason", "x"), "nothing to withdraw"),
-        (("merge", "."), "is no folder of a run"),
+        (("merge", "."), "is not the folder of a run"),
     ],
 )  # fmt: skip
 def test_bad_input_is_said_and_changes_nothing(path: Path, words: tuple[str, ...], message: str) -> None:

@@ -2,59 +2,48 @@
 
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import jinja2
 import pytest
 
+from landshift.pipeline.change.areas import OnTestBlocks
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, Gate
+from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.pages.card import model_card
-from landshift.pipeline.pages.run import page_of, run_page
-from landshift.pipeline.pages.run_data import listed_patches
-from landshift.pipeline.records import record_of
+from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.run.page import page_of, run_page
+from landshift.pipeline.run.page_data import listed_patches
+from landshift.pipeline.run.record import InputFile, RunRecord, TerritoryShift, UsedAdaptation
 from landshift.pipeline.scores.assessment import Assessment
-from tests.small_run import NAMES, estimates_of, write_run
+from landshift.pipeline.scores.training import Cost
+from tests.small_run import DATES, NAMES, estimates_of, mapped_change, run_record, write_run
 from tests.test_assessment import adaptation, obligatory, whole
 
 HOSTILE = "<script>alert(1)</script>"
 SCORES = {"kappa": 0.5, "f1": 0.25, "iou": 0.125, "precision": 1.0, "recall": 0.75, "auc": None, "n": 1234567}
 
 
-LEGEND = [{"code": i, "name": n, "colour": "#00aa00"} for i, n in enumerate(("Forest", "Cropland", "Water"), 1)]
-GATES = [
-    {"name": f"Gate {outcome}", "found": "1 %", "limit": "at most 2 %", "outcome": outcome, "meaning": "It means so."}
-    for outcome in ("pass", "mark", "not measured")
-]
+def assessed(content: dict[str, Any]) -> Assessment:
+    return record_of(Assessment, content, "a test")
 
 
-def run(**more: Any) -> dict[str, Any]:
-    return {
-        "name": "place", "before_date": "2020-06-15", "after_date": "2022-06-20",
-        "grid": {"crs": "EPSG:32651", "rows": 40, "columns": 48, "pixel_size_m": 10.0},
-        "areas": {
-            "changed_ha": 1234.5, "changed_share": 0.125, "not_observed_ha": 0.0, "polygons": 7,
-            "observed_share": 0.5, "unchanged_ha": 1.0, "total_ha": 2.0,
-            "changes": [
-                {
-                    "code": 2, "from_code": 1, "to_code": 2, "name": "Forest to Cropland", "colour": "#aa0000",
-                    "area_ha": 12.0, "pixels": 1200, "polygons": 7,
-                    "test": {"precision": 0.625, "recall": 0.5, "pixels": 40},
-                },
-                {
-                    "code": 3, "from_code": 1, "to_code": 3, "name": "Forest to Water", "colour": "#0000aa",
-                    "area_ha": 1.0, "pixels": 100, "polygons": 1,
-                    "test": {"precision": 0.0, "recall": None, "pixels": 0},
-                },
-            ],
-        },
-        "key": "k1", "created": "2024-01-01T00:00:00", "legend": LEGEND, "gates": GATES,
-        "warnings": [], "model": {"name": "place", "encoder": "resnet18", "weights": "sha256:00", "scores": {"test": SCORES}},
-        "threshold": 0.4, "observed": {"before": 1.0, "after": 0.5}, "config": {"detect": {"min_area_ha": 0.5}},
-        "files": {"change.tif": "Change map"}, "inputs": [{"path": "a.tif", "date": "2020-06-15", "hash": "sha256:abc"}],
-        "versions": {"rasterio": "1.4"}, "domain_shift": {"block_px": 32, "beyond": 0.375}, "cost": None, "assessment": {},
-        "adaptation": {"method": "none", "verified": True, "threshold": None, "temperatures": None, "notes": []}, **more,
-    }  # fmt: skip
+LEGEND = Legend(tuple(LandUse(i, name, "#00aa00") for i, name in enumerate(("Forest", "Cropland", "Water"), 1)))
+GATES = tuple(Gate(f"Gate {outcome}", "1 %", "at most 2 %", outcome, "It means so.") for outcome in (PASS, MARK, NOT_MEASURED))
+
+
+def run(**more: Any) -> RunRecord:
+    """Two kinds of change, of which the model was tested on one."""
+    kinds = (
+        mapped_change(LEGEND.changes[2], 12.0, polygons=7, test=OnTestBlocks(0.625, 0.5, 40)),
+        mapped_change(LEGEND.changes[3], 1.0, test=OnTestBlocks(0.0, None, 0)),
+    )
+    plain = run_record(LEGEND)
+    areas = replace(plain.areas, changed_ha=1234.5, changed_share=0.125, observed_share=0.5, polygons=7, changes=kinds)
+    tested = replace(plain.model, scores={"test": SCORES})
+    return replace(plain, areas=areas, model=tested, gates=GATES, files={"change.tif": "Change map"}, **more)
 
 
 COST = {
@@ -66,7 +55,7 @@ OUR_SCRIPTS = 3
 """The data, Leaflet and ours."""
 
 
-def page_for(content: dict[str, Any], pictures: dict[str, str] = PICTURES) -> str:
+def page_for(content: RunRecord, pictures: dict[str, str] = PICTURES) -> str:
     return run_page(content, None, pictures, {}, data={"unseen": [], "all_unseen": 0}, patches=[], places=[])
 
 
@@ -91,8 +80,8 @@ def test_every_outcome_of_a_gate_has_a_symbol_and_a_word() -> None:
         assert f'<span aria-hidden="true">{symbol}</span> {word}' in page
 
 
-@pytest.mark.parametrize("assessment", [{}, whole()], ids=["bare", "assessed"])
-def test_the_page_needs_no_network(assessment: dict[str, Any]) -> None:
+@pytest.mark.parametrize("assessment", [Assessment(), assessed(whole())], ids=["bare", "assessed"])
+def test_the_page_needs_no_network(assessment: Assessment) -> None:
     page = page_for(run(assessment=assessment))
     assert not re.findall(r"""(?:src|href)=["'](?!data:|#)""", page)
     assert page.count("<script") == OUR_SCRIPTS
@@ -103,9 +92,11 @@ def test_the_page_needs_no_network(assessment: dict[str, Any]) -> None:
 
 def test_names_are_escaped_everywhere() -> None:
     page = page_for(
-        run(name=HOSTILE, warnings=[HOSTILE], files={HOSTILE: HOSTILE}, versions={HOSTILE: HOSTILE},
-            inputs=[{"path": HOSTILE, "date": HOSTILE, "hash": HOSTILE}], legend=[{**c, "name": HOSTILE} for c in LEGEND],
-            gates=[dict.fromkeys(GATES[0], HOSTILE)]),
+        replace(run(
+            name=HOSTILE, warnings=(HOSTILE,), versions={HOSTILE: HOSTILE},
+            inputs=(InputFile(HOSTILE, "before", DATES[0], HOSTILE),),
+            legend=tuple(replace(c, name=HOSTILE) for c in LEGEND.classes),
+        ), files={HOSTILE: HOSTILE}, gates=(Gate(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),)),
         PICTURES | {"before": '"><script>'},
     )  # fmt: skip
     assert page.count("<script") == OUR_SCRIPTS
@@ -113,7 +104,7 @@ def test_names_are_escaped_everywhere() -> None:
 
 
 def test_the_folder_of_a_run_is_all_that_its_page_needs(tmp_path: Path) -> None:
-    content = write_run(tmp_path / "run", assessment=whole())
+    content = write_run(tmp_path / "run", assessment=assessed(whole()))
     page = page_of(tmp_path / "run")
     moved = (tmp_path / "run").rename(tmp_path / "elsewhere '&")
     assert page_of(moved) == page
@@ -152,7 +143,7 @@ def test_a_run_without_any_change_says_so(tmp_path: Path, classes: tuple[tuple[s
 def test_what_is_not_drawn_is_said_with_the_true_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path)
     assert "Not everything is drawn" not in page_of(tmp_path)
-    monkeypatch.setattr("landshift.pipeline.pages.run.listed_patches", lambda changes: listed_patches(changes, 2))
+    monkeypatch.setattr("landshift.pipeline.run.page.listed_patches", lambda changes: listed_patches(changes, 2))
     page = page_of(tmp_path)
     assert "the 2 largest of 4 patches, which have 3.4 of\n3.9 ha" in page
     assert page.count("<tr data-row") == 2
@@ -166,16 +157,13 @@ def test_a_run_that_lost_a_file_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_run_without_change_and_without_scores() -> None:
-    quiet = run()
-    quiet["areas"]["changes"] = []
-    quiet["model"]["scores"] = None
-    page = page_for(quiet)
+    page = page_for(run_record(LEGEND))
     assert "No change was found." in page
     assert "kappa" not in page
 
 
 def test_what_was_assessed_is_on_the_page_of_the_map() -> None:
-    page = page_for(run(assessment=whole()))
+    page = page_for(run(assessment=assessed(whole())))
     for text in (
         "Does transfer help here, and how far can the map be trusted?",
         whole()["guard"]["sentence"],
@@ -194,28 +182,30 @@ def test_what_was_assessed_is_on_the_page_of_the_map() -> None:
 
 def test_what_was_not_assessed_names_the_command() -> None:
     assert "<code>landshift assess CONFIG</code> measures it" in page_for(run())
-    quick = page_for(run(assessment=obligatory()))
+    quick = page_for(run(assessment=assessed(obligatory())))
     assert "landshift assess CONFIG --curve" in quick
     assert "Not known yet whether" in quick
-    elsewhere = page_for(run(assessment={"adaptation": adaptation(labels=False)}))
+    elsewhere = page_for(run(assessment=assessed({"adaptation": adaptation(labels=False)})))
     assert "None is accepted." in elsewhere
     assert "Whether transfer helps" not in elsewhere
 
 
 def test_the_page_says_where_the_map_deserves_less_trust() -> None:
     assert "38 % of the territory" in page_for(run())
-    assert "is not known" in page_for(run(domain_shift={"block_px": 32, "beyond": None}))
+    assert "is not known" in page_for(run(domain_shift=TerritoryShift(32, None)))
 
 
 def test_the_page_says_what_the_map_cost() -> None:
-    page = page_for(run(cost=COST))
+    page = page_for(run(cost=Cost(**COST)))
     assert "took 31 s and 0.25 Wh of electricity (12.5 g CO2e); energy: estimated somehow." in page
-    assert "took 31 s; energy: not measured" in page_for(run(cost=COST | {"kwh": None, "co2e_kg": None, "how": "not measured"}))
+    assert "took 31 s; energy: not measured" in page_for(
+        run(cost=Cost(**COST | {"kwh": None, "co2e_kg": None, "how": "not measured"}))
+    )
 
 
 @pytest.mark.parametrize(("verified", "said"), [(True, "it was found to help"), (False, "unverified")])
 def test_an_adapted_map_says_what_was_done_and_whether_it_helps(verified: bool, said: str) -> None:
-    used = {"method": "histogram", "verified": verified, "threshold": 0.4, "temperatures": None, "notes": [HOSTILE]}
+    used = UsedAdaptation("histogram", verified, threshold=0.4, temperatures=None, notes=(HOSTILE,))
     page = page_for(run(adaptation=used))
     assert said in page
     assert "can hide change" in page
@@ -223,11 +213,12 @@ def test_an_adapted_map_says_what_was_done_and_whether_it_helps(verified: bool, 
     assert page.count("<script") == OUR_SCRIPTS
 
 
-def test_a_missing_field_is_an_error() -> None:
-    broken = run()
+def test_a_missing_field_is_an_error(tmp_path: Path) -> None:
+    broken = content_of(run())
     del broken["threshold"]
-    with pytest.raises(jinja2.UndefinedError, match="threshold"):
-        page_for(broken)
+    (tmp_path / "run.json").write_text(json.dumps(broken), encoding="utf-8")
+    with pytest.raises(InputError, match="threshold: Field required"):
+        page_of(tmp_path)
 
 
 def report(seeds: int) -> dict[str, Any]:
@@ -304,7 +295,7 @@ def test_the_card_of_an_older_report_leaves_out_what_it_does_not_know() -> None:
 
 def test_the_assessment_is_part_of_the_card() -> None:
     assert model_card(report(1), MODEL, Assessment()) == model_card(report(1), MODEL)
-    card = model_card(report(1), MODEL, record_of(Assessment, whole(), "a test"))
+    card = model_card(report(1), MODEL, assessed(whole()))
     assert card.index("## Limits") < card.index("\n## Does the encoder help here?")
     for table in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE):
         assert len({line.count("|") for line in table.splitlines()}) == 1

@@ -56,7 +56,7 @@ def test_layers_facts_and_what_is_not_there_yet(made: Path) -> None:
 def test_what_is_wrong_is_said(made: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no map 'chnage'"):
         landshift.open_run(made, variables=["chnage"])
-    with pytest.raises(InputError, match=r"is no folder of a run: it lacks run\.json, change\.tif"):
+    with pytest.raises(InputError, match=r"is not the folder of a run: it lacks run\.json, change\.tif"):
         landshift.open_run(tmp_path)
     copy = shutil.copytree(made, tmp_path / "copy")
     landshift.open_run(copy, verify=True)

@@ -463,7 +463,7 @@ def test_the_command_line_from_end_to_end(place: Path) -> None:
         (("export", "--output", "there"), "is there already"), (("export", "--state", "old"), "expected one of new"),
         (("export", "--order", "best"), "expected one of largest"), (("export", "--limit", "9999"), "can be reviewed at once"),
         (("export", "--order", "random-by-kind", "--limit", "3"), "3 kinds of change"),
-        (("export", "."), "is no folder of a run"),
+        (("export", "."), "is not the folder of a run"),
         (("import", "."), "review.gpkg"), (("labels", "--output", "x.shp"), "ends in .gpkg or .geojson"),
         (("labels", "--output", "x.gpkg"), "no verdict that could be a label"),
     ],

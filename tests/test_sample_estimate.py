@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 from contextlib import closing
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -19,27 +20,28 @@ from PIL import Image
 
 from landshift.flows.steps.publication.estimate import Estimated, estimate_run, summary_lines
 from landshift.flows.steps.publication.sample import SAMPLES, expected_accuracy, sample_run
+from landshift.pipeline.change.areas import OnTestBlocks
 from landshift.pipeline.change.decision import Decision
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import Legend
+from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
-from landshift.pipeline.run.folder import legend_of_run, read_run
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.rasters import write_last_observed, write_rasters
+from landshift.pipeline.run.record import read_run
 from landshift.pipeline.sample.form import sample_form_qml
 from landshift.pipeline.sample.points import read_samples
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_sample_file
 from tests.conftest import small_grid
-from tests.small_run import SHAPE, write_run
+from tests.small_run import CLASSES, SHAPE, mapped_change, run_record, write_run
 
 
 def finished(folder: Path, **how: Any) -> Path:
     """A run with everything that detect leaves, without a model."""
     run = write_run(folder, **how)
-    legend, grid = legend_of_run(run), small_grid(*SHAPE)
+    legend, grid = Legend(run.legend), small_grid(*SHAPE)
     change = read_raster(folder / "change.tif")[0]
     pairs = {c.code: (c.from_code, c.to_code) for c in legend.changes}
     before, after = np.ones(SHAPE, np.uint8), np.ones(SHAPE, np.uint8)
@@ -72,7 +74,7 @@ def run(made: Path, tmp_path: Path) -> Path:
 def judge(run: Path, *, wrong: int = 0, **changed: Any) -> Path:
     """Judge the sample as the map says, the first `wrong` unchanged pixels as the first kind of change."""
     folder = run.parent / "sample"
-    legend = legend_of_run(read_run(run))
+    legend = Legend(read_run(run).legend)
     frame = read_samples(folder / SAMPLES)
     at = (frame["row"].to_numpy(dtype=int), frame["column"].to_numpy(dtype=int))
     codes = read_raster(run / "change.tif")[0][at]
@@ -116,9 +118,11 @@ def test_a_sample_is_drawn_blind_with_pictures_and_only_once(run: Path) -> None:
 
 
 def test_expected_accuracies_come_from_the_test_blocks_where_there_are_some() -> None:
-    rows = [{"code": 2, "test": {"precision": 0.81}}, {"code": 3, "test": {"precision": None}},
-            {"code": 4, "test": {"precision": 1.0}}]  # fmt: skip
-    found = expected_accuracy({"areas": {"changes": rows}}, {1: 10, 2: 10, 3: 10, 4: 10})
+    legend = Legend(tuple(LandUse(i, *entry) for i, entry in enumerate(CLASSES, 1)))
+    tested = zip(legend.changes[2:5], (0.81, None, 1.0), strict=True)
+    rows = tuple(mapped_change(change, 1.0, test=OnTestBlocks(precision)) for change, precision in tested)
+    run = run_record(legend)
+    found = expected_accuracy(replace(run, areas=replace(run.areas, changes=rows)), {1: 10, 2: 10, 3: 10, 4: 10})
     assert found == {1: 0.95, 2: 0.81, 3: 0.7, 4: 0.98}
 
 
@@ -206,14 +210,14 @@ def test_points_that_were_moved_are_refused(run: Path) -> None:
         (frame.geometry.translate(1000), "40 points"),
         (frame.set_crs(32652, allow_override=True), "40 points"),
     ):
-        write_sample_file(path, frame.set_geometry(geometry.geometry), sample_form_qml(legend_of_run(read_run(run))))
+        write_sample_file(path, frame.set_geometry(geometry.geometry), sample_form_qml(Legend(read_run(run).legend)))
         with pytest.raises(InputError, match=f"{said} are missing or do not lie"):
             estimate_run(run, path)
     points.iloc[3] = points.iloc[3].buffer(0).centroid  # an empty point
-    write_sample_file(path, frame.set_geometry(points), sample_form_qml(legend_of_run(read_run(run))))
+    write_sample_file(path, frame.set_geometry(points), sample_form_qml(Legend(read_run(run).legend)))
     with pytest.raises(InputError, match="1 points are missing or do not lie"):
         estimate_run(run, path)
-    write_sample_file(path, frame.to_crs(4326), sample_form_qml(legend_of_run(read_run(run))))
+    write_sample_file(path, frame.to_crs(4326), sample_form_qml(Legend(read_run(run).legend)))
     assert estimate_run(run, path).content["samples"]["used"] == 40
 
 
@@ -276,7 +280,7 @@ def test_what_nobody_judged_is_counted_or_left_out_on_request(run: Path) -> None
     path = judge(run)
     frame = read_samples(path)
     frame.loc[frame.index[:3], "reference_after"] = pd.NA
-    write_sample_file(path, frame, sample_form_qml(legend_of_run(read_run(run))))
+    write_sample_file(path, frame, sample_form_qml(Legend(read_run(run).legend)))
     with pytest.raises(InputError, match="3"):
         estimate_run(run, path)
     content = estimate_run(run, path, allow_missing=True).content
@@ -286,7 +290,7 @@ def test_what_nobody_judged_is_counted_or_left_out_on_request(run: Path) -> None
 def test_another_folder_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     for verb in (lambda: sample_run(tmp_path), lambda: estimate_run(tmp_path, tmp_path / "samples.gpkg")):
-        with pytest.raises(InputError, match=r"is no folder of a run: it lacks run\.json"):
+        with pytest.raises(InputError, match=r"is not the folder of a run: it lacks run\.json"):
             verb()
 
 
@@ -311,7 +315,7 @@ def test_hostile_names_go_through_every_file(tmp_path: Path) -> None:
     page = (run / "report.html").read_text(encoding="utf-8")
     assert "<script>alert(1)" not in page
     assert "<img src=x" not in page
-    assert legend_of_run(read_run(run)) == Legend(legend_of_run(read_run(run)).classes)
+    assert read_run(run).legend == tuple(LandUse(i, *entry) for i, entry in enumerate(HOSTILE, 1))
     names = set(read_layer(run / "changes.gpkg", "samples")["map_name"])
     assert f"{HOSTILE[0][0]} to {HOSTILE[1][0]}" in names
 

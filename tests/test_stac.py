@@ -19,6 +19,7 @@ from referencing import Registry, Resource
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_cog, write_raster
+from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.run.stac import bounding_box, footprint, slug, write_stac
 from landshift.pipeline.run.stac_model import write_model_item
 from tests.conftest import small_grid
@@ -27,7 +28,7 @@ from tests.small_run import SHAPE, write_run
 CHECK = Path(__file__).parent / "checks" / "stac.py"
 
 
-def made(folder: Path, **how: Any) -> dict[str, Any]:
+def made(folder: Path, **how: Any) -> RunRecord:
     run = write_run(folder, **how)
     grid = small_grid(*SHAPE)
     confidence = np.full(SHAPE, 180, dtype=np.uint8)
@@ -118,7 +119,7 @@ def test_bands_and_classes_say_how_to_read_the_numbers(tmp_path: Path) -> None:
         c["value"]: (c["title"], c["color_hint"], c.get("nodata")) for c in item["assets"]["change"]["classification:classes"]
     }
     assert classes[0] == ("Not observed", "FFFFFF", True)
-    assert sorted(classes) == [0, 1, *sorted(row["code"] for row in run["areas"]["changes"])]
+    assert sorted(classes) == [0, 1, *sorted(row.code for row in run.areas.changes)]
     properties = item["properties"]
     assert (properties["proj:code"], properties["proj:shape"]) == ("EPSG:32651", list(SHAPE))
     assert (properties["start_datetime"], properties["end_datetime"]) == ("2020-06-15T00:00:00Z", "2022-06-20T23:59:59Z")

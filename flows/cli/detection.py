@@ -1,6 +1,5 @@
 """The verbs that map change: `landshift detect` and `landshift monitor`."""
 
-import json
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -61,21 +60,25 @@ def detect(
 
 def detect_answer(detected: "Detected") -> tuple[dict[str, Any], list[str]]:
     """Return what a run found, for machines and as lines for people."""
-    content = json.loads((detected.run / "run.json").read_text(encoding="utf-8"))
+    from landshift.pipeline.records import content_of
+    from landshift.pipeline.run.record import read_run
+
+    run = read_run(detected.run)
     note = "" if detected.fresh else " (it was there already, from the same inputs)"
-    kinds = content["areas"]["changes"]
+    kinds = run.areas.changes
     rest = kinds[_KINDS_SHOWN:]
     lines = [
         f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches{note}.",
-        *(f"  {r['area_ha']:>10,.1f} ha  {r['name']}" for r in kinds[:_KINDS_SHOWN]),
-        *([f"  {sum(r['area_ha'] for r in rest):>10,.1f} ha  in {len(rest):,} more kinds of change"] if rest else []),
-        *(f"Warning: {w}" for w in content["warnings"]),
+        *(f"  {r.area_ha:>10,.1f} ha  {r.name}" for r in kinds[:_KINDS_SHOWN]),
+        *([f"  {sum(r.area_ha for r in rest):>10,.1f} ha  in {len(rest):,} more kinds of change"] if rest else []),
+        *(f"Warning: {w}" for w in run.warnings),
         f"Map:    {detected.run / 'change.tif'}",
         f"Layers: {detected.run / 'changes.gpkg'}",
         f"QGIS:   {detected.run / 'map.qgz'}",
         f"Page:   {detected.run / 'report.html'}",
     ]
-    return {"run": detected.run, "fresh": detected.fresh, "areas": content["areas"], "warnings": content["warnings"]}, lines
+    areas = content_of(run.areas)
+    return {"run": detected.run, "fresh": detected.fresh, "areas": areas, "warnings": run.warnings}, lines
 
 
 def monitor(

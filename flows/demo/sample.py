@@ -13,9 +13,9 @@ from landshift.flows.steps.publication.sample import RECORD, SAMPLES, sample_run
 from landshift.pipeline.change.areas_of_interest import membership
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.demo.files import MUNICIPALITIES
-from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED
+from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.run.folder import CHANGE_MAP, legend_of_run, read_run
+from landshift.pipeline.run.record import CHANGE_MAP, read_run
 from landshift.pipeline.sample.form import sample_form_qml
 from landshift.pipeline.sample.points import read_samples
 from landshift.pipeline.vector.write import write_sample_file
@@ -37,14 +37,14 @@ def estimate_demo(run: Path, data: Path) -> tuple[dict[str, Any], list[str]]:
     sampled = sample_run(run)
     judged = sampled.folder / _JUDGED
     truth = {epoch: read_raster(data / f"truth_{epoch}.tif")[0] for epoch in ("before", "after")}
-    facts = read_run(run)
-    legend, dates = legend_of_run(facts), (str(facts["before_date"]), str(facts["after_date"]))
+    described = read_run(run)
+    legend, dates = Legend(described.legend), (str(described.before_date), str(described.after_date))
     frame = read_samples(sampled.folder / SAMPLES)
     at = (frame["row"].to_numpy(dtype=np.int64), frame["column"].to_numpy(dtype=np.int64))
     for epoch, codes in truth.items():
         frame[f"reference_{epoch}"] = pd.array(codes[at], dtype="Int32")
     frame["interpreter"] = "the exact truth"
-    write_sample_file(judged, frame, sample_form_qml(legend, float(facts["grid"]["pixel_size_m"]), dates))
+    write_sample_file(judged, frame, sample_form_qml(legend, described.grid.pixel_size_m, dates))
     content = estimate_run(run, judged).content
 
     change, grid = read_raster(run / CHANGE_MAP)
@@ -84,7 +84,7 @@ def _forget_other_runs(run: Path) -> None:
     """Take away the sample of an earlier map: here nobody's work is lost, because the truth judges again."""
     folder = run.parent / "sample"
     record = folder / RECORD
-    if record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("run") != read_run(run)["key"]:
+    if record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("run") != read_run(run).key:
         shutil.rmtree(folder)
 
 

@@ -1,5 +1,7 @@
-"""Areas of a run: what the map says, counted from its pixels and measured on the ellipsoid."""
+"""Mapped areas: counted from pixels and measured on the ellipsoid."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import Any
 
 import geopandas as gpd
@@ -14,9 +16,73 @@ from landshift.pipeline.legend import CHANGED, Legend
 METHOD = "pixel count (biased; estimate areas from a judged sample before publishing)"
 
 
-def mapped_areas(
+@dataclass(frozen=True)
+class OnTestBlocks:
+    """How often the model was right about a change on its test blocks."""
+
+    precision: float | None = None
+    """Share of what is mapped as the change that is right, 0..1; None where not known."""
+    recall: float | None = None
+    """Share of the change that is mapped as such, 0..1; None where not known."""
+    pixels: int | None = 0
+    """Labelled pixels of the change; None where they were not counted."""
+
+
+@dataclass(frozen=True)
+class MappedChange:
+    """One kind of change that a map holds."""
+
+    code: int
+    """Change code, from 2."""
+    name: str
+    """For example `Forest to Cropland`."""
+    from_code: int | None
+    """Land-use code before; None in a binary project."""
+    from_name: str | None
+    """Name of the class before; None in a binary project."""
+    to_code: int | None
+    """Land-use code after; None in a binary project."""
+    to_name: str
+    """Name of the class after; `Changed` in a binary project."""
+    colour: str
+    """`#rrggbb`."""
+    pixels: int
+    """Of the map."""
+    polygons: int
+    """Patches."""
+    area_ha: float
+    """Hectares on the ellipsoid (pixel count, biased)."""
+    test: OnTestBlocks = OnTestBlocks()
+    """How often the model was right about it."""
+
+
+@dataclass(frozen=True)
+class MappedAreas:
+    """Hectares of a map on the ellipsoid, counted from its pixels: biased."""
+
+    method: str
+    """How they were measured."""
+    total_ha: float
+    """Of the whole map: the sum of the next three."""
+    changed_ha: float
+    """Mapped as changed."""
+    unchanged_ha: float
+    """Mapped as unchanged."""
+    not_observed_ha: float
+    """Not observed on one of the dates or on both."""
+    changed_share: float
+    """Of the observed area, 0..1."""
+    observed_share: float
+    """Of the whole map, 0..1."""
+    polygons: int
+    """Patches of change."""
+    changes: tuple[MappedChange, ...]
+    """The kinds that occur, the largest first."""
+
+
+def measure_areas(
     change: np.ndarray, changes: gpd.GeoDataFrame, not_observed: gpd.GeoDataFrame, legend: Legend, grid: Grid
-) -> dict[str, Any]:
+) -> MappedAreas:
     """Add up the areas of a map.
 
     Args:
@@ -25,68 +91,44 @@ def mapped_areas(
         not_observed: The polygons of what was not observed, with `area_ha`.
         legend: The project's legend.
         grid: Where the pixels are.
-
-    Returns:
-        Hectares on the ellipsoid (`changed_ha`, `unchanged_ha`, `not_observed_ha`, `total_ha`, which add up), the share of the
-        observed area that changed (0..1), the number of polygons, and one row for each change that occurs, the largest
-        first.
     """
     counts = np.bincount(change.ravel(), minlength=256)
-    rows: list[dict[str, Any]] = []
-    for entry in legend.changes:
-        if entry.code < CHANGED or not counts[entry.code]:
+    rows = []
+    for entry in legend.changes[CHANGED:]:
+        if not counts[entry.code]:
             continue
         patches = changes[changes["change_code"] == entry.code]
         rows.append(
-            {
-                "code": entry.code,
-                "name": entry.name,
-                "from_code": entry.from_code,
-                "from_name": entry.from_name or None,
-                "to_code": entry.to_code,
-                "to_name": entry.to_name or entry.name,
-                "colour": entry.colour,
-                "pixels": int(counts[entry.code]),
-                "polygons": len(patches),
-                "area_ha": round(float(patches["area_ha"].sum()), 4),
-            }
-        )
-    rows.sort(key=lambda row: (-float(row["area_ha"]), int(row["code"])))
+            MappedChange(
+                code=entry.code, name=entry.name, from_code=entry.from_code, from_name=entry.from_name or None,
+                to_code=entry.to_code, to_name=entry.to_name or entry.name, colour=entry.colour,
+                pixels=int(counts[entry.code]), polygons=len(patches), area_ha=round(float(patches["area_ha"].sum()), 4),
+            )
+        )  # fmt: skip
     total, changed, unseen = _region_ha(grid), float(changes["area_ha"].sum()), float(not_observed["area_ha"].sum())
     observed = max(total - unseen, 0.0)
-    return {
-        "method": METHOD,
-        "total_ha": round(total, 4),
-        "changed_ha": round(changed, 4),
-        "unchanged_ha": round(max(observed - changed, 0.0), 4),
-        "not_observed_ha": round(unseen, 4),
-        "changed_share": changed / observed if observed else 0.0,
-        "observed_share": observed / total,
-        "polygons": len(changes),
-        "changes": rows,
-    }
+    return MappedAreas(
+        method=METHOD, total_ha=round(total, 4), changed_ha=round(changed, 4),
+        unchanged_ha=round(max(observed - changed, 0.0), 4), not_observed_ha=round(unseen, 4),
+        changed_share=changed / observed if observed else 0.0, observed_share=observed / total, polygons=len(changes),
+        changes=tuple(sorted(rows, key=lambda row: (-row.area_ha, row.code))),
+    )  # fmt: skip
 
 
-def with_test_scores(areas: dict[str, Any], scores: dict[str, Any] | None) -> dict[str, Any]:
+def with_test_scores(areas: MappedAreas, scores: Mapping[str, Any] | None) -> MappedAreas:
     """Put beside each change how often the model was right about it on the test blocks.
 
     Args:
-        areas: From `mapped_areas`.
+        areas: From `measure_areas`.
         scores: The model's scores, None where it has none.
-
-    Returns:
-        The same areas; each row has `test` with `precision`, `recall` (0..1, None where nothing can be said) and `pixels`.
     """
-    by_code: dict[int, dict[str, Any]] = {}
+    tested: dict[int, OnTestBlocks] = {}
     if scores and "transitions" in scores:
-        by_code = {
-            int(c["code"]): {"precision": c["precision"], "recall": c["recall"], "pixels": c["support"]}
-            for c in scores["transitions"]["classes"]
-        }
+        rows = scores["transitions"]["classes"]
+        tested = {int(c["code"]): OnTestBlocks(c["precision"], c["recall"], c["support"]) for c in rows}
     elif scores:
-        by_code = {CHANGED: {"precision": scores["test"]["precision"], "recall": scores["test"]["recall"], "pixels": None}}
-    nothing = {"precision": None, "recall": None, "pixels": 0}
-    return {**areas, "changes": [{**row, "test": by_code.get(int(row["code"]), nothing)} for row in areas["changes"]]}
+        tested = {CHANGED: OnTestBlocks(scores["test"]["precision"], scores["test"]["recall"], None)}
+    return replace(areas, changes=tuple(replace(row, test=tested.get(row.code, OnTestBlocks())) for row in areas.changes))
 
 
 def pixel_area_spread(grid: Grid) -> float:

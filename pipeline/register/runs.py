@@ -1,10 +1,8 @@
 """Runs as the register takes them from their folders."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path, PurePosixPath
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -16,7 +14,7 @@ from landshift.pipeline.columns import CHANGES_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.states import Observation, View
-from landshift.pipeline.run.folder import LAYERS, RUN, legend_of_run, read_run
+from landshift.pipeline.run.record import LAYERS, RUN, InputFile, MapGrid, RunRecord, read_run
 from landshift.pipeline.vector.read import read_polygons
 
 _TAKEN = ("change_id", "change_code", "to_code", "area_ha", "confidence")
@@ -35,8 +33,8 @@ class MergeableRun:
     """Its classes."""
     crs: CRS
     """Of its map."""
-    observed_share: float | None
-    """Share of its map that both dates observed, 0..1; None where unknown."""
+    observed_share: float
+    """Share of its map that both dates observed, 0..1."""
 
 
 def read_mergeable(folder: Path) -> MergeableRun:
@@ -49,16 +47,12 @@ def read_mergeable(folder: Path) -> MergeableRun:
         InputError: It is not the folder of a run, a layer or a column is missing, a polygon is broken, or dates, grid, model
             or legend in `run.json` cannot be true.
     """
-    facts = read_run(folder)
+    record = read_run(folder)
     try:
-        observation, extent = _observation(facts), _extent(facts["grid"])
-        legend = legend_of_run(facts)
-        share = facts["areas"].get("observed_share")
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise InputError(
-            f"{folder / RUN} lacks or garbles what a register needs ({type(error).__name__}: {error}). Make the run again "
-            f"with `landshift detect`."
-        ) from error
+        observation, extent = _observation(record), _extent(record.grid)
+    except ValueError as error:
+        raise InputError(f"{folder / RUN}: {error}. Make the run again with `landshift detect`.") from error
+    legend = Legend(record.legend)
     path = folder / LAYERS
     patches, unseen = read_polygons(path, None, CHANGES_LAYER), read_polygons(path, None, NOT_OBSERVED_LAYER)
     crs = CRS.from_user_input(patches.crs)
@@ -67,7 +61,7 @@ def read_mergeable(folder: Path) -> MergeableRun:
     hidden = shapely.get_parts(unseen.geometry.to_numpy())
     return MergeableRun(
         folder, View(observation, extent, _patches(path, patches, legend), hidden), legend, crs,
-        None if share is None else float(share),
+        record.areas.observed_share,
     )  # fmt: skip
 
 
@@ -90,31 +84,28 @@ def require_fit(run: MergeableRun, crs: CRS, legend: Legend, where: str) -> None
         )
 
 
-def _observation(facts: Mapping[str, Any]) -> Observation:
-    before, after = (date.fromisoformat(str(facts[name])[:10]) for name in ("before_date", "after_date"))
-    if before >= after:
-        raise ValueError(f"the date before is {before}, the date after {after}")
-    model = facts["model"]
-    names = [n for entry in facts.get("inputs") or () for n in _names_of_scene(entry)]
-    key = str(facts["key"])
-    if not key:
+def _observation(run: RunRecord) -> Observation:
+    if run.before_date >= run.after_date:
+        raise ValueError(f"the date before is {run.before_date}, the date after {run.after_date}")
+    if not run.key:
         raise ValueError("the run has no key")
+    names = [n for entry in run.inputs for n in _names_of_scene(entry)]
     return Observation(
-        key, str(facts["name"]), str(before), str(after), str(facts.get("created") or ""), str(model["name"]),
-        str(model["weights"]), tuple(dict.fromkeys(names)),
+        run.key, run.name, str(run.before_date), str(run.after_date), run.created, run.model.name, run.model.weights,
+        tuple(dict.fromkeys(names)),
     )  # fmt: skip
 
 
-def _names_of_scene(entry: Mapping[str, Any]) -> Sequence[str]:
-    path = PurePosixPath(str(entry["path"]))
+def _names_of_scene(entry: InputFile) -> Sequence[str]:
+    path = PurePosixPath(entry.path)
     # A scene is a file, or a folder with a file for each band.
     folder = (path.parent.name,) if path.parent.name else ()
-    return (str(path), path.name, path.stem, *folder, str(entry.get("hash") or path))
+    return (str(path), path.name, path.stem, *folder, entry.hash)
 
 
-def _extent(grid: Mapping[str, Any]) -> shapely.Polygon:
-    width, _, left, _, height, top = (float(v) for v in grid["transform"])
-    right, bottom = left + width * int(grid["columns"]), top + height * int(grid["rows"])
+def _extent(grid: MapGrid) -> shapely.Polygon:
+    width, _, left, _, height, top = grid.transform
+    right, bottom = left + width * grid.columns, top + height * grid.rows
     if not (np.isfinite([left, top, right, bottom]).all() and right > left and top > bottom):
         raise ValueError("its grid has no area")
     return shapely.box(left, bottom, right, top)

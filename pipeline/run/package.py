@@ -1,14 +1,14 @@
 """The folder of a run made whole: description, project, page, catalog entry and record, all from what lies in it."""
 
-from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash, write_json, write_text
-from landshift.pipeline.pages.run import page_of
-from landshift.pipeline.run.folder import PAGE, PROJECT, RUN
+from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash, write_text
+from landshift.pipeline.records import write_record
+from landshift.pipeline.run.page import page_of
 from landshift.pipeline.run.qgis_project import write_project
+from landshift.pipeline.run.record import PAGE, PROJECT, RUN, RunRecord
 from landshift.pipeline.run.stac import write_stac
 
 FILES = {
@@ -37,25 +37,25 @@ FILES = {
 """What a run can hold, in words, and in the order in which a reader needs it."""
 
 
-def complete(folder: Path, run: Mapping[str, Any]) -> None:
+def complete(folder: Path, run: RunRecord) -> None:
     """Write everything of a run that follows from its maps and layers, and the record of all files.
 
     It may be called again after something was added, such as estimates; the earlier files are replaced.
 
     Args:
         folder: With the maps and layers.
-        run: Content of `run.json`; its `files` are set here.
+        run: What describes it; its `files` are set here.
     """
     always = {RUN, PAGE, PROJECT, "item.json", "collection.json"}
     files = {name: text for name, text in FILES.items() if name in always or (folder / name).is_file()}
-    content = {**run, "files": files}
-    write_json(folder / RUN, content)
+    content = replace(run, files=files)
+    write_record(folder / RUN, content)
     write_project(folder, content)
     write_text(folder / PAGE, page_of(folder))
     write_stac(folder, content)
     manifest = Manifest(folder)
     made = [path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")]
-    manifest.record("run", str(run["key"]), sorted(made))
+    manifest.record("run", run.key, sorted(made))
 
 
 def require_unharmed(folder: Path) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, inert
-from landshift.pipeline.run.folder import ESTIMATES
+from landshift.pipeline.run.record import ESTIMATES, RunRecord
 
 BIASED = "Mapped hectares are pixel counts, which are biased: the errors of the map do not cancel out."
 
@@ -71,13 +71,11 @@ _LINE_MM = 0.38
 _WRAP = "⏎"
 
 
-def layout(
-    run: Mapping[str, Any], layers: Mapping[str, Layer], extent: Extent, estimates: Mapping[str, Any] | None
-) -> dict[str, Any]:
+def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimates: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return what the template of the print layout needs.
 
     Args:
-        run: Content of `run.json`.
+        run: What describes it.
         layers: Layers of the project by key.
         extent: Of the map, in its CRS.
         estimates: Content of `estimates.json`, None before there is an estimate.
@@ -86,7 +84,7 @@ def layout(
     drawn = [layers[key] for key in ("areas_of_interest", "changes", "not_observed", "image_after") if key in layers]
     shown, legend = _fitted(extent), _legend(run, listed)
     return {
-        "uuid": {name: f"{{{uuid.uuid5(_NAMESPACE, str(run['key']) + name)}}}" for name in _ITEMS},
+        "uuid": {name: f"{{{uuid.uuid5(_NAMESPACE, run.key + name)}}}" for name in _ITEMS},
         "map": _MAP,
         "side": _SIDE,
         "extent": shown,
@@ -94,20 +92,19 @@ def layout(
         "listed": listed,
         "scale": scale_bar(shown[2] - shown[0]),
         "legend": legend,
-        "title": inert(f"{run['name']}: change of land use"),
-        "dates": f"{run['before_date']} to {run['after_date']}",
+        "title": inert(f"{run.name}: change of land use"),
+        "dates": f"{run.before_date} to {run.after_date}",
         "hectares": inert("\n".join([hectares_text(run, estimates), *legend["notes"]])),
         "source": inert(
-            f"Mapped by Landshift with model {run['model']['name']} from images of {run['before_date']} and "
-            f"{run['after_date']}. Run {run['key']}, {str(run['created'])[:10]}."
+            f"Mapped by Landshift with model {run.model.name} from images of {run.before_date} and "
+            f"{run.after_date}. Run {run.key}, {run.created[:10]}."
         ),
     }  # fmt: skip
 
 
-def hectares_text(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> str:
+def hectares_text(run: RunRecord, estimates: Mapping[str, Any] | None) -> str:
     """Say how much changed: as it was mapped, which is biased, and as it was estimated where that was done."""
-    areas = run["areas"]
-    lines = [f"Mapped as changed: {areas['changed_ha']:,.1f} ha (pixel count, biased)"]
+    lines = [f"Mapped as changed: {run.areas.changed_ha:,.1f} ha (pixel count, biased)"]
     found = (estimates or {}).get("changed", {}).get("area_ha") or {}
     if found.get("estimate") is not None:
         used = (estimates or {})["samples"]["used"]
@@ -115,17 +112,17 @@ def hectares_text(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -
         if found.get("low") is not None and found.get("high") is not None:
             line += f" (95 % interval {found['low']:,.1f} to {found['high']:,.1f} ha)"
         lines.append(line)
-    lines += [f"Not observed: {areas['not_observed_ha']:,.1f} ha (change unknown)", BIASED]
+    lines += [f"Not observed: {run.areas.not_observed_ha:,.1f} ha (change unknown)", BIASED]
     return "\n".join(lines if estimates else [*lines, UNESTIMATED])
 
 
-def estimates_of(folder: Path, run: Mapping[str, Any]) -> dict[str, Any] | None:
+def estimates_of(folder: Path, run: RunRecord) -> dict[str, Any] | None:
     """Read the estimates that lie beside a run; None where there are none, or those of another run."""
     path = folder / ESTIMATES
     if not path.is_file():
         return None
     content = json.loads(path.read_text(encoding="utf-8"))
-    return dict(content) if content.get("run") == run["key"] else None
+    return dict(content) if content.get("run") == run.key else None
 
 
 def scale_bar(width_m: float) -> dict[str, Any]:
@@ -155,7 +152,7 @@ def _fitted(extent: Extent) -> Extent:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def _legend(run: Mapping[str, Any], listed: Sequence[Layer]) -> dict[str, Any]:
+def _legend(run: RunRecord, listed: Sequence[Layer]) -> dict[str, Any]:
     """How the legend is set: smaller where it is long, and with the largest changes only where it would leave the page."""
     changes = next((_categories(layer) for layer in listed if layer.key == "changes"), [])
     setting = next((s for s in _SETTINGS if sum(_heights(changes, s)) <= s.room), _SETTINGS[-1])
@@ -174,9 +171,9 @@ def _legend(run: Mapping[str, Any], listed: Sequence[Layer]) -> dict[str, Any]:
     return {"setting": setting, "wrap": _WRAP, "properties": properties, "notes": notes}
 
 
-def _largest(run: Mapping[str, Any], changes: Sequence[tuple[str, str]], setting: _Setting) -> list[int]:
+def _largest(run: RunRecord, changes: Sequence[tuple[str, str]], setting: _Setting) -> list[int]:
     """Which changes fit on the page, in the order of the legend: the largest come first."""
-    order = {str(row["code"]): rank for rank, row in enumerate(run["areas"]["changes"])}
+    order = {str(row.code): rank for rank, row in enumerate(run.areas.changes)}
     heights = _heights(changes, setting)
     ranked = sorted(range(len(changes)), key=lambda index: (order.get(changes[index][0], len(order)), index))
     fits = int(np.searchsorted(np.cumsum([heights[index] for index in ranked]), setting.room, side="right"))

@@ -1,25 +1,23 @@
 """The QGIS project of a run: every layer in its place, with its colours and its legend, and a page to print."""
 
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, write_qgz
 from landshift.pipeline.drawing.qml import image_qml, outline_qml, samples_qml, vector_qml
 from landshift.pipeline.drawing.symbols import occurring
-from landshift.pipeline.legend import NOT_OBSERVED
+from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.raster.read import inspect
-from landshift.pipeline.run.folder import CHANGE_MAP, LAYERS, PROJECT, legend_of_run
 from landshift.pipeline.run.qgis_layout import BIASED, estimates_of, layout
+from landshift.pipeline.run.record import CHANGE_MAP, LAYERS, PROJECT, RunRecord
 from landshift.pipeline.vector.catalog import vector_layers
 
 
-def write_project(folder: Path, run: Mapping[str, Any]) -> Path:
+def write_project(folder: Path, run: RunRecord) -> Path:
     """Write `map.qgz`, which shows what a run's folder holds; every path in it is relative, so the folder can be moved.
 
     Args:
         folder: Of the run, with its maps and layers.
-        run: Content of `run.json`.
+        run: What describes it.
 
     Returns:
         The project file.
@@ -38,12 +36,12 @@ def write_project(folder: Path, run: Mapping[str, Any]) -> Path:
     if maps:
         entries.append(LayerGroup("Maps", maps))
     entries += images
-    dates = f"{run['before_date']} to {run['after_date']}"
+    dates = f"{run.before_date} to {run.after_date}"
     project = QgisProject(
-        key=str(run["key"]), title=f"{run['name']}: change of land use, {dates}",
-        abstract=f"Changes of land use between {run['before_date']} and {run['after_date']}, mapped by Landshift, "
-        f"run {run['key']}. {BIASED}",
-        created=str(run["created"]), crs=str(info.crs), extent=extent, entries=tuple(entries),
+        key=run.key, title=f"{run.name}: change of land use, {dates}",
+        abstract=f"Changes of land use between {run.before_date} and {run.after_date}, mapped by Landshift, "
+        f"run {run.key}. {BIASED}",
+        created=run.created, crs=str(info.crs), extent=extent, entries=tuple(entries),
         layout=layout(run, vectors | rasters, extent, estimates_of(folder, run)),
     )  # fmt: skip
     return write_qgz(folder / PROJECT, project)
@@ -52,17 +50,17 @@ def write_project(folder: Path, run: Mapping[str, Any]) -> Path:
 _MAPS = ("change", "confidence", "domain_shift", "last_observed", "landuse_after", "landuse_before")
 
 
-def _vectors(folder: Path, run: Mapping[str, Any]) -> dict[str, Layer]:
+def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
     """Layers of `changes.gpkg`, from top to bottom; those without features are left out, the changes apart."""
     path = folder / LAYERS
     if not path.is_file():
         return {}
-    legend = legend_of_run(run)
-    listed = occurring(legend.changes, (row["code"] for row in run["areas"]["changes"]))[1:]
+    legend = Legend(run.legend)
+    listed = occurring(legend.changes, (row.code for row in run.areas.changes))[1:]
     known = {
         "samples": ("Judged samples", samples_qml()),
         "areas_of_interest": ("Areas of interest", outline_qml()),
-        "changes": (f"Changes {run['before_date']} to {run['after_date']}", vector_qml(listed)),
+        "changes": (f"Changes {run.before_date} to {run.after_date}", vector_qml(listed)),
         "not_observed": ("Not observed", vector_qml([legend.changes[NOT_OBSERVED]])),
     }
     found = vector_layers(path)
@@ -77,9 +75,9 @@ def _vectors(folder: Path, run: Mapping[str, Any]) -> dict[str, Layer]:
     }  # fmt: skip
 
 
-def _rasters(folder: Path, run: Mapping[str, Any]) -> dict[str, Layer]:
+def _rasters(folder: Path, run: RunRecord) -> dict[str, Layer]:
     """Rasters of the folder by their names; the images are drawn, the maps wait for a click."""
-    before, after = run["before_date"], run["after_date"]
+    before, after = run.before_date, run.after_date
     titles = {
         "change": "Change map", "confidence": "Confidence", "domain_shift": "Distance from the training regions",
         "last_observed": "Last observed on", "landuse_after": f"Land use {after}", "landuse_before": f"Land use {before}",

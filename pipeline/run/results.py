@@ -28,8 +28,9 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.run.folder import ESTIMATES, LAYERS, legend_of_run, read_run
+from landshift.pipeline.records import content_of
 from landshift.pipeline.run.rasters import NEVER, confidence_of
+from landshift.pipeline.run.record import ESTIMATES, LAYERS, read_run
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.read import read_layer
 
@@ -85,17 +86,17 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
     unknown = [name for name in wanted if name not in VARIABLES]
     if unknown:
         raise InputError(f"A run has no map {unknown[0]!r}; expected some of {', '.join(VARIABLES)}.")
-    facts = read_run(folder)
+    record = read_run(folder)
     if verify:
         _require_unaltered(folder)
-    legend = legend_of_run(facts)
-    had = [name for name in wanted if f"{name}.tif" in facts["files"] or (folder / f"{name}.tif").is_file()]
+    legend = Legend(record.legend)
+    had = [name for name in wanted if f"{name}.tif" in record.files or (folder / f"{name}.tif").is_file()]
     if variables is not None and len(had) < len(wanted):
         raise InputError(f"This run has no map {min(set(wanted) - set(had))!r} (a project without classes has no land use).")
     maps = {name: _map(folder / f"{name}.tif", name, legend) for name in had}
     shift = folder / "domain_shift.tif"
     return Run(
-        rasters=xr.Dataset(maps, attrs={"title": facts["name"], "run": facts["key"]}),
+        rasters=xr.Dataset(maps, attrs={"title": record.name, "run": record.key}),
         domain_shift=_wrapped(*read_raster(shift), "Distance from the training regions, 1 = their edge")
         if shift.is_file()
         else None,
@@ -104,7 +105,7 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
         areas_of_interest=_layer(folder, AREAS_LAYER, AREA_COLUMNS),
         samples=_layer(folder, SAMPLES_LAYER, SAMPLE_COLUMNS),
         legend=legend,
-        facts=facts,
+        facts=content_of(record),
         estimates=_estimates(folder / ESTIMATES),
     )
 

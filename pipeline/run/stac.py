@@ -3,7 +3,7 @@
 import mimetypes
 import re
 from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import Any
 
@@ -14,10 +14,10 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from landshift.pipeline.drawing.symbols import land_use_entries, occurring
-from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse
+from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
 from landshift.pipeline.manifest import MANIFEST, file_hash, write_json
 from landshift.pipeline.raster.read import RasterInfo, inspect
-from landshift.pipeline.run.folder import legend_of_run
+from landshift.pipeline.run.record import RunRecord
 
 ITEM, COLLECTION = "item.json", "collection.json"
 
@@ -57,26 +57,26 @@ _BIASED = (
 )
 
 
-def write_stac(folder: Path, run: Mapping[str, Any]) -> list[Path]:
+def write_stac(folder: Path, run: RunRecord) -> list[Path]:
     """Write `item.json` and `collection.json` of a run; all links and assets in them are relative to the folder.
 
     Args:
         folder: Of the run, with all its other files.
-        run: Content of `run.json`.
+        run: What describes it.
 
     Returns:
         Both files.
     """
     info = inspect(folder / "change.tif")
     ring = footprint(info.transform, info.shape, info.crs)
-    start, end = days_between(str(run["before_date"]), str(run["after_date"]))
-    title = f"Land-use change in {run['name']}, {run['before_date']} to {run['after_date']}"
+    start, end = days_between(run.before_date, run.after_date)
+    title = f"Land-use change in {run.name}, {run.before_date} to {run.after_date}"
     item = pystac.Item(
-        id=f"{run['name']}-{run['key']}", geometry=shapely.geometry.mapping(ring), bbox=bounding_box(ring), datetime=None,
-        start_datetime=start, end_datetime=end, collection=f"{run['name']}",
+        id=f"{run.name}-{run.key}", geometry=shapely.geometry.mapping(ring), bbox=bounding_box(ring), datetime=None,
+        start_datetime=start, end_datetime=end, collection=run.name,
         stac_extensions=[CLASSIFICATION, FILE, PROCESSING, PROJECTION, RASTER],
         properties={
-            "title": title, "description": f"{title}. {_BIASED}", "created": _utc(str(run["created"])),
+            "title": title, "description": f"{title}. {_BIASED}", "created": _utc(run.created),
             **_projection(info), **_processing(run), **_areas(run),
         },
     )  # fmt: skip
@@ -86,11 +86,11 @@ def write_stac(folder: Path, run: Mapping[str, Any]) -> list[Path]:
     item.links = [_link(rel, COLLECTION) for rel in (pystac.RelType.ROOT, pystac.RelType.COLLECTION, pystac.RelType.PARENT)]
     extent = pystac.Extent(pystac.SpatialExtent([bounding_box(ring)]), pystac.TemporalExtent([[start, end]]))
     collection = pystac.Collection(
-        id=str(run["name"]), title=f"Land-use change in {run['name']}", extent=extent, license="other",
-        description=f"Change maps of {run['name']}, made by Landshift. {_BIASED} The licence is that of the images and labels "
+        id=run.name, title=f"Land-use change in {run.name}", extent=extent, license="other",
+        description=f"Change maps of {run.name}, made by Landshift. {_BIASED} The licence is that of the images and labels "
         f"that they were made from.",
         keywords=["land use", "change detection"], stac_extensions=[CLASSIFICATION, RASTER],
-        summaries=pystac.Summaries({"landshift:run": [run["key"]]}),
+        summaries=pystac.Summaries({"landshift:run": [run.key]}),
     )  # fmt: skip
     collection.item_assets = {
         name: pystac.ItemAssetDefinition(_shared(asset.to_dict())) for name, asset in sorted(item.assets.items())
@@ -139,15 +139,9 @@ def bounding_box(outline: shapely.Polygon | shapely.MultiPolygon) -> list[float]
     return [west, south, east, north]
 
 
-def days_between(before: str, after: str) -> tuple[datetime, datetime]:
-    """Return the first moment of the day before and the last second of the day after, UTC.
-
-    Args:
-        before: Year-month-day.
-        after: Likewise.
-    """
-    start, end = (datetime.fromisoformat(day).replace(tzinfo=UTC) for day in (before, after))
-    return start, end.replace(hour=23, minute=59, second=59)
+def days_between(before: date, after: date) -> tuple[datetime, datetime]:
+    """Return the first moment of the day before and the last second of the day after, UTC."""
+    return datetime.combine(before, time(), UTC), datetime.combine(after, time(23, 59, 59), UTC)
 
 
 def file_fields(path: Path) -> dict[str, Any]:
@@ -183,18 +177,18 @@ def _asset_key(name: str) -> str:
     return stem if suffix in ("tif", "gpkg", "html", "qgz") else f"{stem}_{suffix.replace('.', '_')}"
 
 
-def _asset(path: Path, run: Mapping[str, Any], entries: Mapping[str, Sequence[Change | LandUse]]) -> pystac.Asset:
+def _asset(path: Path, run: RunRecord, entries: Mapping[str, Sequence[Change | LandUse]]) -> pystac.Asset:
     fields = file_fields(path)
     if path.suffix == ".tif":
         info = inspect(path)
         fields |= {"bands": _bands(info)}
-        if info.shape != (run["grid"]["rows"], run["grid"]["columns"]):
+        if info.shape != (run.grid.rows, run.grid.columns):
             fields |= {k: v for k, v in _projection(info).items() if k in ("proj:shape", "proj:transform")}
     if path.name in entries:
         fields["classification:classes"] = [_class(entry) for entry in entries[path.name]]
     role = "style" if path.suffix in (".qml", ".sld") else _ROLES.get(path.suffix, "metadata")
     roles = ["visual"] if path.name in _IMAGES else [role]
-    text = run.get("files", {}).get(path.name)
+    text = run.files.get(path.name)
     return pystac.Asset(f"./{path.name}", title=path.name, description=text, media_type=media_type(path), roles=roles,
                         extra_fields=fields)  # fmt: skip
 
@@ -225,10 +219,10 @@ def _bands(info: RasterInfo) -> list[dict[str, Any]]:
     return bands
 
 
-def _entries(run: Mapping[str, Any]) -> dict[str, Sequence[Change | LandUse]]:
+def _entries(run: RunRecord) -> dict[str, Sequence[Change | LandUse]]:
     """Return the values that each map of codes can show."""
-    legend = legend_of_run(run)
-    changes = occurring(legend.changes, [NOT_OBSERVED, UNCHANGED, *(int(row["code"]) for row in run["areas"]["changes"])])
+    legend = Legend(run.legend)
+    changes = occurring(legend.changes, [NOT_OBSERVED, UNCHANGED, *(row.code for row in run.areas.changes)])
     found: dict[str, Sequence[Change | LandUse]] = {"change.tif": changes}
     if not legend.binary:
         found |= {f"landuse_{epoch}.tif": land_use_entries(legend) for epoch in ("before", "after")}
@@ -254,23 +248,21 @@ def _projection(info: RasterInfo) -> dict[str, Any]:
     return {**known, "proj:shape": list(info.shape), "proj:transform": [t.a, t.b, t.c, t.d, t.e, t.f]}
 
 
-def _processing(run: Mapping[str, Any]) -> dict[str, Any]:
-    model = run["model"]
+def _processing(run: RunRecord) -> dict[str, Any]:
     return {
-        "processing:software": {str(name): str(version) for name, version in run["versions"].items()},
-        "processing:lineage": f"Mapped by model {model['name']} (encoder {model['encoder']}, weights {model['weights']}) from "
-        f"images of {run['before_date']} and {run['after_date']}; inputs with hashes are in run.json.",
-        "processing:datetime": _utc(str(run["created"])),
+        "processing:software": run.versions,
+        "processing:lineage": f"Mapped by model {run.model.name} (encoder {run.model.encoder}, weights {run.model.weights}) "
+        f"from images of {run.before_date} and {run.after_date}; inputs with hashes are in run.json.",
+        "processing:datetime": _utc(run.created),
     }  # fmt: skip
 
 
-def _areas(run: Mapping[str, Any]) -> dict[str, Any]:
-    areas = run["areas"]
+def _areas(run: RunRecord) -> dict[str, Any]:
     names = ("total_ha", "changed_ha", "unchanged_ha", "not_observed_ha")
     return {
-        "landshift:run": run["key"],
-        "landshift:areas_method": areas["method"],
-        **{f"landshift:{n}": areas[n] for n in names},
+        "landshift:run": run.key,
+        "landshift:areas_method": run.areas.method,
+        **{f"landshift:{n}": getattr(run.areas, n) for n in names},
     }
 
 

@@ -2,6 +2,7 @@
 
 import re
 from collections.abc import Mapping
+from datetime import date
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +43,7 @@ def write_model_item(folder: Path, model: Mapping[str, Any]) -> Path:
     """
     territory = model["facts"]["territory"]
     outline = shapely.geometry.shape(territory["footprint"])
-    start, end = days_between(territory["before_date"], territory["after_date"])
+    start, end = days_between(*(date.fromisoformat(territory[f"{epoch}_date"]) for epoch in ("before", "after")))
     title = f"Change detection model of {model['name']}"
     item = pystac.Item(
         id=f"{model['name']}-model-{str(model['weights']).removeprefix('sha256:')[:16]}",

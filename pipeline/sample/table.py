@@ -4,6 +4,7 @@ import csv
 import io
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from datetime import date
 from typing import Any
 
 from landshift.pipeline.legend import CHANGED
@@ -92,12 +93,13 @@ class _Row:
         ]  # fmt: skip
 
 
-def csv_tables(estimates: Mapping[str, Any], run: Mapping[str, Any] | None = None) -> str:
+def csv_tables(estimates: Mapping[str, Any], name: str, dates: tuple[date, date]) -> str:
     """Write estimates as CSV with one row a quantity.
 
     Args:
         estimates: Content of `estimates.json`.
-        run: Content of `run.json`, for the name of the run and its dates; None leaves them out.
+        name: Of the run.
+        dates: Of the images before and after.
 
     Returns:
         The columns `COLUMNS`, after a byte order mark. `table` is one of `about`, `areas`, `accuracy`, `landuse_before`,
@@ -110,13 +112,13 @@ def csv_tables(estimates: Mapping[str, Any], run: Mapping[str, Any] | None = Non
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
     writer.writerow(COLUMNS)
-    writer.writerows(row.cells() for row in _rows(estimates, run or {}))
+    writer.writerows(row.cells() for row in _rows(estimates, name, dates))
     return _BYTE_ORDER_MARK + stream.getvalue()
 
 
-def _rows(estimates: Mapping[str, Any], run: Mapping[str, Any]) -> list[_Row]:
+def _rows(estimates: Mapping[str, Any], name: str, dates: tuple[date, date]) -> list[_Row]:
     rows = list(_estimated(estimates))
-    return [*_about(estimates, run, {(row.interval or {}).get("method") for row in rows}), *rows]
+    return [*_about(estimates, name, dates, {(row.interval or {}).get("method") for row in rows}), *rows]
 
 
 def _estimated(estimates: Mapping[str, Any]) -> Iterator[_Row]:
@@ -141,11 +143,13 @@ def _estimated(estimates: Mapping[str, Any]) -> Iterator[_Row]:
         yield _Row("notes", f"note {number}", note=note)
 
 
-def _about(estimates: Mapping[str, Any], run: Mapping[str, Any], interval_methods: set[str | None]) -> Iterator[_Row]:
+def _about(
+    estimates: Mapping[str, Any], name: str, dates: tuple[date, date], interval_methods: set[str | None]
+) -> Iterator[_Row]:
     samples = estimates["samples"]
     facts = {
-        "run": run.get("name"), "run id": estimates["run"], "before date": run.get("before_date"),
-        "after date": run.get("after_date"), "confidence level": estimates["confidence_level"], "seed": samples.get("seed"),
+        "run": name, "run id": estimates["run"], "before date": dates[0],
+        "after date": dates[1], "confidence level": estimates["confidence_level"], "seed": samples.get("seed"),
         "file": samples.get("file"), "sampled pixels": samples["total"], "judged pixels": samples["used"],
     }  # fmt: skip
     used = {

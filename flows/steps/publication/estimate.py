@@ -3,7 +3,6 @@
 import json
 import shutil
 from dataclasses import dataclass
-from datetime import date
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -20,8 +19,8 @@ from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_json, write_text
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.run.folder import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, legend_of_run, read_run
 from landshift.pipeline.run.package import complete, require_unharmed
+from landshift.pipeline.run.record import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, RunRecord, read_run
 from landshift.pipeline.sample.draw import Sample, draw
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.layers import judged_points, with_estimates
@@ -70,40 +69,40 @@ def estimate_run(
         given = " and ".join(o for o, v in (("--layer", layer), ("--name-column", name_column)) if v is not None)
         raise InputError(f"{given} says how to read a file of areas of interest, and none is given: add --areas FILE.")
     run = run.resolve()
-    facts = read_run(run)
+    described = read_run(run)
     require_unharmed(run)
-    legend = legend_of_run(facts)
+    legend = Legend(described.legend)
     change, grid = read_raster(run / CHANGE_MAP)
     judged = read_samples(samples)
-    record = _record_of(samples, run, str(facts["key"]))
+    record = _record_of(samples, run, described.key)
     drawn = _drawn_again(record, change)
     try:
-        references = _references(judged, legend, facts, grid, drawn, allow_missing)
+        references = _references(judged, legend, described, grid, drawn, allow_missing)
     except InputError as error:
         raise InputError(f"{samples}: {error}") from error
     with step("Estimating areas") as advance:
-        mapped = _map_facts(run, facts, change, legend, references)
-        places = _areas_of_interest(run, facts, grid, areas, layer, name_column)
+        mapped = _map_facts(run, described, change, legend, references)
+        places = _areas_of_interest(run, described, grid, areas, layer, name_column)
         content = estimates(
-            legend, references, mapped, _area_facts(places, change, grid, references), run=str(facts["key"]),
+            legend, references, mapped, _area_facts(places, change, grid, references), run=described.key,
             seed=int(record["seed"]), file=samples.name,
             drawn={int(row["code"]): int(row["samples"]) for row in record["strata"]},
         )  # fmt: skip
         content["notes"] += [*(places.notes if places is not None else ()), *_uneven_pixels(grid)]
         advance(0.3)
         points = judged_points(judged, legend, references, mapped)
+        dates = (described.before_date, described.after_date)
         summary = None
         if places is not None:
-            dates = (date.fromisoformat(facts["before_date"]), date.fromisoformat(facts["after_date"]))
             changes = read_layer(run / LAYERS, CHANGES_LAYER)
             summary = with_estimates(area_summary(places, change, changes, grid, legend, dates), content)
         with replace_when_done(run) as target:
             _link(run, target)
             write_json(target / ESTIMATES, content)
-            write_text(target / TABLE, csv_tables(content, facts))
+            write_text(target / TABLE, csv_tables(content, described.name, dates))
             try:
                 add_layers(target / LAYERS, areas_of_interest=summary, samples=points)
-                complete(target, facts)
+                complete(target, described)
             except InputError as error:
                 # Nobody but us knows the folder beside the run in which the new one grows.
                 raise InputError(str(error).replace(str(target), str(run))) from error
@@ -144,7 +143,7 @@ def _interval(found: dict[str, float | None], decimals: int) -> str:
 def _references(
     judged: "gpd.GeoDataFrame",
     legend: Legend,
-    facts: dict[str, Any],
+    described: RunRecord,
     grid: Grid,
     drawn: Sample,
     allow_missing: bool,
@@ -155,10 +154,10 @@ def _references(
         missing = ", ".join(f"reference_{name}" for name in asked if name not in columns)
         raise InputError(
             f"The sample lacks {missing}, which this run's legend asks for: it belongs to a run with another legend. Expected "
-            f"the file that `landshift sample` made for run {facts['key']}."
+            f"the file that `landshift sample` made for run {described.key}."
         )
     references = check_references(
-        legend, run=str(facts["key"]), shape=(grid.shape[0], grid.shape[1]),
+        legend, run=described.key, shape=(grid.shape[0], grid.shape[1]),
         sample_id=judged["sample_id"], run_id=judged["run_id"],
         rows=judged["row"], columns=judged["column"], drawn=(drawn.rows, drawn.columns), allow_missing=allow_missing, **columns,
     )  # fmt: skip
@@ -166,7 +165,7 @@ def _references(
     return references
 
 
-def _map_facts(run: Path, facts: dict[str, Any], change: np.ndarray, legend: Legend, references: References) -> MapFacts:
+def _map_facts(run: Path, described: RunRecord, change: np.ndarray, legend: Legend, references: References) -> MapFacts:
     """Look up what the map says, in all and at the judged pixels."""
     at = (references.rows, references.columns)
     counts: list[np.ndarray | None] = [None, None]
@@ -177,13 +176,13 @@ def _map_facts(run: Path, facts: dict[str, Any], change: np.ndarray, legend: Leg
             counts[number], values[number] = np.bincount(codes.ravel(), minlength=256), codes[at]
     return MapFacts(
         change_pixels=np.bincount(change.ravel(), minlength=256), before_pixels=counts[0], after_pixels=counts[1],
-        hectares_per_pixel=float(facts["areas"]["total_ha"]) / change.size,
-        not_observed_ha=float(facts["areas"]["not_observed_ha"]), change=change[at], before=values[0], after=values[1],
+        hectares_per_pixel=described.areas.total_ha / change.size,
+        not_observed_ha=described.areas.not_observed_ha, change=change[at], before=values[0], after=values[1],
     )  # fmt: skip
 
 
 def _areas_of_interest(
-    run: Path, facts: dict[str, Any], grid: Grid, areas: Path | None, layer: str | None, name_column: str | None
+    run: Path, described: RunRecord, grid: Grid, areas: Path | None, layer: str | None, name_column: str | None
 ) -> AreasOfInterest | None:
     """Read the areas that the user names, else those that the run has."""
     if areas is not None:
@@ -191,8 +190,8 @@ def _areas_of_interest(
     if AREAS_LAYER not in vector_layers(run / LAYERS):
         return None
     frame = read_layer(run / LAYERS, AREAS_LAYER)
-    notes = (facts.get("areas_of_interest") or {}).get("notes", ())
-    return AreasOfInterest(frame[["name", frame.geometry.name]], grid, tuple(str(note) for note in notes))
+    notes = described.areas_of_interest.notes if described.areas_of_interest else ()
+    return AreasOfInterest(frame[["name", frame.geometry.name]], grid, notes)
 
 
 def _uneven_pixels(grid: Grid) -> list[str]:

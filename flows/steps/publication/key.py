@@ -1,6 +1,5 @@
 """The key of a detect run, and the finished run of a key."""
 
-import json
 from typing import Any
 
 from landshift.flows.runtime.versions import versions
@@ -13,6 +12,7 @@ from landshift.flows.steps.publication.run import Detected
 from landshift.pipeline.gates import Gate
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash
 from landshift.pipeline.records import content_of
+from landshift.pipeline.run.record import read_run
 from landshift.pipeline.scores.gates import calibration_gate
 
 
@@ -29,8 +29,8 @@ def finished_run(ws: Workspace, key: str) -> Detected | None:
     """Return the run where it is there already, whole and unharmed, from the same inputs."""
     if not ws.manifest(ws.run).is_current("run", key):
         return None
-    areas = json.loads((ws.run / "run.json").read_text(encoding="utf-8"))["areas"]
-    return Detected(ws.run, areas["changed_ha"], areas["polygons"], False)
+    areas = read_run(ws.run).areas
+    return Detected(ws.run, areas.changed_ha, areas.polygons, False)
 
 
 def model_calibration(ws: Workspace) -> Gate:

@@ -8,7 +8,7 @@ from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.change.areas import mapped_areas
+from landshift.pipeline.change.areas import measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.change.decision import Decision, drop_small, min_patch_pixels
@@ -23,6 +23,7 @@ from landshift.pipeline.grid import Grid, pixel_area_ha
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.records import content_of
 from landshift.pipeline.run.rasters import confidence_of, write_domain_shift, write_last_observed, write_rasters
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 from landshift.pipeline.vector.read import read_layer
@@ -61,7 +62,7 @@ def write_maps(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
         dates = (made.before.date, made.after.date)
         layers = map_layers(decision.change, decision.confidence, made.grid, legend, *dates, prefix=ws.project.name)
         changes, unseen = layers.changes, layers.not_observed
-        areas = mapped_areas(decision.change, changes, unseen, legend, made.grid)
+        areas = measure_areas(decision.change, changes, unseen, legend, made.grid)
         changes["area_ha"], unseen["area_ha"] = changes["area_ha"].round(4), unseen["area_ha"].round(4)
         changes["change_id"] = keep_ids(changes, _known_changes(ws))
         summary = None
@@ -77,7 +78,8 @@ def write_maps(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
         ]
         files += write_copies(folder, changes, ws.project.detect.copies)
         advance(1.0)
-    facts = {"areas": areas, "areas_of_interest": None if areas_of_interest is None else list(areas_of_interest.notes)}
+    notes = None if areas_of_interest is None else list(areas_of_interest.notes)
+    facts = {"areas": content_of(areas), "areas_of_interest": notes}
     manifest.record("maps", key, files, facts)
     return facts
 

@@ -16,14 +16,26 @@ from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.published import published_config
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.change.areas import with_test_scores
+from landshift.pipeline.change.areas import MappedAreas, with_test_scores
 from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_name
 from landshift.pipeline.manifest import MANIFEST, file_hash, replace_when_done
 from landshift.pipeline.raster.place import place_hash
-from landshift.pipeline.records import content_of
+from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.package import complete
+from landshift.pipeline.run.record import (
+    AreasNotes,
+    InputFile,
+    MapGrid,
+    ObservedShares,
+    RunRecord,
+    SpentSeconds,
+    TerritoryShift,
+    UsedAdaptation,
+    UsedModel,
+)
 from landshift.pipeline.scores.gates import model_gates
+from landshift.pipeline.scores.training import Cost
 
 
 @dataclass(frozen=True)
@@ -49,7 +61,8 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
     folder = ws.work / key
     made = prepared.plan
     bundle = require_model_fits(ws, made)
-    areas = made_maps["areas"]
+    areas = record_of(MappedAreas, made_maps["areas"], str(folder))
+    notes: list[str] | None = made_maps["areas_of_interest"]
     assessment = assessment_of(ws, prepared)
     scores = content_of(bundle.facts.scores) or {}
     gates = (*gates_of_data(ws, prepared, facts["measured"]), *model_gates(
@@ -65,40 +78,37 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
         *made.skipped,
         *made.unmasked,
         *warnings_of(gates),
-        *(made_maps["areas_of_interest"] or []),
+        *(notes or ()),
     ]
-    if not areas["polygons"]:
+    if not areas.polygons:
         warnings.append("No change was found.")
-    run = {
-        "name": ws.project.name, "key": key, "before_date": str(made.before.date), "after_date": str(made.after.date),
-        "created": datetime.now(UTC).isoformat(timespec="seconds"),
-        "inputs": [
-            {"path": ws.relative(p), "epoch": e.name, "date": str(s.date), "hash": place_hash(p)}
-            for e in made.epochs for s in e.scenes for p in s.paths
-        ],
-        "grid": {
-            "crs": crs_name(made.grid.crs),
-            "rows": made.grid.shape[0], "columns": made.grid.shape[1], "pixel_size_m": made.grid.transform.a,
-            "transform": list(made.grid.transform)[:6],
-        },
-        "clouds": {"before": content_of(prepared.before.clouds), "after": content_of(prepared.after.clouds)},
-        "bands": list(made.bands), "units": made.sensor.units,
-        "legend": [{"code": c.code, "name": c.name, "colour": c.colour} for c in bundle.legend.classes],
-        "observed": {"before": prepared.before.observed, "after": prepared.after.observed},
-        "model": {
-            "name": bundle.name, "encoder": bundle.encoder.name, "weights": file_hash(ws.model_in_use / WEIGHTS),
-            "description": file_hash(ws.model_in_use / MODEL), "scores": scores or None,
-        },
-        "threshold": facts["threshold"], "margin_px": facts["margin"],
-        "seconds": {"detect": facts["seconds"], "model": facts["model_seconds"]},
-        "alignment": None if prepared.correction is None else content_of(prepared.correction),
-        "adaptation": facts["adaptation"],
-        "domain_shift": {"block_px": BLOCK, "beyond": facts["beyond"]},
-        "cost": facts["cost"], "assessment": content_of(assessment), "gates": [content_of(gate) for gate in gates],
-        "areas": with_test_scores(areas, scores or None), "warnings": warnings,
-        "areas_of_interest": {"notes": made_maps["areas_of_interest"]} if made_maps["areas_of_interest"] is not None else None,
-        "config": published_config(ws), "versions": {**versions(), "python": platform.python_version()},
-    }  # fmt: skip
+    run = RunRecord(
+        name=ws.project.name, key=key, before_date=made.before.date, after_date=made.after.date,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+        inputs=tuple(
+            InputFile(ws.relative(p), e.name, s.date, place_hash(p)) for e in made.epochs for s in e.scenes for p in s.paths
+        ),
+        grid=MapGrid(
+            crs=crs_name(made.grid.crs), rows=made.grid.shape[0], columns=made.grid.shape[1],
+            pixel_size_m=made.grid.transform.a, transform=tuple(made.grid.transform)[:6],
+        ),
+        clouds={"before": content_of(prepared.before.clouds), "after": content_of(prepared.after.clouds)},
+        bands=tuple(made.bands), units=made.sensor.units, legend=bundle.legend.classes,
+        observed=ObservedShares(prepared.before.observed, prepared.after.observed),
+        model=UsedModel(
+            name=bundle.name, encoder=bundle.encoder.name, weights=file_hash(ws.model_in_use / WEIGHTS),
+            description=file_hash(ws.model_in_use / MODEL), scores=scores or None,
+        ),
+        threshold=facts["threshold"], margin_px=facts["margin"],
+        seconds=SpentSeconds(detect=facts["seconds"], model=facts["model_seconds"]),
+        alignment=None if prepared.correction is None else content_of(prepared.correction),
+        adaptation=record_of(UsedAdaptation, facts["adaptation"], str(folder)),
+        domain_shift=TerritoryShift(block_px=BLOCK, beyond=facts["beyond"]),
+        cost=None if facts["cost"] is None else record_of(Cost, facts["cost"], str(folder)), assessment=assessment,
+        gates=gates, areas=with_test_scores(areas, scores or None),
+        warnings=tuple(warnings), areas_of_interest=None if notes is None else AreasNotes(tuple(notes)),
+        config=published_config(ws), versions={**versions(), "python": platform.python_version()},
+    )  # fmt: skip
     with replace_when_done(ws.run) as target, step("Publishing"):
         target.mkdir(parents=True)
         for path in sorted(folder.iterdir()):
@@ -107,4 +117,4 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
                 shutil.copy2(path, target / path.name)
         complete(target, run)
     shutil.rmtree(ws.work, ignore_errors=True)
-    return Detected(ws.run, areas["changed_ha"], areas["polygons"], True, gates)
+    return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates)

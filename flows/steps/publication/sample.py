@@ -10,11 +10,11 @@ import numpy as np
 from landshift.flows.runtime.progress import step
 from landshift.pipeline.drawing.chips import sample_chip, sample_window
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED
+from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
 from landshift.pipeline.manifest import replace_when_done, write_json
 from landshift.pipeline.raster.read import inspect, open_readers, read_raster
-from landshift.pipeline.run.folder import legend_of_run, read_run
 from landshift.pipeline.run.package import require_unharmed
+from landshift.pipeline.run.record import CHANGE_MAP, RunRecord, read_run
 from landshift.pipeline.sample.draw import Sample, allocate, draw
 from landshift.pipeline.sample.form import sample_form_qml, write_sample_project
 from landshift.pipeline.sample.points import sample_frame
@@ -70,36 +70,36 @@ def sample_run(
         InputError: The folder is no run, nothing was observed, or another sample is there already.
     """
     run = run.resolve()
-    facts = read_run(run)
+    described = read_run(run)
     require_unharmed(run)
     folder = output if output is not None else run.parent / DEFAULT_FOLDER
-    codes, grid = read_raster(run / "change.tif")
+    codes, grid = read_raster(run / CHANGE_MAP)
     counts = {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=256)) if n and code != NOT_OBSERVED}
     if not counts:
         raise InputError(f"{run / 'change.tif'}: no pixel was observed on both dates, so there is nothing to sample.")
-    expected = expected_accuracy(facts, counts)
+    expected = expected_accuracy(described, counts)
     sizes = allocate(counts, expected, size=size, target_standard_error=target_standard_error, minimum=minimum)
     if sum(sizes.values()) > _MOST:
         raise InputError(
             f"{sum(sizes.values()):,} pixels would be drawn, and nobody judges more than {_MOST:,}: lower --size or --minimum, "
             f"or raise --target-error."
         )
-    legend = legend_of_run(facts)
+    legend = Legend(described.legend)
     names = {change.code: change.name for change in legend.changes}
     strata = [
         {"code": code, "name": names[code], "pixels": counts[code], "samples": n, "expected_accuracy": expected[code]}
         for code, n in sizes.items()
     ]
-    record = {"run": facts["key"], "seed": seed, "strata": strata}
+    record = {"run": described.key, "seed": seed, "strata": strata}
     if folder.exists():
         _require_same(folder, record)
         return Sampled(folder, strata, False)
     sample = draw(codes, sizes, seed)
     with replace_when_done(folder) as target, step("Drawing the sample") as advance:
         target.mkdir(parents=True)
-        frame = sample_frame(sample.rows, sample.columns, grid, legend, run_id=str(facts["key"]))
+        frame = sample_frame(sample.rows, sample.columns, grid, legend, run_id=described.key)
         _write_chips(run, target, frame, sample, advance)
-        dates = (str(facts["before_date"]), str(facts["after_date"]))
+        dates = (str(described.before_date), str(described.after_date))
         write_sample_file(target / SAMPLES, frame, sample_form_qml(legend, abs(float(grid.transform.a)), dates))
         images = {epoch: run / f"image_{epoch}.tif" for epoch in ("before", "after")}
         crs = inspect(images["after"]).crs
@@ -108,20 +108,20 @@ def sample_run(
     return Sampled(folder, strata, True)
 
 
-def expected_accuracy(facts: dict[str, Any], counts: dict[int, int]) -> dict[int, float]:
+def expected_accuracy(run: RunRecord, counts: dict[int, int]) -> dict[int, float]:
     """Return how often the map is expected to be right, by change code: as on the model's test blocks where it was tested.
 
     Args:
-        facts: Content of `run.json`.
+        run: What describes the run.
         counts: Pixels by change code.
     """
-    tested = {int(row["code"]): row["test"]["precision"] for row in facts["areas"]["changes"]}
+    tested = {row.code: row.test.precision for row in run.areas.changes}
     found = {}
     for code in counts:
         default = _ACCURACY_UNCHANGED if code == UNCHANGED else _ACCURACY_CHANGED
         known = tested.get(code)
         # Of few test pixels all can be right or wrong; nobody should plan with certainty.
-        found[code] = default if known is None else min(max(float(known), 0.5), 0.98)
+        found[code] = default if known is None else min(max(known, 0.5), 0.98)
     return found
 
 

@@ -31,7 +31,7 @@ from landshift.pipeline.review.form import RunImages, review_form_qml, write_rev
 from landshift.pipeline.review.labels import review_labels, write_labels
 from landshift.pipeline.review.layers import REVIEW_FILE, REVIEW_LAYER, write_review
 from landshift.pipeline.review.precision import counts_of, precision_lines, precision_of
-from landshift.pipeline.run.folder import read_run
+from landshift.pipeline.run.record import read_run
 from landshift.pipeline.vector.read import read_polygons
 
 _NOT_RANDOM = f"Only reviews of changes drawn with --order {' or '.join(AT_RANDOM)} allow an estimate for all."
@@ -271,7 +271,7 @@ def _folders(runs: Sequence[Path], observations: Mapping[str, Observation], regi
     """Return key to folder of the runs that are given."""
     folders = {}
     for folder in runs:
-        key = str(read_run(folder)["key"])
+        key = read_run(folder).key
         if key not in observations:
             raise InputError(f"{folder} has the key {key}, which {register} does not know; merge it first, or leave it out.")
         folders[key] = folder

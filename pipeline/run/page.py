@@ -18,7 +18,8 @@ from landshift.pipeline.drawing.pictures import change_picture, data_uri, displa
 from landshift.pipeline.drawing.rendering import template_environment
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.pages.assessment_view import ADAPTATIONS, assessment_view
-from landshift.pipeline.pages.run_data import (
+from landshift.pipeline.records import read_record
+from landshift.pipeline.run.page_data import (
     area_rows,
     json_for_page,
     kinds,
@@ -31,7 +32,7 @@ from landshift.pipeline.pages.run_data import (
     place_rows,
     unchanged_estimate,
 )
-from landshift.pipeline.records import record_of
+from landshift.pipeline.run.record import ESTIMATES, LAYERS, RUN, RunRecord
 from landshift.pipeline.sample.wilson import WILSON
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.vector.read import read_layer
@@ -60,12 +61,12 @@ def page_of(folder: Path) -> str:
     Raises:
         InputError: A file of the run is missing or damaged.
     """
-    run = json.loads((folder / "run.json").read_text(encoding="utf-8"))
-    path = folder / "estimates.json"
+    run = read_record(folder / RUN, RunRecord)
+    path = folder / ESTIMATES
     estimates = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-    layers = folder / "changes.gpkg"
+    layers = folder / LAYERS
     patches = listed_patches(read_layer(layers, CHANGES_LAYER))
-    areas = read_layer(layers, AREAS_LAYER) if run["config"].get("areas_of_interest") else None
+    areas = read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None
     with_chips = patches.iloc[:MOST_CHIPS]
     data = map_data(run, patches, read_layer(layers, NOT_OBSERVED_LAYER), areas, len(with_chips))
     return run_page(
@@ -75,7 +76,7 @@ def page_of(folder: Path) -> str:
 
 
 def run_page(
-    run: Mapping[str, Any],
+    run: RunRecord,
     estimates: Mapping[str, Any] | None,
     pictures: Mapping[str, str],
     chips: Mapping[str, str],
@@ -87,7 +88,7 @@ def run_page(
     """Fill in the page of a run.
 
     Args:
-        run: Content of `run.json`.
+        run: What describes it.
         estimates: Content of `estimates.json`, None before there is a judged sample.
         pictures: `before`, `after` and `change` as data URIs.
         chips: `before` and `after`, sheets of chips as data URIs.
@@ -97,20 +98,19 @@ def run_page(
     """
     scripts = [_script(name) for name in _SCRIPTS]
     rows, table = area_rows(run, estimates), matrix(run, estimates)
-    assessment = record_of(Assessment, run["assessment"], "run.json")
     return template_environment(html=True).get_template("run.html.j2").render(
         run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS, wilson=WILSON,
         data=json_for_page(data), patches=patches, kinds=kinds(run), places=places, rows=rows, matrix=table,
         unchanged=unchanged_estimate(estimates), plots=_plots(run, estimates, rows),
-        assessed=assessment_view(assessment) if run["assessment"] else None, adaptations=ADAPTATIONS,
+        assessed=assessment_view(run.assessment) if run.assessment != Assessment() else None, adaptations=ADAPTATIONS,
         unseen=(len(data["unseen"]), data["all_unseen"]),
         place_notes=place_notes(places),
         scripts=scripts, hashes=[_hash(script) for script in scripts], leaflet_css=_leaflet_css(),
     )  # fmt: skip
 
 
-def _pictures(folder: Path, run: Mapping[str, Any]) -> dict[str, str]:
-    legend = Legend.of(run["legend"])
+def _pictures(folder: Path, run: RunRecord) -> dict[str, str]:
+    legend = Legend(run.legend)
     under = display_picture(folder / "image_after.tif", _MAP_SIDE)
     shown = {date: display_picture(folder / f"image_{date}.tif", _SIDE) for date in ("before", "after")}
     return {
@@ -121,15 +121,15 @@ def _pictures(folder: Path, run: Mapping[str, Any]) -> dict[str, str]:
     }
 
 
-def _chips(folder: Path, run: Mapping[str, Any], patches: gpd.GeoDataFrame) -> dict[str, str]:
+def _chips(folder: Path, run: RunRecord, patches: gpd.GeoDataFrame) -> dict[str, str]:
     if patches.empty:
         return {}
     where = on_pixels(patches, run)
     return {date: data_uri(chip_sheet(folder / f"image_{date}.tif", where, _SIDE), photo=True) for date in ("before", "after")}
 
 
-def _plots(run: Mapping[str, Any], estimates: Mapping[str, Any] | None, rows: list[dict[str, Any]]) -> dict[str, str]:
-    place = f"{run['name']}, {run['before_date']} to {run['after_date']}"
+def _plots(run: RunRecord, estimates: Mapping[str, Any] | None, rows: list[dict[str, Any]]) -> dict[str, str]:
+    place = f"{run.name}, {run.before_date} to {run.after_date}"
     dots = [
         AreaRow(row["name"], row["mapped_ha"], *(row["estimated"]["area_ha"][key] for key in ("estimate", "low", "high")))
         for row in rows if row["estimated"]
@@ -140,12 +140,12 @@ def _plots(run: Mapping[str, Any], estimates: Mapping[str, Any] | None, rows: li
         dots = [whole, *dots] if len(dots) > 1 else dots or [whole]
     told = f"in {place}; the table has the numbers."
     flows = [
-        Flow(row["name"], row["from_code"], row["to_code"], row["colour"], row["area_ha"])
-        for row in run["areas"]["changes"] if row["from_code"] is not None
+        Flow(row.name, row.from_code, row.to_code, row.colour, row.area_ha)
+        for row in run.areas.changes if row.from_code is not None and row.to_code is not None
     ]  # fmt: skip
     return {
         "areas": area_plot(dots, alt=f"Estimated hectares of each change {told}") if dots else "",
-        "flows": flow_plot(flows, Legend.of(run["legend"]), alt=f"Which land use turned into which {told}"),
+        "flows": flow_plot(flows, Legend(run.legend), alt=f"Which land use turned into which {told}"),
     }
 
 

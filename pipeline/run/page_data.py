@@ -10,7 +10,9 @@ import pandas as pd
 import shapely
 from markupsafe import Markup
 
+from landshift.pipeline.change.areas import OnTestBlocks
 from landshift.pipeline.legend import CHANGED, UNCHANGED
+from landshift.pipeline.run.record import RunRecord
 
 MOST_PATCHES = 2000
 """Patches in the page's map and table, the largest; a browser still moves them smoothly."""
@@ -34,12 +36,12 @@ def listed_patches(changes: gpd.GeoDataFrame, most: int = MOST_PATCHES) -> gpd.G
     return changes.iloc[order].reset_index(drop=True)
 
 
-def patch_rows(patches: gpd.GeoDataFrame, run: Mapping[str, Any]) -> list[dict[str, Any]]:
+def patch_rows(patches: gpd.GeoDataFrame, run: RunRecord) -> list[dict[str, Any]]:
     """Describe each patch.
 
     Args:
         patches: From `listed_patches`.
-        run: Content of `run.json`.
+        run: What describes it.
 
     Returns:
         One mapping a patch: `id`, `kind` (index in `kinds`), `from`, `to` (None without classes), `ha`, `confidence`,
@@ -59,16 +61,16 @@ def patch_rows(patches: gpd.GeoDataFrame, run: Mapping[str, Any]) -> list[dict[s
     ]  # fmt: skip
 
 
-def kinds(run: Mapping[str, Any]) -> list[dict[str, Any]]:
+def kinds(run: RunRecord) -> list[dict[str, Any]]:
     """Return the changes that occur, the largest first: `code`, `name`, `colour`, `ha` (pixel count) and `polygons`."""
     return [
-        {"code": row["code"], "name": row["name"], "colour": row["colour"], "ha": row["area_ha"], "polygons": row["polygons"]}
-        for row in run["areas"]["changes"]
+        {"code": row.code, "name": row.name, "colour": row.colour, "ha": row.area_ha, "polygons": row.polygons}
+        for row in run.areas.changes
     ]
 
 
 def map_data(
-    run: Mapping[str, Any],
+    run: RunRecord,
     patches: gpd.GeoDataFrame,
     not_observed: gpd.GeoDataFrame,
     areas_of_interest: gpd.GeoDataFrame | None,
@@ -77,7 +79,7 @@ def map_data(
     """Collect what the page's script draws and lists.
 
     Args:
-        run: Content of `run.json`.
+        run: What describes it.
         patches: From `listed_patches`.
         not_observed: The polygons that were not observed, in the CRS of the run.
         areas_of_interest: The same of the areas of interest, with `name`; None where the run has none.
@@ -86,9 +88,9 @@ def map_data(
     unseen = listed_patches(not_observed, _MOST_UNSEEN)
     areas = areas_of_interest if areas_of_interest is not None else not_observed.iloc[:0].assign(name="")
     return {
-        "rows": run["grid"]["rows"], "columns": run["grid"]["columns"], "pixel_m": run["grid"]["pixel_size_m"],
-        "before": run["before_date"], "after": run["after_date"], "chips": chips,
-        "all_patches": run["areas"]["polygons"], "all_unseen": len(not_observed),
+        "rows": run.grid.rows, "columns": run.grid.columns, "pixel_m": run.grid.pixel_size_m,
+        "before": str(run.before_date), "after": str(run.after_date), "chips": chips,
+        "all_patches": run.areas.polygons, "all_unseen": len(not_observed),
         "kinds": [{"name": kind["name"], "colour": kind["colour"]} for kind in kinds(run)],
         "patches": [
             {**row, "shape": shape}
@@ -102,9 +104,9 @@ def map_data(
     }  # fmt: skip
 
 
-def on_pixels(frame: gpd.GeoDataFrame, run: Mapping[str, Any]) -> np.ndarray:
+def on_pixels(frame: gpd.GeoDataFrame, run: RunRecord) -> np.ndarray:
     """Return geometries in pixels from the upper left corner of the map: x to the right, y down."""
-    a, _, c, _, e, f = run["grid"]["transform"]
+    a, _, c, _, e, f = run.grid.transform
     return np.asarray(shapely.transform(frame.geometry.to_numpy(), lambda xy: (xy - [c, f]) / [a, e]))
 
 
@@ -143,11 +145,11 @@ def json_for_page(value: object) -> Markup:
     return Markup(text)  # noqa: S704 (nothing is left in it that HTML reads)
 
 
-def area_rows(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> list[dict[str, Any]]:
+def area_rows(run: RunRecord, estimates: Mapping[str, Any] | None) -> list[dict[str, Any]]:
     """Put the mapped hectares of each change beside the estimated ones.
 
     Args:
-        run: Content of `run.json`.
+        run: What describes it.
         estimates: Content of `estimates.json`, None before there is a judged sample.
 
     Returns:
@@ -156,13 +158,13 @@ def area_rows(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> li
     """
     found = {row["code"]: row for row in (estimates or {"changes": []})["changes"] if row["code"] >= CHANGED}
     rows = [
-        {"code": row["code"], "name": row["name"], "colour": row["colour"], "mapped_ha": row["area_ha"],
-         "polygons": row["polygons"], "test": row["test"], "estimated": found.pop(row["code"], None)}
-        for row in run["areas"]["changes"]
+        {"code": row.code, "name": row.name, "colour": row.colour, "mapped_ha": row.area_ha,
+         "polygons": row.polygons, "test": row.test, "estimated": found.pop(row.code, None)}
+        for row in run.areas.changes
     ]  # fmt: skip
     only = [
         {"code": row["code"], "name": row["name"], "colour": row["colour"], "mapped_ha": row["mapped_ha"], "polygons": 0,
-         "test": {"precision": None, "recall": None, "pixels": 0}, "estimated": row}
+         "test": OnTestBlocks(), "estimated": row}
         for row in found.values()
     ]  # fmt: skip
     return rows + only
@@ -174,11 +176,11 @@ def unchanged_estimate(estimates: Mapping[str, Any] | None) -> Mapping[str, Any]
     return next((row for row in rows if row["code"] == UNCHANGED), None)
 
 
-def matrix(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> dict[str, Any] | None:
+def matrix(run: RunRecord, estimates: Mapping[str, Any] | None) -> dict[str, Any] | None:
     """Tabulate who turned into what.
 
     Args:
-        run: Content of `run.json`.
+        run: What describes it.
         estimates: Content of `estimates.json`, None before there is a judged sample.
 
     Returns:
@@ -187,35 +189,35 @@ def matrix(run: Mapping[str, Any], estimates: Mapping[str, Any] | None) -> dict[
         `ha` (pixel count, biased; None on the diagonal), `share` of the largest, 0..1, and `estimate` (interval or None). None
         where the project has no classes.
     """
-    if not run["legend"]:
+    if not run.legend:
         return None
-    mapped = {(row["from_code"], row["to_code"]): float(row["area_ha"]) for row in run["areas"]["changes"]}
+    mapped = {(row.from_code, row.to_code): row.area_ha for row in run.areas.changes}
     estimated = _transitions(estimates)
     moved = {code for pair, interval in estimated.items() if pair[0] != pair[1] and interval["estimate"] for code in pair}
     used = {code for pair in mapped for code in pair} | moved
-    classes = [entry for entry in run["legend"] if entry["code"] in used]
-    codes = [entry["code"] for entry in classes]
+    classes = [entry for entry in run.legend if entry.code in used]
+    codes = [entry.code for entry in classes]
     largest = max(mapped.values(), default=0.0)
     moved_ha = {row["code"]: row for row in ((estimates or {}).get("intensity") or {"classes": []})["classes"]}
     rows: list[dict[str, Any]] = []
     for entry in classes:
         cells = [
             {
-                "ha": None if code == entry["code"] else mapped.get((entry["code"], code), 0.0),
-                "share": mapped.get((entry["code"], code), 0.0) / largest if largest else 0.0,
-                "estimate": estimated.get((entry["code"], code)),
+                "ha": None if code == entry.code else mapped.get((entry.code, code), 0.0),
+                "share": mapped.get((entry.code, code), 0.0) / largest if largest else 0.0,
+                "estimate": estimated.get((entry.code, code)),
             }
             for code in codes
         ]
         rows.append(
-            {"name": entry["name"], "cells": cells, "lost": sum(cell["ha"] or 0.0 for cell in cells),
-             "lost_estimate": moved_ha.get(entry["code"], {}).get("loss_ha")}
+            {"name": entry.name, "cells": cells, "lost": sum(cell["ha"] or 0.0 for cell in cells),
+             "lost_estimate": moved_ha.get(entry.code, {}).get("loss_ha")}
         )  # fmt: skip
     gained = [sum(row["cells"][column]["ha"] or 0.0 for row in rows) for column in range(len(codes))]
     net = [gain - row["lost"] for gain, row in zip(gained, rows, strict=True)]
     found = [moved_ha.get(code) for code in codes]
     return {
-        "names": [entry["name"] for entry in classes], "rows": rows, "gained": gained, "net": net,
+        "names": [entry.name for entry in classes], "rows": rows, "gained": gained, "net": net,
         "gained_estimate": [row["gain_ha"] if row else None for row in found],
         "net_estimate": [row["gain_ha"] - row["loss_ha"] if row else None for row in found],
     }  # fmt: skip

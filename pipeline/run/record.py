@@ -1,0 +1,203 @@
+"""Names of the files of a run, and the record that describes it: `run.json`."""
+
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from landshift.pipeline.change.areas import MappedAreas
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.gates import Gate
+from landshift.pipeline.legend import LandUse
+from landshift.pipeline.records import read_record
+from landshift.pipeline.scores.assessment import Assessment
+from landshift.pipeline.scores.training import Cost
+
+RUN, PAGE, ESTIMATES, TABLE = "run.json", "report.html", "estimates.json", "estimates.csv"
+
+CHANGE_MAP, LAYERS, PROJECT = "change.tif", "changes.gpkg", "map.qgz"
+
+Content = dict[str, Any]
+"""What another room describes, as JSON."""
+
+
+@dataclass(frozen=True)
+class InputFile:
+    """One file that a run was made from."""
+
+    path: str
+    """Relative to the data folder."""
+    epoch: str
+    """`before` or `after`."""
+    date: date
+    """Of the scene."""
+    hash: str
+    """Of the content, `sha256:` first."""
+
+
+@dataclass(frozen=True)
+class MapGrid:
+    """Where the pixels of a run are."""
+
+    crs: str
+    """Authority and code, or a name."""
+    rows: int
+    """Pixels from north to south."""
+    columns: int
+    """Pixels from west to east."""
+    pixel_size_m: float
+    """Side of a pixel, metres."""
+    transform: tuple[float, float, float, float, float, float]
+    """Affine, pixel (column, row) to CRS coordinates, row by row."""
+
+
+@dataclass(frozen=True)
+class ObservedShares:
+    """Share of the pixels observed on each date."""
+
+    before: float
+    """0..1."""
+    after: float
+    """0..1."""
+
+
+@dataclass(frozen=True)
+class UsedModel:
+    """The model that mapped a run."""
+
+    name: str
+    """Of its project."""
+    encoder: str
+    """Row of the table of encoders."""
+    weights: str
+    """Hash of `weights.safetensors`."""
+    description: str
+    """Hash of `model.json`."""
+    scores: Content | None
+    """On its test blocks; None where it was not tested."""
+
+
+@dataclass(frozen=True)
+class SpentSeconds:
+    """How long a run took, added up over its shards."""
+
+    detect: float
+    """Reading, mapping and writing the raw map."""
+    model: float
+    """The network alone."""
+
+
+@dataclass(frozen=True)
+class UsedAdaptation:
+    """What was done about a territory that the model does not know."""
+
+    method: str
+    """`none` where nothing was done."""
+    verified: bool
+    """Whether labels of this territory confirmed that it helps."""
+    threshold: float | None
+    """Chosen on labels of this territory, 0..1; None took the model's own."""
+    temperatures: dict[str, float] | None
+    """Fitted on labels of this territory; None took the model's own."""
+    notes: tuple[str, ...]
+    """What was done, in sentences."""
+
+
+@dataclass(frozen=True)
+class TerritoryShift:
+    """How much of a territory looks unlike the training regions."""
+
+    block_px: int
+    """Side of a block, pixels."""
+    beyond: float | None
+    """Share of the blocks past the edge of the training regions, 0..1; None where the model does not know them."""
+
+
+@dataclass(frozen=True)
+class AreasNotes:
+    """What a reader of the areas of interest must know."""
+
+    notes: tuple[str, ...]
+    """Sentences."""
+
+
+@dataclass(frozen=True)
+class RunRecord:
+    """Everything about a run besides its maps and layers."""
+
+    name: str
+    """Of the project."""
+    key: str
+    """Hash of the inputs, the model and the settings, 16 characters."""
+    before_date: date
+    """Of the image before."""
+    after_date: date
+    """Of the image after."""
+    created: str
+    """Moment in ISO 8601, UTC."""
+    inputs: tuple[InputFile, ...]
+    """Files of the scenes of both dates."""
+    grid: MapGrid
+    """Of the maps."""
+    clouds: dict[str, tuple[Content, ...]]
+    """By `before` and `after`: what masked the clouds of each scene."""
+    bands: tuple[str, ...]
+    """That the model was given."""
+    units: str
+    """Of the pixels that the model was given."""
+    legend: tuple[LandUse, ...]
+    """Land-use classes; empty in a binary project."""
+    observed: ObservedShares
+    """Of each date."""
+    model: UsedModel
+    """What mapped the changes."""
+    threshold: float
+    """Probability from which on a pixel counts as changed, 0..1."""
+    margin_px: float
+    """Of the tiles, pixels."""
+    seconds: SpentSeconds
+    """Of the detection."""
+    alignment: Content | None
+    """How the image after was moved onto the one before; None where the config does not ask for it."""
+    adaptation: UsedAdaptation
+    """To the territory."""
+    domain_shift: TerritoryShift
+    """Of the territory from the training regions."""
+    cost: Cost | None
+    """Seconds, electricity and greenhouse gas; None where not all of it is known."""
+    assessment: Assessment
+    """Of the images and the model; empty where nothing was assessed."""
+    gates: tuple[Gate, ...]
+    """What was asked of data and model."""
+    areas: MappedAreas
+    """Hectares of the map (pixel count, biased)."""
+    warnings: tuple[str, ...]
+    """Sentences."""
+    areas_of_interest: AreasNotes | None
+    """None where the project has no areas of interest."""
+    config: Content
+    """The configuration, without what belongs to one machine."""
+    versions: dict[str, str]
+    """Of Python and the packages, by name."""
+    files: dict[str, str] = field(default_factory=dict)
+    """What the folder holds: meaning of each file by name."""
+
+
+def read_run(folder: Path) -> RunRecord:
+    """Return the record of a run.
+
+    Args:
+        folder: As `landshift detect` made it, wherever it was moved to.
+
+    Raises:
+        InputError: It is not the folder of a run, or one of another version.
+    """
+    missing = [name for name in (RUN, CHANGE_MAP, LAYERS) if not (folder / name).is_file()]
+    if missing:
+        found = sorted(p.name for p in folder.iterdir())[:6] if folder.is_dir() else []
+        raise InputError(
+            f"{folder} is not the folder of a run: it lacks {', '.join(missing)}"
+            + (f" (it holds {', '.join(found)})" if found else "")
+            + ". Expected the folder `run` that `landshift detect` made, with all its files."
+        )
+    return read_record(folder / RUN, RunRecord)
