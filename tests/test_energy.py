@@ -12,8 +12,8 @@ import codecarbon
 import pytest
 from codecarbon.core import resource_tracker
 
-from landshift.models.use.energy import ESTIMATED, MEASURED, checked_country, metered, total
-from landshift.pipeline.errors import InputError
+from landshift.flows.config.sections import EnergyConfig
+from landshift.models.use.energy import ESTIMATED, MEASURED, measure_cost, total
 from landshift.pipeline.scores.training import Cost
 
 
@@ -38,7 +38,7 @@ def cost(step: str = "train", **fields: object) -> Cost:
 
 
 def test_a_step_has_a_cost_when_it_is_over() -> None:
-    with metered("train", "CHL") as meter:
+    with measure_cost("train", "CHL") as meter:
         assert meter.cost is None
         work()
     made = meter.cost
@@ -55,14 +55,14 @@ def test_the_grid_of_the_country_decides() -> None:
     """Norway's electricity is nearly all from water, Poland's mostly from coal."""
     intensity = {}
     for country in ("NOR", "POL"):
-        with metered("train", country) as meter:
+        with measure_cost("train", country) as meter:
             work()
         intensity[country] = meter.cost.co2e_kg / meter.cost.kwh
     assert 0 < intensity["NOR"] < 0.1 < 0.4 < intensity["POL"] < 1.2
 
 
 def test_without_a_country_there_is_energy_and_no_guess() -> None:
-    with metered("train", None) as meter:
+    with measure_cost("train", None) as meter:
         work()
     assert meter.cost.kwh > 0
     assert meter.cost.co2e_kg is None
@@ -70,27 +70,18 @@ def test_without_a_country_there_is_energy_and_no_guess() -> None:
 
 
 def test_a_country_without_a_known_grid() -> None:
-    with metered("train", "ATA") as meter:
+    with measure_cost("train", "ATA") as meter:
         work()
     assert meter.cost.kwh > 0
     assert meter.cost.co2e_kg is None
     assert "no grid of ATA" in meter.cost.how
 
 
-SPELLINGS = {"CHI": "CHL", "chl": "are CHL", "Chile": "are CHL", "DE": "are DEU", "Germny": "DEU"}
-
-
-@pytest.mark.parametrize(("given", "near"), SPELLINGS.items())
-def test_an_unknown_country_is_refused_with_the_nearest(given: str, near: str) -> None:
-    with pytest.raises(InputError, match=near), metered("train", given):
-        pytest.fail("the body must not run")
-
-
-def test_a_country_like_none_at_all() -> None:
-    with pytest.raises(InputError, match=r"Chile is CHL\)\.$"):
-        checked_country("?")
-    assert checked_country("CHL") == "CHL"
-    assert checked_country(None) is None
+@pytest.mark.parametrize("country", ["XYZ", "CHI"])
+def test_the_config_refuses_a_country_that_is_not_there(country: str) -> None:
+    assert EnergyConfig(country="CHL").country == "CHL"
+    with pytest.raises(ValueError, match="no country has this code"):
+        EnergyConfig(country=country)
 
 
 def test_nothing_is_printed_logged_written_or_left_running(
@@ -102,7 +93,7 @@ def test_nothing_is_printed_logged_written_or_left_running(
     monkeypatch.setenv("CODECARBON_SAVE_TO_API", "true")
     monkeypatch.setattr(logging.getLogger("codecarbon"), "propagate", True)
     before = set(threading.enumerate())
-    with metered("train", "CHL") as meter:
+    with measure_cost("train", "CHL") as meter:
         work(1.1)  # the timer of a second runs once
     assert meter.cost.co2e_kg > 0
     assert set(threading.enumerate()) == before
@@ -113,8 +104,8 @@ def test_nothing_is_printed_logged_written_or_left_running(
 
 
 def test_steps_inside_steps() -> None:
-    with metered("all", "CHL") as outer:
-        with metered("part", "CHL") as inner:
+    with measure_cost("all", "CHL") as outer:
+        with measure_cost("part", "CHL") as inner:
             work()
         work()
     assert 0 < inner.cost.seconds < outer.cost.seconds
@@ -126,7 +117,7 @@ def test_an_exception_passes_and_the_cost_is_there() -> None:
     meters = []
 
     def train() -> None:
-        with metered("train", "CHL") as meter:
+        with measure_cost("train", "CHL") as meter:
             meters.append(meter)
             work()
             raise KeyError("mine")
@@ -146,7 +137,7 @@ def test_a_meter_that_fails_stops_nothing(when: str, monkeypatch: pytest.MonkeyP
     monkeypatch.setattr(codecarbon.OfflineEmissionsTracker, name, fail)
     before = set(threading.enumerate())
     done = []
-    with metered("train", "CHL", gpus=2) as meter:
+    with measure_cost("train", "CHL", gpus=2) as meter:
         done.append(1)
     assert done == [1]
     assert meter.cost.kwh is None
@@ -160,14 +151,14 @@ def test_a_gpu_that_gives_no_energy_is_not_left_out_silently(monkeypatch: pytest
     monkeypatch.setattr(resource_tracker.gpu, "is_nvidia_system", lambda: False)
     monkeypatch.setattr(resource_tracker.gpu, "is_rocm_system", lambda: False)
     monkeypatch.setattr("codecarbon.core.hardware_cache._plans", {})
-    with metered("train", "CHL", gpus=1) as meter:
+    with measure_cost("train", "CHL", gpus=1) as meter:
         work()
     assert meter.cost.kwh is None
     assert "NVML" in meter.cost.how
 
 
 def test_a_number_of_gpus_makes_sense() -> None:
-    with pytest.raises(ValueError, match="-1"), metered("train", None, gpus=-1):
+    with pytest.raises(ValueError, match="-1"), measure_cost("train", None, gpus=-1):
         pass
 
 

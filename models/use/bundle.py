@@ -60,7 +60,7 @@ class TrainingGround:
 
 @dataclass(frozen=True, kw_only=True)
 class Provenance:
-    """How a model came to be; a candidate has no splits, classical rows and territory until it is chosen."""
+    """Training and scores of a model; a candidate has no splits, classical rows and territory until it is chosen."""
 
     seed: int
     """Of weights and chips."""
@@ -117,7 +117,7 @@ class Bundle:
     notes: tuple[str, ...] = ()
     """What was done about bands and units, in sentences."""
     facts: Provenance
-    """How it came to be."""
+    """Training and scores."""
 
 
 def save(folder: Path, bundle: Bundle, network: ChangeNetwork, card: str) -> Path:

@@ -6,22 +6,19 @@ import os
 import threading
 import time
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
-from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
-import pycountry
 import torch
 
-from landshift.pipeline.errors import InputError
 from landshift.pipeline.scores.training import Cost
 
 if TYPE_CHECKING:
     from codecarbon import OfflineEmissionsTracker
 
 MEASURED = "measured by RAPL/NVML"
-"""The processor's package (all of it, whoever uses it) and the GPUs have counters; memory has a power for its size."""
+"""The processor's package (all of it, for all processes) and the GPUs have counters; memory has a power for its size."""
 
 ESTIMATED = "estimated from the processor's rated power by codecarbon"
 """Share of processor time times rated power; 4 W a thread for a processor that codecarbon does not know."""
@@ -32,7 +29,7 @@ _SECONDS_BETWEEN_READINGS = 15
 
 @dataclass
 class Meter:
-    """What `metered` hands to its body."""
+    """Cost of a step that is being measured."""
 
     cost: Cost | None = None
     """None until the step has ended."""
@@ -49,7 +46,7 @@ def total(costs: Iterable[Cost], step: str = "total") -> Cost:
     """Add costs up.
 
     Returns:
-        Energy and greenhouse gas are None where one of the parts is None: an unknown part is not 0. Different ways of
+        An unknown part is not 0: the energy or greenhouse gas of the sum is then unknown. Different ways of
         measuring are joined by `; `, different countries by a comma.
     """
     parts = tuple(costs)
@@ -65,64 +62,45 @@ def total(costs: Iterable[Cost], step: str = "total") -> Cost:
 
 
 @contextmanager
-def metered(step: str, country: str | None, *, gpus: int | None = None) -> Iterator[Meter]:
+def measure_cost(step: str, country: str | None, *, gpus: int | None = None) -> Iterator[Meter]:
     """Measure the body with codecarbon, without network, files, output, or threads that stay.
 
     The processor time of this process and its children is charged, not that of others on the machine: costs of trainings
     are compared, and a neighbour would decide. RAPL knows no processes, so there the package is charged whole. The first
-    meter of a process takes a second or two, in which codecarbon looks up the processor; later ones take milliseconds. What a
-    `.codecarbon.config` says about the machine (`force_cpu_power`, `pue`) holds.
+    meter of a process takes a second or two, in which codecarbon looks up the processor; later ones take milliseconds. The
+    settings of a `.codecarbon.config` for the machine (`force_cpu_power`, `pue`) hold.
 
     Args:
         step: Its name in the ledger.
-        country: ISO 3166 code of three letters; None leaves the greenhouse gas unknown.
+        country: ISO 3166 code of three letters, as the config checks it; None leaves the greenhouse gas unknown.
         gpus: CUDA devices that the step uses, the first of those visible; None counts all that PyTorch sees.
 
     Yields:
         A meter whose `cost` is there once the body has ended, also by an exception. A meter that fails never stops the
-        body: the cost then says why it has no energy.
+        body: the cost then holds the reason why it has no energy.
 
     Raises:
-        InputError: No such country.
         ValueError: `gpus` is below 0.
     """
-    checked_country(country)
     gpus = torch.cuda.device_count() if gpus is None else gpus
     if gpus < 0:
         raise ValueError(f"A step cannot use {gpus} GPUs.")
     meter = Meter()
     with _silent_codecarbon():
-        tracker, trouble = _started(country, gpus)
+        tracker, trouble = _start(country, gpus)
         begin = time.perf_counter()
         try:
             yield meter
         finally:
             seconds = time.perf_counter() - begin
-            reading = _stopped(tracker, country, gpus) if tracker is not None else _not_measured(trouble)
+            reading = _stop(tracker, country, gpus) if tracker is not None else _not_measured(trouble)
             meter.cost = Cost(
                 step, seconds, reading.kwh, reading.co2e_kg, gpu_hours=seconds / 3600 * gpus, how=reading.how, country=country
             )
 
 
-def checked_country(country: str | None) -> str | None:
-    """Return the code of a country as it is.
-
-    Raises:
-        InputError: Not a code of three capital letters in ISO 3166.
-    """
-    codes = {entry.alpha_3: entry.alpha_3 for entry in pycountry.countries}
-    if country is None or country in codes:
-        return country
-    codes |= {entry.name.upper(): entry.alpha_3 for entry in pycountry.countries}
-    nearest = [codes[match] for match in get_close_matches(country.upper(), codes, n=5, cutoff=0.6)]
-    with suppress(LookupError):
-        nearest.insert(0, pycountry.countries.lookup(country).alpha_3)
-    hint = f"; the nearest are {', '.join(dict.fromkeys(nearest))}" if nearest else ""
-    raise InputError(f"Country {country!r} is not a code of three letters in ISO 3166 (Chile is CHL){hint}.")
-
-
-def _started(country: str | None, gpus: int) -> "tuple[OfflineEmissionsTracker | None, str]":
-    """Return a running tracker, or None and why there is none."""
+def _start(country: str | None, gpus: int) -> "tuple[OfflineEmissionsTracker | None, str]":
+    """Return a running tracker, or None and the reason."""
     tracker = None
     try:
         # Here and not above: whatever keeps codecarbon from loading must not keep a network from being trained.
@@ -157,7 +135,7 @@ def _started(country: str | None, gpus: int) -> "tuple[OfflineEmissionsTracker |
     return tracker, ""
 
 
-def _stopped(tracker: "OfflineEmissionsTracker", country: str | None, gpus: int) -> _Reading:
+def _stop(tracker: "OfflineEmissionsTracker", country: str | None, gpus: int) -> _Reading:
     try:
         from codecarbon.input import DataSource
 

@@ -192,11 +192,11 @@ def _train(
     ws: Workspace, prepared: Prepared, recipe: Recipe, trial: Trial, regions: Regions, checkpoints: Path
 ) -> tuple[TrialResult, dict[str, np.ndarray] | None]:
     from landshift.models.network.callbacks import Diverged
-    from landshift.models.use.energy import metered
+    from landshift.models.use.energy import measure_cost
 
     try:
         masks = roles_of(ws, trial, regions)
-        with step(f"Trial {trial.slug}") as advance, metered(trial.slug, ws.project.energy.country) as meter:
+        with step(f"Trial {trial.slug}") as advance, measure_cost(trial.slug, ws.project.energy.country) as meter:
             bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints, advance)
             # With too few blocks a limit to the miss rate cannot be met, which is no reason to compare nothing.
             bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks, controlled=False)

@@ -151,7 +151,7 @@ def _map_rows(
     ws: Workspace, prepared: Prepared, settled: dict[str, Any], shard: Shard, folder: Path
 ) -> tuple[list[Path], dict[str, Any]]:
     from landshift.models.use.bundle import load
-    from landshift.models.use.energy import metered
+    from landshift.models.use.energy import measure_cost
     from landshift.models.use.inference import device_of, stream, write_behind
 
     started = time.perf_counter()
@@ -173,7 +173,7 @@ def _map_rows(
     mixed = ws.project.training.precision in ("auto", "bf16")
     model_seconds = 0.0
     title = "Detecting changes" if shard.of == 1 else f"Detecting changes, {shard.number} of {shard.of}"
-    with metered("detection", ws.project.energy.country) as meter, ExitStack() as stack, step(title) as advance:
+    with measure_cost("detection", ws.project.energy.country) as meter, ExitStack() as stack, step(title) as advance:
         writers = {
             name: stack.enter_context(open_writer(path, Layout(strip, 1, "uint8", _nodata(name))))
             for name, path in paths.items()

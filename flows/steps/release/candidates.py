@@ -64,12 +64,12 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
     manifest = ws.manifest(folder)
     if not manifest.is_current("candidate", key):
         from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, save
-        from landshift.models.use.energy import metered
+        from landshift.models.use.energy import measure_cost
 
         checkpoints = folder / f"checkpoints-{short_hash(key, 12)}"
         recipe = Recipe(encoder, project.training.strategy, seed, project.training.epochs, project.training.chips_per_epoch)
         masks = read_masks(ws)
-        with metered(f"training, seed {seed}", project.energy.country) as meter:
+        with measure_cost(f"training, seed {seed}", project.energy.country) as meter:
             with step(f"Training (seed {seed})") as advance:
                 bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints, advance)
             bundle, scores, _ = judge(ws, prepared, bundle, network, masks)
