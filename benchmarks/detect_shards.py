@@ -57,7 +57,7 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     ):
 
         def finish(tile: Tile, said: Any) -> None:  # noqa: ANN401
-            decision = decide(said.change, said.before, said.after, legend, 0.5)
+            decision = decide(said.change, said.before, said.after, legend, threshold=0.5)
             change(tile.core.within(whole), np.asarray(decision.change)[np.newaxis])
             confidence(tile.core.within(whole), confidence_codes(decision.confidence)[np.newaxis])
 

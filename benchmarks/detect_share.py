@@ -42,7 +42,7 @@ def measure(folder: Path, core: int) -> dict[str, Any]:
     with open_writer(folder / "change.tif", Layout(info.grid, 1, "uint8", 0)) as write:
 
         def finish(tile: Tile, said: Any) -> None:  # noqa: ANN401
-            write(tile.core, np.asarray(decide(said.change, said.before, said.after, legend, 0.5).change)[np.newaxis])
+            write(tile.core, np.asarray(decide(said.change, said.before, said.after, legend, threshold=0.5).change)[np.newaxis])
 
         work = tiles(info.shape, core, 128)
         seconds = sum(done.seconds for done in write_behind(stream(net, images, work, Temperatures()), finish))
@@ -73,7 +73,7 @@ def write_scene(folder: Path, size: int) -> None:
     for when in ("before", "after"):
         piece = observe(TERRITORIES[0], land, when, 7)[0]
         wide = np.concatenate([piece if i % 2 == 0 else piece[:, :, ::-1] for i in range(-(-size // 512))], axis=2)[:, :, :size]
-        layout = Layout(grid, len(BANDS), "float32", float("nan"), tuple(BANDS))
+        layout = Layout(grid, len(BANDS), "float32", float("nan"), descriptions=tuple(BANDS))
         with open_writer(folder / f"{when}.tif", layout) as write:
             for i, y in enumerate(range(0, size, 512)):
                 strip = (wide if i % 2 == 0 else wide[:, ::-1])[:, : size - y]

@@ -76,7 +76,7 @@ def normalisation_for(
     note = f"{why}: pixels are standardised with the mean and standard deviation of both dates together."
     chosen = ([float(d[b]) for b in plan.used] for d in (means, stds))
     mean, std = (tuple(values) for values in chosen)
-    return Normalisation(mean, std, 1.0, "both dates", plan.used, (note,))
+    return Normalisation(mean, std, scale=1.0, origin="both dates", bands=plan.used, notes=(note,))
 
 
 def _from_encoder(encoder: Encoder, plan: BandPlan, scale: float) -> Normalisation:
@@ -89,7 +89,7 @@ def _from_encoder(encoder: Encoder, plan: BandPlan, scale: float) -> Normalisati
     if plan.extra:
         notes = (f"{', '.join(plan.extra)}: normalised with the median statistics of the encoder's bands.",)
     mean, std = tuple(m for m, _ in pairs), tuple(s for _, s in pairs)
-    return Normalisation(mean, std, scale, "encoder", plan.used, notes)
+    return Normalisation(mean, std, scale, origin="encoder", bands=plan.used, notes=notes)
 
 
 def _check_statistics(bands: Sequence[str], units: str, statistics: tuple[Sequence[float], Sequence[float]]) -> None:

@@ -41,13 +41,13 @@ class LoadedEncoder:
     """Takes (B, len(bands), H, W), H and W multiples of 32; gives six maps at strides 1 to 32; has `out_channels`."""
     bands: tuple[str, ...]
     """The bands that it takes, in order."""
-    decoder_state: State | None
-    """Weights beside the encoder, where there are any: of a `smp.Unet`, named `decoder.*` and `segmentation_head.*`, or of a
-    model that Landshift trained, named `change_decoder.*` and `landuse_decoder.*`."""
     notes: tuple[str, ...]
     """Sentences for a person: how the bands were met."""
     weights_hash: str
     """`sha256:...` of the weights file; of the tensors for a random encoder."""
+    decoder_state: State | None = None
+    """Weights beside the encoder, where there are any: of a `smp.Unet`, named `decoder.*` and `segmentation_head.*`, or of a
+    model that Landshift trained, named `change_decoder.*` and `landuse_decoder.*`."""
 
 
 def load_encoder(
@@ -73,7 +73,7 @@ def load_encoder(
     plan = match_bands(encoder, bands, wavelengths, extra=extra)
     model = build_encoder(encoder.architecture, len(plan.used))
     if encoder.source == "random":
-        return LoadedEncoder(model, plan.used, None, plan.notes, _tensors_hash(model.state_dict()))
+        return LoadedEncoder(model, plan.used, plan.notes, _tensors_hash(model.state_dict()))
     path = weights_path(encoder, cache)
     state = read_tensors(encoder, path)
     decoder = None
@@ -96,7 +96,7 @@ def load_encoder(
     fitted[key] = fit_to_bands(encoder, fitted[key], plan)
     _load_strictly(encoder, model, fitted)
     digest = file_hash(path)
-    return LoadedEncoder(model, plan.used, decoder, (*plan.notes, *unlike_published(path, digest)), digest)
+    return LoadedEncoder(model, plan.used, (*plan.notes, *unlike_published(path, digest)), digest, decoder)
 
 
 def cloud_model(encoder: Encoder) -> nn.Module:

@@ -4,6 +4,7 @@ import logging
 import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -79,14 +80,12 @@ def fit(
         num_sanity_val_steps=0, use_distributed_sampler=False,
     )  # fmt: skip
     size: int = len(training)  # type: ignore[arg-type]
-    workers: dict[str, Any] = {}
-    if settings.workers:
-        # Spawned, because a fork of a process with Prefect's threads fails at its end, and DataLoader takes that for a crash.
-        workers = {"num_workers": settings.workers, "multiprocessing_context": "spawn", "persistent_workers": True}
-    loaders = (
-        DataLoader(training, settings.batch, sampler=EpochSampler(size), drop_last=size > settings.batch, **workers),
-        DataLoader(validation, settings.batch, **workers),
-    )
+    # Spawned, because a fork of a process with Prefect's threads fails at its end, and DataLoader takes that for a crash.
+    loader = partial(
+        DataLoader[dict[str, Tensor]], batch_size=settings.batch, num_workers=settings.workers,
+        multiprocessing_context="spawn" if settings.workers else None, persistent_workers=settings.workers > 0,
+    )  # fmt: skip
+    loaders = loader(training, sampler=EpochSampler(size), drop_last=size > settings.batch), loader(validation)
     with _adapters(network.encoder, settings.strategy.lora_rank):
         learner = Learner(network, settings)
         with warnings.catch_warnings():

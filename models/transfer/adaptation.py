@@ -100,7 +100,7 @@ def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Dates], *, prior:
     network.eval()
     layers = _layers(network)
     if not layers:
-        return MixedStatistics(0, 0, prior, 0.0, ("The network has no BatchNorm layer, so nothing was adapted.",))
+        return MixedStatistics(0, 0, prior, 0.0, notes=("The network has no BatchNorm layer, so nothing was adapted.",))
     seen = skipped = 0
     hooks = [layer.module.register_forward_pre_hook(layer.look) for layer in layers]
     device = network.mean.device
@@ -126,7 +126,7 @@ def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Dates], *, prior:
     share = seen / (seen + prior)
     reached = [layer for layer in layers if layer.count]
     shift = float(np.mean([layer.mix(share) for layer in reached]))
-    return MixedStatistics(len(reached), seen, prior, shift, _notes(network, seen, skipped, share))
+    return MixedStatistics(len(reached), seen, prior, shift, notes=_notes(network, seen, skipped, share))
 
 
 def _layers(network: ChangeNetwork) -> list[_Norm]:

@@ -112,7 +112,7 @@ def fit_probe(features: np.ndarray, labels: np.ndarray, *, epochs: int = 100, se
     if len(classes) == 2:
         # For two classes there is one logit, the gap to a class whose logit is 0.
         weights, bias = (np.concatenate([np.zeros_like(v), v]) for v in (weights, bias))
-    return Probe(classes, mean, std, weights, bias)
+    return Probe(classes, mean, std, weights=weights, bias=bias)
 
 
 def probe_score(

@@ -96,4 +96,4 @@ def _fit(flat: np.ndarray, edge: float) -> Shift:
     spread = np.where(spread > 1e-9, spread, 1.0)
     normal = (flat - center) / spread
     components = np.linalg.svd(normal, full_matrices=False)[2][: min(DIMENSIONS, max(len(flat) // 3, 1))]
-    return Shift(center, spread, components, fit_domain(normal @ components.T), edge)
+    return Shift(center, spread, components, domain=fit_domain(normal @ components.T), edge=edge)
