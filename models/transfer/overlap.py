@@ -1,4 +1,7 @@
-"""Likeness of two sets of features, and distance of new samples from those of a training."""
+"""Likeness of two sets of features, and distance of new samples from those of a training.
+
+Sets are x (n, d) and y (m, d) without NaN, n and m at least 2: fewer samples are an InputError, other shapes a ValueError.
+"""
 
 from dataclasses import dataclass
 
@@ -49,16 +52,8 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
     |mean difference|² + tr(A + B - 2 (AB)^½) for covariances A and B with ddof 1; the FID of Heusel 2017
     (arXiv:1706.08500) for other features. It is too high where samples are few: compare samples of the same size.
 
-    Args:
-        x: (n, d), no NaN, n at least 2.
-        y: (m, d), m at least 2.
-
     Returns:
         0 or more, in the squared unit of the features.
-
-    Raises:
-        InputError: Fewer than two samples.
-        ValueError: The shapes do not fit.
     """
     _check_pair(x, y)
     # With A = R'R and B = S'S, tr (AB)^½ is the sum of the singular values of RS': real also where AB is singular.
@@ -71,16 +66,8 @@ def frechet_distance(x: np.ndarray, y: np.ndarray) -> float:
 def coral(x: np.ndarray, y: np.ndarray) -> float:
     """Return the squared distance of the covariances, divided by 4 d² (Sun 2016, arXiv:1607.01719), with ddof 1.
 
-    Args:
-        x: (n, d), no NaN, n at least 2.
-        y: (m, d), m at least 2.
-
     Returns:
         0 or more, in the fourth power of the unit of the features.
-
-    Raises:
-        InputError: Fewer than two samples.
-        ValueError: The shapes do not fit.
     """
     _check_pair(x, y)
     cov_x, cov_y = (f.T @ f / (len(f) - 1) for f in (centre(x), centre(y)))
@@ -91,19 +78,11 @@ def mmd(x: np.ndarray, y: np.ndarray, *, seed: int = 0, limit: int = 2000) -> fl
     """Return the squared maximum mean discrepancy without bias (Gretton 2012, jmlr.org/papers/v13/gretton12a.html).
 
     The kernel is exp(-distance² / (2 median²)), with the median distance of two pooled samples at different places.
-
-    Args:
-        x: (n, d), no NaN, n at least 2.
-        y: (m, d), m at least 2.
         seed: Of the draw where there are too many.
         limit: Samples that are drawn from each, at most; time and memory grow with its square.
 
     Returns:
         About 0 for samples of one distribution (also a little below), at most 2.
-
-    Raises:
-        InputError: Fewer than two samples.
-        ValueError: The shapes do not fit.
     """
     kernel, n = _pool(x, y, seed, limit)
     own = np.arange(len(kernel)) < n

@@ -1,7 +1,9 @@
 """Transferability scores: how well the features of an encoder suit the labels, before anything is trained.
 
 Every score is higher where the encoder suits better. A score compares encoders on the same samples and labels; between
-tasks, its values mean nothing. Samples without a label or with NaN are left out before.
+tasks, its values mean nothing. Each takes features (n, d) and labels (n,), any integer codes; samples without a label or with
+NaN are left out before. It raises an InputError for fewer than two classes, and a ValueError where shapes do not fit or a
+feature is not finite.
 """
 
 from collections.abc import Callable
@@ -88,12 +90,8 @@ def log_me(features: np.ndarray, labels: np.ndarray) -> float:
     (d - rank) / 2 log(alpha) there).
 
     Args:
-        features: (n, d), no NaN, as the encoder gives them; an offset is not taken off, nor a bias fitted.
-        labels: (n,), any integer codes.
-
-    Raises:
-        InputError: Fewer than two classes.
-        ValueError: The shapes do not fit, or a feature is not finite.
+        features: As the encoder gives them; an offset is not taken off, nor a bias fitted.
+        labels: Any integer codes.
     """
     f, y, classes = _check(features, labels)
     u, s, _ = linalg.svd(f, full_matrices=False)
@@ -134,14 +132,6 @@ def h_score(features: np.ndarray, labels: np.ndarray) -> float:
 
     The trace of pinv(cov(f)) cov(E[f | y]), both with ddof 0 (Bao 2019, doi:10.1109/ICIP.2019.8803726); 0 up to the
     number of classes less 1. It rises with d where n is not much larger: reduce the features first.
-
-    Args:
-        features: (n, d), no NaN.
-        labels: (n,), any integer codes.
-
-    Raises:
-        InputError: Fewer than two classes.
-        ValueError: The shapes do not fit, or a feature is not finite.
     """
     f, y, classes = _check(features, labels)
     u, s, _ = linalg.svd(centre(f), full_matrices=False)
@@ -161,10 +151,6 @@ def trans_rate(features: np.ndarray, labels: np.ndarray, epsilon: float = 1e-4) 
         features: (n, d), no NaN. Their unit matters: standardise them, or compare encoders of the same scale.
         labels: (n,), any integer codes.
         epsilon: Squared distortion that is allowed, in the squared unit of the features, above 0.
-
-    Raises:
-        InputError: Fewer than two classes.
-        ValueError: The shapes do not fit, or a feature is not finite.
     """
     f, y, classes = _check(features, labels)
     f = centre(f)
@@ -180,14 +166,6 @@ def gbc(features: np.ndarray, labels: np.ndarray) -> float:
 
     Covariances are diagonal with ddof 0; both orders of a pair count, as in the paper: from 0 (no overlap) down to
     -k (k - 1) for k classes (the same Gaussian). In hundreds of dimensions nothing overlaps: the paper reduces to 64.
-
-    Args:
-        features: (n, d), no NaN.
-        labels: (n,), any integer codes.
-
-    Raises:
-        InputError: Fewer than two classes.
-        ValueError: The shapes do not fit, or a feature is not finite.
     """
     f, y, classes = _check(features, labels)
     f = standardise(f)
