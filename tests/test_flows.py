@@ -148,13 +148,17 @@ def test_the_maps_never_contradict_each_other(demo: DemoTerritory) -> None:
     np.testing.assert_array_equal(layers["change"], lookup[layers["landuse_before"], layers["landuse_after"]])
 
 
-def test_polygons_hold_the_pixels_of_the_map(demo: DemoTerritory) -> None:
+def test_polygons_hold_the_pixels_of_the_map_and_areas_add_up(demo: DemoTerritory) -> None:
     change, grid = read_raster(demo.run / "change.tif")
     frame = read_polygons(demo.run / "changes.gpkg", grid.crs, layer="changes")
     assert frame["pixel_count"].sum() == (change >= 2).sum()
     assert len(frame) == 0 or abs(frame["area_ha"].sum() / (frame["pixel_count"].sum() * 0.01) - 1) < 0.005
     run = record(demo.run)
-    assert run["areas"]["polygons"] == len(frame)
+    areas = run["areas"]
+    assert areas["polygons"] == len(frame)
+    parts = areas["changed_ha"] + areas["unchanged_ha"] + areas["not_observed_ha"]
+    assert parts == pytest.approx(areas["total_ha"], abs=0.01)
+    assert areas["total_ha"] == pytest.approx(SIZE * SIZE * 0.01, rel=2e-3)
     assert (frame["pixel_count"] >= 5).all(), "0.05 ha are five pixels of 10 m"
 
 
@@ -197,7 +201,7 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
 
     def fit_network(*_: Any) -> Any:
         fitted.append(1)
-        return load(demo.trained.model)
+        return load(demo.model)
 
     monkeypatch.setattr(candidates, "fit_network", fit_network)
     strict = Project.model_validate(demo.project.model_dump(mode="json") | {"calibration": {"max_miss_rate": 0.3}})
@@ -223,7 +227,7 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
     assert run["domain_shift"]["beyond"] == (ratio > 1).mean() <= 0.07, "one block of the sixteen"
     assert not [w for w in run["warnings"] if "domain_shift.tif" in w]
     # Blocks without a training label are new to it; the others are as far out as they were in training.
-    shift = describe(demo.trained.model).facts.domain_shift
+    shift = describe(demo.model).facts.domain_shift
     training = training_blocks(read_masks(workspace(demo.project, demo.data, demo.output)).role)
     assert 10 <= training.sum() < 16
     np.testing.assert_allclose(np.sort(ratio[training]) * shift.edge, shift.domain.reference, rtol=1e-4)
@@ -233,7 +237,7 @@ def test_too_few_blocks_say_nothing_about_the_training_regions(demo: DemoTerrito
     from landshift.models.use.bundle import load
 
     ws = workspace(demo.project, demo.data, demo.output)
-    network = load(demo.trained.model)[1]
+    network = load(demo.model)[1]
     prepared = prepare(demo.project, demo.data, demo.output)
     role = np.full((SIZE, SIZE), 255, dtype=np.uint8)
     for blocks, is_known in ((9, False), (10, True)):
@@ -288,7 +292,7 @@ def trained(demo: DemoTerritory, tmp_path: Path) -> Trained:
 
 
 def test_the_first_model_is_released_by_itself(demo: DemoTerritory) -> None:
-    assert (demo.trained.promoted, demo.trained.model) == (True, demo.output / "demo" / "model")
+    assert (demo.trained.promoted, demo.model) == (True, demo.output / "demo" / "model")
     (entry,) = read_journal(demo.output / "demo" / "releases").entries
     run = record(demo.run)
     assert (entry.number, entry.weights, entry.reason) == (1, run["model"]["weights"], "The first model of this project.")
@@ -424,18 +428,26 @@ def test_a_step_that_fails_for_another_reason_is_tried_again() -> None:
     assert len(calls) == 2
 
 
-def test_a_model_of_other_bands_is_refused_before_any_work(demo: DemoTerritory, tmp_path: Path) -> None:
-    project = demo.project.model_copy(update={"bands": ("red", "nir")})
-    with pytest.raises(InputError, match="needs the bands blue, green"):
-        detect(project, demo.data, tmp_path / "runs", model=demo.trained.model)
+def another_legend(project: Project) -> Project:
+    swapped = [c.model_copy(update={"name": n}) for c, n in zip(project.legend, "BACDEF", strict=True)]
+    return project.model_copy(update={"legend": tuple(swapped)})
+
+
+@pytest.mark.parametrize(
+    ("change", "has_model", "message"),
+    [
+        (lambda project: project.model_copy(update={"bands": ("red", "nir")}), True, "needs the bands blue, green"),
+        (another_legend, True, "legend is 1 B"),
+        (lambda project: project, False, "landshift train"),
+    ],
+    ids=["other bands", "another legend", "no model"],
+)
+def test_a_model_that_does_not_fit_is_refused_before_any_work(
+    demo: DemoTerritory, tmp_path: Path, change: Callable[[Project], Project], has_model: bool, message: str
+) -> None:
+    with pytest.raises(InputError, match=message):
+        detect(change(demo.project), demo.data, tmp_path / "runs", model=demo.model if has_model else None)
     assert not list((tmp_path / "runs").rglob("*.tif"))
-
-
-def test_a_model_of_another_legend_is_refused(demo: DemoTerritory, tmp_path: Path) -> None:
-    swapped = [c.model_copy(update={"name": n}) for c, n in zip(demo.project.legend, "BACDEF", strict=True)]
-    project = demo.project.model_copy(update={"legend": tuple(swapped)})
-    with pytest.raises(InputError, match="legend is 1 B"):
-        detect(project, demo.data, tmp_path / "runs", model=demo.trained.model)
 
 
 def test_a_second_run_on_the_same_output_waits_outside(demo: DemoTerritory) -> None:
@@ -529,21 +541,7 @@ def test_absolute_paths_of_the_config_stay_at_home(demo: DemoTerritory) -> None:
     assert str(demo.data) not in json.dumps(published)
 
 
-def test_areas_add_up_to_the_region(demo: DemoTerritory) -> None:
-    areas = record(demo.run)["areas"]
-    parts = areas["changed_ha"] + areas["unchanged_ha"] + areas["not_observed_ha"]
-    assert parts == pytest.approx(areas["total_ha"], abs=0.01)
-    assert areas["total_ha"] == pytest.approx(SIZE * SIZE * 0.01, rel=2e-3)
-
-
-def test_detect_without_a_model_says_to_train_first(demo: DemoTerritory, tmp_path: Path) -> None:
-    with pytest.raises(InputError, match="landshift train"):
-        detect(demo.project, demo.data, tmp_path / "runs")
-
-
 def test_a_binary_project_goes_the_whole_way(demo: DemoTerritory, tmp_path: Path) -> None:
-    from landshift.pipeline.raster.write import write_raster
-
     data = tmp_path / "data"
     shutil.copytree(demo.data, data)
     before, grid = read_raster(data / "labels_before.tif")
