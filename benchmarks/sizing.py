@@ -21,7 +21,7 @@ from typing import Any
 SCENE_PX = 10_980
 """Side of a Sentinel-2 tile at 10 m."""
 WIDTH_OF_MAPS = 22
-"""Bytes a pixel for maps, shards and images to look at, before compression, as `disk.needed_bytes` counts them."""
+"""Bytes a pixel for maps, shards and images to look at, before compression, as `disk.bytes_required` counts them."""
 
 
 def work_ratio(core: int, margin: int) -> float:

@@ -1,7 +1,6 @@
 """Detect: a trained model and two dates to the folder that leaves the house."""
 
 from pathlib import Path
-from typing import Any
 
 from prefect import flow
 
@@ -9,15 +8,17 @@ from landshift.flows.config.project import Project
 from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.compute import Cluster, each, on_cluster, results
 from landshift.flows.runtime.tasks import as_task
-from landshift.flows.steps.detection.shards import detect_shard, join_shards, settle, shards_of
+from landshift.flows.steps.detection.raw_map import RawMap, join_shards, raw_map_of
+from landshift.flows.steps.detection.settle import Settled, settle
+from landshift.flows.steps.detection.shards import ShardResult, detect_shard, shards_of
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.images.gating import gates_of_data, measure, require_all_open
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
-from landshift.flows.steps.publication.key import finished_run, model_calibration, run_key
-from landshift.flows.steps.publication.maps import areas_in, write_maps
+from landshift.flows.steps.publication.key import find_finished, model_calibration, run_key
+from landshift.flows.steps.publication.maps import Maps, areas_in, write_maps
 from landshift.flows.steps.publication.run import Detected, publish_run
 from landshift.flows.steps.publication.show import show_detected
 
@@ -49,15 +50,15 @@ def detect_planned(ws: Workspace, made: Plan) -> Detected:
         require_disk(ws, made)
         prepared = prepare_images(ws, made)
         key = run_key(ws, prepared)
-        there = finished_run(ws, key)
+        there = find_finished(ws, key)
         if there is not None:
             return there
         measured = measure_task(ws, prepared)
         require_all_open(ws, (*gates_of_data(ws, prepared, measured), model_calibration(ws)))
-        facts = detect_changes(ws, prepared, key)
-        made_maps = write_maps_task(ws, prepared, key)
-        detected: Detected = publish_run_task(ws, prepared, key, made_maps, {**facts, "measured": measured})
-        show_detected(ws, detected, made_maps["areas"])
+        raw = detect_changes(ws, prepared, key)
+        maps: Maps = write_maps_task(ws, prepared, key)
+        detected: Detected = publish_run_task(ws, prepared, key, measured, raw, maps)
+        show_detected(ws, detected, maps.areas)
         return detected
 
 
@@ -86,20 +87,17 @@ detect_shard_task = as_task(detect_shard, "detect-shard")
 join_shards_task = as_task(join_shards, "join-shards")
 
 
-def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
-    """Map all shards, here or on the flow's cluster, and join them.
-
-    Returns:
-        As `join_shards`.
-    """
-    manifest = ws.manifest(ws.work / key)
-    if manifest.is_current("raw", key):
-        return manifest.facts("raw")
+def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> RawMap:
+    """Map all shards, here or on the flow's cluster, and join them."""
+    there = raw_map_of(ws, key)
+    if there is not None:
+        return there
     # A worker may have another working directory.
-    there, images = ws.absolute(), prepared.absolute()
-    (settled,) = results(each(settle_task, [(there, images, key)], "Settling margin, threshold and adaptation"))
+    ws, images = ws.absolute(), prepared.absolute()
+    settled: Settled
+    (settled,) = results(each(settle_task, [(ws, images, key)], "Settling margin, threshold and adaptation"))
     shards = shards_of(ws, prepared.plan.grid)
-    calls = [(there, images, key, settled, shard) for shard in shards]
-    parts = list(results(each(detect_shard_task, calls, f"Detecting changes in {len(shards)} shards")))
-    facts: dict[str, Any] = join_shards_task(ws, prepared.plan.grid, key, settled, shards, parts)
-    return facts
+    calls = [(ws, images, key, settled, shard) for shard in shards]
+    mapped: list[ShardResult] = list(results(each(detect_shard_task, calls, f"Detecting changes in {len(shards)} shards")))
+    raw: RawMap = join_shards_task(ws, prepared.plan.grid, key, settled, shards, mapped)
+    return raw

@@ -26,7 +26,7 @@ from landshift.flows.steps.monitoring.pairs import PAIRS, name_other_models, pai
 from landshift.flows.steps.monitoring.state import DONE, FAILED, MonitorState, PairState, read_state, write_state
 from landshift.flows.steps.project.finding import find_scenes
 from landshift.flows.steps.project.plan import plan, sensor_of
-from landshift.flows.steps.project.published import published_config
+from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import UnavailableError, in_words
 from landshift.pipeline.manifest import value_hash
@@ -120,7 +120,7 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
     """Map one pair and merge it, unless that is done already."""
     ws, state = run.ws, run.state
     ours = pair_workspace(ws, pair, run.model)
-    fingerprint = value_hash([published_config(ours), scenes_used(pair, run.findings, ws.project.epochs.part_of_year)])
+    fingerprint = value_hash([config_as_published(ours), scenes_used(pair, run.findings, ws.project.epochs.part_of_year)])
     known = state.pairs.get(pair.name)
     is_same = known is not None and (known.fingerprint, known.register) == (fingerprint, register_name(ws))
     # A register that was lost, or restored from an older copy, gets back what it lacks.

@@ -84,7 +84,7 @@ def write_run(
 def run_record(legend: Legend, name: str = "place") -> RunRecord:
     """The record of a run of `SHAPE` in which nothing changed, as `landshift detect` writes it."""
     gates = (coverage_gate(0.98), *model_gates(
-        beyond=None, calibration_error=0.3, same_images=True, adaptation={"method": "none", "verified": True}, verdict=None
+        beyond=None, calibration_error=0.3, same_images=True, adaptation="none", is_verified=True, verdict=None
     ))  # fmt: skip
     return RunRecord(
         name=name, key="k1", before_date=DATES[0], after_date=DATES[1], created="2024-01-01T00:00:00+00:00",

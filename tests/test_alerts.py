@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from landshift.flows.config.project import Project, load_project
 from landshift.flows.steps.alerts.sending import outbox_of, send_alerts
-from landshift.flows.steps.project.published import published_config
+from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.alerts import rules as alerts_rules
 from landshift.pipeline.alerts.alert import Alert, digest, origin_of
@@ -367,8 +367,8 @@ def test_addresses_that_are_safe(tmp_path: Path, url: str) -> None:
 
 def test_whom_we_tell_is_not_published_with_a_run(tmp_path: Path) -> None:
     ws = configured(tmp_path, {"channels": [hook()]})
-    assert "example.org" not in json.dumps(published_config(ws))
-    assert Project.model_validate(published_config(ws)).alerts.channels == ()
+    assert "example.org" not in json.dumps(config_as_published(ws))
+    assert Project.model_validate(config_as_published(ws)).alerts.channels == ()
     assert load_project(tmp_path / "config.yaml").alerts.channels
 
 

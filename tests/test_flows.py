@@ -24,7 +24,7 @@ from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.learning.blocks import training_blocks
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.plan import plan
-from landshift.flows.steps.project.published import published_config
+from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import workspace
 from landshift.flows.steps.publication import run as publishing
 from landshift.flows.steps.release import candidates
@@ -536,7 +536,7 @@ def test_absolute_paths_of_the_config_stay_at_home(demo: DemoTerritory) -> None:
     content = demo.project.model_dump(mode="json")
     content["scenes"]["folder"] = str(demo.data / "scenes")
     content["labels"]["rasters"]["before"] = str(demo.data / "labels_before.tif")
-    published = published_config(workspace(Project.model_validate(content), demo.data, demo.output))
+    published = config_as_published(workspace(Project.model_validate(content), demo.data, demo.output))
     assert published["scenes"]["folder"] == "scenes"
     assert str(demo.data) not in json.dumps(published)
 

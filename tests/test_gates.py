@@ -17,7 +17,7 @@ from landshift.pipeline.scores.gates import model_gates
 
 MODEL: dict[str, Any] = {
     "beyond": 0.05, "calibration_error": 0.02, "same_images": True,
-    "adaptation": {"method": "none", "verified": False}, "verdict": "helps",
+    "adaptation": "none", "is_verified": False, "verdict": "helps",
 }  # fmt: skip
 PLAN: dict[str, Any] = {"before": date(2018, 6, 12), "after": date(2023, 6, 18), "overlap": 0.97}
 DATA = Measured(0.9, (0.1, 0.3, 0.11, 0.28), Misregistration(0.1, -0.2, 14, 16, 0.06), RadiometricDifference(0.2, 2, 5000))
@@ -83,8 +83,8 @@ def test_every_rule_is_asked_once() -> None:
         ("Calibration on the test blocks", {"calibration_error": 0.11}, MARK),
         ("Calibration on the test blocks", {"calibration_error": None}, NOT_MEASURED),
         ("Images of the training", {"same_images": False}, MARK),
-        ("Adaptation to the territory", {"adaptation": {"method": "moments", "verified": False}}, MARK),
-        ("Adaptation to the territory", {"adaptation": {"method": "moments", "verified": True}}, PASS),
+        ("Adaptation to the territory", {"adaptation": "moments", "is_verified": False}, MARK),
+        ("Adaptation to the territory", {"adaptation": "moments", "is_verified": True}, PASS),
         ("Transfer from the encoder's source", {"verdict": "hurts"}, MARK),
         ("Transfer from the encoder's source", {"verdict": "no evidence"}, PASS),
         ("Transfer from the encoder's source", {"verdict": None}, NOT_MEASURED),

@@ -230,7 +230,7 @@ def test_a_gate_that_makes_no_sense_is_refused(territory: Territory, gates: dict
 
 
 def test_a_plan_has_more_to_write_where_an_image_may_be_moved(territory: Territory) -> None:
-    from landshift.flows.steps.project.disk import needed_bytes
+    from landshift.flows.steps.project.disk import bytes_required
 
     made = plan(territory.workspace())
-    assert needed_bytes(made, moved=True) - needed_bytes(made) == 40 * 48 * (4 * 2 + 8)
+    assert bytes_required(made, moved=True) - bytes_required(made) == 40 * 48 * (4 * 2 + 8)

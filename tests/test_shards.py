@@ -3,6 +3,7 @@
 import itertools
 import json
 import re
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,14 +16,16 @@ from hypothesis import strategies as st
 from landshift.flows.detect import detect
 from landshift.flows.prepare import prepare
 from landshift.flows.steps.detection import shards as sharding
-from landshift.flows.steps.detection.shards import SHARDS, Shard, detect_shard, settle, shards_of
-from landshift.flows.steps.project.published import published_config
+from landshift.flows.steps.detection.settle import settle
+from landshift.flows.steps.detection.shards import SHARDS, Shard, detect_shard, shards_of
+from landshift.flows.steps.project.published import config_as_published
 from landshift.models.use import inference
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.raster.write import Layout, join_rows, write_raster
+from landshift.pipeline.records import content_of
 from landshift.pipeline.tiles import row_groups
 from tests.conftest import small_grid
 from tests.untrained import SIZE, Untrained
@@ -131,7 +134,7 @@ def test_other_shards_are_the_same_run(place: Untrained, whole: Path) -> None:
     again = detect(place.project(shards=4), place.data, whole.parents[1], model=place.model)
     assert not again.fresh
     ws = place.workspace(whole.parents[1], shards=4)
-    assert "shards" not in published_config(ws)["detect"]
+    assert "shards" not in config_as_published(ws)["detect"]
 
 
 @pytest.mark.slow
@@ -184,11 +187,11 @@ def test_a_process_elsewhere_or_of_another_version_is_refused(
     assert settle(ws, prepared, "key") == settled
     with pytest.raises(InputError, match="storage that all share"):
         detect_shard(place.workspace(tmp_path / "not-shared"), prepared, "key", settled, shard)
-    other = {**settled["versions"], "torch": "1.0"}
+    other = replace(settled, versions=settled.versions | {"torch": "1.0"})
     with pytest.raises(InputError, match=r"torch .* instead of 1\.0"):
-        detect_shard(ws, prepared, "key", {**settled, "versions": other}, shard)
+        detect_shard(ws, prepared, "key", other, shard)
     assert not (ws.work / "key" / SHARDS).exists()
-    facts = detect_shard(ws, prepared, "key", settled, shard)
+    result = detect_shard(ws, prepared, "key", settled, shard)
     folder = ws.work / "key" / SHARDS / shard.name
-    assert Manifest(folder).facts("shard") == facts
+    assert Manifest(folder).facts("shard") == content_of(result)
     assert inspect(folder / "change.tif").shape == (SIZE, SIZE)

@@ -11,7 +11,7 @@ from landshift.pipeline.gates import Gate
 from landshift.pipeline.legend import LandUse
 from landshift.pipeline.records import read_record
 from landshift.pipeline.scores.assessment import Assessment
-from landshift.pipeline.scores.training import Cost
+from landshift.pipeline.scores.training import Cost, Temperatures
 
 RUN, PAGE, ESTIMATES, TABLE = "run.json", "report.html", "estimates.json", "estimates.csv"
 
@@ -97,7 +97,7 @@ class UsedAdaptation:
     """Whether labels of this territory confirmed that it helps."""
     threshold: float | None
     """Chosen on labels of this territory, 0..1; None took the model's own."""
-    temperatures: dict[str, float] | None
+    temperatures: Temperatures | None
     """Fitted on labels of this territory; None took the model's own."""
     notes: tuple[str, ...]
     """What was done, in sentences."""

@@ -1,8 +1,5 @@
 """What is asked of the model of a run."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from landshift.pipeline.formatting import percent
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, GateRules, judge, judge_unknown
 
@@ -12,7 +9,8 @@ def model_gates(
     beyond: float | None,
     calibration_error: float | None,
     same_images: bool,
-    adaptation: Mapping[str, Any],
+    adaptation: str,
+    is_verified: bool,
     verdict: str | None,
     rules: GateRules = RULES,
 ) -> tuple[Gate, ...]:
@@ -22,7 +20,8 @@ def model_gates(
         beyond: Share of the territory past the edge of what the training regions hold, 0..1; None where not known.
         calibration_error: Of the test blocks, 0..1; None where it was not measured.
         same_images: Whether the model was trained on the images that it maps.
-        adaptation: With `method` and `verified`.
+        adaptation: Method; `none` where the images were used as they are.
+        is_verified: Whether labels of this territory confirmed that it helps.
         verdict: Of the assessment: `helps`, `no evidence` or `hurts`; None where transfer was not assessed.
         rules: Limits, and what happens beyond them.
     """
@@ -36,7 +35,7 @@ def model_gates(
             if same_images
             else "The model was trained on other images than these; its scores need not hold here.",
         ),
-        _adaptation(str(adaptation["method"]), bool(adaptation["verified"])),
+        _adaptation(adaptation, is_verified),
         _transfer(verdict),
     )  # fmt: skip
 

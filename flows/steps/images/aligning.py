@@ -1,4 +1,4 @@
-"""Aligning: move the image after onto the one before, where the config asks for it and it helps."""
+"""The image after moved onto the one before, where the config asks for it and it helps."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -55,7 +55,7 @@ def _correct(before: EpochImage, after: EpochImage, image: Path, observation: Pa
         return Correction(None, found.pixels, found.pixels, None, "The image after was not moved: it lies within the limit.")
     observed = write_aligned(after.path, after.observation, (found.dy, found.dx), image, observation)
     now = _shift(before.path, image).pixels
-    change = f"from {found.pixels:.2f} px to {'an unknown shift' if now is None else f'{now:.2f} px'}"
+    change = f"from {found.pixels:.2f} px to {f'{now:.2f} px' if now is not None else 'an unknown shift'}"
     if now is None or now >= found.pixels:
         sentence = f"The image after was not moved: it would have gone {change}."
         return Correction(None, found.pixels, now, observed, sentence)

@@ -1,4 +1,4 @@
-"""Gating: ask what the data of a run has to meet, before a model sees it."""
+"""Gates on the data of a run, before a model sees it."""
 
 from collections.abc import Sequence
 
@@ -30,7 +30,7 @@ def measure(ws: Workspace, prepared: Prepared) -> Measured:
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current("measured", key):
         with step("Checking the images") as advance, open_readers(*prepared.images) as (before, after):
-            seen = _observed_on_both(prepared)
+            seen = _common_share(prepared)
             advance(0.3)
             shift = misregistration(before, after)
             advance(0.6)
@@ -41,7 +41,7 @@ def measure(ws: Workspace, prepared: Prepared) -> Measured:
     return record_of(Measured, manifest.facts("measured"), str(manifest.folder))
 
 
-def _observed_on_both(prepared: Prepared) -> float:
+def _common_share(prepared: Prepared) -> float:
     """Return the share of the region that both dates observed, 0..1."""
     with open_readers(*prepared.observations) as readers:
         height, width = readers[0].info.shape
@@ -53,14 +53,14 @@ def _observed_on_both(prepared: Prepared) -> float:
 
 
 def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
-    """Ask what metadata alone tells: cover and season."""
+    """Judge what metadata alone shows: cover and season."""
     before, after = ([scene.grid for scene in epoch.scenes] for epoch in made.epochs)
     overlap = common_share(made.grid, before, after)
     return plan_gates(made.before.date, made.after.date, overlap, ws.project.gates.rules)
 
 
 def gates_of_data(ws: Workspace, prepared: Prepared, measured: Measured) -> tuple[Gate, ...]:
-    """Ask everything of the data: what metadata tells, and what was measured on the images."""
+    """Judge everything of the data: what metadata shows, and what was measured on the images."""
     made, correction = prepared.plan, prepared.correction
     moved, sentence = (None, "") if correction is None else (correction.moved, correction.sentence)
     asked = image_gates(measured, made.bands, made.sensor.units, ws.project.gates.rules, moved=moved, correction=sentence)
@@ -68,7 +68,7 @@ def gates_of_data(ws: Workspace, prepared: Prepared, measured: Measured) -> tupl
 
 
 def require_all_open(ws: Workspace, gates: Sequence[Gate]) -> None:
-    """Stop where a gate says so, with the table in Prefect's UI for whoever looks why.
+    """Stop where a gate stops the run, with the table of all gates in Prefect's UI.
 
     Raises:
         InputError: A gate stops the run.

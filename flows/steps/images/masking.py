@@ -1,4 +1,4 @@
-"""Masking: which scenes a quality band masks, which a cloud model, and the masks that the model makes."""
+"""Cloud masks that a model makes of scenes, made once and lent to other projects."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, replace

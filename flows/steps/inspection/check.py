@@ -11,7 +11,7 @@ from landshift.flows.config.learning import TrainingConfig
 from landshift.flows.steps.images.gating import gates_of_plan
 from landshift.flows.steps.learning.fitting import encoder_of, require_model_fits
 from landshift.flows.steps.learning.labelling import read_labels, split_labels
-from landshift.flows.steps.project.disk import free_bytes, needed_bytes, require_disk
+from landshift.flows.steps.project.disk import bytes_required, free_bytes, require_disk
 from landshift.flows.steps.project.plan import Plan, legend_of, plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.maps import areas_in
@@ -146,7 +146,7 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
         bands=made.bands,
         units=made.sensor.units,
         tiles=count,
-        disk={"needed_gb": round(needed_bytes(made) / 1e9, 3), "free_gb": round(free_bytes(ws) / 1e9, 3)},
+        disk={"needed_gb": round(bytes_required(made) / 1e9, 3), "free_gb": round(free_bytes(ws) / 1e9, 3)},
         gates=tuple(gates),
         skipped=made.skipped,
         clouds=CloudFacts(ws.project.scenes.clouds.mask, made.cloud_model, made.unmasked),

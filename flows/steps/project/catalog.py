@@ -25,7 +25,7 @@ def find_in_catalog(ws: Workspace, config: StacConfig, sensor: Sensor) -> list[F
     """
     project = ws.project
     if project.grid is None:
-        raise InputError("`scenes: stac:` needs `grid:`, which says where to search.")
+        raise InputError("`scenes: stac:` needs `grid:`, the region to search.")
     grid = grid_from_bounds(project.grid.bounds, project.grid.crs, project.grid.pixel_size)
     # A cloud model may want bands that the images do not; where all are read, it finds them among those.
     bands = (*project.bands, *(b for b in mask_bands(project) if b not in project.bands)) if project.bands else ()

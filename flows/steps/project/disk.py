@@ -13,7 +13,7 @@ def require_disk(ws: Workspace, made: Plan) -> None:
     Raises:
         InputError: Less is free than needed, counting what earlier runs of this project wrote as free.
     """
-    needed = needed_bytes(made, moved=ws.project.gates.misregistration_px.correct)
+    needed = bytes_required(made, moved=ws.project.gates.misregistration_px.correct)
     free = free_bytes(ws)
     if needed > free:
         earlier = (ws.epochs, ws.work, ws.run)
@@ -26,7 +26,7 @@ def require_disk(ws: Workspace, made: Plan) -> None:
         )
 
 
-def needed_bytes(made: Plan, *, moved: bool = False) -> int:
+def bytes_required(made: Plan, *, moved: bool = False) -> int:
     """Return what two float32 images, two observation layers, the maps, their shards and the images to look at take.
 
     Nothing is taken off for compression.

@@ -21,7 +21,7 @@ def source_of(project: Project, left_out: int) -> str:
     """Return where the scenes come from, for errors."""
     if project.scenes.stac is None:
         return "the folder"
-    return "the catalog" + (f", without {left_out} left out (`landshift scenes` says why)," if left_out else "")
+    return "the catalog" + (f", without {left_out} left out (`landshift scenes` lists why)," if left_out else "")
 
 
 def region_of(project: Project) -> Grid | None:
@@ -31,12 +31,12 @@ def region_of(project: Project) -> Grid | None:
 
 
 def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> list[Finding]:
-    """Find the scenes where the config says that they are.
+    """Find the scenes in the folder or the catalog that the config names.
 
     Args:
         ws: The project.
         sensor: What the files hold.
-        tolerant: Whether what is wrong with a scene becomes its finding, instead of an error.
+        tolerant: Whether a fault of a scene becomes its finding, instead of an error.
 
     Returns:
         By date, then by name; without a date first.
@@ -73,7 +73,7 @@ def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> No
     """Look into the files of a scene that an epoch uses.
 
     Raises:
-        InputError: They are not what the config or the catalog says.
+        InputError: They are not what the config or the catalog declares.
     """
     if ws.project.scenes.stac is None:
         require_plausible(scene, bands, grid)

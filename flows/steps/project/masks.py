@@ -45,7 +45,7 @@ def cloud_model_of(project: Project, sensor: Sensor, scenes: Sequence[Scene]) ->
     """Return the cloud model that masks scenes; None where none of them needs one.
 
     Raises:
-        InputError: Scenes without the bands that it takes, no reflectance, or a sensor that does not say of which level it is.
+        InputError: Scenes without the bands that it takes, no reflectance, or a sensor whose level is not known.
     """
     scenes = [scene for scene in scenes if needs_model(project, scene)]
     if not scenes:
@@ -70,14 +70,14 @@ def cloud_model_of(project: Project, sensor: Sensor, scenes: Sequence[Scene]) ->
         return config.model
     if sensor.name == "custom":
         raise InputError(
-            "`scenes: clouds: model: auto` cannot tell whether the reflectance of sensor custom is that at the top of the "
+            "`scenes: clouds: model: auto` cannot know whether the reflectance of sensor custom is that at the top of the "
             f"atmosphere or of the surface. Set `model: ukis-csmask-{len(wanted)}b-l1c` or `ukis-csmask-{len(wanted)}b-l2a`."
         )
     return f"ukis-csmask-{len(wanted)}b-{'l1c' if sensor.name.endswith('l1c') else 'l2a'}"
 
 
-def unmasked(project: Project, epochs: Iterable[Epoch]) -> tuple[str, ...]:
-    """Say in which scenes nothing masks clouds, though the config does not say that there are none."""
+def list_unmasked(project: Project, epochs: Iterable[Epoch]) -> tuple[str, ...]:
+    """List the scenes in which nothing masks clouds, though the config does not declare them free of clouds; sentences."""
     if project.scenes.clouds.mask != "quality":
         return ()
     names = [scene.id for epoch in epochs for scene in epoch.scenes if scene.quality is None]
@@ -93,7 +93,7 @@ def unmasked(project: Project, epochs: Iterable[Epoch]) -> tuple[str, ...]:
 
 
 def mask_rule(project: Project, scene: Scene, model: str | None) -> list[object] | None:
-    """Return what makes a scene's mask what it is, beside the scene itself; None where the model does not mask it."""
+    """Return the settings that a scene's mask depends on; None where the model does not mask it."""
     if model is None or not needs_model(project, scene):
         return None
     return [_FORMAT, model, _release(), project.scenes.clouds.buffer_px]

@@ -7,7 +7,7 @@ from datetime import date
 from landshift.flows.config.project import Project
 from landshift.flows.config.scenes import SensorConfig
 from landshift.flows.steps.project.finding import find_scenes, look_at, region_of, source_of
-from landshift.flows.steps.project.masks import cloud_model_of, unmasked, without_unwanted_masks
+from landshift.flows.steps.project.masks import cloud_model_of, list_unmasked, without_unwanted_masks
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
@@ -29,7 +29,7 @@ class Plan:
     after: Epoch
     """Later."""
     grid: Grid
-    """Of the region."""
+    """Pixels of the region."""
     bands: tuple[str, ...]
     """In order."""
     sensor: Sensor
@@ -39,7 +39,7 @@ class Plan:
     cloud_model: str | None = None
     """What masks the scenes that need it; None where none does."""
     unmasked: tuple[str, ...] = ()
-    """In which scenes nothing masks clouds, though nobody said that there are none; sentences."""
+    """Scenes in which nothing masks clouds, though the config does not declare them free of clouds; sentences."""
 
     @property
     def epochs(self) -> tuple[Epoch, Epoch]:
@@ -111,7 +111,7 @@ def choose(ws: Workspace, findings: Sequence[Finding]) -> Plan:
     bands = common_bands((before, after), project.bands)
     before, after = (without_unwanted_masks(project, epoch) for epoch in (before, after))
     model = cloud_model_of(project, sensor, (*before.scenes, *after.scenes))
-    return Plan(before, after, grid, bands, sensor, cloud_model=model, unmasked=unmasked(project, (before, after)))
+    return Plan(before, after, grid, bands, sensor, cloud_model=model, unmasked=list_unmasked(project, (before, after)))
 
 
 def inspect(ws: Workspace, findings: Sequence[Finding]) -> Plan:

@@ -6,11 +6,10 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.manifest import file_hash
 
 
-def published_config(ws: Workspace) -> dict[str, Any]:
-    """Return the configuration without what belongs to one machine: paths become relative to the data folder.
+def config_as_published(ws: Workspace) -> dict[str, Any]:
+    """Return the configuration as published: paths relative to the data folder, without what belongs to one machine.
 
-    Who is told of changes, and where, is nobody's business but the sender's; and when a run is made, in how many shards, or how
-    its model came into use, makes it no other one.
+    Subscribers of alerts are private; and schedule, shards and the way of a model into use do not change a run.
     """
     content = ws.project.model_dump(
         mode="json", exclude={"output": True, "alerts": True, "monitor": True, "release": True, "detect": {"shards"}}
@@ -27,6 +26,6 @@ def published_config(ws: Workspace) -> dict[str, Any]:
 
 
 def areas_hash(ws: Workspace) -> str | None:
-    """Return the hash of the file with the areas of interest, None where there is none."""
+    """Return the hash of the file with the areas of interest, None without one."""
     wanted = ws.project.areas_of_interest
     return None if wanted is None else file_hash(ws.input(wanted.path, "areas_of_interest: path"))

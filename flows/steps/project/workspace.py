@@ -106,24 +106,24 @@ class Workspace:
         place = location_of(os.environ[variable])
         if isinstance(place, Path):
             # What it holds is not shown: it may be half an address, password and all.
-            raise InputError(f"monitor: register_env: the environment variable {variable} holds no address; {expected}.")
+            raise InputError(f"monitor: register_env: the environment variable {variable} holds another text; {expected}.")
         return place
 
     @property
     def run(self) -> Path:
-        """The finished detect run: what leaves the house."""
+        """The finished detect run, as published."""
         return self.output / "run"
 
     def input(self, path: Path, key: str) -> Path:
         """Return where a path of the config points.
 
         Raises:
-            InputError: It is no path, or leaves the data folder, and that is not allowed.
+            InputError: It is not a path, or leaves the data folder, and that is not allowed.
         """
         try:
             full = (self.data / path).resolve()
         except (ValueError, OSError, RuntimeError) as error:  # a NUL, or links in a circle
-            raise InputError(f"{key}: {str(path)!r:.200} is no path ({error}). Correct it.") from error
+            raise InputError(f"{key}: {str(path)!r:.200} is not a path ({error}). Correct it.") from error
         if not self.allow_outside and not full.is_relative_to(self.data.resolve()):
             raise InputError(
                 f"{key}: {path} points outside the data folder {self.data}. Move the file there, name another folder with "
@@ -132,7 +132,7 @@ class Workspace:
         try:
             full.lstat()
         except (FileNotFoundError, NotADirectoryError):
-            pass  # whoever opens it says so, with what is there instead
+            pass  # reported where it is opened, with what is there instead
         except (ValueError, OSError) as error:
             why = getattr(error, "strerror", None) or error
             raise InputError(f"{key}: {str(path)!r:.200} cannot be used ({why}). Correct it.") from error

@@ -6,7 +6,7 @@ from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import adaptation_in_use
 from landshift.flows.steps.assessment.current import assessment_of
 from landshift.flows.steps.images.epochs import Prepared
-from landshift.flows.steps.project.published import areas_hash, published_config
+from landshift.flows.steps.project.published import areas_hash, config_as_published
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.run import Detected
 from landshift.pipeline.gates import Gate
@@ -17,15 +17,15 @@ from landshift.pipeline.scores.gates import calibration_gate
 
 
 def run_key(ws: Workspace, prepared: Prepared) -> str:
-    """Return the key of a detect run: what its inputs, its model and its settings come to."""
+    """Hash a run's inputs, model and settings, 16 characters."""
     from landshift.models.use.bundle import MODEL
 
-    parts: list[Any] = [prepared.hashes, file_hash(ws.model_in_use / MODEL), published_config(ws), versions()]
+    parts: list[Any] = [prepared.hashes, file_hash(ws.model_in_use / MODEL), config_as_published(ws), versions()]
     parts += [content_of(adaptation_in_use(ws, prepared)), content_of(assessment_of(ws, prepared)), areas_hash(ws)]
     return short_hash(value_hash(parts), 16)
 
 
-def finished_run(ws: Workspace, key: str) -> Detected | None:
+def find_finished(ws: Workspace, key: str) -> Detected | None:
     """Return the run where it is there already, whole and unharmed, from the same inputs."""
     if not ws.manifest(ws.run).is_current("run", key):
         return None

@@ -1,14 +1,15 @@
 """Rasters and polygons of a detect run."""
 
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.change.areas import measure_areas
+from landshift.pipeline.change.areas import MappedAreas, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.change.decision import Decision, drop_small, min_patch_pixels
@@ -23,7 +24,7 @@ from landshift.pipeline.grid import Grid, pixel_area_ha
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.records import content_of
+from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.rasters import confidence_of, write_domain_shift, write_last_observed, write_rasters
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 from landshift.pipeline.vector.read import read_layer
@@ -33,23 +34,29 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 
-def write_maps(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
-    """Apply the minimum mapping unit, and write the rasters and polygons as they leave the house.
+@dataclass(frozen=True)
+class Maps:
+    """The maps of a run, besides their files."""
 
-    Returns:
-        `areas`, as in `run.json`, and `areas_of_interest`: what is to be known about them, None where there are none.
-    """
+    areas: MappedAreas
+    """Hectares by pixel count, biased."""
+    areas_of_interest: tuple[str, ...] | None
+    """Notes on the areas of interest, sentences; None where the project has none."""
+
+
+def write_maps(ws: Workspace, prepared: Prepared, key: str) -> Maps:
+    """Apply the minimum mapping unit, and write the rasters and polygons as published."""
     folder = ws.work / key
     manifest = ws.manifest(folder)
     if manifest.is_current("maps", key):
-        return dict(manifest.facts("maps"))
+        return record_of(Maps, manifest.facts("maps"), str(folder))
     from landshift.models.use.bundle import describe
 
     legend, made = describe(ws.model_in_use).legend, prepared.plan
     areas_of_interest = areas_in(ws, made.grid)
     tags = _tags(ws, made, key)
     with step("Writing maps and polygons") as advance:
-        decision = _dropped(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
+        decision = _drop_small(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
         advance(0.2)
         files = write_rasters(folder, decision, legend, made.grid, tags)
         shifts = folder / "raw_domain_shift.tif"
@@ -64,7 +71,7 @@ def write_maps(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
         changes, unseen = layers.changes, layers.not_observed
         areas = measure_areas(decision.change, changes, unseen, legend, made.grid)
         changes["area_ha"], unseen["area_ha"] = changes["area_ha"].round(4), unseen["area_ha"].round(4)
-        changes["change_id"] = keep_ids(changes, _known_changes(ws))
+        changes["change_id"] = keep_ids(changes, _earlier_changes(ws))
         summary = None
         if areas_of_interest is not None:
             changes["areas_of_interest"] = names_of(areas_of_interest, changes)
@@ -78,13 +85,12 @@ def write_maps(ws: Workspace, prepared: Prepared, key: str) -> dict[str, Any]:
         ]
         files += write_copies(folder, changes, ws.project.detect.copies)
         advance(1.0)
-    notes = None if areas_of_interest is None else list(areas_of_interest.notes)
-    facts = {"areas": content_of(areas), "areas_of_interest": notes}
-    manifest.record("maps", key, files, facts)
-    return facts
+    maps = Maps(areas, None if areas_of_interest is None else tuple(areas_of_interest.notes))
+    manifest.record("maps", key, files, content_of(maps))
+    return maps
 
 
-def _known_changes(ws: Workspace) -> "gpd.GeoDataFrame | None":
+def _earlier_changes(ws: Workspace) -> "gpd.GeoDataFrame | None":
     """Return the changes of the run that is there, whose ids the same changes keep."""
     path = ws.run / "changes.gpkg"
     try:
@@ -118,7 +124,7 @@ def _write_images(folder: Path, prepared: Prepared, made: Plan, tags: dict[str, 
 
 
 def _tags(ws: Workspace, made: Plan, key: str) -> dict[str, str]:
-    """Say in each raster where it comes from, for the day when it travels alone."""
+    """Return the tags of each raster: its origin, for when it travels alone."""
     return {
         "AREA_OR_POINT": "Area",
         "BEFORE_DATE": str(made.before.date),
@@ -129,7 +135,7 @@ def _tags(ws: Workspace, made: Plan, key: str) -> dict[str, str]:
     }
 
 
-def _dropped(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) -> Decision:
+def _drop_small(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) -> Decision:
     change = read_raster(folder / "raw_change.tif")[0]
     codes = read_raster(folder / "raw_confidence.tif")[0]
     confidence = confidence_of(codes)

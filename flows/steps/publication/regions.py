@@ -49,7 +49,7 @@ class Outcome:
     run: Path | None
     """Folder of the run; None where it failed."""
     message: str
-    """What went wrong; empty where nothing did."""
+    """What went wrong; empty where all went well."""
 
 
 def regions_of(paths: Sequence[ProjectPaths]) -> list[Region]:
@@ -80,5 +80,5 @@ def lines_of(outcomes: Sequence[Outcome]) -> list[str]:
         text = o.message if o.changed_ha is None else f"{o.changed_ha:>12,.1f} ha in {o.polygons:>7,} patches  {o.run}"
         lines.append(f"{o.region:<{width}}  {o.outcome:<6}  {text}")
     count = {state: sum(o.outcome == state for o in outcomes) for state in (DONE, KNOWN, FAILED)}
-    said = f"{count[DONE]} done, {count[KNOWN]} known from before, {count[FAILED]} failed."
-    return [*lines, f"{said} Hectares are pixel counts, and biased."]
+    counts = f"{count[DONE]} done, {count[KNOWN]} known from before, {count[FAILED]} failed."
+    return [*lines, f"{counts} Hectares are pixel counts, and biased."]

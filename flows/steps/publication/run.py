@@ -5,23 +5,25 @@ import shutil
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.current import assessment_of
+from landshift.flows.steps.detection.raw_map import RawMap
 from landshift.flows.steps.images.epochs import Prepared
 from landshift.flows.steps.images.gating import gates_of_data, require_all_open
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import require_model_fits
-from landshift.flows.steps.project.published import published_config
+from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.change.areas import MappedAreas, with_test_scores
+from landshift.flows.steps.publication.maps import Maps
+from landshift.pipeline.change.areas import with_test_scores
+from landshift.pipeline.epochs.gates import Measured
 from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_name
 from landshift.pipeline.manifest import MANIFEST, file_hash, replace_when_done
 from landshift.pipeline.raster.place import place_hash
-from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.records import content_of
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.record import (
     AreasNotes,
@@ -31,11 +33,9 @@ from landshift.pipeline.run.record import (
     RunRecord,
     SpentSeconds,
     TerritoryShift,
-    UsedAdaptation,
     UsedModel,
 )
 from landshift.pipeline.scores.gates import model_gates
-from landshift.pipeline.scores.training import Cost
 
 
 @dataclass(frozen=True)
@@ -54,21 +54,20 @@ class Detected:
     """What was asked of it; empty where it was there already."""
 
 
-def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str, Any], facts: dict[str, Any]) -> Detected:
+def publish_run(ws: Workspace, prepared: Prepared, key: str, measured: Measured, raw: RawMap, maps: Maps) -> Detected:
     """Write `run.json`, the page and what else follows from the maps, and move the whole run to its place in one step."""
     from landshift.models.use.bundle import MODEL, WEIGHTS, TrainingImages
 
     folder = ws.work / key
     made = prepared.plan
     bundle = require_model_fits(ws, made)
-    areas = record_of(MappedAreas, made_maps["areas"], str(folder))
-    notes: list[str] | None = made_maps["areas_of_interest"]
+    areas, notes = maps.areas, maps.areas_of_interest
     assessment = assessment_of(ws, prepared)
     scores = content_of(bundle.facts.scores) or {}
-    gates = (*gates_of_data(ws, prepared, facts["measured"]), *model_gates(
-        beyond=facts["beyond"], calibration_error=scores.get("calibration_error"),
+    gates = (*gates_of_data(ws, prepared, measured), *model_gates(
+        beyond=raw.beyond, calibration_error=scores.get("calibration_error"),
         same_images=bundle.facts.inputs == TrainingImages(*prepared.hashes),
-        adaptation=facts["adaptation"],
+        adaptation=raw.adaptation.method, is_verified=raw.adaptation.verified,
         verdict=None if assessment.guard is None else assessment.guard.verdict,
         rules=ws.project.gates.rules,
     ))  # fmt: skip
@@ -99,15 +98,15 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, made_maps: dict[str
             name=bundle.name, encoder=bundle.encoder.name, weights=file_hash(ws.model_in_use / WEIGHTS),
             description=file_hash(ws.model_in_use / MODEL), scores=scores or None,
         ),
-        threshold=facts["threshold"], margin_px=facts["margin"],
-        seconds=SpentSeconds(detect=facts["seconds"], model=facts["model_seconds"]),
+        threshold=raw.threshold, margin_px=raw.margin,
+        seconds=SpentSeconds(detect=raw.seconds, model=raw.model_seconds),
         alignment=None if prepared.correction is None else content_of(prepared.correction),
-        adaptation=record_of(UsedAdaptation, facts["adaptation"], str(folder)),
-        domain_shift=TerritoryShift(block_px=BLOCK, beyond=facts["beyond"]),
-        cost=None if facts["cost"] is None else record_of(Cost, facts["cost"], str(folder)), assessment=assessment,
+        adaptation=raw.adaptation,
+        domain_shift=TerritoryShift(block_px=BLOCK, beyond=raw.beyond),
+        cost=raw.cost, assessment=assessment,
         gates=gates, areas=with_test_scores(areas, scores or None),
-        warnings=tuple(warnings), areas_of_interest=None if notes is None else AreasNotes(tuple(notes)),
-        config=published_config(ws), versions={**versions(), "python": platform.python_version()},
+        warnings=tuple(warnings), areas_of_interest=None if notes is None else AreasNotes(notes),
+        config=config_as_published(ws), versions={**versions(), "python": platform.python_version()},
     )  # fmt: skip
     with replace_when_done(ws.run) as target, step("Publishing"):
         target.mkdir(parents=True)

@@ -1,21 +1,23 @@
 """Artifacts of a detect run in Prefect's UI."""
 
-from typing import Any
-
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 
 from landshift.flows.steps.images.gating import show_gates
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.run import Detected
+from landshift.pipeline.change.areas import MappedAreas
 from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture
 from landshift.pipeline.legend import Legend
+from landshift.pipeline.records import content_of
 
 
-def show_detected(ws: Workspace, detected: Detected, areas: dict[str, Any]) -> None:
+def show_detected(ws: Workspace, detected: Detected, areas: MappedAreas) -> None:
     """Show gates, areas, the report and a preview of a detect run in Prefect."""
     name = ws.project.artifact_name
     show_gates(ws, detected.gates)
-    create_table_artifact(areas["changes"], key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)")
+    create_table_artifact(
+        content_of(areas.changes), key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)"
+    )
     create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")
     after = display_picture(detected.run / "image_after.tif", side=360)
     picture = data_uri(change_picture(detected.run / "change.tif", _legend_of_run(ws).changes, after, side=360))

@@ -1,0 +1,97 @@
+"""What the shards of a run share: the network, adapted and calibrated, and the margin of its tiles."""
+
+import time
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.assessment.adapting import adapt_model, adaptation_in_use
+from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.epochs.radiometry import BandMapping
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.run.record import UsedAdaptation
+
+SETTLED = "raw_model"
+"""Folder of the network in the folder of a run that grows; its name keeps it out of what is published."""
+
+
+@dataclass(frozen=True)
+class Settled:
+    """What must not differ between the shards of a run."""
+
+    margin: int
+    """Of the tiles, pixels."""
+    adaptation: UsedAdaptation
+    """To a territory that the model does not know."""
+    mappings: tuple[BandMapping | None, BandMapping | None]
+    """Of the bands before and after; None where a date is used as it is."""
+    model: str
+    """Hash of the description of the network that was kept."""
+    versions: dict[str, str]
+    """Of everything that can change a pixel."""
+    seconds: float
+    """How long it took to decide all this."""
+
+
+def settle(ws: Workspace, prepared: Prepared, key: str) -> Settled:
+    """Decide, once for all shards, what must not differ between them, and keep the network that they use."""
+    folder = ws.work / key
+    manifest = ws.manifest(folder)
+    if not manifest.is_current("settled", key):
+        from landshift.models.use.bundle import CARD, MODEL, WEIGHTS
+
+        settled = _settle(ws, prepared, folder / SETTLED)
+        manifest.record("settled", key, [folder / SETTLED / name for name in (MODEL, WEIGHTS, CARD)], content_of(settled))
+    return record_of(Settled, manifest.facts("settled"), str(folder))
+
+
+def _settle(ws: Workspace, prepared: Prepared, folder: Path) -> Settled:
+    from landshift.models.use.bundle import MODEL, load, save
+    from landshift.models.use.inference import calibrate_margin, device_of
+
+    started = time.perf_counter()
+    config = ws.project.detect
+    bundle, network = load(ws.model_in_use)
+    chosen = adaptation_in_use(ws, prepared)
+    ready = adapt_model(ws, prepared, bundle, network, chosen.method)
+    used = replace(
+        bundle, threshold=config.threshold or chosen.threshold or bundle.threshold,
+        temperatures=chosen.temperatures or bundle.temperatures,
+    )  # fmt: skip
+    if isinstance(config.margin, int):
+        margin = config.margin
+    else:
+        network = ready.network.to(device_of(config.device))
+        height, width = prepared.plan.grid.shape
+        margin = calibrate_margin(
+            network, prepared.images, (height, width), threshold=used.threshold, temperatures=used.temperatures
+        )[0]
+    save(folder, used, ready.network.cpu(), "The model as this run uses it; it goes when the run is done.\n")
+    adaptation = UsedAdaptation(chosen.method, chosen.verified, chosen.threshold, chosen.temperatures, ready.notes)
+    seconds = time.perf_counter() - started
+    return Settled(margin, adaptation, ready.mappings, file_hash(folder / MODEL), versions(), seconds)
+
+
+def require_shared(folder: Path, settled: Settled) -> None:
+    """Refuse a process that does not see the folder of the run, or would make other pixels.
+
+    Raises:
+        InputError: The network is missing there, or this process has other versions than the one that began the run.
+        OSError: The network there is another one: shared storage may be behind.
+    """
+    from landshift.models.use.bundle import MODEL
+
+    if not (folder / SETTLED / MODEL).is_file():
+        raise InputError(
+            f"{folder} is not the folder that the run began in: {SETTLED} is missing. Workers need the folder of outputs under "
+            f"the same path, on storage that all share (NFS, for example)."
+        )
+    ours = versions()
+    other = [f"{name} {ours.get(name)} instead of {v}" for name, v in settled.versions.items() if ours.get(name) != v]
+    if other:
+        raise InputError(f"This process has {', '.join(other)}. Install the same versions for every worker.")
+    if file_hash(folder / SETTLED / MODEL) != settled.model:
+        raise OSError(f"{folder / SETTLED} is not the model that was settled on; is the shared storage behind?")
