@@ -91,7 +91,7 @@ def publish_run(ws: Workspace, prepared: Prepared, key: str, measured: Measured,
             crs=crs_name(made.grid.crs), rows=made.grid.shape[0], columns=made.grid.shape[1],
             pixel_size_m=made.grid.transform.a, transform=tuple(made.grid.transform)[:6],
         ),
-        clouds={"before": content_of(prepared.before.clouds), "after": content_of(prepared.after.clouds)},
+        clouds={e: tuple(content_of(image.clouds)) for e, image in (("before", prepared.before), ("after", prepared.after))},
         bands=tuple(made.bands), units=made.sensor.units, legend=bundle.legend.classes,
         observed=ObservedShares(prepared.before.observed, prepared.after.observed),
         model=UsedModel(
