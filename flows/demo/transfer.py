@@ -1,12 +1,13 @@
 """The demo of transfer: a territory where a source helps, and one made so that a chosen source hurts."""
 
-import json
 import shutil
 from pathlib import Path
 from typing import Any
 
 from landshift.flows.config.project import find_config, load_project
 from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.records import content_of, read_record
+from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.evidence import HELPS, HURTS
 
 _SOURCE = "imagenet-efficientnet-lite0"
@@ -33,12 +34,14 @@ def run_transfer_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str
         config = folder / f"{name}.yaml"
         shutil.copyfile(find_config(config.name), config)
         assessed = assess(load_project(config), data / territory, output)
-        found = json.loads(assessed.report.read_text(encoding="utf-8"))
-        verdict = found["guard"]["verdict"]
-        content[name] = {"verdict": verdict, "expected": expected, "page": str(assessed.page), "cost": found["cost"]}
-        lines += [f"{territory.capitalize()}: {verdict}. {found['guard']['sentence']}", f"  {assessed.page}"]
-        faults = [b["fault"] for row in found["ranking"]["rows"] if row["name"] == "file" for b in row["bands"] if b["fault"]]
-        lines += [f"  {fault}" for fault in faults[:1]]
+        found = read_record(assessed.report, Assessment)
+        if found.guard is None:
+            raise ValueError("the assessment was not compared with controls")
+        content[name] = {
+            "verdict": found.guard.verdict, "expected": expected, "page": str(assessed.page), "cost": content_of(found.cost),
+        }  # fmt: skip
+        lines += [f"{territory.capitalize()}: {found.guard.verdict}. {found.guard.sentence}", f"  {assessed.page}"]
+        lines += [f"  {band.fault}" for band in found.bands if band.fault][:1]
     return content, lines
 
 
@@ -49,7 +52,7 @@ def _copy_once(source: Path, target: Path) -> None:
 
 
 def _write_source(path: Path) -> None:
-    """Write ImageNet weights as a checkpoint of somebody's own."""
+    """Write ImageNet weights as a checkpoint of a user's own."""
     from landshift.models.encoders.table import encoder_named
     from landshift.models.encoders.weight_files import write_tensors
     from landshift.models.encoders.weights import load_encoder

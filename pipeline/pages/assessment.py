@@ -55,9 +55,9 @@ def _ranking_lines(assessment: Assessment) -> list[str]:
     if len(rows) == 1:
         summary = assessment.ranking.sentence
     elif choice is None:
-        summary = f"The first of {len(rows)} encoders cannot be told apart from {len(rows[0].tied_with)} of the others."
+        summary = f"The first of {len(rows)} encoders cannot be separated from {len(rows[0].tied_with)} of the others."
     else:
-        summary = f"{choice} is told apart from all other {len(rows) - 1} encoders."
+        summary = f"{choice} is separated from all other {len(rows) - 1} encoders."
     shown = assessment_view(assessment, plots=False)["first_ranked"]
     return [
         f"Ranking: {summary}",

@@ -46,8 +46,8 @@ _BADGES = {
     NOT_MEASURED: ("Not measured", "○", "Not known yet whether {encoder} helps in {project}",
                    "Nothing was trained. `landshift assess CONFIG` without `--quick` compares it with controls."),
     UNVERIFIED: ("Unverified", "○", "No labels here: nothing can be proved",
-                 "Label a few hundred pixels, changed and unchanged, and ask again: without labels nobody knows how good this "
-                 "map is."),
+                 "Label a few hundred pixels, changed and unchanged, and ask again: without labels it is not known how good "
+                 "this map is."),
 }  # fmt: skip
 
 _MOST_RANKED = 5
@@ -178,6 +178,6 @@ def _plots(assessment: Assessment, evaluation: Evaluation | None) -> dict[str, s
                 name: [ReliabilityDot(row.count, row.mean_probability, row.observed_share) for row in bins]
                 for name, bins in evaluation.calibration.reliability.items()
             },
-            alt="Share of pixels that changed over the probability that the model said; on the dashed diagonal the two agree.",
+            alt="Share of pixels that changed over the model's probability; on the dashed diagonal the two agree.",
         ) if evaluation else "",
     }  # fmt: skip

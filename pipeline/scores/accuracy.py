@@ -112,7 +112,7 @@ def binary_scores(truth: np.ndarray, score: np.ndarray, threshold: float) -> Bin
     Raises:
         ValueError: The shapes differ, or `truth` holds another value.
     """
-    keep = _labelled(truth, score) & np.isfinite(score)
+    keep = _mask_labelled(truth, score) & np.isfinite(score)
     y, s = truth[keep].astype(np.uint8), score[keep]
     if y.size and y.max() > 1:
         raise ValueError(f"Labels hold {y.max()}; expected 0 (unchanged), 1 (changed) or 255 (not labelled).")
@@ -165,7 +165,7 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, codes: Sequence[int]) ->
     Raises:
         ValueError: The shapes differ.
     """
-    keep = _labelled(truth, predicted) & np.isin(truth, codes) & np.isin(predicted, codes)
+    keep = _mask_labelled(truth, predicted) & np.isin(truth, codes) & np.isin(predicted, codes)
     if not keep.any():
         return np.zeros((len(codes), len(codes)), dtype=np.int64)
     return np.asarray(confusion_matrix(truth[keep], predicted[keep], labels=list(codes)), dtype=np.int64)
@@ -186,7 +186,7 @@ def spread(values: Sequence[float | None]) -> Spread:
 
 
 def _scores(truth: np.ndarray, predicted: np.ndarray, names: Mapping[int, str]) -> ClassScores:
-    keep = _labelled(truth, predicted) & (predicted != NOT_LABELLED) & (predicted != NOT_OBSERVED)
+    keep = _mask_labelled(truth, predicted) & (predicted != NOT_LABELLED) & (predicted != NOT_OBSERVED)
     t, p = truth[keep], predicted[keep]
     unknown = sorted({int(v) for v in np.concatenate([np.unique(t), np.unique(p)])} - set(names))
     if unknown:
@@ -216,7 +216,7 @@ def _scores(truth: np.ndarray, predicted: np.ndarray, names: Mapping[int, str]) 
     )
 
 
-def _labelled(truth: np.ndarray, other: np.ndarray) -> np.ndarray:
+def _mask_labelled(truth: np.ndarray, other: np.ndarray) -> np.ndarray:
     if truth.shape != other.shape:
         raise ValueError(f"Labels have shape {truth.shape} and the map {other.shape}; they must be the same.")
     return np.asarray(truth != NOT_LABELLED)

@@ -288,7 +288,7 @@ class LabelCurve:
 
 @dataclass(frozen=True)
 class Assessment:
-    """Everything that was assessed of a project: `assessment.json`; what was not measured is None."""
+    """Everything that was assessed of a project: `assessment.json`; a section that was not measured is absent."""
 
     project: IfAny[str] = None
     """Its name."""

@@ -1,4 +1,4 @@
-"""Probabilities that mean what they say, and the threshold that turns them into a map."""
+"""Temperatures that make probabilities shares of changed pixels, and the threshold that turns them into a map."""
 
 import math
 
@@ -125,7 +125,7 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
 
 
 def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: float) -> str | None:
-    """Say so where a model gives (nearly) one answer everywhere although the labels hold both.
+    """Return a warning where a model gives (nearly) one answer everywhere although the labels hold both.
 
     Args:
         probability: Any shape, 0..1, NaN = not observed.

@@ -51,7 +51,7 @@ def conformal_rank(n: int, alpha: float) -> int:
     rank = math.ceil((n + 1) * (1 - _exact(alpha)) - _ROUNDING)
     if rank > n:
         raise InputError(
-            f"There are {n} calibration scores; for alpha = {alpha} at least {_needed(alpha)} are needed: "
+            f"There are {n} calibration scores; for alpha = {alpha} at least {_fewest_scores(alpha)} are needed: "
             "add some, or choose a larger alpha."
         )
     return max(rank, 1)
@@ -78,7 +78,7 @@ def risk_controlled_threshold(tiles: Sequence[tuple[np.ndarray, np.ndarray]], al
     known = [keep_known(probability, truth) for probability, truth in tiles]
     # float64 holds float32 exactly: the threshold is a value that occurs, in the precision of the probabilities.
     changed = [p[y == 1].astype(np.float64) for p, y in known if (y == 1).any()]
-    n, needed = len(changed), _needed(alpha)
+    n, needed = len(changed), _fewest_scores(alpha)
     left_out = f"{len(known) - n} of {len(known)} tiles without a labelled changed pixel were left out"
     if n < needed:
         sentence = (
@@ -110,6 +110,6 @@ def _exact(alpha: float) -> Fraction:
     return Fraction(str(alpha))
 
 
-def _needed(alpha: float) -> int:
+def _fewest_scores(alpha: float) -> int:
     """Return the smallest n with 1/(n + 1) <= alpha."""
     return math.ceil((1 - _ROUNDING) / _exact(alpha)) - 1

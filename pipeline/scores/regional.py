@@ -167,7 +167,7 @@ def class_region_table(
 
 
 def optimism_gap(random_f1: float | None, blocked_f1: float | None) -> OptimismGap:
-    """Say how much a random split flatters the model.
+    """Compare F1 with a random split and with held-out blocks.
 
     Args:
         random_f1: F1 with pixels split at random, 0..1; None or NaN where it is not defined.

@@ -66,9 +66,9 @@ class Held:
 
     @property
     def plain(self) -> "Held":
-        """The same, told as changed or not."""
-        told = [np.minimum(getattr(self, name), CHANGED) for name in ("truth", "old", "new")]
-        return Held(told[0], told[1], told[2], self.region, self.block)
+        """The same, as changed or not."""
+        truth, old, new = (np.minimum(codes, CHANGED) for codes in (self.truth, self.old, self.new))
+        return Held(truth, old, new, self.region, self.block)
 
 
 @dataclass(frozen=True)
@@ -97,7 +97,7 @@ class RegionRow:
 
 @dataclass(frozen=True)
 class ReleaseVerdict:
-    """What the comparison says."""
+    """Verdict of a comparison."""
 
     verdict: str
     """`worse` where one region is, else `not judged` where one is not, else `not worse`."""
@@ -130,7 +130,7 @@ def compare_regions(held: Mapping[str, Held], names: Sequence[str], rule: Releas
 
     The intervals resample whole blocks, the same ones for both models, since pixels of a block resemble each other; their
     level is Bonferroni's, so that the chance of a false alarm from any interval stays about that of one. Of few
-    blocks a bootstrap is too narrow; docs/releases.md says how often which model is refused.
+    blocks a bootstrap is too narrow; docs/releases.md has how often which model is refused.
 
     Args:
         held: By score, the pixels; `change` must be there.
@@ -145,26 +145,26 @@ def compare_regions(held: Mapping[str, Held], names: Sequence[str], rule: Releas
 
 
 def decide_release(rows: Sequence[RegionRow], rule: ReleaseRule) -> ReleaseVerdict:
-    """Say whether the new model may replace the one in use: only where no region is worse.
+    """Decide whether the new model may replace the one in use: only where no region is worse.
 
-    What was not judged is not known to be no worse, so such a region refuses the promotion unless the rule says otherwise;
+    What was not judged is not known to be no worse, so such a region refuses the promotion unless the rule has it otherwise;
     then it is passed over.
     """
     worse, unknown = ([r for r in rows if r.verdict == verdict] for verdict in (WORSE, NOT_JUDGED))
     if worse:
-        told = "; ".join(f"{r.region} ({r.score}): {r.why}" for r in worse)
-        return ReleaseVerdict(WORSE, False, tuple(rows), f"The new model is worse in {_regions(worse)}. {told}.")
+        reasons = "; ".join(f"{r.region} ({r.score}): {r.why}" for r in worse)
+        return ReleaseVerdict(WORSE, False, tuple(rows), f"The new model is worse in {_regions(worse)}. {reasons}.")
     if unknown or not rows:
-        told = "; ".join(f"{r.region} ({r.score}): {r.why}" for r in unknown) or "there is no region"
+        reasons = "; ".join(f"{r.region} ({r.score}): {r.why}" for r in unknown) or "there is no region"
         passed = rule.undecided == "promote"
         known = f"It is not worse in {_regions(rest)}. " if (rest := [r for r in rows if r not in unknown]) else ""
         end = "`release: undecided: promote` passes over that." if passed else "Label more there."
-        return ReleaseVerdict(NOT_JUDGED, passed, tuple(rows), f"{known}Too few labels to tell: {told}. {end}")
+        return ReleaseVerdict(NOT_JUDGED, passed, tuple(rows), f"{known}Too few labels to tell: {reasons}. {end}")
     return ReleaseVerdict(NOT_WORSE, True, tuple(rows), f"The new model is not worse in {_regions(rows)}.")
 
 
 def kinds_of(before: np.ndarray, after: np.ndarray, lookup: np.ndarray, not_labelled: int) -> np.ndarray:
-    """Return the change codes that labels of land use come to, int (n,); 0 where one of the dates is not labelled."""
+    """Return the change codes of labels of land use, int (n,); 0 where one of the dates is not labelled."""
     known = (before != not_labelled) & (after != not_labelled)
     codes = np.zeros(before.shape, dtype=np.int64)
     codes[known] = lookup[before[known], after[known]]
@@ -172,7 +172,7 @@ def kinds_of(before: np.ndarray, after: np.ndarray, lookup: np.ndarray, not_labe
 
 
 def enough_blocks(held: Held, regions: int, rule: ReleaseRule) -> bool:
-    """Tell whether each region has the blocks to be judged."""
+    """Return whether each region has the blocks to be judged."""
     seen = held.seen
     return all(_blocks_with_change(seen.of(index)) >= rule.min_blocks for index in range(regions))
 

@@ -1,4 +1,4 @@
-"""Whether probabilities mean what they say: reliability tables, calibration error and the Brier score."""
+"""Reliability of probabilities: tables, calibration error and the Brier score."""
 
 from dataclasses import dataclass
 
@@ -18,7 +18,7 @@ class ReliabilityBin:
     count: int
     """Pixels, at least 1."""
     mean_probability: float
-    """What the model says, 0..1."""
+    """Of the model, 0..1."""
     observed_share: float
     """Share that is labelled changed, 0..1."""
 
@@ -57,7 +57,7 @@ class CalibrationRow(CalibrationError, _Named):
 def reliability(
     probability: np.ndarray, truth: np.ndarray, bins: int = 15, *, equal_mass: bool = True
 ) -> tuple[ReliabilityBin, ...]:
-    """Tabulate what the model says against what the labels say.
+    """Tabulate the model's probabilities against the shares that are labelled changed.
 
     Args:
         probability: Any shape, 0..1, NaN = not observed.
@@ -85,7 +85,7 @@ def reliability(
 def calibration_error_of(
     probability: np.ndarray, truth: np.ndarray, bins: int = 15, *, equal_mass: bool = True
 ) -> float | None:
-    """Return the mean distance between said and observed share of changed, 0..1, weighted by pixels.
+    """Return the mean distance between predicted and observed share of changed, 0..1, weighted by pixels.
 
     None where no pixel is labelled and observed. For the arguments see `reliability`.
     """
@@ -135,7 +135,7 @@ def calibration_error_interval(
     edges, index = _bin(p, bins, equal_mass=True)
     names, group = np.unique(groups[known], return_inverse=True)
     shape = (len(names), len(edges) - 1)
-    # A bin's part of the error is |sum of (said - seen)|, so a draw of groups only has to add up theirs.
+    # A bin's part of the error is |sum of (probability - label)|, so a draw of groups only has to add up theirs.
     gap = np.bincount(group * shape[1] + index, weights=p - y, minlength=shape[0] * shape[1]).reshape(shape)
     size = np.bincount(group, minlength=shape[0])
     estimate = float(np.abs(gap.sum(axis=0)).sum() / size.sum())

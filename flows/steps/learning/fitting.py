@@ -189,7 +189,7 @@ def require_model_fits(ws: Workspace, made: Plan) -> "Bundle":
     """Refuse a model whose bands, units or legend are not those of the images and the config.
 
     Raises:
-        InputError: Says what differs.
+        InputError: One of these differs.
     """
     from landshift.models.use.bundle import describe
 

@@ -22,7 +22,6 @@ from landshift.pipeline.releases import (
     Entry,
     ReleaseJournal,
     keep_release,
-    model_in_use,
     release_folder,
     write_journal,
 )
@@ -119,7 +118,9 @@ def _decide(
     # The journal may have the answer to the same question.
     comparison = None if refused is None else _read_comparison(refused)
     if comparison is None:
-        comparison = compare_models(ws, prepared, ws.candidate, model_in_use(ws.releases, ws.model))
+        # Its release also holds where it was trained.
+        release = journal.releases[current.number or 0]
+        comparison = compare_models(ws, prepared, ws.candidate, release_folder(ws.releases, release))
     promoted, reason = decide(journal, comparison)
     act = _promote if promoted else _refuse
     return act(ws, journal, reason, comparison=comparison, key=key, who=who)
