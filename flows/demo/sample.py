@@ -24,7 +24,7 @@ _JUDGED = "judged.gpkg"
 
 
 def estimate_demo(run: Path, data: Path) -> tuple[dict[str, Any], list[str]]:
-    """Draw a sample of the demo's map, judge it as somebody who never errs, and estimate areas from it.
+    """Draw a sample of the demo's map, judge it without an error, and estimate areas from it.
 
     Args:
         run: Folder of the run.
@@ -81,7 +81,7 @@ def estimate_demo(run: Path, data: Path) -> tuple[dict[str, Any], list[str]]:
 
 
 def _forget_other_runs(run: Path) -> None:
-    """Take away the sample of an earlier map: here nobody's work is lost, because the truth judges again."""
+    """Take away the sample of an earlier map: no work is lost here, because the truth judges again."""
     folder = run.parent / "sample"
     record = folder / RECORD
     if record.is_file() and json.loads(record.read_text(encoding="utf-8")).get("run") != read_run(run).key:
@@ -89,6 +89,6 @@ def _forget_other_runs(run: Path) -> None:
 
 
 def _holds(interval: dict[str, float | None], truth: float) -> bool:
-    """Tell whether an interval holds the truth; one that is not known does not."""
+    """Return whether an interval holds the truth; one that is not known does not."""
     low, high = interval["low"], interval["high"]
     return low is not None and high is not None and low <= truth <= high

@@ -1,4 +1,4 @@
-"""Areas of interest: named polygons of the user, such as protected areas, and what the map says of each."""
+"""Areas of interest: named polygons of the user, such as protected areas, and what the map shows in each."""
 
 import csv
 from collections.abc import Iterator, Sequence
@@ -53,7 +53,7 @@ def area_summary(
     legend: Legend,
     dates: tuple[date, date],
 ) -> gpd.GeoDataFrame:
-    """Say for each area what the map says, counted from its pixels: biased, as every pixel count is.
+    """Sum up the map in each area, counted from its pixels: biased, as every pixel count is.
 
     Where areas overlap, each counts all of its pixels. Pixels become hectares by the mean ellipsoidal size of those of the
     area, so the hectares of an area add up to its `total_ha`, which is the part of it that lies on the map.
@@ -115,7 +115,7 @@ def counts_by_code(areas: AreasOfInterest, change: np.ndarray, grid: Grid) -> np
 
 
 def membership(areas: AreasOfInterest, rows: np.ndarray, columns: np.ndarray) -> np.ndarray:
-    """Say which areas pixels belong to, by the rule by which they are counted.
+    """Return which areas pixels belong to, by the rule by which they are counted.
 
     Args:
         areas: On the grid whose pixels are meant.
@@ -142,7 +142,7 @@ def names_of(areas: AreasOfInterest, changes: gpd.GeoDataFrame) -> list[str | No
         changes: From `map_layers`.
 
     Returns:
-        Names as `join_names` puts them together, in the order of the areas; None where there is none.
+        Names as `join_names` puts them together, in the order of the areas; None without an area.
     """
     found: list[list[str]] = [[] for _ in range(len(changes))]
     names = areas.names

@@ -1,4 +1,4 @@
-"""Areas of interest as users bring them: any format and CRS that is accepted, and what is to be said about them."""
+"""Areas of interest as users bring them: any format and CRS that is accepted, with notes for their reader."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -131,7 +131,7 @@ def _repaired(geometry: shapely.Geometry) -> shapely.Geometry:
 
 
 def _outside_notes(areas: AreasOfInterest, share: np.ndarray) -> list[str]:
-    """Say which areas reach beyond the map, and which hold no pixel; `share` (area) is the part on the map, 0..1."""
+    """Name the areas that reach beyond the map, and those that hold no pixel; `share` (area) is the part on the map, 0..1."""
     pixels = np.array([int(mask.sum()) for _, mask in masks(areas)])
     notes = []
     for name, part, count in zip(areas.names, share.tolist(), pixels.tolist(), strict=True):

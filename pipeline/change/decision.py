@@ -10,7 +10,7 @@ from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
 
 @dataclass(frozen=True)
 class Decision:
-    """What the map says about each pixel; all arrays are (y, x)."""
+    """Value of the map for each pixel; all arrays are (y, x)."""
 
     change: np.ndarray
     """uint8: the legend's change codes, 0 = not observed."""
@@ -19,7 +19,7 @@ class Decision:
     after: np.ndarray | None
     """uint8: land-use code after, 0 = not observed; None in a binary project."""
     confidence: np.ndarray
-    """float32, 0..1: probability of what `change` says, changed or unchanged; NaN where not observed."""
+    """float32, 0..1: probability of the value of `change`, changed or unchanged; NaN where not observed."""
 
 
 def decide(
@@ -32,7 +32,7 @@ def decide(
     `before_i * after_j`, an unchanged one the class with the largest `before_i * after_i` for both dates.
 
     Swapping the dates swaps the classes exactly, ties included. From that follows the one exception: where a direction
-    and its reverse are equally probable (both dates say the same, to the last bit), no direction can be named, and the
+    and its reverse are equally probable (both dates agree, to the last bit), no direction can be named, and the
     pixel counts as unchanged with the low confidence `1 - p`.
 
     Args:

@@ -52,7 +52,7 @@ def map_layers(
         legend: The project's legend.
         before_date: Date of the image before.
         after_date: Date of the image after.
-        prefix: Begins each `change_id`, which goes on as `first_pixel_ids` says.
+        prefix: Begins each `change_id`, which goes on as in `first_pixel_ids`.
 
     Returns:
         In a binary project `from_code`, `from_name` and `to_code` are null and `to_name` is "Changed".

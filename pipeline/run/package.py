@@ -1,4 +1,4 @@
-"""The folder of a run made whole: description, project, page, catalog entry and record, all from what lies in it."""
+"""The folder of a run made whole: record, project, page, catalog entry and manifest, all from what lies in it."""
 
 from dataclasses import replace
 from pathlib import Path

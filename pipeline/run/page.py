@@ -1,4 +1,4 @@
-"""The page of a run, made from its folder, and the card of a model."""
+"""The page of a run, made from its folder."""
 
 import base64
 import hashlib
@@ -92,9 +92,9 @@ def run_page(
         estimates: Content of `estimates.json`, None before there is a judged sample.
         pictures: `before`, `after` and `change` as data URIs.
         chips: `before` and `after`, sheets of chips as data URIs.
-        data: What the page's script reads, from `page_data.map_data`.
-        patches: Rows of the table, from `page_data.patch_rows`.
-        places: Areas of interest, from `page_data.place_rows`.
+        data: What the page's script reads, from `map_data`.
+        patches: Rows of the table, from `patch_rows`.
+        places: Areas of interest, from `place_rows`.
     """
     scripts = [_script(name) for name in _SCRIPTS]
     rows, table = area_rows(run, estimates), matrix(run, estimates)
@@ -138,14 +138,14 @@ def _plots(run: RunRecord, estimates: Mapping[str, Any] | None, rows: list[dict[
         every = estimates["changed"]
         whole = AreaRow("All changes", every["mapped_ha"], *(every["area_ha"][key] for key in ("estimate", "low", "high")))
         dots = [whole, *dots] if len(dots) > 1 else dots or [whole]
-    told = f"in {place}; the table has the numbers."
+    where = f"in {place}; the table has the numbers."
     flows = [
         Flow(row.name, row.from_code, row.to_code, row.colour, row.area_ha)
         for row in run.areas.changes if row.from_code is not None and row.to_code is not None
     ]  # fmt: skip
     return {
-        "areas": area_plot(dots, alt=f"Estimated hectares of each change {told}") if dots else "",
-        "flows": flow_plot(flows, Legend(run.legend), alt=f"Which land use turned into which {told}"),
+        "areas": area_plot(dots, alt=f"Estimated hectares of each change {where}") if dots else "",
+        "flows": flow_plot(flows, Legend(run.legend), alt=f"Which land use turned into which {where}"),
     }
 
 

@@ -45,7 +45,7 @@ def patch_rows(patches: gpd.GeoDataFrame, run: RunRecord) -> list[dict[str, Any]
 
     Returns:
         One mapping a patch: `id`, `kind` (index in `kinds`), `from`, `to` (None without classes), `ha`, `confidence`,
-        `lowest` (0..1) and `areas`, the names of the areas of interest that it touches, empty where there are none.
+        `lowest` (0..1) and `areas`, the names of the areas of interest that it touches, empty without any.
     """
     index = {kind["code"]: number for number, kind in enumerate(kinds(run))}
     named = patches["areas_of_interest"] if "areas_of_interest" in patches else [None] * len(patches)
@@ -171,7 +171,7 @@ def area_rows(run: RunRecord, estimates: Mapping[str, Any] | None) -> list[dict[
 
 
 def unchanged_estimate(estimates: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
-    """Return the estimates' row of what did not change, None where there is none."""
+    """Return the estimates' row of what did not change, None without one."""
     rows: Sequence[Mapping[str, Any]] = (estimates or {"changes": []})["changes"]
     return next((row for row in rows if row["code"] == UNCHANGED), None)
 
@@ -248,7 +248,7 @@ def place_rows(areas_of_interest: gpd.GeoDataFrame | None, estimates: Mapping[st
 
 
 def place_notes(places: Sequence[Mapping[str, Any]]) -> list[tuple[str, list[str]]]:
-    """Gather what is to be said of the estimates of areas of interest: each note once, with the names that it is about."""
+    """Gather the notes on the estimates of areas of interest: each note once, with the names that it is about."""
     found: dict[str, list[str]] = {}
     for row in places:
         if row["estimated"] and row["estimated"]["note"]:

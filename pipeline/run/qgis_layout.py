@@ -1,4 +1,4 @@
-"""The page that a planner prints: A4 landscape, with a map, its legend and what must be said beside hectares."""
+"""The page that a planner prints: A4 landscape, with a map, its legend and the notes that belong beside hectares."""
 
 import json
 import textwrap
@@ -103,7 +103,7 @@ def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimate
 
 
 def hectares_text(run: RunRecord, estimates: Mapping[str, Any] | None) -> str:
-    """Say how much changed: as it was mapped, which is biased, and as it was estimated where that was done."""
+    """Describe how much changed: as it was mapped, which is biased, and as it was estimated where that was done."""
     lines = [f"Mapped as changed: {run.areas.changed_ha:,.1f} ha (pixel count, biased)"]
     found = (estimates or {}).get("changed", {}).get("area_ha") or {}
     if found.get("estimate") is not None:
@@ -117,7 +117,7 @@ def hectares_text(run: RunRecord, estimates: Mapping[str, Any] | None) -> str:
 
 
 def estimates_of(folder: Path, run: RunRecord) -> dict[str, Any] | None:
-    """Read the estimates that lie beside a run; None where there are none, or those of another run."""
+    """Read the estimates that lie beside a run; None without any, or with those of another run."""
     path = folder / ESTIMATES
     if not path.is_file():
         return None

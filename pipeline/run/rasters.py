@@ -1,4 +1,4 @@
-"""Publish: the rasters of a run as they leave the house, with everything that a GIS shows."""
+"""Rasters of a run as published, with everything that a GIS shows."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -114,7 +114,7 @@ def write_last_observed(folder: Path, observations: tuple[Path, Path], grid: Gri
     Args:
         folder: Where to.
         observations: Observation layers of the epochs before and after: band 2 holds the day of the pixel used, in days since
-            1970-01-01, negative where there is none.
+            1970-01-01, negative without one.
         grid: Where the pixels are.
         tags: Dataset tags.
 
@@ -149,7 +149,7 @@ def calendar_dates(days: np.ndarray) -> np.ndarray:
         days: Any shape: days since 1970-01-01, negative = none.
 
     Returns:
-        int32 of the same shape: year x 10000 + month x 100 + day, 0 where there is none.
+        int32 of the same shape: year x 10000 + month x 100 + day, 0 without one.
 
     Examples:
         >>> calendar_dates(np.array([0, 19528, -1])).tolist()

@@ -54,7 +54,7 @@ class Run:
     not_observed: gpd.GeoDataFrame
     """What one of the dates did not observe."""
     areas_of_interest: gpd.GeoDataFrame
-    """The user's areas with their sums; empty where there are none."""
+    """The user's areas with their sums; empty without any."""
     samples: gpd.GeoDataFrame
     """The judged sample; empty before `landshift estimate`."""
     legend: Legend
@@ -149,7 +149,7 @@ def _wrapped(values: np.ndarray, grid: Grid, long_name: str, **attributes: objec
 
 
 def _moments(dates: np.ndarray) -> np.ndarray:
-    """Turn year, month and day in one number into datetime64[s], NaT where there is none."""
+    """Turn year, month and day in one number into datetime64[s], NaT without one."""
     # Hashing, unlike np.unique, does not sort a hundred million pixels.
     index, known = pd.factorize(dates.ravel())
     texts = [

@@ -30,7 +30,7 @@ STEHMAN = "Stehman 2014"
 
 @dataclass(frozen=True)
 class Interval:
-    """An estimate with its 95 % interval; all None where the sample does not hold what it takes to say anything."""
+    """An estimate with its 95 % interval; all None where the sample does not allow an estimate."""
 
     estimate: float | None
     """In the unit of what is estimated."""
@@ -41,7 +41,7 @@ class Interval:
     high: float | None
     """Upper end, cut at what is possible (1, or the whole area)."""
     method: str | None = None
-    """How the ends were found: `OLOFSSON`, `STEHMAN`, `WILSON` or what the module says that made it; None without ends."""
+    """How the ends were found: `OLOFSSON`, `STEHMAN`, `WILSON` or the method of the module that made it; None without ends."""
 
     def as_dict(self) -> dict[str, float | str | None]:
         """Return all fields for JSON."""
@@ -56,7 +56,7 @@ UNKNOWN = Interval(None, None, None, None)
 
 @dataclass(frozen=True)
 class ClassEstimate:
-    """What the sample says about one class of a map."""
+    """Estimates of one class of a map."""
 
     code: int
     """Of the class."""
@@ -104,7 +104,7 @@ def areas(design: Design, member: np.ndarray, pixel_area: float, method: str = S
 
     Returns:
         In the unit of `pixel_area`, cut at 0 and the area of all strata. What no sampled pixel has is estimated as 0, with
-        an upper limit that says how much a sample like this can miss, and nothing more.
+        an upper limit: how much a sample like this can miss, and nothing more.
     """
     scale = design.total * pixel_area
     ratio, error = ratio_estimates(design, member, np.ones_like(member))
@@ -147,7 +147,7 @@ def shares(
     part = design.distances(numerator).only(everywhere if numerator_in is None else numerator_in)
     other = design.distances(rest).only(everywhere if rest_in is None else rest_in)
     right, wrong = design.weight @ numerator, design.weight @ rest
-    # The derivatives of C / (C + O) say how much of its uncertainty comes from each.
+    # The derivatives of C / (C + O) are how much of its uncertainty comes from each.
     parts = np.concatenate([part.parts * wrong**2, other.parts * right**2])
     few = rests_on_few(parts, np.concatenate([part.few, other.few]))
     (right_low, right_high), (wrong_low, wrong_high) = _limits(right, part), _limits(wrong, other)
@@ -174,7 +174,7 @@ def users_accuracies(design: Design, mapped: np.ndarray, reference: np.ndarray, 
 
     Args:
         design: Of the sample.
-        mapped: bool (sample, quantity): whether the map says so.
+        mapped: bool (sample, quantity): whether it is mapped so.
         reference: Same shape: whether the interpreter does.
         method: Name of the interval where it is Wald's.
     """
@@ -185,7 +185,7 @@ def users_accuracies(design: Design, mapped: np.ndarray, reference: np.ndarray, 
 def producers_accuracies(design: Design, mapped: np.ndarray, reference: np.ndarray, method: str = STEHMAN) -> list[Interval]:
     """Estimate which share of something is mapped as such, 0..1; arguments as for `users_accuracies`.
 
-    It can be mapped right only where the map says so, and be omitted only where the map says something else.
+    It can be mapped right only where it is mapped, and be omitted only where something else is.
     """
     return shares(
         design, mapped & reference, reference, method,
@@ -208,7 +208,7 @@ def _within(estimate: float, standard_error: float, low: float, high: float, mos
 
 
 def method_for(design: Design, mapped: np.ndarray) -> str:
-    """Name Wald's interval: `OLOFSSON` where the strata are the classes that int or bool (sample) `mapped` tells."""
+    """Name Wald's interval: `OLOFSSON` where the strata are the classes that int or bool (sample) `mapped` holds."""
     pairs = np.unique(np.stack([design.stratum, mapped.astype(np.int64)]), axis=1)
     return OLOFSSON if pairs.shape[1] == len(np.unique(mapped)) == len(design.pixels) else STEHMAN
 

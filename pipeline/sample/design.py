@@ -49,7 +49,7 @@ class Design:
 
     @cached_property
     def lone(self) -> np.ndarray:
-        """Whether one of several pixels was sampled, of which no variance can be told, bool (stratum)."""
+        """Whether one of several pixels was sampled, of which no variance is known, bool (stratum)."""
         return np.asarray((self.samples == 1) & ~self.whole)
 
     @cached_property
@@ -81,7 +81,7 @@ class Design:
     def variances(self, values: np.ndarray) -> np.ndarray:
         """Return the variance within each stratum, float64 (stratum, quantity), NaN of a single pixel."""
         deviation = values - self.means(values)[self.stratum]
-        # Equal values differ from their mean by a rounding error, and no variance shall not become a tiny one.
+        # Equal values differ from their mean by a rounding error, and a variance of 0 must not become a tiny one.
         deviation[np.abs(deviation) < _ROUNDING] = 0
         squares = np.zeros((len(self.pixels), values.shape[1]))
         np.add.at(squares, self.stratum, deviation**2)

@@ -31,7 +31,7 @@ _LEAST = 2
 
 @dataclass(frozen=True)
 class DomainEstimate:
-    """What the sample says about one area of interest."""
+    """Estimates of one area of interest."""
 
     areas: tuple[Interval, ...]
     """One for each quantity, in the unit of `pixel_area`."""
@@ -71,7 +71,7 @@ def domain_estimates(
     y = member.astype(float)
     means = design.means(y)
     residuals = y - means[design.stratum]
-    # Where all of a stratum is the same its mean is off by a rounding error, which no residual shall be made of.
+    # Where all of a stratum is the same its mean is off by a rounding error, which must not become a residual.
     residuals[np.abs(residuals) < 1e-12] = 0
     counts, size = design.counts(member), design.samples[:, None]
     half = (counts + 0.5) / (size + 1)
@@ -84,7 +84,7 @@ def domain_estimates(
 
 @dataclass(frozen=True)
 class _WholeMap:
-    """What the whole sample says."""
+    """Estimates from the whole sample."""
 
     means: np.ndarray
     """float64 (stratum, quantity): shares."""

@@ -10,14 +10,14 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_OBSERVED
 
 _LEAST = 2
-"""Of one pixel no variance can be told."""
+"""Of one pixel no variance is known."""
 
 _CODES = 256
 
 
 @dataclass(frozen=True)
 class Sample:
-    """Sampled pixels in shuffled order, so that neither order nor number gives away what the map says."""
+    """Sampled pixels in shuffled order, so that neither order nor number gives the map away."""
 
     rows: np.ndarray
     """int64 (n): row of each pixel, from 0 at the top."""

@@ -1,4 +1,4 @@
-"""The estimates of a run: everything that its judged sample says about areas and accuracies, ready for JSON."""
+"""The estimates of a run: areas and accuracies from its judged sample, ready for JSON."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,7 +31,7 @@ _QUANTITIES = ("area", "user's accuracy", "producer's accuracy")
 
 @dataclass(frozen=True)
 class MapFacts:
-    """What the map says, in all and at the judged pixels."""
+    """Values of the map, in all and at the judged pixels."""
 
     change_pixels: np.ndarray
     """int64 (256): pixels of each change code; the codes above 0 that occur are the strata."""
@@ -74,13 +74,13 @@ def estimates(
     file: str,
     drawn: Mapping[int, int] | None = None,
 ) -> dict[str, Any]:
-    """Estimate all that a judged sample tells (Olofsson 2014 and Stehman 2014, see `area_estimation`).
+    """Estimate areas and accuracies from a judged sample (Olofsson 2014 and Stehman 2014, see `area_estimation`).
 
     Args:
         legend: Of the run.
         references: The judged pixels, n of them.
-        facts: What the map says.
-        places: The areas of interest, None where there are none.
+        facts: Of the map.
+        places: The areas of interest, None without any.
         run: Id of the run.
         seed: That the sample was drawn with, None where not known.
         file: Name of the labelling file.

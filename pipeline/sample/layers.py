@@ -14,13 +14,13 @@ from landshift.pipeline.sample.references import References
 
 
 def judged_points(judged: gpd.GeoDataFrame, legend: Legend, references: References, mapped: MapFacts) -> gpd.GeoDataFrame:
-    """Put beside each other what the map and the interpreter say, for whoever wants to compute the estimates again.
+    """Put map and interpretation beside each other, for those who want to compute the estimates again.
 
     Args:
         judged: The labelling file.
         legend: Of the run.
         references: The judgements that were used.
-        mapped: What the map says at them.
+        mapped: Values of the map at them.
 
     Returns:
         Columns `SAMPLE_COLUMNS` and points, one for each judgement that was used.

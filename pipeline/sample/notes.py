@@ -13,7 +13,7 @@ from landshift.pipeline.sample.wilson import FEW, WILSON
 def notes_on_sample(
     design: Design, names: Sequence[str], reference: np.ndarray, missing: int, untold: int, not_observed_ha: float
 ) -> list[str]:
-    """Say what weakens the whole sample.
+    """Note what weakens the whole sample.
 
     Args:
         design: Of the sample.
@@ -50,7 +50,7 @@ def notes_on_sample(
 
 
 def notes_on_classes(named: Sequence[tuple[str, ClassEstimate]], what: str) -> list[str]:
-    """Say which classes no sampled pixel was judged to be.
+    """Note which classes no sampled pixel was judged to be.
 
     Args:
         named: Name of each class with its estimates.
@@ -74,7 +74,7 @@ def notes_on_classes(named: Sequence[tuple[str, ClassEstimate]], what: str) -> l
 
 
 def note_on_limits(named: Sequence[tuple[str, Interval]]) -> list[str]:
-    """Say which intervals are built from Wilson's limits, and why.
+    """Note which intervals are built from Wilson's limits, and why.
 
     Args:
         named: What each interval is of, such as `the changed area`, with the interval; the same text may stand often.

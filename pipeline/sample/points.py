@@ -21,7 +21,7 @@ def read_samples(path: Path) -> gpd.GeoDataFrame:
         path: GeoPackage, FlatGeobuf, GeoJSON or Shapefile (whose shortened names of columns are understood).
 
     Returns:
-        As `judged_frame` says, in the file's CRS.
+        As from `judged_frame`, in the file's CRS.
 
     Raises:
         InputError: The file cannot be read; it holds no points, or something else; a column is missing, or holds what

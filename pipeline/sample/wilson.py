@@ -74,7 +74,7 @@ def distances(pixels: np.ndarray, counts: np.ndarray, samples: np.ndarray, left:
 
 
 def rests_on_few(parts: np.ndarray, few: np.ndarray) -> np.ndarray:
-    """Tell whether strata with few cases hold a noticeable share of the uncertainty.
+    """Return whether strata with few cases hold a noticeable share of the uncertainty.
 
     They are taken together: none of twenty strata without a case holds a tenth, and Wald's variance lacks them all.
 

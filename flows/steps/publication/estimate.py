@@ -35,7 +35,7 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 _UNEVEN = 0.005
-"""Difference in area between pixels from which it is said, as a share."""
+"""Difference in area between pixels from which a note is made, as a share."""
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def estimate_run(
         areas: Areas of interest; those of the run where None.
         layer: Layer of `areas`, where the file has several.
         name_column: Column of `areas` with their names.
-        allow_missing: Leave out pixels that nobody judged, and say so, instead of refusing them.
+        allow_missing: Leave out pixels that were not judged, with a note, instead of refusing them.
 
     Raises:
         InputError: Anything about the run, the sample or the areas that does not fit.
@@ -104,14 +104,14 @@ def estimate_run(
                 add_layers(target / LAYERS, areas_of_interest=summary, samples=points)
                 complete(target, described)
             except InputError as error:
-                # Nobody but us knows the folder beside the run in which the new one grows.
+                # The folder beside the run in which the new one grows is known to this step alone.
                 raise InputError(str(error).replace(str(target), str(run))) from error
         advance(1.0)
     return Estimated(run, content)
 
 
 def summary_lines(content: dict[str, Any]) -> list[str]:
-    """Say the main estimates in words, for the command line.
+    """Return the main estimates in words, for the command line.
 
     Args:
         content: Of `estimates.json`.
@@ -166,7 +166,7 @@ def _references(
 
 
 def _map_facts(run: Path, described: RunRecord, change: np.ndarray, legend: Legend, references: References) -> MapFacts:
-    """Look up what the map says, in all and at the judged pixels."""
+    """Look up the values of the map, in all and at the judged pixels."""
     at = (references.rows, references.columns)
     counts: list[np.ndarray | None] = [None, None]
     values: list[np.ndarray | None] = [None, None]

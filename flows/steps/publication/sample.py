@@ -29,7 +29,7 @@ DEFAULT_FOLDER = "sample"
 """Beside the run."""
 
 _MOST = 20_000
-"""Pixels of a sample; each gets two pictures, and costs somebody half a minute or more."""
+"""Pixels of a sample; each gets two pictures, and costs an interpreter half a minute or more."""
 
 _ACCURACY_UNCHANGED, _ACCURACY_CHANGED = 0.95, 0.7
 """Expected user's accuracies where the model was not tested on a change."""
@@ -120,7 +120,7 @@ def expected_accuracy(run: RunRecord, counts: dict[int, int]) -> dict[int, float
     for code in counts:
         default = _ACCURACY_UNCHANGED if code == UNCHANGED else _ACCURACY_CHANGED
         known = tested.get(code)
-        # Of few test pixels all can be right or wrong; nobody should plan with certainty.
+        # Of few test pixels all can be right or wrong: a plan must not rest on certainty.
         found[code] = default if known is None else min(max(known, 0.5), 0.98)
     return found
 
