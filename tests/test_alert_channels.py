@@ -29,6 +29,7 @@ from landshift.pipeline.alerts.rules import AlertRule
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.records import content_of
 from landshift.pipeline.register.store import open_register
+from tests.register_runs import run
 from tests.test_alerts import BOTH, FEED, WOOD, configured, stored, told
 from tests.test_cli import run as command
 
@@ -285,7 +286,7 @@ def test_a_channel_that_fails_stops_no_other_and_is_tried_again(receiver: Receiv
     failed = send_alerts(path, ws)
     assert failed.failed
     assert [(d.channel, d.sent, d.waiting) for d in failed.deliveries] == [("office", 0, 2), ("public", 2, 0)]
-    open_register(path).merge([run_again()])
+    open_register(path).merge([run(WOOD, "2022-06-15")])
     receiver.answers = [200]
     healed = send_alerts(path, ws)
     # The wood is confirmed by now, so its first message says only what still holds, and another tells the rest.
@@ -297,12 +298,6 @@ def test_a_channel_that_fails_stops_no_other_and_is_tried_again(receiver: Receiv
     count = len(receiver.got)
     assert [d.sent for d in send_alerts(path, ws).deliveries] == [0, 0]
     assert len(receiver.got) == count
-
-
-def run_again() -> Any:
-    from tests.register_runs import run
-
-    return run(WOOD, "2022-06-15")
 
 
 def test_a_message_whose_changes_moved_on_is_dropped(receiver: Receiver, tmp_path: Path) -> None:

@@ -51,6 +51,9 @@ class Watched:
     def home(self) -> Path:
         return self.output / "demo"
 
+    def configure(self, **sections: Any) -> None:
+        self.project = Project.model_validate(self.project.model_dump(mode="json") | sections)
+
     def comes_in(self, day: str) -> Path:
         """Copy the later scene to another day: the changes are seen again."""
         return Path(shutil.copyfile(self.scenes / "S2_L2A_20230618.tif", self.scenes / f"S2_L2A_{day}.tif"))
@@ -178,28 +181,21 @@ def test_a_register_does_not_depend_on_when_the_monitor_ran(watched: Watched, de
 
 
 def test_who_watches_is_told_once(watched: Watched) -> None:
-    content = watched.project.model_dump(mode="json")
-    content["alerts"] = {
-        "rules": [{"name": "everything"}], "channels": [{"kind": "feed", "name": "feed", "path": "alerts.atom"}],
-    }  # fmt: skip
-    watched.project = Project.model_validate(content)
+    rules, feed = [{"name": "everything"}], {"kind": "feed", "name": "feed", "path": "alerts.atom"}
+    watched.configure(alerts={"rules": rules, "channels": [feed]})
     first = watched.run()
     assert first.told == (f"feed: {first.what['new']:,} alerts sent.",)
     assert (watched.home / "alerts.atom").read_text(encoding="utf-8").count("<entry>") == first.what["new"]
     assert watched.run().told == ()
-    content["alerts"]["channels"].append(
-        {"kind": "webhook", "name": "hook", "url": "http://127.0.0.1:9/x", "secret_env": "HOOK_SECRET", "attempts": 1}
-    )
-    watched.project = Project.model_validate(content)
+    hook = {"kind": "webhook", "name": "hook", "url": "http://127.0.0.1:9/x", "secret_env": "HOOK_SECRET", "attempts": 1}
+    watched.configure(alerts={"rules": rules, "channels": [feed, hook]})
     failing = watched.run()
     assert outcomes(failing) == {"2023-06-18": "known"}, "who is told makes no pair another one"
     assert failing.untold[0].startswith("hook: ")
 
 
 def test_a_register_on_a_server(watched: Watched, monkeypatch: pytest.MonkeyPatch) -> None:
-    content = watched.project.model_dump(mode="json")
-    content["monitor"] = {"register_env": "OUR_REGISTER"}
-    watched.project = Project.model_validate(content)
+    watched.configure(monitor={"register_env": "OUR_REGISTER"})
     with pytest.raises(InputError, match="OUR_REGISTER is not set"):
         watched.run()
     monkeypatch.setenv("OUR_REGISTER", "landshift:s3cret@host/land")
@@ -236,9 +232,7 @@ def test_a_register_on_a_server(watched: Watched, monkeypatch: pytest.MonkeyPatc
 
 
 def test_periods_that_are_open_wait(watched: Watched) -> None:
-    content = watched.project.model_dump(mode="json")
-    content["monitor"] = {"period_days": 30}
-    watched.project = Project.model_validate(content)
+    watched.configure(monitor={"period_days": 30})
     result = watched.run(today=date(2023, 6, 20))
     assert result.pairs == ()
     assert "still open until" in result.waiting[0]

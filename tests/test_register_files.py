@@ -51,14 +51,25 @@ def test_merging_again_leaves_the_file_as_it_is_byte_for_byte(path: Path) -> Non
     assert path.read_bytes() == before
 
 
+def edited(name: str, *statements: str) -> Callable[[Path], None]:
+    """Return what runs SQL in a file of this name, or in the path itself."""
+
+    def edit(path: Path) -> None:
+        with closing(sqlite3.connect(path / name)) as database, database:
+            add_functions(database)
+            for statement in statements:
+                database.execute(statement)
+
+    return edit
+
+
 def text(path: Path) -> None:
     path.write_text("change_id,state\n")
 
 
 def other_database(path: Path) -> None:
     path.unlink()
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("CREATE TABLE notes (text TEXT)")
+    edited("", "CREATE TABLE notes (text TEXT)")(path)
 
 
 def truncated(path: Path) -> None:
@@ -71,16 +82,6 @@ def garbled(path: Path) -> None:
     path.write_bytes(content)
 
 
-def newer(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE meta SET value = '99' WHERE name = 'schema_version'")
-
-
-def without_meta(path: Path) -> None:
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("DELETE FROM meta WHERE name = 'legend'")
-
-
 def directory(path: Path) -> None:
     path.unlink()
     path.mkdir()
@@ -90,7 +91,7 @@ def directory(path: Path) -> None:
     ("spoil", "message"),
     [
         (text, "is not a GeoPackage"), (other_database, "is not a register"), (truncated, "damaged"), (garbled, "damaged"),
-        (newer, "its tables have version 99"), (without_meta, "damaged"), (directory, "is not a file"),
+        (edited("", "DELETE FROM meta WHERE name = 'legend'"), "damaged"), (directory, "is not a file"),
     ],
 )  # fmt: skip
 def test_what_is_no_sound_register_is_refused_and_left_alone(path: Path, spoil: Callable[[Path], None], message: str) -> None:
@@ -118,17 +119,11 @@ def lacks_files(place: Path) -> None:
     (place / "changes.gpkg").unlink()
 
 
-def lacks_layer(place: Path) -> None:
-    with closing(sqlite3.connect(place / "changes.gpkg")) as database, database:
-        database.execute("DROP TABLE changes")
-        for table in ("gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions"):
-            database.execute(f"DELETE FROM {table} WHERE table_name = 'changes'")
-
-
-def unknown_code(place: Path) -> None:
-    with closing(sqlite3.connect(place / "changes.gpkg")) as database, database:
-        add_functions(database)
-        database.execute("UPDATE changes SET change_code = 77")
+lacks_layer = edited(
+    "changes.gpkg", "DROP TABLE changes",
+    *(f"DELETE FROM {t} WHERE table_name = 'changes'" for t in ("gpkg_contents", "gpkg_geometry_columns", "gpkg_extensions")),
+)  # fmt: skip
+unknown_code = edited("changes.gpkg", "UPDATE changes SET change_code = 77")
 
 
 def rewritten(**facts: Any) -> Callable[[Path], None]:
@@ -226,8 +221,7 @@ def test_a_full_disk_is_said_and_changes_nothing(path: Path, full_disk: Callable
 
 @pytest.mark.parametrize("version", ["1", "3"])
 def test_another_version_is_refused(path: Path, version: str) -> None:
-    with closing(sqlite3.connect(path)) as database, database:
-        database.execute("UPDATE meta SET value = ? WHERE name = 'schema_version'", (version,))
+    edited("", f"UPDATE meta SET value = '{version}' WHERE name = 'schema_version'")(path)
     before = path.read_bytes()
     for verb in (Register.changes, lambda store: store.merge([run(PATCH, "2022-06-15")])):
         with pytest.raises(InputError, match=f"version {version}, and this Landshift reads version 2"):
@@ -410,9 +404,20 @@ def test_bad_input_is_said_and_changes_nothing(path: Path, words: tuple[str, ...
     assert path.read_bytes() == before
 
 
-@pytest.mark.parametrize("verb", ["merge", "list", "show", "diff", "reject", "withdraw"])
+VERBS = (
+    "merge",
+    "list",
+    "show",
+    "diff",
+    "reject",
+    "withdraw",
+    *(f"review {v}" for v in ("export", "import", "precision", "labels")),
+)
+
+
+@pytest.mark.parametrize("verb", VERBS)
 def test_every_verb_has_help_with_an_example(verb: str) -> None:
-    code, out, _ = command("register", verb, "--help")
+    code, out, _ = command("register", *verb.split(), "--help")
     assert code == 0
     assert f"landshift register {verb}" in out
     assert "--json" in out

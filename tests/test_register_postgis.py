@@ -141,13 +141,6 @@ def test_both_databases_hold_the_same_rows(postgis: Server, tmp_path: Path) -> N
     assert abs(file.table(HISTORY)["time"].iloc[0] - table.table(HISTORY)["time"].iloc[0]).total_seconds() < 60
 
 
-def test_merging_again_changes_no_row(postgis: Server, place: Address) -> None:
-    before = rows(postgis, place.schema)
-    [told] = open_register(place).merge([run(TWO, "2021-06-15")])
-    assert not told.fresh
-    assert rows(postgis, place.schema) == before
-
-
 def test_names_of_strangers_stay_names(postgis: Server) -> None:
     store = postgis.new_register()
     store.merge([run(PATCH, "2021-06-15", prefix=HOSTILE, project=HOSTILE, key=HOSTILE, model=HOSTILE, scenes=(HOSTILE,))])
