@@ -82,13 +82,9 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog='Example: `landshift register reject changes-register.gpkg taizhou-29731-358412 --reason "harvest"`')
     def reject(
-        register: RegisterPlace,
-        change_id: _Change,
-        reason: _Reason,
-        who: Who = None,
-        as_json: Json = False,
+        register: RegisterPlace, change_id: _Change, reason: _Reason, who: Who = None, as_json: Json = False,
         verbose: Verbose = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Reject a change; it stays rejected when it is seen again."""
         with session(as_json, verbose):
             from landshift.flows.steps.register.changes import reject_change
@@ -97,13 +93,9 @@ def register_app(session: Session, say: Say) -> typer.Typer:
 
     @app.command(epilog='Example: `landshift register confirm changes-register.gpkg taizhou-29731-358412 --reason "visited"`')
     def confirm(
-        register: RegisterPlace,
-        change_id: _Change,
-        reason: _Reason,
-        who: Who = None,
-        as_json: Json = False,
+        register: RegisterPlace, change_id: _Change, reason: _Reason, who: Who = None, as_json: Json = False,
         verbose: Verbose = False,
-    ) -> None:
+    ) -> None:  # fmt: skip
         """Confirm a change; this also takes a rejection back."""
         with session(as_json, verbose):
             from landshift.flows.steps.register.changes import confirm_change
