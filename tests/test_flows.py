@@ -550,7 +550,7 @@ def test_a_binary_project_goes_the_whole_way(demo: DemoTerritory, tmp_path: Path
     write_raster(data / "changed.tif", change, grid)
     project = demo_project(
         legend=(), labels={"rasters": {"change": "changed.tif", "values": {0: "not labelled", 1: "unchanged", 2: "changed"}}},
-        model={"fusion": "concatenation"}, training={"epochs": 1, "workers": 1},
+        model={"fusion": "concatenation"}, training={"epochs": 1, "chips_per_epoch": 4, "workers": 1},
     )  # fmt: skip
     train(project, data, tmp_path / "runs")
     run = detect(project, data, tmp_path / "runs").run
