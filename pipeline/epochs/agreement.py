@@ -48,16 +48,12 @@ def spread_pixels(before: RasterReader, after: RasterReader, limit: int = _LIMIT
 
 
 def radiometric_difference(before: np.ndarray, after: np.ndarray) -> RadiometricDifference:
-    """Measure the difference of light, atmosphere and season between two dates.
+    """Measure the difference of light, atmosphere and season between two dates: (n, band) of the same pixels, no NaN.
 
     Stable is the tenth of the pixels with the least statistic of IR-MAD (see `classical.fit_ir_mad`), which no gain
     or offset of a date changes: what counts as stable does not depend on what is measured. Median and mean are over these
     pixels, so that change has no part in them; a share of the mean has the same meaning in every band and unit whose zero is
     dark.
-
-    Args:
-        before: (n, band), no NaN.
-        after: Same shape, the same pixels.
     """
     count = int(_STABLE * len(before))
     if count < _FEWEST:

@@ -12,15 +12,10 @@ from landshift.pipeline.tiles import strips
 def write_aligned(image: Path, observation: Path, shift: tuple[float, float], target: Path, target_observation: Path) -> float:
     """Write an image and its observation layer again, everything moved back by a shift, strip by strip.
 
+    `shift` is in pixels that things lie too far down and too far right.
+
     The image is resampled with cubic convolution, the observation layer takes the nearest pixel; a pixel is observed in both
     or in none.
-
-    Args:
-        image: Of an epoch, as `compose.compose` writes it.
-        observation: Its observation layer.
-        shift: Pixels that things lie too far down and too far right.
-        target: Image to write.
-        target_observation: Observation layer to write.
 
     Returns:
         Share of pixels observed, 0..1.

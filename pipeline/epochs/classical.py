@@ -37,9 +37,7 @@ class ChangeVector:
     def apply(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
         """Return the length of the change vector in standard deviations, float32 (y, x), NaN where a band has NaN.
 
-        Args:
-            before: (band, y, x), NaN = not observed; a whole image or a tile of it.
-            after: Same shape.
+        Images are (band, y, x), whole or tiles of them.
         """
         z_before = (before - _column(self.before_mean)) / _column(self.before_std)
         z_after = (after - _column(self.after_mean)) / _column(self.after_std)
@@ -69,10 +67,7 @@ class IrMad:
         """Return the statistic, float32 (y, x), NaN where a band is not observed.
 
         Where nothing changed it follows the chi-square distribution with as many degrees of freedom as there are bands.
-
-        Args:
-            before: (band, y, x), NaN = not observed; a whole image or a tile of it.
-            after: Same shape.
+        Images are (band, y, x), NaN = not observed; whole or tiles of them.
         """
         u = np.tensordot(self.before_weights, before - _column(self.before_mean), axes=(0, 0))
         v = np.tensordot(self.after_weights, after - _column(self.after_mean), axes=(0, 0))
@@ -80,13 +75,7 @@ class IrMad:
 
 
 def sample_pixels(before: np.ndarray, after: np.ndarray, limit: int = SAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Draw pixels that are observed in every band of both dates.
-
-    Args:
-        before: (band, y, x), NaN = not observed.
-        after: Same shape.
-        limit: Pixels at most.
-        seed: Of the draw.
+    """Draw at most `limit` pixels that are observed in every band of both dates (band, y, x), NaN = not observed.
 
     Returns:
         Two float64 (n, band), the same pixels in the same order.

@@ -72,10 +72,6 @@ def misregistration(before: RasterReader, after: RasterReader) -> Misregistratio
     doi:10.1364/OL.33.000156). Windows where the dates share no outlines are left out; the shift is the median of those
     that agree, and it counts only where they are at least four and more than half. Change, clouds that were missed and
     water so have no part in it.
-
-    Args:
-        before: The earlier image; NaN = not observed.
-        after: The later image, same shape and bands.
     """
     found, looked_at = [], 0
     for window in spread_windows(before.info.shape):
@@ -97,11 +93,7 @@ def misregistration(before: RasterReader, after: RasterReader) -> Misregistratio
 
 
 def window_shift(before: np.ndarray, after: np.ndarray) -> tuple[float, float, float] | None:
-    """Compare the outlines of one window on both dates.
-
-    Args:
-        before: (band, y, x), NaN = not observed.
-        after: Same shape.
+    """Compare the outlines of one window (band, y, x) on both dates, NaN = not observed.
 
     Returns:
         Pixels that things lie further down and further right in `after`, and the correlation of the outlines there; None

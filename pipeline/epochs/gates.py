@@ -41,11 +41,7 @@ def season_gap(before: date, after: date) -> int:
 def plan_gates(before: date, after: date, overlap: float, rules: GateRules = RULES) -> tuple[Gate, ...]:
     """Check the cover and the season of both dates, before any pixel is read.
 
-    Args:
-        before: The day that stands for the epoch before.
-        after: The same after.
-        overlap: Share of the region that scenes of both dates cover, 0..1.
-        rules: Limits, and what happens beyond them.
+    `overlap` is the share of the region that scenes of both dates cover, 0..1.
     """
     gap = season_gap(before, after)
     return (

@@ -47,14 +47,7 @@ class Regions:
 
 
 def block_index(y: np.ndarray, x: np.ndarray, width: int, side: int) -> np.ndarray:
-    """Number the squares that pixels lie in, row by row.
-
-    Args:
-        y: Integer rows of pixels, any shape.
-        x: Integer columns, of a shape that fits.
-        width: Columns of the territory.
-        side: Of a square in pixels, at least 1.
-    """
+    """Number the squares of `side` pixels that rows `y` and columns `x` lie in, row by row; `width` is in columns."""
     return np.asarray(y // side * -(-width // side) + x // side)
 
 
@@ -63,11 +56,7 @@ def regions_of(labels: Labels, count: int = 4, min_pixels: int = 50) -> Regions:
 
     The cuts go across the longer side, so that each part has about the same share of the changed and of the unchanged
     labels. A part without both could not be judged: then fewer are made.
-
-    Args:
-        labels: Of the territory.
-        count: Folds at most, at least 1.
-        min_pixels: Changed, and unchanged, pixels that each region needs to be judged.
+    `count` is the most folds, `min_pixels` the changed, and unchanged, pixels that each region needs to be judged.
 
     Returns:
         At least one region. With a single one no claim about regions can be made; its note explains why.
@@ -153,13 +142,8 @@ def _bisect(change: np.ndarray, parts: int) -> np.ndarray:
 def fold_roles(regions: Regions, labels: Labels, fold: int, buffer: int) -> np.ndarray:
     """Give each pixel its role when one fold is held out: the next fold validates, the others train.
 
-    With two folds, a third of the other one validates.
-
-    Args:
-        regions: The division, with at least two folds.
-        labels: Of the territory.
-        fold: Held out for the test.
-        buffer: Pixels of another role within this distance of a test pixel (then of a validation pixel) are not used.
+    With two folds, a third of the other one validates. Pixels of another role within `buffer` pixels of a test pixel, then of
+    a validation pixel, are not used.
 
     Returns:
         uint8 (y, x): `TRAIN`, `VALIDATION`, `TEST`, 255 = not used.
@@ -185,10 +169,7 @@ def fold_roles(regions: Regions, labels: Labels, fold: int, buffer: int) -> np.n
 def random_roles(labelled: np.ndarray, fractions: Sequence[float], seed: int = 0) -> np.ndarray:
     """Give labelled pixels their roles one by one, by chance: the split that flatters, kept to measure by how much.
 
-    Args:
-        labelled: bool (y, x).
-        fractions: Shares of training, validation and test, summing to 1.
-        seed: Of the draw.
+    `fractions` of training, validation and test sum to 1.
 
     Returns:
         uint8 (y, x): `TRAIN`, `VALIDATION`, `TEST`, 255 = not labelled.
@@ -198,16 +179,10 @@ def random_roles(labelled: np.ndarray, fractions: Sequence[float], seed: int = 0
 
 
 def with_fewer_labels(role: np.ndarray, labels: Labels, share: float, seed: int = 0) -> np.ndarray:
-    """Keep a share of the training and validation labels, as if no more had been drawn; the test stays whole.
+    """Keep a share (0..1) of the training and validation labels, as if no more had been drawn; the test stays whole.
 
     Labels are kept in squares of 4 pixels, an equal share of the squares that hold change and of those that do not. For one
     seed a smaller share is part of every larger one.
-
-    Args:
-        role: uint8 (y, x).
-        labels: Of the territory.
-        share: Above 0, at most 1.
-        seed: Which labels.
 
     Returns:
         uint8 (y, x), with 255 where a label was taken away.

@@ -61,10 +61,7 @@ def change_code(value: str | int) -> int:
 def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str) -> list[int]:
     """Turn the values of a column into codes; each different value is looked up once.
 
-    Args:
-        values: Names, numbers, or what stands for a missing value, which becomes 255.
-        read: From a name or a number to a code.
-        where: What the error names.
+    A missing value becomes 255; `where` is named in the error.
 
     Raises:
         InputError: `read` refuses a value.

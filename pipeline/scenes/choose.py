@@ -21,14 +21,7 @@ def choose_epoch(
 ) -> Epoch:
     """Choose the scenes whose date lies in a range, and in a season where there is one.
 
-    Args:
-        name: Of the epoch.
-        start: First day.
-        end: Last day, included.
-        scenes: To choose from.
-        source: Where they come from, for errors.
-        season: The part of the year that is wanted; None: all of it.
-        others: Days of what was found and left out because of its season, for errors.
+    For errors: `source`, where the scenes come from, and `others`, the days of what was left out because of its season.
 
     Raises:
         InputError: The range is empty or holds no scene; the message lists the dates that there are.

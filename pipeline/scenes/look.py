@@ -158,10 +158,6 @@ def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
 def require_as_declared(scene: Scene, bands: Sequence[str]) -> None:
     """Open the files of a scene, and refuse what its catalog declares otherwise.
 
-    Args:
-        scene: From a catalog.
-        bands: That are used.
-
     Raises:
         InputError: A file cannot be opened, lies on another grid, has fewer bands, or another nodata number than the sensor.
     """
@@ -191,11 +187,6 @@ def _require_source(scene: Scene, source: Source) -> None:
 
 def require_offset_fits(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     """Refuse a Sentinel-2 scene whose pixels show that 1000 was taken off twice, or not at all.
-
-    Args:
-        scene: With the offset that the catalog declares.
-        bands: That are used.
-        grid: Of the region.
 
     Raises:
         InputError: The darkest pixels are far below zero, or no pixel is below 1000 where nothing is taken off.

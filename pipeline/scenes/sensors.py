@@ -189,12 +189,7 @@ def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, 
 
 
 def to_values(numbers: np.ndarray, sensor: Sensor, added: float = 0.0) -> np.ndarray:
-    """Turn a file's numbers into the sensor's units.
-
-    Args:
-        numbers: Any shape, as in the file.
-        sensor: Scale, offset and nodata.
-        added: From `number_offset`.
+    """Turn a file's numbers into the sensor's units; `added` is from `number_offset`.
 
     Returns:
         float32 of the same shape, NaN where the number is nodata or NaN.
@@ -206,11 +201,7 @@ def to_values(numbers: np.ndarray, sensor: Sensor, added: float = 0.0) -> np.nda
 
 
 def decode_quality(sensor: Sensor, quality: np.ndarray) -> np.ndarray:
-    """Return where the ground was seen, by a quality band.
-
-    Args:
-        sensor: Its `quality` rule.
-        quality: Integer codes or bits, any shape.
+    """Return where the ground was seen, by the integer codes or bits of a quality band.
 
     Returns:
         bool of the same shape.

@@ -22,16 +22,11 @@ _RASTER = re.compile(r"image/(tiff|vnd\.stac\.geotiff|x\.geotiff|geotiff|jp2)", 
 
 
 def assets_of(item: Item, sensor: Sensor, chosen: Mapping[str, str]) -> dict[str, tuple[str, int]]:
-    """Find the asset of each band of a sensor.
+    """Find the asset of each band of a sensor; `chosen` has those of the config (`quality` for the quality band).
 
     A band is looked for in this order: the asset of the config; the asset called by its common name; by the provider's
     name, the finest where there are several resolutions; names of bands in the assets; file names that end in the
     provider's name.
-
-    Args:
-        item: Of the catalog.
-        sensor: Which bands there can be.
-        chosen: Band name to asset key, from the config; `quality` for the quality band.
 
     Returns:
         Band name, in the sensor's order, to asset key and band number from 1; `quality` last where there is one.

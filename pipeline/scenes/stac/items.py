@@ -77,9 +77,6 @@ def newest(items: Sequence[Item]) -> tuple[list[Item], list[tuple[Item, str]]]:
     Items are of one acquisition if they share the id, or the second, the platform and the tile. The highest processing
     baseline is kept, then the latest processing time, then the last id; the order of the items does not matter.
 
-    Args:
-        items: Each with a datetime.
-
     Returns:
         The kept ones, and the others with the reason.
     """
@@ -129,17 +126,11 @@ def baseline(item: Item) -> str | None:
 
 
 def item_offset(item: Item, sensor: Sensor, keys: Sequence[str], declared: float | None) -> float:
-    """Return what to add to an item's numbers before scaling.
+    """Return what to add to an item's numbers before scaling; `declared` is from the config, `keys` are the assets read.
 
     Sentinel-2 since baseline 04.00 has 1000 added to every number, which some catalogs took off again. In this order: the
     config; `earthsearch:boa_offset_applied`; the baseline and the offset of the assets' bands, which must agree where
     both are given. The result is checked against the pixels later (`look.require_offset_fits`).
-
-    Args:
-        item: Of the catalog.
-        sensor: Of the item.
-        keys: Assets that are read.
-        declared: By the config.
 
     Raises:
         InputError: None of them has an offset, or two disagree.
