@@ -11,6 +11,8 @@ from datetime import datetime
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
+from landshift.pipeline.grid import Grid
+
 CONFORMS = ["https://api.stacspec.org/v1.0.0/core", "https://api.stacspec.org/v1.0.0/item-search"]
 
 
@@ -50,6 +52,27 @@ class Site:
             "type": "Catalog", "id": "c", "stac_version": "1.0.0", "description": "d", "conformsTo": self.conforms,
             "links": [{"rel": "self", "href": self.url}, {"rel": "root", "href": self.url}, search],
         }  # fmt: skip
+
+
+def add_item(
+    site: Site, name: str, when: str, grid: Grid, files: dict[str, tuple[str, bytes]], **properties: Any
+) -> dict[str, Any]:
+    """Put an item and its files, (name, content) by band, on the server."""
+    assets = {}
+    for band, (file, content) in files.items():
+        site.files[f"/files/{file}"] = content
+        assets[band] = {
+            "href": f"{site.url}/files/{file}", "type": "image/tiff; application=geotiff; profile=cloud-optimized",
+            "roles": ["data"], "proj:transform": list(grid.transform)[:6], "proj:shape": list(grid.shape),
+        }  # fmt: skip
+    outline = grid.geographic_extent
+    item = {
+        "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "s2", "links": [], "assets": assets,
+        "bbox": [float(v) for v in outline.boundingbox.bbox], "geometry": json.loads(json.dumps(outline.json)),
+        "properties": {"datetime": when, "proj:code": str(grid.crs), "eo:cloud_cover": 10.0} | properties,
+    }  # fmt: skip
+    site.items.append(item)
+    return item
 
 
 def utc(text: str) -> datetime:

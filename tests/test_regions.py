@@ -63,7 +63,7 @@ def test_the_extent_of_the_labels_decides_the_side_not_that_of_the_scene() -> No
 
 @laws
 @given(seeds, st.integers(2, 6))
-def test_the_parts_hold_every_labelled_pixel_once_at_equal_weight(seed: int, count: int) -> None:
+def test_the_parts_are_rectangles_that_hold_every_labelled_pixel_once_at_equal_weight(seed: int, count: int) -> None:
     labels = scattered(seed)
     regions = regions_of(labels, count=count, min_pixels=1)
     np.testing.assert_array_equal(regions.index >= 0, labels.change != NONE)
@@ -73,14 +73,6 @@ def test_the_parts_hold_every_labelled_pixel_once_at_equal_weight(seed: int, cou
     line = max(weight.sum(axis=0).max(), weight.sum(axis=1).max())
     for part in range(count):
         assert abs(weight[regions.index == part].sum() - 2 / count) <= 2 * line
-
-
-@laws
-@given(seeds, st.integers(2, 6))
-def test_the_parts_are_rectangles(seed: int, count: int) -> None:
-    labels = scattered(seed)
-    regions = regions_of(labels, count=count, min_pixels=1)
-    for part in range(count):
         y, x = np.nonzero(regions.index == part)
         inside = regions.index[y.min() : y.max() + 1, x.min() : x.max() + 1]
         assert set(np.unique(inside)) <= {-1, part}
@@ -139,11 +131,8 @@ def test_named_regions_that_cannot_be_judged_are_left_out_by_name() -> None:
     assert "b, d" in regions.notes[1]
     assert "Label more" in regions.notes[1]
     assert set(np.unique(regions.index)) == {-1, 0, 1}
-
-
-def test_with_a_single_named_region_that_can_be_judged_the_territory_is_cut() -> None:
-    labels = named({"a": 50, "b": 2})
-    assert regions_of(labels, count=2, min_pixels=10).names == ("region 1", "region 2")
+    single = regions_of(named({"a": 50, "b": 2}), count=2, min_pixels=10)
+    assert single.names == ("region 1", "region 2"), "with one that can be judged the territory is cut"
 
 
 @laws
@@ -168,18 +157,13 @@ def test_every_fold_tests_exactly_its_regions_and_keeps_its_distance(seed: int, 
     np.testing.assert_array_equal(tested, labels.change != NONE)
 
 
-def test_with_three_folds_the_next_validates() -> None:
-    labels = labelled(np.indices((9, 4)).sum(axis=0) % 2)
-    regions = regions_of(labels, count=3, min_pixels=1)
-    for fold in range(3):
-        role = fold_roles(regions, labels, fold, 0)
-        np.testing.assert_array_equal(role == VALIDATION, regions.index == (fold + 1) % 3)
-
-
-def test_with_two_folds_a_third_of_the_other_validates() -> None:
+def test_the_next_fold_validates_and_of_two_folds_a_third_of_the_other() -> None:
     labels = labelled(np.indices((24, 4)).sum(axis=0) % 2)
-    regions = regions_of(labels, count=2, min_pixels=1)
-    role = fold_roles(regions, labels, 0, 0)
+    thirds, halves = (regions_of(labels, count=count, min_pixels=1) for count in (3, 2))
+    for fold in range(3):
+        role = fold_roles(thirds, labels, fold, 0)
+        np.testing.assert_array_equal(role == VALIDATION, thirds.index == (fold + 1) % 3)
+    role = fold_roles(halves, labels, 0, 0)
     assert [int((role == r).sum()) for r in ROLES] == [32, 16, 48]
     assert set(labels.change[role == VALIDATION]) == {0, 1}
 
@@ -246,7 +230,3 @@ def test_the_hash_is_that_of_the_division() -> None:
         regions_of(scattered(0), count=2, min_pixels=1), regions_of(scattered(1), count=2, min_pixels=1),
     ]  # fmt: skip
     assert len({hashed, *(r.hash for r in others)}) == 1 + len(others)
-
-
-def test_nothing_is_held_out_of_no_region() -> None:
-    assert Regions(np.zeros((2, 2), dtype=np.int16), (), ()).folds == 0

@@ -30,7 +30,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
-from tests.stac_server import Site, serving
+from tests.stac_server import Site, add_item, serving
 
 CRS = "EPSG:32651"
 GRID = grid_of(Affine(10, 0, 300_000, 0, -10, 3_600_000), (64, 64), CRS)
@@ -77,22 +77,11 @@ class Place:
 
     def item(self, name: str, when: str, seed: int = 0, low: int = 1, grid: Grid = GRID, **properties: Any) -> dict[str, Any]:
         """Make an item with its files, the names of which a folder understands too."""
-        assets = {}
+        files = {}
         for number, band in enumerate(("red", "nir")):
             file = f"{name}_{when[:10]}_{band}.tif"
-            self.site.files[f"/files/{file}"] = self.file(file, seed=seed * 2 + number, low=low, grid=grid)
-            assets[band] = {
-                "href": f"{self.site.url}/files/{file}", "type": "image/tiff; application=geotiff; profile=cloud-optimized",
-                "roles": ["data"], "proj:transform": list(grid.transform)[:6], "proj:shape": list(grid.shape),
-            }  # fmt: skip
-        box = [float(v) for v in grid.geographic_extent.boundingbox.bbox]
-        item = {
-            "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "s2", "bbox": box, "links": [],
-            "geometry": json.loads(json.dumps(grid.geographic_extent.json)), "assets": assets,
-            "properties": {"datetime": when, "proj:code": CRS, "eo:cloud_cover": 10.0} | properties,
-        }  # fmt: skip
-        self.site.items.append(item)
-        return item
+            files[band] = file, self.file(file, seed=seed * 2 + number, low=low, grid=grid)
+        return add_item(self.site, name, when, grid, files, **properties)
 
     def two(self, **properties: Any) -> tuple[dict[str, Any], dict[str, Any]]:
         return self.item("a", BEFORE, seed=1, **properties), self.item("b", AFTER, seed=2, **properties)

@@ -1,6 +1,5 @@
 """Tiles of two UTM zones come together on one grid: no gap, no seam, and what overlaps is one observation."""
 
-import json
 import re
 from collections.abc import Iterator
 from datetime import date
@@ -24,7 +23,7 @@ from landshift.pipeline.grid import Grid, bounds_of, grid_of, overlap_window
 from landshift.pipeline.raster.read import RasterReader, read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.tiles import Window
-from tests.stac_server import Site, serving
+from tests.stac_server import Site, add_item, serving
 
 BORDER, LATITUDE = 12.0, 48.0
 """Zones 32 and 33 meet at 12 degrees east; there their grids are turned by 4.4 degrees against each other."""
@@ -215,21 +214,11 @@ def site(monkeypatch: pytest.MonkeyPatch) -> Iterator[Site]:
 
 def item(zones: Zones, site: Site, name: str, when: str, grid: Grid) -> None:
     """An item of a catalog with the files of a tile."""
-    assets = {}
-    for band, pixels in zip(BANDS, numbers(grid), strict=True):
-        file = f"{name}_{band}.tif"
-        site.files[f"/files/{file}"] = zones.write(file, grid, pixels[None]).read_bytes()
-        assets[band] = {
-            "href": f"{site.url}/files/{file}", "type": "image/tiff; application=geotiff", "roles": ["data"],
-            "proj:transform": list(grid.transform)[:6], "proj:shape": list(grid.shape),
-        }  # fmt: skip
-    outline = grid.geographic_extent
-    site.items.append({
-        "type": "Feature", "stac_version": "1.0.0", "id": name, "collection": "s2", "links": [], "assets": assets,
-        "bbox": [float(v) for v in outline.boundingbox.bbox], "geometry": json.loads(json.dumps(outline.json)),
-        "properties": {"datetime": when, "proj:code": str(grid.crs), "platform": "sentinel-2a", "eo:cloud_cover": 1.0,
-                       "grid:code": f"MGRS-{name[:5]}"},
-    })  # fmt: skip
+    files = {
+        band: (f"{name}_{band}.tif", zones.write(f"{name}_{band}.tif", grid, pixels[None]).read_bytes())
+        for band, pixels in zip(BANDS, numbers(grid), strict=True)
+    }
+    add_item(site, name, when, grid, files, platform="sentinel-2a", **{"grid:code": f"MGRS-{name[:5]}"})
 
 
 @pytest.mark.parametrize("rule", ["most-observed", "median"])
