@@ -18,7 +18,7 @@ from landshift.flows.steps.publication.maps import areas_in
 from landshift.pipeline.gates import MARK, PASS, Gate, require_open
 from landshift.pipeline.grid import crs_name, pixel_area_ha
 from landshift.pipeline.labels.read import LabelSummary, summary
-from landshift.pipeline.records import content_of
+from landshift.pipeline.records import IfAny, content_of
 from landshift.pipeline.tiles import STRIDE
 
 _PROBE = 256
@@ -80,7 +80,7 @@ class EncoderFacts:
     """Where it runs."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, kw_only=True)
 class ProjectCheck:
     """Plan of a project's work, in the order of `landshift check --json`."""
 
@@ -104,11 +104,11 @@ class ProjectCheck:
     """Faulty scenes, in sentences."""
     clouds: CloudFacts
     """Masks of clouds."""
-    areas_of_interest: AreaFacts | None
+    areas_of_interest: IfAny[AreaFacts] = None
     """None without a file of them."""
-    labels: LabelSummary | None
+    labels: IfAny[LabelSummary] = None
     """None without labels."""
-    splits: Mapping[str, Mapping[str, int]] | None
+    splits: IfAny[Mapping[str, Mapping[str, int]]] = None
     """Role to class to pixels; None without labels."""
     encoder: EncoderFacts
     """Of the project."""
@@ -120,7 +120,7 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
     """Validate a project and plan its work.
 
     Returns:
-        A `ProjectCheck` as JSON, without the keys of what the project does not have, and as lines for people.
+        A `ProjectCheck` as JSON, and as lines for people.
 
     Raises:
         InputError: Whatever would stop `train` or `detect`.
@@ -156,7 +156,7 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
         encoder=encoder,
         expected_minutes=minutes,
     )  # fmt: skip
-    return {key: value for key, value in content_of(check).items() if value is not None}, _lines(check)
+    return content_of(check), _lines(check)
 
 
 def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
