@@ -20,8 +20,6 @@ CLEAR, CLOUD, SHADOW, NEAR, UNKNOWN = CLEAR_OF_CLOUD, 1, 2, 3, 255
 MODEL_PIXEL_M = 30
 """What cloud models of Sentinel-2 and Landsat were trained on; they look at finer scenes in pixels of about this size."""
 
-LARGEST_BUFFER_PX = 32
-
 _CORE, _MARGIN, _STRIDE = 512, 96, 32
 
 _TOUCHING = np.ones((3, 3), dtype=bool)
