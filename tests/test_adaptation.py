@@ -8,12 +8,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.encoders.table import encoder_named
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.transfer.adaptation import MixedStatistics, adapt_batch_norm
 from landshift.pipeline.errors import InputError
+from tests import small_network
 
 BANDS = ("red", "green", "blue", "nir")
 ARCHITECTURE = encoder_named("random:tu-tf_efficientnet_lite0").architecture
@@ -31,10 +31,8 @@ def batch_norms(module: nn.Module) -> list[_BatchNorm]:
 def network_of(
     architecture: str = ARCHITECTURE, decoder: str = "unet", heads: str = "both", channels: tuple[int, ...] = (32, 16, 16, 8, 8)
 ) -> ChangeNetwork:
-    torch.manual_seed(0)
     spec = NetworkSpec(architecture, BANDS, BANDS, heads, 3, decoder, decoder_channels=channels)
-    plain = Normalisation((0.2,) * 4, (0.1,) * 4, 1.0, "both dates")
-    network = ChangeNetwork(spec, build_encoder(architecture, 4), plain)
+    network = small_network.network_of(spec, normalisation=Normalisation((0.2,) * 4, (0.1,) * 4, 1.0, "both dates"))
     # As after a training: not the statistics that BatchNorm is born with.
     for m in batch_norms(network):
         nn.init.uniform_(m.running_mean, -0.5, 0.5)

@@ -17,7 +17,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.encoders.table import encoder_named
 from landshift.models.network.lora import add_lora, merge_lora
@@ -29,6 +28,7 @@ from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.scores.accuracy import BinaryScores, ClassScore, ClassScores
 from landshift.pipeline.scores.training import CandidateScores, Temperatures
+from tests import small_network
 from tests.small_network import provenance
 
 BANDS = ("green", "red", "nir")
@@ -56,8 +56,7 @@ BUNDLE = Bundle(
 
 
 def network_of(spec: NetworkSpec = SPEC, seed: int = 0) -> ChangeNetwork:
-    torch.manual_seed(seed)
-    network = ChangeNetwork(spec, build_encoder(spec.architecture, len(spec.bands)), NORMALISATION)
+    network = small_network.network_of(spec, seed, NORMALISATION)
     # Some steps in training mode, so that the statistics of BatchNorm are not the ones that it is born with.
     with torch.no_grad():
         network(*torch.rand(2, 2, 3, 64, 64))

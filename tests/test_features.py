@@ -1,5 +1,6 @@
 """Features of pixels and blocks: right places, right means, the right bands."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,11 +12,10 @@ from hypothesis import strategies as st
 from torch import Tensor, nn
 from torch.nn import functional
 
-from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.encoders.table import encoder_named
 from landshift.models.encoders.weights import cloud_model
-from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.network.siamese import ChangeNetwork
 from landshift.models.transfer.blocks import block_embeddings
 from landshift.models.transfer.features import pixel_features
 from landshift.models.transfer.pixels import Pixels, draw_pixels
@@ -27,6 +27,7 @@ from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import tiles
+from tests.small_network import SPEC, network_of
 
 CPU = torch.device("cpu")
 STRIDES = (2, 4, 8, 16, 32)
@@ -62,9 +63,8 @@ def sample_of(*pixels: tuple[int, int]) -> Pixels:
 
 @pytest.fixture(scope="module")
 def network() -> ChangeNetwork:
-    torch.manual_seed(0)
-    spec = NetworkSpec("tu-test_efficientnet", ("red", "nir"), ("red", "nir"), "change", 0, decoder_channels=(16, 16, 8, 8, 8))
-    return ChangeNetwork(spec, build_encoder(spec.architecture, 2), Normalisation((0.5,) * 2, (0.3,) * 2, 1.0, "x")).eval()
+    spec = replace(SPEC, decoder_channels=(16, 16, 8, 8, 8))
+    return network_of(spec, normalisation=Normalisation((0.5,) * 2, (0.3,) * 2, 1.0, "x")).eval()
 
 
 def test_every_depth_is_read_at_the_centre_of_the_pixel(tmp_path: Path) -> None:

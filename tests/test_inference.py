@@ -13,7 +13,6 @@ from affine import Affine
 from torch import Tensor, nn
 from torch.utils.data import Dataset
 
-from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation, normalisation_for
 from landshift.models.encoders.table import encoder_named
 from landshift.models.encoders.weights import load_encoder
@@ -27,6 +26,7 @@ from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Tile, Window, tiles
+from tests.small_network import network_of
 
 RGB = ("red", "green", "blue")
 SHAPE = (320, 288)
@@ -62,10 +62,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
 
 @pytest.fixture(scope="module")
 def network() -> ChangeNetwork:
-    torch.manual_seed(0)
-    return ChangeNetwork(
-        SPEC, build_encoder(SPEC.architecture, 3), Normalisation((0.2,) * 3, (0.3,) * 3, 1.0, "both dates")
-    ).eval()
+    return network_of(SPEC, normalisation=Normalisation((0.2,) * 3, (0.3,) * 3, 1.0, "both dates")).eval()
 
 
 class Chips(Dataset[dict[str, Tensor]]):
@@ -251,9 +248,7 @@ def test_the_edge_of_the_map_is_not_seen(tmp_path: Path, network: ChangeNetwork)
 @pytest.mark.parametrize("heads", ["change", "landuse", "both"])
 def test_a_pixel_unseen_at_either_date_is_unseen_in_every_output(heads: str) -> None:
     spec = replace(SPEC, heads=heads, classes=0 if heads == "change" else 3)
-    network = ChangeNetwork(
-        spec, build_encoder(spec.architecture, 3), Normalisation((0.0,) * 3, (1.0,) * 3, 1.0, "both dates")
-    ).eval()
+    network = network_of(spec).eval()
     before, after = np.zeros((2, 3, 32, 32), np.float32)
     before[:, 1, 2] = np.nan
     after[2, 5, 6] = np.nan

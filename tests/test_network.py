@@ -15,6 +15,7 @@ from landshift.models.encoders.table import encoder_named
 from landshift.models.encoders.weights import load_encoder
 from landshift.models.network.siamese import DECODERS, FUSIONS, HEADS, ChangeNetwork, NetworkSpec
 from landshift.pipeline.errors import InputError
+from tests import small_network
 
 RGB = ("red", "green", "blue")
 TINY = "tu-test_efficientnet"
@@ -31,9 +32,7 @@ def plain(bands: int) -> Normalisation:
 
 
 def network_of(spec: NetworkSpec, normalisation: Normalisation | None = None) -> ChangeNetwork:
-    torch.manual_seed(0)
-    encoder = build_encoder(spec.architecture, len(spec.bands))
-    return ChangeNetwork(spec, encoder, normalisation or plain(len(spec.bands))).eval()
+    return small_network.network_of(spec, normalisation=normalisation).eval()
 
 
 def logits(network: ChangeNetwork, before: Tensor, after: Tensor) -> list[Tensor]:
