@@ -57,7 +57,7 @@ class CloudFacts:
 
 
 @dataclass(frozen=True)
-class AreaFacts:
+class AreaList:
     """Areas of interest."""
 
     names: tuple[str, ...]
@@ -104,7 +104,7 @@ class ProjectCheck:
     """Faulty scenes, in sentences."""
     clouds: CloudFacts
     """Masks of clouds."""
-    areas_of_interest: IfAny[AreaFacts] = None
+    areas_of_interest: IfAny[AreaList] = None
     """None without a file of them."""
     labels: IfAny[LabelSummary] = None
     """None without labels."""
@@ -150,7 +150,7 @@ def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
         gates=tuple(gates),
         skipped=made.skipped,
         clouds=CloudFacts(ws.project.scenes.clouds.mask, made.cloud_model, made.unmasked),
-        areas_of_interest=None if areas is None else AreaFacts(tuple(areas.frame["name"]), tuple(areas.notes)),
+        areas_of_interest=None if areas is None else AreaList(tuple(areas.frame["name"]), tuple(areas.notes)),
         labels=None if labels is None else summary(labels, legend_of(ws.project)),
         splits=None if splits is None else splits.counts,
         encoder=encoder,
