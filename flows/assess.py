@@ -37,13 +37,11 @@ from landshift.pipeline.labels.regions import regions_of
 from landshift.pipeline.scores.assessment import Assessment, Budget, HeldOutRegions
 
 rank_encoders_task = as_task(rank_encoders, "rank-encoders")
-
 check_adaptations_task = as_task(check_adaptations, "check-adaptations")
 
 compare_blocks_task = as_task(compare_blocks, "overlap")
 
 run_trial_task = as_task(run_trial, "trial")
-
 divide_labels_task = as_task(divide_labels, "divide-labels")
 
 

@@ -27,14 +27,11 @@ from landshift.pipeline.errors import InputError
 
 TAG = "landshift"
 """On every deployment and its runs."""
-
 _WHY = (
     "without one the schedules are not kept. Start one with `prefect server start`, and set "
     "PREFECT_API_URL=http://127.0.0.1:4200/api; or run `landshift monitor` by cron or a systemd timer."
 )
-
 _FIELDS = 5
-
 _PROCESS = "process"
 """Type of the work pools whose workers run beside the data, in an environment that Landshift is installed in."""
 

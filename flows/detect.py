@@ -1,4 +1,4 @@
-"""Detect: a trained model and two dates to the folder that leaves the house."""
+"""Detect: a trained model and two dates to the published folder."""
 
 from pathlib import Path
 
@@ -23,9 +23,7 @@ from landshift.flows.steps.publication.run import Detected, publish_run
 from landshift.flows.steps.publication.show import show_detected
 
 measure_task = as_task(measure, "measure-images")
-
 write_maps_task = as_task(write_maps, "write-maps")
-
 publish_run_task = as_task(publish_run, "publish-run")
 
 
@@ -69,7 +67,7 @@ def detect_one(
     """Map the changes of one project, its shards on a cluster where one is named.
 
     Raises:
-        InputError: As `detect` and `compute.on_cluster` say.
+        InputError: As `detect` and `compute.on_cluster`.
     """
     run = detect
     if cluster is not None:
@@ -81,9 +79,7 @@ def detect_one(
 
 
 settle_task = as_task(settle, "settle")
-
 detect_shard_task = as_task(detect_shard, "detect-shard")
-
 join_shards_task = as_task(join_shards, "join-shards")
 
 

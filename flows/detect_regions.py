@@ -27,7 +27,7 @@ def detect_regions(regions: Sequence[Region]) -> tuple[Outcome, ...]:
     """Detect many regions: on a cluster at once, here one after the other.
 
     Each has its own folder, lock and record of what is done, so that the same call goes on where it was interrupted. What goes
-    wrong with one is told, and the others go on.
+    wrong with one is reported, and the others go on.
     """
     found = each(detect_region_task, [(region,) for region in regions], f"Detecting {len(regions)} regions")
     outcomes = tuple(outcome_of(region, what) for region, what in zip(regions, found, strict=True))
@@ -40,7 +40,7 @@ def detect_all(regions: Sequence[Region], cluster: Cluster | None = None) -> tup
     """Detect many regions, on a cluster where one is named.
 
     Raises:
-        InputError: A folder of outputs cannot be written to, or as `compute.on_cluster` says.
+        InputError: A folder of outputs cannot be written to, or as `compute.on_cluster`.
     """
     run = detect_regions
     if cluster is not None:

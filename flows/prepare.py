@@ -12,7 +12,6 @@ from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 
 prepare_epoch_task = as_task(prepare_epoch, "prepare-epoch")
-
 align_task = as_task(align, "align")
 
 

@@ -24,13 +24,9 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.records import content_of
 
 divide_labels_task = as_task(divide_labels, "divide-labels")
-
 classical_rows_task = as_task(classical_rows, "classical-rows")
-
 train_seed_task = as_task(train_seed, "train-seed")
-
 choose_model_task = as_task(choose_model, "choose-model")
-
 offer_candidate_task = as_task(offer_candidate, "release")
 
 

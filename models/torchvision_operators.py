@@ -12,7 +12,6 @@ from pathlib import Path
 import torch
 
 _SUPPRESSION = "(Tensor dets, Tensor scores, float iou_threshold) -> Tensor"
-
 _SCHEMAS = tuple(f"{name}{_SUPPRESSION}" for name in ("nms", "qnms"))
 
 

@@ -10,11 +10,8 @@ import pandas as pd
 from pyproj import CRS
 
 CHANGES_LAYER = "changes"
-
 NOT_OBSERVED_LAYER = "not_observed"
-
 AREAS_LAYER = "areas_of_interest"
-
 SAMPLES_LAYER = "samples"
 
 
@@ -33,14 +30,11 @@ class Column:
 
 
 _MEASURED = "Hectares on the ellipsoid, before the outline was simplified"
-
 _PIXELS = Column("pixel_count", "int64", "Pixels", "Number of pixels, before the outline was simplified")
-
 _DATES = (
     Column("before_date", "datetime64[s]", "Date before", "Date of the image before (UTC)"),
     Column("after_date", "datetime64[s]", "Date after", "Date of the image after (UTC)"),
 )
-
 CHANGE_COLUMNS = (
     Column("change_id", "str", "Change ID", "Unique within the run; the same change keeps it in the next run"),
     Column("change_code", "int32", "Change code", "Value of change.tif"),
@@ -59,16 +53,13 @@ CHANGE_COLUMNS = (
         "null where none",
     ),
 )  # fmt: skip
-
 NOT_OBSERVED_COLUMNS = (
     Column("change_code", "int32", "Change code", "Value of change.tif: 0"),
     Column("area_ha", "float64", "Area (ha)", _MEASURED),
     _PIXELS,
     *_DATES,
 )
-
 _COUNTED = "hectares by pixel count, biased"
-
 AREA_COLUMNS = (
     Column("name", "str", "Name", "Name of the area of interest"),
     Column("total_ha", "float64", "Area (ha)", "Hectares of the area inside the map, on the ellipsoid"),
@@ -84,9 +75,7 @@ AREA_COLUMNS = (
     Column("largest_change", "str", "Largest change", "The change with the most pixels in the area; null where none"),
     *_DATES,
 )  # fmt: skip
-
 _ESTIMATED = "hectares estimated from the judged sample"
-
 AREA_ESTIMATE_COLUMNS = (
     Column(
         "changed_estimated_ha", "Float64", "Changed, estimated (ha, of what was observed)",
@@ -97,9 +86,7 @@ AREA_ESTIMATE_COLUMNS = (
     Column("samples", "Int32", "Samples", "Number of judged sample points in the area"),
 )  # fmt: skip
 """Beyond `AREA_COLUMNS`, once areas were estimated."""
-
 _NO_CLASSES = "null in a project without classes"
-
 SAMPLE_COLUMNS = (
     Column("sample_id", "str", "Sample", "Number of the sample point"),
     Column("map_code", "Int32", "Mapped (code)", "Value of change.tif at the point"),
@@ -116,25 +103,19 @@ SAMPLE_COLUMNS = (
     Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by; null where not said"),
     Column("remarks", "str", "Remarks", "What the interpreter noted"),
 )
-
 _LABELLING_KEYS = (
     Column("sample_id", "str", "Sample", "Number of the sample point, in shuffled order"),
     Column("run_id", "str", "Run", "The run that the sample was drawn for; do not change it"),
     Column("row", "Int64", "Row", "Row of the pixel in change.tif, from 0 at the top"),
     Column("column", "Int64", "Column", "Column of the pixel in change.tif, from 0 at the left"),
 )
-
 _LABELLING_CHIP = Column("chip", "str", "Picture", "Picture of the surroundings, relative to this file")
-
 _UNTOLD = "0 = cannot be told"
-
 _LABELLING_LAND_USE = (
     Column("reference_before", "Int32", "Land use before", f"What you see on the date before (land-use code); {_UNTOLD}"),
     Column("reference_after", "Int32", "Land use after", f"What you see on the date after (land-use code); {_UNTOLD}"),
 )
-
 _LABELLING_CHANGE = (Column("reference_change", "Int32", "Change", f"What you see: 1 = unchanged, 2 = changed; {_UNTOLD}"),)
-
 _LABELLING_REMARKS = (
     Column("interpreter", "str", "Interpreter", "Who judged it"),
     Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by"),

@@ -12,11 +12,8 @@ Otherwise = Literal["pass", "mark", "stop"]
 GateOutcome = Literal["pass", "mark", "stop", "not measured"]
 
 PASS: GateOutcome = "pass"  # noqa: S105 (no password)
-
 MARK: GateOutcome = "mark"
-
 STOP: GateOutcome = "stop"
-
 NOT_MEASURED: GateOutcome = "not measured"
 
 

@@ -12,20 +12,14 @@ import numpy as np
 from landshift.pipeline.errors import InputError
 
 NOT_OBSERVED = 0
-
 UNCHANGED = 1
-
 CHANGED = 2
-
 NOT_LABELLED = 255
-
 MAX_CLASSES = 16
 
 _TURN = 0.1
 """Of the colour circle, from the first class before to the last."""
-
 _GREY = "#d9d9d9"
-
 _RED = "#d7301f"
 
 

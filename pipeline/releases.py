@@ -25,10 +25,8 @@ COMPARED = "## Compared with release"
 """Heading on the card of a model that replaced another."""
 
 _FORMAT = 1
-
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 """Of a folder or file of a release, which becomes part of a path."""
-
 _DESCRIPTION = "model.json"
 
 

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from datetime import date, timedelta
 
 _DAY = re.compile(r"(\d{2})-(\d{2})")
-
 _LEAP_YEAR = 2000
 
 

@@ -9,9 +9,7 @@ from landshift.pipeline.errors import InputError
 
 STRIDE = 32
 """Pixels: the coarsest step of the encoders; cores and margins are multiples of it, so that every tile sees the same phase."""
-
 _SMALLEST = 16
-
 _LOOK = 128
 
 STRIP_ROWS = 512

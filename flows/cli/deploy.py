@@ -11,13 +11,10 @@ from landshift.flows.cli.session import answer, session
 from landshift.pipeline.errors import InputError
 
 _Configs = Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)]
-
 _Data = Annotated[
     Path | None, typer.Option(help="Folder of the data; each config's own folder by default.", show_default=False)
 ]
-
 _Model = Annotated[Path | None, typer.Option(help="Use this model, not each project's own.", show_default=False)]
-
 _Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the configs leave the data folder.")]
 
 

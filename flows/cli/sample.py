@@ -63,7 +63,7 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
         layer: Annotated[str | None, typer.Option(help="Layer of that file, where it has several.", show_default=False)] = None,
         name_column: Annotated[str | None, typer.Option(help="Column with the names of the areas.", show_default=False)] = None,
         allow_missing: Annotated[
-            bool, typer.Option("--allow-missing", help="Leave out pixels that nobody judged, or that are gone from the file.")
+            bool, typer.Option("--allow-missing", help="Leave out pixels that were not judged, or that are gone from the file.")
         ] = False,
         as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip

@@ -14,7 +14,6 @@ from landshift.flows.config.sections import Section
 from landshift.pipeline.alerts.rules import AlertRule
 
 _Name = Annotated[str, Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-
 _Variable = Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,99}$")]
 
 

@@ -19,7 +19,6 @@ from landshift.pipeline.records import content_of
 from landshift.pipeline.scores.accuracy import BinaryScores, binary_scores
 
 _TERRITORY = "north"
-
 _SIDE = 512
 
 

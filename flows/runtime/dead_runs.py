@@ -12,12 +12,9 @@ from prefect.settings import get_current_settings
 
 NAME = "Crash dead runs of Landshift"
 """Of the automation."""
-
 _MISSED = 3
 """Heartbeats that may be missing before a run counts as dead: a busy machine is late once."""
-
 _MESSAGE = "No heartbeat: the process was killed. The next run goes on where it stopped."
-
 _END_STATES = ("Completed", "Failed", "Cancelled", "Crashed")
 
 

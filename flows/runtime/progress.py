@@ -10,9 +10,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
 _log = logging.getLogger(__name__)
-
 _BARS: ContextVar[Progress | Console | None] = ContextVar("landshift_progress", default=None)
-
 _LINE_EVERY = 0.25
 """Share of a step after which another line is written."""
 

@@ -13,11 +13,8 @@ from torch.nn import functional
 from landshift.pipeline.errors import InputError
 
 DEFAULT_ARCHITECTURE = "tu-tf_efficientnet_lite0"
-
 STRIDE = 32
-
 SWIN_WIDTHS = {"swin_v2_t": 96, "swin_v2_b": 128}
-
 VIT_IMAGE_SIZE = 224
 
 

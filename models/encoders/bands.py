@@ -12,11 +12,8 @@ from dataclasses import dataclass
 from landshift.pipeline.errors import InputError
 
 SOURCES = ("random", "pypi", "torchgeo", "timm", "file")
-
 EXTRA_RULES = ("mean", "drop")
-
 MAX_WAVELENGTH_DISTANCE = 40.0
-
 CENTRE_WAVELENGTHS: Mapping[str, float] = {
     "coastal": 443.0, "blue": 490.0, "green": 560.0, "red": 665.0, "rededge071": 704.0, "rededge075": 740.0,
     "rededge078": 783.0, "nir": 833.0, "nir08": 865.0, "nir09": 945.0, "cirrus": 1375.0, "swir16": 1614.0, "swir22": 2202.0,

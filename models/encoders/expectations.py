@@ -9,7 +9,6 @@ from landshift.pipeline.scores.training import BandFinding
 
 _FAR = 3.0
 """Standard deviations of the encoder's source; three scenes in a thousand lie further off by chance."""
-
 _NARROW, _WIDE = 0.03, 30.0
 """Contrast relative to the source's. A clear scene has much less than an archive with clouds in it; a hundredth is another
 unit."""

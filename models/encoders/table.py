@@ -14,15 +14,12 @@ from landshift.models.encoders.torchgeo import torchgeo_encoders, torchgeo_left_
 from landshift.pipeline.errors import InputError
 
 _RGB = ("red", "green", "blue")
-
 _SIX = ("blue", "green", "red", "nir", "swir16", "swir22")
-
 _LITE_FILES = {
     0: "efficientnet-lite0-57934424.pth",
     1: "efficientnet-lite1-77cc7160.pth",
     2: "efficientnet-lite2-9656183e.pth",
 }
-
 _CSMASK = {
     "l1c": (
         (0.275522530, 0.255664438, 0.269801527, 0.334312201, 0.208512917, 0.158265084),
@@ -34,7 +31,6 @@ _CSMASK = {
     ),
 }
 """Means and standard deviations of blue, green, red, nir, swir16 and swir22, from the package's `model_6b_*.json`."""
-
 _TIMM_TAGS = (
     "resnet18.a1_in1k",
     "resnet34.a1_in1k",

@@ -52,11 +52,8 @@ _SENTINEL_2 = {
     "B1": "coastal", "B2": "blue", "B3": "green", "B4": "red", "B5": "rededge071", "B6": "rededge075", "B7": "rededge078",
     "B8": "nir", "B8A": "nir08", "B9": "nir09", "B10": "cirrus", "B11": "swir16", "B12": "swir22",
 }  # fmt: skip
-
 _LANDSAT_TM = {"B1": "blue", "B2": "green", "B3": "red", "B4": "nir08", "B5": "swir16", "B6": "lwir", "B7": "swir22"}
-
 _LANDSAT_ETM = {**_LANDSAT_TM, "B6_VCID_1": "lwir", "B6_VCID_2": "lwir_high_gain", "B8": "pan"}
-
 _LANDSAT_OLI = {
     "B1": "coastal", "B2": "blue", "B3": "green", "B4": "red", "B5": "nir08", "B6": "swir16", "B7": "swir22", "B8": "pan",
     "B9": "cirrus", "B10": "lwir11", "B11": "lwir12",
@@ -64,7 +61,6 @@ _LANDSAT_OLI = {
 
 # Level-1 thermal numbers are radiance: under these names no band of ours matches them.
 _LANDSAT_LEVEL_1 = {**_LANDSAT_OLI, "B10": "lwir11_radiance", "B11": "lwir12_radiance"}
-
 SENSORS = (
     ("SENTINEL2", "Sentinel-2", _SENTINEL_2),
     ("LANDSAT_TM_TOA", "Landsat 4-5 TM, top of atmosphere", _LANDSAT_TM),
@@ -76,7 +72,6 @@ SENSORS = (
     ("LANDSAT_SI_SATLAS", "Landsat 8-9 OLI/TIRS Level-1", _LANDSAT_LEVEL_1),
 )
 """Start of the weights' name, what the sensor is, and its band names as STAC common names."""
-
 LEVEL_1C = ("SSL4EO-S12", "SatlasPretrain")
 """Datasets known to hold Sentinel-2 at the top of the atmosphere."""
 

@@ -21,9 +21,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, replace_when_done
 
 DOWNLOAD_TIMEOUT_S = 10
-
 OFFLINE = "'random', 'imagenet-efficientnet-lite0' and 'ukis-csmask-6b-l2a' need no network."
-
 LITE_DEPTHS = {"lite0": 1.0, "lite1": 1.1, "lite2": 1.2}
 """Depth multipliers of EfficientNet-Lite."""
 

@@ -29,7 +29,6 @@ _OUR_DECODERS = ("change_decoder.", "landuse_decoder.")
 
 # smp's EfficientNet has these, but its forward never reaches them; BatchNorm counts are no weights.
 _UNUSED = ("_conv_head.", "_bn1.")
-
 _PREFIXES = ("module.", "state_dict.", "encoder.", "backbone.", "model.")
 
 

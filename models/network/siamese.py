@@ -16,13 +16,10 @@ from landshift.models.encoders.normalisation import Normalisation
 from landshift.pipeline.errors import InputError
 
 DECODERS = ("unet", "fpn", "upernet")
-
 HEADS = ("change", "landuse", "both")
-
 FUSIONS = ("difference", "concatenation")
 
 _STAGES = 5
-
 _DETAIL = 24
 """Channels of the path at full resolution."""
 

@@ -16,13 +16,9 @@ from sklearn.utils.extmath import svd_flip
 from landshift.pipeline.errors import InputError
 
 _EVIDENCE_ROUNDS = 100
-
 _EVIDENCE_TOLERANCE = 1e-3
-
 _EVIDENCE_FLOOR = 1e-5
-
 _SMALLEST_VARIANCE_SHARE = 1e-9
-
 _SUM_TOLERANCE = 1e-3
 
 

@@ -17,7 +17,6 @@ FEWEST_BLOCKS = 10
 """Below this the training regions cannot be described."""
 
 _EDGE = 0.95
-
 _PARTS = 10
 
 

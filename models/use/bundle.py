@@ -28,11 +28,9 @@ from landshift.pipeline.scores.training import CandidateScores, Fit, Temperature
 
 FORMAT = 1
 """Version of `model.json`."""
-
 WEIGHTS, MODEL, CARD = "weights.safetensors", "model.json", "card.md"
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-
 _MAX_CHANNELS = 4096
 
 

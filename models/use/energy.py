@@ -19,7 +19,6 @@ if TYPE_CHECKING:
 
 MEASURED = "measured by RAPL/NVML"
 """The processor's package (all of it, for all processes) and the GPUs have counters; memory has a power for its size."""
-
 ESTIMATED = "estimated from the processor's rated power by codecarbon"
 """Share of processor time times rated power; 4 W a thread for a processor that codecarbon does not know."""
 

@@ -15,7 +15,6 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.history import diff_states
 
 _NAMESPACE = uuid.UUID("6f0d3c52-7d0c-5a5e-9a62-3c1b8f4b7e11")
-
 _SHARED_HA = 0.01
 """A change lies in an area from so many hectares on, a pixel of Sentinel-2, or a quarter of it: borders are not that exact."""
 

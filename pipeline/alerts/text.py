@@ -9,18 +9,13 @@ from uuid import UUID, uuid5
 from landshift.pipeline.alerts.alert import Alert, utc_text
 
 _ATOM, _GEORSS = "http://www.w3.org/2005/Atom", "http://www.georss.org/georss"
-
 _LISTED = 50
 """Alerts that a message lists; it counts the others."""
-
 _UNSAID = {"Cc", "Cs", "Cn", "Zl", "Zp"}
 """Categories of characters that end a line, or that XML does not allow."""
-
 _TURNING = set("\u061c\u200e\u200f\u202a\u202b\u202c\u202d\u202e\u2066\u2067\u2068\u2069\ufeff")
 """Characters that turn the direction of writing, and can make a line read as something else."""
-
 _FEEDS = UUID("0b1f6c0e-53f4-5b0e-8d0c-7d5e0f1c2a94")
-
 NOTE = "Hectares are counted pixels, biased when summed."
 
 

@@ -39,7 +39,6 @@ MUNICIPALITIES = "municipalities.geojson"
 """In each territory's folder; geographic coordinates, as GeoJSON has them."""
 
 _TOWNS = ("Åsby", "Brook & Vale", "Sankt Florian", "Três Rios")
-
 _SMALLEST = 96  # pixels; smaller pictures often lack a reservoir or a kind of change
 
 

@@ -17,7 +17,6 @@ FOREST, CROPLAND, GRASSLAND, BUILT_UP, WATER, PLANTATION = range(1, 7)
 
 PIXEL = 10.0
 """Side of a pixel in metres."""
-
 MIN_PATCH = 20
 """Smallest patch of change in pixels (0.2 ha)."""
 

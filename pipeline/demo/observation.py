@@ -11,11 +11,8 @@ from landshift.pipeline.demo.terrain import Array, generator, noise
 from landshift.pipeline.demo.territories import Territory, Visit
 
 _FINE = ("blue", "green", "red", "nir")  # the 10 m bands; the others have 20 m
-
 _NO_DATA, _SHADOW, _VEGETATION, _BARE, _WATER, _CLOUD_MEDIUM, _CLOUD_HIGH = 0, 3, 4, 5, 6, 8, 9  # SCL codes
-
 _HAZE = (0.030, 0.022, 0.016, 0.014, 0.012, 0.011, 0.009, 0.008, 0.003, 0.002)
-
 _CLOUD = (0.62, 0.60, 0.60, 0.61, 0.63, 0.64, 0.65, 0.65, 0.42, 0.32)
 
 

@@ -13,7 +13,6 @@ from scipy import ndimage
 from scipy.spatial import cKDTree
 
 _COARSE = 4  # the terrain is eroded on cells of 40 m: D8 steps of that size vanish once rivers are smoothed
-
 _MARGIN = 8  # coarse cells around the picture, so that rivers and ridges run out of it
 
 Array = np.ndarray

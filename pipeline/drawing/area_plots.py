@@ -22,16 +22,11 @@ from landshift.pipeline.legend import LandUse, Legend
 
 _PAGE = 720.0
 """Width of the flows, in pixels of the page."""
-
 _SIDE = 190.0
 """Of it, what the names take on each side."""
-
 _NODE = 14.0
-
 _GAP = 12.0
-
 _LINE_HEIGHT = 17.0
-
 _THINNEST = 0.75
 
 

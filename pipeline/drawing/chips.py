@@ -15,19 +15,14 @@ from landshift.pipeline.tiles import Window
 
 CELL = 96
 """Side of a chip, in pixels of the page."""
-
 ACROSS = 16
 """Chips in a row of the sheet."""
-
 _SMALLEST = 24
 """Pixels of the image that a chip shows at least, so that one sees where it is."""
-
 _MARGIN = 1.8
 """A chip is as wide as its patch, times this."""
-
 _THIN = 200
 """Side of a chip from which on its outline gets thicker, in its own pixels."""
-
 _WHOLE = 768
 """Side in pixels of the image from which a chip is cut out of the preview: it is sharp enough there."""
 
@@ -156,9 +151,7 @@ CONTEXT = 24
 """Pixels shown on each side of the sampled one."""
 
 _ZOOM = 6
-
 _COLOURS, _MARK_INDEX = 240, 255
-
 _MARK = (255, 0, 255)
 """Magenta, which hardly any surface has."""
 

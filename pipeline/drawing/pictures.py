@@ -19,9 +19,7 @@ NOT_SEEN = 0
 """Number of pixels that were not observed; the others have 1..255."""
 
 _LOOK = 900
-
 _PERCENTILES = (1, 99)
-
 _GAMMA = 0.8
 """Below 1, to lift forests and shadows out of the black."""
 
@@ -109,13 +107,10 @@ _GREY = (204, 204, 212)
 """A bluish mid grey: near white would look like cloud or roofs."""
 
 _HATCH = (110, 110, 130)
-
 _COLOURS = (1, 2, 3)
 """Bands of a display image: red, green, blue."""
-
 _QUALITY, _QUALITY_LARGE = 88, 77
 """Of JPEG; the larger, below which single pixels of Sentinel-2 run into each other, where a page can afford it."""
-
 _LARGE = 600_000
 """Pixels from which a picture is large."""
 

@@ -18,16 +18,13 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 INK, SOFT, LINE = "#1d2730", "#5a6773", "#d5dce2"
-
 COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
 """Okabe and Ito (2008), which people with any colour vision can distinguish; yellow is left out, as it vanishes on white."""
 
 WIDTH = 5.8
 """Inches of 72 units: on a page of 700 px the text is about as large as that around it."""
-
 LETTER = 0.078
 """Inches that a letter takes in labels."""
-
 LONGEST = 34
 
 
@@ -109,7 +106,6 @@ def plain(axes: "Axes", *kept: str) -> None:
 
 
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X")
-
 _STYLES = ("-", "--", "-.", ":")
 
 _VERDICTS = {"helps": (COLOURS[2], "^"), "no evidence": (INK, "o"), "hurts": (COLOURS[1], "v")}

@@ -12,12 +12,10 @@ NULL = "{2839923C-8B7D-419E-B84B-CA2FE9B80EC7}"
 
 Options = Mapping[str, "str | int | bool | Options | list[Options]"]
 """Settings as QGIS nests them."""
-
 Widget = tuple[str, Options]
 """Kind of QGIS's widget for a column, and its settings."""
 
 HIDDEN: Widget = ("Hidden", {})
-
 DATE: Widget = (
     "DateTime",
     {

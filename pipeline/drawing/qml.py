@@ -22,10 +22,8 @@ from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse
 
 QGIS_VERSION = "3.22.0"
 """The oldest release that reads what is written here; newer ones read it as well."""
-
 FOLDER = r"regexp_replace(layer_property(@layer_id, 'source'), '[^/\\\\]*$', '')"
 """Expression for the folder of a layer's file, from which pictures are found whatever project the layer is opened in."""
-
 DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
 
 

@@ -23,14 +23,11 @@ from landshift.pipeline.drawing.symbols import (
 from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse
 
 _INTEGER, _REAL, _STRING = 0, 1, 2
-
 _GENERIC, _PIXEL_COUNT, _NAME, _MIN_MAX, _RED, _GREEN, _BLUE, _ALPHA = 0, 1, 2, 5, 6, 7, 8, 9
 """GDALRATFieldType and GDALRATFieldUsage, which PAM files hold as numbers. https://gdal.org/api/raster_c_api.html"""
 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
-
 _NAMESPACES = {"xmlns": "http://www.opengis.net/sld", "xmlns:ogc": "http://www.opengis.net/ogc"}
-
 _FILL_OPACITY = "0.78"
 
 

@@ -16,10 +16,8 @@ VIRIDIS = ("#440154", "#414487", "#2a788e", "#22a884", "#7ad151", "#fde725")
 
 OUTLINE_COLOUR = "#1f2a44"
 """Of areas of interest: darker than any class, so that it reads on images and on maps."""
-
 HATCH_COLOUR = "#6b6b6b"
 """Of what was not observed, on maps."""
-
 UNSEEN_COLOUR = "#cccccc"
 """Of what was not observed, in images."""
 

@@ -11,10 +11,8 @@ from landshift.pipeline.tiles import spread_windows
 
 _LIMIT = 50_000
 """Pixels that the difference is taken from, at most."""
-
 _STABLE = 0.1
 """Share of the pixels that count as stable: those that IR-MAD finds most alike."""
-
 _FEWEST = 100
 """Stable pixels that are needed."""
 

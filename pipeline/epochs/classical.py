@@ -13,7 +13,6 @@ SAMPLES = 1_000_000
 """Pixels that the statistics are taken from, at most: a whole scene need not be in memory."""
 
 _RIDGE = 1e-9
-
 _SMALLEST_VARIANCE = 1e-9
 
 

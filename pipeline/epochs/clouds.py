@@ -16,14 +16,11 @@ from landshift.pipeline.tiles import Window, mirror, tiles
 
 CLEAR, CLOUD, SHADOW, NEAR, UNKNOWN = CLEAR_OF_CLOUD, 1, 2, 3, 255
 """Codes of a cloud mask; `NEAR` lies within the buffer around clouds and shadows, `UNKNOWN` was not observed."""
-
 MODEL_PIXEL_M = 30
 """What cloud models of Sentinel-2 and Landsat were trained on; they look at finer scenes in pixels of about this size."""
 
 _CORE, _MARGIN, _STRIDE = 512, 96, 32
-
 _TOUCHING = np.ones((3, 3), dtype=bool)
-
 _COLOURS = {
     CLEAR: (0, 0, 0, 0), CLOUD: (255, 255, 255, 255), SHADOW: (70, 70, 90, 255), NEAR: (190, 190, 200, 255),
     UNKNOWN: (0, 0, 0, 0),

@@ -16,7 +16,6 @@ from landshift.pipeline.scenes.scene import Acquisition, Epoch, Scene, acquisiti
 from landshift.pipeline.tiles import Window, pieces, strips
 
 _EPOCH_DAY = "1970-01-01"
-
 STACK_BYTES = 512 * 2**20
 """What the observations of one piece of the image may take, where a rule needs them all at once."""
 
@@ -90,7 +89,6 @@ def compose(
 _Filled = tuple[np.ndarray, np.ndarray, np.ndarray]
 """Of a window: float32 (band, y, x), NaN where not observed; int32 (y, x) how many acquisitions observed a pixel; int32 (y, x)
 the day, -1 where not observed."""
-
 _Read = Callable[[Scene, Window], np.ndarray | None]
 """Reads a window of a scene as `read_scene` does; None where the scene lies elsewhere."""
 

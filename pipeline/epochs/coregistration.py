@@ -12,31 +12,22 @@ from landshift.pipeline.tiles import Window, spread_windows
 
 _LARGEST = 16.0
 """Pixels: shifts beyond this are chance, or no matter of pixels."""
-
 _SEEN = 0.8
 """Share of a window that both dates need to have observed."""
-
 _DISTINCT = 0.2
 """Correlation of the outlines at the shift that was found, below which a window shows nothing that both dates share."""
-
 _AGREE = 0.75
 """Pixels: windows this close to the median in both axes agree."""
-
 _FEWEST = 4
 """Windows that have to agree."""
-
 _SUREST = 0.2
 """Pixels: standard error of the median beyond which it is too uncertain."""
-
 _MEDIAN_ERROR = 1.2533
 """Standard error of a median over that of a mean, for normal errors."""
-
 _FINE = 50
 """Steps within a pixel."""
-
 _BRIGHTEST = 0.98
 """Quantile from which outlines count alike, so that a few new roofs or cloud edges do not outvote the rest."""
-
 _SMOOTH, _LOCAL = 1.0, 8.0
 """Pixels: outlines are taken at the first scale; what is level over the second does not show where they lie."""
 

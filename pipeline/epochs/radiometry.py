@@ -16,7 +16,6 @@ MIN_PIXELS = 100
 """Pseudo-invariant pixels that `fit_radiometric` wants, held-out ones included."""
 
 _NO_CHANGE = 0.95
-
 _TIE = 1e-6
 """Knots closer than this share of a band's range are one: the slope between them would be made of rounding."""
 

@@ -21,13 +21,9 @@ NO_ROLE = 255
 """Number for pixels that are not labelled, and for those in a buffer."""
 
 _STARTS = 6
-
 _PATIENCE = 12
-
 _EVALUATIONS = (400, 12_000)
-
 _WORK = 3_000_000_000
-
 _DEFICIT_COST = 1000.0
 
 

@@ -24,9 +24,7 @@ NO_REGION = -1
 """Value of `Labels.region` outside all regions."""
 
 _SHOWN = 10
-
 _SHOWN_TEXT = 60
-
 _DIGITS = 9
 """Longer numbers are names: no code has so many digits."""
 

@@ -16,25 +16,18 @@ from landshift.pipeline.manifest import file_hash, value_hash
 
 SCHEMES = ("http", "https", "s3")
 """Schemes that are read from servers; beside them only files, with or without `file://`."""
-
 SUFFIXES = (".tif", ".tiff", ".jp2")
 """How the names of remote rasters end; GDAL asks a server for nothing else."""
-
 TIMEOUT_S = (10.0, 30.0)
 """Seconds to connect, and between two bytes of an answer."""
-
 RETRIES = 3
 """Further tries after an answer that may pass: 429 and 5xx."""
-
 BACKOFF_S = 0.3
 """Seconds before the second further try, doubled before each next one."""
-
 _PASSING = (429, 500, 502, 503, 504)
-
 _LOGGERS = ("rasterio", "rasterio._base", "rasterio._env", "rasterio._err", "rasterio._io", "rasterio._filepath",
             "rasterio.session", "urllib3.connectionpool", "urllib3.util.retry")  # fmt: skip
 """Who writes addresses into logs; a filter does not reach the loggers below its own."""
-
 _SHORTEST_SECRET = 4
 
 

@@ -20,7 +20,6 @@ from landshift.pipeline.tiles import Window, strips
 
 BLOCK = 512
 """Pixels: side of the blocks that files are written in."""
-
 _CREATION = {
     "driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK,
     "compress": "zstd", "zstd_level": 1, "num_threads": "ALL_CPUS", "bigtiff": "IF_SAFER",

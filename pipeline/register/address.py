@@ -9,16 +9,11 @@ from urllib.parse import quote, unquote
 from landshift.pipeline.errors import InputError
 
 _EXPECTED = "expected one such as postgresql://USER@HOST:5432/DATABASE?schema=landshift"
-
 _ADDRESS = re.compile(r"\s*postgres(ql)?(\+\w*)?\s*(:|//)", re.IGNORECASE)
-
 _KEYWORDS = re.compile(r"\bpassword\s*=", re.IGNORECASE)
-
 _SCHEMA = re.compile(r"[^\W\d]\w*")
-
 _LONGEST = 63
 """Bytes of a name in PostgreSQL."""
-
 OPTIONS = (
     "host", "port", "service", "connect_timeout", "application_name", "sslmode", "sslrootcert", "sslcert", "sslkey",
     "passfile", "gssencmode", "channel_binding", "target_session_attrs",

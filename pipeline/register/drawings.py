@@ -11,10 +11,8 @@ from landshift.pipeline.register.states import CONFIRMED, NEW, STATES
 from landshift.pipeline.sample.draw import allocate
 
 LARGEST, UNSURE, RANDOM, RANDOM_BY_KIND = "largest", "least-confident", "random", "random-by-kind"
-
 RANKINGS = (LARGEST, UNSURE, RANDOM, RANDOM_BY_KIND)
 """How changes are chosen; only random ones allow an estimate for all."""
-
 AT_RANDOM = (RANDOM, RANDOM_BY_KIND)
 """The rankings whose reviews stand for all."""
 

@@ -28,7 +28,6 @@ from landshift.pipeline.register.states import (
 
 OBSERVED_SHARE = 0.5
 """Share of a change's area, 0..1, that a run has to have observed for its silence to count."""
-
 TURNED_SHARE = 0.5
 """Share of a change's area, 0..1, that a later run has to map as turned into another class for the change to be over."""
 

@@ -17,7 +17,6 @@ from landshift.pipeline.register.states import (
 )
 
 CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD = "change", "not a change", "other class", "cannot be told"
-
 VERDICTS = (CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD)
 """Verdicts to choose from: as mapped; nothing changed; something else changed; it cannot be decided."""
 

@@ -10,10 +10,8 @@ import shapely
 from landshift.pipeline.errors import InputError
 
 NEW, CONFIRMED, CLOSED, REJECTED, WITHDRAWN = "new", "confirmed", "closed", "rejected", "withdrawn"
-
 STATES = (NEW, CONFIRMED, CLOSED, REJECTED, WITHDRAWN)
 """Every change is in exactly one of these."""
-
 NOT_SEEN_AGAIN, NO_LONGER_SEEN = "not seen again", "no longer seen"
 """Why a change was closed without another one in its place: one that was never confirmed, and one that was."""
 

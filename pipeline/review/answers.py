@@ -20,7 +20,6 @@ from landshift.pipeline.review.layers import answer_columns, pair_text, review_c
 
 _MOVED = 1e-3
 """How far a border may lie from the one given out, as a share of the width of the change: a change of the CRS moves it less."""
-
 _SHOWN = 5
 
 

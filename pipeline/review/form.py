@@ -31,9 +31,7 @@ _ABSTRACT = (
     "right): the list on the left goes through the changes, those not reviewed yet first; Ctrl+J zooms to the one that is "
     "selected. Choose a verdict; date and name fill themselves in. Save, and give the folder to whoever keeps the register."
 )
-
 _REVIEWED = "coalesce(\"verdict\", '') <> ''"
-
 _MARGIN = 4.0
 """The first change and its surroundings are shown so many times as wide as the change."""
 

@@ -18,17 +18,14 @@ REVIEW_DATES = (
 )
 
 _ASKED = Column("verdict", "str", "Verdict", f"{CHANGE}, {NO_CHANGE}, {OTHER_CLASS} or {UNTOLD}; empty where not reviewed yet")
-
 _TRUE_CHANGE = Column(
     "true_change", "str", "What it is instead", "Land-use codes before and after as the reviewer sees them, such as 1>2"
 )
-
 _ANSWERS = (
     Column("reviewer", "str", "Reviewer", "Who judged it"),
     Column("reviewed_on", "datetime64[s]", "Reviewed on", "Date on which it was judged"),
     Column("note", "str", "Note", "How you know, or anything to note"),
 )
-
 _GIVEN = (
     Column("place", "int64", "Number", "Place in the order in which the changes are to be judged"),
     Column("change_id", "str", "Change ID", "The change in the register; do not change it"),

@@ -20,14 +20,10 @@ DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]
 """Year, month and day in the name of a file or in a tag."""
 
 _CLOUD_TAGS = ("CLOUD_COVERAGE_ASSESSMENT", "CLOUD_COVER", "CLOUDY_PIXEL_PERCENTAGE")
-
 _DATE_TAGS = ("DATATAKE_DATETIME", "SENSING_TIME", "DATE_ACQUIRED", "datetime", "TIFFTAG_DATETIME")
-
 _BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
-
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line breaks, and what is left of bytes that are not UTF-8."""
-
 _RESOLUTION = re.compile(r"_(10|20|30|60)m$")
 
 

@@ -17,10 +17,8 @@ from landshift.pipeline.scenes.sensors import REFLECTANCE, decode_quality, to_va
 from landshift.pipeline.tiles import STRIP_ROWS, Window
 
 _LOOK = 256
-
 _LOOK_PIXELS = 2**27
 """Rasters up to this size, a Sentinel-2 tile for example, are looked at whole where a few windows show nothing."""
-
 _LOOK_ROWS = 4096
 """Of larger ones at most so many rows, evenly spaced."""
 
@@ -30,13 +28,10 @@ LOWEST, HIGHEST = -0.2, 2.0
 
 _AT_ONCE = 8
 """Files of one scene that are opened at the same time: opening is waiting for a server."""
-
 _DARKEST = 1.0
 """Percentile of the observed pixels: low, but not the one defect pixel."""
-
 _TOO_DARK = -0.05
 """Reflectance. Atmospheric correction overshoots by a few hundredths over water and shadow, an offset taken twice by 0.1."""
-
 _ADDED = 1000
 """What Sentinel-2 adds to every number since processing baseline 04.00."""
 

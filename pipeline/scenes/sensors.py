@@ -60,9 +60,7 @@ class Sensor:
 
 _RED_EDGE = re.compile(r"red[\s_-]+edge[\s_-]*", re.IGNORECASE)
 """Two words for one band, of which the first names another."""
-
 _BASELINE = re.compile(r"N?(?:(\d{1,2}\.\d{1,2})|(\d{4}))", re.IGNORECASE)
-
 _ALIASES = {"swir1": "swir16", "swir2": "swir22", "b1": "b01", "b2": "b02", "b3": "b03", "b4": "b04", "b5": "b05",
             "b6": "b06", "b7": "b07", "b8": "b08", "b9": "b09"}  # fmt: skip
 
@@ -84,7 +82,6 @@ _LANDSAT_OLI = tuple(
         ("SR_B5", "nir", 865), ("SR_B6", "swir16", 1609), ("SR_B7", "swir22", 2201),
     ]
 )  # fmt: skip
-
 _LANDSAT_TM = tuple(
     Band(name, native, wavelength)
     for native, name, wavelength in [
@@ -94,9 +91,7 @@ _LANDSAT_TM = tuple(
 )  # fmt: skip
 
 _S2_SCALE = 1e-4
-
 _LANDSAT = Sensor("landsat-c2-l2-oli", _LANDSAT_OLI, scale=2.75e-5, offset=-0.2, nodata=0, quality="QA_PIXEL")
-
 SENSORS: tuple[Sensor, ...] = (
     Sensor("sentinel-2-l2a", _SENTINEL_2, scale=_S2_SCALE, nodata=0, baseline_offset=True, quality="SCL"),
     Sensor("sentinel-2-l1c", _SENTINEL_2, scale=_S2_SCALE, nodata=0, baseline_offset=True),
@@ -106,12 +101,9 @@ SENSORS: tuple[Sensor, ...] = (
 """Every sensor with a published rule; anything else is `custom`, where the user gives each field."""
 
 _OFFSET_SINCE_BASELINE = 4.0
-
 _SENTINEL_2_OFFSET = -1000.0
-
 _SCL_OBSERVED = (2, 4, 5, 6, 7, 11)
 """Dark areas, vegetation, bare soil, water, unclassified, snow. Left out: no data, defective, shadow, clouds, cirrus."""
-
 _QA_NOT_OBSERVED = 0b11111
 """Bits 0 to 4 of QA_PIXEL: fill, dilated cloud, cirrus, cloud, cloud shadow (USGS LSDS-1619, table 6-3)."""
 

@@ -34,7 +34,6 @@ CHANGE, KINDS = "change", "kinds of change"
 """What is scored: changed or not, and changed from what into what."""
 
 _REPLICATES = 2000
-
 _ROUNDING = 1e-9
 
 

@@ -13,7 +13,6 @@ SELECT contents.table_name, geometry.geometry_type_name
 FROM gpkg_contents AS contents JOIN gpkg_geometry_columns AS geometry USING (table_name)
 WHERE contents.data_type = 'features'
 """
-
 _STYLE = "SELECT styleQML FROM layer_styles WHERE f_table_name = ? AND useAsDefault ORDER BY id DESC LIMIT 1"
 
 

@@ -12,30 +12,21 @@ from landshift.pipeline.errors import InputError
 
 FORMATS = "GeoPackage, FlatGeobuf, Shapefile or GeoJSON"
 """What is accepted as input."""
-
 UNREADABLE = (
     DataSourceError, DataLayerError, FeatureError, FieldError, GeometryError, CRSError, ProjError, ShapelyError, UnicodeError,
 )  # fmt: skip
 """What the libraries raise on a damaged file."""
 
 _MAGIC = {b"SQLi": "GPKG", b"fgb\x03": "FlatGeobuf", b"\0\0\x27\x0a": "ESRI Shapefile"}
-
 _SQLITE = b"SQLite format 3\0"
-
 _APPLICATION_ID = slice(68, 72)
-
 _GEOPACKAGES = (b"GPKG", b"GP10", b"GP11")
 """SQLite's application ids of GeoPackage 1.2 and later, 1.0 and 1.1; other SQLite databases go to other drivers."""
-
 _BOM = b"\xef\xbb\xbf"
-
 _MAX_GEOJSON = 2**29
 """Bytes; the file is parsed whole, in memory."""
-
 _SIDECARS = (".shx", ".dbf", ".prj", ".cpg", ".qpj", ".qix", ".sbn", ".sbx", ".idm", ".ind")
-
 _TYPES = ("FeatureCollection", "Feature")
-
 _CRS_TYPES = ("name", "EPSG")
 """Of GeoJSON's `crs`; the others, `link` and `url`, make GDAL fetch it from the network."""
 

@@ -40,7 +40,6 @@ CREATE TABLE IF NOT EXISTS gpkg_data_columns (
     constraint_name TEXT,
     CONSTRAINT pk_gdc PRIMARY KEY (table_name, column_name), CONSTRAINT gdc_tn UNIQUE (table_name, name))
 """
-
 _CONSTRAINTS_TABLE = """
 CREATE TABLE IF NOT EXISTS gpkg_data_column_constraints (
     constraint_name TEXT NOT NULL, constraint_type TEXT NOT NULL, value TEXT, min NUMERIC, min_is_inclusive BOOLEAN,
@@ -52,23 +51,19 @@ CREATE TABLE IF NOT EXISTS gpkg_data_column_constraints (
 _REGISTER_STYLES_TABLE = """
 INSERT OR IGNORE INTO gpkg_contents (table_name, data_type, identifier) VALUES ('layer_styles', 'attributes', 'layer_styles')
 """
-
 _REGISTER_EXTENSION = """
 INSERT INTO gpkg_extensions (table_name, column_name, extension_name, definition, scope)
 SELECT ?, NULL, 'gpkg_schema', 'http://www.geopackage.org/spec120/#extension_schema', 'read-write'
 WHERE NOT EXISTS (SELECT 1 FROM gpkg_extensions WHERE table_name = ? AND extension_name = 'gpkg_schema')
 """
-
 _INSERT_STYLE = """
 INSERT INTO layer_styles (f_table_catalog, f_table_schema, f_table_name, f_geometry_column, styleName, styleQML,
     styleSLD, useAsDefault, description, owner)
 VALUES ('', '', ?, 'geom', ?, ?, ?, 1, ?, '')
 """
-
 _INSERT_COLUMN = """
 INSERT INTO gpkg_data_columns (table_name, column_name, name, title, description) VALUES (?, ?, ?, ?, ?)
 """
-
 _FORGET = (
     "DELETE FROM layer_styles WHERE f_table_name = ?",
     "DELETE FROM gpkg_data_columns WHERE table_name = ?",

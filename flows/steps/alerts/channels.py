@@ -18,10 +18,8 @@ from landshift.pipeline.records import content_of
 
 _PAUSE_S = 1.0
 """Before a message is tried again; each time twice as long."""
-
 _LONGEST_PAUSE_S = 30.0
 """Whatever the receiver asks for: the message is tried again at the next call anyway."""
-
 _TALKATIVE = ("apprise", "httpx", "httpcore", "urllib3", "requests", "smtplib")
 """Loggers that write addresses with their secrets."""
 

@@ -26,7 +26,6 @@ from landshift.pipeline.register.store import open_register
 
 _TOGETHER = 100
 """Alerts of one rule in a message, at most."""
-
 _LISTED = 50
 
 

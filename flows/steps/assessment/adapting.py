@@ -44,18 +44,13 @@ METHODS = ("radiometric", "histogram", "moments", "batch-norm")
 _CHECK = "adaptation.json"
 
 _FORMAT = 3
-
 _FEWEST_BLOCKS = 10
 """Labelled test blocks that an adaptation is checked on: the bootstrap of a handful lets too much pass by chance."""
-
 _LEVEL = 1 - 0.05 / 4
 """Of each interval: Bonferroni's correction for four methods."""
-
 _PRIOR_WINDOWS = 16.0
 """Windows that the source's BatchNorm statistics count for; not tuned."""
-
 _WINDOW = 256
-
 _MOST_TILES = 16
 """Tiles that the share of change is taken from: an estimate, not a map."""
 

@@ -13,13 +13,9 @@ from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.scores.assessment import BlockOverlap
 
 _DIMENSIONS = 8
-
 _FORMAT = 2
-
 _CHANCE = 0.05
-
 _MUCH_BEYOND = 0.1
-
 _MOST_BLOCKS = 4000
 """Of each side: more would cost memory and add nothing."""
 

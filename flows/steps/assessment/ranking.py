@@ -37,7 +37,6 @@ DIMENSIONS = 32
 """Principal components that every encoder is reduced to, so that a wide one has no advantage."""
 
 _FORMAT = 1
-
 _FEWEST_REGIONS = 8
 """Below this the regions of the labels are too few to resample, and the blocks of the split take their place."""
 

@@ -14,7 +14,6 @@ from landshift.pipeline.records import content_of, record_of
 
 _FORMAT = 1
 """Raised whenever the content of an aligned image changes for the same inputs."""
-
 _NAME = "after_aligned"
 
 

@@ -23,7 +23,6 @@ from landshift.pipeline.tiles import STRIDE
 
 _PROBE = 256
 """Side in pixels of the window that the expected time is measured on."""
-
 _BACKWARD = 3.0
 """Forward and backward pass cost about this many forward passes."""
 

@@ -13,9 +13,7 @@ from landshift.pipeline.scenes.folder import DATE, require_printable
 from landshift.pipeline.scenes.sensors import SENSORS, Sensor
 
 _LABEL = re.compile(r"label|truth|mask|reference|lulc", re.IGNORECASE)
-
 _RASTERS = (".tif", ".tiff", ".jp2")
-
 _VECTORS = (".gpkg", ".geojson", ".shp", ".fgb")
 
 

@@ -35,7 +35,6 @@ from landshift.pipeline.run.record import read_run
 from landshift.pipeline.vector.read import read_polygons
 
 _NOT_RANDOM = f"Only reviews of changes drawn with --order {' or '.join(AT_RANDOM)} allow an estimate for all."
-
 PROJECT, RECORD = "review.qgz", "review.json"
 
 _LISTED = 20

@@ -27,10 +27,8 @@ Answer = tuple[dict[str, Any], list[str]]
 
 # Named here, since the modules that name them import torch and GDAL, which rolling back does not need.
 MODEL, CARD = "model.json", "card.md"
-
 SHOWN = ("weights.safetensors", MODEL, CARD, "item.json")
 """Files of a model."""
-
 KEPT = (*SHOWN, "seen.tif")
 """Files of a release: also where it was trained."""
 

@@ -19,17 +19,12 @@ from landshift.pipeline.vector.geopackage import Style, add_tables, describe
 
 _OWN_CRS = 100_000
 """Number within the file of a CRS that has no EPSG code."""
-
 _WAIT_S = 5.0
 """How long to wait for another writer."""
-
 _SQLITE = b"SQLite format 3\0"
-
 _HEADER = np.dtype([("magic", "S2"), ("version", "u1"), ("flags", "u1"), ("srs", "<i4"), ("box", "<f8", (4,))])
 """Of a geometry with its box, little-endian: https://www.geopackage.org/spec120/#gpb_format"""
-
 _FLAGS = 0b0000_0011
-
 _CORE = (
     "PRAGMA application_id = 1196444487",
     "PRAGMA user_version = 10200",
@@ -47,13 +42,9 @@ _CORE = (
     """CREATE TABLE gpkg_extensions (table_name TEXT, column_name TEXT, extension_name TEXT NOT NULL, definition TEXT NOT NULL,
     scope TEXT NOT NULL, CONSTRAINT ge_tce UNIQUE (table_name, column_name, extension_name))""",
 )
-
 _ADD_CRS = "INSERT OR IGNORE INTO gpkg_spatial_ref_sys VALUES (?, ?, ?, ?, ?, NULL)"
-
 _ADD_CONTENTS = "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) VALUES (?, ?, ?, ?)"
-
 _ADD_GEOMETRY = "INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', 'POLYGON', ?, 0, 0)"
-
 _GROW = """
 UPDATE gpkg_contents SET min_x = min(coalesce(min_x, :left), :left), min_y = min(coalesce(min_y, :bottom), :bottom),
     max_x = max(coalesce(max_x, :right), :right), max_y = max(coalesce(max_y, :top), :top),
@@ -213,23 +204,14 @@ def definition_of(crs: CRS) -> str:
 
 _BOXES = (0, 32, 48, 48, 64)
 """Bytes of the box before a geometry, by three bits of its header: none, 4, 6, 6 or 8 numbers."""
-
 _BOUNDS = (("ST_MinX", 0), ("ST_MaxX", 1), ("ST_MinY", 2), ("ST_MaxY", 3))
-
 _VALUES = ", ".join(f"{name}(NEW.geom)" for name, _ in _BOUNDS)
-
 _HAS = "(NEW.geom NOTNULL AND NOT ST_IsEmpty(NEW.geom))"
-
 _HAS_NOT = "(NEW.geom ISNULL OR ST_IsEmpty(NEW.geom))"
-
 _PUT = f"BEGIN INSERT OR REPLACE INTO rtree_{{t}}_geom VALUES (NEW.fid, {_VALUES}); END"  # noqa: S608 (no value from outside)
-
 _DROP = "BEGIN DELETE FROM rtree_{t}_geom WHERE id = OLD.fid; END"
-
 _MOVE = f"{_DROP.removesuffix('END')}{_PUT.removeprefix('BEGIN ')}"
-
 _FORGET = "BEGIN DELETE FROM rtree_{t}_geom WHERE id IN (OLD.fid, NEW.fid); END"
-
 _STATEMENTS = (
     "CREATE VIRTUAL TABLE rtree_{t}_geom USING rtree(id, minx, maxx, miny, maxy)",
     f"CREATE TRIGGER rtree_{{t}}_geom_insert AFTER INSERT ON {{t}} WHEN {_HAS} {_PUT}",

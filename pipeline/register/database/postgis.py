@@ -29,7 +29,6 @@ _SETTINGS = {
     "TimeZone": "UTC", "statement_timeout": "0", "idle_in_transaction_session_timeout": "0", "lock_timeout": "10min",
 }  # fmt: skip
 """For the transaction alone, so that poolers of connections may stand in between."""
-
 _OWN_SRIDS = (910_000, 998_999)
 """Numbers that PostGIS leaves to its users, for a CRS that has no EPSG code."""
 
@@ -39,9 +38,7 @@ SELECT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamesp
     WHERE n.nspname = :schema AND c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relname <> 'layer_styles'
     AND NOT EXISTS (SELECT FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.deptype = 'e'))
 """
-
 _POSTGIS = "SELECT nspname FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace WHERE extname = 'postgis'"
-
 _COMMENT = """
 SELECT format('COMMENT ON COLUMN %I.%I.%I IS %L',
     CAST(:schema AS text), CAST(:table AS text), CAST(:column AS text), CAST(:comment AS text))

@@ -56,7 +56,6 @@ TIME = (
     .with_variant(UtcTime(), "postgresql")
 )
 """Times are UTC, to the second, and written in files as the GeoPackage standard asks for."""
-
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 """Sorted by its bytes in every database, whatever the language of the server."""
 
@@ -82,9 +81,7 @@ def _geometry() -> sa.Column[object]:
 
 
 METADATA = sa.MetaData()
-
 META = sa.Table("meta", METADATA, _text("name", primary_key=True), _text("value", nullable=False))
-
 CHANGES = sa.Table(
     "changes", METADATA, _key(), _geometry(), _text("change_id", nullable=False, unique=True), _text("state", nullable=False),
     _text("reason", nullable=False), _integer("change_code", nullable=False), _integer("from_code"), _text("from_name"),
@@ -94,29 +91,24 @@ CHANGES = sa.Table(
     _text("lifecycle"), _text("why"), _integer("window_seen"), _integer("window_observed"), _integer("misses"),
     _text("founder_run"), _integer("founder_patch"), _text("united_with"), _integer("ordinal"), sqlite_autoincrement=True,
 )  # fmt: skip
-
 FIRST_SEEN = sa.Table(
     "first_seen", METADATA, _key(), _geometry(), _text("change_id", nullable=False, unique=True), sqlite_autoincrement=True
 )
-
 OBSERVATIONS = sa.Table(
     "observations", METADATA, _key(), _geometry(), _text("key", nullable=False, unique=True), _text("project"),
     sa.Column("before_date", IsoDate), sa.Column("after_date", IsoDate), _text("created"), _text("model_name"),
     _text("model_hash"), _text("scenes"), _number("observed_share"), _integer("patch_count"), _text("standing"),
     sa.Column("merged_at", TIME), _integer("last_line"), sqlite_autoincrement=True,
 )  # fmt: skip
-
 PATCHES = sa.Table(
     "patches", METADATA, _key(), _geometry(), _text("run", nullable=False, index=True), _integer("patch", nullable=False),
     _text("own_id", nullable=False), _text("change_id", nullable=False, index=True), _integer("change_code"),
     _integer("to_code"), _number("area_ha"), _number("confidence"), sa.UniqueConstraint("run", "patch"),
     sqlite_autoincrement=True,
 )  # fmt: skip
-
 NOT_OBSERVED = sa.Table(
     "not_observed", METADATA, _key(), _geometry(), _text("run", nullable=False, index=True), sqlite_autoincrement=True
 )
-
 HISTORY = sa.Table(
     "history", METADATA, _integer("number", primary_key=True), _text("change_id", index=True), sa.Column("time", TIME),
     _text("event", nullable=False), _text("from_state"), _text("to_state"), _text("run"), _text("model_hash"), _text("reason"),
@@ -134,21 +126,17 @@ REVIEWS = sa.Table(
     _text("who"), sa.Column("reviewed_on", IsoDate, nullable=False), _text("run"), _integer("patch"),
     _text("drawing", nullable=False), sa.Column("time", TIME),
 )  # fmt: skip
-
 DRAWINGS = sa.Table(
     "drawings", METADATA, _text("key", primary_key=True), sa.Column("time", TIME), _text("who"),
     _text("ranking", nullable=False), _integer("seed"), _text("states", nullable=False),
     _integer("again", nullable=False), _text("strata", nullable=False),
 )  # fmt: skip
-
 DRAWN = sa.Table(
     "drawn", METADATA, _text("drawing", primary_key=True), _text("change_id", primary_key=True),
     _integer("place", nullable=False), _integer("change_code", nullable=False), _text("run", nullable=False),
     _integer("patch", nullable=False),
 )  # fmt: skip
-
 LAYERS = (CHANGES, FIRST_SEEN, OBSERVATIONS, PATCHES, NOT_OBSERVED)
 """The tables with geometries."""
-
 PLAIN = (META, HISTORY, WITHDRAWALS, REVIEWS, DRAWINGS, DRAWN)
 """The others."""

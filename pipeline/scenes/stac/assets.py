@@ -12,12 +12,9 @@ from landshift.pipeline.scenes.stac.search import Item, Json
 
 QUALITY = "quality"
 """How a config calls the quality band in `scenes: stac: assets:`."""
-
 _LOOKS = frozenset({"thumbnail", "overview", "visual", "metadata"})
 """Roles of assets that are made to be looked at or read by people."""
-
 _RESOLUTION = re.compile(r"_(\d+)m$", re.IGNORECASE)
-
 _RASTER = re.compile(r"image/(tiff|vnd\.stac\.geotiff|x\.geotiff|geotiff|jp2)", re.IGNORECASE)
 
 

@@ -14,17 +14,12 @@ from landshift.pipeline.scenes.sensors import Sensor, number_offset
 from landshift.pipeline.scenes.stac.search import Item, Json
 
 _TILES = ("grid:code", "s2:mgrs_tile", "s2:tile_id")
-
 _PROCESSED = ("s2:generation_time", "processing:datetime", "updated", "created")
-
 _BASELINES = ("s2:processing_baseline", "processing:version")
-
 _LONGEST_SIDE = 10**7
 """Pixels; more than any raster has."""
-
 _NUMBERS = re.compile(r"\d{2}")
 """Of a baseline such as 05.09 or N0509."""
-
 _APPLIED = "earthsearch:boa_offset_applied"
 
 

@@ -28,7 +28,6 @@ Box = tuple[float, float, float, float]
 
 _PAGE = 100
 """Items asked for at once."""
-
 _STEPS = 16
 """Parts of each side of a region: its straight sides are bent in degrees."""
 
