@@ -509,7 +509,7 @@ def test_a_gate_of_the_model_stops_before_the_run_before_is_replaced(
 ) -> None:
     before = content_of(output / "demo" / "run")
     original: Callable[..., Any] = detecting.detect_changes
-    monkeypatch.setattr(detecting, "detect_changes", lambda *given: {**original(*given), "beyond": 0.9})
+    monkeypatch.setattr(detecting, "detect_changes", lambda *given: replace(original(*given), beyond=0.9))
     project = demo_project(gates={"domain_shift": {"otherwise": "stop"}})
     with pytest.raises(InputError, match="domain_shift: found 90 % beyond their edge, expected at most 20 %"):
         detect(project, demo.data, output)
