@@ -43,7 +43,7 @@ def content_of(record: object) -> Any:  # noqa: ANN401 (JSON)
     Args:
         record: A dataclass whose fields are records, collections of them, paths, dates or plain values.
     """
-    return _adapter(type(record)).dump_python(record, mode="json")
+    return _adapter(type(record)).dump_python(record, mode="json", by_alias=True)
 
 
 def record_of(kind: type[Record], content: object, origin: str, *, exact: bool = False) -> Record:

@@ -6,6 +6,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
 import pytest
 
 from landshift.pipeline.change.areas import OnTestBlocks
@@ -15,7 +16,7 @@ from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.page import page_of, run_page
-from landshift.pipeline.run.page_data import listed_patches
+from landshift.pipeline.run.page_map import largest, map_data
 from landshift.pipeline.run.record import InputFile, RunRecord, TerritoryShift, UsedAdaptation
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.training import Cost
@@ -51,12 +52,16 @@ COST = {
     "country": "FRA",
 }  # fmt: skip
 PICTURES = {name: "data:image/png;base64,AA==" for name in ("before", "after", "change")}
+NO_POLYGONS = gpd.GeoDataFrame(
+    {name: [] for name in ("change_id", "change_code", "from_name", "to_name", "area_ha", "confidence", "confidence_min")},
+    geometry=[],
+)
 OUR_SCRIPTS = 3
 """The data, Leaflet and ours."""
 
 
 def page_for(content: RunRecord, pictures: dict[str, str] = PICTURES) -> str:
-    return run_page(content, None, pictures, {}, data={"unseen": [], "all_unseen": 0}, patches=[], places=[])
+    return run_page(content, None, pictures, {}, map_data(content, NO_POLYGONS, NO_POLYGONS, None, 0), [])
 
 
 def test_the_page_says_the_figures() -> None:
@@ -95,7 +100,7 @@ def test_names_are_escaped_everywhere() -> None:
         replace(run(
             name=HOSTILE, warnings=(HOSTILE,), versions={HOSTILE: HOSTILE},
             inputs=(InputFile(HOSTILE, "before", DATES[0], HOSTILE),),
-            legend=tuple(replace(c, name=HOSTILE) for c in LEGEND.classes),
+            legend=tuple(replace(c, name=HOSTILE + c.name) for c in LEGEND.classes),
         ), files={HOSTILE: HOSTILE}, gates=(Gate(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),)),
         PICTURES | {"before": '"><script>'},
     )  # fmt: skip
@@ -143,7 +148,7 @@ def test_a_run_without_any_change_says_so(tmp_path: Path, classes: tuple[tuple[s
 def test_what_is_not_drawn_is_said_with_the_true_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path)
     assert "Not everything is drawn" not in page_of(tmp_path)
-    monkeypatch.setattr("landshift.pipeline.run.page.listed_patches", lambda changes: listed_patches(changes, 2))
+    monkeypatch.setattr("landshift.pipeline.run.page.largest", lambda changes: largest(changes, 2))
     page = page_of(tmp_path)
     assert "the 2 largest of 4 patches, which have 3.4 of\n3.9 ha" in page
     assert page.count("<tr data-row") == 2

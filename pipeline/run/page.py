@@ -4,7 +4,7 @@ import base64
 import hashlib
 import json
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -20,18 +20,15 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.pages.assessment_view import ADAPTATIONS, assessment_view
 from landshift.pipeline.records import read_record
 from landshift.pipeline.run.page_data import (
+    AreaFigures,
+    PlaceFigures,
     area_rows,
-    json_for_page,
-    kinds,
-    listed_patches,
-    map_data,
+    estimate_of_unchanged,
     matrix,
-    on_pixels,
-    patch_rows,
     place_notes,
     place_rows,
-    unchanged_estimate,
 )
+from landshift.pipeline.run.page_map import MapData, json_for_page, largest, map_data, on_pixels
 from landshift.pipeline.run.record import ESTIMATES, LAYERS, RUN, RunRecord
 from landshift.pipeline.sample.wilson import WILSON
 from landshift.pipeline.scores.assessment import Assessment
@@ -65,14 +62,11 @@ def page_of(folder: Path) -> str:
     path = folder / ESTIMATES
     estimates = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     layers = folder / LAYERS
-    patches = listed_patches(read_layer(layers, CHANGES_LAYER))
+    patches = largest(read_layer(layers, CHANGES_LAYER))
     areas = read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None
     with_chips = patches.iloc[:MOST_CHIPS]
     data = map_data(run, patches, read_layer(layers, NOT_OBSERVED_LAYER), areas, len(with_chips))
-    return run_page(
-        run, estimates, _pictures(folder, run), _chips(folder, run, with_chips), data=data,
-        patches=patch_rows(patches, run), places=place_rows(areas, estimates),
-    )  # fmt: skip
+    return run_page(run, estimates, _pictures(folder, run), _chips(folder, run, with_chips), data, place_rows(areas, estimates))
 
 
 def run_page(
@@ -80,10 +74,8 @@ def run_page(
     estimates: Mapping[str, Any] | None,
     pictures: Mapping[str, str],
     chips: Mapping[str, str],
-    *,
-    data: Mapping[str, Any],
-    patches: list[dict[str, Any]],
-    places: list[dict[str, Any]],
+    data: MapData,
+    places: Sequence[PlaceFigures],
 ) -> str:
     """Fill in the page of a run.
 
@@ -93,18 +85,15 @@ def run_page(
         pictures: `before`, `after` and `change` as data URIs.
         chips: `before` and `after`, sheets of chips as data URIs.
         data: What the page's script reads, from `map_data`.
-        patches: Rows of the table, from `patch_rows`.
         places: Areas of interest, from `place_rows`.
     """
     scripts = [_script(name) for name in _SCRIPTS]
-    rows, table = area_rows(run, estimates), matrix(run, estimates)
+    rows = area_rows(run, estimates)
     return template_environment(html=True).get_template("run.html.j2").render(
         run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS, wilson=WILSON,
-        data=json_for_page(data), patches=patches, kinds=kinds(run), places=places, rows=rows, matrix=table,
-        unchanged=unchanged_estimate(estimates), plots=_plots(run, estimates, rows),
+        shown=data, data=json_for_page(data), places=places, place_notes=place_notes(places), rows=rows,
+        matrix=matrix(run, estimates), unchanged=estimate_of_unchanged(estimates), plots=_plots(run, estimates, rows),
         assessed=assessment_view(run.assessment) if run.assessment != Assessment() else None, adaptations=ADAPTATIONS,
-        unseen=(len(data["unseen"]), data["all_unseen"]),
-        place_notes=place_notes(places),
         scripts=scripts, hashes=[_hash(script) for script in scripts], leaflet_css=_leaflet_css(),
     )  # fmt: skip
 
@@ -128,11 +117,11 @@ def _chips(folder: Path, run: RunRecord, patches: gpd.GeoDataFrame) -> dict[str,
     return {date: data_uri(chip_sheet(folder / f"image_{date}.tif", where, _SIDE), photo=True) for date in ("before", "after")}
 
 
-def _plots(run: RunRecord, estimates: Mapping[str, Any] | None, rows: list[dict[str, Any]]) -> dict[str, str]:
+def _plots(run: RunRecord, estimates: Mapping[str, Any] | None, rows: Sequence[AreaFigures]) -> dict[str, str]:
     place = f"{run.name}, {run.before_date} to {run.after_date}"
     dots = [
-        AreaRow(row["name"], row["mapped_ha"], *(row["estimated"]["area_ha"][key] for key in ("estimate", "low", "high")))
-        for row in rows if row["estimated"]
+        AreaRow(row.name, row.mapped_ha, *(row.estimated["area_ha"][key] for key in ("estimate", "low", "high")))
+        for row in rows if row.estimated
     ]  # fmt: skip
     if estimates:
         every = estimates["changed"]
