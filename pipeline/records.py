@@ -14,6 +14,9 @@ from landshift.pipeline.manifest import write_json
 
 Record = TypeVar("Record")
 
+Json = dict[str, Any]
+"""A JSON object, at a border."""
+
 
 def _numbers(values: object) -> np.ndarray:
     found = np.asarray(values)

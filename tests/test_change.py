@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
-from landshift.pipeline.change.decision import Decision, changed_only, decide, drop_small, min_patch_pixels, small_patch_pixels
+from landshift.pipeline.change.decision import (
+    Decision,
+    decide,
+    drop_small,
+    drop_unchanged,
+    min_patch_pixels,
+    small_patch_pixels,
+)
 from landshift.pipeline.change.patches import find_patches
 from landshift.pipeline.legend import LandUse, Legend
 
@@ -178,7 +185,7 @@ def test_dropping_does_not_alter_its_input_and_works_without_land_use() -> None:
 @settings(deadline=None)
 def test_the_unit_holds_after_dropping_and_dropping_again_does_nothing(change: np.ndarray, least: int) -> None:
     once = drop_small(decision(change), least)
-    left = find_patches(changed_only(once.change))
+    left = find_patches(drop_unchanged(once.change))
     assert (left.pixel_count >= least).all()
     assert len(small_patch_pixels(once.change, least)) == 0
     np.testing.assert_array_equal(once.change == 0, change == 0)

@@ -61,7 +61,7 @@ def test_what_is_wrong_is_said(made: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(made, tmp_path / "copy")
     landshift.open_run(copy, verify=True)
     (copy / "confidence.tif").write_bytes((copy / "confidence.tif").read_bytes() + b"x")
-    with pytest.raises(InputError, match="differs from what manifest"):
+    with pytest.raises(InputError, match="differs from the file recorded in manifest"):
         landshift.open_run(copy, verify=True)
 
 

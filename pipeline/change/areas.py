@@ -1,8 +1,6 @@
 """Mapped areas: counted from pixels and measured on the ellipsoid."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -12,6 +10,7 @@ import shapely
 from landshift.pipeline.change.outlines import ellipsoidal_area_ha
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import CHANGED, Legend
+from landshift.pipeline.records import Json
 
 METHOD = "pixel count (biased; estimate areas from a judged sample before publishing)"
 
@@ -115,7 +114,7 @@ def measure_areas(
     )  # fmt: skip
 
 
-def with_test_scores(areas: MappedAreas, scores: Mapping[str, Any] | None) -> MappedAreas:
+def with_test_scores(areas: MappedAreas, scores: Json | None) -> MappedAreas:
     """Put beside each change how often the model was right about it on the test blocks.
 
     Args:

@@ -4,7 +4,6 @@ import csv
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -76,7 +75,7 @@ def area_summary(
     by_code = {entry.code: entry.name for entry in legend.changes}
     largest = counts[:, CHANGED:].argmax(axis=1) + CHANGED
     touching = np.bincount(_touching(areas, changes)[0], minlength=len(areas))
-    values: dict[str, Any] = {
+    values = {
         "name": areas.names,
         "total_ha": (counts.sum(axis=1) * pixel_ha).round(4),
         "changed_ha": (changed * pixel_ha).round(4),

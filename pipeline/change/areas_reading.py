@@ -35,8 +35,8 @@ def read_areas_of_interest(path: Path, grid: Grid, layer: str | None = None, nam
         name_column: Column with the names, whatever its case; else `name`, else the only column of text.
 
     Raises:
-        InputError: The file or its polygons cannot be used (as in `read_polygons`), there are none, names are missing or
-            repeat or nobody knows which column holds them, or all areas lie beyond the map.
+        InputError: The file or its polygons cannot be used (as in `read_polygons`) or hold none, names are
+            missing or repeat, their column is not clear, or all areas lie beyond the map.
     """
     frame = read_named_areas(path, crs_of(grid), layer, name_column)
     areas = AreasOfInterest(frame, grid)
@@ -64,7 +64,7 @@ def read_named_areas(path: Path, crs: CRS, layer: str | None = None, name_column
     if not len(found):
         raise InputError(f"{path} holds no polygons; expected the areas of interest, one polygon each.")
     names = _names(path, found, name_column)
-    return gpd.GeoDataFrame({"name": names}, geometry=_placed(path, found, names, crs), crs=crs)
+    return gpd.GeoDataFrame({"name": names}, geometry=_place(path, found, names, crs), crs=crs)
 
 
 def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]:
@@ -76,8 +76,8 @@ def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]
     if len(chosen) != 1:
         what = f"no column {wanted!r}" if wanted is not None else "no column `name`, and not just one column of text"
         raise InputError(
-            f"{path} has {what}; its columns are {', '.join(columns) or 'none'}. Say which holds the names of the areas of "
-            f"interest: `name_column:`."
+            f"{path} has {what}; its columns are {', '.join(columns) or 'none'}. Set `name_column:` to the one that holds "
+            f"the names of the areas of interest."
         )
     values = found[chosen[0]]
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
@@ -98,7 +98,7 @@ def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]
     return names
 
 
-def _placed(path: Path, found: gpd.GeoDataFrame, names: list[str], target: CRS) -> np.ndarray:
+def _place(path: Path, found: gpd.GeoDataFrame, names: list[str], target: CRS) -> np.ndarray:
     """Geometries in the target CRS, their edges bent with it."""
     if CRS(found.crs).equals(target, ignore_axis_order=True):
         return np.asarray(found.geometry.to_numpy())
@@ -107,23 +107,19 @@ def _placed(path: Path, found: gpd.GeoDataFrame, names: list[str], target: CRS) 
     placed = dense.to_crs(target).to_numpy()
     broken = ~shapely.is_valid(placed)
     # Reprojection moves vertices by different amounts: a narrow part can cross itself.
-    placed[broken] = [_repaired(geometry) for geometry in placed[broken]]
+    placed[broken] = [_repair(geometry) for geometry in placed[broken]]
     lost = ~(shapely.area(placed) > 0)
     if lost.any():
+        code = target.to_epsg()
         far = [name for name, gone in zip(names, lost.tolist(), strict=True) if gone]
         raise InputError(
-            f"{path}: {_list(far)} cannot be placed in the CRS of the map, {_called(target)}, because they reach too "
-            f"far from where it holds. Leave out what is far from the map, or cut it to the map's surroundings."
+            f"{path}: {_list(far)} cannot be placed in the CRS of the map, {f'EPSG:{code}' if code else target.name}, because "
+            f"they reach too far from where it holds. Leave out what is far from the map, or cut it to the map's surroundings."
         )
     return np.asarray(placed)
 
 
-def _called(crs: CRS) -> str:
-    code = crs.to_epsg()
-    return f"EPSG:{code}" if code else crs.name
-
-
-def _repaired(geometry: shapely.Geometry) -> shapely.Geometry:
+def _repair(geometry: shapely.Geometry) -> shapely.Geometry:
     """Return a valid geometry of the same ground; an empty one where coordinates are not finite."""
     if not np.isfinite(shapely.get_coordinates(geometry)).all():
         return shapely.Polygon()

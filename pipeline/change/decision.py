@@ -28,7 +28,7 @@ def decide(
     """Turn probabilities into codes.
 
     A pixel is changed where its probability of change reaches the threshold. That probability is the change head's, or
-    `1 - sum_k before_k * after_k` where there is none. A changed pixel gets the two different classes with the largest
+    `1 - sum_k before_k * after_k` without such a head. A changed pixel gets the two different classes with the largest
     `before_i * after_j`, an unchanged one the class with the largest `before_i * after_i` for both dates.
 
     Swapping the dates swaps the classes exactly, ties included. From that follows the one exception: where a direction
@@ -63,7 +63,7 @@ def decide(
     first, second = (np.zeros(observed.shape, dtype=np.uint8) for _ in range(2))
     first[changed], second[changed] = _different_pair(before[:, changed], after[:, changed])
     undirected = changed & (first == second)
-    first[undirected | still] = second[undirected | still] = _shared_class(before, after)[undirected | still]
+    first[undirected | still] = second[undirected | still] = _common_class(before, after)[undirected | still]
     changed &= ~undirected
 
     of_class = np.array([c.code for c in legend.classes], dtype=np.uint8)
@@ -96,7 +96,7 @@ def _agreement(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     return total
 
 
-def _shared_class(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+def _common_class(before: np.ndarray, after: np.ndarray) -> np.ndarray:
     """Index of the class with the largest before_i * after_i; of the largest sum where all products are 0."""
     best, score = np.zeros(before.shape[1:], dtype=np.uint8), np.zeros(before.shape[1:], dtype=np.float32)
     for index, (b, a) in enumerate(zip(before, after, strict=True)):
@@ -135,7 +135,7 @@ def _best_two(probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return best, second, probability[best, columns], probability[second, columns]
 
 
-def changed_only(change: np.ndarray) -> np.ndarray:
+def drop_unchanged(change: np.ndarray) -> np.ndarray:
     """Return the change codes from 2 on, and 0 for unchanged and not observed; uint8 (y, x)."""
     return np.where(change >= CHANGED, change, np.uint8(0))
 
@@ -164,7 +164,7 @@ def small_patch_pixels(change: np.ndarray, min_pixels: int) -> np.ndarray:
         change: uint8 (y, x) change codes of the whole map; a tile would cut patches.
         min_pixels: 1 or more.
     """
-    patches = find_patches(changed_only(change))
+    patches = find_patches(drop_unchanged(change))
     return patches.pixels(patches.pixel_count < min_pixels)
 
 

@@ -105,11 +105,11 @@ def simplify_coverage(exact: np.ndarray, patches: Patches) -> np.ndarray:
         most a third.
     """
     # Those that only keep their outline are what takes long: most lie apart from all others, and need not be in the way.
-    simple = _simplified(exact, patches, apart=_APART_PX)
-    return simple if simple is not exact and shapely.coverage_is_valid(simple) else _simplified(exact, patches, apart=None)
+    simple = _simplify(exact, patches, apart=_APART_PX)
+    return simple if simple is not exact and shapely.coverage_is_valid(simple) else _simplify(exact, patches, apart=None)
 
 
-def _simplified(exact: np.ndarray, patches: Patches, apart: float | None) -> np.ndarray:
+def _simplify(exact: np.ndarray, patches: Patches, apart: float | None) -> np.ndarray:
     """Simplify in a coverage without the small patches that lie `apart` pixels from all others; with all where None."""
     protected = patches.pixel_count < _PROTECTED_PIXELS
     while not protected.all():

@@ -1,9 +1,7 @@
 """Polygons out of the map: the patches of change and of what was not observed, as one coverage."""
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -72,34 +70,28 @@ def map_layers(
     seen = patches.code != _UNSEEN
     mean, lowest = _patch_statistics(patches, seen, confidence)
 
-    shared: dict[str, Any] = {"before_date": before_date, "after_date": after_date}
-    measured = {"area_ha": area_ha, "pixel_count": patches.pixel_count}
-    values: dict[str, Any] = {
+    by_code = {entry.code: entry for entry in legend.changes}
+    kinds = [by_code[code] for code in patches.code[seen].tolist()]
+    shared = {"before_date": before_date, "after_date": after_date}
+    crs = crs_of(grid)
+    changes = {
         "change_id": first_pixel_ids(patches.first_pixel[seen], grid, prefix),
-        **_names(patches.code[seen], legend),
-        **{name: array[seen] for name, array in measured.items()},
+        "change_code": patches.code[seen],
+        "from_code": [kind.from_code for kind in kinds],
+        "from_name": [kind.from_name or None for kind in kinds],
+        "to_code": [kind.to_code for kind in kinds],
+        "to_name": [kind.to_name or kind.name for kind in kinds],
+        "area_ha": area_ha[seen],
+        "pixel_count": patches.pixel_count[seen],
         "confidence": mean.round(4),
         "confidence_min": lowest.round(4),
         AREAS_LAYER: None,
         **shared,
     }
-    unseen: dict[str, Any] = {"change_code": NOT_OBSERVED, **{n: array[~seen] for n, array in measured.items()}, **shared}
-    crs = crs_of(grid)
+    unseen = {"change_code": NOT_OBSERVED, "area_ha": area_ha[~seen], "pixel_count": patches.pixel_count[~seen], **shared}
     return MapLayers(
-        frame_of(values, CHANGE_COLUMNS, geometry[seen], crs), frame_of(unseen, NOT_OBSERVED_COLUMNS, geometry[~seen], crs)
+        frame_of(changes, CHANGE_COLUMNS, geometry[seen], crs), frame_of(unseen, NOT_OBSERVED_COLUMNS, geometry[~seen], crs)
     )
-
-
-def _names(codes: np.ndarray, legend: Legend) -> Mapping[str, Any]:
-    by_code = {c.code: c for c in legend.changes}
-    entries = [by_code[code] for code in codes.tolist()]
-    return {
-        "change_code": codes,
-        "from_code": [c.from_code for c in entries],
-        "from_name": [c.from_name or None for c in entries],
-        "to_code": [c.to_code for c in entries],
-        "to_name": [c.to_name or c.name for c in entries],
-    }
 
 
 def _patch_statistics(patches: Patches, chosen: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

@@ -41,7 +41,8 @@ def summary_lines(assessment: Assessment) -> list[str]:
     if assessment.curve:
         lines += _curve_lines(assessment.curve)
     if assessment.verification:
-        taus = [f"{n} {'–' if a.tau is None else format(a.tau, '+z.2f')}" for n, a in assessment.verification.scores.items()]
+        scores = assessment.verification.scores
+        taus = [f"{name} {format(score.tau, '+z.2f') if score.tau is not None else '–'}" for name, score in scores.items()]
         lines.append(f"Kendall's tau with F1 after training: {', '.join(taus)}.")
     if cost:
         lines.append(f"Cost: {duration(cost.seconds)}, {energy(cost.kwh)}, {gas(cost.co2e_kg)} CO2e ({cost.how}).")

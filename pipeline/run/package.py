@@ -69,15 +69,15 @@ def require_unharmed(folder: Path) -> None:
     entry = Manifest(folder).entries().get("run")
     if entry is None:
         raise InputError(
-            f"{folder / MANIFEST} does not say what the run consists of: copy the run's folder again, with all its files, or "
+            f"{folder / MANIFEST} does not list the files of the run: copy the run's folder again, with all its files, or "
             f"make the run again with `landshift detect`."
         )
     wanted = {name: digest for name, digest in entry["files"].items() if name == RUN or name.endswith(".tif")}
     missing = [name for name in wanted if not (folder / name).is_file()]
     changed = [name for name, digest in wanted.items() if name not in missing and file_hash(folder / name) != digest]
     if missing or changed:
-        said = [f"{', '.join(names)} {what}" for names, what in ((missing, "missing"), (changed, "changed")) if names]
+        faults = [f"{', '.join(names)} {what}" for names, what in ((missing, "missing"), (changed, "changed")) if names]
         raise InputError(
-            f"{folder} is not as it was made ({'; '.join(said)}), so that a sample of it means nothing: copy the run's folder "
-            f"again, or make the run again with `landshift detect` and draw a new sample."
+            f"{folder} is not as it was made ({'; '.join(faults)}), so that a sample of it means nothing: copy the run's "
+            f"folder again, or make the run again with `landshift detect` and draw a new sample."
         )

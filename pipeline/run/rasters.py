@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -26,8 +25,6 @@ NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""
 
 _EPOCH_DAY = np.datetime64("1970-01-01", "D")
-
-_CODE_UNIT = "code"
 
 
 def confidence_codes(confidence: np.ndarray) -> np.ndarray:
@@ -174,8 +171,10 @@ def _write_codes(
     listed: tuple[Change, ...] | tuple[LandUse, ...],
 ) -> list[Path]:
     plain = path.with_name(f"plain_{path.name}")
-    layout: dict[str, Any] = {"nodata": NOT_OBSERVED, "colormap": raster_colormap(entries), "units": [_CODE_UNIT]}
-    write_raster(plain, codes, grid, descriptions=[path.stem], tags=tags, **layout)
+    write_raster(
+        plain, codes, grid, nodata=NOT_OBSERVED, descriptions=[path.stem], tags=tags, colormap=raster_colormap(entries),
+        units=["code"],
+    )  # fmt: skip
     write_cog(path, plain, categorical=True)
     plain.unlink()
     return [

@@ -3,22 +3,18 @@
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from landshift.pipeline.change.areas import MappedAreas
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate
 from landshift.pipeline.legend import LandUse
-from landshift.pipeline.records import read_record
+from landshift.pipeline.records import Json, read_record
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.training import Cost, Temperatures
 
 RUN, PAGE, ESTIMATES, TABLE = "run.json", "report.html", "estimates.json", "estimates.csv"
 
 CHANGE_MAP, LAYERS, PROJECT = "change.tif", "changes.gpkg", "map.qgz"
-
-Content = dict[str, Any]
-"""What another room describes, as JSON."""
 
 
 @dataclass(frozen=True)
@@ -73,7 +69,7 @@ class UsedModel:
     """Hash of `weights.safetensors`."""
     description: str
     """Hash of `model.json`."""
-    scores: Content | None
+    scores: Json | None
     """On its test blocks; None where it was not tested."""
 
 
@@ -139,7 +135,7 @@ class RunRecord:
     """Files of the scenes of both dates."""
     grid: MapGrid
     """Of the maps."""
-    clouds: dict[str, tuple[Content, ...]]
+    clouds: dict[str, tuple[Json, ...]]
     """By `before` and `after`: what masked the clouds of each scene."""
     bands: tuple[str, ...]
     """That the model was given."""
@@ -157,7 +153,7 @@ class RunRecord:
     """Of the tiles, pixels."""
     seconds: SpentSeconds
     """Of the detection."""
-    alignment: Content | None
+    alignment: Json | None
     """How the image after was moved onto the one before; None where the config does not ask for it."""
     adaptation: UsedAdaptation
     """To the territory."""
@@ -175,7 +171,7 @@ class RunRecord:
     """Sentences."""
     areas_of_interest: AreasNotes | None
     """None where the project has no areas of interest."""
-    config: Content
+    config: Json
     """The configuration, without what belongs to one machine."""
     versions: dict[str, str]
     """Of Python and the packages, by name."""

@@ -28,7 +28,7 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.records import content_of
+from landshift.pipeline.records import Json, content_of
 from landshift.pipeline.run.rasters import NEVER, confidence_of
 from landshift.pipeline.run.record import ESTIMATES, LAYERS, read_run
 from landshift.pipeline.vector.catalog import vector_layers
@@ -59,7 +59,7 @@ class Run:
     """The judged sample; empty before `landshift estimate`."""
     legend: Legend
     """Classes, and the changes between them."""
-    facts: dict[str, Any]
+    facts: Json
     """Content of `run.json`."""
     estimates: dict[str, Any] | None
     """Content of `estimates.json`: areas and accuracies with intervals; None before `landshift estimate`."""
@@ -74,7 +74,8 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
         verify: Compare every file with the hash in `manifest.json` first.
 
     Raises:
-        InputError: It is no folder of a run, a file is missing, damaged or (with `verify`) altered, or the run has no such map.
+        InputError: It is not the folder of a run, a file is missing, damaged or (with `verify`) altered, or the
+            run has no such map.
 
     Examples:
         >>> run = open_run("runs/demo/run", variables=["change", "confidence"])  # doctest: +SKIP
@@ -97,7 +98,7 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
     shift = folder / "domain_shift.tif"
     return Run(
         rasters=xr.Dataset(maps, attrs={"title": record.name, "run": record.key}),
-        domain_shift=_wrapped(*read_raster(shift), "Distance from the training regions, 1 = their edge")
+        domain_shift=_data_array(*read_raster(shift), "Distance from the training regions, 1 = their edge")
         if shift.is_file()
         else None,
         changes=read_layer(folder / LAYERS, CHANGES_LAYER),
@@ -113,15 +114,17 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
 def _map(path: Path, name: str, legend: Legend) -> xr.DataArray:
     values, grid = read_raster(path)
     if name == "confidence":
-        return _wrapped(confidence_of(values), grid, "Probability of what the map says, changed or unchanged", units="1")
+        return _data_array(
+            confidence_of(values), grid, "Probability that the pixel is as mapped, changed or unchanged", units="1"
+        )
     if name == "last_observed":
-        return _wrapped(_moments(values), grid, "Day on which the pixel was last seen")
+        return _data_array(_moments(values), grid, "Day on which the pixel was last seen")
     entries: tuple[Change, ...] | tuple[LandUse, ...] = legend.changes if name == "change" else land_use_entries(legend)
     flags = {
         "flag_values": np.array([entry.code for entry in entries], dtype=np.uint8),
         "flag_meanings": " ".join(_meanings(entries)),
     }
-    return _wrapped(values, grid, name.replace("_", " "), **flags)
+    return _data_array(values, grid, name.replace("_", " "), **flags)
 
 
 def _meanings(entries: Sequence[Change | LandUse]) -> list[str]:
@@ -132,7 +135,7 @@ def _meanings(entries: Sequence[Change | LandUse]) -> list[str]:
     return [f"{word or 'class'}_{entry.code}" for word, entry in zip(words, entries, strict=True)]
 
 
-def _wrapped(values: np.ndarray, grid: Grid, long_name: str, **attributes: object) -> xr.DataArray:
+def _data_array(values: np.ndarray, grid: Grid, long_name: str, **attributes: object) -> xr.DataArray:
     """Give an array its coordinates, and the CRS as the CF convention has it (appendix F of https://cfconventions.org)."""
     t = grid.transform
     rows, columns = grid.shape
@@ -166,7 +169,7 @@ def _require_unaltered(folder: Path) -> None:
     altered = [name for name in record if name not in gone and file_hash(folder / name) != record[name]]
     if gone or altered:
         faults = [f"{', '.join(gone)} is missing"] if gone else []
-        faults += [f"{', '.join(altered)} differs from what {MANIFEST} says"] if altered else []
+        faults += [f"{', '.join(altered)} differs from the file recorded in {MANIFEST}"] if altered else []
         raise InputError(f"{folder}: {'; '.join(faults)}. Copy the folder again, or make it again.")
 
 

@@ -5,7 +5,6 @@ import re
 from collections.abc import Mapping, Sequence
 from datetime import UTC, date, datetime, time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pystac
@@ -17,6 +16,7 @@ from landshift.pipeline.drawing.symbols import land_use_entries, occurring
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
 from landshift.pipeline.manifest import MANIFEST, file_hash, write_json
 from landshift.pipeline.raster.read import RasterInfo, inspect
+from landshift.pipeline.records import Json
 from landshift.pipeline.run.record import RunRecord
 
 ITEM, COLLECTION = "item.json", "collection.json"
@@ -77,7 +77,7 @@ def write_stac(folder: Path, run: RunRecord) -> list[Path]:
         stac_extensions=[CLASSIFICATION, FILE, PROCESSING, PROJECTION, RASTER],
         properties={
             "title": title, "description": f"{title}. {_BIASED}", "created": _utc(run.created),
-            **_projection(info), **_processing(run), **_areas(run),
+            **_projection(info), **_properties(run),
         },
     )  # fmt: skip
     entries = _entries(run)
@@ -93,7 +93,7 @@ def write_stac(folder: Path, run: RunRecord) -> list[Path]:
         summaries=pystac.Summaries({"landshift:run": [run.key]}),
     )  # fmt: skip
     collection.item_assets = {
-        name: pystac.ItemAssetDefinition(_shared(asset.to_dict())) for name, asset in sorted(item.assets.items())
+        name: pystac.ItemAssetDefinition(_drop_own(asset.to_dict())) for name, asset in sorted(item.assets.items())
     }
     collection.links = [_link(pystac.RelType.ROOT, COLLECTION), _link(pystac.RelType.ITEM, ITEM, "application/geo+json")]
     return [
@@ -116,9 +116,8 @@ def footprint(transform: Affine, shape: tuple[int, int], crs: str | None) -> sha
     height, width = shape
     t = transform
     box = shapely.box(t.c, t.f + height * t.e, t.c + width * t.a, t.f)
-    ring = np.asarray(shapely.segmentize(box, max(height * abs(t.e), width * t.a) / _STEPS).exterior.coords)
-    to_degrees = Transformer.from_crs(CRS.from_user_input(crs), 4326, always_xy=True)
-    longitude, latitude = to_degrees.transform(ring[:, 0], ring[:, 1])
+    ring = shapely.get_coordinates(shapely.segmentize(box, max(height * abs(t.e), width * t.a) / _STEPS))
+    longitude, latitude = Transformer.from_crs(CRS.from_user_input(crs), 4326, always_xy=True).transform(*ring.T)
     # Without jumps from 180 to -180 first, or the outline would go around the Earth the other way.
     whole = shapely.Polygon(np.round(np.column_stack([np.unwrap(longitude, period=360), latitude]), _DECIMALS))
     turns = range(int((whole.bounds[0] + 180) // 360), int(-((180 - whole.bounds[2]) // 360)) + 1)
@@ -144,7 +143,7 @@ def days_between(before: date, after: date) -> tuple[datetime, datetime]:
     return datetime.combine(before, time(), UTC), datetime.combine(after, time(23, 59, 59), UTC)
 
 
-def file_fields(path: Path) -> dict[str, Any]:
+def file_fields(path: Path) -> Json:
     """Return size and checksum of a file as the file extension wants them."""
     return {"file:size": path.stat().st_size, "file:checksum": _SHA256 + file_hash(path).removeprefix("sha256:")}
 
@@ -193,7 +192,7 @@ def _asset(path: Path, run: RunRecord, entries: Mapping[str, Sequence[Change | L
                         extra_fields=fields)  # fmt: skip
 
 
-def _shared(asset: Mapping[str, Any]) -> dict[str, Any]:
+def _drop_own(asset: Json) -> Json:
     """Leave out of an asset what belongs to one run."""
     own = ("href", "file:size", "file:checksum", "proj:shape", "proj:transform")
     kept = {key: value for key, value in asset.items() if key not in own}
@@ -202,11 +201,11 @@ def _shared(asset: Mapping[str, Any]) -> dict[str, Any]:
     return kept
 
 
-def _bands(info: RasterInfo) -> list[dict[str, Any]]:
+def _bands(info: RasterInfo) -> list[Json]:
     bands = []
     columns = (info.descriptions, info.dtypes, info.units, info.scales, info.offsets, info.statistics)
     for number, (name, dtype, unit, scale, offset, statistics) in enumerate(zip(*columns, strict=True), start=1):
-        band: dict[str, Any] = {"name": name or f"band {number}", "data_type": dtype}
+        band: Json = {"name": name or f"band {number}", "data_type": dtype}
         if info.nodata is not None:
             band["nodata"] = "nan" if np.isnan(info.nodata) else info.nodata
         if unit:
@@ -229,46 +228,40 @@ def _entries(run: RunRecord) -> dict[str, Sequence[Change | LandUse]]:
     return found
 
 
-def _class(entry: Change | LandUse) -> dict[str, Any]:
-    found: dict[str, Any] = {
+def _class(entry: Change | LandUse) -> Json:
+    return {
         "value": entry.code, "name": slug(entry.name, entry.code), "title": entry.name, "description": entry.name,
-        "color_hint": entry.colour.removeprefix("#").upper(),
+        "color_hint": entry.colour.removeprefix("#").upper(), **({"nodata": True} if entry.code == NOT_OBSERVED else {}),
     }  # fmt: skip
-    if entry.code == NOT_OBSERVED:
-        found["nodata"] = True
-    return found
 
 
-def _projection(info: RasterInfo) -> dict[str, Any]:
+def _projection(info: RasterInfo) -> Json:
     crs = CRS.from_user_input(info.crs)
     authority = crs.to_authority()
-    t = info.transform
-    # PROJJSON would need a further schema to be validated.
-    known: dict[str, Any] = {"proj:code": ":".join(authority)} if authority else {"proj:code": None, "proj:wkt2": crs.to_wkt()}
-    return {**known, "proj:shape": list(info.shape), "proj:transform": [t.a, t.b, t.c, t.d, t.e, t.f]}
+    return {
+        "proj:code": ":".join(authority) if authority else None,
+        # PROJJSON would need a further schema to be validated.
+        **({} if authority else {"proj:wkt2": crs.to_wkt()}),
+        "proj:shape": list(info.shape),
+        "proj:transform": list(info.transform[:6]),
+    }  # fmt: skip
 
 
-def _processing(run: RunRecord) -> dict[str, Any]:
+def _properties(run: RunRecord) -> Json:
+    names = ("total_ha", "changed_ha", "unchanged_ha", "not_observed_ha")
     return {
         "processing:software": run.versions,
         "processing:lineage": f"Mapped by model {run.model.name} (encoder {run.model.encoder}, weights {run.model.weights}) "
         f"from images of {run.before_date} and {run.after_date}; inputs with hashes are in run.json.",
         "processing:datetime": _utc(run.created),
-    }  # fmt: skip
-
-
-def _areas(run: RunRecord) -> dict[str, Any]:
-    names = ("total_ha", "changed_ha", "unchanged_ha", "not_observed_ha")
-    return {
         "landshift:run": run.key,
         "landshift:areas_method": run.areas.method,
         **{f"landshift:{n}": getattr(run.areas, n) for n in names},
-    }
+    }  # fmt: skip
 
 
 def _utc(text: str) -> str:
-    moment = datetime.fromisoformat(text)
-    return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return pystac.utils.datetime_to_str(datetime.fromisoformat(text).astimezone(UTC))
 
 
 def _link(relation: str, target: str, kind: str = "application/json") -> pystac.Link:

@@ -1,16 +1,15 @@
 """STAC: a trained model as an item, with the machine-learning-model extension (https://github.com/stac-extensions/mlm)."""
 
 import re
-from collections.abc import Mapping
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pystac
 import shapely
 
 from landshift.pipeline.manifest import write_json
+from landshift.pipeline.records import Json
 from landshift.pipeline.run.stac import FILE, ITEM, bounding_box, days_between, file_fields, media_type, slug
 
 EO = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
@@ -30,7 +29,7 @@ _VERSION = re.compile(r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?")
 """Versions that the extension takes; PyTorch's own builds from source are called otherwise."""
 
 
-def write_model_item(folder: Path, model: Mapping[str, Any]) -> Path:
+def write_model_item(folder: Path, model: Json) -> Path:
     """Write `item.json` of a model's folder; hrefs are relative to it.
 
     Args:
@@ -60,7 +59,7 @@ def write_model_item(folder: Path, model: Mapping[str, Any]) -> Path:
     return write_json(folder / ITEM, item.to_dict(include_self_link=False, transform_hrefs=False))
 
 
-def _properties(model: Mapping[str, Any]) -> dict[str, Any]:
+def _properties(model: Json) -> Json:
     spec, encoder, facts = model["spec"], model["encoder"], model["facts"]
     bands = [str(band) for band in spec["image_bands"]]
     version = str(facts.get("versions", {}).get("torch", ""))
@@ -89,7 +88,7 @@ def _properties(model: Mapping[str, Any]) -> dict[str, Any]:
     }  # fmt: skip
 
 
-def _input(epoch: str, bands: list[str], model: Mapping[str, Any]) -> dict[str, Any]:
+def _input(epoch: str, bands: list[str], model: Json) -> Json:
     scaling, spec = model["normalisation"], model["spec"]
     # The network does this itself: (pixel * scale - mean) / std, for the bands that its encoder takes; the others are not used.
     mean, std = (np.asarray(scaling[name], dtype=float) / float(scaling["scale"]) for name in ("mean", "std"))
@@ -108,7 +107,7 @@ def _input(epoch: str, bands: list[str], model: Mapping[str, Any]) -> dict[str, 
     }  # fmt: skip
 
 
-def _outputs(model: Mapping[str, Any]) -> list[dict[str, Any]]:
+def _outputs(model: Json) -> list[Json]:
     changed = [(1, "Unchanged"), (2, "Changed")]
     classes = [(int(entry["code"]), str(entry["name"])) for entry in model["legend"]]
     heads = str(model["spec"]["heads"])
@@ -121,7 +120,7 @@ def _outputs(model: Mapping[str, Any]) -> list[dict[str, Any]]:
     return found
 
 
-def _output(name: str, description: str, channels: int | None, classes: list[tuple[int, str]]) -> dict[str, Any]:
+def _output(name: str, description: str, channels: int | None, classes: list[tuple[int, str]]) -> Json:
     sizes = {"batch": -1, "class": channels, "height": -1, "width": -1}
     shape = {dimension: size for dimension, size in sizes.items() if size is not None}
     return {
