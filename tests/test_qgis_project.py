@@ -187,7 +187,7 @@ def test_hectares_are_never_shown_without_saying_what_they_are() -> None:
 )
 def test_the_scale_bar_is_round(width: float, segment: int, label: str) -> None:
     found = scale_bar(width)
-    assert (found["segment"], found["label"]) == (segment, label)
+    assert (found.segment, found.label) == (segment, label)
 
 
 def test_estimates_of_another_run_are_not_printed(run_folder: Path, tmp_path: Path) -> None:
@@ -328,6 +328,6 @@ def test_the_legend_is_smaller_where_it_is_longer() -> None:
         legend = Legend(tuple(LandUse(k, f"C{k}", "#102030") for k in range(1, 17)))
         layer = Layer("changes", "Changes", "./x", vector_qml(legend.changes[2 : 2 + entries]), "Polygon")
         made = layout(described(legend), {"changes": layer}, (0, 0, 1000, 1000), None)
-        return int(made["legend"]["setting"].size)
+        return made.legend.setting.size
 
     assert [size(n) for n in (1, 20, 50)] == sorted((size(n) for n in (1, 20, 50)), reverse=True)

@@ -3,10 +3,9 @@
 import os
 import xml.etree.ElementTree as ET
 import zipfile
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from markupsafe import Markup
 
@@ -91,8 +90,8 @@ class QgisProject:
     """What is shown at first."""
     entries: tuple[Layer | LayerGroup, ...]
     """From top to bottom."""
-    layout: Mapping[str, Any] = field(default_factory=dict)
-    """What the template of the print layout needs; no layout where empty."""
+    layout: object = None
+    """What the template of the print layout needs; no layout where None."""
     unfilled_selection: bool = False
     """Whether QGIS leaves the inside of what is selected as it is, so that the ground can be seen."""
 

@@ -71,7 +71,63 @@ _LINE_MM = 0.38
 _WRAP = "⏎"
 
 
-def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimates: Mapping[str, Any] | None) -> dict[str, Any]:
+@dataclass(frozen=True)
+class PrintLegend:
+    """The legend on the page."""
+
+    setting: _Setting
+    """Its size."""
+    properties: dict[str, dict[str, str]]
+    """Custom properties of each layer in it, by the layer's key."""
+    notes: list[str]
+    """What a reader must know of it, in sentences."""
+    wrap: str = _WRAP
+    """Stands where a name goes on in the next line."""
+
+
+@dataclass(frozen=True)
+class ScaleBar:
+    """A bar of two parts."""
+
+    unit: str
+    """As QGIS calls it."""
+    label: str
+    """Its symbol."""
+    segment: float
+    """Length of a part, in the unit."""
+
+
+@dataclass(frozen=True)
+class PrintLayout:
+    """What the template of the print layout needs; lengths in millimetres."""
+
+    uuid: dict[str, str]
+    """Of each item, the same in each project of the run."""
+    map: dict[str, float]
+    """Place of the map on the page."""
+    side: dict[str, float]
+    """Places of legend and notes beside it."""
+    extent: Extent
+    """What the map shows, in its CRS."""
+    drawn: list[Layer]
+    """Layers on the map, from top to bottom."""
+    listed: list[Layer]
+    """Layers in the legend."""
+    scale: ScaleBar
+    """Under the map."""
+    legend: PrintLegend
+    """Beside the map."""
+    title: str
+    """At the top."""
+    dates: str
+    """Below the title."""
+    hectares: str
+    """Below the legend: how much changed, and notes."""
+    source: str
+    """Below the map: model, images and run."""
+
+
+def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimates: Mapping[str, Any] | None) -> PrintLayout:
     """Return what the template of the print layout needs.
 
     Args:
@@ -82,24 +138,17 @@ def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimate
     """
     listed = [layers[key] for key in ("changes", "not_observed", "areas_of_interest") if key in layers]
     drawn = [layers[key] for key in ("areas_of_interest", "changes", "not_observed", "image_after") if key in layers]
-    shown, legend = _fitted(extent), _legend(run, listed)
-    return {
-        "uuid": {name: f"{{{uuid.uuid5(_NAMESPACE, run.key + name)}}}" for name in _ITEMS},
-        "map": _MAP,
-        "side": _SIDE,
-        "extent": shown,
-        "drawn": drawn,
-        "listed": listed,
-        "scale": scale_bar(shown[2] - shown[0]),
-        "legend": legend,
-        "title": inert(f"{run.name}: change of land use"),
-        "dates": f"{run.before_date} to {run.after_date}",
-        "hectares": inert("\n".join([hectares_text(run, estimates), *legend["notes"]])),
-        "source": inert(
+    shown, legend = _fit(extent), _legend(run, listed)
+    return PrintLayout(
+        uuid={name: f"{{{uuid.uuid5(_NAMESPACE, run.key + name)}}}" for name in _ITEMS},
+        map=_MAP, side=_SIDE, extent=shown, drawn=drawn, listed=listed, scale=scale_bar(shown[2] - shown[0]), legend=legend,
+        title=inert(f"{run.name}: change of land use"), dates=f"{run.before_date} to {run.after_date}",
+        hectares=inert("\n".join([hectares_text(run, estimates), *legend.notes])),
+        source=inert(
             f"Mapped by Landshift with model {run.model.name} from images of {run.before_date} and "
             f"{run.after_date}. Run {run.key}, {run.created[:10]}."
         ),
-    }  # fmt: skip
+    )  # fmt: skip
 
 
 def hectares_text(run: RunRecord, estimates: Mapping[str, Any] | None) -> str:
@@ -125,24 +174,24 @@ def estimates_of(folder: Path, run: RunRecord) -> dict[str, Any] | None:
     return dict(content) if content.get("run") == run.key else None
 
 
-def scale_bar(width_m: float) -> dict[str, Any]:
+def scale_bar(width_m: float) -> ScaleBar:
     """Choose a round length for a bar of two parts, about a fifth of the map's width.
 
     Examples:
         >>> scale_bar(5000.0)
-        {'unit': 'meters', 'label': 'm', 'segment': 500}
+        ScaleBar(unit='meters', label='m', segment=500)
         >>> scale_bar(110_000.0)
-        {'unit': 'km', 'label': 'km', 'segment': 10}
+        ScaleBar(unit='km', label='km', segment=10)
     """
     wanted = width_m / 10
     power = 10.0 ** floor(log10(wanted))
     segment = max(step * power for step in (1, 2, 5) if step * power <= wanted)
     if segment >= 1000:
-        return {"unit": "km", "label": "km", "segment": round(segment / 1000)}
-    return {"unit": "meters", "label": "m", "segment": round(segment) if segment >= 1 else segment}
+        return ScaleBar("km", "km", round(segment / 1000))
+    return ScaleBar("meters", "m", round(segment) if segment >= 1 else segment)
 
 
-def _fitted(extent: Extent) -> Extent:
+def _fit(extent: Extent) -> Extent:
     """The extent that shows the whole map in its frame, which has another shape."""
     left, bottom, right, top = extent
     width, height = (right - left) * (1 + 2 * _AROUND), (top - bottom) * (1 + 2 * _AROUND)
@@ -152,7 +201,7 @@ def _fitted(extent: Extent) -> Extent:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def _legend(run: RunRecord, listed: Sequence[Layer]) -> dict[str, Any]:
+def _legend(run: RunRecord, listed: Sequence[Layer]) -> PrintLegend:
     """How the legend is set: smaller where it is long, and with the largest changes only where it would leave the page."""
     changes = next((_categories(layer) for layer in listed if layer.key == "changes"), [])
     setting = next((s for s in _SETTINGS if sum(_heights(changes, s)) <= s.room), _SETTINGS[-1])
@@ -160,7 +209,7 @@ def _legend(run: RunRecord, listed: Sequence[Layer]) -> dict[str, Any]:
     if changes:
         properties["changes"] = {"legend/title-label": "Changes"}
     for index, (_, name) in enumerate(changes):
-        text = inert(_WRAP.join(_wrapped(name, setting)))
+        text = inert(_WRAP.join(_wrap(name, setting)))
         if text != name:
             properties["changes"][f"legend/label-{index}"] = text
     notes = []
@@ -168,7 +217,7 @@ def _legend(run: RunRecord, listed: Sequence[Layer]) -> dict[str, Any]:
     if len(kept) < len(changes):
         properties["changes"]["legend/node-order"] = ",".join(map(str, kept))
         notes.append(f"The legend lists the {len(kept)} largest of {len(changes)} changes.")
-    return {"setting": setting, "wrap": _WRAP, "properties": properties, "notes": notes}
+    return PrintLegend(setting, properties, notes)
 
 
 def _largest(run: RunRecord, changes: Sequence[tuple[str, str]], setting: _Setting) -> list[int]:
@@ -181,10 +230,10 @@ def _largest(run: RunRecord, changes: Sequence[tuple[str, str]], setting: _Setti
 
 
 def _heights(changes: Sequence[tuple[str, str]], setting: _Setting) -> list[float]:
-    return [setting.height(len(_wrapped(name, setting))) for _, name in changes]
+    return [setting.height(len(_wrap(name, setting))) for _, name in changes]
 
 
-def _wrapped(name: str, setting: _Setting) -> list[str]:
+def _wrap(name: str, setting: _Setting) -> list[str]:
     return textwrap.wrap(name, setting.letters) or [name]
 
 

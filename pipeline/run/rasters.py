@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -61,17 +62,11 @@ def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, 
     """
     listed = occurring(legend.changes, _counts(decision.change))
     written = _write_codes(folder / "change.tif", decision.change, grid, tags, legend.changes, listed)
-    plain = folder / "plain_confidence.tif"
-    write_raster(
-        plain, confidence_codes(decision.confidence), grid, nodata=CONFIDENCE_NODATA, descriptions=["confidence"], tags=tags,
-        scale=CONFIDENCE_SCALE, offset=0.0, units=["1"],
+    written += _write_map(
+        folder / "confidence.tif", confidence_codes(decision.confidence), grid, continuous_qml(),
+        continuous_sld(title="Confidence"), categorical=False, nodata=CONFIDENCE_NODATA, descriptions=["confidence"],
+        tags=tags, scale=CONFIDENCE_SCALE, offset=0.0, units=["1"],
     )  # fmt: skip
-    written += [
-        write_cog(folder / "confidence.tif", plain, categorical=False),
-        write_text(folder / "confidence.qml", continuous_qml()),
-        write_text(folder / "confidence.sld", continuous_sld(title="Confidence")),
-    ]
-    plain.unlink()
     for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
         if codes is not None:
             entries = land_use_entries(legend)
@@ -91,18 +86,11 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
     Returns:
         Every file that was written.
     """
-    plain = folder / "plain_domain_shift.tif"
-    write_raster(
-        plain, ratio, grid, nodata=float("nan"), descriptions=["distance from the training regions, 1 = their edge"], tags=tags,
-        units=["1"],
+    return _write_map(
+        folder / "domain_shift.tif", ratio, grid, continuous_qml(0.0, 2.5),
+        continuous_sld(0.0, 2.5, title="Distance from the training regions"), categorical=False, nodata=float("nan"),
+        descriptions=["distance from the training regions, 1 = their edge"], tags=tags, units=["1"],
     )  # fmt: skip
-    path = write_cog(folder / "domain_shift.tif", plain, categorical=False)
-    plain.unlink()
-    return [
-        path,
-        write_text(folder / "domain_shift.qml", continuous_qml(0.0, 2.5)),
-        write_text(folder / "domain_shift.sld", continuous_sld(0.0, 2.5, title="Distance from the training regions")),
-    ]
 
 
 def write_last_observed(folder: Path, observations: tuple[Path, Path], grid: Grid, tags: Mapping[str, str]) -> list[Path]:
@@ -170,19 +158,21 @@ def _write_codes(
     entries: tuple[Change, ...] | tuple[LandUse, ...],
     listed: tuple[Change, ...] | tuple[LandUse, ...],
 ) -> list[Path]:
-    plain = path.with_name(f"plain_{path.name}")
-    write_raster(
-        plain, codes, grid, nodata=NOT_OBSERVED, descriptions=[path.stem], tags=tags, colormap=raster_colormap(entries),
-        units=["code"],
+    written = _write_map(
+        path, codes, grid, raster_qml(listed), raster_sld(listed, title=path.stem), categorical=True, nodata=NOT_OBSERVED,
+        descriptions=[path.stem], tags=tags, colormap=raster_colormap(entries), units=["code"],
     )  # fmt: skip
-    write_cog(path, plain, categorical=True)
+    return [*written, write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(listed, _counts(codes)))]
+
+
+def _write_map(
+    path: Path, data: np.ndarray, grid: Grid, qml: str, sld: str, *, categorical: bool, **about: Any,  # noqa: ANN401
+) -> list[Path]:  # fmt: skip
+    """Write an array as a cloud-optimised GeoTIFF with its styles beside it; `about` as in `write_raster`."""
+    plain = write_raster(path.with_name(f"plain_{path.name}"), data, grid, **about)
+    write_cog(path, plain, categorical=categorical)
     plain.unlink()
-    return [
-        path,
-        write_text(path.with_suffix(".qml"), raster_qml(listed)),
-        write_text(path.with_suffix(".sld"), raster_sld(listed, title=path.stem)),
-        write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(listed, _counts(codes))),
-    ]
+    return [path, write_text(path.with_suffix(".qml"), qml), write_text(path.with_suffix(".sld"), sld)]
 
 
 def _counts(codes: np.ndarray) -> dict[int, int]:
