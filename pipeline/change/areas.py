@@ -4,11 +4,10 @@ from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
-import pyproj
 import shapely
 
 from landshift.pipeline.change.outlines import ellipsoidal_area_ha
-from landshift.pipeline.grid import Grid
+from landshift.pipeline.grid import Grid, crs_of
 from landshift.pipeline.legend import CHANGED, Legend
 from landshift.pipeline.records import Json
 
@@ -140,13 +139,11 @@ def pixel_area_spread(grid: Grid) -> float:
     t = grid.transform
     places = [(y, x) for y in {0, rows // 2, rows - 1} for x in {0, columns // 2, columns - 1}]
     boxes = [shapely.box(t.c + x * t.a, t.f + (y + 1) * t.e, t.c + (x + 1) * t.a, t.f + y * t.e) for y, x in places]
-    crs = pyproj.CRS.from_wkt(str(grid.crs.to_wkt())) if grid.crs is not None else pyproj.CRS.from_epsg(3857)
-    sizes = np.concatenate([ellipsoidal_area_ha(np.array([box]), crs) for box in boxes])
+    sizes = np.concatenate([ellipsoidal_area_ha(np.array([box]), crs_of(grid)) for box in boxes])
     return float(sizes.max() / sizes.min() - 1)
 
 
 def _region_ha(grid: Grid) -> float:
-    crs = pyproj.CRS.from_wkt(str(grid.crs.to_wkt())) if grid.crs is not None else pyproj.CRS.from_epsg(3857)
     # Edges are straight on the map and bent on the ellipsoid: vertices at 64 steps follow them closely.
-    box = grid.extent.geom
-    return float(ellipsoidal_area_ha(np.array([shapely.segmentize(box, max(grid.extent.boundingbox.span_x, 1) / 64)]), crs)[0])
+    box = shapely.segmentize(grid.extent.geom, max(grid.extent.boundingbox.span_x, 1) / 64)
+    return float(ellipsoidal_area_ha(np.array([box]), crs_of(grid))[0])

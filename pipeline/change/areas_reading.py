@@ -136,12 +136,10 @@ def _outside_notes(areas: AreasOfInterest, share: np.ndarray) -> list[str]:
         elif count == 0:
             notes.append(f"Area of interest {name!r} holds the centre of no pixel: it is too small or narrow for this map.")
         elif 1 - part >= _OUTSIDE_SHARE:
-            notes.append(f"Area of interest {name!r} lies {_percent(1 - part)} outside the map: its hectares are those inside.")
+            notes.append(
+                f"Area of interest {name!r} lies {min(1 - part, 0.999):.1%} outside the map: its hectares are those inside."
+            )
     return notes
-
-
-def _percent(share: float) -> str:
-    return f"{min(share, 0.999):.1%}"
 
 
 def _overlap_notes(areas: AreasOfInterest) -> list[str]:

@@ -4,11 +4,11 @@ from dataclasses import replace
 from pathlib import Path
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash, write_text
+from landshift.pipeline.manifest import MANIFEST, Manifest, write_text
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.page import page_of
 from landshift.pipeline.run.qgis_project import write_project
-from landshift.pipeline.run.record import PAGE, PROJECT, RUN, RunRecord
+from landshift.pipeline.run.record import PAGE, PROJECT, RUN, RunRecord, altered_files
 from landshift.pipeline.run.stac import write_stac
 
 FILES = {
@@ -66,17 +66,8 @@ def require_unharmed(folder: Path) -> None:
     Raises:
         InputError: A file is missing or was changed, or nothing was recorded.
     """
-    entry = Manifest(folder).entries().get("run")
-    if entry is None:
-        raise InputError(
-            f"{folder / MANIFEST} does not list the files of the run: copy the run's folder again, with all its files, or "
-            f"make the run again with `landshift detect`."
-        )
-    wanted = {name: digest for name, digest in entry["files"].items() if name == RUN or name.endswith(".tif")}
-    missing = [name for name in wanted if not (folder / name).is_file()]
-    changed = [name for name, digest in wanted.items() if name not in missing and file_hash(folder / name) != digest]
-    if missing or changed:
-        faults = [f"{', '.join(names)} {what}" for names, what in ((missing, "missing"), (changed, "changed")) if names]
+    faults = altered_files(folder, everything=False)
+    if faults:
         raise InputError(
             f"{folder} is not as it was made ({'; '.join(faults)}), so that a sample of it means nothing: copy the run's "
             f"folder again, or make the run again with `landshift detect` and draw a new sample."

@@ -85,11 +85,8 @@ def _rasters(folder: Path, run: RunRecord) -> dict[str, Layer]:
     }  # fmt: skip
     layers = {}
     for key, title in titles.items():
-        if not (folder / f"{key}.tif").is_file():
-            continue
-        style = folder / f"{key}.qml"
-        image = key not in _MAPS
-        if image or style.is_file():
+        style, image = folder / f"{key}.qml", key not in _MAPS
+        if (folder / f"{key}.tif").is_file() and (image or style.is_file()):
             qml = image_qml() if image else style.read_text(encoding="utf-8")
             layers[key] = Layer(key, title, f"./{key}.tif", qml, visible=image)
     return layers

@@ -8,6 +8,7 @@ from landshift.pipeline.change.areas import MappedAreas
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate
 from landshift.pipeline.legend import LandUse
+from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash
 from landshift.pipeline.records import Json, read_record
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.training import Cost, Temperatures
@@ -197,3 +198,25 @@ def read_run(folder: Path) -> RunRecord:
             + ". Expected the folder `run` that `landshift detect` made, with all its files."
         )
     return read_record(folder / RUN, RunRecord)
+
+
+def altered_files(folder: Path, *, everything: bool) -> list[str]:
+    """Return which files of a run are no longer as they were made, for example `change.tif changed`.
+
+    Args:
+        folder: Of the run.
+        everything: Look at all its files; else at the record and the rasters.
+
+    Raises:
+        InputError: Nothing was recorded.
+    """
+    entry = Manifest(folder).entries().get("run")
+    if entry is None:
+        raise InputError(
+            f"{folder / MANIFEST} is missing or damaged, so that nothing can be verified: copy the run's folder again, with "
+            f"all its files, or make the run again with `landshift detect`."
+        )
+    recorded = {n: digest for n, digest in entry["files"].items() if everything or n == RUN or n.endswith(".tif")}
+    missing = [name for name in recorded if not (folder / name).is_file()]
+    changed = [name for name in recorded if name not in missing and file_hash(folder / name) != recorded[name]]
+    return [f"{', '.join(names)} {what}" for names, what in ((missing, "missing"), (changed, "changed")) if names]

@@ -26,11 +26,10 @@ from landshift.pipeline.drawing.symbols import land_use_entries
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Change, LandUse, Legend
-from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import Json, content_of
 from landshift.pipeline.run.rasters import NEVER, confidence_of
-from landshift.pipeline.run.record import ESTIMATES, LAYERS, read_run
+from landshift.pipeline.run.record import ESTIMATES, LAYERS, altered_files, read_run
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.read import read_layer
 
@@ -88,8 +87,9 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
     if unknown:
         raise InputError(f"A run has no map {unknown[0]!r}; expected some of {', '.join(VARIABLES)}.")
     record = read_run(folder)
-    if verify:
-        _require_unaltered(folder)
+    faults = altered_files(folder, everything=True) if verify else []
+    if faults:
+        raise InputError(f"{folder} is not as it was made ({'; '.join(faults)}). Copy the folder again, or make it again.")
     legend = Legend(record.legend)
     had = [name for name in wanted if f"{name}.tif" in record.files or (folder / f"{name}.tif").is_file()]
     if variables is not None and len(had) < len(wanted):
@@ -154,23 +154,9 @@ def _data_array(values: np.ndarray, grid: Grid, long_name: str, **attributes: ob
 def _moments(dates: np.ndarray) -> np.ndarray:
     """Turn year, month and day in one number into datetime64[s], NaT without one."""
     # Hashing, unlike np.unique, does not sort a hundred million pixels.
-    index, known = pd.factorize(dates.ravel())
-    texts = [
-        "NaT" if date == NEVER else f"{date // 10_000:04}-{date // 100 % 100:02}-{date % 100:02}" for date in known.tolist()
-    ]
-    return np.asarray(np.array(texts, dtype="datetime64[s]")[index].reshape(dates.shape))
-
-
-def _require_unaltered(folder: Path) -> None:
-    record = Manifest(folder).entries().get("run", {}).get("files")
-    if not record:
-        raise InputError(f"{folder / MANIFEST} is missing or damaged, so nothing can be verified. Copy the folder again.")
-    gone = [name for name in record if not (folder / name).is_file()]
-    altered = [name for name in record if name not in gone and file_hash(folder / name) != record[name]]
-    if gone or altered:
-        faults = [f"{', '.join(gone)} is missing"] if gone else []
-        faults += [f"{', '.join(altered)} differs from the file recorded in {MANIFEST}"] if altered else []
-        raise InputError(f"{folder}: {'; '.join(faults)}. Copy the folder again, or make it again.")
+    index, numbers = pd.factorize(dates.ravel())
+    moments = pd.to_datetime(pd.Series(numbers).replace(NEVER, None).astype("string"), format="%Y%m%d")
+    return np.asarray(moments.to_numpy("datetime64[s]")[index].reshape(dates.shape))
 
 
 def _layer(folder: Path, layer: str, columns: tuple[Column, ...]) -> gpd.GeoDataFrame:
