@@ -66,7 +66,7 @@ AREA_COLUMNS = (
     Column("changed_ha", "float64", "Changed (ha, pixel count)", f"Mapped as changed: {_COUNTED}"),
     Column("unchanged_ha", "float64", "Unchanged (ha, pixel count)", f"Mapped as unchanged: {_COUNTED}"),
     Column("not_observed_ha", "float64", "Not observed (ha)", "Hectares inside the map that one of the dates did not observe"),
-    Column("outside_ha", "float64", "Outside (ha)", "Hectares of the area beyond the map, about which nothing is said"),
+    Column("outside_ha", "float64", "Outside (ha)", "Hectares of the area beyond the map, about which nothing is known"),
     Column(
         "changed_share", "Float64", "Changed share (pixel count)",
         "Changed hectares over observed ones, 0 to 1, pixel count, biased; null where nothing was observed",
@@ -90,9 +90,9 @@ _NO_CLASSES = "null in a project without classes"
 SAMPLE_COLUMNS = (
     Column("sample_id", "str", "Sample", "Number of the sample point"),
     Column("map_code", "Int32", "Mapped (code)", "Value of change.tif at the point"),
-    Column("map_name", "str", "Mapped", "What the map says"),
-    Column("reference_code", "Int32", "Reference (code)", "Change code that the interpreter's judgement comes to"),
-    Column("reference_name", "str", "Reference", "What the interpreter says"),
+    Column("map_name", "str", "Mapped", "What was mapped"),
+    Column("reference_code", "Int32", "Reference (code)", "Change code of the interpreter's judgement"),
+    Column("reference_name", "str", "Reference", "What the interpreter judged"),
     Column("agrees", "Int32", "Agrees", "1 where map and interpreter agree, else 0"),
     Column("map_before", "Int32", "Mapped before (code)", f"Value of landuse_before.tif at the point; {_NO_CLASSES}"),
     Column("map_after", "Int32", "Mapped after (code)", f"Value of landuse_after.tif at the point; {_NO_CLASSES}"),
@@ -100,7 +100,7 @@ SAMPLE_COLUMNS = (
     Column("reference_after", "Int32", "Reference after (code)", f"Land-use code judged after; {_NO_CLASSES}"),
     Column("weight_ha", "float64", "Weight (ha)", "Hectares that the point stands for"),
     Column("interpreter", "str", "Interpreter", "Who judged it"),
-    Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by; null where not said"),
+    Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by; null where not given"),
     Column("remarks", "str", "Remarks", "What the interpreter noted"),
 )
 _LABELLING_KEYS = (

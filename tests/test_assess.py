@@ -210,7 +210,7 @@ def test_one_region_makes_no_regional_claim(ready: Ready, place: BinaryTerritory
     assert guard["notes"] == content["regions"]["notes"]
     assert guard["controls"]["random"]["interval"]["n"] == 3, "over the seeds"
     assert guard["verdict"] == HELPS
-    assert "says nothing about other regions" in guard["controls"]["random"]["notes"][0]
+    assert "does not hold for other regions" in guard["controls"]["random"]["notes"][0]
     assert [row["reason"] for row in content["strategies"]["rows"]] == ["It was not tried: there is one region only."]
     assert content["strategies"]["choice"] is None
     said = assessment_page(record_of(Assessment, json.loads(json.dumps(content, allow_nan=False)), "a test"))

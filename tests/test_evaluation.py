@@ -168,7 +168,7 @@ def test_without_a_finished_training_nothing_is_claimed(ready: Ready) -> None:
     outcomes = {t: TrialResult(t, "not possible", "no labels") for t in trials}
     found = evaluated(ready.ws, outcomes, ready.regions)
     assert list(found) == ["notes"]
-    assert "nothing can be said about regions" in found["notes"][0]
+    assert "regions cannot be compared" in found["notes"][0]
 
 
 def test_one_region_is_judged_on_the_test_blocks(ready: Ready) -> None:

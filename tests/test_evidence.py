@@ -81,7 +81,7 @@ def test_seeds_are_no_evidence_about_a_territory() -> None:
     assert [r.verdict for r in found.regions] == [HELPS, HELPS]
     assert found.verdict == NO_EVIDENCE
     assert found.interval.n == 2
-    assert found.sentence.endswith("this is no evidence that it helps or hurts.")
+    assert found.sentence.endswith("this does not show that it helps or hurts.")
 
 
 def test_a_region_counts_once_however_many_seeds_it_has() -> None:
@@ -121,7 +121,7 @@ def test_one_region_speaks_for_itself_alone() -> None:
     found = judged(trained({"a": [0.60, 0.61, 0.62]}), trained({"a": [0.5] * 3}))
     assert found.verdict == HELPS
     assert found.interval == found.regions[0].interval
-    assert found.notes == ("Only a was held out: this says nothing about other regions.",)
+    assert found.notes == ("Only a was held out: this does not hold for other regions.",)
     assert "Over 1 held-out region and 3 seeds" in found.sentence
 
 
@@ -144,7 +144,7 @@ def test_a_diverged_control_does_not_speak_for_the_candidate() -> None:
     assert [(r.name, r.differences) for r in found.regions] == [("a", (pytest.approx(0.1),))]
     assert found.notes == (
         "random weights diverged, so the pair is left out: a with seed 1, b with seed 0, b with seed 1.",
-        "Only a was held out: this says nothing about other regions.",
+        "Only a was held out: this does not hold for other regions.",
     )
 
 
@@ -160,7 +160,7 @@ def test_without_a_control_there_is_no_evidence(control: dict) -> None:
     assert found.verdict == NO_EVIDENCE
     assert found.interval == Difference(None, None, None, 0, 0.95)
     assert any("there is no control" in note for note in found.notes)
-    assert "Nothing can be said" in found.sentence
+    assert "It is not known what" in found.sentence
 
 
 def test_a_difference_too_small_to_matter() -> None:
@@ -168,7 +168,7 @@ def test_a_difference_too_small_to_matter() -> None:
     assert judged(candidate, control).verdict == HELPS
     small = judged(candidate, control, smallest=0.05)
     assert small.verdict == NO_EVIDENCE
-    assert small.sentence.endswith("no evidence that it helps or hurts by more than 0.05.")
+    assert small.sentence.endswith("does not show that it helps or hurts by more than 0.05.")
     with pytest.raises(ValueError, match="at least 0"):
         judged(candidate, control, smallest=-0.1)
 
@@ -288,7 +288,7 @@ def test_it_abstains_where_the_first_is_not_told_apart() -> None:
     )
     assert found.choice is None
     assert "abstains" in found.sentence
-    assert "a and b apart" in found.sentence
+    assert "do not distinguish a and b" in found.sentence
     assert found.rows[2].tied_with == ()
 
 

@@ -162,7 +162,7 @@ def test_one_region_is_judged_over_its_seeds_and_says_so(place: BinaryTerritory)
     assert said["controls"]["random"]["interval"]["n"] == 3
     assert said["notes"] == [ONE_NOTE]
     assert said["controls"]["random"]["notes"] == [
-        "Only the whole territory was held out: this says nothing about other regions."
+        "Only the whole territory was held out: this does not hold for other regions."
     ]
 
 

@@ -67,7 +67,7 @@ def test_regions_without_change_or_labels_are_named_and_never_the_worst() -> Non
 def test_nothing_labelled_gives_no_worst_region() -> None:
     found = regional_scores(np.full(2, 255), np.zeros(2), 0.5, np.array([0, 1]), ["North", "South"])
     assert (found.worst, found.calibration_gap) == (None, None)
-    assert found.notes == ("No region holds a pixel that is labelled and observed: nothing can be said about regions.",)
+    assert found.notes == ("No region holds a pixel that is labelled and observed: regions cannot be compared.",)
 
 
 def test_results_are_safe_for_json() -> None:

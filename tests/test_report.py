@@ -114,7 +114,7 @@ def test_the_folder_of_a_run_is_all_that_its_page_needs(tmp_path: Path) -> None:
     moved = (tmp_path / "run").rename(tmp_path / "elsewhere '&")
     assert page_of(moved) == page
     assert str(tmp_path) not in page
-    for text in ("2.40", "place-30010-359969", *NAMES, "Nobody knows what happened", "landshift sample RUN"):
+    for text in ("2.40", "place-30010-359969", *NAMES, "What happened in the rest is not known", "landshift sample RUN"):
         assert text in page
     (moved / "estimates.json").write_text(json.dumps(estimates_of(content)), encoding="utf-8")
     estimated = page_of(moved)

@@ -178,7 +178,7 @@ def test_items_that_are_not_wanted(place: Place) -> None:
     assert place.used("before") == ["a"]
     rows = place.listed()
     assert rows["cloudy"]["epochs"]["before"]["reason"] == "too cloudy: 80 %, at most 20 % are wanted"
-    assert rows["silent"]["epochs"]["before"]["reason"].startswith("does not say how cloudy")
+    assert rows["silent"]["epochs"]["before"]["reason"].startswith("has no cloud cover")
     assert rows["named"]["epochs"]["before"]["reason"] == "named in `scenes: stac: leave_out:`"
     assert rows["corner"]["epochs"]["before"]["reason"] == "does not overlap the region"
     assert rows["a"] == rows["a"] | {"cloud_cover": 10, "date": "2020-06-15", "region_share": 1, "fault": ""}

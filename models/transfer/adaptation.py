@@ -149,7 +149,7 @@ def _check(network: ChangeNetwork, before: np.ndarray, after: np.ndarray) -> Non
 
 
 def _notes(network: ChangeNetwork, seen: int, skipped: int, share: float) -> tuple[str, ...]:
-    notes = [f"The statistics of BatchNorm come to {share:.0%} from {seen} windows of the target, the rest from training."]
+    notes = [f"{share:.0%} of the BatchNorm statistics are from {seen} windows of the target, the rest from training."]
     if skipped:
         notes.append(f"{skipped} windows in which nothing is observed at both dates were skipped.")
     if not any(isinstance(m, _BatchNorm) for m in network.encoder.modules()):

@@ -132,7 +132,7 @@ def _outside_notes(areas: AreasOfInterest, share: np.ndarray) -> list[str]:
     notes = []
     for name, part, count in zip(areas.names, share.tolist(), pixels.tolist(), strict=True):
         if part == 0:
-            notes.append(f"Area of interest {name!r} lies wholly outside the map, which says nothing about it.")
+            notes.append(f"Area of interest {name!r} lies wholly outside the map.")
         elif count == 0:
             notes.append(f"Area of interest {name!r} holds the centre of no pixel: it is too small or narrow for this map.")
         elif 1 - part >= _OUTSIDE_SHARE:

@@ -270,7 +270,7 @@ def reliability_plot(tables: Mapping[str, Sequence[ReliabilityDot]], *, alt: str
             axes.set_ylim(-0.05, 1.05)
             axes.set_xticks([0, 0.5, 1], ["0", "0.5", "1"])
             axes.set_yticks([0, 0.5, 1], ["0", "0.5", "1"] if number == 0 else [])
-            axes.set_xlabel("said probability")
+            axes.set_xlabel("stated probability")
             if number == 0:
                 axes.set_ylabel("share that changed")
             plain(axes, "bottom", "left")

@@ -138,7 +138,7 @@ def _state_of(review: Review, lifecycle: str, why: str, *, over: bool, names: Ma
     # It counts as confirmed from the judged images on: too few sightings no longer close it, misses in a row do.
     if lifecycle == CLOSED and (why != NOT_SEEN_AGAIN or over):
         return CLOSED, NO_LONGER_SEEN if why == NOT_SEEN_AGAIN else why
-    return CONFIRMED, _with_note(f"reviewed by {review.who or 'somebody'}", review.note)
+    return CONFIRMED, _with_note(f"reviewed by {review.who or 'a person'}", review.note)
 
 
 def describe(review: Review, names: Mapping[int, str]) -> str:

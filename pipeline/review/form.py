@@ -29,7 +29,7 @@ _COLOURS: Mapping[str, tuple[str, str]] = {
 _ABSTRACT = (
     "Changes to be reviewed. Start editing the layer (the pencil), open its table (F6) and switch it to the form view (bottom "
     "right): the list on the left goes through the changes, those not reviewed yet first; Ctrl+J zooms to the one that is "
-    "selected. Choose a verdict; date and name fill themselves in. Save, and give the folder to whoever keeps the register."
+    "selected. Choose a verdict; date and name fill themselves in. Save, and give the folder to the keeper of the register."
 )
 _REVIEWED = "coalesce(\"verdict\", '') <> ''"
 _MARGIN = 4.0
@@ -59,13 +59,13 @@ def review_form_qml(legend: Legend) -> str:
     _add_renderer(root, legend)
     widgets: dict[str, Widget] = {
         "chip": picture(604, 300), "review_id": HIDDEN, "verdict": choice("(not reviewed yet)", verdict_words(legend)),
-        "true_change": choice("(not said)", {words: pair_text(codes) for words, codes in true_changes(legend).items()}),
+        "true_change": choice("(not given)", {words: pair_text(codes) for words, codes in true_changes(legend).items()}),
         "reviewed_on": DATE, "note": text(lines=True),
     }  # fmt: skip
     groups = [
         Box("The change as it is mapped", ("kind", "area_ha", "confidence", "before_date", "after_date", "chip"), ("chip",)),
         Box("Your verdict", ("verdict",)),
-        Box("Who says so, and how you know", ("reviewer", "reviewed_on", "note")),
+        Box("Who judges, and by what", ("reviewer", "reviewed_on", "note")),
         Box("In the register", ("change_id", "state", "first_seen", "project")),
     ]
     # What was chosen for an earlier verdict must not stay behind unseen.

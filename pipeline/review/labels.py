@@ -17,8 +17,8 @@ from landshift.pipeline.vector.geopackage import Style
 from landshift.pipeline.vector.layer import StyledLayer, write_styled_layer
 
 LABEL_COLUMNS = (
-    Column("before", "str", "Land use before", "Class before; null where the reviewer did not say"),
-    Column("after", "str", "Land use after", "Class after; null where the reviewer did not say"),
+    Column("before", "str", "Land use before", "Class before; null where the reviewer gave none"),
+    Column("after", "str", "Land use after", "Class after; null where the reviewer gave none"),
     Column("change", "str", "Change", "changed or unchanged"),
     Column("region", "str", "Region", "Name of the project or region"),
     *REVIEW_DATES,

@@ -30,7 +30,7 @@ _GIVEN = (
     Column("place", "int64", "Number", "Place in the order in which the changes are to be judged"),
     Column("change_id", "str", "Change ID", "The change in the register; do not change it"),
     Column("review_id", "str", "Review", "The drawing that the register knows this file by; do not change it"),
-    Column("kind", "str", "Mapped as", "What the map says"),
+    Column("kind", "str", "Mapped as", "What was mapped"),
     Column("from_name", "str", "From", "Land use before; null in a project without classes"),
     Column("to_name", "str", "To", "Land use after; Changed in a project without classes"),
     Column("area_ha", "float64", "Area (ha, pixel count)", "Hectares when it was seen last; pixel count"),

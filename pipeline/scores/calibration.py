@@ -144,7 +144,7 @@ def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: floa
     for missing, given in (("changed", "unchanged"), ("unchanged", "changed")):
         if mapped[missing] < _TINY_SHARE * labelled[missing]:
             return (
-                f"The model says {given!r} (nearly) everywhere: it maps {mapped[missing]} of {y.size} labelled pixels "
+                f"The model maps {given!r} (nearly) everywhere: it maps {mapped[missing]} of {y.size} labelled pixels "
                 f"as {missing}, and {labelled[missing]} are labelled so; its overall accuracy means nothing. "
                 f"Train for longer, weight the loss by class, or label more {missing} pixels."
             )

@@ -148,7 +148,7 @@ def judge_transfer(
         [f"{names[1]} diverged, so the pair is left out: {_list_pairs(broken)}."] if broken else [],
         [f"Only one of the two was trained, so left out: {_list_pairs(alone)}."] if alone else [],
         [f"No training of {names[1]} can be compared: there is no control."] if not regions else [],
-        [f"Only {regions[0].name} was held out: this says nothing about other regions."] if len(regions) == 1 else [],
+        [f"Only {regions[0].name} was held out: this does not hold for other regions."] if len(regions) == 1 else [],
     )
     sentence = _sentence(verdict, interval, regions, names, smallest)
     return TransferVerdict(verdict, interval, tuple(regions), tuple(note for group in notes for note in group), sentence)
@@ -233,7 +233,7 @@ def _sentence(
     verdict: str, interval: Difference, regions: Sequence[RegionVerdict], names: tuple[str, str], smallest: float
 ) -> str:
     if interval.estimate is None:
-        return f"Nothing can be said about starting from {names[0]} instead of {names[1]}: no pair of trainings to compare."
+        return f"It is not known what starting from {names[0]} instead of {names[1]} does: no pair of trainings to compare."
     counts = sorted({len(region.differences) for region in regions})
     seeds = count_of(counts[0], "seed") if len(counts) == 1 else f"{counts[0]} to {counts[-1]} seeds"
     effect = (
@@ -248,7 +248,7 @@ def _sentence(
     meaning = {
         HELPS: f"it helps here{beyond}",
         HURTS: f"it hurts here{beyond}",
-        NO_EVIDENCE: f"this is no evidence that it helps or hurts{beyond}",
+        NO_EVIDENCE: f"this does not show that it helps or hurts{beyond}",
     }[verdict]
     return f"{effect} {span}: {meaning}."
 

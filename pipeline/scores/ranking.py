@@ -195,7 +195,7 @@ def rank_with_abstention(scores: Mapping[str, np.ndarray], point: Mapping[str, f
         return Ranking(
             rows,
             None,
-            f"The estimate abstains: the labelled regions do not tell {_join([first, *tied[first]])} apart "
+            f"The estimate abstains: the labelled regions do not distinguish {_join([first, *tied[first]])} "
             f"at {100 * level:g} % confidence. Train each of them, or label more regions.",
         )
     return Ranking(

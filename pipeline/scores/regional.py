@@ -179,7 +179,7 @@ def optimism_gap(random_f1: float | None, blocked_f1: float | None) -> OptimismG
     random, blocked = (None if f1 is None or math.isnan(f1) else float(f1) for f1 in (random_f1, blocked_f1))
     if random is None or blocked is None:
         missing = " and ".join(n for n, f1 in (("random", random), ("blocked", blocked)) if f1 is None)
-        sentence = f"F1 is not defined with the {missing} split, so nothing can be said about optimism."
+        sentence = f"F1 is not defined with the {missing} split, so optimism is not known."
         return OptimismGap(random, blocked, None, sentence)
     if not (0 <= random <= 1 and 0 <= blocked <= 1):
         raise ValueError(f"F1 is {random} with a random split and {blocked} with a blocked one; expected 0 to 1.")
@@ -216,7 +216,7 @@ def _notes(rows: Sequence[RegionScores], outside: int) -> tuple[str, ...]:
     labelled = [r for r in rows if r.scores.n]
     notes = []
     if not labelled:
-        notes.append("No region holds a pixel that is labelled and observed: nothing can be said about regions.")
+        notes.append("No region holds a pixel that is labelled and observed: regions cannot be compared.")
     elif len(labelled) == 1:
         notes.append(f"Only {labelled[0].name} holds labelled pixels: no claim about differences between regions can be made.")
     if labelled and (empty := [r.name for r in rows if not r.scores.n]):

@@ -158,7 +158,7 @@ def decide_release(rows: Sequence[RegionRow], rule: ReleaseRule) -> ReleaseVerdi
         passed = rule.undecided == "promote"
         known = f"It is not worse in {_regions(rest)}. " if (rest := [r for r in rows if r not in unknown]) else ""
         end = "`release: undecided: promote` passes over that." if passed else "Label more there."
-        return ReleaseVerdict(NOT_JUDGED, passed, tuple(rows), f"{known}Too few labels to tell: {reasons}. {end}")
+        return ReleaseVerdict(NOT_JUDGED, passed, tuple(rows), f"{known}Too few labels to decide: {reasons}. {end}")
     return ReleaseVerdict(NOT_WORSE, True, tuple(rows), f"The new model is not worse in {_regions(rows)}.")
 
 

@@ -222,7 +222,7 @@ def _judge(ws: Workspace, tried: Sequence[AdaptationRow], seen: Mapping[str, Hel
     count = baseline.gain.n
     if count < _FEWEST_BLOCKS:
         sentence = (
-            f"The labels lie in {count} test blocks; at least {_FEWEST_BLOCKS} are needed to tell an adaptation that helps "
+            f"The labels lie in {count} test blocks; at least {_FEWEST_BLOCKS} are needed to distinguish one that helps "
             f"from chance. None is accepted."
         )
     elif best is None:

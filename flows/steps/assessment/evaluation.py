@@ -41,7 +41,7 @@ def evaluate(
     own = [o for o in tried if o.state == "done"]
     folds = [o for o in own if o.trial.split in splits_of(regions)]
     if not folds:
-        return NoEvaluation(("No trial of the project's model could be finished, so nothing can be said about regions.",))
+        return NoEvaluation(("No trial of the project's model could be finished, so regions cannot be compared.",))
     seed = min(o.trial.seed for o in folds)
     first = [o for o in folds if o.trial.seed == seed]
     pixels = _pool(ws, first, regions)
