@@ -221,7 +221,7 @@ def test_a_reader_is_told_what_limits_the_figures(tmp_path: Path) -> None:
     found = read_areas_of_interest(saved(tmp_path, drawn(["half", "out", "dot", "A", "B"], shapes)), GRID)
     assert found.notes == (
         "Area of interest 'half' lies 50.0% outside the map: its hectares are those inside.",
-        "Area of interest 'out' lies wholly outside the map, which says nothing about it.",
+        "Area of interest 'out' lies wholly outside the map.",
         "Area of interest 'dot' holds the centre of no pixel: it is too small or narrow for this map.",
         "Areas of interest overlap, so their hectares must not be added up: 'A' and 'B' (0.0 ha).",
     )

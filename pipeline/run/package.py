@@ -19,7 +19,7 @@ FILES = {
     "changes.fgb": "The change polygons again, as FlatGeobuf.",
     "changes.parquet": "The change polygons again, as GeoParquet.",
     "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
-    "confidence.tif": "Where change is mapped: the probability that the pixel changed; elsewhere: that it did not. It shows "
+    "confidence.tif": "Where change is mapped: the probability that the pixel changed; elsewhere: that it did not. It says "
     "nothing about which change (scale 0.005; 255 = not observed).",
     "landuse_before.tif": "Land use before, one code a class; 0 = not observed on one of the dates or on both.",
     "landuse_after.tif": "Land use after, one code a class; 0 = not observed on one of the dates or on both.",
