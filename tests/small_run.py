@@ -28,6 +28,20 @@ from landshift.pipeline.run.record import (
     UsedAdaptation,
     UsedModel,
 )
+from landshift.pipeline.sample.area_estimation import STEHMAN, UNKNOWN, Interval
+from landshift.pipeline.sample.disagreement import ClassIntensity, Disagreement, Intensity, TransitionIntensity
+from landshift.pipeline.sample.record import (
+    AllChanges,
+    ErrorMatrix,
+    EstimatedArea,
+    EstimatedClass,
+    EstimatedPart,
+    Estimates,
+    JudgedSample,
+    JudgedStratum,
+    TransitionMatrix,
+)
+from landshift.pipeline.sample.wilson import WILSON
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.gates import model_gates
 from landshift.pipeline.vector.write import write_changes
@@ -114,41 +128,105 @@ def mapped_change(change: Change, area_ha: float, *, polygons: int = 1, test: On
     )  # fmt: skip
 
 
-def interval(estimate: float | None, half: float = 0.0) -> dict[str, float | None]:
-    if estimate is None:
-        return {"estimate": None, "low": None, "high": None}
-    return {"estimate": estimate, "low": estimate - half, "high": estimate + half}
+def known(estimate: float, half: float, most: float = np.inf, method: str = STEHMAN) -> Interval:
+    """An estimate with an interval of this half width, cut at 0 and `most`."""
+    return Interval(estimate, half / 1.96, max(estimate - half, 0.0), min(estimate + half, most), method)
 
 
-def estimates_of(run: RunRecord) -> dict[str, Any]:
-    """Estimates as `landshift estimate` writes them: each change a tenth larger than mapped, and one that the map missed."""
-    shares = {"users_accuracy": interval(0.875, 0.0625), "producers_accuracy": interval(None), "samples": 25}
-    rows = [
-        {"code": r.code, "name": r.name, "colour": r.colour, "mapped_ha": r.area_ha,
-         "area_ha": interval(1.1 * r.area_ha, 0.5), **shares}
-        for r in run.areas.changes
-    ]  # fmt: skip
-    missed = {"code": 4, "name": "Cropland to Forest", "colour": "#123456", "mapped_ha": 0.0, "area_ha": interval(7.5, 2.5)}
-    unchanged = {"code": 1, "name": "Unchanged", "colour": "#d9d9d9", "mapped_ha": 40.0, "area_ha": interval(39.0, 3.0)}
-    total = {"mapped_ha": run.areas.changed_ha, "area_ha": interval(12.25, 1.5), "users_accuracy": interval(0.75, 0.125),
-             "producers_accuracy": interval(0.5, 0.25)}  # fmt: skip
-    codes = [entry.code for entry in run.legend]
-    moved = [[interval(100.0 * x + y, 1.0) for y in range(len(codes))] for x in range(len(codes))]
-    place = {
-        "total_ha": 1.0,
-        "not_observed_ha": 0.0,
-        "mapped_changed_ha": 1.0,
-        "changed_ha": interval(1.25, 0.25),
-        "samples": 12,
-    }
-    places = [{"name": name, **place, "note": "Few samples.", "changes": []} for name in NAMES]
-    return {
-        "run": run.key, "confidence_level": 0.95,
-        "samples": {"total": 120, "used": 117, "seed": 1, "file": "s.gpkg", "strata": []},
-        "overall_accuracy": interval(0.9375, 0.03125),
-        "changed": total, "changes": [unchanged | shares, *rows, missed | shares],
-        "landuse_before": [], "landuse_after": [], "matrix": {"codes": [], "names": [], "counts": [], "area_ha": []},
-        "transitions": {"codes": codes, "names": [], "area_ha": moved} if codes else None,
-        "disagreement": {"quantity": 0.0125, "allocation": 0.0375}, "intensity": None, "areas_of_interest": places,
-        "not_observed_ha": run.areas.not_observed_ha, "notes": ["3 samples were not judged."],
+def estimated_class(
+    code: int, name: str, mapped_ha: float, area: Interval, samples: int, *, shares: tuple[Interval, Interval] | None = None
+) -> EstimatedClass:
+    """A class of a judged map; accuracies that nobody set are those of its code, and unknown without samples."""
+    users, producers = shares or (
+        (known(0.1234567 * code, 0.0196008, 1), known(0.7654321 / code, 0.0392, 1, WILSON)) if samples else (UNKNOWN, UNKNOWN)
+    )
+    return EstimatedClass(code, name, "#123456", mapped_ha, area, users, producers, samples)
+
+
+def small_estimates() -> Estimates:
+    """Forest and built-up on 100 ha of which 25 pixels were judged; built-up to forest is mapped, and never met."""
+    lost = known(16.9, 17.052, 100)
+    kinds = ("Unchanged", "Forest to Built-up", "Built-up to Forest")
+    strata = ((890, 89.0, 10, 11), (100, 10.0, 10, 10), (10, 1.0, 5, 5))
+    forest, built = known(43.1, 17.64, 100), known(40, 17.64, 100)
+    transitions = {
+        "area_ha": 16.9, "gain_intensity": 0.281667, "gain_uniform": 0.281667, "gain": "uniform",
+        "loss_intensity": 0.297, "loss_uniform": None, "loss": None,
     }  # fmt: skip
+    never = dict.fromkeys(transitions, 0.0) | {"gain": None, "loss": None}
+    return Estimates(
+        run="3e4223b458fbb0b5", confidence_level=0.95,
+        samples=JudgedSample(
+            total=26, used=25, untold=0, seed=0, file="judged.gpkg",
+            strata=tuple(
+                JudgedStratum(code, name, pixels, mapped, judged, judged, drawn)
+                for code, (name, (pixels, mapped, judged, drawn)) in enumerate(zip(kinds, strata, strict=True), 1)
+            ),
+        ),
+        overall_accuracy=known(0.881, 0.1568, 1),
+        changed=AllChanges(11.0, lost, known(0.727273, 0.196, 1), known(0.473373, 0.392, 1)),
+        changes=(
+            estimated_class(1, kinds[0], 89.0, known(83.1, 17.052, 100), 16), estimated_class(2, kinds[1], 10.0, lost, 9),
+            estimated_class(3, kinds[2], 1.0, UNKNOWN, 0),
+        ),
+        landuse_before=(
+            estimated_class(1, "Forest", 61.0, known(60.00004, 17.64, 100), 15),
+            estimated_class(2, "Built-up", 39.0, built, 10),
+        ),
+        landuse_after=(
+            estimated_class(1, "Forest", 52.0, forest, 12),
+            estimated_class(2, "Built-up", 48.0, known(56.9, 17.64, 100), 13),
+        ),
+        matrix=ErrorMatrix(
+            (1, 2, 3), kinds, ((9, 1, 0), (2, 8, 0), (5, 0, 0)), ((80.1, 8.9, 0.0), (2.0, 8.0, 0.0), (1.0, 0.0, 0.0))
+        ),
+        transitions=TransitionMatrix((1, 2), ("Forest", "Built-up"), ((forest, lost), (UNKNOWN, built))),
+        disagreement=Disagreement(0.06900000001, 0.05),
+        intensity=Intensity(
+            0.169,
+            (
+                ClassIntensity(1, "Forest", 60.0, 43.1, 0.0, 16.9, 0.0, 0.2816666666, "dormant", "active"),
+                ClassIntensity(2, "Built-up", 40.0, 56.9, 16.9, 0.0, 0.297, 0.0, "active", "dormant"),
+            ),
+            (
+                TransitionIntensity(1, "Forest", 2, "Built-up", **transitions),
+                TransitionIntensity(2, "Built-up", 1, "Forest", **never),
+            ),
+        ),
+        areas_of_interest=(
+            EstimatedArea(
+                "Åsby", 40.5, 0.25, 6.0, known(7.5, 3.92, 40), 12, "12 sampled pixels lie here: the intervals are rough.",
+                (EstimatedPart(2, kinds[1], 5.5, known(7.5, 3.92, 40)), EstimatedPart(3, kinds[2], 0.5, UNKNOWN)),
+            ),
+            EstimatedArea("Três Rios", 3.0, 3.0, 0.0, UNKNOWN, 0, "Nothing was observed here on both dates.", ()),
+        ),
+        not_observed_ha=7.5, notes=("Mapped hectares are biased.", "=7.5 ha were not observed."),
+    )  # fmt: skip
+
+
+def estimates_of(run: RunRecord) -> Estimates:
+    """Estimates of a run: each change a tenth larger than mapped, and one that the map missed."""
+    shares = (known(0.875, 0.0625), UNKNOWN)
+    codes = [entry.code for entry in run.legend]
+    cells = tuple(tuple(known(100.0 * x + y, 1.0) for y in range(len(codes))) for x in range(len(codes)))
+    found = small_estimates()
+    return replace(
+        found, run=run.key, samples=replace(found.samples, total=120, used=117, strata=()),
+        overall_accuracy=known(0.9375, 0.03125),
+        changed=AllChanges(run.areas.changed_ha, known(12.25, 1.5), known(0.75, 0.125), known(0.5, 0.25)),
+        changes=(
+            estimated_class(1, "Unchanged", 40.0, known(39.0, 3.0), 25, shares=shares),
+            *(
+                estimated_class(r.code, r.name, r.area_ha, known(1.1 * r.area_ha, 0.5), 25, shares=shares)
+                for r in run.areas.changes
+            ),
+            estimated_class(4, "Cropland to Forest", 0.0, known(7.5, 2.5), 25, shares=shares),
+        ),
+        landuse_before=(), landuse_after=(), matrix=ErrorMatrix((), (), (), ()),
+        transitions=TransitionMatrix(tuple(codes), (), cells) if codes else None,
+        disagreement=Disagreement(0.0125, 0.0375), intensity=None,
+        areas_of_interest=tuple(
+            EstimatedArea(name, 1.0, 0.0, 1.0, known(1.25, 0.25), 12, "Few samples.", ()) for name in NAMES
+        ),
+        not_observed_ha=run.areas.not_observed_ha, notes=("3 samples were not judged.",),
+    )  # fmt: skip

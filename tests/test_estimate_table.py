@@ -1,10 +1,10 @@
 """The table of the estimates: a reader of CSV finds every estimate, with what it takes to publish it, and runs nothing."""
 
-import copy
 import csv
 import io
 from collections import Counter
 from collections.abc import Iterator
+from dataclasses import replace
 from datetime import date
 from typing import Any
 
@@ -13,106 +13,37 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.sample.area_estimation import STEHMAN, UNKNOWN
+from landshift.pipeline.sample.record import ErrorMatrix, Estimates, JudgedStratum
 from landshift.pipeline.sample.table import COLUMNS, csv_tables
-from landshift.pipeline.sample.wilson import WILSON
+from tests.small_run import small_estimates
 
 RUN = ("Vale", (date(2019, 6, 12), date(2023, 6, 18)))
 HOSTILE = ["=cmd|' /C calc'!A0", "+1", "-1", "@SUM(A1)", "\t=1", " =1", "\u200b=1", "＝1", "\r\n=1", 'a",b;"c"', "<b>&amp;</b>",
            "line\nbreak", "שלום", "\U0001f33e Äcker", "'", "null", "1,5"]  # fmt: skip
-UNKNOWN = {"estimate": None, "standard_error": None, "low": None, "high": None, "method": None}
 
 
-def known(estimate: float, error: float, most: float, method: str = "normal") -> dict[str, Any]:
-    low, high = max(estimate - 1.96 * error, 0), min(estimate + 1.96 * error, most)
-    return {"estimate": estimate, "standard_error": error, "low": low, "high": high, "method": method}
-
-
-def entry(code: int, name: str, mapped: float, area: dict[str, Any], samples: int) -> dict[str, Any]:
-    shares = [known(0.1234567 * code, 0.0100004, 1), known(0.7654321 / code, 0.02, 1, WILSON)] if samples else [UNKNOWN] * 2
-    return {
-        "code": code, "name": name, "colour": "#000000", "mapped_ha": mapped, "area_ha": area,
-        "users_accuracy": shares[0], "producers_accuracy": shares[1], "samples": samples,
-    }  # fmt: skip
-
-
-def content() -> dict[str, Any]:
-    """Forest and built-up on 100 ha of which 25 pixels were judged; built-up to forest is mapped, and never met."""
-    lost = known(16.9, 8.7, 100)
-    overall = known(0.881, 0.08, 1)
-    return {
-        "run": "3e4223b458fbb0b5", "confidence_level": 0.95,
-        "samples": {"total": 26, "used": 25, "seed": 0, "file": "judged.gpkg", "strata": [
-            {"code": 1, "name": "Unchanged", "pixels": 890, "mapped_ha": 89.0, "drawn": 11, "judged": 10},
-            {"code": 2, "name": "Forest to Built-up", "pixels": 100, "mapped_ha": 10.0, "drawn": 10, "judged": 10},
-            {"code": 3, "name": "Built-up to Forest", "pixels": 10, "mapped_ha": 1.0, "drawn": 5, "judged": 5},
-        ]},
-        "overall_accuracy": overall,
-        "changed": {"mapped_ha": 11.0, "area_ha": lost, "users_accuracy": known(0.727273, 0.1, 1),
-                    "producers_accuracy": known(0.473373, 0.2, 1)},
-        "changes": [
-            entry(1, "Unchanged", 89.0, known(83.1, 8.7, 100), 16), entry(2, "Forest to Built-up", 10.0, lost, 9),
-            entry(3, "Built-up to Forest", 1.0, UNKNOWN, 0),
-        ],
-        "landuse_before": [
-            entry(1, "Forest", 61.0, known(60.00004, 9, 100), 15), entry(2, "Built-up", 39.0, known(40, 9, 100), 10),
-        ],
-        "landuse_after": [
-            entry(1, "Forest", 52.0, known(43.1, 9, 100), 12), entry(2, "Built-up", 48.0, known(56.9, 9, 100), 13),
-        ],
-        "matrix": {
-            "codes": [1, 2, 3], "names": ["Unchanged", "Forest to Built-up", "Built-up to Forest"],
-            "counts": [[9, 1, 0], [2, 8, 0], [5, 0, 0]], "area_ha": [[80.1, 8.9, 0.0], [2.0, 8.0, 0.0], [1.0, 0.0, 0.0]],
-        },
-        "transitions": {"codes": [1, 2], "names": ["Forest", "Built-up"],
-                        "area_ha": [[known(43.1, 9, 100), lost], [UNKNOWN, known(40, 9, 100)]]},
-        "disagreement": {"quantity": 0.06900000001, "allocation": 0.05},
-        "intensity": {
-            "change_intensity": 0.169,
-            "classes": [
-                {"code": 1, "name": "Forest", "before_ha": 60, "after_ha": 43.1, "gain_ha": 0.0, "loss_ha": 16.9,
-                 "gain_intensity": 0.0, "loss_intensity": 0.2816666666, "gain": "dormant", "loss": "active"},
-                {"code": 2, "name": "Built-up", "before_ha": 40, "after_ha": 56.9, "gain_ha": 16.9, "loss_ha": 0.0,
-                 "gain_intensity": 0.297, "loss_intensity": 0.0, "gain": "active", "loss": "dormant"},
-            ],
-            "transitions": [
-                {"from_code": 1, "from_name": "Forest", "to_code": 2, "to_name": "Built-up", "area_ha": 16.9,
-                 "gain_intensity": 0.281667, "gain_uniform": 0.281667, "gain": "uniform",
-                 "loss_intensity": 0.297, "loss_uniform": None, "loss": None},
-                {"from_code": 2, "from_name": "Built-up", "to_code": 1, "to_name": "Forest", "area_ha": 0.0,
-                 "gain_intensity": 0.0, "gain_uniform": 0.0, "gain": None,
-                 "loss_intensity": 0.0, "loss_uniform": 0.0, "loss": None},
-            ],
-        },
-        "areas_of_interest": [
-            {"name": "Åsby", "total_ha": 40.5, "not_observed_ha": 0.25, "mapped_changed_ha": 6.0,
-             "changed_ha": known(7.5, 2, 40), "samples": 12, "note": "12 sampled pixels lie here: the intervals are rough.",
-             "changes": [{"code": 2, "name": "Forest to Built-up", "mapped_ha": 5.5, "area_ha": known(7.5, 2, 40)},
-                         {"code": 3, "name": "Built-up to Forest", "mapped_ha": 0.5, "area_ha": UNKNOWN}]},
-            {"name": "Três Rios", "total_ha": 3.0, "not_observed_ha": 3.0, "mapped_changed_ha": 0.0, "changed_ha": UNKNOWN,
-             "samples": 0, "note": "Nothing was observed here on both dates.", "changes": []},
-        ],
-        "not_observed_ha": 7.5, "notes": ["Mapped hectares are biased.", "=7.5 ha were not observed."],
-    }  # fmt: skip
-
-
-def binary() -> dict[str, Any]:
-    found = copy.deepcopy(content())
-    found["changes"] = [found["changes"][0], {**found["changes"][1], "name": "Changed"}]
-    found["matrix"] = {"codes": [1, 2], "names": ["Unchanged", "Changed"], "counts": [[9, 1], [2, 8]],
-                       "area_ha": [[80.1, 8.9], [2.0, 9.0]]}  # fmt: skip
-    found["samples"]["strata"] = [
-        {"code": 1, "name": "Unchanged", "pixels": 890, "mapped_ha": 89.0, "samples": 10},
-        {"code": 2, "name": "Changed", "pixels": 110, "mapped_ha": 11.0, "samples": 10},
-    ]
-    none = {"landuse_before": [], "landuse_after": [], "transitions": None, "intensity": None, "areas_of_interest": []}
-    return {**found, **none, "disagreement": None}
+def binary() -> Estimates:
+    found = small_estimates()
+    strata = (JudgedStratum(1, "Unchanged", 890, 89.0, 10, 10, None), JudgedStratum(2, "Changed", 110, 11.0, 10, 10, None))
+    normal = replace(found.changes[0].producers_accuracy, method=STEHMAN)
+    return replace(
+        found, samples=replace(found.samples, strata=strata),
+        changes=tuple(
+            replace(row, name=name, producers_accuracy=normal)
+            for row, name in zip(found.changes[:2], ("Unchanged", "Changed"), strict=True)
+        ),
+        matrix=ErrorMatrix((1, 2), ("Unchanged", "Changed"), ((9, 1), (2, 8)), ((80.1, 8.9), (2.0, 9.0))),
+        landuse_before=(), landuse_after=(), transitions=None, intensity=None, areas_of_interest=(), disagreement=None,
+    )  # fmt: skip
 
 
 def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text.encode().decode("utf-8-sig"), newline=""), strict=True))
 
 
-def rows_of(estimates: dict[str, Any], table: str) -> list[dict[str, str]]:
+def rows_of(estimates: Estimates, table: str) -> list[dict[str, str]]:
     return [row for row in read(csv_tables(estimates, *RUN)) if row["table"] == table]
 
 
@@ -136,18 +67,9 @@ def expected(path: tuple[str, ...], interval: dict[str, Any]) -> tuple[str, ...]
     return (table, "share" if accuracy else "ha", *texts, interval.get("method") or "")
 
 
-def older(estimates: dict[str, Any]) -> dict[str, Any]:
-    """As earlier versions wrote them: intervals without standard error and method."""
-    found = copy.deepcopy(estimates)
-    for _, interval in intervals(found):
-        interval.pop("standard_error", None)
-        interval.pop("method", None)
-    return found
-
-
-@pytest.mark.parametrize("estimates", [content(), binary(), older(content())], ids=["classes", "binary", "older"])
-def test_every_interval_of_the_estimates_is_in_the_table_once(estimates: dict[str, Any]) -> None:
-    wanted = Counter(expected(path, interval) for path, interval in intervals(estimates))
+@pytest.mark.parametrize("estimates", [small_estimates(), binary()], ids=["classes", "binary"])
+def test_every_interval_of_the_estimates_is_in_the_table_once(estimates: Estimates) -> None:
+    wanted = Counter(expected(path, interval) for path, interval in intervals(content_of(estimates)))
     keys = ("table", "unit", "estimate", "standard_error", "low", "high", "interval_method")
     tables = {"areas", "accuracy", "landuse_before", "landuse_after", "transitions", "areas_of_interest"}
     counted = {"total area", "observed area", "not observed area"}
@@ -157,16 +79,16 @@ def test_every_interval_of_the_estimates_is_in_the_table_once(estimates: dict[st
 
 
 def test_a_row_by_hand() -> None:
-    (row,) = [r for r in rows_of(content(), "areas") if r["class"] == "Forest to Built-up"]
+    (row,) = [r for r in rows_of(small_estimates(), "areas") if r["class"] == "Forest to Built-up"]
     assert row == {
         "table": "areas", "place": "", "class": "Forest to Built-up", "quantity": "area", "unit": "ha", "estimate": "16.9000",
-        "standard_error": "8.7000", "low": "0.0000", "high": "33.9520", "n": "9", "interval_method": "normal",
+        "standard_error": "8.7000", "low": "0.0000", "high": "33.9520", "n": "9", "interval_method": STEHMAN,
         "mapped_ha_biased": "10.0000", "note": "",
     }  # fmt: skip
 
 
 def test_each_row_is_told_from_the_others() -> None:
-    text = csv_tables(content(), *RUN)
+    text = csv_tables(small_estimates(), *RUN)
     assert text.startswith("\ufefftable,place,")
     assert text.endswith("\n")
     rows = read(text)
@@ -183,7 +105,7 @@ def test_each_row_is_told_from_the_others() -> None:
 
 
 def test_another_reader_takes_the_numbers_for_numbers() -> None:
-    table = pd.read_csv(io.BytesIO(csv_tables(content(), *RUN).encode()), encoding="utf-8-sig")
+    table = pd.read_csv(io.BytesIO(csv_tables(small_estimates(), *RUN).encode()), encoding="utf-8-sig")
     numbers = ["estimate", "standard_error", "low", "high", "n", "mapped_ha_biased"]
     assert all(pd.api.types.is_numeric_dtype(table[column]) for column in numbers)
     assert "Åsby" in set(table["place"])
@@ -194,12 +116,12 @@ def number(row: dict[str, str], column: str = "estimate") -> float:
 
 
 def test_sums_agree() -> None:
-    areas = {r["class"]: r for r in rows_of(content(), "areas")}
+    areas = {r["class"]: r for r in rows_of(small_estimates(), "areas")}
     assert list(areas) == ["Forest to Built-up", "Built-up to Forest", "All changes", "Unchanged"]
     kinds = [areas["Forest to Built-up"], areas["Built-up to Forest"]]
     for column in ("estimate", "n", "mapped_ha_biased"):
         assert sum(number(r, column) for r in kinds) == pytest.approx(number(areas["All changes"], column))
-    strata, matrix = rows_of(content(), "strata"), rows_of(content(), "error_matrix")
+    strata, matrix = rows_of(small_estimates(), "strata"), rows_of(small_estimates(), "error_matrix")
     total = sum(number(r, "mapped_ha_biased") for r in strata)
     assert number(areas["All changes"]) + number(areas["Unchanged"]) == pytest.approx(total)
     assert sum(number(r) for r in matrix) == pytest.approx(total)
@@ -210,17 +132,19 @@ def test_sums_agree() -> None:
     for name, area in areas.items():
         column = [r for r in matrix if r["quantity"] == f"reference: {name}"]
         assert name == "All changes" or sum(number(r) for r in column) == pytest.approx(number(area))
-    transitions = rows_of(content(), "transitions")
-    before = [number(r) for r in rows_of(content(), "landuse_before") if r["quantity"] == "area"]
+    transitions = rows_of(small_estimates(), "transitions")
+    before = [number(r) for r in rows_of(small_estimates(), "landuse_before") if r["quantity"] == "area"]
     assert [number(a) + number(b) for a, b in (transitions[:2], transitions[2:])] == pytest.approx(before)
     for place in ("Åsby", "Três Rios"):
-        found = {r["quantity"]: r for r in rows_of(content(), "areas_of_interest") if r["place"] == place and not r["class"]}
+        found = {
+            r["quantity"]: r for r in rows_of(small_estimates(), "areas_of_interest") if r["place"] == place and not r["class"]
+        }
         parts = number(found["observed area"]) + number(found["not observed area"])
         assert number(found["total area"]) == pytest.approx(parts)
 
 
 def test_pixels_behind_an_accuracy_are_those_of_its_denominator() -> None:
-    found = {(r["class"], r["quantity"]): r["n"] for r in rows_of(content(), "accuracy")}
+    found = {(r["class"], r["quantity"]): r["n"] for r in rows_of(small_estimates(), "accuracy")}
     assert found["Forest to Built-up", "user's accuracy"] == "10"
     assert found["Forest to Built-up", "producer's accuracy"] == "9"
     assert found["All changes", "user's accuracy"] == "15"
@@ -229,21 +153,25 @@ def test_pixels_behind_an_accuracy_are_those_of_its_denominator() -> None:
 
 
 def test_what_is_not_known_is_empty_and_says_why() -> None:
-    (row,) = [r for r in rows_of(content(), "areas") if r["class"] == "Built-up to Forest"]
+    (row,) = [r for r in rows_of(small_estimates(), "areas") if r["class"] == "Built-up to Forest"]
     assert [row[key] for key in ("estimate", "standard_error", "low", "high", "interval_method")] == [""] * 5
     assert (row["mapped_ha_biased"], row["note"]) == ("1.0000", "Left open, not 0: no sampled pixel tells.")
-    (row,) = [r for r in rows_of(content(), "areas_of_interest") if r["place"] == "Três Rios" and r["class"]]
+    (row,) = [r for r in rows_of(small_estimates(), "areas_of_interest") if r["place"] == "Três Rios" and r["class"]]
     assert row["note"].startswith("Nothing was observed here")
-    (row,) = rows_of(content(), "not_observed")
+    (row,) = rows_of(small_estimates(), "not_observed")
     assert (row["estimate"], row["unit"], row["mapped_ha_biased"]) == ("7.5000", "ha", "")
-    some = content()
-    some["changes"][2]["area_ha"] = {**UNKNOWN, "high": 3.0}
-    (row,) = [r for r in rows_of(some, "areas") if r["class"] == "Built-up to Forest"]
+    some = small_estimates()
+    half_known = replace(some.changes[2], area_ha=replace(UNKNOWN, high=3.0))
+    (row,) = [
+        r
+        for r in rows_of(replace(some, changes=(*some.changes[:2], half_known)), "areas")
+        if r["class"] == "Built-up to Forest"
+    ]
     assert (row["estimate"], row["high"], row["note"]) == ("", "3.0000", "")
 
 
 def test_intensities_of_what_the_sample_never_met_are_no_zeros() -> None:
-    rows = rows_of(content(), "intensity")
+    rows = rows_of(small_estimates(), "intensity")
     assert [(r["class"], r["quantity"], r["estimate"], r["note"]) for r in rows] == [
         ("All classes", "change intensity", "0.169000", ""),
         ("Forest", "loss", "16.9000", ""),
@@ -257,7 +185,7 @@ def test_intensities_of_what_the_sample_never_met_are_no_zeros() -> None:
 
 
 def test_it_says_what_it_is_about_and_cites_its_methods() -> None:
-    about = {r["quantity"]: r["note"] for r in rows_of(content(), "about")}
+    about = {r["quantity"]: r["note"] for r in rows_of(small_estimates(), "about")}
     assert {key: about[key] for key in ("run", "run id", "before date", "after date", "confidence level", "seed", "file")} == {
         "run": "Vale", "run id": "3e4223b458fbb0b5", "before date": "2019-06-12", "after date": "2023-06-18",
         "confidence level": "0.95", "seed": "0", "file": "judged.gpkg",
@@ -269,7 +197,7 @@ def test_it_says_what_it_is_about_and_cites_its_methods() -> None:
 
 
 def test_a_binary_run_without_areas_of_interest_leaves_out_what_it_has_not() -> None:
-    rows = read(csv_tables(older(binary()), *RUN))
+    rows = read(csv_tables(binary(), *RUN))
     assert {r["table"] for r in rows} == {"about", "areas", "accuracy", "strata", "error_matrix", "not_observed", "notes"}
     assert [r["class"] for r in rows if r["table"] == "areas"] == ["Changed", "All changes", "Unchanged"]
     cited = {r["quantity"] for r in rows if r["quantity"].startswith("method")}
@@ -281,15 +209,15 @@ def test_a_binary_run_without_areas_of_interest_leaves_out_what_it_has_not() -> 
     ]  # fmt: skip
 
 
-def named(name: str) -> dict[str, Any]:
+def named(name: str) -> Estimates:
     """The estimates, with a name of the user wherever there can be one."""
-    found = content()
+    found = content_of(small_estimates())
     for row in (found["changes"][1], found["landuse_before"][0], found["areas_of_interest"][0], found["samples"]["strata"][1],
                 found["intensity"]["classes"][0]):  # fmt: skip
         row["name"] = name
     found["matrix"]["names"][1] = found["transitions"]["names"][0] = name
     found["intensity"]["transitions"][0]["from_name"] = found["notes"][0] = found["samples"]["file"] = name
-    return found
+    return record_of(Estimates, found, "estimates.json")
 
 
 @pytest.mark.parametrize("name", HOSTILE)
@@ -306,7 +234,7 @@ def test_any_name_survives(name: str) -> None:
 def check_name(name: str) -> None:
     text = csv_tables(named(name), name, RUN[1])
     rows = read(text)
-    assert len(rows) == len(read(csv_tables(content(), *RUN))) == text.count("\n") - 1
+    assert len(rows) == len(read(csv_tables(small_estimates(), *RUN))) == text.count("\n") - 1
     line = name.replace("\r", " ").replace("\n", " ")
     (place,) = {r["place"] for r in rows} - {"", "Três Rios"} or {""}
     assert place in (line, f"'{line}")

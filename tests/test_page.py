@@ -1,7 +1,6 @@
 """The page of a run in a real browser: clicks and keys, what a screen reader hears, no network, narrow, on paper."""
 
 import importlib.util
-import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from landshift.pipeline.records import write_record
 from landshift.pipeline.run.page import page_of
 from tests.small_run import NAMES, estimates_of, write_run
 
@@ -48,7 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, chosen in options.items():
         run = write_run(folder / name, **chosen)
         if name in ("run", "hostile"):
-            (folder / name / "estimates.json").write_text(json.dumps(estimates_of(run)), encoding="utf-8")
+            write_record(folder / name / "estimates.json", estimates_of(run))
         found[name] = folder / f"{name}.html"
         found[name].write_text(page_of(folder / name), encoding="utf-8")
     return found

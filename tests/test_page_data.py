@@ -101,11 +101,11 @@ def test_estimates_stand_beside_what_was_mapped(made: Any) -> None:
         "Cropland to Water", "Forest to Cropland", "Forest to Water", "Cropland to Forest",
     ]  # fmt: skip
     for row in rows[:3]:
-        assert row.estimated["area_ha"]["estimate"] == pytest.approx(1.1 * row.mapped_ha)
-    assert (rows[3].mapped_ha, rows[3].polygons, rows[3].estimated["area_ha"]["low"]) == (0.0, 0, 5.0)
+        assert row.estimated.area_ha.estimate == pytest.approx(1.1 * row.mapped_ha)
+    assert (rows[3].mapped_ha, rows[3].polygons, rows[3].estimated.area_ha.low) == (0.0, 0, 5.0)
     found = estimate_of_unchanged(estimates)
     assert found is not None
-    assert found["area_ha"]["estimate"] == 39.0
+    assert found.area_ha.estimate == 39.0
     assert [row.estimated for row in area_rows(run, None)] == [None] * 3
     assert estimate_of_unchanged(None) is None
 
@@ -122,7 +122,7 @@ def test_the_matrix_adds_up_to_what_was_mapped(made: Any) -> None:
     assert sum(row.gained for row in table) == pytest.approx(run.areas.changed_ha, abs=1e-3)
     assert sum(row.lost for row in table) == pytest.approx(run.areas.changed_ha, abs=1e-3)
     assert max(cell.share for row in table for cell in row.cells) == 1
-    assert matrix(run, estimates_of(run))[2].cells[0].estimate["estimate"] == 200.0
+    assert matrix(run, estimates_of(run))[2].cells[0].estimate.estimate == 200.0
 
 
 def test_a_binary_project_has_no_matrix(tmp_path: Path) -> None:
@@ -139,7 +139,7 @@ def test_areas_of_interest_keep_their_numbers(made: Any) -> None:
     assert [row.name for row in rows] == list(NAMES)
     for row, (_, layer) in zip(rows, layers["areas_of_interest"].iterrows(), strict=True):
         assert row.changed_ha == pytest.approx(layer["changed_ha"], abs=1e-4)
-        assert row.estimated["samples"] == 12
+        assert row.estimated.samples == 12
     assert place_notes(rows) == {"Few samples.": list(NAMES)}
     assert place_notes(place_rows(layers["areas_of_interest"], None)) == {}
     assert place_rows(None, None) == []

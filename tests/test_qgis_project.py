@@ -23,11 +23,13 @@ from landshift.pipeline.drawing.symbols import land_use_entries, occurring
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.write import write_cog, write_raster
+from landshift.pipeline.records import write_record
 from landshift.pipeline.run.qgis_layout import hectares_text, layout, scale_bar
 from landshift.pipeline.run.qgis_project import write_project
 from landshift.pipeline.run.record import RunRecord
+from landshift.pipeline.sample.area_estimation import Interval
 from tests.conftest import small_grid
-from tests.small_run import mapped_change, run_record
+from tests.small_run import mapped_change, run_record, small_estimates
 
 QGIS_PYTHON = Path("/usr/bin/python3")
 LEGEND = Legend(
@@ -173,13 +175,12 @@ def test_a_damaged_layer_or_style_is_refused_with_its_name(run_folder: Path, tmp
 
 def test_hectares_are_never_shown_without_saying_what_they_are() -> None:
     assert "12.3 ha (pixel count, biased)" in hectares_text(described(), None)
-    interval = {"estimate": 10.0, "low": 8.0, "high": 12.0}
-    estimates = {"samples": {"used": 300}, "changed": {"area_ha": interval}}
-    said = hectares_text(described(), estimates)
-    assert "Estimated from 300 judged samples: 10.0 ha (95 % interval 8.0 to 12.0 ha)" in said
-    assert "12.3 ha (pixel count, biased)" in said
-    unknown = {"samples": {"used": 3}, "changed": {"area_ha": {"estimate": 10.0, "low": None, "high": None}}}
-    assert "interval" not in hectares_text(described(), unknown)
+    estimates = small_estimates()
+    text = hectares_text(described(), estimates)
+    assert "Estimated from 25 judged samples: 16.9 ha (95 % interval 0.0 to 34.0 ha)" in text
+    assert "12.3 ha (pixel count, biased)" in text
+    rough = replace(estimates, changed=replace(estimates.changed, area_ha=Interval(10.0, None, None, None)))
+    assert "interval" not in hectares_text(described(), rough)
 
 
 @pytest.mark.parametrize(
@@ -193,11 +194,10 @@ def test_the_scale_bar_is_round(width: float, segment: int, label: str) -> None:
 def test_estimates_of_another_run_are_not_printed(run_folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
-    estimates = {"run": "another", "samples": {"used": 9}, "changed": {"area_ha": {"estimate": 1.0, "low": 0.5, "high": 2.0}}}
-    (copy / "estimates.json").write_text(json.dumps(estimates), encoding="utf-8")
+    write_record(copy / "estimates.json", small_estimates())
     assert "95 %" not in content(write_project(copy, described()))
-    (copy / "estimates.json").write_text(json.dumps({**estimates, "run": described().key}), encoding="utf-8")
-    assert "95 % interval 0.5 to 2.0 ha" in content(write_project(copy, described()))
+    write_record(copy / "estimates.json", replace(small_estimates(), run=described().key))
+    assert "95 % interval 0.0 to 34.0 ha" in content(write_project(copy, described()))
 
 
 @pytest.fixture(scope="module")

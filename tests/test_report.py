@@ -14,7 +14,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, Gate
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.pages.card import model_card
-from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.records import content_of, record_of, write_record
 from landshift.pipeline.run.page import page_of, run_page
 from landshift.pipeline.run.page_map import largest, map_data
 from landshift.pipeline.run.record import InputFile, RunRecord, TerritoryShift, UsedAdaptation
@@ -116,7 +116,7 @@ def test_the_folder_of_a_run_is_all_that_its_page_needs(tmp_path: Path) -> None:
     assert str(tmp_path) not in page
     for text in ("2.40", "place-30010-359969", *NAMES, "What happened in the rest is not known", "landshift sample RUN"):
         assert text in page
-    (moved / "estimates.json").write_text(json.dumps(estimates_of(content)), encoding="utf-8")
+    write_record(moved / "estimates.json", estimates_of(content))
     estimated = page_of(moved)
     for text in (
         "10.8 to 13.8",

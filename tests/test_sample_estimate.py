@@ -27,11 +27,13 @@ from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.records import read_record
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.rasters import write_last_observed, write_rasters
 from landshift.pipeline.run.record import read_run
 from landshift.pipeline.sample.form import sample_form_qml
 from landshift.pipeline.sample.points import read_samples
+from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_sample_file
 from tests.conftest import small_grid
@@ -133,30 +135,30 @@ def estimated(run: Path) -> Estimated:
 
 
 def test_estimates_are_in_every_file_that_shows_areas(estimated: Estimated) -> None:
-    run, content = estimated.run, estimated.content
-    strata = {row["name"]: row for row in content["samples"]["strata"]}
+    run, content = estimated.run, estimated.estimates
+    strata = {row.name: row for row in content.samples.strata}
     unchanged = strata["Unchanged"]
-    missed = unchanged["mapped_ha"] * 4 / unchanged["samples"]
-    total = content["changed"]["area_ha"]
-    assert total["estimate"] == pytest.approx(content["changed"]["mapped_ha"] + missed, rel=1e-3)
-    assert total["low"] < content["changed"]["mapped_ha"] + missed < total["high"]
-    assert content["not_observed_ha"] == pytest.approx(1.0, rel=0.01)
-    assert json.loads((run / "estimates.json").read_text(encoding="utf-8")) == content
+    missed = unchanged.mapped_ha * 4 / unchanged.samples
+    total = content.changed.area_ha
+    assert total.estimate == pytest.approx(content.changed.mapped_ha + missed, rel=1e-3)
+    assert total.low < content.changed.mapped_ha + missed < total.high
+    assert content.not_observed_ha == pytest.approx(1.0, rel=0.01)
+    assert read_record(run / "estimates.json", Estimates) == content
     with (run / "estimates.csv").open(encoding="utf-8-sig", newline="") as file:
         assert any(row["quantity"] == "area" for row in csv.DictReader(file))
-    assert f"{total['estimate']:,.1f}" in (run / "report.html").read_text(encoding="utf-8")
+    assert f"{total.estimate:,.1f}" in (run / "report.html").read_text(encoding="utf-8")
     points = read_layer(run / "changes.gpkg", "samples")
-    assert len(points) == content["samples"]["used"]
+    assert len(points) == content.samples.used
     assert int((points["agrees"] == 0).sum()) == 4
     assert points["weight_ha"].sum() == pytest.approx(SHAPE[0] * SHAPE[1] * 0.01 - 1.0, rel=0.01)
     areas = read_layer(run / "changes.gpkg", "areas_of_interest")
     assert (areas["changed_low_ha"] <= areas["changed_estimated_ha"]).all()
-    assert areas["samples"].tolist() == [row["samples"] for row in content["areas_of_interest"]]
+    assert areas["samples"].tolist() == [row.samples for row in content.areas_of_interest]
     item = json.loads((run / "item.json").read_text(encoding="utf-8"))
     assert "./estimates.json" in {asset["href"] for asset in item["assets"].values()}
     assert Manifest(run).is_current("run", "k1"), "a later detect finds the run whole"
     lines = summary_lines(content)
-    assert lines[0].startswith(f"{content['samples']['used']} judged pixels")
+    assert lines[0].startswith(f"{content.samples.used} judged pixels")
     assert any("Not observed" in line or "not observed" in line for line in lines)
 
 
@@ -164,9 +166,9 @@ def test_a_second_estimate_replaces_the_first_and_leaves_the_maps_alone(estimate
     run = estimated.run
     maps = {p.name: p.read_bytes() for p in run.glob("*.tif")}
     again = estimate_run(run, judge(run))
-    assert again.content["changed"]["area_ha"]["estimate"] < estimated.content["changed"]["area_ha"]["estimate"]
+    assert again.estimates.changed.area_ha.estimate < estimated.estimates.changed.area_ha.estimate
     assert {p.name: p.read_bytes() for p in run.glob("*.tif")} == maps
-    assert len(read_layer(run / "changes.gpkg", "samples")) == again.content["samples"]["used"]
+    assert len(read_layer(run / "changes.gpkg", "samples")) == again.estimates.samples.used
     assert not list(run.parent.glob(".partial*"))
 
 
@@ -176,10 +178,10 @@ def test_areas_of_interest_can_come_in_another_crs(estimated: Estimated, tmp_pat
     frame = gpd.GeoDataFrame({"Name": ["All of it"]}, geometry=[box], crs=grid.crs.to_wkt() if grid.crs else None)
     path = tmp_path / "all.geojson"
     path.write_text(frame.to_crs(4326).to_json(), encoding="utf-8")
-    (row,) = estimate_run(estimated.run, judge(estimated.run, wrong=4), areas=path).content["areas_of_interest"]
-    assert row["name"] == "All of it"
-    whole = estimated.content["changed"]["area_ha"]
-    assert row["changed_ha"]["estimate"] == pytest.approx(whole["estimate"], rel=1e-3)
+    (row,) = estimate_run(estimated.run, judge(estimated.run, wrong=4), areas=path).estimates.areas_of_interest
+    assert row.name == "All of it"
+    whole = estimated.estimates.changed.area_ha
+    assert row.changed_ha.estimate == pytest.approx(whole.estimate, rel=1e-3)
 
 
 @pytest.mark.parametrize(
@@ -218,7 +220,7 @@ def test_points_that_were_moved_are_refused(run: Path) -> None:
     with pytest.raises(InputError, match="1 points are missing or do not lie"):
         estimate_run(run, path)
     write_sample_file(path, frame.to_crs(4326), sample_form_qml(Legend(read_run(run).legend)))
-    assert estimate_run(run, path).content["samples"]["used"] == 40
+    assert estimate_run(run, path).estimates.samples.used == 40
 
 
 def test_a_run_that_was_changed_is_refused(run: Path) -> None:
@@ -283,8 +285,8 @@ def test_what_nobody_judged_is_counted_or_left_out_on_request(run: Path) -> None
     write_sample_file(path, frame, sample_form_qml(Legend(read_run(run).legend)))
     with pytest.raises(InputError, match="3"):
         estimate_run(run, path)
-    content = estimate_run(run, path, allow_missing=True).content
-    assert content["samples"]["used"] == content["samples"]["total"] - 3
+    content = estimate_run(run, path, allow_missing=True).estimates
+    assert content.samples.used == content.samples.total - 3
 
 
 def test_another_folder_is_no_run(tmp_path: Path) -> None:
@@ -298,11 +300,11 @@ def test_a_run_without_change_and_one_without_classes_work_too(tmp_path: Path) -
     for name, how in (("quiet", {"quiet": True}), ("binary", {"classes": ()})):
         run = finished(tmp_path / name / "run", **how)
         sample_run(run, size=60, minimum=20)
-        content = estimate_run(run, judge(run)).content
-        assert content["samples"]["used"] == content["samples"]["total"]
+        content = estimate_run(run, judge(run)).estimates
+        assert content.samples.used == content.samples.total
         if name == "quiet":
-            assert content["changed"]["mapped_ha"] == 0
-            assert content["changed"]["area_ha"]["estimate"] in (0, None)
+            assert content.changed.mapped_ha == 0
+            assert content.changed.area_ha.estimate in (0, None)
 
 
 HOSTILE = (("Wald \"A\" & 'B' <b>", "#2f6b3c"), ("\U0001f33e [% env('HOME') %]", "#ead27a"), ("غابة</script>", "#4a86b8"))
@@ -325,5 +327,5 @@ def test_gdal_reads_the_layers_of_an_estimated_run(estimated: Estimated) -> None
     command = ["ogrinfo", "-ro", "-so", "-al", str(estimated.run / "changes.gpkg")]
     said = subprocess.run(command, capture_output=True, check=True, text=True).stdout
     counts = dict(re.findall(r"Layer name: (\w+).*?Feature Count: (\d+)", said, flags=re.DOTALL))
-    assert int(counts["samples"]) == estimated.content["samples"]["used"]
+    assert int(counts["samples"]) == estimated.estimates.samples.used
     assert (counts["changes"], counts["areas_of_interest"]) == ("4", "2")

@@ -15,7 +15,9 @@ from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.demo.files import MUNICIPALITIES
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
 from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.records import content_of
 from landshift.pipeline.run.record import CHANGE_MAP, read_run
+from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.form import sample_form_qml
 from landshift.pipeline.sample.points import read_samples
 from landshift.pipeline.vector.write import write_sample_file
@@ -45,35 +47,33 @@ def estimate_demo(run: Path, data: Path) -> tuple[dict[str, Any], list[str]]:
         frame[f"reference_{epoch}"] = pd.array(codes[at], dtype="Int32")
     frame["interpreter"] = "the exact truth"
     write_sample_file(judged, frame, sample_form_qml(legend, described.grid.pixel_size_m, dates))
-    content = estimate_run(run, judged).content
+    estimates = estimate_run(run, judged).estimates
 
     change, grid = read_raster(run / CHANGE_MAP)
     seen = change != NOT_OBSERVED
     true_codes = np.where(seen, legend.change_lookup()[truth["before"], truth["after"]], np.uint8(NOT_OBSERVED))
-    hectares = content["changed"]["mapped_ha"] / max(int((change >= CHANGED).sum()), 1)
+    hectares = estimates.changed.mapped_ha / max(int((change >= CHANGED).sum()), 1)
     kinds = [
-        (row["area_ha"], float((true_codes == row["code"]).sum()) * hectares)
-        for row in content["changes"]
-        if row["area_ha"]["low"] is not None
+        (row.area_ha, float((true_codes == row.code).sum()) * hectares)
+        for row in estimates.changes
+        if row.area_ha.low is not None
     ]
     places = read_areas_of_interest(data / MUNICIPALITIES, grid)
     rows, columns = np.nonzero(true_codes > UNCHANGED)
     inside = membership(places, rows, columns).sum(axis=1)
-    towns = [
-        (row["changed_ha"], float(n) * hectares) for row, n in zip(content["areas_of_interest"], inside.tolist(), strict=True)
-    ]
-    total = (content["changed"]["area_ha"], float((true_codes > UNCHANGED).sum()) * hectares)
+    towns = [(row.changed_ha, float(n) * hectares) for row, n in zip(estimates.areas_of_interest, inside.tolist(), strict=True)]
+    total = (estimates.changed.area_ha, float((true_codes > UNCHANGED).sum()) * hectares)
     found: dict[str, Any] = {
         "samples": sampled.total,
-        "changed_ha": {**total[0], "truth": round(total[1], 1), "mapped": content["changed"]["mapped_ha"]},
+        "changed_ha": {**content_of(total[0]), "truth": round(total[1], 1), "mapped": estimates.changed.mapped_ha},
         "changed_holds_truth": _holds(*total),
         "kinds_that_hold_truth": [sum(_holds(*pair) for pair in kinds), len(kinds)],
         "areas_of_interest_that_hold_truth": [sum(_holds(*pair) for pair in towns), len(towns)],
     }  # fmt: skip
     lines = [
-        f"Estimated from {sampled.total:,} sampled pixels, judged by the truth: {total[0]['estimate']:,.1f} ha changed "
-        f"({total[0]['low']:,.1f} to {total[0]['high']:,.1f}); in truth {total[1]:,.1f} ha, mapped "
-        f"{content['changed']['mapped_ha']:,.1f} ha.",
+        f"Estimated from {sampled.total:,} sampled pixels, judged by the truth: {total[0].estimate:,.1f} ha changed "
+        f"({total[0].low:,.1f} to {total[0].high:,.1f}); in truth {total[1]:,.1f} ha, mapped "
+        f"{estimates.changed.mapped_ha:,.1f} ha.",
         f"The truth lies in {found['kinds_that_hold_truth'][0]} of {len(kinds)} intervals of the kinds of change, and in "
         f"{found['areas_of_interest_that_hold_truth'][0]} of {len(towns)} of the municipalities.",
     ]
@@ -88,7 +88,6 @@ def _forget_other_runs(run: Path) -> None:
         shutil.rmtree(folder)
 
 
-def _holds(interval: dict[str, float | None], truth: float) -> bool:
+def _holds(interval: Interval, truth: float) -> bool:
     """Return whether an interval holds the truth; one that is not known does not."""
-    low, high = interval["low"], interval["high"]
-    return low is not None and high is not None and low <= truth <= high
+    return interval.low is not None and interval.high is not None and interval.low <= truth <= interval.high

@@ -2,11 +2,9 @@
 
 import base64
 import hashlib
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 from markupsafe import Markup
@@ -30,6 +28,7 @@ from landshift.pipeline.run.page_data import (
 )
 from landshift.pipeline.run.page_map import MapData, json_for_page, largest, map_data, on_pixels
 from landshift.pipeline.run.record import ESTIMATES, LAYERS, RUN, RunRecord
+from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.wilson import WILSON
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.vector.read import read_layer
@@ -60,7 +59,7 @@ def page_of(folder: Path) -> str:
     """
     run = read_record(folder / RUN, RunRecord)
     path = folder / ESTIMATES
-    estimates = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+    estimates = read_record(path, Estimates) if path.is_file() else None
     layers = folder / LAYERS
     patches = largest(read_layer(layers, CHANGES_LAYER))
     areas = read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None
@@ -71,7 +70,7 @@ def page_of(folder: Path) -> str:
 
 def run_page(
     run: RunRecord,
-    estimates: Mapping[str, Any] | None,
+    estimates: Estimates | None,
     pictures: Mapping[str, str],
     chips: Mapping[str, str],
     data: MapData,
@@ -81,7 +80,7 @@ def run_page(
 
     Args:
         run: What describes it.
-        estimates: Content of `estimates.json`, None before there is a judged sample.
+        estimates: Of the run, None before there is a judged sample.
         pictures: `before`, `after` and `change` as data URIs.
         chips: `before` and `after`, sheets of chips as data URIs.
         data: What the page's script reads, from `map_data`.
@@ -117,15 +116,15 @@ def _chips(folder: Path, run: RunRecord, patches: gpd.GeoDataFrame) -> dict[str,
     return {date: data_uri(chip_sheet(folder / f"image_{date}.tif", where, _SIDE), photo=True) for date in ("before", "after")}
 
 
-def _plots(run: RunRecord, estimates: Mapping[str, Any] | None, rows: Sequence[AreaFigures]) -> dict[str, str]:
+def _plots(run: RunRecord, estimates: Estimates | None, rows: Sequence[AreaFigures]) -> dict[str, str]:
     place = f"{run.name}, {run.before_date} to {run.after_date}"
     dots = [
-        AreaRow(row.name, row.mapped_ha, *(row.estimated["area_ha"][key] for key in ("estimate", "low", "high")))
-        for row in rows if row.estimated
+        AreaRow(row.name, row.mapped_ha, found.area_ha.estimate, found.area_ha.low, found.area_ha.high)
+        for row in rows if (found := row.estimated)
     ]  # fmt: skip
     if estimates:
-        every = estimates["changed"]
-        whole = AreaRow("All changes", every["mapped_ha"], *(every["area_ha"][key] for key in ("estimate", "low", "high")))
+        every = estimates.changed.area_ha
+        whole = AreaRow("All changes", estimates.changed.mapped_ha, every.estimate, every.low, every.high)
         dots = [whole, *dots] if len(dots) > 1 else dots or [whole]
     where = f"in {place}; the table has the numbers."
     flows = [

@@ -1,6 +1,6 @@
 """Tables of a run's page: areas, who turned into what, areas of interest."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,6 +11,9 @@ import pandas as pd
 from landshift.pipeline.change.areas import OnTestBlocks
 from landshift.pipeline.legend import CHANGED, UNCHANGED
 from landshift.pipeline.run.record import RunRecord
+from landshift.pipeline.sample.area_estimation import Interval
+from landshift.pipeline.sample.disagreement import ClassIntensity
+from landshift.pipeline.sample.record import EstimatedArea, EstimatedClass, Estimates
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,7 @@ class AreaFigures:
     """Patches."""
     test: OnTestBlocks
     """How often the model was right about it."""
-    estimated: Any
+    estimated: EstimatedClass | None
     """Its row of the estimates; None without one."""
 
 
@@ -39,7 +42,7 @@ class MatrixCell:
     """Pixel count, biased; None on the diagonal."""
     share: float
     """Of the largest cell, 0..1."""
-    estimate: Any
+    estimate: Interval | None
     """Hectares with their interval; None without an estimate."""
 
 
@@ -53,7 +56,7 @@ class MatrixSums:
     """One for each class after."""
     gained: float
     """Pixel count, biased."""
-    moved: Any
+    moved: ClassIntensity | None
     """Its `gain_ha` and `loss_ha` as estimated; None without an estimate."""
 
     @property
@@ -82,41 +85,40 @@ class PlaceFigures:
     """Patches that reach into it."""
     largest_change: str | None
     """Name of the change with most pixels."""
-    estimated: Any
+    estimated: EstimatedArea | None
     """Its row of the estimates; None without one."""
 
 
-def area_rows(run: RunRecord, estimates: Mapping[str, Any] | None) -> list[AreaFigures]:
+def area_rows(run: RunRecord, estimates: Estimates | None) -> list[AreaFigures]:
     """Put the mapped hectares of each change beside the estimated ones.
 
     Args:
         run: What describes it.
-        estimates: Content of `estimates.json`, None before there is a judged sample.
+        estimates: Of the run, None before there is a judged sample.
 
     Returns:
         The changes that occur in the map or in the sample, the largest mapped first.
     """
-    found = {row["code"]: row for row in (estimates or {"changes": []})["changes"] if row["code"] >= CHANGED}
+    found = {row.code: row for row in (estimates.changes if estimates else ()) if row.code >= CHANGED}
     rows = [
         AreaFigures(row.name, row.colour, row.area_ha, row.polygons, row.test, found.pop(row.code, None))
         for row in run.areas.changes
     ]  # fmt: skip
-    only = [AreaFigures(row["name"], row["colour"], row["mapped_ha"], 0, OnTestBlocks(), row) for row in found.values()]
+    only = [AreaFigures(row.name, row.colour, row.mapped_ha, 0, OnTestBlocks(), row) for row in found.values()]
     return rows + only
 
 
-def estimate_of_unchanged(estimates: Mapping[str, Any] | None) -> Mapping[str, Any] | None:
+def estimate_of_unchanged(estimates: Estimates | None) -> EstimatedClass | None:
     """Return the estimates' row of what did not change, None without one."""
-    rows: Sequence[Mapping[str, Any]] = (estimates or {"changes": []})["changes"]
-    return next((row for row in rows if row["code"] == UNCHANGED), None)
+    return next((row for row in (estimates.changes if estimates else ()) if row.code == UNCHANGED), None)
 
 
-def matrix(run: RunRecord, estimates: Mapping[str, Any] | None) -> list[MatrixSums]:
+def matrix(run: RunRecord, estimates: Estimates | None) -> list[MatrixSums]:
     """Tabulate who turned into what.
 
     Args:
         run: What describes it.
-        estimates: Content of `estimates.json`, None before there is a judged sample.
+        estimates: Of the run, None before there is a judged sample.
 
     Returns:
         The land-use classes that gained or lost, in the order of the legend; none where the project has no classes.
@@ -124,10 +126,10 @@ def matrix(run: RunRecord, estimates: Mapping[str, Any] | None) -> list[MatrixSu
     mapped = {(row.from_code, row.to_code): row.area_ha for row in run.areas.changes}
     estimated = _transitions(estimates)
     used = {code for pair in mapped for code in pair}
-    used |= {code for pair, interval in estimated.items() if pair[0] != pair[1] and interval["estimate"] for code in pair}
+    used |= {code for pair, interval in estimated.items() if pair[0] != pair[1] and interval.estimate for code in pair}
     classes = [entry for entry in run.legend if entry.code in used]
     most = max(mapped.values(), default=0.0)
-    moved = {row["code"]: row for row in ((estimates or {}).get("intensity") or {"classes": []})["classes"]}
+    moved = {row.code: row for row in estimates.intensity.classes} if estimates and estimates.intensity else {}
 
     def cell(before: int, after: int) -> MatrixCell:
         ha = mapped.get((before, after), 0.0)
@@ -142,22 +144,21 @@ def matrix(run: RunRecord, estimates: Mapping[str, Any] | None) -> list[MatrixSu
     ]  # fmt: skip
 
 
-def _transitions(estimates: Mapping[str, Any] | None) -> dict[tuple[int, int], Mapping[str, Any]]:
-    table = (estimates or {}).get("transitions")
-    if not table:
+def _transitions(estimates: Estimates | None) -> dict[tuple[int, int], Interval]:
+    if not estimates or not (table := estimates.transitions):
         return {}
     return {
-        (before, after): table["area_ha"][row][column]
-        for row, before in enumerate(table["codes"])
-        for column, after in enumerate(table["codes"])
+        (before, after): cell
+        for before, cells in zip(table.codes, table.area_ha, strict=True)
+        for after, cell in zip(table.codes, cells, strict=True)
     }
 
 
-def place_rows(areas_of_interest: gpd.GeoDataFrame | None, estimates: Mapping[str, Any] | None) -> list[PlaceFigures]:
+def place_rows(areas_of_interest: gpd.GeoDataFrame | None, estimates: Estimates | None) -> list[PlaceFigures]:
     """Describe the areas of interest, in the order of their layer, each with its row of the estimates."""
     if areas_of_interest is None:
         return []
-    found = {row["name"]: row for row in (estimates or {}).get("areas_of_interest", [])}
+    found = {row.name: row for row in (estimates.areas_of_interest if estimates else ())}
     return [
         PlaceFigures(
             name=row["name"], total_ha=number_of(row["total_ha"]), changed_ha=number_of(row["changed_ha"]),
@@ -173,8 +174,8 @@ def place_notes(places: Sequence[PlaceFigures]) -> dict[str, list[str]]:
     """Gather the notes on the estimates of areas of interest: each note once, with the names that it is about."""
     found: dict[str, list[str]] = {}
     for row in places:
-        if row.estimated and row.estimated["note"]:
-            found.setdefault(row.estimated["note"], []).append(row.name)
+        if row.estimated and row.estimated.note:
+            found.setdefault(row.estimated.note, []).append(row.name)
     return found
 
 

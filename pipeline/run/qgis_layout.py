@@ -1,6 +1,5 @@
 """The page that a planner prints: A4 landscape, with a map, its legend and the notes that belong beside hectares."""
 
-import json
 import textwrap
 import uuid
 import xml.etree.ElementTree as ET
@@ -8,12 +7,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from math import floor, log10
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, inert
+from landshift.pipeline.records import read_record
 from landshift.pipeline.run.record import ESTIMATES, RunRecord
+from landshift.pipeline.sample.record import Estimates
 
 BIASED = "Mapped hectares are pixel counts, which are biased: the errors of the map do not cancel out."
 
@@ -127,14 +127,14 @@ class PrintLayout:
     """Below the map: model, images and run."""
 
 
-def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimates: Mapping[str, Any] | None) -> PrintLayout:
+def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimates: Estimates | None) -> PrintLayout:
     """Return what the template of the print layout needs.
 
     Args:
         run: What describes it.
         layers: Layers of the project by key.
         extent: Of the map, in its CRS.
-        estimates: Content of `estimates.json`, None before there is an estimate.
+        estimates: Of the run, None before there are any.
     """
     listed = [layers[key] for key in ("changes", "not_observed", "areas_of_interest") if key in layers]
     drawn = [layers[key] for key in ("areas_of_interest", "changes", "not_observed", "image_after") if key in layers]
@@ -151,27 +151,25 @@ def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimate
     )  # fmt: skip
 
 
-def hectares_text(run: RunRecord, estimates: Mapping[str, Any] | None) -> str:
+def hectares_text(run: RunRecord, estimates: Estimates | None) -> str:
     """Describe how much changed: as it was mapped, which is biased, and as it was estimated where that was done."""
     lines = [f"Mapped as changed: {run.areas.changed_ha:,.1f} ha (pixel count, biased)"]
-    found = (estimates or {}).get("changed", {}).get("area_ha") or {}
-    if found.get("estimate") is not None:
-        used = (estimates or {})["samples"]["used"]
-        line = f"Estimated from {used:,} judged samples: {found['estimate']:,.1f} ha"
-        if found.get("low") is not None and found.get("high") is not None:
-            line += f" (95 % interval {found['low']:,.1f} to {found['high']:,.1f} ha)"
+    if estimates and (found := estimates.changed.area_ha).estimate is not None:
+        line = f"Estimated from {estimates.samples.used:,} judged samples: {found.estimate:,.1f} ha"
+        if found.low is not None and found.high is not None:
+            line += f" (95 % interval {found.low:,.1f} to {found.high:,.1f} ha)"
         lines.append(line)
     lines += [f"Not observed: {run.areas.not_observed_ha:,.1f} ha (change unknown)", BIASED]
     return "\n".join(lines if estimates else [*lines, UNESTIMATED])
 
 
-def estimates_of(folder: Path, run: RunRecord) -> dict[str, Any] | None:
+def estimates_of(folder: Path, run: RunRecord) -> Estimates | None:
     """Read the estimates that lie beside a run; None without any, or with those of another run."""
     path = folder / ESTIMATES
     if not path.is_file():
         return None
-    content = json.loads(path.read_text(encoding="utf-8"))
-    return dict(content) if content.get("run") == run.key else None
+    found = read_record(path, Estimates)
+    return found if found.run == run.key else None
 
 
 def scale_bar(width_m: float) -> ScaleBar:

@@ -1,6 +1,5 @@
 """Read a finished run in Python: maps as xarray, layers as GeoDataFrames."""
 
-import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -27,9 +26,10 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.records import Json, content_of
+from landshift.pipeline.records import Json, content_of, read_record
 from landshift.pipeline.run.rasters import NEVER, confidence_of
 from landshift.pipeline.run.record import ESTIMATES, LAYERS, altered_files, read_run
+from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.read import read_layer
 
@@ -107,7 +107,7 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
         samples=_layer(folder, SAMPLES_LAYER, SAMPLE_COLUMNS),
         legend=legend,
         facts=content_of(record),
-        estimates=_estimates(folder / ESTIMATES),
+        estimates=content_of(read_record(folder / ESTIMATES, Estimates)) if (folder / ESTIMATES).is_file() else None,
     )
 
 
@@ -164,12 +164,3 @@ def _layer(folder: Path, layer: str, columns: tuple[Column, ...]) -> gpd.GeoData
         return read_layer(folder / LAYERS, layer)
     crs = read_layer(folder / LAYERS, CHANGES_LAYER).crs
     return frame_of({column.name: [] for column in columns}, columns, np.zeros(0, dtype=object), crs)
-
-
-def _estimates(path: Path) -> dict[str, Any] | None:
-    if not path.is_file():
-        return None
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, TypeError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}). Run `landshift estimate` again.") from error

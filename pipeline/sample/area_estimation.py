@@ -43,13 +43,6 @@ class Interval:
     method: str | None = None
     """How the ends were found: `OLOFSSON`, `STEHMAN`, `WILSON` or the method of the module that made it; None without ends."""
 
-    def as_dict(self) -> dict[str, float | str | None]:
-        """Return all fields for JSON."""
-        return {
-            "estimate": self.estimate, "standard_error": self.standard_error, "low": self.low, "high": self.high,
-            "method": self.method,
-        }  # fmt: skip
-
 
 UNKNOWN = Interval(None, None, None, None)
 

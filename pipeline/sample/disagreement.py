@@ -1,43 +1,116 @@
 """Why map and reference differ, and which changes are more intense than chance: figures from cross tables of areas."""
 
 from collections.abc import Sequence
-from typing import Any
+from dataclasses import dataclass
 
 import numpy as np
 
 _ROUNDING = 1e-9
 
 
-def quantity_and_allocation(matrix: np.ndarray) -> tuple[float, float] | None:
+@dataclass(frozen=True)
+class Disagreement:
+    """What is wrong on a map; the two add up to 1 minus the overall accuracy."""
+
+    quantity: float
+    """Share of the area by which the classes' areas differ, 0..1."""
+    allocation: float
+    """Share of the area that would have to trade places, 0..1."""
+
+
+@dataclass(frozen=True)
+class ClassIntensity:
+    """Gain and loss of one class."""
+
+    code: int
+    """Land-use code."""
+    name: str
+    """Of the class."""
+    before_ha: float
+    """Hectares before."""
+    after_ha: float
+    """Hectares after."""
+    gain_ha: float
+    """Hectares that became the class."""
+    loss_ha: float
+    """Hectares that were the class, and are it no longer."""
+    gain_intensity: float | None
+    """Gain as a share of the area after, 0..1."""
+    loss_intensity: float | None
+    """Loss as a share of the area before, 0..1."""
+    gain: str | None
+    """`active`, `dormant` or `uniform`."""
+    loss: str | None
+    """Same."""
+
+
+@dataclass(frozen=True)
+class TransitionIntensity:
+    """One land use that turned into another."""
+
+    from_code: int
+    """Land-use code before."""
+    from_name: str
+    """Land use before."""
+    to_code: int
+    """Land-use code after."""
+    to_name: str
+    """Land use after."""
+    area_ha: float
+    """Hectares."""
+    gain_intensity: float | None
+    """Share of the from-class's area before, 0..1."""
+    gain_uniform: float | None
+    """Share that a gain without preferences takes of every other class, 0..1."""
+    gain: str | None
+    """Whether the gain of the to-class targets the from-class: `targeted`, `avoided` or `uniform`."""
+    loss_intensity: float | None
+    """Share of the to-class's area after, 0..1."""
+    loss_uniform: float | None
+    """Share that a loss without preferences gives to every other class, 0..1."""
+    loss: str | None
+    """Whether the loss of the from-class targets the to-class: `targeted`, `avoided` or `uniform`."""
+
+
+@dataclass(frozen=True)
+class Intensity:
+    """Gains, losses and transitions; None stands where a share is of nothing, and where the sample met nothing."""
+
+    change_intensity: float | None
+    """Share of the map that changed, to which classes are compared, 0..1."""
+    classes: tuple[ClassIntensity, ...]
+    """In the order of the matrix."""
+    transitions: tuple[TransitionIntensity, ...]
+    """A row for each pair of different classes."""
+
+
+def quantity_and_allocation(matrix: np.ndarray) -> Disagreement | None:
     """Split what is wrong on a map into wrong quantities and wrong places.
 
-    Pontius and Millones 2011, doi:10.1080/01431161.2011.552923. The two add up to 1 minus the overall accuracy.
+    Pontius and Millones 2011, doi:10.1080/01431161.2011.552923.
 
     Args:
         matrix: (class, class) estimated areas indexed `[map, reference]`, not counts of samples, whose strata were
             sampled unequally.
 
     Returns:
-        Shares 0..1 of the area: that by which the classes' areas differ, and that which would have to trade places. None
-        where the matrix is empty.
+        None where the matrix is empty.
 
     Raises:
         ValueError: The matrix is not square, or holds a negative or no number.
     """
-    table = _checked(matrix)
+    table = _require_areas(matrix)
     if not table.sum():
         return None
     table = table / table.sum()
     commission = table.sum(axis=1) - table.diagonal()
     omission = table.sum(axis=0) - table.diagonal()
-    quantity = float(np.abs(commission - omission).sum() / 2)
-    allocation = float(np.minimum(commission, omission).sum())
-    return quantity, allocation
+    return Disagreement(float(np.abs(commission - omission).sum() / 2), float(np.minimum(commission, omission).sum()))
 
 
 def intensity_analysis(
     matrix: np.ndarray, codes: Sequence[int], names: Sequence[str], met: np.ndarray | None = None
-) -> dict[str, Any]:
+) -> Intensity:
     """Compare the gains, losses and transitions of one interval with uniform ones.
 
     Aldwaik and Pontius 2012, doi:10.1016/j.landurbplan.2012.02.010, for one interval of time, so that a year does not come
@@ -54,19 +127,10 @@ def intensity_analysis(
             that it did not meet may still occur, so that it has no intensity and no verdict, nor has a gain or loss of
             which no transition was met.
 
-    Returns:
-        `change_intensity`, the share of the map that changed, to which classes are compared; `classes`, rows with `code`,
-        `name`, `before_ha`, `after_ha`, `gain_ha`, `loss_ha`, `gain_intensity` (share of the area after), `loss_intensity`
-        (share of the area before), `gain` and `loss` (`active`, `dormant`, `uniform`); `transitions`, a row for each pair
-        of different classes with `from_code`, `from_name`, `to_code`, `to_name`, `area_ha`, `gain_intensity` (share of
-        the from-class's area before), `gain_uniform` and `gain` (`targeted`, `avoided`, `uniform`: whether the gain
-        of the to-class targets the from-class), and the same with `loss` (share of the to-class's area after). None
-        stands where a share is of nothing, and where nothing was met.
-
     Raises:
         ValueError: The shapes do not fit, or the matrix holds a negative or no number.
     """
-    table = _checked(matrix)
+    table = _require_areas(matrix)
     if not len(table) == len(codes) == len(names):
         raise ValueError(f"a matrix of {len(table)} classes with {len(codes)} codes and {len(names)} names")
     known = np.ones(table.shape, dtype=bool) if met is None else np.asarray(met, dtype=bool)
@@ -85,11 +149,11 @@ def intensity_analysis(
         gained = _share(gain[i], after[i]) if gained_known[i] else None
         lost = _share(loss[i], before[i]) if lost_known[i] else None
         classes.append(
-            {
-                "code": int(code), "name": names[i], "before_ha": float(before[i]), "after_ha": float(after[i]),
-                "gain_ha": float(gain[i]), "loss_ha": float(loss[i]), "gain_intensity": gained, "loss_intensity": lost,
-                "gain": _verdict(gained, uniform, "active", "dormant"), "loss": _verdict(lost, uniform, "active", "dormant"),
-            }
+            ClassIntensity(
+                code=int(code), name=names[i], before_ha=float(before[i]), after_ha=float(after[i]),
+                gain_ha=float(gain[i]), loss_ha=float(loss[i]), gain_intensity=gained, loss_intensity=lost,
+                gain=_verdict(gained, uniform, "active", "dormant"), loss=_verdict(lost, uniform, "active", "dormant"),
+            )
         )  # fmt: skip
     transitions = []
     for i, j in ((i, j) for i in range(len(codes)) for j in range(len(codes)) if i != j):
@@ -98,19 +162,19 @@ def intensity_analysis(
         gain_uniform = _share(gain[j], total - before[j]) if gained_known[j] else None
         loss_uniform = _share(loss[i], total - after[i]) if lost_known[i] else None
         transitions.append(
-            {
-                "from_code": int(codes[i]), "from_name": names[i], "to_code": int(codes[j]), "to_name": names[j],
-                "area_ha": float(table[i, j]),
-                "gain_intensity": taken, "gain_uniform": gain_uniform,
-                "gain": _verdict(taken, gain_uniform, "targeted", "avoided") if gain[j] else None,
-                "loss_intensity": given, "loss_uniform": loss_uniform,
-                "loss": _verdict(given, loss_uniform, "targeted", "avoided") if loss[i] else None,
-            }
+            TransitionIntensity(
+                from_code=int(codes[i]), from_name=names[i], to_code=int(codes[j]), to_name=names[j],
+                area_ha=float(table[i, j]),
+                gain_intensity=taken, gain_uniform=gain_uniform,
+                gain=_verdict(taken, gain_uniform, "targeted", "avoided") if gain[j] else None,
+                loss_intensity=given, loss_uniform=loss_uniform,
+                loss=_verdict(given, loss_uniform, "targeted", "avoided") if loss[i] else None,
+            )
         )  # fmt: skip
-    return {"change_intensity": uniform, "classes": classes, "transitions": transitions}
+    return Intensity(uniform, tuple(classes), tuple(transitions))
 
 
-def _checked(matrix: np.ndarray) -> np.ndarray:
+def _require_areas(matrix: np.ndarray) -> np.ndarray:
     table = np.asarray(matrix, dtype=float)
     if table.ndim != 2 or table.shape[0] != table.shape[1]:
         raise ValueError(f"a cross table of shape {table.shape}; expected (class, class)")

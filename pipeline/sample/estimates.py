@@ -1,8 +1,7 @@
-"""The estimates of a run: areas and accuracies from its judged sample, ready for JSON."""
+"""The estimates of a run: areas and accuracies from its judged sample."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -19,9 +18,20 @@ from landshift.pipeline.sample.area_estimation import (
     users_accuracies,
 )
 from landshift.pipeline.sample.design import Design
-from landshift.pipeline.sample.disagreement import intensity_analysis, quantity_and_allocation
+from landshift.pipeline.sample.disagreement import Intensity, intensity_analysis, quantity_and_allocation
 from landshift.pipeline.sample.domain_estimation import domain_estimates
 from landshift.pipeline.sample.notes import note_on_limits, notes_on_classes, notes_on_sample
+from landshift.pipeline.sample.record import (
+    AllChanges,
+    ErrorMatrix,
+    EstimatedArea,
+    EstimatedClass,
+    EstimatedPart,
+    Estimates,
+    JudgedSample,
+    JudgedStratum,
+    TransitionMatrix,
+)
 from landshift.pipeline.sample.references import References, require_strata
 
 _DECIMALS = 6
@@ -73,7 +83,7 @@ def estimates(
     seed: int | None,
     file: str,
     drawn: Mapping[int, int] | None = None,
-) -> dict[str, Any]:
+) -> Estimates:
     """Estimate areas and accuracies from a judged sample (Olofsson 2014 and Stehman 2014, see `area_estimation`).
 
     Args:
@@ -86,9 +96,6 @@ def estimates(
         file: Name of the labelling file.
         drawn: Change code to the pixels that were drawn; None where not known.
 
-    Returns:
-        The content of `estimates.json`. An interval whose ends are None is not known; the notes say why.
-
     Raises:
         InputError: A judged pixel lies where the map observed nothing, a stratum has no judged pixel, or has more than
             were drawn.
@@ -100,9 +107,8 @@ def estimates(
     codes = sorted({*strata, *np.unique(reference).tolist()})
     entries = [legend.changes[code] for code in codes]
     found = class_estimates(design, mapped, reference, codes, hectares)
-    overall, changed = overall_accuracy(design, mapped, reference), _changed(design, mapped, reference, hectares)
+    overall, changed = overall_accuracy(design, mapped, reference), _all_changes(design, mapped, reference, hectares)
     counts, crossed = error_matrix(design, mapped, reference, codes)
-    split = quantity_and_allocation(crossed)
     before, after = (
         _land_use(legend, design, *columns, hectares)
         for columns in (
@@ -121,50 +127,43 @@ def estimates(
             [
                 ("the overall accuracy", overall),
                 *((f"the {of} of all change", one) for of, one in zip(_QUANTITIES, changed, strict=True)),
-                *_named("kinds of change", found),
-                *_named("land uses before", [e for _, e in before[1]]),
-                *_named("land uses after", [e for _, e in after[1]]),
+                *_name_intervals("kinds of change", found),
+                *_name_intervals("land uses before", [e for _, e in before[1]]),
+                *_name_intervals("land uses after", [e for _, e in after[1]]),
             ]
         ),
         *notes_on_classes(named, "change"),
         *notes_on_classes(before[1], "land use before"),
         *notes_on_classes(after[1], "land use after"),
     ]
-    changes = [
-        _class_row(entry, estimate, int(facts.change_pixels[entry.code]), hectares)
-        for entry, estimate in zip(entries, found, strict=True)
-    ]
-    return {
-        "run": run,
-        "confidence_level": 0.95,
-        "samples": {
-            "total": total, "used": len(reference), "untold": references.untold, "seed": seed, "file": file,
-            "strata": [
-                {"code": code, "name": legend.changes[code].name, "pixels": int(facts.change_pixels[code]),
-                 "mapped_ha": _ha(facts.change_pixels[code] * hectares), "samples": int(n),
-                 "judged": int(n), "drawn": None if drawn is None else int(drawn.get(code, 0))}
-                for code, n in zip(strata, design.samples, strict=True)
-            ],
-        },
-        "overall_accuracy": _rounded(overall),
-        "changed": {
-            "mapped_ha": _ha(facts.change_pixels[CHANGED:].sum() * hectares),
-            "area_ha": _rounded(changed[0]), "users_accuracy": _rounded(changed[1]), "producers_accuracy": _rounded(changed[2]),
-        },
-        "changes": changes,
-        "landuse_before": before[0],
-        "landuse_after": after[0],
-        "matrix": {
-            "codes": codes, "names": [entry.name for entry in entries], "counts": counts.tolist(),
-            "area_ha": [[_ha(pixels * hectares) for pixels in row] for row in crossed],
-        },
-        "transitions": transitions,
-        "disagreement": None if split is None else {"quantity": split[0], "allocation": split[1]},
-        "intensity": intensity,
-        "areas_of_interest": _areas_of_interest(legend, design, references, places, strata, codes, hectares),
-        "not_observed_ha": _ha(facts.not_observed_ha),
-        "notes": notes,
-    }  # fmt: skip
+    strata_rows = tuple(
+        JudgedStratum(
+            code=code, name=legend.changes[code].name, pixels=int(facts.change_pixels[code]),
+            mapped_ha=_ha(facts.change_pixels[code] * hectares), samples=int(n), judged=int(n),
+            drawn=None if drawn is None else int(drawn.get(code, 0)),
+        )
+        for code, n in zip(strata, design.samples, strict=True)
+    )  # fmt: skip
+    return Estimates(
+        run=run, confidence_level=0.95,
+        samples=JudgedSample(
+            total=total, used=len(reference), untold=references.untold, seed=seed, file=file, strata=strata_rows
+        ),
+        overall_accuracy=_round(overall),
+        changed=AllChanges(_ha(facts.change_pixels[CHANGED:].sum() * hectares), *map(_round, changed)),
+        changes=tuple(
+            _class_row(entry, estimate, int(facts.change_pixels[entry.code]), hectares)
+            for entry, estimate in zip(entries, found, strict=True)
+        ),
+        landuse_before=before[0], landuse_after=after[0],
+        matrix=ErrorMatrix(
+            codes=tuple(codes), names=tuple(entry.name for entry in entries), counts=tuple(map(tuple, counts.tolist())),
+            area_ha=tuple(tuple(_ha(pixels * hectares) for pixels in row) for row in crossed),
+        ),
+        transitions=transitions, disagreement=quantity_and_allocation(crossed), intensity=intensity,
+        areas_of_interest=_areas_of_interest(legend, design, references, places, strata, codes, hectares),
+        not_observed_ha=_ha(facts.not_observed_ha), notes=tuple(notes),
+    )  # fmt: skip
 
 
 def _land_use(
@@ -174,35 +173,37 @@ def _land_use(
     reference: np.ndarray | None,
     pixels: np.ndarray | None,
     hectares: float,
-) -> tuple[list[dict[str, Any]], list[tuple[str, ClassEstimate]]]:
+) -> tuple[tuple[EstimatedClass, ...], list[tuple[str, ClassEstimate]]]:
     if mapped is None or reference is None or pixels is None:
-        return [], []
+        return (), []
     occurring = [c for c in legend.classes if pixels[c.code] or (reference == c.code).any()]
     found = class_estimates(design, mapped, reference, [c.code for c in occurring], hectares)
     pairs = list(zip(occurring, found, strict=True))
-    return [_class_row(c, e, int(pixels[c.code]), hectares) for c, e in pairs], [(c.name, e) for c, e in pairs]
+    return tuple(_class_row(c, e, int(pixels[c.code]), hectares) for c, e in pairs), [(c.name, e) for c, e in pairs]
 
 
-def _class_row(entry: Change | LandUse, found: ClassEstimate, pixels: int, hectares: float) -> dict[str, Any]:
-    return {
-        "code": entry.code, "name": entry.name, "colour": entry.colour, "mapped_ha": _ha(pixels * hectares),
-        "area_ha": _rounded(found.area), "users_accuracy": _rounded(found.users_accuracy),
-        "producers_accuracy": _rounded(found.producers_accuracy), "samples": found.reference_samples,
-    }  # fmt: skip
+def _class_row(entry: Change | LandUse, found: ClassEstimate, pixels: int, hectares: float) -> EstimatedClass:
+    return EstimatedClass(
+        code=entry.code, name=entry.name, colour=entry.colour, mapped_ha=_ha(pixels * hectares), area_ha=_round(found.area),
+        users_accuracy=_round(found.users_accuracy), producers_accuracy=_round(found.producers_accuracy),
+        samples=found.reference_samples,
+    )  # fmt: skip
 
 
-def _changed(design: Design, mapped: np.ndarray, reference: np.ndarray, hectares: float) -> tuple[Interval, Interval, Interval]:
+def _all_changes(
+    design: Design, mapped: np.ndarray, reference: np.ndarray, hectares: float
+) -> tuple[Interval, Interval, Interval]:
     """Estimate area, user's and producer's accuracy of all changes together."""
-    says, is_so = mapped[:, None] >= CHANGED, reference[:, None] >= CHANGED
-    method = method_for(design, says[:, 0])
+    is_mapped, is_so = mapped[:, None] >= CHANGED, reference[:, None] >= CHANGED
+    method = method_for(design, is_mapped[:, 0])
     return (
         areas(design, is_so, hectares, method)[0],
-        users_accuracies(design, says, is_so, method)[0],
-        producers_accuracies(design, says, is_so, method)[0],
+        users_accuracies(design, is_mapped, is_so, method)[0],
+        producers_accuracies(design, is_mapped, is_so, method)[0],
     )
 
 
-def _named(what: str, found: Sequence[ClassEstimate]) -> list[tuple[str, Interval]]:
+def _name_intervals(what: str, found: Sequence[ClassEstimate]) -> list[tuple[str, Interval]]:
     return [
         (f"the {of} of {what}", one)
         for estimate in found
@@ -212,7 +213,7 @@ def _named(what: str, found: Sequence[ClassEstimate]) -> list[tuple[str, Interva
 
 def _transitions(
     legend: Legend, design: Design, references: References, hectares: float
-) -> tuple[dict[str, Any] | None, dict[str, Any] | None]:
+) -> tuple[TransitionMatrix | None, Intensity | None]:
     if references.before is None or references.after is None:
         return None, None
     codes, names = [c.code for c in legend.classes], [c.name for c in legend.classes]
@@ -221,8 +222,9 @@ def _transitions(
     cells = areas(design, pairs, hectares)
     table = np.array([cell.estimate or 0.0 for cell in cells]).reshape(len(codes), len(codes))
     met = pairs.any(axis=0).reshape(table.shape)
-    rows = [[_rounded(cells[i * len(codes) + j]) for j in range(len(codes))] for i in range(len(codes))]
-    return {"codes": codes, "names": names, "area_ha": rows}, intensity_analysis(table, codes, names, met)
+    rounded = [_round(cell) for cell in cells]
+    rows = tuple(tuple(rounded[start : start + len(codes)]) for start in range(0, len(rounded), len(codes)))
+    return TransitionMatrix(tuple(codes), tuple(names), rows), intensity_analysis(table, codes, names, met)
 
 
 def _areas_of_interest(
@@ -233,30 +235,30 @@ def _areas_of_interest(
     strata: Sequence[int],
     codes: Sequence[int],
     hectares: float,
-) -> list[dict[str, Any]]:
+) -> tuple[EstimatedArea, ...]:
     if places is None or not places.names:
-        return []
+        return ()
     kinds = [legend.changes[code] for code in codes if code >= CHANGED]
     is_kind = references.change[:, None] == np.array([kind.code for kind in kinds], dtype=np.int64)
     member = np.concatenate([references.change[:, None] >= CHANGED, is_kind], axis=1)
     found = domain_estimates(design, member, places.inside, places.pixels[:, list(strata)], hectares)
-    return [
-        {
-            "name": name, "total_ha": _ha(pixels.sum() * hectares), "not_observed_ha": _ha(pixels[NOT_OBSERVED] * hectares),
-            "mapped_changed_ha": _ha(pixels[CHANGED:].sum() * hectares), "changed_ha": _rounded(here.areas[0]),
-            "samples": here.samples, "note": here.note,
-            "changes": [
-                {"code": kind.code, "name": kind.name, "mapped_ha": _ha(pixels[kind.code] * hectares),
-                 "area_ha": _rounded(area)}
+    return tuple(
+        EstimatedArea(
+            name=name, total_ha=_ha(pixels.sum() * hectares), not_observed_ha=_ha(pixels[NOT_OBSERVED] * hectares),
+            mapped_changed_ha=_ha(pixels[CHANGED:].sum() * hectares), changed_ha=_round(here.areas[0]),
+            samples=here.samples, note=here.note,
+            changes=tuple(
+                EstimatedPart(kind.code, kind.name, _ha(pixels[kind.code] * hectares), _round(area))
                 for kind, area in zip(kinds, here.areas[1:], strict=True)
-            ],
-        }
+            ),
+        )
         for name, pixels, here in zip(places.names, places.pixels, found, strict=True)
-    ]  # fmt: skip
+    )  # fmt: skip
 
 
-def _rounded(interval: Interval) -> dict[str, float | str | None]:
-    return {key: round(value, _DECIMALS) if isinstance(value, float) else value for key, value in interval.as_dict().items()}
+def _round(interval: Interval) -> Interval:
+    numbers = {name: getattr(interval, name) for name in ("estimate", "standard_error", "low", "high")}
+    return replace(interval, **{name: None if value is None else round(value, _DECIMALS) for name, value in numbers.items()})
 
 
 def _ha(hectares: float) -> float:

@@ -1,8 +1,5 @@
 """What a judged sample adds to the layers of a run: its points, and the estimates of the areas of interest."""
 
-from collections.abc import Mapping
-from typing import Any
-
 import geopandas as gpd
 import numpy as np
 import pandas as pd
@@ -10,6 +7,7 @@ import pandas as pd
 from landshift.pipeline.columns import AREA_ESTIMATE_COLUMNS, SAMPLE_COLUMNS, frame_of
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.sample.estimates import MapFacts
+from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.references import References
 
 
@@ -42,18 +40,21 @@ def judged_points(judged: gpd.GeoDataFrame, legend: Legend, references: Referenc
     return frame_of(values, SAMPLE_COLUMNS, rows.geometry.to_numpy(), judged.crs)
 
 
-def with_estimates(areas: gpd.GeoDataFrame, estimates: Mapping[str, Any]) -> gpd.GeoDataFrame:
+def with_estimates(areas: gpd.GeoDataFrame, estimates: Estimates) -> gpd.GeoDataFrame:
     """Add what was estimated for each area of interest.
 
     Args:
         areas: From `area_summary`, in the order of the estimates.
-        estimates: Content of `estimates.json`.
+        estimates: Of the run.
 
     Returns:
         The same frame with `AREA_ESTIMATE_COLUMNS`.
     """
-    rows = estimates["areas_of_interest"]
-    ends = {"changed_estimated_ha": "estimate", "changed_low_ha": "low", "changed_high_ha": "high"}
-    found = {column: [row["changed_ha"][end] for row in rows] for column, end in ends.items()}
-    found["samples"] = [row["samples"] for row in rows]
+    rows = estimates.areas_of_interest
+    found = {
+        "changed_estimated_ha": [row.changed_ha.estimate for row in rows],
+        "changed_low_ha": [row.changed_ha.low for row in rows],
+        "changed_high_ha": [row.changed_ha.high for row in rows],
+        "samples": [row.samples for row in rows],
+    }
     return areas.assign(**{c.name: pd.Series(found[c.name], index=areas.index, dtype=c.dtype) for c in AREA_ESTIMATE_COLUMNS})

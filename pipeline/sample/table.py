@@ -2,12 +2,22 @@
 
 import csv
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
-from typing import Any
 
 from landshift.pipeline.legend import CHANGED
+from landshift.pipeline.sample.area_estimation import UNKNOWN, Interval
+from landshift.pipeline.sample.disagreement import Intensity
+from landshift.pipeline.sample.record import (
+    ErrorMatrix,
+    EstimatedArea,
+    EstimatedClass,
+    EstimatedPart,
+    Estimates,
+    JudgedStratum,
+    TransitionMatrix,
+)
 from landshift.pipeline.sample.wilson import WILSON
 
 COLUMNS = (
@@ -63,15 +73,15 @@ class _Row:
     table: str
     """Part of the table."""
     quantity: str
-    """What is told."""
+    """What the row is about."""
     kind: str = ""
     """Class of the map."""
     place: str = ""
     """Area of interest; empty = the whole map."""
     unit: str = ""
     """`ha`, `share` (0..1) or `pixels`; empty = a text, in `note`."""
-    interval: Mapping[str, Any] | None = None
-    """`estimate`, `standard_error`, `low`, `high` and `method`, each of which may lack."""
+    interval: Interval | None = None
+    """Counted values have an estimate alone."""
     n: int | None = None
     """Judged pixels."""
     mapped_ha: float | None = None
@@ -81,23 +91,23 @@ class _Row:
 
     def cells(self) -> list[str]:
         """Return the texts of the columns `COLUMNS`, numbers with the decimals of their unit."""
-        found = self.interval or {}
-        numbers = [_number(found.get(key), self.unit) for key in ("estimate", "standard_error", "low", "high")]
+        found = self.interval or UNKNOWN
+        numbers = [_number(value, self.unit) for value in (found.estimate, found.standard_error, found.low, found.high)]
         notes = [self.note or ""]
-        if self.interval is not None and found.get("estimate") is None and found.get("high") is None:
+        if self.interval is not None and found.estimate is None and found.high is None:
             notes.append(_LEFT_OPEN.get(self.unit, ""))
         return [
             *(_harmless(text) for text in (self.table, self.place, self.kind, self.quantity, self.unit)), *numbers,
-            _number(self.n, "pixels"), _harmless(found.get("method") or ""), _number(self.mapped_ha, "ha"),
+            _number(self.n, "pixels"), _harmless(found.method or ""), _number(self.mapped_ha, "ha"),
             _harmless(" ".join(note for note in notes if note)),
         ]  # fmt: skip
 
 
-def csv_tables(estimates: Mapping[str, Any], name: str, dates: tuple[date, date]) -> str:
+def csv_tables(estimates: Estimates, name: str, dates: tuple[date, date]) -> str:
     """Write estimates as CSV with one row a quantity.
 
     Args:
-        estimates: Content of `estimates.json`.
+        estimates: Of the run.
         name: Of the run.
         dates: Of the images before and after.
 
@@ -116,45 +126,47 @@ def csv_tables(estimates: Mapping[str, Any], name: str, dates: tuple[date, date]
     return _BYTE_ORDER_MARK + stream.getvalue()
 
 
-def _rows(estimates: Mapping[str, Any], name: str, dates: tuple[date, date]) -> list[_Row]:
-    rows = list(_estimated(estimates))
-    return [*_about(estimates, name, dates, {(row.interval or {}).get("method") for row in rows}), *rows]
+def _rows(estimates: Estimates, name: str, dates: tuple[date, date]) -> list[_Row]:
+    rows = list(_tables(estimates))
+    methods = {row.interval.method for row in rows if row.interval}
+    return [*_about(estimates, name, dates, methods), *rows]
 
 
-def _estimated(estimates: Mapping[str, Any]) -> Iterator[_Row]:
+def _tables(estimates: Estimates) -> Iterator[_Row]:
     yield from _areas_and_accuracy(estimates)
-    for table in ("landuse_before", "landuse_after"):
-        for entry in estimates[table]:
-            yield _area(table, entry["name"], entry["area_ha"], entry["mapped_ha"], entry.get("samples"))
-            yield _share(table, entry["name"], "user's accuracy", entry["users_accuracy"])
-            yield _share(table, entry["name"], "producer's accuracy", entry["producers_accuracy"], entry.get("samples"))
-    yield from _transitions(estimates["transitions"] or {"names": [], "area_ha": []})
-    for place in estimates["areas_of_interest"]:
+    for table, classes in (("landuse_before", estimates.landuse_before), ("landuse_after", estimates.landuse_after)):
+        for entry in classes:
+            yield _area(table, entry.name, entry.area_ha, entry.mapped_ha, entry.samples)
+            yield _share(table, entry.name, "user's accuracy", entry.users_accuracy)
+            yield _share(table, entry.name, "producer's accuracy", entry.producers_accuracy, entry.samples)
+    if estimates.transitions:
+        yield from _transitions(estimates.transitions)
+    for place in estimates.areas_of_interest:
         yield from _area_of_interest(place)
-    for stratum in estimates["samples"]["strata"]:
+    for stratum in estimates.samples.strata:
         yield from _stratum(stratum)
-    yield from _error_matrix(estimates["matrix"])
-    for key, value in (estimates["disagreement"] or {}).items():
-        yield _share("disagreement", ALL_CLASSES, f"{key} disagreement", {"estimate": value})
-    yield from _intensity(estimates["intensity"] or {})
-    yield _area("not_observed", "Not observed", {"estimate": estimates["not_observed_ha"]},
+    yield from _error_matrix(estimates.matrix)
+    if found := estimates.disagreement:
+        for kind, value in (("quantity", found.quantity), ("allocation", found.allocation)):
+            yield _share("disagreement", ALL_CLASSES, f"{kind} disagreement", _count(value))
+    if estimates.intensity:
+        yield from _intensity(estimates.intensity)
+    yield _area("not_observed", "Not observed", _count(estimates.not_observed_ha),
                 note="Neither changed nor unchanged: unknown, and in no estimate.")  # fmt: skip
-    for number, note in enumerate(estimates["notes"], start=1):
+    for number, note in enumerate(estimates.notes, start=1):
         yield _Row("notes", f"note {number}", note=note)
 
 
-def _about(
-    estimates: Mapping[str, Any], name: str, dates: tuple[date, date], interval_methods: set[str | None]
-) -> Iterator[_Row]:
-    samples = estimates["samples"]
+def _about(estimates: Estimates, name: str, dates: tuple[date, date], interval_methods: set[str | None]) -> Iterator[_Row]:
+    samples = estimates.samples
     facts = {
-        "run": name, "run id": estimates["run"], "before date": dates[0],
-        "after date": dates[1], "confidence level": estimates["confidence_level"], "seed": samples.get("seed"),
-        "file": samples.get("file"), "sampled pixels": samples["total"], "judged pixels": samples["used"],
+        "run": name, "run id": estimates.run, "before date": dates[0],
+        "after date": dates[1], "confidence level": estimates.confidence_level, "seed": samples.seed,
+        "file": samples.file, "sampled pixels": samples.total, "judged pixels": samples.used,
     }  # fmt: skip
     used = {
-        "areas of interest": estimates["areas_of_interest"], "disagreement": estimates["disagreement"],
-        "intensity": estimates["intensity"], "limits where few cases were met": WILSON in interval_methods,
+        "areas of interest": estimates.areas_of_interest, "disagreement": estimates.disagreement,
+        "intensity": estimates.intensity, "limits where few cases were met": WILSON in interval_methods,
     }  # fmt: skip
     methods = {f"method: {about}": text for about, text in _METHODS.items() if used.get(about, True)}
     reading = {f"column: {column}": text for column, text in _READING.items()}
@@ -163,87 +175,97 @@ def _about(
             yield _Row("about", quantity, note=str(value))
 
 
-def _areas_and_accuracy(estimates: Mapping[str, Any]) -> Iterator[_Row]:
-    matrix, changed = estimates["matrix"], estimates["changed"]
-    mapped_as = dict(zip(matrix["codes"], (sum(row) for row in matrix["counts"]), strict=True))
-    kinds = [entry for entry in estimates["changes"] if entry["code"] >= CHANGED]
-    others = [entry for entry in estimates["changes"] if entry["code"] < CHANGED]
-    everything = {**changed, "name": ALL_CHANGES, "samples": sum(entry["samples"] for entry in kinds)}
-    sizes = [mapped_as[entry["code"]] for entry in kinds]
+def _areas_and_accuracy(estimates: Estimates) -> Iterator[_Row]:
+    matrix, changed = estimates.matrix, estimates.changed
+    mapped_as = dict(zip(matrix.codes, (sum(row) for row in matrix.counts), strict=True))
+    kinds = [entry for entry in estimates.changes if entry.code >= CHANGED]
+    everything = EstimatedClass(
+        code=CHANGED, name=ALL_CHANGES, colour="", mapped_ha=changed.mapped_ha, area_ha=changed.area_ha,
+        users_accuracy=changed.users_accuracy, producers_accuracy=changed.producers_accuracy,
+        samples=sum(entry.samples for entry in kinds),
+    )  # fmt: skip
     rows = [
-        *zip(kinds, sizes, strict=True), (everything, sum(sizes)), *((entry, mapped_as[entry["code"]]) for entry in others),
-    ]  # fmt: skip
+        *((entry, mapped_as[entry.code]) for entry in kinds),
+        (everything, sum(mapped_as[entry.code] for entry in kinds)),
+        *((entry, mapped_as[entry.code]) for entry in estimates.changes if entry.code < CHANGED),
+    ]
     for entry, _ in rows:
-        yield _area("areas", entry["name"], entry["area_ha"], entry["mapped_ha"], entry["samples"])
+        yield _area("areas", entry.name, entry.area_ha, entry.mapped_ha, entry.samples)
     for entry, mapped in rows:
-        yield _share("accuracy", entry["name"], "user's accuracy", entry["users_accuracy"], mapped)
-        yield _share("accuracy", entry["name"], "producer's accuracy", entry["producers_accuracy"], entry["samples"])
-    overall = estimates["overall_accuracy"]
-    yield _share("accuracy", ALL_CLASSES, "overall accuracy", overall, estimates["samples"]["used"])
+        yield _share("accuracy", entry.name, "user's accuracy", entry.users_accuracy, mapped)
+        yield _share("accuracy", entry.name, "producer's accuracy", entry.producers_accuracy, entry.samples)
+    yield _share("accuracy", ALL_CLASSES, "overall accuracy", estimates.overall_accuracy, estimates.samples.used)
 
 
-def _transitions(transitions: Mapping[str, Any]) -> Iterator[_Row]:
-    names = transitions["names"]
-    for before, cells in zip(names, transitions["area_ha"], strict=True):
+def _transitions(transitions: TransitionMatrix) -> Iterator[_Row]:
+    names = transitions.names
+    for before, cells in zip(names, transitions.area_ha, strict=True):
         for after, cell in zip(names, cells, strict=True):
             yield _area("transitions", f"{before} to {after}", cell, note="Persistence." if before == after else None)
 
 
-def _area_of_interest(place: Mapping[str, Any]) -> Iterator[_Row]:
-    total, hidden = place["total_ha"], place["not_observed_ha"]
+def _area_of_interest(place: EstimatedArea) -> Iterator[_Row]:
+    total, hidden = place.total_ha, place.not_observed_ha
     for quantity, hectares in (("total area", total), ("observed area", total - hidden), ("not observed area", hidden)):
-        yield _Row("areas_of_interest", quantity, place=place["name"], unit="ha", interval={"estimate": hectares})
-    changed = {"name": ALL_CHANGES, "area_ha": place["changed_ha"], "mapped_ha": place["mapped_changed_ha"]}
-    for entry in (changed, *place["changes"]):
+        yield _Row("areas_of_interest", quantity, place=place.name, unit="ha", interval=_count(hectares))
+    changed = EstimatedPart(CHANGED, ALL_CHANGES, place.mapped_changed_ha, place.changed_ha)
+    for entry in (changed, *place.changes):
         yield _area(
-            "areas_of_interest", entry["name"], entry["area_ha"], entry["mapped_ha"], place["samples"], place["name"],
-            place["note"],
-        )  # fmt: skip
+            "areas_of_interest", entry.name, entry.area_ha, entry.mapped_ha, place.samples, place=place.name, note=place.note
+        )
 
 
-def _stratum(stratum: Mapping[str, Any]) -> Iterator[_Row]:
-    # Runs that were estimated by earlier versions name the judged pixels "samples" and do not say how many were drawn.
-    judged = stratum.get("judged", stratum.get("samples"))
-    for quantity, count in (("pixels", stratum["pixels"]), ("drawn", stratum.get("drawn")), ("judged", judged)):
+def _stratum(stratum: JudgedStratum) -> Iterator[_Row]:
+    for quantity, count in (("pixels", stratum.pixels), ("drawn", stratum.drawn), ("judged", stratum.judged)):
         if count is not None:
-            yield _Row("strata", quantity, stratum["name"], unit="pixels", interval={"estimate": count})
-    yield _Row("strata", "mapped area", stratum["name"], unit="ha", n=judged, mapped_ha=stratum["mapped_ha"])
+            yield _Row("strata", quantity, stratum.name, unit="pixels", interval=_count(count))
+    yield _Row("strata", "mapped area", stratum.name, unit="ha", n=stratum.judged, mapped_ha=stratum.mapped_ha)
 
 
-def _error_matrix(matrix: Mapping[str, Any]) -> Iterator[_Row]:
-    for mapped, counts, areas in zip(matrix["names"], matrix["counts"], matrix["area_ha"], strict=True):
-        for reference, count, hectares in zip(matrix["names"], counts, areas, strict=True):
-            yield _Row("error_matrix", f"reference: {reference}", mapped, unit="ha", interval={"estimate": hectares}, n=count)
+def _error_matrix(matrix: ErrorMatrix) -> Iterator[_Row]:
+    for mapped, counts, areas in zip(matrix.names, matrix.counts, matrix.area_ha, strict=True):
+        for reference, count, hectares in zip(matrix.names, counts, areas, strict=True):
+            yield _Row("error_matrix", f"reference: {reference}", mapped, unit="ha", interval=_count(hectares), n=count)
 
 
-def _intensity(intensity: Mapping[str, Any]) -> Iterator[_Row]:
-    found = [("share", ALL_CLASSES, "change intensity", intensity.get("change_intensity"), None)]
-    for entry in intensity.get("classes", ()):
-        for way in ("gain", "loss"):
-            if entry[f"{way}_ha"]:
-                found.append(("ha", entry["name"], way, entry[f"{way}_ha"], None))
-                found.append(("share", entry["name"], f"{way} intensity", entry[f"{way}_intensity"], entry[way]))
-    for entry in intensity.get("transitions", ()):
-        name = f"{entry['from_name']} to {entry['to_name']}"
-        for way in ("gain", "loss") if entry["area_ha"] else ():
-            found.append(("share", name, f"{way} intensity", entry[f"{way}_intensity"], entry[way]))
-            found.append(("share", name, f"uniform {way} intensity", entry[f"{way}_uniform"], None))
+def _intensity(intensity: Intensity) -> Iterator[_Row]:
+    found: list[tuple[str, str, str, float | None, str | None]] = [
+        ("share", ALL_CLASSES, "change intensity", intensity.change_intensity, None)
+    ]
+    for entry in intensity.classes:
+        gain = ("gain", entry.gain_ha, entry.gain_intensity, entry.gain)
+        loss = ("loss", entry.loss_ha, entry.loss_intensity, entry.loss)
+        for way, hectares, share, verdict in (gain, loss):
+            if hectares:
+                found.append(("ha", entry.name, way, hectares, None))
+                found.append(("share", entry.name, f"{way} intensity", share, verdict))
+    for pair in intensity.transitions:
+        if pair.area_ha:
+            name = f"{pair.from_name} to {pair.to_name}"
+            found += [
+                ("share", name, "gain intensity", pair.gain_intensity, pair.gain),
+                ("share", name, "uniform gain intensity", pair.gain_uniform, None),
+                ("share", name, "loss intensity", pair.loss_intensity, pair.loss),
+                ("share", name, "uniform loss intensity", pair.loss_uniform, None),
+            ]
     for unit, name, quantity, value, note in found:
         if value is not None:
-            yield _Row("intensity", quantity, name, unit=unit, interval={"estimate": value}, note=note)
+            yield _Row("intensity", quantity, name, unit=unit, interval=_count(value), note=note)
 
 
 def _area(
-    table: str, name: str, interval: Mapping[str, Any], mapped_ha: float | None = None, n: int | None = None,
+    table: str, name: str, interval: Interval, mapped_ha: float | None = None, n: int | None = None, *,
     place: str = "", note: str | None = None,
 ) -> _Row:  # fmt: skip
     return _Row(table, "area", name, place, "ha", interval, n, mapped_ha, note)
 
 
-def _share(
-    table: str, name: str, quantity: str, interval: Mapping[str, Any], n: int | None = None, note: str | None = None
-) -> _Row:
-    return _Row(table, quantity, name, unit="share", interval=interval, n=n, note=note)
+def _share(table: str, name: str, quantity: str, interval: Interval, n: int | None = None) -> _Row:
+    return _Row(table, quantity, name, unit="share", interval=interval, n=n)
+
+
+def _count(value: float) -> Interval:
+    return Interval(value, None, None, None)
 
 
 def _number(value: float | None, unit: str) -> str:

@@ -2,7 +2,7 @@
 
 import json
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,14 +17,17 @@ from landshift.pipeline.columns import AREAS_LAYER, CHANGES_LAYER
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_json, write_text
+from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_text
 from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.records import write_record
 from landshift.pipeline.run.package import complete, require_unharmed
 from landshift.pipeline.run.record import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, RunRecord, read_run
+from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.draw import Sample, draw
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.layers import judged_points, with_estimates
 from landshift.pipeline.sample.points import read_samples, require_in_place
+from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.references import References, check_references
 from landshift.pipeline.sample.table import csv_tables
 from landshift.pipeline.vector.catalog import vector_layers
@@ -44,8 +47,8 @@ class Estimated:
 
     run: Path
     """Folder of the run, whose page, project and layers hold the estimates now."""
-    content: dict[str, Any]
-    """Content of `estimates.json`."""
+    estimates: Estimates
+    """As in `estimates.json`."""
 
 
 def estimate_run(
@@ -83,23 +86,23 @@ def estimate_run(
     with step("Estimating areas") as advance:
         mapped = _map_facts(run, described, change, legend, references)
         places = _areas_of_interest(run, described, grid, areas, layer, name_column)
-        content = estimates(
+        found = estimates(
             legend, references, mapped, _area_facts(places, change, grid, references), run=described.key,
             seed=int(record["seed"]), file=samples.name,
             drawn={int(row["code"]): int(row["samples"]) for row in record["strata"]},
         )  # fmt: skip
-        content["notes"] += [*(places.notes if places is not None else ()), *_uneven_pixels(grid)]
+        found = replace(found, notes=(*found.notes, *(places.notes if places is not None else ()), *_uneven_pixels(grid)))
         advance(0.3)
         points = judged_points(judged, legend, references, mapped)
         dates = (described.before_date, described.after_date)
         summary = None
         if places is not None:
             changes = read_layer(run / LAYERS, CHANGES_LAYER)
-            summary = with_estimates(area_summary(places, change, changes, grid, legend, dates), content)
+            summary = with_estimates(area_summary(places, change, changes, grid, legend, dates), found)
         with replace_when_done(run) as target:
             _link(run, target)
-            write_json(target / ESTIMATES, content)
-            write_text(target / TABLE, csv_tables(content, described.name, dates))
+            write_record(target / ESTIMATES, found)
+            write_text(target / TABLE, csv_tables(found, described.name, dates))
             try:
                 add_layers(target / LAYERS, areas_of_interest=summary, samples=points)
                 complete(target, described)
@@ -107,37 +110,33 @@ def estimate_run(
                 # The folder beside the run in which the new one grows is known to this step alone.
                 raise InputError(str(error).replace(str(target), str(run))) from error
         advance(1.0)
-    return Estimated(run, content)
+    return Estimated(run, found)
 
 
-def summary_lines(content: dict[str, Any]) -> list[str]:
-    """Return the main estimates in words, for the command line.
-
-    Args:
-        content: Of `estimates.json`.
-    """
-    changed, overall = content["changed"], content["overall_accuracy"]
-    rows = [("All changes", changed), *((row["name"], row) for row in content["changes"])]
+def summary_lines(found: Estimates) -> list[str]:
+    """Return the main estimates in words, for the command line."""
+    rows = [("All changes", found.changed.area_ha, found.changed.mapped_ha)]
+    rows += [(row.name, row.area_ha, row.mapped_ha) for row in found.changes]
     lines = [
-        f"{content['samples']['used']:,} judged pixels; 95 % confidence intervals.",
-        f"Overall accuracy {_interval(overall, 3)}",
+        f"{found.samples.used:,} judged pixels; 95 % confidence intervals.",
+        f"Overall accuracy {_interval(found.overall_accuracy, 3)}",
         "Hectares, estimated (in brackets: mapped, pixel count, biased):",
-        *(f"  {_interval(row['area_ha'], 1):>32} ha  {name} ({row['mapped_ha']:,.1f})" for name, row in rows),
-        f"  {content['not_observed_ha']:>32,.1f} ha  not observed: unknown, in no estimate",
+        *(f"  {_interval(area, 1):>32} ha  {name} ({mapped:,.1f})" for name, area, mapped in rows),
+        f"  {found.not_observed_ha:>32,.1f} ha  not observed: unknown, in no estimate",
     ]
     lines += [
-        f"{row['name']}: {_interval(row['changed_ha'], 1)} ha changed ({row['samples']} judged pixels)"
-        for row in content["areas_of_interest"]
+        f"{row.name}: {_interval(row.changed_ha, 1)} ha changed ({row.samples} judged pixels)"
+        for row in found.areas_of_interest
     ]
-    return lines + [f"Note: {note}" for note in content["notes"]]
+    return lines + [f"Note: {note}" for note in found.notes]
 
 
-def _interval(found: dict[str, float | None], decimals: int) -> str:
-    if found["estimate"] is None:
+def _interval(found: Interval, decimals: int) -> str:
+    if found.estimate is None:
         return "not known"
-    if found["low"] is None or found["high"] is None:
-        return f"{found['estimate']:,.{decimals}f} (no interval)"
-    return f"{found['estimate']:,.{decimals}f} ({found['low']:,.{decimals}f} to {found['high']:,.{decimals}f})"
+    if found.low is None or found.high is None:
+        return f"{found.estimate:,.{decimals}f} (no interval)"
+    return f"{found.estimate:,.{decimals}f} ({found.low:,.{decimals}f} to {found.high:,.{decimals}f})"
 
 
 def _references(

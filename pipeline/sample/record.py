@@ -1,0 +1,178 @@
+"""The record of a judged sample's estimates: `estimates.json`."""
+
+from dataclasses import dataclass
+
+from landshift.pipeline.sample.area_estimation import Interval
+from landshift.pipeline.sample.disagreement import Disagreement, Intensity
+
+
+@dataclass(frozen=True)
+class JudgedStratum:
+    """A value of the change map, as it was sampled."""
+
+    code: int
+    """Change code on the map."""
+    name: str
+    """Of the change."""
+    pixels: int
+    """Of the map."""
+    mapped_ha: float
+    """Hectares of the map (pixel count, biased)."""
+    samples: int
+    """Judged pixels, the same as `judged`."""
+    judged: int
+    """Judged pixels that the estimates use."""
+    drawn: int | None
+    """Drawn pixels; None where not known."""
+
+
+@dataclass(frozen=True)
+class JudgedSample:
+    """The sample that the estimates come from."""
+
+    total: int
+    """Drawn pixels."""
+    used: int
+    """Judged pixels that the estimates use."""
+    untold: int
+    """Pixels whose land use the interpreter could not recognise."""
+    seed: int | None
+    """That the sample was drawn with; None where not known."""
+    file: str
+    """Name of the labelling file."""
+    strata: tuple[JudgedStratum, ...]
+    """Of the map, by ascending code."""
+
+
+@dataclass(frozen=True)
+class AllChanges:
+    """All changes together."""
+
+    mapped_ha: float
+    """Hectares of the map (pixel count, biased)."""
+    area_ha: Interval
+    """Hectares."""
+    users_accuracy: Interval
+    """Share of what is mapped as changed that is right, 0..1."""
+    producers_accuracy: Interval
+    """Share of what changed that is mapped as changed, 0..1."""
+
+
+@dataclass(frozen=True)
+class EstimatedClass:
+    """A value of the change map, or a land use of one date."""
+
+    code: int
+    """Change code or land-use code."""
+    name: str
+    """Of the legend."""
+    colour: str
+    """`#rrggbb`."""
+    mapped_ha: float
+    """Hectares of the map (pixel count, biased)."""
+    area_ha: Interval
+    """Hectares."""
+    users_accuracy: Interval
+    """Share of what is mapped as the class that is right, 0..1."""
+    producers_accuracy: Interval
+    """Share of the class that is mapped as such, 0..1."""
+    samples: int
+    """Pixels that were judged to be the class."""
+
+
+@dataclass(frozen=True)
+class ErrorMatrix:
+    """Map against interpretation, indexed `[map, reference]`."""
+
+    codes: tuple[int, ...]
+    """Change codes of the rows and columns."""
+    names: tuple[str, ...]
+    """Of the codes."""
+    counts: tuple[tuple[int, ...], ...]
+    """Judged pixels."""
+    area_ha: tuple[tuple[float, ...], ...]
+    """Estimated hectares."""
+
+
+@dataclass(frozen=True)
+class TransitionMatrix:
+    """Estimated hectares of each pair of land uses, indexed `[before, after]`."""
+
+    codes: tuple[int, ...]
+    """Land-use codes of the rows and columns."""
+    names: tuple[str, ...]
+    """Of the codes."""
+    area_ha: tuple[tuple[Interval, ...], ...]
+    """Hectares; persistence on the diagonal."""
+
+
+@dataclass(frozen=True)
+class EstimatedPart:
+    """One kind of change inside an area of interest."""
+
+    code: int
+    """Change code."""
+    name: str
+    """Of the change."""
+    mapped_ha: float
+    """Hectares of the map (pixel count, biased)."""
+    area_ha: Interval
+    """Hectares."""
+
+
+@dataclass(frozen=True)
+class EstimatedArea:
+    """An area of interest."""
+
+    name: str
+    """That the user gave it."""
+    total_ha: float
+    """Hectares inside the map."""
+    not_observed_ha: float
+    """Hectares that were not observed on both dates."""
+    mapped_changed_ha: float
+    """Hectares mapped as changed (pixel count, biased)."""
+    changed_ha: Interval
+    """Hectares that changed."""
+    samples: int
+    """Judged pixels inside."""
+    note: str | None
+    """Weaknesses of the intervals, in sentences."""
+    changes: tuple[EstimatedPart, ...]
+    """The kinds of change."""
+
+
+@dataclass(frozen=True)
+class Estimates:
+    """Areas and accuracies from a judged sample; where an interval has no ends, the notes give the reason."""
+
+    run: str
+    """Key of the run."""
+    confidence_level: float
+    """Of all intervals, 0..1."""
+    samples: JudgedSample
+    """That they come from."""
+    overall_accuracy: Interval
+    """Share of the map that is right, 0..1."""
+    changed: AllChanges
+    """All changes together."""
+    changes: tuple[EstimatedClass, ...]
+    """Values of the change map that occur in it or in the sample, unchanged included."""
+    landuse_before: tuple[EstimatedClass, ...]
+    """Land uses before; empty in a binary project."""
+    landuse_after: tuple[EstimatedClass, ...]
+    """Land uses after; empty in a binary project."""
+    matrix: ErrorMatrix
+    """Map against interpretation."""
+    transitions: TransitionMatrix | None
+    """None in a binary project."""
+    disagreement: Disagreement | None
+    """Between map and interpretation; None where nothing was mapped."""
+    intensity: Intensity | None
+    """Of the transitions; None in a binary project."""
+    areas_of_interest: tuple[EstimatedArea, ...]
+    """In the order of their layer."""
+    not_observed_ha: float
+    """Hectares that were not observed on both dates; in no estimate."""
+    notes: tuple[str, ...]
+    """Sentences for readers of the numbers."""
