@@ -261,11 +261,11 @@ def test_several_seeds_have_mean_and_spread_and_the_warnings_are_said() -> None:
     assert "**Warning:** It says unchanged everywhere." in warned
 
 
-def test_tables_of_the_card_are_not_interrupted() -> None:
+@pytest.mark.parametrize("assessment", [Assessment(), assessed(whole())], ids=["bare", "assessed"])
+def test_tables_of_the_card_are_not_interrupted(assessment: Assessment) -> None:
     """A blank line would end a Markdown table."""
-    for table in re.findall(r"(?:^\|.*\n)+", model_card(report(3), MODEL), re.MULTILINE):
-        columns = {line.count("|") for line in table.splitlines()}
-        assert len(columns) == 1
+    for table in re.findall(r"(?:^\|.*\n)+", model_card(report(3), MODEL, assessment), re.MULTILINE):
+        assert len({line.count("|") for line in table.splitlines()}) == 1
 
 
 def risk(threshold: float | None) -> dict[str, Any]:
@@ -302,5 +302,3 @@ def test_the_assessment_is_part_of_the_card() -> None:
     assert model_card(report(1), MODEL, Assessment()) == model_card(report(1), MODEL)
     card = model_card(report(1), MODEL, assessed(whole()))
     assert card.index("## Limits") < card.index("\n## Does the encoder help here?")
-    for table in re.findall(r"(?:^\|.*\n)+", card, re.MULTILINE):
-        assert len({line.count("|") for line in table.splitlines()}) == 1

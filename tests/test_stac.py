@@ -222,38 +222,30 @@ def model(**changed: Any) -> dict[str, Any]:
     return content | changed
 
 
-@pytest.mark.parametrize("heads", ["change", "landuse", "both"])
-def test_the_item_of_a_model_is_valid_and_says_what_goes_in_and_out(tmp_path: Path, heads: str) -> None:
-    for name in ("weights.safetensors", "model.json", "card.md"):
-        (tmp_path / name).write_text("{}", encoding="utf-8")
-    content = model()
-    content["spec"]["heads"] = heads
-    write_model_item(tmp_path, content)
-    validate(tmp_path)
-    item = item_of(tmp_path)
-    properties = item["properties"]
-    assert [i["bands"] for i in properties["mlm:input"]] == [["red", "nir"], ["red", "nir"]]
-    assert properties["mlm:input"][0]["value_scaling"][1] == {"type": "z-score", "mean": 0.2, "stddev": 0.1}
-    outputs = {"change": ["change"], "landuse": ["landuse_before", "landuse_after"]}
-    outputs["both"] = outputs["change"] + outputs["landuse"]
-    assert [o["name"] for o in properties["mlm:output"]] == outputs[heads]
-    assert item["assets"]["weights"]["roles"][0] == "mlm:model"
-    assert (properties["mlm:pretrained"], properties["mlm:pretrained_source"]) == (True, "torchgeo:x: SSL4EO")
-
-
-def test_random_weights_are_no_pretrained_source(tmp_path: Path) -> None:
-    (tmp_path / "weights.safetensors").write_text("x", encoding="utf-8")
-    write_model_item(tmp_path, model(encoder={"name": "random:resnet18", "source": "random", "task": ""}))
-    validate(tmp_path)
-    properties = item_of(tmp_path)["properties"]
-    assert (properties["mlm:pretrained"], properties["mlm:pretrained_source"]) == (False, None)
-
-
 def write_model(folder: Path, **changed: Any) -> dict[str, Any]:
     (folder / "weights.safetensors").write_text("x", encoding="utf-8")
     write_model_item(folder, model(**changed))
     validate(folder)
     return dict(item_of(folder)["properties"])
+
+
+@pytest.mark.parametrize("heads", ["change", "landuse", "both"])
+def test_the_item_of_a_model_is_valid_and_says_what_goes_in_and_out(tmp_path: Path, heads: str) -> None:
+    for name in ("model.json", "card.md"):
+        (tmp_path / name).write_text("{}", encoding="utf-8")
+    properties = write_model(tmp_path, spec=model()["spec"] | {"heads": heads})
+    assert [i["bands"] for i in properties["mlm:input"]] == [["red", "nir"], ["red", "nir"]]
+    assert properties["mlm:input"][0]["value_scaling"][1] == {"type": "z-score", "mean": 0.2, "stddev": 0.1}
+    outputs = {"change": ["change"], "landuse": ["landuse_before", "landuse_after"]}
+    outputs["both"] = outputs["change"] + outputs["landuse"]
+    assert [o["name"] for o in properties["mlm:output"]] == outputs[heads]
+    assert item_of(tmp_path)["assets"]["weights"]["roles"][0] == "mlm:model"
+    assert (properties["mlm:pretrained"], properties["mlm:pretrained_source"]) == (True, "torchgeo:x: SSL4EO")
+
+
+def test_random_weights_are_no_pretrained_source(tmp_path: Path) -> None:
+    properties = write_model(tmp_path, encoder={"name": "random:resnet18", "source": "random", "task": ""})
+    assert (properties["mlm:pretrained"], properties["mlm:pretrained_source"]) == (False, None)
 
 
 def test_scaling_is_in_the_units_of_the_pixels(tmp_path: Path) -> None:
