@@ -8,7 +8,7 @@ from landshift.pipeline.manifest import MANIFEST, Manifest, write_text
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.page import page_of
 from landshift.pipeline.run.qgis_project import write_project
-from landshift.pipeline.run.record import PAGE, PROJECT, RUN, RunRecord, altered_files
+from landshift.pipeline.run.record import PAGE, PROJECT, RUN, RunRecord, list_altered_files
 from landshift.pipeline.run.stac import write_stac
 
 FILES = {
@@ -66,7 +66,7 @@ def require_unharmed(folder: Path) -> None:
     Raises:
         InputError: A file is missing or was changed, or nothing was recorded.
     """
-    faults = altered_files(folder, everything=False)
+    faults = list_altered_files(folder, everything=False)
     if faults:
         raise InputError(
             f"{folder} is not as it was made ({'; '.join(faults)}), so that a sample of it means nothing: copy the run's "

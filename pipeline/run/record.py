@@ -200,7 +200,7 @@ def read_run(folder: Path) -> RunRecord:
     return read_record(folder / RUN, RunRecord)
 
 
-def altered_files(folder: Path, *, everything: bool) -> list[str]:
+def list_altered_files(folder: Path, *, everything: bool) -> list[str]:
     """Return which files of a run are no longer as they were made, for example `change.tif changed`.
 
     Args:

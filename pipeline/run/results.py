@@ -4,7 +4,6 @@ import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import geopandas as gpd
 import numpy as np
@@ -28,7 +27,7 @@ from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import Json, content_of, read_record
 from landshift.pipeline.run.rasters import NEVER, confidence_of
-from landshift.pipeline.run.record import ESTIMATES, LAYERS, altered_files, read_run
+from landshift.pipeline.run.record import ESTIMATES, LAYERS, list_altered_files, read_run
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.read import read_layer
@@ -60,7 +59,7 @@ class Run:
     """Classes, and the changes between them."""
     facts: Json
     """Content of `run.json`."""
-    estimates: dict[str, Any] | None
+    estimates: Json | None
     """Content of `estimates.json`: areas and accuracies with intervals; None before `landshift estimate`."""
 
 
@@ -87,7 +86,7 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
     if unknown:
         raise InputError(f"A run has no map {unknown[0]!r}; expected some of {', '.join(VARIABLES)}.")
     record = read_run(folder)
-    faults = altered_files(folder, everything=True) if verify else []
+    faults = list_altered_files(folder, everything=True) if verify else []
     if faults:
         raise InputError(f"{folder} is not as it was made ({'; '.join(faults)}). Copy the folder again, or make it again.")
     legend = Legend(record.legend)
