@@ -10,10 +10,18 @@ from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
-from landshift.pipeline.sample.points import sample_ids
+from landshift.pipeline.sample.draw import Sample, sample_ids
 from landshift.pipeline.sample.references import References, check_references, require_strata
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
+
+
+def check_columns(legend: Legend, *, run: str, shape: tuple[int, int], **given: Any) -> References:
+    """Check a labelling file of these columns."""
+    options = {name: given.pop(name) for name in ("allow_missing", "drawn") if name in given}
+    names = {name: f"reference_{name}" for name in ("before", "after", "change")} | {"rows": "row", "columns": "column"}
+    table = pd.DataFrame({names.get(name, name): pd.Series(values, dtype=object) for name, values in given.items()})
+    return check_references(legend, table, run=run, shape=shape, **options)
 
 
 def check(**changes: Any) -> References:
@@ -22,7 +30,7 @@ def check(**changes: Any) -> References:
         "sample_id": ["S0001", "S0002", "S0003", "S0004"], "run_id": ["abc"] * 4,
         "rows": [0, 1, 2, 3], "columns": [4, 0, 2, 1], "before": [1, 1, 4, 9], "after": [1, 4, 9, 9],
     }  # fmt: skip
-    return check_references(LEGEND, run="abc", shape=(4, 5), **{**columns, **changes})
+    return check_columns(LEGEND, run="abc", shape=(4, 5), **{**columns, **changes})
 
 
 def test_a_good_file_comes_out_as_change_codes() -> None:
@@ -51,14 +59,14 @@ def test_nulls_of_every_kind_are_missing(after: Any) -> None:
 
 def test_a_binary_project_takes_changed_or_unchanged() -> None:
     common: dict[str, Any] = {"run": "r", "shape": (2, 2), "run_id": ["r", "r"], "rows": [0, 1], "columns": [0, 1]}
-    found = check_references(Legend(), sample_id=["a", "b"], change=[2, 1], **common)
+    found = check_columns(Legend(), sample_id=["a", "b"], change=[2, 1], **common)
     assert found.change.tolist() == [2, 1]
     assert found.before is None
-    assert check_references(Legend(), sample_id=["a", "b"], change=[0, 1], **common).untold == 1
+    assert check_columns(Legend(), sample_id=["a", "b"], change=[0, 1], **common).untold == 1
     with pytest.raises(InputError, match=r"1 = unchanged, 2 = changed, 0 = cannot be told"):
-        check_references(Legend(), sample_id=["a", "b"], change=[3, 1], **common)
-    with pytest.raises(ValueError, match="reference_change"):
-        check_references(Legend(), sample_id=["a", "b"], before=[1, 1], after=[1, 1], **common)
+        check_columns(Legend(), sample_id=["a", "b"], change=[3, 1], **common)
+    with pytest.raises(InputError, match="lacks reference_change, which this run's legend asks for"):
+        check_columns(Legend(), sample_id=["a", "b"], before=[1, 1], after=[1, 1], **common)
 
 
 @pytest.mark.parametrize(
@@ -87,7 +95,7 @@ def test_what_is_wrong_is_named(changes: dict[str, Any], message: str) -> None:
         check(**changes)
 
 
-DRAWN = (np.array([0, 1, 2, 3]), np.array([4, 0, 2, 1]))
+DRAWN = Sample(np.array([0, 1, 2, 3]), np.array([4, 0, 2, 1]))
 
 
 def test_what_cannot_be_told_is_left_out_and_counted_without_being_allowed() -> None:
@@ -106,7 +114,7 @@ def test_what_cannot_be_told_is_left_out_and_counted_without_being_allowed() -> 
 def test_a_sample_is_checked_against_the_draw() -> None:
     order = [2, 0, 3, 1]
     columns = {"sample_id": ["S0003", "S0001", "S0004", "S0002"], "before": [4, 1, 9, 1], "after": [9, 1, 9, 4]}
-    found = check(**columns, rows=DRAWN[0][order], columns=DRAWN[1][order], drawn=DRAWN)
+    found = check(**columns, rows=DRAWN.rows[order], columns=DRAWN.columns[order], drawn=DRAWN)
     assert found.sample_id == ("S0003", "S0001", "S0004", "S0002")
     assert (found.change.tolist(), found.total) == ([5, 1, 1, 2], 4)
 
@@ -156,7 +164,7 @@ def test_points_that_were_not_drawn_are_refused_whatever_is_allowed(changes: dic
 )
 @settings(deadline=None)
 def test_every_drawn_sample_is_used_untold_or_missing(answers: list[tuple[int | None, int | None]], gone: set[int]) -> None:
-    drawn = (np.arange(len(answers)), np.zeros(len(answers), dtype=int))
+    drawn = Sample(np.arange(len(answers)), np.zeros(len(answers), dtype=int))
     ids = sample_ids(len(answers))
     kept = [k for k in range(len(answers)) if k not in gone]
     usable = [k for k in kept if all(answers[k])]
@@ -169,29 +177,29 @@ def test_every_drawn_sample_is_used_untold_or_missing(answers: list[tuple[int | 
     common: dict[str, Any] = {"run": "abc", "shape": (30, 1), "drawn": drawn}
     if not usable:
         with pytest.raises(InputError):
-            check_references(LEGEND, **columns, **common, allow_missing=True)
+            check_columns(LEGEND, **columns, **common, allow_missing=True)
         return
-    found = check_references(LEGEND, **columns, **common, allow_missing=True)
+    found = check_columns(LEGEND, **columns, **common, allow_missing=True)
     assert found.sample_id == tuple(ids[k] for k in usable)
     assert (found.total, found.untold) == (len(answers), len(untold))
     assert found.total - found.untold - len(found.index) == missing
     if missing:
         with pytest.raises(InputError, match=f"{missing} of {len(answers)} samples lack"):
-            check_references(LEGEND, **columns, **common)
+            check_columns(LEGEND, **columns, **common)
     else:
-        check_references(LEGEND, **columns, **common)
+        check_columns(LEGEND, **columns, **common)
 
 
 def test_of_many_samples_the_first_are_named() -> None:
     many = {"sample_id": [f"S{i}" for i in range(40)], "run_id": ["abc"] * 40, "rows": [0] * 40, "columns": range(40)}
     with pytest.raises(InputError, match=r"39 of 40 .* S1, S2, S3, S4, S5 and 34 more"):
-        check_references(LEGEND, run="abc", shape=(1, 40), before=[1] * 40, after=[1] + [None] * 39, **many)
+        check_columns(LEGEND, run="abc", shape=(1, 40), before=[1] * 40, after=[1] + [None] * 39, **many)
 
 
 def test_names_of_users_are_only_text() -> None:
     hostile = Legend((LandUse(1, "<b>\"'&\u202e", "#000000"), LandUse(2, "=1+1", "#ffffff")))
     with pytest.raises(InputError, match=r"2 = =1\+1"):
-        check_references(
+        check_columns(
             hostile, run="r", shape=(1, 1), sample_id=["'"], run_id=["r"], rows=[0], columns=[0], before=[3], after=[1]
         )
 

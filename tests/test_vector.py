@@ -31,7 +31,8 @@ from landshift.pipeline.columns import (
 )
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.sample.points import read_samples, sample_frame, sample_ids
+from landshift.pipeline.sample.draw import sample_ids
+from landshift.pipeline.sample.points import read_samples, sample_frame
 from landshift.pipeline.vector.read import burn, read_layer, read_polygons
 from landshift.pipeline.vector.write import add_layers, write_changes, write_copies, write_sample_file
 from tests.test_polygons import AFTER, BEFORE, CHANGE, CONFIDENCE, GRID, LEGEND

@@ -94,6 +94,12 @@ def draw(codes: np.ndarray, sizes: Mapping[int, int], seed: int) -> Sample:
     return Sample(rows[order], columns[order])
 
 
+def sample_ids(number: int) -> list[str]:
+    """Name the samples of a draw in the order in which they are to be judged: `S0001`, `S0002`..."""
+    digits = max(4, len(str(number)))
+    return [f"S{k:0{digits}d}" for k in range(1, number + 1)]
+
+
 def _cochran_size(pixels: Mapping[int, int], expected: Mapping[int, float], target: float) -> int:
     if not target > 0:
         raise InputError(f"The target for the standard error is {target}; expected a number above 0, such as 0.01.")

@@ -11,6 +11,7 @@ from landshift.pipeline.columns import SAMPLES_LAYER, Column, frame_of, labellin
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, crs_of
 from landshift.pipeline.legend import Legend
+from landshift.pipeline.sample.draw import sample_ids
 from landshift.pipeline.vector.read import read_frame
 
 
@@ -35,12 +36,6 @@ _LONGEST_SHORT_NAME = 10
 
 _MOVED_PX = 0.5
 """Pixels from which a point lies on another one."""
-
-
-def sample_ids(number: int) -> list[str]:
-    """Name the samples of a draw in the order in which they are to be judged: `S0001`, `S0002`..."""
-    digits = max(4, len(str(number)))
-    return [f"S{k:0{digits}d}" for k in range(1, number + 1)]
 
 
 def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Legend, *, run_id: str) -> gpd.GeoDataFrame:

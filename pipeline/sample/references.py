@@ -5,11 +5,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from numpy.typing import ArrayLike
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import CHANGED, UNCHANGED, Legend
-from landshift.pipeline.sample.points import sample_ids
+from landshift.pipeline.sample.draw import Sample, sample_ids
 
 UNTOLD = 0
 """Answer of an interpreter who looked, and could not tell."""
@@ -47,67 +46,60 @@ class References:
 
 def check_references(
     legend: Legend,
+    judged: pd.DataFrame,
     *,
     run: str,
     shape: tuple[int, int],
-    sample_id: ArrayLike,
-    run_id: ArrayLike,
-    rows: ArrayLike,
-    columns: ArrayLike,
-    before: ArrayLike | None = None,
-    after: ArrayLike | None = None,
-    change: ArrayLike | None = None,
     allow_missing: bool = False,
-    drawn: tuple[np.ndarray, np.ndarray] | None = None,
+    drawn: Sample | None = None,
 ) -> References:
-    """Check the columns of a labelling file; each is (n) and may hold nulls.
+    """Check the columns of a labelling file, which may hold nulls.
 
-    A sample with a 0 among its answers was judged and cannot be told: it is left out, and counted. Those that nobody
-    judged are something else, because some of them may be hard and others only forgotten.
+    A sample with a 0 among its answers was judged, and its land use not recognised: it is left out, and counted. Those that
+    were not judged are something else, because some of them may be hard and others only forgotten.
 
     Args:
         legend: Of the run.
-        run: Id of the run that the estimates are for.
+        judged: The labelling file: columns `sample_id`, `run_id`, `row`, `column`, and `reference_before` and
+            `reference_after`, or `reference_change` in a binary project.
+        run: Key of the run that the estimates are for.
         shape: Rows and columns of its map.
-        sample_id: Column `sample_id`.
-        run_id: Column `run_id`.
-        rows: Column `row`.
-        columns: Column `column`.
-        before: Column `reference_before`; None in a binary project.
-        after: Column `reference_after`; None in a binary project.
-        change: Column `reference_change` of a binary project, else None.
-        allow_missing: Leave out what nobody judged, rows that are gone included, instead of refusing it.
-        drawn: Rows and columns (drawn) of the sample as it was drawn, in the order of `sample_ids`; None where not known.
+        allow_missing: Leave out what was not judged, rows that are gone included, instead of refusing it.
+        drawn: The sample as it was drawn, in the order of `sample_ids`; None where not known.
 
     Raises:
-        InputError: The sample is of another run; ids or pixels repeat; a sample was not drawn, or lies elsewhere; points
-            lie outside the map; nothing was judged; a code is unknown; or a judgement is missing, unless that is allowed.
-        ValueError: The columns do not fit the legend.
+        InputError: The sample is of another run or legend; ids or pixels repeat; a sample was not drawn, or lies elsewhere;
+            points lie outside the map; nothing was judged; a code is unknown; or a judgement is missing, unless that is
+            allowed.
     """
-    judged = {"reference_change": change} if legend.binary else {"reference_before": before, "reference_after": after}
-    given = {name: column for name, column in judged.items() if column is not None}
-    if len(given) < len(judged):
-        raise ValueError(f"the columns {', '.join(judged)} are needed with this legend")
-    ids = _texts(sample_id)
-    _require_own_run(_texts(run_id), run)
+    asked = ["reference_change"] if legend.binary else ["reference_before", "reference_after"]
+    lacking = [name for name in asked if name not in judged]
+    if lacking:
+        raise InputError(
+            f"The sample lacks {', '.join(lacking)}, which this run's legend asks for: it belongs to a run with another "
+            f"legend. Expected the file that `landshift sample` made for run {run}."
+        )
+    ids = _texts(judged["sample_id"])
+    _require_own_run(_texts(judged["run_id"]), run)
     _require_unique(ids)
-    place = np.stack([_numbers(rows), _numbers(columns)], axis=1)
+    place = np.stack([_numbers(judged["row"]), _numbers(judged["column"])], axis=1)
     expected = ids
     if drawn is not None:
-        expected = sample_ids(len(drawn[0]))
-        _require_drawn(ids, place, dict(zip(expected, np.stack(drawn, axis=1).tolist(), strict=True)))
+        expected = sample_ids(len(drawn.rows))
+        pixels = np.stack([drawn.rows, drawn.columns], axis=1).tolist()
+        _require_drawn(ids, place, dict(zip(expected, pixels, strict=True)))
     _require_inside(ids, place, shape)
     allowed = {UNCHANGED: "unchanged", CHANGED: "changed"} if legend.binary else {c.code: c.name for c in legend.classes}
     allowed[UNTOLD] = "cannot be told"
-    values = np.stack([_known(ids, name, column, allowed) for name, column in given.items()], axis=1)
+    values = np.stack([_read_codes(ids, judged[name], allowed) for name in asked], axis=1)
     untold = (values == UNTOLD).any(axis=1)
     missing = np.isnan(values).any(axis=1) & ~untold
     usable = ~(missing | untold)
     if missing.all():
         raise InputError(
-            f"None of the {len(ids)} samples was judged: fill in {' and '.join(judged)} ({_choices(allowed)}), then estimate."
+            f"None of the {len(ids)} samples was judged: fill in {' and '.join(asked)} ({_choices(allowed)}), then estimate."
         )
-    _require_answers(ids, missing, expected, list(judged), allow_missing)
+    _require_answers(ids, missing, expected, asked, allow_missing)
     if not usable.any():
         raise InputError(
             f"Of none of the {len(ids)} samples an interpreter could tell what it shows ({int(untold.sum())} cannot be told, "
@@ -228,7 +220,7 @@ def _require_answers(ids: list[str], missing: np.ndarray, expected: list[str], a
         )
 
 
-def _known(ids: list[str], name: str, column: ArrayLike, allowed: dict[int, str]) -> np.ndarray:
+def _read_codes(ids: list[str], column: pd.Series, allowed: dict[int, str]) -> np.ndarray:
     """Return codes as float64 (n), NaN = not judged."""
     numbers = _numbers(column)
     filled = pd.Series(column, dtype=object).notna().to_numpy()
@@ -236,17 +228,17 @@ def _known(ids: list[str], name: str, column: ArrayLike, allowed: dict[int, str]
     if unknown.any():
         found = sorted({str(value)[:20] for value in pd.Series(column, dtype=object)[unknown]})[:_NAMED]
         raise InputError(
-            f"{name} of {int(unknown.sum())} samples is no code of the legend ({', '.join(found)}): {_some(ids, unknown)}. "
-            f"Expected {_choices(allowed)}."
+            f"{column.name} of {int(unknown.sum())} samples is no code of the legend ({', '.join(found)}): "
+            f"{_some(ids, unknown)}. Expected {_choices(allowed)}."
         )
     return numbers
 
 
-def _numbers(column: ArrayLike) -> np.ndarray:
+def _numbers(column: pd.Series) -> np.ndarray:
     return np.asarray(pd.to_numeric(pd.Series(column, dtype=object), errors="coerce").to_numpy(dtype=float, na_value=np.nan))
 
 
-def _texts(column: ArrayLike) -> list[str]:
+def _texts(column: pd.Series) -> list[str]:
     return ["" if pd.isna(value) else str(value) for value in pd.Series(column, dtype=object)]
 
 

@@ -35,7 +35,7 @@ from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import add_layers
 
 if TYPE_CHECKING:
-    import geopandas as gpd
+    pass
 
 _UNEVEN = 0.005
 """Difference in area between pixels from which a note is made, as a share."""
@@ -80,7 +80,10 @@ def estimate_run(
     record = _record_of(samples, run, described.key)
     drawn = _drawn_again(record, change)
     try:
-        references = _references(judged, legend, described, grid, drawn, allow_missing)
+        references = check_references(
+            legend, judged, run=described.key, shape=(grid.shape[0], grid.shape[1]), allow_missing=allow_missing, drawn=drawn
+        )
+        require_in_place(judged, grid)
     except InputError as error:
         raise InputError(f"{samples}: {error}") from error
     with step("Estimating areas") as advance:
@@ -137,31 +140,6 @@ def _interval(found: Interval, decimals: int) -> str:
     if found.low is None or found.high is None:
         return f"{found.estimate:,.{decimals}f} (no interval)"
     return f"{found.estimate:,.{decimals}f} ({found.low:,.{decimals}f} to {found.high:,.{decimals}f})"
-
-
-def _references(
-    judged: "gpd.GeoDataFrame",
-    legend: Legend,
-    described: RunRecord,
-    grid: Grid,
-    drawn: Sample,
-    allow_missing: bool,
-) -> References:
-    asked = ("change",) if legend.binary else ("before", "after")
-    columns = {name: judged[f"reference_{name}"] for name in asked if f"reference_{name}" in judged}
-    if len(columns) < len(asked):
-        missing = ", ".join(f"reference_{name}" for name in asked if name not in columns)
-        raise InputError(
-            f"The sample lacks {missing}, which this run's legend asks for: it belongs to a run with another legend. Expected "
-            f"the file that `landshift sample` made for run {described.key}."
-        )
-    references = check_references(
-        legend, run=described.key, shape=(grid.shape[0], grid.shape[1]),
-        sample_id=judged["sample_id"], run_id=judged["run_id"],
-        rows=judged["row"], columns=judged["column"], drawn=(drawn.rows, drawn.columns), allow_missing=allow_missing, **columns,
-    )  # fmt: skip
-    require_in_place(judged, grid)
-    return references
 
 
 def _map_facts(run: Path, described: RunRecord, change: np.ndarray, legend: Legend, references: References) -> MapFacts:
