@@ -72,7 +72,9 @@ def monitor(
         findings = find_scenes(ws, sensor_of(project.sensor), tolerant=True)
         made = pairs_of(project, findings, today or datetime.now(UTC).date())
         state = read_state(ws)
-        shared = _Round(ws, register, find_merged(register), tuple(findings), state, chosen, weights, again)
+        shared = _Round(
+            ws, register, find_merged(register), tuple(findings), state=state, model=chosen, weights=weights, again=again
+        )
         compared = []
         with step("Monitoring") as advance:
             for number, pair in enumerate(made.pairs, start=1):
@@ -126,7 +128,7 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
     # A register that was lost, or restored from an older copy, gets back what it lacks.
     is_there = known is not None and (run.merged is None or known.run in run.merged)
     if known is not None and known.outcome == DONE and is_same and is_there and not run.again:
-        return Compared(pair.name, str(pair.before), str(pair.after), "known", known.message)
+        return Compared(pair.name, str(pair.before), str(pair.after), "known", message=known.message)
     try:
         planned = plan(ours)
         borrow_images(ours, planned, ws.output / PAIRS)
@@ -143,4 +145,4 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
         at=datetime.now(UTC).isoformat(timespec="seconds"), model=run.weights,
     )  # fmt: skip
     write_state(ws, state)
-    return Compared(pair.name, str(pair.before), str(pair.after), outcome, message)
+    return Compared(pair.name, str(pair.before), str(pair.after), outcome, message=message)

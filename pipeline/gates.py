@@ -89,15 +89,15 @@ def judge(setting: str, name: str, value: float, rules: GateRules, *, found: str
     """
     rule = rules[setting]
     if rule.holds(value):
-        return Gate(name, found, limit, PASS, met, setting=setting, value=value, otherwise=rule.otherwise)
+        return Gate(name, found, limit, PASS, meaning=met, setting=setting, value=value, otherwise=rule.otherwise)
     meaning = f"{missed} The configuration lets this pass." if rule.otherwise == PASS else missed
-    return Gate(name, found, limit, rule.otherwise, meaning, setting=setting, value=value, otherwise=rule.otherwise)
+    return Gate(name, found, limit, rule.otherwise, meaning=meaning, setting=setting, value=value, otherwise=rule.otherwise)
 
 
 def judge_unknown(setting: str | None, name: str, rules: GateRules, *, limit: str, reason: str) -> Gate:
     """Return the gate of a number that could not be measured, with the reason."""
     otherwise: Otherwise = rules[setting].otherwise if setting else "mark"
-    return Gate(name, "not known", limit, NOT_MEASURED, reason, setting=setting, otherwise=otherwise)
+    return Gate(name, "not known", limit, NOT_MEASURED, meaning=reason, setting=setting, otherwise=otherwise)
 
 
 def warnings_of(gates: Sequence[Gate]) -> list[str]:

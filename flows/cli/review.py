@@ -45,8 +45,8 @@ def review_app(session: Session, say: Say) -> typer.Typer:
             from landshift.pipeline.register.drawings import Selection
 
             with bars(as_json):
-                selection = Selection(tuple(state) if state else USUAL.states, order, limit, seed, again)
-                reply = export_review(location_of(register), output, runs or (), selection, who)
+                selection = Selection(tuple(state) if state else USUAL.states, order, limit, seed, again=again)
+                reply = export_review(location_of(register), output, runs or (), selection, who=who)
             say(*reply, as_json)
 
     @app.command("import", epilog="Example: `landshift register review import changes-register.gpkg to-review`")
@@ -91,6 +91,6 @@ def review_app(session: Session, say: Say) -> typer.Typer:
         with session(as_json, verbose):
             from landshift.flows.steps.register.review import write_review_labels
 
-            say(*write_review_labels(location_of(register), output, project, before, after), as_json)
+            say(*write_review_labels(location_of(register), output, project, before, after=after), as_json)
 
     return app

@@ -32,7 +32,7 @@ def band_findings(
         place = list(image_bands).index(band)
         ours, spread = statistics.mean[place] * normalisation.scale, statistics.std[place] * normalisation.scale
         offset, contrast = (ours - mean) / std, spread / std
-        found.append(BandFinding(band, offset, contrast, _fault(band, ours, mean, offset, contrast)))
+        found.append(BandFinding(band, offset, contrast, _fault(band, ours, mean, offset, contrast=contrast)))
     return tuple(found)
 
 

@@ -95,7 +95,7 @@ def load_encoder(
     fitted[key] = fit_to_bands(encoder, fitted[key], plan)
     _load_strictly(encoder, model, fitted)
     digest = file_hash(path)
-    return LoadedEncoder(model, plan.used, (*plan.notes, *unlike_published(path, digest)), digest, decoder)
+    return LoadedEncoder(model, plan.used, (*plan.notes, *unlike_published(path, digest)), digest, decoder_state=decoder)
 
 
 def cloud_model(encoder: Encoder) -> nn.Module:

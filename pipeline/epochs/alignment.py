@@ -27,7 +27,7 @@ def write_aligned(image: Path, observation: Path, shift: tuple[float, float], ta
     infos = [inspect(path) for path in (image, observation)]
     layouts = [
         Layout(
-            i.grid, i.count, i.dtype, i.nodata, i.descriptions, i.units,
+            i.grid, i.count, i.dtype, i.nodata, descriptions=i.descriptions, units=i.units,
             tags={**i.tags, "MOVED": f"{-shift[0]:.3f} {-shift[1]:.3f} pixels (y, x)"},
         )
         for i in infos

@@ -131,7 +131,15 @@ def fit_ir_mad(before: np.ndarray, after: np.ndarray, *, iterations: int = 50, t
         if new_weights.sum() < 10 * bands:  # next to nothing looks unchanged: another round would fit noise
             break
         weights, previous = new_weights, correlations
-    return IrMad(mean_x * scale_b, mean_y * scale_a, u / scale_b[:, None], v / scale_a[:, None], correlations, done, converged)
+    return IrMad(
+        mean_x * scale_b,
+        mean_y * scale_a,
+        u / scale_b[:, None],
+        v / scale_a[:, None],
+        correlations=correlations,
+        iterations=done,
+        converged=converged,
+    )
 
 
 def otsu_threshold(score: np.ndarray) -> float:

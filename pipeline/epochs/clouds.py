@@ -71,13 +71,13 @@ def write_cloud_mask(
     # Pixels at the scene's edge may lie half beyond it, and would be mirrored as a dark frame.
     inner = overlap_window(around, scene.grid, -1)
     inner = inner if min(inner.height, inner.width) > 0 else reach
-    layout = Layout(target, 1, "uint8", UNKNOWN, ("cloud_mask",), tags=tags, colormap=_COLOURS)
+    layout = Layout(target, 1, "uint8", UNKNOWN, descriptions=("cloud_mask",), tags=tags, colormap=_COLOURS)
     work = tiles(shape, _CORE, _MARGIN)
     counts = np.zeros(256, dtype=np.int64)
     with keeping_open(), open_writer(path, layout) as write:
         for number, tile in enumerate(work, start=1):
             window = Window(tile.read.y + edge, tile.read.x + edge, tile.read.height, tile.read.width)
-            codes = _codes(_read(bare, bands, around, reach, window), inner, window, classify, buffer_px)
+            codes = _codes(_read(bare, bands, around, reach, window=window), inner, window, classify, buffer_px=buffer_px)
             core = codes[tile.core.within(tile.read).slices]
             counts += np.bincount(core.ravel(), minlength=256)
             write(tile.core, core[np.newaxis])
@@ -91,7 +91,7 @@ def _read(scene: Scene, bands: Sequence[str], grid: Grid, reach: Window, window:
     if not reach.meets(window):
         return np.full((len(bands), window.height, window.width), np.nan, dtype=np.float32)
     # Other kinds of resampling depend on how much of the window the scene covers: tiles would differ where they meet.
-    values = read_scene(scene, bands, grid, window, "average")
+    values = read_scene(scene, bands, grid, window, resampling="average")
     beyond = np.ones(values.shape[1:], dtype=bool)
     beyond[reach.within(window).clip((window.height, window.width)).slices] = False
     # By rounding, a hair of the scene may lie on the next pixel.

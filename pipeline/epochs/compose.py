@@ -65,11 +65,20 @@ def compose(
         fill = partial(_combine, groups, read, len(bands), STACKED[rule])
     else:
         parts = by_rows
-        fill = partial(_take_first, groups, read, len(bands), _ranks(epoch.scenes, rule, bands, grid, by_rows))
+        fill = partial(_take_first, groups, read, len(bands), _ranks(epoch.scenes, rule, bands, grid, strips=by_rows))
     units = epoch.scenes[0].sensor.units
     tags = {"DATES": " ".join(str(s.date) for s in epoch.scenes), "UNITS": units}
-    layout = Layout(grid, len(bands), "float32", float("nan"), tuple(bands), (units,) * len(bands), tags=tags)
-    seen_layout = Layout(grid, 2, "int32", -1, ("observation_count", "observation_day"), ("scenes", f"days since {_EPOCH_DAY}"))
+    layout = Layout(
+        grid, len(bands), "float32", float("nan"), descriptions=tuple(bands), units=(units,) * len(bands), tags=tags
+    )
+    seen_layout = Layout(
+        grid,
+        2,
+        "int32",
+        -1,
+        descriptions=("observation_count", "observation_day"),
+        units=("scenes", f"days since {_EPOCH_DAY}"),
+    )
     seen_pixels = 0
     with open_writer(image, layout) as write, open_writer(observation, seen_layout) as write_seen:
         for number, part in enumerate(parts, start=1):

@@ -129,7 +129,7 @@ def median_shift(found: np.ndarray, looked_at: int) -> Misregistration:
     """Return the median of the shifts (n, 2) that agree with most others."""
     if looked_at < _FEWEST:
         reason = f"both dates observed {looked_at} parts of the region well enough, and {_FEWEST} are needed"
-        return Misregistration(None, None, 0, looked_at, None, reason)
+        return Misregistration(None, None, 0, looked_at, spread=None, reason=reason)
     agree = np.zeros(len(found), dtype=bool)
     if len(found):
         agree = np.abs(found - np.median(found, axis=0)).max(axis=1) <= _AGREE
@@ -138,10 +138,10 @@ def median_shift(found: np.ndarray, looked_at: int) -> Misregistration:
     count = int(agree.sum())
     if len(found) < _FEWEST:
         reason = f"{len(found)} of {looked_at} parts of the region show outlines that both dates share (water, cloud, snow?)"
-        return Misregistration(None, None, count, looked_at, None, reason)
+        return Misregistration(None, None, count, looked_at, spread=None, reason=reason)
     middle = np.median(found[agree], axis=0) if count else np.median(found, axis=0)
     spread = float(1.4826 * np.median(np.abs(found[agree] - middle), axis=0).max()) if count else 0.0
     if count < max(_FEWEST, len(found) / 2) or _MEDIAN_ERROR * spread / np.sqrt(count) > _SUREST:
         reason = f"{count} of {len(found)} parts of the region agree on a shift, and too roughly or too few"
-        return Misregistration(None, None, count, looked_at, None, reason)
-    return Misregistration(float(middle[0]), float(middle[1]), count, looked_at, spread)
+        return Misregistration(None, None, count, looked_at, spread=None, reason=reason)
+    return Misregistration(float(middle[0]), float(middle[1]), count, looked_at, spread=spread)

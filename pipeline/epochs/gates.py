@@ -97,12 +97,12 @@ def _scale(medians: tuple[float, ...], units: str) -> Gate:
     name, limit = "Scale of the values", f"medians of {LOWEST:g} to {HIGHEST:g}, as of reflectance"
     if units != REFLECTANCE or not medians:
         reason = "Only reflectance has a known range." if medians else "No pixel was observed on both dates."
-        return Gate(name, units if medians else "not known", limit, NOT_MEASURED, reason)
+        return Gate(name, units if medians else "not known", limit, NOT_MEASURED, meaning=reason)
     low, high = min(medians), max(medians)
     fits = low >= LOWEST and high <= HIGHEST
     return Gate(
         name, f"medians of {low:.3g} to {high:.3g}", limit, PASS if fits else MARK,
-        "Scale and offset of the scenes were read right, as far as the bands' medians can tell."
+        meaning="Scale and offset of the scenes were read right, as far as the bands' medians can tell."
         if fits
         else "The values cannot be reflectance: correct `sensor: scale:`, `offset:` or `number_offset:`.",
     )  # fmt: skip

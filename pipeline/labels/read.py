@@ -107,7 +107,7 @@ def labels_from_polygons(
     columns = {role: column for role, column in dates.items() if column in frame.columns}
     columns |= {"change": change_column} if change_column else {}
     columns |= {"region": region_column} if region_column else {}
-    _require_columns(path, columns, [str(c) for c in frame.columns], legend, (before_column, after_column))
+    _require_columns(path, columns, [str(c) for c in frame.columns], legend, dates=(before_column, after_column))
     if not frame.geometry.intersects(box(*grid.boundingbox.bbox)).any():
         west, south, east, north = (round(float(v)) for v in frame.total_bounds)
         raise InputError(
@@ -125,7 +125,7 @@ def labels_from_polygons(
         burnt[role], clash = burn_codes(frame, values, grid)
         disagree |= clash
     region, names = burn_regions(frame, columns.get("region"), grid)
-    return _check(burnt, disagree, region, names, str(path))
+    return _check(burnt, disagree, region, names, source=str(path))
 
 
 def labels_from_rasters(grid: Grid, legend: Legend, values: Mapping[int, str | int], paths: Mapping[str, Path]) -> Labels:
@@ -152,7 +152,7 @@ def labels_from_rasters(grid: Grid, legend: Legend, values: Mapping[int, str | i
         codes = dict(zip(values, codes_of(list(values.values()), reader, f"values of {path}"), strict=True))
         burnt[role] = translate(read_values(path, grid, resample=False), codes, inspect(path).nodata, path)
     nothing = np.zeros(tuple(grid.shape), dtype=bool)
-    return _check(burnt, nothing, None, (), ", ".join(str(p) for p in paths.values()))
+    return _check(burnt, nothing, None, (), source=", ".join(str(p) for p in paths.values()))
 
 
 def summary(labels: Labels, legend: Legend) -> LabelSummary:
@@ -196,7 +196,7 @@ def _check(
             f"{source}: labels disagree on {contested} pixels, which count as not labelled; mend them to use them.",
             stacklevel=3,
         )
-    labels = Labels(before, after, change, region, names, contested)
+    labels = Labels(before, after, change, region, region_names=names, contested=contested)
     if not labels.labelled.any():
         raise InputError(
             f"{source}: no pixel of the grid is labelled"

@@ -95,8 +95,8 @@ def spatial_split(
     if not names:
         raise InputError("No pixel is labelled, so there is nothing to split.")
     present = np.unique(groups.block, axis=0)
-    _require_possible(groups, names, present, min_pixels, block)
-    roles = search(groups, present, np.asarray(fractions), min_pixels, np.random.default_rng(seed))
+    _require_possible(groups, names, present, min_pixels, block=block)
+    roles = search(groups, present, np.asarray(fractions), min_pixels, rng=np.random.default_rng(seed))
     counts, kept = evaluate(groups, roles)
     short = counts.min(axis=0)
     if short.min() < min_pixels:
@@ -116,7 +116,7 @@ def spatial_split(
         seed=seed,
         buffered=int((labelled - used).sum()),
         counts={role: dict(zip(names, counts[k].tolist(), strict=True)) for k, role in enumerate(ROLES)},
-        blocks=tuple(Block(y, x, ROLES[roles[y, x]], int(labelled[y, x]), int(used[y, x])) for y, x in present.tolist()),
+        blocks=tuple(Block(y, x, ROLES[roles[y, x]], int(labelled[y, x]), used=int(used[y, x])) for y, x in present.tolist()),
     )
 
 

@@ -155,7 +155,7 @@ def _plots(assessment: Assessment, evaluation: Evaluation | None) -> dict[str, s
         return {}
     dots = [
         Dot(row["name"], row["interval"].estimate, row["interval"].low, row["interval"].high,
-            f"Against {table['control']}", row["verdict"])
+            group=f"Against {table['control']}", verdict=row["verdict"])
         for table in (_compare(guard) if guard else ()) for row in table["rows"]
     ]  # fmt: skip
     ranked = [Dot(f"{row.rank}. {row.name}", row.score, row.low, row.high) for row in ranking.rows]
@@ -170,7 +170,7 @@ def _plots(assessment: Assessment, evaluation: Evaluation | None) -> dict[str, s
             alt=f"LogME of each encoder in {project} with its interval; the table has the numbers.",
         ),
         "curve": curve_plot(
-            [CurveDot(row.arm, row.share, row.f1.mean, row.f1.low, row.f1.high) for row in curve.rows],
+            [CurveDot(row.arm, row.share, row.f1.mean, row.f1.low, high=row.f1.high) for row in curve.rows],
             alt=f"F1 in {project} over the share of the labels, one line an encoder; the table has the numbers.",
         ) if curve else "",
         "reliability": reliability_plot(

@@ -131,4 +131,4 @@ def _address(text: str) -> Address:
         )
     password = None if url.password is None else Secret(str(url.password))
     database = unquote(url.database) if url.database else None
-    return Address(schema, url.host or None, url.port, database, url.username or None, password, options)
+    return Address(schema, url.host or None, url.port, database, user=url.username or None, password=password, options=options)

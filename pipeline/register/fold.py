@@ -55,7 +55,7 @@ def lay_over(known: Known, view: View, why_not: str, rule: ConfirmationRule, nam
     row_of_patch = _match(old, view.patches)
     matched = np.flatnonzero(row_of_patch >= 0)
     fresh = np.flatnonzero(row_of_patch < 0)
-    changed = old if why_not else _update(old, view, row_of_patch[matched], matched, rule, names)
+    changed = old if why_not else _update(old, view, row_of_patch[matched], matched, rule=rule, names=names)
     created = _create(view, fresh, why_not, changed)
     rows = row_of_patch.copy()
     rows[fresh] = len(changed) + np.arange(len(fresh))
@@ -81,7 +81,7 @@ def replay(
     known, proposals = nothing_known(crs), {}
     for view in views:
         before = len(known.changes)
-        known = lay_over(known, view, standing[view.observation.key], rule, names)
+        known = lay_over(known, view, standing[view.observation.key], rule, names=names)
         proposals.update(proposals_of(known, view, before))
     return known, proposals
 

@@ -50,7 +50,18 @@ def events_between(old: pd.DataFrame, new: pd.DataFrame, cause: Event) -> list[E
         if was != state:
             returned = {CLOSED: "reopened", WITHDRAWN: "restored"} if state in (NEW, CONFIRMED) else {}
             event = returned.get(str(was), state)
-            result.append(Event(event, identity, was, state, cause.run, cause.model_hash, reason or cause.reason, cause.who))
+            result.append(
+                Event(
+                    event,
+                    identity,
+                    was,
+                    state,
+                    run=cause.run,
+                    model_hash=cause.model_hash,
+                    reason=reason or cause.reason,
+                    who=cause.who,
+                )
+            )
     return result
 
 

@@ -61,7 +61,7 @@ def read_mergeable(folder: Path) -> MergeableRun:
     hidden = shapely.get_parts(unseen.geometry.to_numpy())
     return MergeableRun(
         folder, View(observation, extent, _patches(path, patches, legend), hidden), legend, crs,
-        record.areas.observed_share,
+        observed_share=record.areas.observed_share,
     )  # fmt: skip
 
 
@@ -91,8 +91,9 @@ def _observation(run: RunRecord) -> Observation:
         raise ValueError("the run has no key")
     names = [n for entry in run.inputs for n in _names_of_scene(entry)]
     return Observation(
-        run.key, run.name, str(run.before_date), str(run.after_date), run.created, run.model.name, run.model.weights,
-        tuple(dict.fromkeys(names)),
+        run.key, run.name, str(run.before_date), str(run.after_date), created=run.created, model_name=run.model.name,
+        model_hash=run.model.weights,
+        scenes=tuple(dict.fromkeys(names)),
     )  # fmt: skip
 
 

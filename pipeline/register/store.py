@@ -139,7 +139,7 @@ class Register:
             InputError: There is no such change.
         """
         with self._open(write=True) as (connection, facts):
-            return add_reviews(connection, self.database, facts, reviews, _moment(now))
+            return add_reviews(connection, self.database, facts, reviews, now=_moment(now))
 
     def draw(self, drawing: Drawing, now: datetime | None = None) -> None:
         """Record which changes were given out to be reviewed, and how they were chosen."""
@@ -235,15 +235,15 @@ class Register:
             self.database.grow(connection, run.view.patches.total_bounds)
         in_order = all(o.order < seen.order for o in observations)
         if not in_order or any(after[o.key] != before[o.key] for o in observations):
-            write_run(connection, self.database, run, list(run.view.patches["change_id"]), now)
+            write_run(connection, self.database, run, list(run.view.patches["change_id"]), now=now)
             return self._replay(connection, facts, [*observations, seen], step)
         old = read_changes(connection, self.database, facts.crs)
-        later = lay_over(fold_state(old), run.view, after[seen.key], facts.rule, facts.names)
+        later = lay_over(fold_state(old), run.view, after[seen.key], facts.rule, names=facts.names)
         given = old[old["united_with"] == ""].sort_values("ordinal")["change_id"].tolist()
         fresh = [None] * (len(later.changes) - len(given))
         proposals = proposals_of(later, run.view, len(given))
         ids = add_new_ids([*given, *fresh], later, set(old["change_id"]), proposals)
-        write_run(connection, self.database, run, [ids[row] for row in later.rows[seen.key]], now)
+        write_run(connection, self.database, run, [ids[row] for row in later.rows[seen.key]], now=now)
         _write_observation(connection, seen.key, standing=after[seen.key])
         united = old[old["united_with"] != ""]
         current = pd.concat([later.changes.assign(change_id=ids, united_with=""), united], ignore_index=True)
@@ -255,7 +255,7 @@ class Register:
         standing = standings(ordered, read_withdrawals(connection))
         step.events.extend(_write_standings(connection, ordered, standing, step.cause))
         views = (read_view(connection, self.database, facts.crs, o) for o in ordered)
-        known, proposals = replay(views, standing, facts.rule, facts.names, facts.crs)
+        known, proposals = replay(views, standing, facts.rule, facts.names, crs=facts.crs)
         old = read_changes(connection, self.database, facts.crs)
         ids = assign_ids(known, old, proposals)
         for key, rows in known.rows.items():
@@ -297,7 +297,7 @@ class Register:
             codes = (None, None) if kind is None else (kind.from_code, kind.to_code)
             patch = read_last_patches(connection, [change_id]).get(change_id, (None, None))
             review = Review(change_id, verdict, who, day, reason.strip(), *codes, *patch)
-            return Merged("", True, "", add_reviews(connection, self.database, facts, [review], at)[1])
+            return Merged("", True, "", add_reviews(connection, self.database, facts, [review], now=at)[1])
 
 
 @dataclass(frozen=True)

@@ -121,11 +121,11 @@ def read_answers(
     rows = [place[i] for i in ids]
     _require_unaltered(found.geometry.to_numpy(), polygons[rows], ids, name)
     verdicts, known = [_text(v) for v in found["verdict"]], verdict_words(legend).values()
-    _require(verdicts, {"", *known}, "verdict", ids, name)
+    _require(verdicts, {"", *known}, "verdict", ids, name=name)
     pairs = {pair_text(codes): codes for codes in true_changes(legend).values()}
     instead = [""] * len(ids) if legend.binary else [_text(v) for v in found["true_change"]]
-    _require(instead, {"", *pairs}, "true_change", ids, name)
-    days = _days(found["reviewed_on"], ids, name, drawing, now or datetime.now(UTC))
+    _require(instead, {"", *pairs}, "true_change", ids, name=name)
+    days = _days(found["reviewed_on"], ids, name, drawing, now=now or datetime.now(UTC))
     reviewers, notes = ([_text(v) for v in found[c]] for c in ("reviewer", "note"))
     kinds = {c.code: c for c in legend.changes}
     reviews, half = [], []
@@ -133,7 +133,7 @@ def read_answers(
         item, reviewer = drawing.items[row], reviewers[k] or (who or "")
         own = (kinds[item.change_code].from_code, kinds[item.change_code].to_code)
         other = pairs.get(instead[k]) if verdicts[k] in (NO_CHANGE, OTHER_CLASS) else None
-        gap = _missing(verdicts[k], other, own, bool(instead[k] or notes[k]), reviewer, days[k])
+        gap = _missing(verdicts[k], other, own, bool(instead[k] or notes[k]), reviewer=reviewer, day=days[k])
         if gap:
             half.append(f"number {row + 1} ({item.change_id}): {gap}")
         elif verdicts[k]:

@@ -79,7 +79,7 @@ def review_form_qml(legend: Legend) -> str:
             2, Box("What it is instead (needed for other classes, helpful for no change)", ("true_change",), (), asked)
         )
         defaults["true_change"] = f'if({asked}, "true_change", NULL)'
-    add_form(root, list(headings), widgets, groups, answers, defaults)
+    add_form(root, list(headings), widgets, groups, editable=answers, defaults=defaults)
     root.set("styleCategories", f"{root.get('styleCategories')}|AttributeTable")
     ET.SubElement(root, "attributetableconfig", sortExpression=f'if({_REVIEWED}, 1000000, 0) + "place"', sortOrder="0")
     preview = (
@@ -107,7 +107,7 @@ def write_review_project(
     """
     source = f"./{REVIEW_FILE}|layername={REVIEW_LAYER}"
     entries: list[Layer | LayerGroup] = [
-        Layer("review", "Changes to review", source, review_form_qml(legend), "Polygon", expanded=True)
+        Layer("review", "Changes to review", source, review_form_qml(legend), geometry="Polygon", expanded=True)
     ]
     for number, run in enumerate(runs):
         images = [

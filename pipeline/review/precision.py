@@ -89,16 +89,25 @@ def precision_of(drawing: Drawing, reviews: Sequence[Review], legend: Legend) ->
     }
     sizes = {s.code: s for s in drawing.strata}
     kinds = tuple(
-        _kind(code, names[code], sizes[code].drawn, [sizes[code].population], [counts], drawing.is_random)
+        _kind(code, names[code], sizes[code].drawn, [sizes[code].population], counts=[counts], random=drawing.is_random)
         for code, counts in by_code.items()
     )
     drawn = sum(s.drawn for s in drawing.strata)
     if drawing.is_random and drawing.ranking != RANDOM:
-        total = _kind(None, "All", drawn, [s.population for s in drawing.strata], list(by_code.values()), True)
+        total = _kind(None, "All", drawn, [s.population for s in drawing.strata], counts=list(by_code.values()), random=True)
     else:
-        total = _kind(None, "All", drawn, [drawing.population], [sum(by_code.values(), Counter())], drawing.is_random)
+        total = _kind(
+            None, "All", drawn, [drawing.population], counts=[sum(by_code.values(), Counter())], random=drawing.is_random
+        )
     return Precision(
-        drawing.key, drawing.drawn_on, drawing.ranking, drawing.seed, drawing.source, drawing.is_random, total, kinds
+        drawing.key,
+        drawing.drawn_on,
+        drawing.ranking,
+        drawing.seed,
+        source=drawing.source,
+        estimates_all=drawing.is_random,
+        total=total,
+        kinds=kinds,
     )
 
 
@@ -127,8 +136,8 @@ def _kind(
     right = [c[CHANGE] for c in counts]
     changed = [c[CHANGE] + c[OTHER_CLASS] for c in counts]
     return Kind(
-        code, name, sum(populations), drawn, sum(judged), sum(c[UNTOLD] for c in counts),
-        _share(populations, right, judged, random), _share(populations, changed, judged, random),
+        code, name, sum(populations), drawn, judged=sum(judged), untold=sum(c[UNTOLD] for c in counts),
+        right=_share(populations, right, judged, random), changed=_share(populations, changed, judged, random),
     )  # fmt: skip
 
 

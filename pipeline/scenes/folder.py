@@ -100,7 +100,7 @@ def scenes_in(
     scenes = []
     for key, group in groups.items():
         with _catching(key, refused):
-            scenes.append(_scene(key, group, sensor, dates or {}, declared_offset))
+            scenes.append(_scene(key, group, sensor, dates or {}, declared_offset=declared_offset))
     return sorted(scenes, key=lambda s: (s.date, s.id))
 
 
@@ -176,7 +176,16 @@ def _scene(
     first = group[0]
     offset = number_offset(sensor, _baseline(group), declared_offset, str(first.path))
     finest = min((i.grid for i in group), key=lambda g: float(g.transform.a))
-    return Scene(key, _date(group, dates), sensor, bands, quality, finest, offset, _cloud_cover(group))
+    return Scene(
+        key,
+        _date(group, dates),
+        sensor,
+        bands,
+        quality=quality,
+        grid=finest,
+        number_offset=offset,
+        cloud_cover=_cloud_cover(group),
+    )
 
 
 def _cloud_cover(group: Sequence[RasterInfo]) -> float | None:

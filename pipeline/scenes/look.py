@@ -54,7 +54,7 @@ def read_scene(
     layers = []
     for name in bands:
         source = scene.bands[name]
-        numbers = read_onto(source.path, grid, source.band, resampling, scene.sensor.nodata, window)
+        numbers = read_onto(source.path, grid, source.band, resampling, nodata=scene.sensor.nodata, window=window)
         layers.append(to_values(numbers, scene.sensor, scene.number_offset))
     values = np.stack(layers)
     seen = np.isfinite(values).all(axis=0)
@@ -63,9 +63,11 @@ def read_scene(
         for path in {scene.bands[name].path for name in bands}:
             seen &= read_coverage(path, grid, window)
     if scene.quality is not None:
-        seen &= decode_quality(scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", None, window))
+        seen &= decode_quality(
+            scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", nodata=None, window=window)
+        )
     if scene.mask is not None:
-        seen &= read_onto(scene.mask.path, grid, scene.mask.band, "nearest", None, window) == CLEAR_OF_CLOUD
+        seen &= read_onto(scene.mask.path, grid, scene.mask.band, "nearest", nodata=None, window=window) == CLEAR_OF_CLOUD
     values[:, ~seen] = np.nan
     return values
 

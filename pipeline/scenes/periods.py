@@ -84,7 +84,7 @@ def pair_periods(
     waiting = [f"{period}: still open until {period.end}." for period in found if period not in over]
     pairs = []
     for number, period in enumerate(over):
-        before = _before(period, over[:number], baseline, policy, tolerance_days)
+        before = _before(period, over[:number], baseline, policy, tolerance_days=tolerance_days)
         if before is None:
             waiting.append(f"{period}: no period lies within {tolerance_days} days of a year before {period.middle}.")
         else:

@@ -106,7 +106,7 @@ def _use(finding: Finding, wanted: Wanted, first: Scene | None, look: Look) -> S
         grid = wanted.grid if wanted.grid is not None else first.grid if first is not None else None
         share = None if grid is None else round(overlap_share(grid, scene.grid), 6)
         if grid is not None and first is not None and _epochs_of(scene, wanted):
-            fault = _fault(scene, wanted, first, grid, look)
+            fault = _fault(scene, wanted, first, grid, look=look)
         reasons = {}
         for name, (start, end) in wanted.epochs.items():
             early_or_late = "" if start <= scene.date <= end else f"outside the date range ({start} to {end})"

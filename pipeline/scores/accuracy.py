@@ -180,9 +180,9 @@ def spread(values: Sequence[float | None]) -> Spread:
     """Summarise the values that are defined; None and NaN are left out."""
     known = np.asarray([v for v in values if v is not None and not math.isnan(v)], dtype=np.float64)
     if known.size == 0:
-        return Spread(None, None, None, None, 0)
+        return Spread(None, None, None, None, n=0)
     std = float(known.std(ddof=1)) if known.size > 1 else None
-    return Spread(float(known.mean()), std, float(known.min()), float(known.max()), int(known.size))
+    return Spread(float(known.mean()), std, float(known.min()), float(known.max()), n=int(known.size))
 
 
 def _scores(truth: np.ndarray, predicted: np.ndarray, names: Mapping[int, str]) -> ClassScores:

@@ -85,7 +85,7 @@ def risk_controlled_threshold(tiles: Sequence[tuple[np.ndarray, np.ndarray]], al
             f"Nothing is promised: a limit of {float(limit):g} needs at least {needed} calibration tiles with changed pixels, "
             f"and there are {n} ({left_out})."
         )
-        return RiskControl(None, float(limit), n, None, sentence)
+        return RiskControl(None, float(limit), n, None, guarantee=sentence)
     values = np.concatenate(changed)
     weight = np.concatenate([np.full(p.size, 1 / p.size) for p in changed])
     order = np.argsort(values)
@@ -100,7 +100,7 @@ def risk_controlled_threshold(tiles: Sequence[tuple[np.ndarray, np.ndarray]], al
         f"calibration tiles is at most {float(limit):g}, on average over draws of the calibration tiles ({left_out}); "
         "nothing is promised for other territories, other seasons or any single tile."
     )
-    return RiskControl(threshold, float(limit), n, empirical, sentence)
+    return RiskControl(threshold, float(limit), n, empirical, guarantee=sentence)
 
 
 def _exact(alpha: float) -> Fraction:

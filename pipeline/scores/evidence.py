@@ -81,15 +81,15 @@ def paired_interval(differences: Sequence[float], level: float = 0.95) -> Differ
     if not np.isfinite(values).all():
         raise ValueError(f"Differences must be finite, found {values[~np.isfinite(values)].tolist()}.")
     if values.size == 0:
-        return Difference(None, None, None, 0, level)
+        return Difference(None, None, None, 0, level=level)
     if values.size == 1:
-        return Difference(float(values[0]), None, None, 1, level)
+        return Difference(float(values[0]), None, None, 1, level=level)
     if np.ptp(values) == 0:
         same = float(values[0])
-        return Difference(same, same, same, values.size, level)
+        return Difference(same, same, same, values.size, level=level)
     mean = float(values.mean())
     reach = float(stats.t.ppf((1 + level) / 2, values.size - 1) * stats.sem(values))
-    return Difference(mean, mean - reach, mean + reach, values.size, level)
+    return Difference(mean, mean - reach, mean + reach, values.size, level=level)
 
 
 def judge_transfer(
@@ -150,8 +150,10 @@ def judge_transfer(
         [f"No training of {names[1]} can be compared: there is no control."] if not regions else [],
         [f"Only {regions[0].name} was held out: this does not hold for other regions."] if len(regions) == 1 else [],
     )
-    sentence = _sentence(verdict, interval, regions, names, smallest)
-    return TransferVerdict(verdict, interval, tuple(regions), tuple(note for group in notes for note in group), sentence)
+    sentence = _sentence(verdict, interval, regions, names, smallest=smallest)
+    return TransferVerdict(
+        verdict, interval, tuple(regions), tuple(note for group in notes for note in group), sentence=sentence
+    )
 
 
 def f1_gain(
@@ -214,11 +216,11 @@ def kinds_gain(
 
     estimate = float(f1(cells[1].sum(axis=1)) - f1(cells[0].sum(axis=1)))
     if not math.isfinite(estimate) or len(names) < 2:
-        return Difference(estimate if math.isfinite(estimate) else None, None, None, len(names), level)
+        return Difference(estimate if math.isfinite(estimate) else None, None, None, len(names), level=level)
     drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
     gains = f1(cells[1] @ drawn.T) - f1(cells[0] @ drawn.T)
     low, high = np.nanquantile(gains, [(1 - level) / 2, (1 + level) / 2])
-    return Difference(estimate, float(low), float(high), len(names), level)
+    return Difference(estimate, float(low), float(high), len(names), level=level)
 
 
 def _verdict(interval: Difference, smallest: float) -> str:

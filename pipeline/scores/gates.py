@@ -31,7 +31,7 @@ def model_gates(
         Gate(
             "Images of the training", "these images" if same_images else "other images", "these images",
             PASS if same_images else MARK,
-            "The test blocks lie in these images."
+            meaning="The test blocks lie in these images."
             if same_images
             else "The model was trained on other images than these; its scores need not hold here.",
         ),
@@ -75,10 +75,10 @@ def _likeness(beyond: float | None, rules: GateRules) -> Gate:
 def _adaptation(method: str, verified: bool) -> Gate:
     name, limit = "Adaptation to the territory", "none, or confirmed by labels"
     if method == "none":
-        return Gate(name, "none", limit, PASS, "The images were used as they are.")
+        return Gate(name, "none", limit, PASS, meaning="The images were used as they are.")
     return Gate(
         name, f"{method}, {'confirmed' if verified else 'unverified'}", limit, PASS if verified else MARK,
-        "Labels of this territory confirmed that the adaptation helps."
+        meaning="Labels of this territory confirmed that the adaptation helps."
         if verified
         else f"The images were adapted ({method}), and no label of this territory confirmed that it helps: unverified.",
     )  # fmt: skip
@@ -87,10 +87,12 @@ def _adaptation(method: str, verified: bool) -> Gate:
 def _transfer(verdict: str | None) -> Gate:
     name, limit = "Transfer from the encoder's source", "does not hurt"
     if verdict is None:
-        return Gate(name, "not known", limit, NOT_MEASURED, "Whether the pretrained encoder helps here was not assessed.")
+        return Gate(
+            name, "not known", limit, NOT_MEASURED, meaning="Whether the pretrained encoder helps here was not assessed."
+        )
     hurts = verdict == "hurts"
     return Gate(
         name, verdict, limit, MARK if hurts else PASS,
-        "The assessment found that the pretrained encoder hurts in this territory." if hurts
+        meaning="The assessment found that the pretrained encoder hurts in this territory." if hurts
         else "Short trainings were compared with random weights in regions that were held out.",
     )  # fmt: skip

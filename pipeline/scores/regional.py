@@ -160,7 +160,7 @@ def class_region_table(
         ValueError: The shapes differ, or a region has no name.
     """
     return tuple(
-        ClassRegion(name, c.code, c.name, c.recall, c.precision, c.support)
+        ClassRegion(name, c.code, c.name, c.recall, precision=c.precision, support=c.support)
         for name, inside in _regions(region, names, truth)
         for c in class_scores(truth[inside], found[inside], legend).classes
     )

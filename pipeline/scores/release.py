@@ -67,7 +67,7 @@ class Held:
     def plain(self) -> "Held":
         """The same, as changed or not."""
         truth, old, new = (np.minimum(codes, CHANGED) for codes in (self.truth, self.old, self.new))
-        return Held(truth, old, new, self.region, self.block)
+        return Held(truth, old, new, self.region, block=self.block)
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,9 @@ def compare_regions(held: Mapping[str, Held], names: Sequence[str], rule: Releas
     counted = [_blocks_with_change(part) for _, _, part in parts]
     judged = sum(n >= rule.min_blocks for n in counted)
     level = 1 - (1 - rule.level) / max(judged, 1)
-    return tuple(_row(name, score, part, n, rule, level) for (name, score, part), n in zip(parts, counted, strict=True))
+    return tuple(
+        _row(name, score, part, n, rule=rule, level=level) for (name, score, part), n in zip(parts, counted, strict=True)
+    )
 
 
 def decide_release(rows: Sequence[RegionRow], rule: ReleaseRule) -> ReleaseVerdict:
@@ -191,7 +193,7 @@ def _row(name: str, score: str, part: Held, blocks: int, rule: ReleaseRule, leve
         verdict, why = WORSE, f"F1 is lower by {-gain.estimate:.3f}: little, but the whole interval lies below 0"
     else:
         verdict, why = NOT_WORSE, f"F1 changed by {gain.estimate:+z.3f}"
-    return RegionRow(name, score, old, new, gain, len(part.truth), blocks, verdict, why)
+    return RegionRow(name, score, old, new, gain=gain, pixels=len(part.truth), blocks=blocks, verdict=verdict, why=why)
 
 
 def _f1(truth: np.ndarray, mapped: np.ndarray) -> float | None:

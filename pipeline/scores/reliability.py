@@ -76,7 +76,7 @@ def reliability(
     edges, index = _bin(p, bins, equal_mass=equal_mass)
     count, said, seen = (np.bincount(index, weights=w, minlength=len(edges) - 1) for w in (np.ones_like(p), p, y))
     return tuple(
-        ReliabilityBin(low, high, int(n), float(said_sum / n), float(seen_sum / n))
+        ReliabilityBin(low, high, int(n), float(said_sum / n), observed_share=float(seen_sum / n))
         for low, high, n, said_sum, seen_sum in zip(edges.tolist(), edges[1:].tolist(), count, said, seen, strict=False)
         if n
     )
@@ -131,7 +131,7 @@ def calibration_error_interval(
     known = mask_known(probability, truth)
     p, y = probability[known].astype(np.float64), truth[known].astype(np.float64)
     if p.size == 0:
-        return CalibrationError(None, None, None, 0, level)
+        return CalibrationError(None, None, None, 0, level=level)
     edges, index = _bin(p, bins, equal_mass=True)
     names, group = np.unique(groups[known], return_inverse=True)
     shape = (len(names), len(edges) - 1)
@@ -140,11 +140,11 @@ def calibration_error_interval(
     size = np.bincount(group, minlength=shape[0])
     estimate = float(np.abs(gap.sum(axis=0)).sum() / size.sum())
     if len(names) < 2:
-        return CalibrationError(estimate, None, None, len(names), level)
+        return CalibrationError(estimate, None, None, len(names), level=level)
     draws = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
     errors = np.abs(draws @ gap).sum(axis=1) / (draws @ size)
     low, high = np.quantile(errors, [(1 - level) / 2, (1 + level) / 2]).tolist()
-    return CalibrationError(estimate, low, high, len(names), level)
+    return CalibrationError(estimate, low, high, len(names), level=level)
 
 
 def brier_score(probability: np.ndarray, truth: np.ndarray) -> float | None:

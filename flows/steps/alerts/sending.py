@@ -98,9 +98,9 @@ def send_alerts(register: RegisterLocation, ws: Workspace, *, dry_run: bool = Fa
         for channel in ws.project.alerts.channels:
             ours = _of_channel(channel, alerts)
             if isinstance(channel, FeedChannel):
-                deliveries.append(_write_feed(channel, feeds[channel.name], ours, outbox, content, empty))
+                deliveries.append(_write_feed(channel, feeds[channel.name], ours, outbox, content=content, empty=empty))
             else:
-                deliveries.append(_send(channel, ours, outbox, content, ws.project.name))
+                deliveries.append(_send(channel, ours, outbox, content, project=ws.project.name))
         return AlertsSent(tuple(alerts), _count_pending(ws, alerts, content), tuple(deliveries))
     finally:
         lock.release()
@@ -150,7 +150,7 @@ def _read(register: RegisterLocation, ws: Workspace, outbox: Outbox) -> tuple[li
     if where is not None:
         path = ws.input(where.path, "areas_of_interest: path")
         areas = read_named_areas(path, facts.crs, where.layer, where.name_column)
-    alerts = digest([r.rule for r in wanted.rules], changes, history, facts.legend, areas, start)
+    alerts = digest([r.rule for r in wanted.rules], changes, history, facts.legend, areas=areas, since=start)
     return alerts, outbox.read(), (origin_of(history), history["time"].iloc[0])
 
 
@@ -229,7 +229,7 @@ def _write_feed(
     """Write the feed if it differs; it always shows the present alerts."""
     sent = content.keys_sent(channel.name)
     fresh = [str(a.id) for a in alerts if str(a.id) not in sent]
-    text = atom_feed(channel.title, channel.name, alerts, channel.entries, empty)
+    text = atom_feed(channel.title, channel.name, alerts, channel.entries, empty=empty)
     try:
         if not path.is_file() or path.read_bytes() != text.encode():
             write_text(path, text)

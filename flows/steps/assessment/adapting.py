@@ -160,11 +160,11 @@ def _check(ws: Workspace, prepared: Prepared, *, has_labels: bool) -> Adaptation
             bundle, network = load(ws.model_in_use)
             row = AdaptationRow(method, notes=(), reason="", mapped_share=None)
             try:
-                ready = adapt_model(ws, prepared, bundle, network, method)
+                ready = adapt_model(ws, prepared, bundle, network, method=method)
                 row = replace(row, notes=ready.notes)
                 row = replace(row, mapped_share=_share_of_change(ws, prepared, bundle, ready))
                 if has_labels:
-                    seen[method] = predict_held_out(ws, prepared, ready.network, read_masks(ws), ready.mappings)
+                    seen[method] = predict_held_out(ws, prepared, ready.network, read_masks(ws), mappings=ready.mappings)
             except InputError as error:
                 row = replace(row, reason=str(error))
             rows.append(row)
@@ -188,7 +188,7 @@ def _share_of_change(ws: Workspace, prepared: Prepared, bundle: "Bundle", ready:
     threshold = config.threshold or bundle.threshold
     for mapped in stream(network, prepared.images, work, bundle.temperatures, mappings=ready.mappings):
         found = mapped.probabilities
-        codes = decide(found.change, found.before, found.after, bundle.legend, threshold).change
+        codes = decide(found.change, found.before, found.after, bundle.legend, threshold=threshold).change
         changed += int((codes >= CHANGED).sum())
         observed += int((codes != NOT_OBSERVED).sum())
     network.to("cpu")
@@ -237,7 +237,7 @@ def _judge(ws: Workspace, tried: Sequence[AdaptationRow], seen: Mapping[str, Hel
     # The territory's own calibration goes with an adaptation that was measured with it, or has to prove itself.
     is_better = best is not None or _is_proved(baseline.calibration_gain)
     local = LocalCalibration(chosen.threshold, chosen.temperatures) if is_better else None
-    return AdaptationCheck(tuple(rows), accepted, count >= _FEWEST_BLOCKS, sentence, local)
+    return AdaptationCheck(tuple(rows), accepted, count >= _FEWEST_BLOCKS, sentence, calibration=local)
 
 
 def _score(row: AdaptationRow, calibrated: Calibrated, control: Calibrated, blocks: np.ndarray) -> ScoredAdaptation:

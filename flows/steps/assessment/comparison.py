@@ -24,13 +24,14 @@ def compare_strategies(ws: Workspace, outcomes: Mapping[Trial, TrialResult], reg
         if not done:
             untried = "It was not tried." if regions.folds > 1 else "It was not tried: there is one region only."
             reason = own[0].reason if own else untried
-            rows.append(StrategyRow(strategy, None, None, None, None, None, trainings=0, kwh=None, reason=reason))
+            rows.append(StrategyRow(strategy, None, None, None, f1=None, parameters=None, trainings=0, kwh=None, reason=reason))
             continue
         by_fold[strategy] = _validation_by_fold(own)
         scores = paired_interval(list(by_fold[strategy].values()))
         costs = [f.cost.kwh for f in done if f.cost is not None and f.cost.kwh is not None]
         rows.append(StrategyRow(
-            strategy, scores.estimate, scores.low, scores.high, worst_and_mean(own, regions), done[0].fit.parameters,
+            strategy, scores.estimate, scores.low, scores.high, f1=worst_and_mean(own, regions),
+            parameters=done[0].fit.parameters,
             trainings=len(done), kwh=sum(costs) if len(costs) == len(done) else None,
             reason="; ".join(o.reason for o in own if o.state != "done"),
         ))  # fmt: skip

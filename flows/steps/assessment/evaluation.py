@@ -49,7 +49,7 @@ def evaluate(
     # A fold holds whole regions out, so each region has one model and one threshold.
     thresholds = {n: o.facts.threshold for o in first if o.facts is not None for n in o.regions}
     regional = regional_scores(
-        test["truth"], test["probability"], [thresholds.get(n, 0.5) for n in regions.names], test["region"], regions.names
+        test["truth"], test["probability"], [thresholds.get(n, 0.5) for n in regions.names], test["region"], names=regions.names
     )
     return Evaluation(
         seed=seed, worst=worst_and_mean([o for o in tried if o.trial.split in splits_of(regions)], regions),
@@ -119,7 +119,7 @@ def _compare_calibrations(test: Mapping[str, np.ndarray], regions: Regions) -> C
     notes = tuple(
         f"{name}: too few labels for a temperature of its own; the one from the other regions is used." for name in fallback
     )
-    return CalibrationComparison(tuple(rows), temperatures, table, int(judged.sum()), notes)
+    return CalibrationComparison(tuple(rows), temperatures, table, int(judged.sum()), notes=notes)
 
 
 def _check_risk(test: Mapping[str, np.ndarray], alpha: float) -> CheckedRisk:
@@ -144,6 +144,6 @@ def _classes(ws: Workspace, test: Mapping[str, np.ndarray], regions: Regions) ->
     for date in ("before", "after"):
         kept = (test[f"truth_{date}"] != NOT_LABELLED) & (test[f"found_{date}"] != 0)
         found[date] = class_region_table(
-            test[f"truth_{date}"][kept], test[f"found_{date}"][kept], test["region"][kept], regions.names, legend
+            test[f"truth_{date}"][kept], test[f"found_{date}"][kept], test["region"][kept], regions.names, legend=legend
         )
     return found

@@ -44,7 +44,7 @@ def _compare(ws: Workspace, prepared: Prepared) -> BlockOverlap:
     role = read_masks(ws).role
     encoder = encoder_of(ws)
     device = device_of(ws.project.detect.device)
-    network = build_network(ws, prepared, encoder, "frozen", 0).network.eval().to(device)
+    network = build_network(ws, prepared, encoder, "frozen", seed=0).network.eval().to(device)
     shape = (role.shape[0], role.shape[1])
     embedded = block_embeddings(network, prepared.images, shape, BLOCK, device=device)
     seen, training = np.isfinite(embedded).all(axis=-1), training_blocks(role)

@@ -146,7 +146,7 @@ def _rank(ws: Workspace, prepared: Prepared, names: tuple[str, ...], key: str) -
     with step("Ranking encoders") as advance:
         for number, name in enumerate(names, start=1):
             try:
-                described[name] = _describe(ws, prepared, name, labelled, key)
+                described[name] = _describe(ws, prepared, name, labelled, key=key)
             except InputError as error:
                 left_out.append(LeftOut(name, str(error)))
             advance(number / (len(names) + 1))
@@ -193,7 +193,7 @@ def _describe(ws: Workspace, prepared: Prepared, name: str, labelled: _Labelled,
 
     made = prepared.plan
     encoder = encoder_called(ws, name)
-    built = build_network(ws, prepared, encoder, "frozen", 0)
+    built = build_network(ws, prepared, encoder, "frozen", seed=0)
     device = device_of(ws.project.detect.device)
 
     def make() -> "PixelFeatures":

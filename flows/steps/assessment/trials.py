@@ -138,10 +138,12 @@ def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial,
     except InputError as error:
         return TrialResult(trial, "not possible", str(error))
     recipe = Recipe(encoder, trial.strategy, trial.seed, *budget(ws))
-    key = trial_key(ws, prepared, labels_hash, trial, regions, recipe)
+    key = trial_key(ws, prepared, labels_hash, trial, regions=regions, recipe=recipe)
     manifest = ws.manifest(folder)
     if not manifest.is_current("trial", key):
-        outcome, pixels = _train(ws, prepared, recipe, trial, regions, folder / f"checkpoints-{short_hash(key, 12)}")
+        outcome, pixels = _train(
+            ws, prepared, recipe, trial, regions=regions, checkpoints=folder / f"checkpoints-{short_hash(key, 12)}"
+        )
         if outcome.state == "not possible":
             # Not kept: the network may be back, or the labels may be more, when it is tried again.
             return outcome
@@ -197,7 +199,7 @@ def _train(
     try:
         masks = roles_of(ws, trial, regions)
         with step(f"Trial {trial.slug}") as advance, measure_cost(trial.slug, ws.project.energy.country) as meter:
-            bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints, advance)
+            bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints=checkpoints, advance=advance)
             # With too few blocks a limit to the miss rate cannot be met, which is no reason to compare nothing.
             bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks, controlled=False)
     except InputError as error:
@@ -209,12 +211,12 @@ def _train(
     facts = TrialFacts(
         **{f.name: getattr(scores, f.name) for f in fields(NetworkScores)},
         fit=bundle.facts.fit, cost=meter.cost,
-        alignment=_alignment(ws, prepared, recipe, network, masks) if moved else None,
+        alignment=_alignment(ws, prepared, recipe, network, masks=masks) if moved else None,
     )  # fmt: skip
     pixels = _pixels(calibrated)
     shutil.rmtree(checkpoints, ignore_errors=True)
     by_region = _by_region(pixels, regions, calibrated.threshold)
-    return TrialResult(trial, "done", "", scores.test.f1, by_region, facts), pixels
+    return TrialResult(trial, "done", "", scores.test.f1, regions=by_region, facts=facts), pixels
 
 
 def _pixels(calibrated: Calibrated) -> dict[str, np.ndarray]:
@@ -255,7 +257,7 @@ def _alignment(
     from landshift.models.use.inference import device_of
 
     labels, role = masks.labels, masks.role
-    start = build_network(ws, prepared, recipe.encoder, recipe.strategy, recipe.seed).network
+    start = build_network(ws, prepared, recipe.encoder, recipe.strategy, seed=recipe.seed).network
     everywhere = np.where(role == TEST, 0, -1).astype(np.int16)
     sample = draw_pixels(labels.change, everywhere, limit=_COMPARED_PIXELS, seed=recipe.seed)
     device = device_of(ws.project.detect.device)

@@ -56,7 +56,7 @@ def _settle(ws: Workspace, prepared: Prepared, folder: Path) -> Settled:
     config = ws.project.detect
     bundle, network = load(ws.model_in_use)
     chosen = adaptation_in_use(ws, prepared)
-    ready = adapt_model(ws, prepared, bundle, network, chosen.method)
+    ready = adapt_model(ws, prepared, bundle, network, method=chosen.method)
     used = replace(
         bundle, threshold=config.threshold or chosen.threshold or bundle.threshold,
         temperatures=chosen.temperatures or bundle.temperatures,
@@ -70,9 +70,9 @@ def _settle(ws: Workspace, prepared: Prepared, folder: Path) -> Settled:
             network, prepared.images, (height, width), threshold=used.threshold, temperatures=used.temperatures
         )[0]
     save(folder, used, ready.network.cpu(), "The model as this run uses it; it goes when the run is done.\n")
-    adaptation = UsedAdaptation(chosen.method, chosen.verified, chosen.threshold, chosen.temperatures, ready.notes)
+    adaptation = UsedAdaptation(chosen.method, chosen.verified, chosen.threshold, chosen.temperatures, notes=ready.notes)
     seconds = time.perf_counter() - started
-    return Settled(margin, adaptation, ready.mappings, file_hash(folder / MODEL), versions(), seconds)
+    return Settled(margin, adaptation, ready.mappings, file_hash(folder / MODEL), versions=versions(), seconds=seconds)
 
 
 def require_shared(folder: Path, settled: Settled) -> None:

@@ -92,7 +92,7 @@ def detect_shard(ws: Workspace, prepared: Prepared, key: str, settled: Settled, 
         content = value_hash([key, content_of(settled), shard.first, shard.last])
         if not manifest.is_current("shard", content):
             with model_slot():
-                files, result = _map_rows(ws, prepared, settled, shard, folder)
+                files, result = _map_rows(ws, prepared, settled, shard, folder=folder)
             manifest.record("shard", content, files, content_of(result))
         return record_of(ShardResult, manifest.facts("shard"), str(folder))
 
@@ -127,7 +127,7 @@ def _map_rows(
         }
 
         def write(tile: Tile, said: Any) -> None:  # noqa: ANN401 (Probabilities)
-            decision = decide(said.change, said.before, said.after, legend, bundle.threshold)
+            decision = decide(said.change, said.before, said.after, legend, threshold=bundle.threshold)
             layers = {"change": decision.change, "before": decision.before, "after": decision.after,
                       "confidence": confidence_codes(decision.confidence)}  # fmt: skip
             place = tile.core.within(rows)

@@ -32,7 +32,7 @@ def align(ws: Workspace, before: EpochImage, after: EpochImage) -> tuple[EpochIm
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current(_NAME, key):
         with step("Aligning the dates"):
-            correction = _correct(before, after, image, observation, limit)
+            correction = _correct(before, after, image, observation, limit=limit)
         kept = [image, observation] if correction.moved else []
         for path in () if kept else (image, observation):
             path.unlink(missing_ok=True)
@@ -49,18 +49,20 @@ def _correct(before: EpochImage, after: EpochImage, image: Path, observation: Pa
     found = _shift(before.path, after.path)
     if found.pixels is None or found.dy is None or found.dx is None:
         sentence = "The image after was not moved: the shift could not be measured."
-        return Correction(None, found.pixels, found.pixels, None, sentence)
+        return Correction(None, found.pixels, found.pixels, None, sentence=sentence)
     if found.pixels <= limit:
-        return Correction(None, found.pixels, found.pixels, None, "The image after was not moved: it lies within the limit.")
-    observed = write_aligned(after.path, after.observation, (found.dy, found.dx), image, observation)
+        return Correction(
+            None, found.pixels, found.pixels, None, sentence="The image after was not moved: it lies within the limit."
+        )
+    observed = write_aligned(after.path, after.observation, (found.dy, found.dx), image, target_observation=observation)
     now = _shift(before.path, image).pixels
     change = f"from {found.pixels:.2f} px to {f'{now:.2f} px' if now is not None else 'an unknown shift'}"
     if now is None or now >= found.pixels:
         sentence = f"The image after was not moved: it would have gone {change}."
-        return Correction(None, found.pixels, now, observed, sentence)
+        return Correction(None, found.pixels, now, observed, sentence=sentence)
     moved = (-found.dy, -found.dx)
     sentence = f"The image after was moved by {moved[0]:+.2f} px down and {moved[1]:+.2f} px right: {change}."
-    return Correction(moved, found.pixels, now, observed, sentence)
+    return Correction(moved, found.pixels, now, observed, sentence=sentence)
 
 
 def _shift(before: Path, after: Path) -> Misregistration:

@@ -117,7 +117,9 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> EpochImage:
     if not manifest.is_current(name, key):
         epoch, clouds = mask_scenes(ws, epoch, made.cloud_model, made.grid)
         with step(f"Preparing {name} ({epoch.date})") as advance:
-            observed = compose(epoch, made.bands, made.grid, image, observation, advance, ws.project.epochs.composite)
+            observed = compose(
+                epoch, made.bands, made.grid, image, observation=observation, advance=advance, rule=ws.project.epochs.composite
+            )
         manifest.record(name, key, [image, observation], content_of(_Facts(observed, clouds)))
     files = manifest.entries()[name]["files"]
     facts = record_of(_Facts, manifest.facts(name), str(ws.epochs))

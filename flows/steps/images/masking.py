@@ -98,11 +98,12 @@ def _mask(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> tuple[S
         tags = {"SCENE": scene.id, "DATE": day, **{k.upper(): v for k, v in facts.items()}}
         with step(f"Masking clouds of {scene.id}") as advance:
             shares = write_cloud_mask(
-                path, scene, _bands_of(model), grid, classify, buffer_px=buffer_px, tags=tags, advance=advance
+                path, scene, _bands_of(model), grid, classify=classify, buffer_px=buffer_px, tags=tags, advance=advance
             )
         mask = ModelMask(
-            scene.id, day, facts["model"], shares["cloud"], shares["shadow"], buffer_px, facts["licence"], facts["citation"],
-            facts["weights"],
+            scene.id, day, facts["model"], shares["cloud"], shadow=shares["shadow"], buffer_px=buffer_px,
+            licence=facts["licence"], citation=facts["citation"],
+            weights=facts["weights"],
         )  # fmt: skip
         manifest.record(name, key, [path], content_of(mask))
     known = record_of(ModelMask, manifest.facts(name), str(manifest.folder))

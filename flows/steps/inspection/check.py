@@ -183,8 +183,9 @@ def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts
     config, classes = ws.project.model, len(ws.project.legend)
     heads = ws.project.heads
     spec = NetworkSpec(
-        encoder.architecture, matched.used, matched.used, heads, classes if heads != "change" else 0, config.decoder,
-        config.fusion, config.decoder_channels,
+        encoder.architecture, matched.used, matched.used, heads, classes=classes if heads != "change" else 0,
+        decoder=config.decoder,
+        fusion=config.fusion, decoder_channels=config.decoder_channels,
     )  # fmt: skip
     ones = tuple(1.0 for _ in matched.used)
     device = device_of(ws.project.detect.device)

@@ -52,7 +52,7 @@ def write_config(folder: Path, path: Path) -> tuple[Path, list[str]]:
         raise InputError(f"Scenes lie in several folders: {', '.join(str(f) for f in sorted(folders))}. Give the one to use.")
     info = inspect(scenes[0])
     labels = [f for f in files if f not in scenes] + vectors
-    text, questions = _config(folder, scenes, info, dates, labels)
+    text, questions = _config(folder, scenes, info, dates, labels=labels)
     return write_text(path, text), questions
 
 

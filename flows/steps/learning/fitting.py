@@ -116,15 +116,15 @@ def build_network(ws: Workspace, prepared: Prepared, encoder: "Encoder", strateg
     )  # fmt: skip
     heads = ws.project.heads
     spec = NetworkSpec(
-        encoder.architecture, made.bands, loaded.bands, heads, 0 if heads == "change" else len(legend.classes),
-        config.decoder, config.fusion, config.decoder_channels,
+        encoder.architecture, made.bands, loaded.bands, heads, classes=0 if heads == "change" else len(legend.classes),
+        decoder=config.decoder, fusion=config.fusion, decoder_channels=config.decoder_channels,
     )  # fmt: skip
     network = ChangeNetwork(spec, loaded.model, normalisation)
     notes = [*loaded.notes, *normalisation.notes]
     if loaded.decoder_state is not None:
         taken = network.load_decoder(loaded.decoder_state)
         notes.append(f"The pretrained decoder starts these decoders: {', '.join(taken) or 'none (its shape differs)'}.")
-    return Built(network, encoder, normalisation, tuple(notes), loaded.weights_hash)
+    return Built(network, encoder, normalisation, tuple(notes), weights_hash=loaded.weights_hash)
 
 
 def fit_network(
@@ -158,7 +158,7 @@ def fit_network(
 
     project, legend, config = ws.project, legend_of(ws.project), ws.project.training
     labels, role = masks.labels, masks.role
-    built = build_network(ws, prepared, recipe.encoder, recipe.strategy, recipe.seed)
+    built = build_network(ws, prepared, recipe.encoder, recipe.strategy, seed=recipe.seed)
     codes = [c.code for c in legend.classes]
     training = TrainingChips(
         *prepared.images, masks_of(labels, role, TRAIN, codes), size=config.chip, count=recipe.chips_per_epoch,
@@ -166,10 +166,10 @@ def fit_network(
     )  # fmt: skip
     validation = LabelledTiles(*prepared.images, masks_of(labels, role, VALIDATION, codes), config.chip)
     settings = TrainingSettings(
-        strategy_named(recipe.strategy), recipe.epochs, config.batch, config.learning_rate, config.weight_decay,
-        config.patience, config.loss, recipe.seed, config.workers, config.precision,
+        strategy_named(recipe.strategy), recipe.epochs, config.batch, config.learning_rate, weight_decay=config.weight_decay,
+        patience=config.patience, loss=config.loss, seed=recipe.seed, workers=config.workers, precision=config.precision,
     )  # fmt: skip
-    result = fit(built.network, training, validation, settings, checkpoints, advance)
+    result = fit(built.network, training, validation, settings, folder=checkpoints, advance=advance)
     regions = band_statistics(prepared.images, role == TRAIN)
     facts = Provenance(
         seed=recipe.seed, fit=result, weights_hash=built.weights_hash, training_regions=regions,

@@ -118,17 +118,21 @@ def calibrate(
         temperatures = replace(temperatures, change=_change_temperature(seen.change, seen.labels.change, held_out))
         calm = replace(calm, change=cool(seen.change, temperatures.change))
     if seen.before is not None and seen.after is not None:
-        landuse = _landuse_temperature(seen.before, seen.after, seen.labels, legend, held_out)
+        landuse = _landuse_temperature(seen.before, seen.after, seen.labels, legend, where=held_out)
         temperatures = replace(temperatures, landuse=landuse)
         calm = replace(calm, before=cool_classes(seen.before, landuse), after=cool_classes(seen.after, landuse))
     threshold = best_threshold(*keep_labelled(calm.probability, seen.labels.change, held_out))
-    risk = None if blocks is None else _control_risk(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate)
+    risk = (
+        None
+        if blocks is None
+        else _control_risk(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate=max_miss_rate)
+    )
     if risk is not None and max_miss_rate is not None:
         if risk.threshold is None:
             raise InputError(f"`calibration: max_miss_rate: {max_miss_rate:g}` cannot be met. {risk.guarantee}")
         threshold = risk.threshold
-    decided = decide(calm.change, calm.before, calm.after, legend, threshold)
-    return Calibrated(seen, calm, temperatures, threshold, decided, risk)
+    decided = decide(calm.change, calm.before, calm.after, legend, threshold=threshold)
+    return Calibrated(seen, calm, temperatures, threshold, decided=decided, risk=risk)
 
 
 def _control_risk(
@@ -228,7 +232,9 @@ def predict_held_out(
     # One row of pixels, so that the rules for maps apply as they are.
     rows = {name: np.concatenate(part, axis=-1)[..., np.newaxis, :] for name, part in parts.items()}
     known = Labels(rows["label_before"], rows["label_after"], rows["label_change"])
-    return HeldOut(rows.get("change"), rows.get("before"), rows.get("after"), known, rows["role"], rows["position"])
+    return HeldOut(
+        rows.get("change"), rows.get("before"), rows.get("after"), known, role=rows["role"], position=rows["position"]
+    )
 
 
 def _score_classes(truth: np.ndarray, found: np.ndarray, test: np.ndarray, legend: Legend) -> ClassScores:

@@ -120,7 +120,7 @@ def read_masks(ws: Workspace) -> DividedLabels:
         return DividedLabels(Labels(before, after, change), role)
     region, _ = read_raster(ws.training / REGIONS)
     names = read_record(ws.training / SPLITS, LabelRecord).labels.regions
-    return DividedLabels(Labels(before, after, change, region, tuple(names)), role)
+    return DividedLabels(Labels(before, after, change, region, region_names=tuple(names)), role)
 
 
 def current_labels(ws: Workspace, grid: Grid) -> Labels:

@@ -20,7 +20,7 @@ _LENT_FOR_DAYS = 430
 def borrow_images(ws: Workspace, made: Plan, pairs: Path) -> None:
     """Take over the images of epochs that other pairs made already: each date is composited once."""
     scenes = [scene for epoch in made.epochs for scene in epoch.scenes]
-    borrow_masks(ws, scenes, made.cloud_model, made.grid, sorted(pairs.glob(f"*/*/epochs/{FOLDER}")))
+    borrow_masks(ws, scenes, made.cloud_model, made.grid, folders=sorted(pairs.glob(f"*/*/epochs/{FOLDER}")))
     ours = ws.manifest(ws.epochs)
     for name in ("before", "after"):
         key = epoch_key(ws, made, name)

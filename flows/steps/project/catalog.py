@@ -31,10 +31,12 @@ def find_in_catalog(ws: Workspace, config: StacConfig, sensor: Sensor) -> list[F
     bands = (*project.bands, *(b for b in mask_bands(project) if b not in project.bands)) if project.bands else ()
     ranges = [(epoch.start, epoch.end) for _, epoch in project.epochs.ranges]
     how = Reading(
-        sensor, grid, ranges, lambda path, name: ws.input(path, name), bands, config.assets, config.max_cloud_cover,
-        config.leave_out, project.sensor.number_offset, signer(config.sign), project.epochs.part_of_year,
+        sensor, grid, ranges, lambda path, name: ws.input(path, name), bands=bands, assets=config.assets,
+        max_cloud_cover=config.max_cloud_cover,
+        leave_out=config.leave_out, declared_offset=project.sensor.number_offset, sign=signer(config.sign),
+        season=project.epochs.part_of_year,
     )  # fmt: skip
-    query = Query(box_of(grid), ranges, config.collection, config.query, config.max_items)
+    query = Query(box_of(grid), ranges, config.collection, config.query, most=config.max_items)
     if config.url is not None:
         return findings_of(search_api(config.url, query, config.timeout_s), how)
     place = str(config.catalog)

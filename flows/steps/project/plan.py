@@ -111,7 +111,7 @@ def choose(ws: Workspace, findings: Sequence[Finding]) -> Plan:
     bands = common_bands((before, after), project.bands)
     before, after = (without_unwanted_masks(project, epoch) for epoch in (before, after))
     model = cloud_model_of(project, sensor, (*before.scenes, *after.scenes))
-    return Plan(before, after, grid, bands, sensor, cloud_model=model, unmasked=list_unmasked(project, (before, after)))
+    return Plan(before, after, grid, bands, sensor=sensor, cloud_model=model, unmasked=list_unmasked(project, (before, after)))
 
 
 def inspect(ws: Workspace, findings: Sequence[Finding]) -> Plan:

@@ -207,4 +207,4 @@ def workspace(
         allow_outside: Whether paths in the config may leave the data folder.
         model: A model to use instead of the project's own.
     """
-    return Workspace(project, data, (output or project.output) / project.name, allow_outside, model)
+    return Workspace(project, data, (output or project.output) / project.name, allow_outside, chosen_model=model)

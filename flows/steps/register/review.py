@@ -104,18 +104,19 @@ def export_review(
         items=tuple(Drawn(i, int(code), *patches[i]) for i, code in codes), again=selection.again,
     )  # fmt: skip
     record = ReviewRecord(
-        drawing.key, register.name if isinstance(register, Path) else str(register), drawing.who, drawing.ranking, drawing.seed,
-        drawing.states, drawing.again, drawing.population, drawing.strata,
+        drawing.key, register.name if isinstance(register, Path) else str(register), drawing.who, drawing.ranking,
+        seed=drawing.seed,
+        states=drawing.states, again=drawing.again, population=drawing.population, strata=drawing.strata,
     )  # fmt: skip
     try:
         with replace_when_done(output, new=True) as target, step("Writing the review") as advance:
             target.mkdir(parents=True)
-            chips = write_chips(target, chosen, drawing, folders, advance)
-            frame = review_frame(chosen, drawing, observations, chips, facts.legend)
+            chips = write_chips(target, chosen, drawing, folders, advance=advance)
+            frame = review_frame(chosen, drawing, observations, chips, legend=facts.legend)
             write_review(target / REVIEW_FILE, frame, review_form_qml(facts.legend))
             images = _images(drawing, folders, observations)
             first = chosen.geometry.iloc[0].bounds
-            write_review_project(target / PROJECT, output, facts.legend, images, facts.crs.to_wkt(), first)
+            write_review_project(target / PROJECT, output, facts.legend, images, crs=facts.crs.to_wkt(), first=first)
             write_record(target / RECORD, record)
             _require_new(output)  # pictures take minutes, in which another process may have made the folder
             store.draw(drawing)
@@ -154,7 +155,7 @@ def import_review(register: RegisterLocation, review: Path, who: str | None = No
     found = read_polygons(path, facts.crs, REVIEW_LAYER if path.name == REVIEW_FILE else None)
     drawing = drawing_of(found, store.drawings(), str(path), str(register))
     polygons = store.polygons([(i.run, i.patch) for i in drawing.items])
-    answers = read_answers(found, drawing, polygons, facts.legend, str(path), who=(who or "").strip() or None)
+    answers = read_answers(found, drawing, polygons, facts.legend, name=str(path), who=(who or "").strip() or None)
     before = deciding(store.reviews())
     fresh, states = store.review(answers.reviews)
     reviews = store.reviews()
@@ -240,7 +241,7 @@ def write_review_labels(
             + f"; {len(located):,} changes were judged in all. Review some with `landshift register review export`."
         )
     polygons = store.polygons([(str(r.run), int(r.patch or 0)) for r in chosen])
-    frame = review_labels(chosen, polygons, runs, facts.legend, facts.crs)
+    frame = review_labels(chosen, polygons, runs, facts.legend, crs=facts.crs)
     write_labels(output, frame)
     counts = {str(k): int(n) for k, n in frame["change"].value_counts().items()}
     pairs = sorted({(runs[str(r.run)].before_date, runs[str(r.run)].after_date) for r in chosen})

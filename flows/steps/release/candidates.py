@@ -67,11 +67,13 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
         from landshift.models.use.energy import measure_cost
 
         checkpoints = folder / f"checkpoints-{short_hash(key, 12)}"
-        recipe = Recipe(encoder, project.training.strategy, seed, project.training.epochs, project.training.chips_per_epoch)
+        recipe = Recipe(
+            encoder, project.training.strategy, seed, project.training.epochs, chips_per_epoch=project.training.chips_per_epoch
+        )
         masks = read_masks(ws)
         with measure_cost(f"training, seed {seed}", project.energy.country) as meter:
             with step(f"Training (seed {seed})") as advance:
-                bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints, advance)
+                bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints=checkpoints, advance=advance)
             bundle, scores, _ = judge(ws, prepared, bundle, network, masks)
             domain = _training_domain(ws, prepared, network, masks.role)
         scores = replace(scores, cost=meter.cost)

@@ -91,7 +91,7 @@ def compare_models(ws: Workspace, prepared: Prepared, candidate: Path, in_use: P
     masks = DividedLabels(labels, np.where(held_out, TEST, NO_ROLE).astype(np.uint8))
     (first, pixels), (second, _) = (_map_pixels(ws, prepared, folder, masks) for folder in (in_use, candidate))
     regions, held = _choose_regions(
-        ws, labels, lambda regions: _pixels_by_score(ws, pixels, (first, second), regions, new.legend.change_lookup())
+        ws, labels, lambda regions: _pixels_by_score(ws, pixels, (first, second), regions, lookup=new.legend.change_lookup())
     )
     rule = ws.project.release.rule
     verdict = decide_release(compare_regions(held, regions.names, rule), rule)
@@ -108,7 +108,9 @@ def _map_pixels(
     pixels = predict_held_out(ws, prepared, network, masks)
     at = pixels.at(bundle.temperatures)
     threshold = ws.project.detect.threshold or bundle.threshold
-    return decide(at.change, at.before, at.after, bundle.legend, threshold).change.reshape(-1).astype(np.int64), pixels
+    return decide(at.change, at.before, at.after, bundle.legend, threshold=threshold).change.reshape(-1).astype(
+        np.int64
+    ), pixels
 
 
 def _pixels_by_score(

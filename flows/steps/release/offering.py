@@ -153,10 +153,11 @@ def _promote(
     if known is not None and known.number is not None:
         number, folder = known.number, release_folder(ws.releases, known)
     else:
-        number, folder = keep_release(ws.releases, ws.candidate, KEPT, journal, weights)
+        number, folder = keep_release(ws.releases, ws.candidate, KEPT, journal, weights=weights)
     entry = Entry(
-        PROMOTED, now(), who or login_name(), reason, weights, description, number, folder.name,
-        known.files if known is not None else hashes_of(folder), left, key, content_of(comparison),
+        PROMOTED, now(), who or login_name(), reason, weights=weights, description=description, number=number,
+        folder=folder.name,
+        files=known.files if known is not None else hashes_of(folder), left=left, key=key, comparison=content_of(comparison),
     )  # fmt: skip
     show_model(ws, folder, ReleaseJournal((*journal.entries, entry)))
     if comparison is not None:
@@ -173,7 +174,7 @@ def _refuse(
     if before is not None and before.reason == reason:
         return Offered(False, False, before)
     entry = Entry(
-        REFUSED, now(), who or login_name(), reason, weights, description,
+        REFUSED, now(), who or login_name(), reason, weights=weights, description=description,
         left=None, key=key, comparison=content_of(comparison),
     )  # fmt: skip
     write_journal(ws.releases, ReleaseJournal((*journal.entries, entry)))

@@ -136,9 +136,10 @@ def read_drawings(connection: sa.Connection) -> list[Drawing]:
     rows = connection.execute(sa.select(DRAWINGS).order_by(d.time, d.key)).all()
     return [
         Drawing(
-            row.key, row.who, row.ranking, row.seed, tuple(json.loads(row.states)),
-            tuple(Stratum(**s) for s in json.loads(row.strata)), tuple(items.get(row.key, ())), bool(row.again),
-            str(row.time.date()),
+            row.key, row.who, row.ranking, row.seed, states=tuple(json.loads(row.states)),
+            strata=tuple(Stratum(**s) for s in json.loads(row.strata)), items=tuple(items.get(row.key, ())),
+            again=bool(row.again),
+            drawn_on=str(row.time.date()),
         )
         for row in rows
     ]  # fmt: skip

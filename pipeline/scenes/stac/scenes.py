@@ -150,8 +150,9 @@ def scene_of(item: Item, how: Reading) -> Scene:
     grids = [s.declared if s.declared is not None else inspect(s.path).grid for s in sources.values()]
     finest = min(grids, key=lambda g: float(g.transform.a))
     return Scene(
-        item.id, day(item), how.sensor, sources, quality, finest, offset, cloud_cover(item), moment(item),
-        str(item.properties.get("platform") or ""),
+        item.id, day(item), how.sensor, sources, quality=quality, grid=finest, number_offset=offset,
+        cloud_cover=cloud_cover(item), acquired=moment(item),
+        platform=str(item.properties.get("platform") or ""),
     )  # fmt: skip
 
 
