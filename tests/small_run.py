@@ -29,6 +29,7 @@ from landshift.pipeline.run.record import (
     UsedModel,
 )
 from landshift.pipeline.sample.area_estimation import STEHMAN, UNKNOWN, Interval
+from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.disagreement import ClassIntensity, Disagreement, Intensity, TransitionIntensity
 from landshift.pipeline.sample.record import (
     AllChanges,
@@ -41,7 +42,6 @@ from landshift.pipeline.sample.record import (
     JudgedStratum,
     TransitionMatrix,
 )
-from landshift.pipeline.sample.wilson import WILSON
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.gates import model_gates
 from landshift.pipeline.vector.write import write_changes

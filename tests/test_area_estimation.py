@@ -21,8 +21,7 @@ from landshift.pipeline.sample.area_estimation import (
     shares,
     users_accuracies,
 )
-from landshift.pipeline.sample.design import Design
-from landshift.pipeline.sample.wilson import WILSON, Z_95, wilson_limits
+from landshift.pipeline.sample.design import WILSON, Z_95, Design, wilson_limits
 
 OLOFSSON_2014 = ([[66, 0, 5, 4], [0, 55, 8, 12], [1, 0, 153, 11], [2, 1, 9, 313]], [200_000, 150_000, 3_200_000, 6_450_000])
 OLOFSSON_2013 = ([[97, 0, 3], [3, 279, 18], [2, 1, 97]], [22_353, 1_122_543, 610_228])

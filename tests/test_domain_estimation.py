@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.sample.area_estimation import UNKNOWN, Interval, areas
-from landshift.pipeline.sample.design import Design
+from landshift.pipeline.sample.design import WILSON, Z_95, Design
 from landshift.pipeline.sample.domain_estimation import SARNDAL, domain_estimates
-from landshift.pipeline.sample.wilson import WILSON, Z_95
 
 
 def test_the_estimate_of_a_small_picture_by_hand() -> None:

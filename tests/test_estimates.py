@@ -12,12 +12,12 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.records import content_of, read_record, write_record
 from landshift.pipeline.sample.area_estimation import UNKNOWN
+from landshift.pipeline.sample.design import WILSON, Z_95, wilson_limits
 from landshift.pipeline.sample.disagreement import Disagreement
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.record import Estimates, JudgedStratum
 from landshift.pipeline.sample.references import References
 from landshift.pipeline.sample.table import csv_tables
-from landshift.pipeline.sample.wilson import WILSON, Z_95, wilson_limits
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
 LOOKUP = LEGEND.change_lookup()

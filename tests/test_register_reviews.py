@@ -19,7 +19,7 @@ from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, 
 from landshift.pipeline.register.states import ConfirmationRule
 from landshift.pipeline.register.store import Register, open_register
 from landshift.pipeline.review.precision import precision_of
-from landshift.pipeline.sample.wilson import wilson_limits
+from landshift.pipeline.sample.design import wilson_limits
 from tests.register_runs import LEGEND, run, states
 from tests.test_register import EMPTY, PATCH, STORES, WATER, only
 

@@ -9,7 +9,7 @@ import numpy as np
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.drawings import RANDOM, Drawing
 from landshift.pipeline.register.reviews import CHANGE, OTHER_CLASS, UNTOLD, VERDICTS, Review, deciding
-from landshift.pipeline.sample.wilson import distances
+from landshift.pipeline.sample.design import distances
 
 
 @dataclass(frozen=True)
@@ -73,7 +73,7 @@ def precision_of(drawing: Drawing, reviews: Sequence[Review], legend: Legend) ->
 
     Changes count, not hectares. Where each could be drawn with the same chance, the share of all is that of those judged;
     where a number of each kind was drawn, the shares of the kinds are weighted by how many changes each has. The limits are
-    Wilson's, with the finite population correction; those of several kinds are combined as in `sample.wilson`. What was
+    Wilson's, with the finite population correction; those of several kinds are combined as in `sample.design`. What was
     drawn and not judged, or not decided, is taken to be like the rest.
 
     Args:

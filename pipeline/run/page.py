@@ -28,8 +28,8 @@ from landshift.pipeline.run.page_data import (
 )
 from landshift.pipeline.run.page_map import MapData, json_for_page, largest, map_data, on_pixels
 from landshift.pipeline.run.record import ESTIMATES, LAYERS, RUN, RunRecord
+from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.record import Estimates
-from landshift.pipeline.sample.wilson import WILSON
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.vector.read import read_layer
 

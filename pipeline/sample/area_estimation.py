@@ -6,7 +6,7 @@ for strata that need not be the classes of the map. Where they are, it equals th
 
 Their interval (Wald) covers the truth far too seldom where a large stratum showed few cases or none: with 470 unchanged pixels
 of a map that misses 0.1 to 2 % of them, that of a kind of change covered it in 24 to 95 % of simulated samples, and that of all
-change in 63 to 93 %. There the limits are built from Wilson's of each stratum (see `wilson`); they covered 91 to 96 % and 95 to
+change in 63 to 93 %. There the limits are built from Wilson's of each stratum (see `design`); they covered 91 to 96 % and 95 to
 99 %.
 
 The finite population correction 1 - n_h / N_h (Cochran 1977, section 2.6) is made where more than 5 % of a stratum was
@@ -18,8 +18,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landshift.pipeline.sample.design import Design
-from landshift.pipeline.sample.wilson import WILSON, Z_95, Distances, rests_on_few
+from landshift.pipeline.sample.design import WILSON, Z_95, Design, Distances, rests_on_few
 
 OLOFSSON = "Olofsson 2014"
 """Method of an interval: normal approximation; the strata are the classes of the map."""
@@ -162,8 +161,8 @@ def _limits(total: np.ndarray, reach: Distances) -> tuple[np.ndarray, np.ndarray
 def users_accuracies(design: Design, mapped: np.ndarray, reference: np.ndarray, method: str = STEHMAN) -> list[Interval]:
     """Estimate which share of what is mapped as something is right, 0..1.
 
-    What lies in strata without a sampled pixel that is mapped so is left out of the limits: where the strata are the classes,
-    there is none.
+    What lies in strata without a sampled pixel that is mapped so is left out of the limits; where the strata are the
+    classes, each has one.
 
     Args:
         design: Of the sample.

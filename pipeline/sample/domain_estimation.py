@@ -7,7 +7,7 @@ each stratum, and corrects by how the samples inside deviate from them.
 The variance from the deviations inside is too small where few samples lie inside: errors are rare, and where none was met by
 chance, none is reckoned with. So the variance is the larger of that one and the one expected if the errors of the whole map
 were spread evenly, in which a stratum without met errors counts as if half an error had been met. Where even the whole sample
-met few cases in strata that matter here, the limits are Wilson's (see `wilson`), for the share of the strata that lies inside.
+met few cases in strata that matter here, the limits are Wilson's (see `design`), for the share of the strata that lies inside.
 In simulated samples the intervals covered the truth in 96 to 98 % where the map errs often, and in 98 to 100 % where 470
 unchanged pixels meet few omissions: there they are wider than they would have to be.
 """
@@ -17,8 +17,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landshift.pipeline.sample.area_estimation import UNKNOWN, Interval
-from landshift.pipeline.sample.design import Design
-from landshift.pipeline.sample.wilson import WILSON, Z_95, Distances, rests_on_few
+from landshift.pipeline.sample.design import WILSON, Z_95, Design, Distances, rests_on_few
 
 SARNDAL = "Särndal 1992"
 """Method of an interval: normal approximation."""

@@ -1,4 +1,4 @@
-"""The form in QGIS with which a person says what a sampled pixel shows, and the project around it."""
+"""The form in QGIS in which an interpreter judges sampled pixels, and the project around it."""
 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping
@@ -34,11 +34,11 @@ _ABSTRACT = (
 )
 
 _FIXED = ("sample_id", "run_id", "row", "column", "chip")
-"""Columns that say which pixel it is; nobody should change them."""
+"""Columns that identify the pixel, not to be changed."""
 
 
 def answers(legend: Legend) -> dict[str, dict[str, int]]:
-    """Return what an interpreter can say: column to name and code, the last of which is 0 for what cannot be told."""
+    """Return the possible answers: column to name and code, the last of which is 0 for land use that is not recognisable."""
     told = {"Unchanged": UNCHANGED, "Changed": CHANGED} if legend.binary else {c.name: c.code for c in legend.classes}
     untold = "Cannot be told"
     while untold in told:
@@ -51,13 +51,13 @@ def sample_form_qml(legend: Legend, pixel_size: float = 10.0, dates: tuple[str, 
     """Return the QGIS style and form of the layer `samples`.
 
     The form shows the pictures of a sample, and asks for the land use before and after in words, or for what happened in
-    a binary project. What the map says is not in it: who judges a sample must not know. For the same reason, only selected
-    samples are drawn: more of them lie where the map says that something changed, so all at once draw the map.
+    a binary project. The map's answer is not in it: an interpreter must not know it. For the same reason, only selected
+    samples are drawn: more of them lie where the map has changes, so all at once draw the map.
 
     Args:
         legend: The project's legend.
         pixel_size: Side of a pixel in units of the map, drawn as a square around each point.
-        dates: Of the images before and after, as the form says them; not said where None.
+        dates: Of the images before and after, as they stand in the form; left out where None.
     """
     asked = answers(legend)
     headings = _headings(asked, dates)
@@ -84,8 +84,8 @@ def write_sample_project(
         legend: The project's legend.
         images: `before` and `after` to the image of that date; one that is missing is left out.
         grid: Where the pixels of the map are.
-        crs: Of the grid, as WKT; a project without one shows the layers where their own CRS says.
-        dates: Of the images before and after, for the names of the layers and the form; not said where None.
+        crs: Of the grid, as WKT; a project without one shows the layers in their own CRS.
+        dates: Of the images before and after, for the names of the layers and the form; left out where None.
 
     Returns:
         The project file.
@@ -128,7 +128,7 @@ def _headings(asked: Iterable[str], dates: tuple[str, str] | None) -> dict[str, 
 def _add_renderer(root: ET.Element, asked: Iterable[str], pixel_size: float) -> None:
     renderer = ET.SubElement(root, "renderer-v2", type="RuleRenderer", symbollevels="0", enableorderby="0", forceraster="0")
     rules, symbols = ET.SubElement(renderer, "rules", key="samples"), ET.SubElement(renderer, "symbols")
-    # A rule's filter also keeps the labels of what it leaves out off the map, and nobody can point at it.
+    # A rule's filter also keeps the labels of what it leaves out off the map, and it cannot be pointed at.
     done = " AND ".join(f'"{column}" IS NOT NULL' for column in asked)
     kinds = (("Judged", done, _LABELLED), ("Not judged yet", f"NOT ({done})", _WAITING))
     for index, (label, condition, colour) in enumerate(kinds):

@@ -6,8 +6,7 @@ import numpy as np
 
 from landshift.pipeline.legend import CHANGED
 from landshift.pipeline.sample.area_estimation import ClassEstimate, Interval
-from landshift.pipeline.sample.design import Design
-from landshift.pipeline.sample.wilson import FEW, WILSON
+from landshift.pipeline.sample.design import FEW, WILSON, Design
 
 
 def notes_on_sample(
@@ -20,7 +19,7 @@ def notes_on_sample(
         names: Of the strata, in the order of the design.
         reference: uint8 (sample): change codes that the interpreter gave.
         missing: Pixels that were drawn and not judged.
-        untold: Pixels of which the interpreter could not tell what they show.
+        untold: Pixels whose land use the interpreter could not recognise.
         not_observed_ha: Hectares that were not observed on both dates.
     """
     notes = ["Mapped hectares are pixel counts, which are biased; the estimates are corrected by the sample."]
@@ -43,7 +42,7 @@ def notes_on_sample(
     lone = [name for name, alone in zip(names, design.lone, strict=True) if alone]
     if lone:
         notes.append(
-            f"Where the map says {_listed(lone)} a single pixel was judged. Of one pixel no uncertainty can be told, so "
+            f"Where the map says {_quote(lone)} a single pixel was judged. Of one pixel no uncertainty can be told, so "
             f"estimates that it enters have no interval: judge more of them."
         )
     return [*notes, *_rare_answers(design, names, reference >= CHANGED)]
@@ -61,14 +60,14 @@ def notes_on_classes(named: Sequence[tuple[str, ClassEstimate]], what: str) -> l
     notes = []
     if wrong:
         notes.append(
-            f"Every sampled pixel that is mapped as {_listed(wrong)} ({what}) was judged to be something else: do not trust "
+            f"Every sampled pixel that is mapped as {_quote(wrong)} ({what}) was judged to be something else: do not trust "
             f"the map where it says so."
         )
     if not unmet:
         return notes
     return [
         *notes,
-        f"No sampled pixel was judged to be {_listed(unmet)} ({what}). Such an area is estimated as 0; the upper end of its "
+        f"No sampled pixel was judged to be {_quote(unmet)} ({what}). Such an area is estimated as 0; the upper end of its "
         f"interval is an upper limit of what such a sample can miss and nothing more. Its producer's accuracy is unknown.",
     ]
 
@@ -106,10 +105,10 @@ def _rare_answers(design: Design, names: Sequence[str], changed: np.ndarray) -> 
     answer = "changed" if here.sum() == rarer else "unchanged"
     return [
         f"Most of the uncertainty of the changed area comes from {rarer} of {len(here)} sampled pixels that are {answer} where "
-        f"the map says {_listed([names[largest]])}. With so few its interval is wide: judge more pixels "
+        f"the map says {_quote([names[largest]])}. With so few its interval is wide: judge more pixels "
         f"of that stratum to narrow it."
     ]
 
 
-def _listed(names: Sequence[str]) -> str:
+def _quote(names: Sequence[str]) -> str:
     return ", ".join(repr(name) for name in names)

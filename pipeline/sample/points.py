@@ -7,11 +7,22 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from landshift.pipeline.columns import SAMPLES_LAYER, Column, frame_of, labelling_columns, necessary_columns
+from landshift.pipeline.columns import (
+    AREA_ESTIMATE_COLUMNS,
+    SAMPLE_COLUMNS,
+    SAMPLES_LAYER,
+    Column,
+    frame_of,
+    labelling_columns,
+    necessary_columns,
+)
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, crs_of
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.sample.draw import sample_ids
+from landshift.pipeline.sample.estimates import MapFacts
+from landshift.pipeline.sample.record import Estimates
+from landshift.pipeline.sample.references import References
 from landshift.pipeline.vector.read import read_frame
 
 
@@ -39,7 +50,7 @@ _MOVED_PX = 0.5
 
 
 def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Legend, *, run_id: str) -> gpd.GeoDataFrame:
-    """Build the table that a sample is judged in; it says nothing about the map, so that nobody is led.
+    """Build the table that a sample is judged in; without the map's answers, which would lead the interpreter.
 
     Args:
         rows: int (sample), from 0 at the top, in the order in which they are to be judged.
@@ -60,7 +71,7 @@ def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Lege
 
 
 def require_in_place(judged: gpd.GeoDataFrame, grid: Grid) -> None:
-    """Refuse points that no longer lie on the pixels that their rows and columns name: somebody judged other ones.
+    """Refuse points that no longer lie on the pixels that their rows and columns name: other ones were judged.
 
     Args:
         judged: From `judged_frame`, each row and column within the grid.
@@ -81,7 +92,7 @@ def require_in_place(judged: gpd.GeoDataFrame, grid: Grid) -> None:
         raise InputError(
             f"{len(names)} points are missing or do not lie on the pixels that were drawn: {', '.join(names[:5])}"
             + (f" and {len(names) - 5} more" if len(names) > 5 else "")
-            + ". Whoever judged them saw other pixels: put the points back, or judge the sample that `landshift sample` made."
+            + ". The interpreter saw other pixels: put the points back, or judge the sample that `landshift sample` made."
         )
 
 
@@ -119,6 +130,55 @@ def judged_frame(found: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
     values = {c.name: _column(frame, c, name) for c in columns}
     others = frame.drop(columns=[c.name for c in columns if c.name in frame])
     return gpd.GeoDataFrame(pd.concat([pd.DataFrame(values, index=frame.index), others], axis=1), crs=found.crs)
+
+
+def combine_points(judged: gpd.GeoDataFrame, legend: Legend, references: References, mapped: MapFacts) -> gpd.GeoDataFrame:
+    """Put map and interpretation beside each other, for those who want to compute the estimates again.
+
+    Args:
+        judged: The labelling file.
+        legend: Of the run.
+        references: The judgements that were used.
+        mapped: Values of the map at them.
+
+    Returns:
+        Columns `SAMPLE_COLUMNS` and points, one for each judgement that was used.
+    """
+    rows = judged.iloc[references.index]
+    names = {change.code: change.name for change in legend.changes}
+    drawn = np.bincount(mapped.change, minlength=256)
+    weight = mapped.change_pixels[mapped.change] / drawn[mapped.change] * mapped.hectares_per_pixel
+    values = {
+        "sample_id": list(references.sample_id),
+        "map_code": mapped.change, "map_name": [names[c] for c in mapped.change.tolist()],
+        "reference_code": references.change, "reference_name": [names[c] for c in references.change.tolist()],
+        "agrees": (mapped.change == references.change).astype(np.int32), "weight_ha": weight.round(4),
+        "map_before": mapped.before, "map_after": mapped.after,
+        "reference_before": references.before, "reference_after": references.after,
+        "reference_date": rows["reference_date"].to_numpy(),
+        "interpreter": rows["interpreter"].to_numpy(), "remarks": rows["remarks"].to_numpy(),
+    }  # fmt: skip
+    return frame_of(values, SAMPLE_COLUMNS, rows.geometry.to_numpy(), judged.crs)
+
+
+def add_estimates(areas: gpd.GeoDataFrame, estimates: Estimates) -> gpd.GeoDataFrame:
+    """Add what was estimated for each area of interest.
+
+    Args:
+        areas: From `area_summary`, in the order of the estimates.
+        estimates: Of the run.
+
+    Returns:
+        The same frame with `AREA_ESTIMATE_COLUMNS`.
+    """
+    rows = estimates.areas_of_interest
+    found = {
+        "changed_estimated_ha": [row.changed_ha.estimate for row in rows],
+        "changed_low_ha": [row.changed_ha.low for row in rows],
+        "changed_high_ha": [row.changed_ha.high for row in rows],
+        "samples": [row.samples for row in rows],
+    }
+    return areas.assign(**{c.name: pd.Series(found[c.name], index=areas.index, dtype=c.dtype) for c in AREA_ESTIMATE_COLUMNS})
 
 
 def _column(frame: gpd.GeoDataFrame, column: Column, name: str) -> pd.Series:

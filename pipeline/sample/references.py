@@ -11,7 +11,7 @@ from landshift.pipeline.legend import CHANGED, UNCHANGED, Legend
 from landshift.pipeline.sample.draw import Sample, sample_ids
 
 UNTOLD = 0
-"""Answer of an interpreter who looked, and could not tell."""
+"""Answer of an interpreter who looked, and did not recognise the land use."""
 
 _ANOTHER_DRAW = 0.5
 """Share of the samples that lie elsewhere from which not they, but the draw is another one."""
@@ -33,15 +33,15 @@ class References:
     columns: np.ndarray
     """int64 (n): column in the map."""
     change: np.ndarray
-    """uint8 (n): the legend's change code that the judgement comes to, never 0."""
+    """uint8 (n): the legend's change code of the judgement, never 0."""
     before: np.ndarray | None
     """uint8 (n): land-use code judged before; None in a binary project."""
     after: np.ndarray | None
     """uint8 (n): land-use code judged after; None in a binary project."""
     total: int
-    """Samples that were drawn (rows of the file where that is not known), those that nobody judged included."""
+    """Samples that were drawn (rows of the file where that is not known), those that were not judged included."""
     untold: int = 0
-    """Samples of which an interpreter said that they cannot be told; in `total`, and not among the pixels."""
+    """Samples whose land use the interpreter did not recognise; in `total`, and not among the pixels."""
 
 
 def check_references(

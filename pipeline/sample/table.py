@@ -8,6 +8,7 @@ from datetime import date
 
 from landshift.pipeline.legend import CHANGED
 from landshift.pipeline.sample.area_estimation import UNKNOWN, Interval
+from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.disagreement import Intensity
 from landshift.pipeline.sample.record import (
     ErrorMatrix,
@@ -18,7 +19,6 @@ from landshift.pipeline.sample.record import (
     JudgedStratum,
     TransitionMatrix,
 )
-from landshift.pipeline.sample.wilson import WILSON
 
 COLUMNS = (
     "table", "place", "class", "quantity", "unit", "estimate", "standard_error", "low", "high", "n", "interval_method",

@@ -25,8 +25,7 @@ from landshift.pipeline.run.record import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, 
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.draw import Sample, draw
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
-from landshift.pipeline.sample.layers import judged_points, with_estimates
-from landshift.pipeline.sample.points import read_samples, require_in_place
+from landshift.pipeline.sample.points import add_estimates, combine_points, read_samples, require_in_place
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.references import References, check_references
 from landshift.pipeline.sample.table import csv_tables
@@ -78,7 +77,7 @@ def estimate_run(
     change, grid = read_raster(run / CHANGE_MAP)
     judged = read_samples(samples)
     record = _record_of(samples, run, described.key)
-    drawn = _drawn_again(record, change)
+    drawn = _draw_again(record, change)
     try:
         references = check_references(
             legend, judged, run=described.key, shape=(grid.shape[0], grid.shape[1]), allow_missing=allow_missing, drawn=drawn
@@ -96,12 +95,12 @@ def estimate_run(
         )  # fmt: skip
         found = replace(found, notes=(*found.notes, *(places.notes if places is not None else ()), *_uneven_pixels(grid)))
         advance(0.3)
-        points = judged_points(judged, legend, references, mapped)
+        points = combine_points(judged, legend, references, mapped)
         dates = (described.before_date, described.after_date)
         summary = None
         if places is not None:
             changes = read_layer(run / LAYERS, CHANGES_LAYER)
-            summary = with_estimates(area_summary(places, change, changes, grid, legend, dates), found)
+            summary = add_estimates(area_summary(places, change, changes, grid, legend, dates), found)
         with replace_when_done(run) as target:
             _link(run, target)
             write_record(target / ESTIMATES, found)
@@ -218,7 +217,7 @@ def _record_of(samples: Path, run: Path, key: str) -> dict[str, Any]:
     return {"file": found, "seed": seed, "strata": strata}
 
 
-def _drawn_again(record: dict[str, Any], change: np.ndarray) -> Sample:
+def _draw_again(record: dict[str, Any], change: np.ndarray) -> Sample:
     """Draw the sample that was recorded once more.
 
     Raises:
