@@ -39,6 +39,8 @@ from landshift.pipeline.vector.write import write_sample_file
 from tests.conftest import small_grid
 from tests.small_run import CLASSES, SHAPE, mapped_change, run_record, write_run
 
+STRATUM = {"code": 1, "name": "Unchanged", "pixels": 4000, "expected_accuracy": 0.95}
+
 
 def finished(folder: Path, **how: Any) -> Path:
     """A run with everything that detect leaves, without a model."""
@@ -98,7 +100,7 @@ def judge(run: Path, *, wrong: int = 0, **changed: Any) -> Path:
 def test_a_sample_is_drawn_blind_with_pictures_and_only_once(run: Path) -> None:
     sampled = sample_run(run, size=100, minimum=10, seed=5)
     assert sampled.fresh
-    assert {row["name"]: row["samples"] for row in sampled.strata} == {
+    assert {row.name: row.samples for row in sampled.record.strata} == {
         "Unchanged": 66, "Forest to Cropland": 11, "Forest to Water": 10, "Cropland to Water": 13,
     }  # fmt: skip
     frame = read_samples(sampled.folder / SAMPLES)
@@ -241,8 +243,8 @@ def test_a_run_that_was_changed_is_refused(run: Path) -> None:
     [
         ({"seed": 12345}, "of 40 samples do not lie where the seed and the numbers in sample.json draw them"),
         ({"strata": []}, "sample.json does not fit the map"),
-        ({"strata": [{"code": 1, "samples": 10**9}]}, "does not fit the map: it says that 1000000000 pixels of code 1"),
-        ({"strata": [{"code": 1, "samples": -1}]}, "does not fit the map"),
+        ({"strata": [{**STRATUM, "samples": 10**9}]}, "does not fit the map: it records 1000000000 drawn pixels of code 1"),
+        ({"strata": [{**STRATUM, "samples": -1}]}, "does not fit the map"),
         ({"seed": None}, "sample.json is damaged: expected JSON with `run`, `seed`"),
         ({"run": "k0"}, "the sample was drawn for run k0"),
     ],
@@ -270,10 +272,10 @@ def test_a_file_that_is_open_elsewhere_is_not_called_damaged(run: Path) -> None:
 
 def test_options_without_a_file_and_endless_samples_are_refused(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     sample_run(run, size=40, minimum=10)
-    with pytest.raises(InputError, match="--name-column says how to read"):
+    with pytest.raises(InputError, match="--name-column is about a file"):
         estimate_run(run, judge(run), name_column="x")
     monkeypatch.setattr("landshift.flows.steps.publication.sample._MOST", 30)
-    with pytest.raises(InputError, match="40 pixels would be drawn, and nobody judges more than 30"):
+    with pytest.raises(InputError, match="40 pixels would be drawn, more than the 30 that can be judged"):
         sample_run(run, run.parent / "other", size=40, minimum=10)
 
 

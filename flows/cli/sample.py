@@ -34,6 +34,7 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
         with session(as_json, verbose):
             from landshift.flows.runtime.progress import bars
             from landshift.flows.steps.publication.sample import sample_run
+            from landshift.pipeline.records import content_of
 
             with bars(as_json):
                 sampled = sample_run(
@@ -42,12 +43,17 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
             note = "" if sampled.fresh else " (they were drawn before)"
             lines = [
                 f"{sampled.total:,} pixels to judge{note}:",
-                *(f"  {row['samples']:>6,} of {row['pixels']:>12,}  {row['name']}" for row in sampled.strata),
+                *(f"  {row.samples:>6,} of {row.pixels:>12,}  {row.name}" for row in sampled.record.strata),
                 f"Open {sampled.folder / 'samples.qgz'} in QGIS, judge each pixel in the form, and save. Then run",
                 f"  landshift estimate {run} {sampled.folder / 'samples.gpkg'}",
             ]
             say(
-                {"folder": sampled.folder, "total": sampled.total, "strata": sampled.strata, "fresh": sampled.fresh},
+                {
+                    "folder": sampled.folder,
+                    "total": sampled.total,
+                    "strata": content_of(sampled.record)["strata"],
+                    "fresh": sampled.fresh,
+                },
                 lines,
                 as_json,
             )

@@ -25,6 +25,39 @@ class Sample:
     """int64 (n): column of each pixel, from 0 at the left."""
 
 
+@dataclass(frozen=True)
+class DrawnStratum:
+    """A value of the change map, and how many of its pixels were drawn."""
+
+    code: int
+    """Change code."""
+    name: str
+    """Of the change."""
+    pixels: int
+    """Of the map."""
+    samples: int
+    """Drawn pixels."""
+    expected_accuracy: float
+    """User's accuracy that the size was planned with, 0..1."""
+
+
+@dataclass(frozen=True)
+class DrawnSample:
+    """What a sample was drawn from and how, with which it can be drawn again: `sample.json`."""
+
+    run: str
+    """Key of the run."""
+    seed: int
+    """0 or more."""
+    strata: tuple[DrawnStratum, ...]
+    """By ascending code."""
+
+    @property
+    def sizes(self) -> dict[int, int]:
+        """Change code to drawn pixels."""
+        return {row.code: row.samples for row in self.strata}
+
+
 def allocate(
     pixel_counts: Mapping[int, int],
     expected_accuracy: Mapping[int, float],

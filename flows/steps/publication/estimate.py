@@ -4,7 +4,7 @@ import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -19,11 +19,11 @@ from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_text
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.records import write_record
+from landshift.pipeline.records import record_of, write_record
 from landshift.pipeline.run.package import complete, require_unharmed
 from landshift.pipeline.run.record import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, RunRecord, read_run
 from landshift.pipeline.sample.area_estimation import Interval
-from landshift.pipeline.sample.draw import Sample, draw
+from landshift.pipeline.sample.draw import DrawnSample, Sample, draw
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.points import add_estimates, combine_points, read_samples, require_in_place
 from landshift.pipeline.sample.record import Estimates
@@ -69,15 +69,15 @@ def estimate_run(
     """
     if areas is None and (layer is not None or name_column is not None):
         given = " and ".join(o for o, v in (("--layer", layer), ("--name-column", name_column)) if v is not None)
-        raise InputError(f"{given} says how to read a file of areas of interest, and none is given: add --areas FILE.")
+        raise InputError(f"{given} is about a file of areas of interest, and none is given: add --areas FILE.")
     run = run.resolve()
     described = read_run(run)
     require_unharmed(run)
     legend = Legend(described.legend)
     change, grid = read_raster(run / CHANGE_MAP)
     judged = read_samples(samples)
-    record = _record_of(samples, run, described.key)
-    drawn = _draw_again(record, change)
+    path, record = _record_of(samples, run, described.key)
+    drawn = _draw_again(path, record, change)
     try:
         references = check_references(
             legend, judged, run=described.key, shape=(grid.shape[0], grid.shape[1]), allow_missing=allow_missing, drawn=drawn
@@ -90,8 +90,7 @@ def estimate_run(
         places = _areas_of_interest(run, described, grid, areas, layer, name_column)
         found = estimates(
             legend, references, mapped, _area_facts(places, change, grid, references), run=described.key,
-            seed=int(record["seed"]), file=samples.name,
-            drawn={int(row["code"]): int(row["samples"]) for row in record["strata"]},
+            seed=record.seed, file=samples.name, drawn=record.sizes,
         )  # fmt: skip
         found = replace(found, notes=(*found.notes, *(places.notes if places is not None else ()), *_uneven_pixels(grid)))
         advance(0.3)
@@ -187,7 +186,7 @@ def _area_facts(places: AreasOfInterest | None, change: np.ndarray, grid: Grid, 
     return AreaFacts(tuple(places.names), counts_by_code(places, change, grid), inside)
 
 
-def _record_of(samples: Path, run: Path, key: str) -> dict[str, Any]:
+def _record_of(samples: Path, run: Path, key: str) -> tuple[Path, DrawnSample]:
     """Read what `landshift sample` wrote down: with it the sample can be drawn again, and compared with what comes back.
 
     Raises:
@@ -197,41 +196,38 @@ def _record_of(samples: Path, run: Path, key: str) -> dict[str, Any]:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         raise InputError(
-            f"{places[0]} is not there. `landshift sample` wrote it beside the sample: it says which pixels were drawn. Copy "
-            f"it beside {samples.name}."
+            f"{places[0]} is not there. `landshift sample` wrote it beside the sample: it records which pixels were drawn. "
+            f"Copy it beside {samples.name}."
         )
     try:
-        content = json.loads(found.read_text(encoding="utf-8-sig"))
-        run_of, seed = str(content["run"]), int(content["seed"])
-        strata = [{"code": int(row["code"]), "samples": int(row["samples"])} for row in content["strata"]]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        record = record_of(DrawnSample, json.loads(found.read_text(encoding="utf-8-sig")), str(found))
+    except (OSError, ValueError) as error:
         raise InputError(
             f"{found} is damaged: expected JSON with `run`, `seed` and `strata` of `code` and `samples`. Copy it again from "
             f"where `landshift sample` made it."
         ) from error
-    if run_of != key:
+    if record.run != key:
         raise InputError(
-            f"{found}: the sample was drawn for run {run_of}, and the estimates are for run {key}. A run that is made again is "
-            f"another map: draw a sample of it with `landshift sample`."
+            f"{found}: the sample was drawn for run {record.run}, and the estimates are for run {key}. A run that is made "
+            f"again is another map: draw a sample of it with `landshift sample`."
         )
-    return {"file": found, "seed": seed, "strata": strata}
+    return found, record
 
 
-def _draw_again(record: dict[str, Any], change: np.ndarray) -> Sample:
+def _draw_again(path: Path, record: DrawnSample, change: np.ndarray) -> Sample:
     """Draw the sample that was recorded once more.
 
     Raises:
         InputError: The map cannot have given it.
     """
-    sizes = {row["code"]: row["samples"] for row in record["strata"]}
-    there = np.bincount(change.ravel(), minlength=256)
+    sizes, there = record.sizes, np.bincount(change.ravel(), minlength=256)
     wrong = [code for code, n in sizes.items() if not 0 < code < len(there) or not 0 <= n <= there[code]]
     if wrong or not sizes:
         raise InputError(
-            f"{record['file']} does not fit the map: it says that {sizes.get(wrong[0]) if wrong else 'no'} pixels of "
-            f"{f'code {wrong[0]}' if wrong else 'any code'} were drawn. Copy it again from where `landshift sample` made it."
+            f"{path} does not fit the map: it records {sizes.get(wrong[0]) if wrong else 'no'} drawn pixels of "
+            f"{f'code {wrong[0]}' if wrong else 'any code'}. Copy it again from where `landshift sample` made it."
         )
-    return draw(change, sizes, record["seed"])
+    return draw(change, sizes, record.seed)
 
 
 def _link(run: Path, target: Path) -> None:

@@ -11,11 +11,12 @@ from landshift.flows.runtime.progress import step
 from landshift.pipeline.drawing.chips import sample_chip, sample_window
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
-from landshift.pipeline.manifest import replace_when_done, write_json
+from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.raster.read import inspect, open_readers, read_raster
+from landshift.pipeline.records import content_of, write_record
 from landshift.pipeline.run.package import require_unharmed
 from landshift.pipeline.run.record import CHANGE_MAP, RunRecord, read_run
-from landshift.pipeline.sample.draw import Sample, allocate, draw
+from landshift.pipeline.sample.draw import DrawnSample, DrawnStratum, Sample, allocate, draw
 from landshift.pipeline.sample.form import sample_form_qml, write_sample_project
 from landshift.pipeline.sample.points import sample_frame
 from landshift.pipeline.vector.write import write_sample_file
@@ -41,15 +42,15 @@ class Sampled:
 
     folder: Path
     """Where it lies."""
-    strata: list[dict[str, Any]]
-    """One row a stratum: `code`, `name`, `pixels`, `samples`, `expected_accuracy`."""
+    record: DrawnSample
+    """As in `sample.json`."""
     fresh: bool
     """False where the same sample was there already."""
 
     @property
     def total(self) -> int:
         """Number of sampled pixels."""
-        return sum(int(row["samples"]) for row in self.strata)
+        return sum(self.record.sizes.values())
 
 
 def sample_run(
@@ -81,19 +82,16 @@ def sample_run(
     sizes = allocate(counts, expected, size=size, target_standard_error=target_standard_error, minimum=minimum)
     if sum(sizes.values()) > _MOST:
         raise InputError(
-            f"{sum(sizes.values()):,} pixels would be drawn, and nobody judges more than {_MOST:,}: lower --size or --minimum, "
-            f"or raise --target-error."
+            f"{sum(sizes.values()):,} pixels would be drawn, more than the {_MOST:,} that can be judged: lower --size or "
+            f"--minimum, or raise --target-error."
         )
     legend = Legend(described.legend)
     names = {change.code: change.name for change in legend.changes}
-    strata = [
-        {"code": code, "name": names[code], "pixels": counts[code], "samples": n, "expected_accuracy": expected[code]}
-        for code, n in sizes.items()
-    ]
-    record = {"run": described.key, "seed": seed, "strata": strata}
+    strata = tuple(DrawnStratum(code, names[code], counts[code], n, expected[code]) for code, n in sizes.items())
+    record = DrawnSample(described.key, seed, strata)
     if folder.exists():
         _require_same(folder, record)
-        return Sampled(folder, strata, False)
+        return Sampled(folder, record, False)
     sample = draw(codes, sizes, seed)
     with replace_when_done(folder) as target, step("Drawing the sample") as advance:
         target.mkdir(parents=True)
@@ -104,8 +102,8 @@ def sample_run(
         images = {epoch: run / f"image_{epoch}.tif" for epoch in ("before", "after")}
         crs = inspect(images["after"]).crs
         write_sample_project(target / PROJECT, folder, legend, images, grid, crs, dates)
-        write_json(target / RECORD, record)
-    return Sampled(folder, strata, True)
+        write_record(target / RECORD, record)
+    return Sampled(folder, record, True)
 
 
 def expected_accuracy(run: RunRecord, counts: dict[int, int]) -> dict[int, float]:
@@ -125,17 +123,17 @@ def expected_accuracy(run: RunRecord, counts: dict[int, int]) -> dict[int, float
     return found
 
 
-def _require_same(folder: Path, record: dict[str, Any]) -> None:
+def _require_same(folder: Path, record: DrawnSample) -> None:
     try:
         found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         found = None
-    if found != json.loads(json.dumps(record)) or not (folder / SAMPLES).is_file():
+    if found != content_of(record) or not (folder / SAMPLES).is_file():
         what = (
             f"a sample of run {found.get('run')} with seed {found.get('seed')}" if isinstance(found, dict) else "something else"
         )
         raise InputError(
-            f"{folder} holds {what} already, and somebody may have judged it. It is not overwritten: choose another folder "
+            f"{folder} holds {what} already, which may have been judged. It is not overwritten: choose another folder "
             f"with --output, or move this one away."
         )
 
