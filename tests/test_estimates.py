@@ -199,7 +199,7 @@ def test_a_map_without_change_can_be_estimated() -> None:
 def test_a_sample_of_another_map_is_refused() -> None:
     with pytest.raises(InputError, match="observed nothing"):
         binary([1, 1, 0], [1, 1, 1], {0: 5, 1: 100})
-    with pytest.raises(InputError, match="No sample was judged and could be told where the map says 'Changed'"):
+    with pytest.raises(InputError, match="No judged sample can be used where the map has 'Changed'"):
         binary([1, 1], [1, 1], {1: 100, 2: 4})
 
 

@@ -212,7 +212,7 @@ def test_judgements_have_to_fit_the_strata_of_the_map() -> None:
         require_strata(LEGEND, found, np.array([1, 2, 0, 1], dtype=np.uint8), [1, 2], None)
     with pytest.raises(InputError, match="'Built-up to Forest'"):
         require_strata(LEGEND, found, mapped, [1, 2, 5, 6], None)
-    with pytest.raises(InputError, match="More samples were judged than drawn where the map says 'Unchanged'"):
+    with pytest.raises(InputError, match="More samples were judged than drawn where the map has 'Unchanged'"):
         require_strata(LEGEND, found, mapped, [1, 2, 5], {1: 1, 2: 1, 5: 1})
     with pytest.raises(ValueError, match="judged were"):
         require_strata(LEGEND, found, mapped[:3], [1, 2, 5], None)

@@ -19,7 +19,7 @@ import shapely
 from PIL import Image
 
 from landshift.flows.steps.publication.estimate import Estimated, estimate_run, summary_lines
-from landshift.flows.steps.publication.sample import SAMPLES, expected_accuracy, sample_run
+from landshift.flows.steps.publication.sample import SAMPLES, expect_accuracy, sample_run
 from landshift.pipeline.change.areas import OnTestBlocks
 from landshift.pipeline.change.decision import Decision
 from landshift.pipeline.errors import InputError
@@ -126,7 +126,7 @@ def test_expected_accuracies_come_from_the_test_blocks_where_there_are_some() ->
     tested = zip(legend.changes[2:5], (0.81, None, 1.0), strict=True)
     rows = tuple(mapped_change(change, 1.0, test=OnTestBlocks(precision)) for change, precision in tested)
     run = run_record(legend)
-    found = expected_accuracy(replace(run, areas=replace(run.areas, changes=rows)), {1: 10, 2: 10, 3: 10, 4: 10})
+    found = expect_accuracy(replace(run, areas=replace(run.areas, changes=rows)), {1: 10, 2: 10, 3: 10, 4: 10})
     assert found == {1: 0.95, 2: 0.81, 3: 0.7, 4: 0.98}
 
 

@@ -33,13 +33,13 @@ def read_samples(path: Path) -> gpd.GeoDataFrame:
         path: GeoPackage, FlatGeobuf, GeoJSON or Shapefile (whose shortened names of columns are understood).
 
     Returns:
-        As from `judged_frame`, in the file's CRS.
+        As from `restore_columns`, in the file's CRS.
 
     Raises:
         InputError: The file cannot be read; it holds no points, or something else; a column is missing, or holds what
             is no whole number.
     """
-    return judged_frame(read_frame(path, None, "sample points", preferred=SAMPLES_LAYER)[1], str(path))
+    return restore_columns(read_frame(path, None, "sample points", preferred=SAMPLES_LAYER)[1], str(path))
 
 
 _LONGEST_SHORT_NAME = 10
@@ -74,7 +74,7 @@ def require_in_place(judged: gpd.GeoDataFrame, grid: Grid) -> None:
     """Refuse points that no longer lie on the pixels that their rows and columns name: other ones were judged.
 
     Args:
-        judged: From `judged_frame`, each row and column within the grid.
+        judged: From `restore_columns`, each row and column within the grid.
         grid: Of the map.
 
     Raises:
@@ -96,7 +96,7 @@ def require_in_place(judged: gpd.GeoDataFrame, grid: Grid) -> None:
         )
 
 
-def judged_frame(found: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
+def restore_columns(found: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
     """Take a judged sample, however a GIS program saved it, for what it is.
 
     Args:

@@ -102,7 +102,7 @@ def check_references(
     _require_answers(ids, missing, expected, asked, allow_missing)
     if not usable.any():
         raise InputError(
-            f"Of none of the {len(ids)} samples an interpreter could tell what it shows ({int(untold.sum())} cannot be told, "
+            f"Of none of the {len(ids)} samples the interpreter recognised the land use ({int(untold.sum())} cannot be told, "
             f"{int(missing.sum())} were not judged), so nothing can be estimated: judge them from better images."
         )
     index = np.flatnonzero(usable)
@@ -143,13 +143,13 @@ def require_strata(
     empty = [legend.changes[code].name for code, n in judged.items() if not n]
     if empty:
         raise InputError(
-            f"No sample was judged and could be told where the map says {', '.join(map(repr, empty))}, so nothing is known "
+            f"No judged sample can be used where the map has {', '.join(map(repr, empty))}, so nothing is known "
             f"about it: judge two or more of each."
         )
     added = [legend.changes[code].name for code, n in judged.items() if drawn is not None and n > drawn.get(code, 0)]
     if added:
         raise InputError(
-            f"More samples were judged than drawn where the map says {', '.join(map(repr, added))}. Points chosen by hand make "
+            f"More samples were judged than drawn where the map has {', '.join(map(repr, added))}. Points chosen by hand make "
             f"estimates biased: use only those that were drawn."
         )
 

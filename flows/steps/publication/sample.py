@@ -78,7 +78,7 @@ def sample_run(
     counts = {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=256)) if n and code != NOT_OBSERVED}
     if not counts:
         raise InputError(f"{run / 'change.tif'}: no pixel was observed on both dates, so there is nothing to sample.")
-    expected = expected_accuracy(described, counts)
+    expected = expect_accuracy(described, counts)
     sizes = allocate(counts, expected, size=size, target_standard_error=target_standard_error, minimum=minimum)
     if sum(sizes.values()) > _MOST:
         raise InputError(
@@ -106,7 +106,7 @@ def sample_run(
     return Sampled(folder, record, True)
 
 
-def expected_accuracy(run: RunRecord, counts: dict[int, int]) -> dict[int, float]:
+def expect_accuracy(run: RunRecord, counts: dict[int, int]) -> dict[int, float]:
     """Return how often the map is expected to be right, by change code: as on the model's test blocks where it was tested.
 
     Args:
