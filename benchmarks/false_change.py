@@ -21,7 +21,7 @@ import numpy as np
 
 from landshift.flows.config.project import Project, find_config, load_project
 from landshift.flows.steps.assessment.adapting import METHODS, adapt_model
-from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
+from landshift.flows.steps.images.epochs import Pair, prepare_epoch
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
@@ -35,7 +35,7 @@ from landshift.pipeline.tiles import tiles
 ALLOWED = 0.001
 
 
-def pair_of(base: Project, days: tuple[date, date], data: Path, output: Path, model: Path) -> tuple[Workspace, Prepared]:
+def pair_of(base: Project, days: tuple[date, date], data: Path, output: Path, model: Path) -> tuple[Workspace, Pair]:
     """Prepare two dates of the year as a project of their own."""
     content = base.model_dump(mode="json")
     content["name"] = f"{days[0]}-{days[1]}"
@@ -45,10 +45,10 @@ def pair_of(base: Project, days: tuple[date, date], data: Path, output: Path, mo
     made = plan(ws)
     require_model_fits(ws, made)
     before, after = (prepare_epoch(ws, made, name) for name in ("before", "after"))
-    return ws, Prepared(made, before, after)
+    return ws, Pair(made, before, after)
 
 
-def predict_tiles(ws: Workspace, prepared: Prepared, method: str) -> list[Any]:
+def predict_tiles(ws: Workspace, prepared: Pair, method: str) -> list[Any]:
     """Return the probabilities of every tile, at the model's own temperatures."""
     bundle, network = load(ws.model_in_use)
     ready = adapt_model(ws, prepared, bundle, network, method)

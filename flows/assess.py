@@ -26,7 +26,7 @@ from landshift.flows.steps.assessment.overlap import compare_blocks
 from landshift.flows.steps.assessment.publish import Assessed, publish_assessment
 from landshift.flows.steps.assessment.ranking import rank_encoders
 from landshift.flows.steps.assessment.trials import Trial, TrialResult, budget, run_trial
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import encoder_label, encoder_of, require_model_fits
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.disk import require_disk
@@ -62,7 +62,7 @@ class Measures:
 _PLAIN = Measures()
 
 
-def assess_transfer(ws: Workspace, prepared: Prepared, labels_hash: str, measures: Measures) -> Assessment:
+def assess_transfer(ws: Workspace, prepared: Pair, labels_hash: str, measures: Measures) -> Assessment:
     """Measure what was asked for; what an earlier assessment of the same inputs measured is kept."""
     config, encoder, strategy = ws.project.assess, ws.project.model.encoder, ws.project.training.strategy
     regions = regions_of(read_masks(ws).labels, config.regions, config.min_pixels)

@@ -11,7 +11,7 @@ from landshift.flows.runtime.tasks import as_task
 from landshift.flows.steps.detection.raw_map import RawMap, join_shards, raw_map_of
 from landshift.flows.steps.detection.settle import Settled, settle
 from landshift.flows.steps.detection.shards import ShardResult, detect_shard, shards_of
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.images.gating import gates_of_data, measure, require_all_open
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.disk import require_disk
@@ -74,7 +74,7 @@ def detect_one(
         ws = workspace(project, data, output, allow_outside=allow_outside, model=model).absolute()
         ws.require_writable()
         run = on_cluster(detect, cluster, [ws.output, ws.model_in_use], [project.detect.device])
-    detected: Detected = run(project, data, output, allow_outside, model)
+    detected: Detected = run(project, data, output, allow_outside, model=model)
     return detected
 
 
@@ -83,7 +83,7 @@ detect_shard_task = as_task(detect_shard, "detect-shard")
 join_shards_task = as_task(join_shards, "join-shards")
 
 
-def detect_changes(ws: Workspace, prepared: Prepared, key: str) -> RawMap:
+def detect_changes(ws: Workspace, prepared: Pair, key: str) -> RawMap:
     """Map all shards, here or on the flow's cluster, and join them."""
     there = raw_map_of(ws, key)
     if there is not None:

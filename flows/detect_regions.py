@@ -14,7 +14,7 @@ from landshift.flows.steps.publication.run import Detected
 
 def detect_region(region: Region) -> Detected:
     """Detect one region; its shards, if it has several, are mapped by the same process, one after the other."""
-    detected: Detected = detect(region.project, region.data, region.output, region.allow_outside, region.model)
+    detected: Detected = detect(region.project, region.data, region.output, region.allow_outside, model=region.model)
     return detected
 
 

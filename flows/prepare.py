@@ -7,7 +7,7 @@ from prefect import flow
 from landshift.flows.config.project import Project
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.steps.images.aligning import align
-from landshift.flows.steps.images.epochs import EpochImage, Prepared, prepare_epoch
+from landshift.flows.steps.images.epochs import EpochImage, Pair, prepare_epoch
 from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 
@@ -16,18 +16,18 @@ align_task = as_task(align, "align")
 
 
 @flow(name="prepare", persist_result=False)
-def prepare(project: Project, data: Path, output: Path | None = None, allow_outside: bool = False) -> Prepared:
+def prepare(project: Project, data: Path, output: Path | None = None, allow_outside: bool = False) -> Pair:
     """Make the images of both epochs."""
     ws = workspace(project, data, output, allow_outside=allow_outside)
     ws.require_writable()
     return prepare_images(ws, plan(ws))
 
 
-def prepare_images(ws: Workspace, made: Plan) -> Prepared:
+def prepare_images(ws: Workspace, made: Plan) -> Pair:
     """Make the images of a plan, as tasks of the flow that asks for them."""
     before: EpochImage = prepare_epoch_task(ws, made, "before")
     after: EpochImage = prepare_epoch_task(ws, made, "after")
     correction = None
     if ws.project.gates.misregistration_px.correct:
         after, correction = align_task(ws, before, after)
-    return Prepared(made, before, after, correction)
+    return Pair(made, before, after, correction)

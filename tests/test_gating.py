@@ -8,7 +8,7 @@ import pytest
 
 from landshift.flows.config.gates import GatesConfig
 from landshift.flows.steps.images.aligning import align
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.images.gating import gates_of_data, gates_of_plan, measure
 from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.project.plan import plan
@@ -28,14 +28,14 @@ def draw(territory: Territory, shift: tuple[float, float] = (0, 0), seed: int = 
         territory.write(name, numbers)
 
 
-def prepared(territory: Territory) -> Prepared:
+def prepared(territory: Territory) -> Pair:
     """Prepare as the flow does, without Prefect."""
     ws = territory.workspace()
     before, after = territory.prepare()
     correction = None
     if ws.project.gates.misregistration_px.correct:
         after, correction = align(ws, before, after)
-    return Prepared(plan(ws), before, after, correction)
+    return Pair(plan(ws), before, after, correction)
 
 
 def asked(territory: Territory) -> dict[str | None, Gate]:

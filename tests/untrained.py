@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from landshift.flows.config.project import Project
-from landshift.flows.steps.images.epochs import Prepared, prepare_epoch
+from landshift.flows.steps.images.epochs import Pair, prepare_epoch
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import build_network
 from landshift.flows.steps.project.plan import legend_of, plan
@@ -36,7 +36,7 @@ class Untrained:
         ws = self.workspace(folder / "runs")
         ws.require_writable()
         made = plan(ws)
-        images = Prepared(made, *(prepare_epoch(ws, made, name) for name in ("before", "after")))
+        images = Pair(made, *(prepare_epoch(ws, made, name) for name in ("before", "after")))
         built = build_network(ws, images, encoder_named("random"), "scratch", 0)
         network = built.network.eval()
         whole = Window(0, 0, SIZE // 32 * 32, SIZE // 32 * 32)

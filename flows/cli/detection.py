@@ -2,13 +2,14 @@
 
 from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
 import typer
 
 from landshift.flows.cli.options import Config, Data, Json, Model, Output, Outside, Verbose
 from landshift.flows.cli.project import open_project
 from landshift.flows.cli.session import FAILED, answer, session
+from landshift.flows.runtime.reply import Reply
 
 if TYPE_CHECKING:
     from landshift.flows.steps.publication.run import Detected
@@ -58,7 +59,7 @@ def detect(
             answer(*detect_answer(detected), as_json)
 
 
-def detect_answer(detected: "Detected") -> tuple[dict[str, Any], list[str]]:
+def detect_answer(detected: "Detected") -> Reply:
     """Return what a run found, for machines and as lines for people."""
     from landshift.pipeline.records import content_of
     from landshift.pipeline.run.record import read_run

@@ -3,12 +3,12 @@
 import shutil
 import time
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from landshift.flows.config.project import find_config, load_project
 from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.project.plan import legend_of
 from landshift.pipeline.demo.files import make_demo
 from landshift.pipeline.drawing.pictures import change_picture, display_picture, png, side_by_side
@@ -22,7 +22,7 @@ _TERRITORY = "north"
 _SIDE = 512
 
 
-def run_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
+def run_demo(folder: Path, seed: int) -> Reply:
     """Make the demo's data unless they are there, train, detect, estimate, and compare with the truth.
 
     Args:

@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from landshift.flows.config.project import find_config, load_project
+from landshift.flows.runtime.reply import Reply
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.records import content_of, read_record
 from landshift.pipeline.scores.assessment import Assessment
@@ -13,7 +14,7 @@ from landshift.pipeline.scores.evidence import HELPS, HURTS
 _SOURCE = "imagenet-efficientnet-lite0"
 
 
-def run_transfer_demo(folder: Path, seed: int) -> tuple[dict[str, Any], list[str]]:
+def run_transfer_demo(folder: Path, seed: int) -> Reply:
     """Assess two sources in the territories of a demo that was run before.
 
     Args:

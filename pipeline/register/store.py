@@ -115,7 +115,7 @@ class Register:
         Raises:
             InputError: No reason, or no such change.
         """
-        return self._judge(change_id, NO_CHANGE, reason, who, now)
+        return self._judge(change_id, NO_CHANGE, reason, who, now=now)
 
     def confirm(self, change_id: str, reason: str, who: str | None = None, now: datetime | None = None) -> Merged:
         """Record that something is a change, also where it was rejected before.
@@ -123,7 +123,7 @@ class Register:
         Raises:
             InputError: No reason, or no such change.
         """
-        return self._judge(change_id, CHANGE, reason, who, now)
+        return self._judge(change_id, CHANGE, reason, who, now=now)
 
     def review(self, reviews: Sequence[Review], now: datetime | None = None) -> tuple[list[Review], Mapping[str, int]]:
         """Record reviews, all or nothing.
@@ -247,7 +247,7 @@ class Register:
         _write_observation(connection, seen.key, standing=after[seen.key])
         united = old[old["united_with"] != ""]
         current = pd.concat([later.changes.assign(change_id=ids, united_with=""), united], ignore_index=True)
-        return self._write(connection, facts, old, current, step)
+        return self._write(connection, facts, old, current, step=step)
 
     def _replay(self, connection: sa.Connection, facts: Facts, observations: Sequence[Observation], step: "_Step") -> Merged:
         """Fold all observations again, and write what that changes."""
@@ -261,7 +261,7 @@ class Register:
         for key, rows in known.rows.items():
             relabel(connection, key, [ids[row] for row in rows])
         current = add_united(known.changes.assign(change_id=ids), old, known.rows)
-        return self._write(connection, facts, old, current, step)
+        return self._write(connection, facts, old, current, step=step)
 
     def _write(
         self, connection: sa.Connection, facts: Facts, old: gpd.GeoDataFrame, current: gpd.GeoDataFrame, step: "_Step"
@@ -270,7 +270,7 @@ class Register:
         own = (current["united_with"] == "").to_numpy()
         placed = current.assign(ordinal=np.where(own, np.cumsum(own) - 1, -1))
         new = add_states(placed, read_reviews(connection), facts.rule, facts.names)
-        write_changes(connection, self.database, old, new, facts.legend)
+        write_changes(connection, self.database, old, new, legend=facts.legend)
         events = events_between(old, new, step.cause)
         last = append_history(connection, [*step.events, *events], step.now)
         states = dict(Counter(str(e.to_state) for e in events))

@@ -9,9 +9,9 @@ from typing import Any
 from filelock import FileLock, Timeout
 
 from landshift.flows.config.alerts import AppriseChannel, FeedChannel, PrefectChannel, WebhookChannel
+from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.alerts.channels import DeliveryError, Message, deliver
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.flows.steps.register.changes import Reply
 from landshift.pipeline.alerts.alert import Alert, digest, origin_of
 from landshift.pipeline.alerts.outbox import DROPPED, SENDING, SENT, Outbox, OutboxContent, message_key
 from landshift.pipeline.alerts.text import atom_feed, details, headline

@@ -8,7 +8,7 @@ import numpy as np
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.assessment.ranking import groups_of
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.judging import Calibrated, HeldOut, calibrate, predict_held_out
 from landshift.flows.steps.learning.labelling import labels_hash_of, read_masks
 from landshift.flows.steps.project.workspace import Workspace
@@ -81,7 +81,7 @@ class ChosenAdaptation:
     """Fitted on this territory's validation blocks; None takes the model's own."""
 
 
-def adapt_model(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "ChangeNetwork", method: str) -> AdaptedModel:
+def adapt_model(ws: Workspace, prepared: Pair, bundle: "Bundle", network: "ChangeNetwork", method: str) -> AdaptedModel:
     """Adapt a network, or the images that it is given, to the territory; nothing is trained.
 
     Args:
@@ -114,7 +114,7 @@ def adapt_model(ws: Workspace, prepared: Prepared, bundle: "Bundle", network: "C
     return AdaptedModel(network, (None, None), done.notes)
 
 
-def _sample_pairs(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
+def _sample_pairs(prepared: Pair) -> tuple[np.ndarray, np.ndarray]:
     """Draw the same pixels of both dates: those observed on both."""
     from landshift.pipeline.epochs.classical import sample_pixels
 
@@ -126,7 +126,7 @@ def _sample_pairs(prepared: Prepared) -> tuple[np.ndarray, np.ndarray]:
     return before, after
 
 
-def _windows(ws: Workspace, prepared: Prepared) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+def _windows(ws: Workspace, prepared: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
     with open_readers(*prepared.images) as (before, after):
         shape, side = before.info.shape, _WINDOW
         # A small territory is cut finer, or its few windows would count for nothing beside the source's.
@@ -141,7 +141,7 @@ def _spread(work: list[Tile], limit: int) -> list[Tile]:
     return work if len(work) <= limit else [work[i] for i in np.linspace(0, len(work) - 1, limit).astype(int)]
 
 
-def check_adaptations(ws: Workspace, prepared: Prepared, labels_hash: str | None) -> AdaptationCheck:
+def check_adaptations(ws: Workspace, prepared: Pair, labels_hash: str | None) -> AdaptationCheck:
     """Try every adaptation of a model that was trained elsewhere, unless that is done already from the same inputs."""
     key = adaptation_key(ws, prepared, labels_hash)
     path, manifest = ws.assessment / _CHECK, ws.manifest(ws.assessment)
@@ -151,7 +151,7 @@ def check_adaptations(ws: Workspace, prepared: Prepared, labels_hash: str | None
     return read_record(path, AdaptationCheck)
 
 
-def _check(ws: Workspace, prepared: Prepared, *, has_labels: bool) -> AdaptationCheck:
+def _check(ws: Workspace, prepared: Pair, *, has_labels: bool) -> AdaptationCheck:
     from landshift.models.use.bundle import load
 
     rows, seen = [], {}
@@ -176,7 +176,7 @@ def _check(ws: Workspace, prepared: Prepared, *, has_labels: bool) -> Adaptation
     return AdaptationCheck(tuple(rows), "none", verified=False, sentence=sentence, calibration=None)
 
 
-def _share_of_change(ws: Workspace, prepared: Prepared, bundle: "Bundle", ready: AdaptedModel) -> float | None:
+def _share_of_change(ws: Workspace, prepared: Pair, bundle: "Bundle", ready: AdaptedModel) -> float | None:
     """Return the share of the observed pixels that the model maps as changed with its own threshold."""
     from landshift.models.use.inference import device_of, stream
 
@@ -271,7 +271,7 @@ def _is_proved(gain: Difference) -> bool:
     return gain.low is not None and gain.low > 0 and gain.n >= _FEWEST_BLOCKS
 
 
-def adaptation_in_use(ws: Workspace, prepared: Prepared) -> ChosenAdaptation:
+def adaptation_in_use(ws: Workspace, prepared: Pair) -> ChosenAdaptation:
     """Return what detect does: what the config asks for, and whether `assess` found on labels that it helps.
 
     With `auto` it is what was accepted, together with this territory's own temperature and threshold where these are better
@@ -298,7 +298,7 @@ def adaptation_in_use(ws: Workspace, prepared: Prepared) -> ChosenAdaptation:
     return ChosenAdaptation(wanted, True, check.calibration.threshold, check.calibration.temperatures)
 
 
-def current_adaptation(ws: Workspace, prepared: Prepared) -> AdaptationCheck | None:
+def current_adaptation(ws: Workspace, prepared: Pair) -> AdaptationCheck | None:
     """Return what `assess` found for these images and this model; None where it did not look at them, or the file changed."""
     manifest = ws.manifest(ws.assessment)
     keys = (adaptation_key(ws, prepared, labels_hash) for labels_hash in (labels_hash_of(ws), None))
@@ -307,7 +307,7 @@ def current_adaptation(ws: Workspace, prepared: Prepared) -> AdaptationCheck | N
     return read_record(ws.assessment / _CHECK, AdaptationCheck)
 
 
-def adaptation_key(ws: Workspace, prepared: Prepared, labels_hash: str | None) -> str:
+def adaptation_key(ws: Workspace, prepared: Pair, labels_hash: str | None) -> str:
     """Return the hash of the images, labels and model of a check of adaptations."""
     from landshift.models.use.bundle import MODEL
 

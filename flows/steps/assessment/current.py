@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from landshift.flows.steps.assessment.adapting import current_adaptation
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import encoder_facts, encoder_of
 from landshift.flows.steps.learning.labelling import labels_hash_of, labels_key_of
 from landshift.flows.steps.project.workspace import Workspace
@@ -15,7 +15,7 @@ from landshift.pipeline.scores.assessment import Assessment
 ASSESSMENT, PAGE = "assessment.json", "assessment.html"
 
 
-def assessment_key(ws: Workspace, prepared: Prepared, labels_hash: str) -> str:
+def assessment_key(ws: Workspace, prepared: Pair, labels_hash: str) -> str:
     """Return the hash of the images, labels, model, training and budget of an assessment."""
     budgeted = {"regions", "min_pixels", "seeds", "epochs", "chips_per_epoch", "controls"}
     described = ws.project.model_dump(
@@ -30,7 +30,7 @@ def assessment_key(ws: Workspace, prepared: Prepared, labels_hash: str) -> str:
     return value_hash([prepared.hashes, labels_hash, labels_key_of(ws), described, encoder_facts(encoder_of(ws))])
 
 
-def current_assessment(ws: Workspace, prepared: Prepared, labels_hash: str) -> Assessment:
+def current_assessment(ws: Workspace, prepared: Pair, labels_hash: str) -> Assessment:
     """Return the assessment of these inputs; empty without one, or where its file is not the one that was written."""
     key = assessment_key(ws, prepared, labels_hash)
     if not ws.manifest(ws.assessment).is_current("assessment", key):
@@ -38,7 +38,7 @@ def current_assessment(ws: Workspace, prepared: Prepared, labels_hash: str) -> A
     return read_record(ws.assessment / ASSESSMENT, Assessment)
 
 
-def assessment_of(ws: Workspace, prepared: Prepared) -> Assessment:
+def assessment_of(ws: Workspace, prepared: Pair) -> Assessment:
     """Return what was assessed of the images and the model of a run; empty where nothing was."""
     labels_hash = labels_hash_of(ws)
     # The verdict on the project's own encoder does not hold for a model from elsewhere.
@@ -47,7 +47,7 @@ def assessment_of(ws: Workspace, prepared: Prepared) -> Assessment:
     return replace(found, adaptation=current_adaptation(ws, prepared) or found.adaptation)
 
 
-def require_harmless(ws: Workspace, prepared: Prepared, labels_hash: str) -> None:
+def require_harmless(ws: Workspace, prepared: Pair, labels_hash: str) -> None:
     """Stop a training that an assessment found to be worse than starting from random weights.
 
     Raises:

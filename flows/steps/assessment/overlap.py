@@ -3,7 +3,7 @@
 import numpy as np
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import build_network, encoder_facts, encoder_of
 from landshift.flows.steps.learning.labelling import read_masks
@@ -20,7 +20,7 @@ _MOST_BLOCKS = 4000
 """Of each side: more would cost memory and add nothing."""
 
 
-def compare_blocks(ws: Workspace, prepared: Prepared, labels_hash: str) -> BlockOverlap:
+def compare_blocks(ws: Workspace, prepared: Pair, labels_hash: str) -> BlockOverlap:
     """Compare the blocks that hold training labels with all others, unless that is done already from the same inputs."""
     encoder = encoder_of(ws)
     described = ws.project.model_dump(mode="json", include={"model", "sensor"})
@@ -34,7 +34,7 @@ def compare_blocks(ws: Workspace, prepared: Prepared, labels_hash: str) -> Block
     return read_record(path, BlockOverlap)
 
 
-def _compare(ws: Workspace, prepared: Prepared) -> BlockOverlap:
+def _compare(ws: Workspace, prepared: Pair) -> BlockOverlap:
     from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.overlap import coral, frechet_distance, mmd, mmd_p_value
     from landshift.models.transfer.scores import reduce, standardise

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import build_network, encoder_called, encoder_facts
 from landshift.flows.steps.learning.labelling import labels_key_of, read_masks
 from landshift.flows.steps.project.workspace import Workspace
@@ -83,7 +83,7 @@ def candidates(ws: Workspace) -> tuple[str, ...]:
     return (own, *(name for name in here if name != own))
 
 
-def rank_encoders(ws: Workspace, prepared: Prepared, labels_hash: str) -> EncoderRanking:
+def rank_encoders(ws: Workspace, prepared: Pair, labels_hash: str) -> EncoderRanking:
     """Rank every candidate on labelled pixels, unless that is done already from the same inputs."""
     assess = ws.project.assess
     path = ws.assessment / "ranking.json"
@@ -125,7 +125,7 @@ def groups_of(ws: Workspace, labels: Labels) -> np.ndarray:
     return np.where(labels.labelled, block, -1).astype(np.int32)
 
 
-def _rank(ws: Workspace, prepared: Prepared, names: tuple[str, ...], key: str) -> EncoderRanking:
+def _rank(ws: Workspace, prepared: Pair, names: tuple[str, ...], key: str) -> EncoderRanking:
     from landshift.models.transfer.pixels import draw_pixels
 
     assess = ws.project.assess
@@ -184,7 +184,7 @@ def _row(ranked: RankedEncoder, described: _Described) -> EncoderRow:
     return EncoderRow(**vars(ranked), **known)
 
 
-def _describe(ws: Workspace, prepared: Prepared, name: str, labelled: _Labelled, key: str) -> _Described:
+def _describe(ws: Workspace, prepared: Pair, name: str, labelled: _Labelled, key: str) -> _Described:
     from landshift.models.encoders.expectations import band_findings
     from landshift.models.transfer.features import pixel_features
     from landshift.models.transfer.probe import features_cache, probe_score
@@ -220,7 +220,7 @@ def _describe(ws: Workspace, prepared: Prepared, name: str, labelled: _Labelled,
     )  # fmt: skip
 
 
-def _source_probabilities(ws: Workspace, prepared: Prepared, encoder: "Encoder", labelled: _Labelled) -> np.ndarray | None:
+def _source_probabilities(ws: Workspace, prepared: Pair, encoder: "Encoder", labelled: _Labelled) -> np.ndarray | None:
     """Return the probabilities of the classes that the encoder was trained on; None where it has no head for pixels."""
     from landshift.models.encoders.weights import cloud_model
     from landshift.models.transfer.source import joint, source_input, source_probabilities

@@ -12,7 +12,7 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import Recipe, build_network, encoder_called, encoder_facts, fit_network
 from landshift.flows.steps.learning.judging import Calibrated, judge
 from landshift.flows.steps.learning.labelling import read_masks
@@ -129,7 +129,7 @@ def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> DividedLabels:
     return DividedLabels(labels, role)
 
 
-def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial, regions: Regions) -> TrialResult:
+def run_trial(ws: Workspace, prepared: Pair, labels_hash: str, trial: Trial, regions: Regions) -> TrialResult:
     """Run one trial, unless it is there already from the same inputs; an error becomes its state."""
     folder = ws.assessment / "trials" / trial.slug
     path = folder / "outcome.json"
@@ -161,7 +161,7 @@ def run_trial(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial,
     return replace(outcome, regions=_by_region(pixels_of(ws, trial), regions, outcome.facts.threshold))
 
 
-def trial_key(ws: Workspace, prepared: Prepared, labels_hash: str, trial: Trial, regions: Regions, recipe: Recipe) -> str:
+def trial_key(ws: Workspace, prepared: Pair, labels_hash: str, trial: Trial, regions: Regions, recipe: Recipe) -> str:
     """Return the hash of everything that a trial depends on."""
     project = ws.project
     settings = project.training.model_dump(mode="json", exclude={"seeds", "workers", "strategy", "epochs", "chips_per_epoch"})
@@ -191,7 +191,7 @@ def pixels_of(ws: Workspace, trial: Trial) -> dict[str, np.ndarray]:
 
 
 def _train(
-    ws: Workspace, prepared: Prepared, recipe: Recipe, trial: Trial, regions: Regions, checkpoints: Path
+    ws: Workspace, prepared: Pair, recipe: Recipe, trial: Trial, regions: Regions, checkpoints: Path
 ) -> tuple[TrialResult, dict[str, np.ndarray] | None]:
     from landshift.models.network.callbacks import Diverged
     from landshift.models.use.energy import measure_cost
@@ -201,7 +201,7 @@ def _train(
         with step(f"Trial {trial.slug}") as advance, measure_cost(trial.slug, ws.project.energy.country) as meter:
             bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints=checkpoints, advance=advance)
             # With too few blocks a limit to the miss rate cannot be met, which is no reason to compare nothing.
-            bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks, controlled=False)
+            bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks=masks, controlled=False)
     except InputError as error:
         return TrialResult(trial, "not possible", str(error)), None
     except Diverged as error:
@@ -245,7 +245,7 @@ def _by_region(pixels: dict[str, np.ndarray], regions: Regions, threshold: float
 
 def _alignment(
     ws: Workspace,
-    prepared: Prepared,
+    prepared: Pair,
     recipe: Recipe,
     network: "ChangeNetwork",
     masks: DividedLabels,

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import adapt_model, adaptation_in_use
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.radiometry import BandMapping
 from landshift.pipeline.errors import InputError
@@ -36,7 +36,7 @@ class Settled:
     """How long it took to decide all this."""
 
 
-def settle(ws: Workspace, prepared: Prepared, key: str) -> Settled:
+def settle(ws: Workspace, prepared: Pair, key: str) -> Settled:
     """Decide, once for all shards, what must not differ between them, and keep the network that they use."""
     folder = ws.work / key
     manifest = ws.manifest(folder)
@@ -48,7 +48,7 @@ def settle(ws: Workspace, prepared: Prepared, key: str) -> Settled:
     return record_of(Settled, manifest.facts("settled"), str(folder))
 
 
-def _settle(ws: Workspace, prepared: Prepared, folder: Path) -> Settled:
+def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
     from landshift.models.use.bundle import MODEL, load, save
     from landshift.models.use.inference import calibrate_margin, device_of
 

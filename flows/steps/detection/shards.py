@@ -13,7 +13,7 @@ from filelock import FileLock
 from landshift.flows.runtime.limits import model_slot
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.detection.settle import SETTLED, Settled, require_shared
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
@@ -77,7 +77,7 @@ def shards_of(ws: Workspace, grid: Grid) -> list[Shard]:
     return [Shard(i, len(groups), group.start, group.stop) for i, group in enumerate(groups, start=1)]
 
 
-def detect_shard(ws: Workspace, prepared: Prepared, key: str, settled: Settled, shard: Shard) -> ShardResult:
+def detect_shard(ws: Workspace, prepared: Pair, key: str, settled: Settled, shard: Shard) -> ShardResult:
     """Stream both dates of a shard through the model, and write its strips of the raw map, unless that is done already.
 
     Raises:
@@ -97,9 +97,7 @@ def detect_shard(ws: Workspace, prepared: Prepared, key: str, settled: Settled, 
         return record_of(ShardResult, manifest.facts("shard"), str(folder))
 
 
-def _map_rows(
-    ws: Workspace, prepared: Prepared, settled: Settled, shard: Shard, folder: Path
-) -> tuple[list[Path], ShardResult]:
+def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, folder: Path) -> tuple[list[Path], ShardResult]:
     from landshift.models.use.bundle import load
     from landshift.models.use.energy import measure_cost
     from landshift.models.use.inference import device_of, stream, write_behind

@@ -54,8 +54,8 @@ class Correction:
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """Both images of a run, and the plan that they were made by."""
+class Pair:
+    """Images before and after on one grid, with the same bands, order and units, and the plan that they were made by."""
 
     plan: Plan
     """Scenes, grid and bands of both epochs: made once a run, and carried with the images."""
@@ -81,7 +81,7 @@ class Prepared:
         """Observation layers, before and after."""
         return self.before.observation, self.after.observation
 
-    def absolute(self) -> "Prepared":
+    def absolute(self) -> "Pair":
         """Return the same images as another process finds them, whatever its working directory."""
         before, after = (replace(image, path=image.path.resolve()) for image in (self.before, self.after))
         return replace(self, before=before, after=after)

@@ -6,7 +6,7 @@ import numpy as np
 from prefect.artifacts import create_table_artifact
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.agreement import radiometric_difference, spread_pixels
@@ -24,7 +24,7 @@ _FORMAT = 1
 """Raised whenever other numbers are measured on the same images."""
 
 
-def measure(ws: Workspace, prepared: Prepared) -> Measured:
+def measure(ws: Workspace, prepared: Pair) -> Measured:
     """Measure what the gates ask of the images, unless that is done already for the same ones."""
     key = value_hash([_FORMAT, prepared.hashes])
     manifest = ws.manifest(ws.epochs)
@@ -41,7 +41,7 @@ def measure(ws: Workspace, prepared: Prepared) -> Measured:
     return record_of(Measured, manifest.facts("measured"), str(manifest.folder))
 
 
-def _common_share(prepared: Prepared) -> float:
+def _common_share(prepared: Pair) -> float:
     """Return the share of the region that both dates observed, 0..1."""
     with open_readers(*prepared.observations) as readers:
         height, width = readers[0].info.shape
@@ -59,7 +59,7 @@ def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
     return plan_gates(made.before.date, made.after.date, overlap, ws.project.gates.rules)
 
 
-def gates_of_data(ws: Workspace, prepared: Prepared, measured: Measured) -> tuple[Gate, ...]:
+def gates_of_data(ws: Workspace, prepared: Pair, measured: Measured) -> tuple[Gate, ...]:
     """Judge everything of the data: what metadata shows, and what was measured on the images."""
     made, correction = prepared.plan, prepared.correction
     moved, sentence = (None, "") if correction is None else (correction.moved, correction.sentence)

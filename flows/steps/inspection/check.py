@@ -3,11 +3,11 @@
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from landshift.flows.config.learning import TrainingConfig
+from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.images.gating import gates_of_plan
 from landshift.flows.steps.learning.fitting import encoder_of, require_model_fits
 from landshift.flows.steps.learning.labelling import read_labels, split_labels
@@ -115,7 +115,7 @@ class ProjectCheck:
     """`train`, None without labels, and `detect`."""
 
 
-def check_project(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
+def check_project(ws: Workspace) -> Reply:
     """Validate a project and plan its work.
 
     Returns:

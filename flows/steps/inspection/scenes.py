@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
 
+from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.project.finding import find_scenes, look_at, region_of
 from landshift.flows.steps.project.plan import sensor_of
 from landshift.flows.steps.project.workspace import Workspace
@@ -29,7 +29,7 @@ class SceneList:
     """What stops `landshift check`, in sentences."""
 
 
-def list_scenes(ws: Workspace) -> tuple[dict[str, Any], list[str]]:
+def list_scenes(ws: Workspace) -> Reply:
     """List every scene that is found, and for each epoch whether it is used, or why not.
 
     Returns:

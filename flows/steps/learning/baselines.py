@@ -5,7 +5,7 @@ from collections.abc import Callable
 import numpy as np
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.judging import keep_labelled
 from landshift.flows.steps.learning.labelling import read_masks
 from landshift.flows.steps.project.workspace import Workspace
@@ -21,7 +21,7 @@ from landshift.pipeline.tiles import strips
 _ROWS = "classical.json"
 
 
-def classical_rows(ws: Workspace, prepared: Prepared, labels_hash: str) -> dict[str, MethodScores]:
+def classical_rows(ws: Workspace, prepared: Pair, labels_hash: str) -> dict[str, MethodScores]:
     """Score classical methods on the test pixels, each with Otsu's threshold and with one chosen on validation pixels.
 
     Returns:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from landshift.flows.runtime.versions import versions
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan, legend_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
@@ -91,7 +91,7 @@ def encoder_facts(encoder: "Encoder") -> dict[str, Any]:
     return {**facts, "weights": file_hash(Path(encoder.weights))} if encoder.source == "file" else facts
 
 
-def build_network(ws: Workspace, prepared: Prepared, encoder: "Encoder", strategy: str, seed: int) -> Built:
+def build_network(ws: Workspace, prepared: Pair, encoder: "Encoder", strategy: str, seed: int) -> Built:
     """Load an encoder for the project's bands and put the decoders on it; the same seed gives the same weights.
 
     Raises:
@@ -129,7 +129,7 @@ def build_network(ws: Workspace, prepared: Prepared, encoder: "Encoder", strateg
 
 def fit_network(
     ws: Workspace,
-    prepared: Prepared,
+    prepared: Pair,
     recipe: Recipe,
     masks: DividedLabels,
     checkpoints: Path,

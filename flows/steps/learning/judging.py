@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import Decision, decide
 from landshift.pipeline.errors import InputError
@@ -153,7 +153,7 @@ def by_block(block: np.ndarray, probability: np.ndarray, truth: np.ndarray) -> l
 
 def judge(
     ws: Workspace,
-    prepared: Prepared,
+    prepared: Pair,
     bundle: "Bundle",
     network: "ChangeNetwork",
     masks: DividedLabels,
@@ -198,7 +198,7 @@ def judge(
 
 def predict_held_out(
     ws: Workspace,
-    prepared: Prepared,
+    prepared: Pair,
     network: "ChangeNetwork",
     masks: DividedLabels,
     mappings: "tuple[BandMapping | None, BandMapping | None]" = (None, None),

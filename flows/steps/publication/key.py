@@ -5,7 +5,7 @@ from typing import Any
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import adaptation_in_use
 from landshift.flows.steps.assessment.current import assessment_of
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.published import areas_hash, config_as_published
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.run import Detected
@@ -16,7 +16,7 @@ from landshift.pipeline.run.record import read_run
 from landshift.pipeline.scores.gates import calibration_gate
 
 
-def run_key(ws: Workspace, prepared: Prepared) -> str:
+def run_key(ws: Workspace, prepared: Pair) -> str:
     """Hash a run's inputs, model and settings, 16 characters."""
     from landshift.models.use.bundle import MODEL
 

@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.areas import MappedAreas, measure_areas
@@ -44,7 +44,7 @@ class Maps:
     """Notes on the areas of interest, sentences; None where the project has none."""
 
 
-def write_maps(ws: Workspace, prepared: Prepared, key: str) -> Maps:
+def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
     """Apply the minimum mapping unit, and write the rasters and polygons as published."""
     folder = ws.work / key
     manifest = ws.manifest(folder)
@@ -113,7 +113,7 @@ def areas_in(ws: Workspace, grid: Grid) -> AreasOfInterest | None:
     return read_areas_of_interest(path, grid, wanted.layer, wanted.name_column)
 
 
-def _write_images(folder: Path, prepared: Prepared, made: Plan, tags: dict[str, str]) -> list[Path]:
+def _write_images(folder: Path, prepared: Pair, made: Plan, tags: dict[str, str]) -> list[Path]:
     stretches = stretches_of(*prepared.images, comparable=made.sensor.units == REFLECTANCE)
     return [
         write_image(

@@ -10,7 +10,7 @@ from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.current import assessment_of
 from landshift.flows.steps.detection.raw_map import RawMap
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.images.gating import gates_of_data, require_all_open
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import require_model_fits
@@ -54,7 +54,7 @@ class Detected:
     """What was asked of it; empty where it was there already."""
 
 
-def publish_run(ws: Workspace, prepared: Prepared, key: str, measured: Measured, raw: RawMap, maps: Maps) -> Detected:
+def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw: RawMap, maps: Maps) -> Detected:
     """Write `run.json`, the page and what else follows from the maps, and move the whole run to its place in one step."""
     from landshift.models.use.bundle import MODEL, WEIGHTS, TrainingImages
 

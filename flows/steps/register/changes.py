@@ -3,12 +3,12 @@
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 
 from landshift.flows.runtime.person import login_name
 from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.reply import Reply
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import short_hash
 from landshift.pipeline.records import content_of
@@ -21,9 +21,6 @@ from landshift.pipeline.register.runs import read_mergeable
 from landshift.pipeline.register.states import STATES, ConfirmationRule
 from landshift.pipeline.register.store import Merged, open_register
 from landshift.pipeline.vector.layer import require_format
-
-Reply = tuple[dict[str, Any], list[str]]
-"""JSON for machines, and lines for people."""
 
 _LISTED = 50
 """Changes that are printed for people; `--json` has them all."""

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from landshift.flows.runtime.person import login_name
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.register.changes import Reply, require_other_file
+from landshift.flows.runtime.reply import Reply
+from landshift.flows.steps.register.changes import require_other_file
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.records import content_of, write_record

@@ -12,7 +12,7 @@ import shapely
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import Recipe, encoder_facts, encoder_of, fit_network
 from landshift.flows.steps.learning.judging import judge
@@ -52,7 +52,7 @@ class Trained:
     """How it compares with the model that was in use, and what became of it; sentences."""
 
 
-def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -> CandidateScores:
+def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int) -> CandidateScores:
     """Train, calibrate and score one candidate, unless it is there already from the same inputs."""
     project = ws.project
     encoder = encoder_of(ws)
@@ -74,7 +74,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
         with measure_cost(f"training, seed {seed}", project.energy.country) as meter:
             with step(f"Training (seed {seed})") as advance:
                 bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints=checkpoints, advance=advance)
-            bundle, scores, _ = judge(ws, prepared, bundle, network, masks)
+            bundle, scores, _ = judge(ws, prepared, bundle, network, masks=masks)
             domain = _training_domain(ws, prepared, network, masks.role)
         scores = replace(scores, cost=meter.cost)
         bundle = replace(bundle, facts=replace(bundle.facts, scores=scores, domain_shift=domain))
@@ -86,7 +86,7 @@ def train_seed(ws: Workspace, prepared: Prepared, labels_hash: str, seed: int) -
     return read_record(folder / _SCORES, CandidateScores)
 
 
-def _training_domain(ws: Workspace, prepared: Prepared, network: "ChangeNetwork", role: np.ndarray) -> "Shift | None":
+def _training_domain(ws: Workspace, prepared: Pair, network: "ChangeNetwork", role: np.ndarray) -> "Shift | None":
     """Describe where the training regions lie in the network's feature space; None where they are too few."""
     from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.shift import FEWEST_BLOCKS, fit_shift

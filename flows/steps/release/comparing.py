@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.ndimage import maximum_filter
 
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.learning.judging import HeldOut, predict_held_out
 from landshift.flows.steps.learning.labelling import current_labels, read_masks
@@ -64,7 +64,7 @@ def read_seen(folder: Path, grid: Grid) -> np.ndarray | None:
     return _near(moved.filled(0) == 1, 1)
 
 
-def compare_models(ws: Workspace, prepared: Prepared, candidate: Path, in_use: Path) -> ReleaseComparison:
+def compare_models(ws: Workspace, prepared: Pair, candidate: Path, in_use: Path) -> ReleaseComparison:
     """Compare two models where neither has learnt, as detect would use them: each with its own temperatures and threshold.
 
     Held out is every labelled pixel that lies further than the buffer of the split from all that either model was trained
@@ -99,7 +99,7 @@ def compare_models(ws: Workspace, prepared: Prepared, candidate: Path, in_use: P
 
 
 def _map_pixels(
-    ws: Workspace, prepared: Prepared, folder: Path, masks: DividedLabels
+    ws: Workspace, prepared: Pair, folder: Path, masks: DividedLabels
 ) -> tuple[np.ndarray, HeldOut]:  # fmt: skip
     """Return the change codes that a model gives to the held-out pixels, (pixel,), and these pixels."""
     from landshift.models.use.bundle import load

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from prefect.artifacts import create_table_artifact
 
 from landshift.flows.runtime.person import login_name
-from landshift.flows.steps.images.epochs import Prepared
+from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.labelling import label_hashes
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.comparing import compare_models, comparison_lines
@@ -63,7 +63,7 @@ class Offered:
         ]
 
 
-def offer_candidate(ws: Workspace, prepared: Prepared, who: str | None = None) -> Offered:
+def offer_candidate(ws: Workspace, prepared: Pair, who: str | None = None) -> Offered:
     """Promote the model that was trained last, where nothing was in use before or where it is worse in no region.
 
     The output folder must be locked (`Workspace.alone`).
@@ -83,9 +83,7 @@ def offer_candidate(ws: Workspace, prepared: Prepared, who: str | None = None) -
     return _decide(ws, prepared, decide, first=_FIRST, who=who)
 
 
-def promote_candidate(
-    ws: Workspace, prepared: Prepared, *, despite_verdict: bool, reason: str | None, who: str | None
-) -> Offered:
+def promote_candidate(ws: Workspace, prepared: Pair, *, despite_verdict: bool, reason: str | None, who: str | None) -> Offered:
     """Put the model that was trained last in use for a person; the output folder must be locked.
 
     Raises:
@@ -102,7 +100,7 @@ def promote_candidate(
 
 
 def _decide(
-    ws: Workspace, prepared: Prepared, decide: Callable[[ReleaseJournal, ReleaseComparison], tuple[bool, str]], *, first: str,
+    ws: Workspace, prepared: Pair, decide: Callable[[ReleaseJournal, ReleaseComparison], tuple[bool, str]], *, first: str,
     who: str | None,
 ) -> Offered:  # fmt: skip
     journal = settle_release(ws)

@@ -6,9 +6,9 @@ import shutil
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from landshift.flows.runtime.person import login_name
+from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash
@@ -22,9 +22,6 @@ from landshift.pipeline.releases import (
     write_journal,
 )
 
-Answer = tuple[dict[str, Any], list[str]]
-"""For machines, and for people."""
-
 # Named here, since the modules that name them import torch and GDAL, which rolling back does not need.
 MODEL, CARD = "model.json", "card.md"
 SHOWN = ("weights.safetensors", MODEL, CARD, "item.json")
@@ -33,7 +30,7 @@ KEPT = (*SHOWN, "seen.tif")
 """Files of a release: also where it was trained."""
 
 
-def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None) -> Answer:
+def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None) -> Reply:
     """Put an earlier release in use again: one name in the journal decides, so a kill leaves the one or the other.
 
     Args:
@@ -88,7 +85,7 @@ def roll_back(ws: Workspace, to: int | None, reason: str, who: str | None = None
     return {**content, "withdraw": command, "fresh": True}, lines
 
 
-def list_releases(ws: Workspace) -> Answer:
+def list_releases(ws: Workspace) -> Reply:
     """List the models that were released, refused and rolled back, and the one in use."""
     journal = read_journal(ws.releases)
     current = journal.in_use

@@ -67,7 +67,7 @@ def add_reviews(
     first = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(REVIEWS.c.number), 0))).scalar_one()) + 1
     connection.execute(REVIEWS.insert(), [{"number": n, "time": now, **asdict(r)} for n, r in enumerate(fresh, start=first)])
     new = add_states(old, [*recorded, *fresh], facts.rule, facts.names)
-    write_changes(connection, database, old, new, facts.legend)
+    write_changes(connection, database, old, new, legend=facts.legend)
     standing = under_standing_ids(fresh, ids_out_of_use(old))
     by_change = {r.change_id: r for r in standing}
     moved = [replace(e, who=by_change[str(e.change_id)].who) for e in events_between(old, new, Event(""))]
