@@ -18,7 +18,6 @@ from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
 
 _SLIVER_PX = 0.25
 """An area reaches into a patch from a quarter of a pixel on, which a square corner holds of a pixel whose centre it holds."""
-
 EXTENT_STEPS = 256
 """Long edges are cut into parts of this share of the extent before they are bent: under a metre remains in a country."""
 

@@ -18,7 +18,6 @@ from landshift.pipeline.vector.read import read_polygons
 
 _OUTSIDE_SHARE = 0.001
 """Share of an area, 0..1, from which its part beyond the map is worth a note; reprojection alone moves borders a little."""
-
 _LISTED = 5
 """Names in a message."""
 

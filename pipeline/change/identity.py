@@ -14,10 +14,8 @@ from landshift.pipeline.grid import Grid
 
 SAME_OVERLAP = 0.3
 """Intersection over union, 0..1, from which two patches of one change are the same."""
-
 _LEAST_SHARE = 0.25
 """Share of the smaller patch that the greatest mutual overlap must reach: neighbours that only blur into each other do not."""
-
 _CORNER_TOLERANCE_PX = 1e-3
 """Corners on the lattice stay on it although 300000.0000001 / 10 is not whole."""
 

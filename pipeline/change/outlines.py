@@ -13,16 +13,12 @@ from landshift.pipeline.grid import Grid
 
 _TOLERANCE_PX = 1.0
 """Corners whose triangle is no larger than this squared are dropped: the staircases of slanted borders."""
-
 _PROTECTED_PIXELS = 8
 """Patches with fewer pixels keep their outline: simplified, a single pixel would become a triangle of half its area."""
-
 _APART_PX = 2.0
 """Borders hardly ever move so far; where they do, all patches are simplified together."""
-
 _LARGEST_DEVIATION = 1 / 3
 """No drawn area differs from its pixels' by more than this share."""
-
 _DOUBTFUL_DEVIATION = 1 / 4
 """Where some patch exceeds the largest, all beyond this keep their outline, so that one repetition is mostly enough."""
 

@@ -81,4 +81,6 @@ def find_patches(codes: np.ndarray) -> Patches:
     first_run = first_run[order]
     run_patch = number[component]
     pixel_count = np.bincount(run_patch, weights=end - start, minlength=len(order)).astype(np.int64)
-    return Patches(code[first_run], pixel_count, start[first_run], start, end - start, run_patch, width)
+    return Patches(
+        code[first_run], pixel_count, start[first_run], start, run_length=end - start, run_patch=run_patch, width=width
+    )

@@ -35,14 +35,10 @@ from landshift.pipeline.vector.read import read_layer
 
 MOST_CHIPS = 200
 """Patches that are shown as they looked on both dates, the largest."""
-
 _SIDE = 1400
 """Longest side of the images on the page, in pixels."""
-
 _MAP_SIDE = 900
-
 _TEMPLATES = Path(__file__).parents[1] / "templates"
-
 _SCRIPTS = ("vendor/leaflet.js", "run.js")
 
 
@@ -64,8 +60,10 @@ def page_of(folder: Path) -> str:
     patches = largest(read_layer(layers, CHANGES_LAYER))
     areas = read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None
     with_chips = patches.iloc[:MOST_CHIPS]
-    data = map_data(run, patches, read_layer(layers, NOT_OBSERVED_LAYER), areas, len(with_chips))
-    return run_page(run, estimates, _pictures(folder, run), _chips(folder, run, with_chips), data, place_rows(areas, estimates))
+    data = map_data(run, patches, read_layer(layers, NOT_OBSERVED_LAYER), areas, chips=len(with_chips))
+    return run_page(
+        run, estimates, _pictures(folder, run), _chips(folder, run, with_chips), data=data, places=place_rows(areas, estimates)
+    )
 
 
 def run_page(
@@ -119,16 +117,16 @@ def _chips(folder: Path, run: RunRecord, patches: gpd.GeoDataFrame) -> dict[str,
 def _plots(run: RunRecord, estimates: Estimates | None, rows: Sequence[AreaFigures]) -> dict[str, str]:
     place = f"{run.name}, {run.before_date} to {run.after_date}"
     dots = [
-        AreaRow(row.name, row.mapped_ha, found.area_ha.estimate, found.area_ha.low, found.area_ha.high)
+        AreaRow(row.name, row.mapped_ha, found.area_ha.estimate, found.area_ha.low, high=found.area_ha.high)
         for row in rows if (found := row.estimated)
     ]  # fmt: skip
     if estimates:
         every = estimates.changed.area_ha
-        whole = AreaRow("All changes", estimates.changed.mapped_ha, every.estimate, every.low, every.high)
+        whole = AreaRow("All changes", estimates.changed.mapped_ha, every.estimate, every.low, high=every.high)
         dots = [whole, *dots] if len(dots) > 1 else dots or [whole]
     where = f"in {place}; the table has the numbers."
     flows = [
-        Flow(row.name, row.from_code, row.to_code, row.colour, row.area_ha)
+        Flow(row.name, row.from_code, row.to_code, row.colour, area_ha=row.area_ha)
         for row in run.areas.changes if row.from_code is not None and row.to_code is not None
     ]  # fmt: skip
     return {

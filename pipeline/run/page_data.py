@@ -101,10 +101,10 @@ def area_rows(run: RunRecord, estimates: Estimates | None) -> list[AreaFigures]:
     """
     found = {row.code: row for row in (estimates.changes if estimates else ()) if row.code >= CHANGED}
     rows = [
-        AreaFigures(row.name, row.colour, row.area_ha, row.polygons, row.test, found.pop(row.code, None))
+        AreaFigures(row.name, row.colour, row.area_ha, row.polygons, test=row.test, estimated=found.pop(row.code, None))
         for row in run.areas.changes
     ]  # fmt: skip
-    only = [AreaFigures(row.name, row.colour, row.mapped_ha, 0, OnTestBlocks(), row) for row in found.values()]
+    only = [AreaFigures(row.name, row.colour, row.mapped_ha, 0, test=OnTestBlocks(), estimated=row) for row in found.values()]
     return rows + only
 
 

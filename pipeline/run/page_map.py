@@ -16,17 +16,12 @@ from landshift.pipeline.run.record import RunRecord
 
 MOST_PATCHES = 2000
 """Patches in the page's map and table, the largest; a browser still moves them smoothly."""
-
 MOST_VERTICES = 150_000
 """Vertices of a layer in the page; above, its outlines are simplified further, for the eye only."""
-
 _MOST_UNSEEN = 500
-
 _TENTHS = 10
 """Coordinates are whole tenths of a pixel."""
-
 _COARSEST = 64.0
-
 _ESCAPES = {"<": "\\u003c", ">": "\\u003e", "&": "\\u0026", "\u2028": "\\u2028", "\u2029": "\\u2029"}
 
 
@@ -147,8 +142,9 @@ def _patch_shapes(patches: gpd.GeoDataFrame, run: RunRecord) -> tuple[PatchShape
     values = zip(*(patches[c] for c in columns), named, shapes(on_pixels(patches, run)), strict=True)
     return tuple(
         PatchShape(
-            str(change_id), index[int(code)], text_of(before), text_of(after), round(float(area), 4), number_of(confidence),
-            number_of(lowest), text_of(areas) or "", shape,
+            str(change_id), index[int(code)], text_of(before), text_of(after), ha=round(float(area), 4),
+            confidence=number_of(confidence),
+            lowest=number_of(lowest), areas=text_of(areas) or "", shape=shape,
         )
         for change_id, code, before, after, area, confidence, lowest, areas, shape in values
     )  # fmt: skip

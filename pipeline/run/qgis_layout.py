@@ -16,18 +16,13 @@ from landshift.pipeline.run.record import ESTIMATES, RunRecord
 from landshift.pipeline.sample.record import Estimates
 
 BIASED = "Mapped hectares are pixel counts, which are biased: the errors of the map do not cancel out."
-
 UNESTIMATED = "Before you publish hectares, estimate them from a judged sample."
 
 _MAP = {"x": 10.0, "y": 25.0, "width": 200.0, "height": 172.0}
-
 _SIDE = {"x": 215.0, "y": 25.0, "width": 72.0, "legend_height": 125.0, "notes_y": 155.0, "notes_height": 42.0}
-
 _AROUND = 0.02
 """Share of the map's size that stays free around it."""
-
 _ITEMS = ("page", "map", "north arrow", "scale bar", "legend", "title", "dates", "hectares", "source")
-
 _NAMESPACE = uuid.UUID("6f1f9f8e-6f0b-5c0e-9b3a-1f6f0d9a7c11")
 
 
@@ -61,13 +56,10 @@ class _Setting:
 
 _SETTINGS = (_Setting(9, 1, 5.0, 1.2), _Setting(7, 1, 4.0, 0.8), _Setting(6, 2, 3.5, 0.8))
 """From comfortable to dense."""
-
 _LETTERS_MM = 0.205
 """Mean width of a letter, millimetres for each point of its size."""
-
 _LINE_MM = 0.38
 """Height of a line, millimetres for each point of its size."""
-
 _WRAP = "⏎"
 
 

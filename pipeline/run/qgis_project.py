@@ -66,7 +66,7 @@ def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
     found = vector_layers(path)
     return {
         key: Layer(
-            key, title, f"./{LAYERS}|layername={key}", found[key].qml or qml, found[key].geometry,
+            key, title, f"./{LAYERS}|layername={key}", found[key].qml or qml, geometry=found[key].geometry,
             # A thousand points would hide the changes that they judge.
             visible=key != "samples", expanded=key != "samples",
         )

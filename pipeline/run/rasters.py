@@ -19,9 +19,7 @@ from landshift.pipeline.tiles import strips
 
 CONFIDENCE_SCALE = 0.005
 """confidence.tif holds round(confidence / 0.005) in 0..200."""
-
 CONFIDENCE_NODATA = 255
-
 NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""
 
@@ -61,16 +59,16 @@ def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, 
         Every file that was written.
     """
     listed = occurring(legend.changes, _counts(decision.change))
-    written = _write_codes(folder / "change.tif", decision.change, grid, tags, legend.changes, listed)
+    written = _write_codes(folder / "change.tif", decision.change, grid, tags, entries=legend.changes, listed=listed)
     written += _write_map(
         folder / "confidence.tif", confidence_codes(decision.confidence), grid, continuous_qml(),
-        continuous_sld(title="Confidence"), categorical=False, nodata=CONFIDENCE_NODATA, descriptions=["confidence"],
+        sld=continuous_sld(title="Confidence"), categorical=False, nodata=CONFIDENCE_NODATA, descriptions=["confidence"],
         tags=tags, scale=CONFIDENCE_SCALE, offset=0.0, units=["1"],
     )  # fmt: skip
     for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
         if codes is not None:
             entries = land_use_entries(legend)
-            written += _write_codes(folder / name, codes, grid, tags, entries, entries)
+            written += _write_codes(folder / name, codes, grid, tags, entries=entries, listed=entries)
     return written
 
 
@@ -88,7 +86,7 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
     """
     return _write_map(
         folder / "domain_shift.tif", ratio, grid, continuous_qml(0.0, 2.5),
-        continuous_sld(0.0, 2.5, title="Distance from the training regions"), categorical=False, nodata=float("nan"),
+        sld=continuous_sld(0.0, 2.5, title="Distance from the training regions"), categorical=False, nodata=float("nan"),
         descriptions=["distance from the training regions, 1 = their edge"], tags=tags, units=["1"],
     )  # fmt: skip
 
@@ -107,7 +105,7 @@ def write_last_observed(folder: Path, observations: tuple[Path, Path], grid: Gri
         Every file that was written; the raster holds int32 year x 10000 + month x 100 + day, 0 = never.
     """
     plain = folder / "plain_last_observed.tif"
-    layout = Layout(grid, 1, "int32", NEVER, ("last observed",), ("yyyymmdd",), tags=tags)
+    layout = Layout(grid, 1, "int32", NEVER, descriptions=("last observed",), units=("yyyymmdd",), tags=tags)
     found: set[int] = set()
     try:
         with open_readers(*observations) as readers, open_writer(plain, layout) as write:
@@ -159,7 +157,7 @@ def _write_codes(
     listed: tuple[Change, ...] | tuple[LandUse, ...],
 ) -> list[Path]:
     written = _write_map(
-        path, codes, grid, raster_qml(listed), raster_sld(listed, title=path.stem), categorical=True, nodata=NOT_OBSERVED,
+        path, codes, grid, raster_qml(listed), sld=raster_sld(listed, title=path.stem), categorical=True, nodata=NOT_OBSERVED,
         descriptions=[path.stem], tags=tags, colormap=raster_colormap(entries), units=["code"],
     )  # fmt: skip
     return [*written, write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(listed, _counts(codes)))]

@@ -14,7 +14,6 @@ from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.training import Cost, Temperatures
 
 RUN, PAGE, ESTIMATES, TABLE = "run.json", "report.html", "estimates.json", "estimates.csv"
-
 CHANGE_MAP, LAYERS, PROJECT = "change.tif", "changes.gpkg", "map.qgz"
 
 

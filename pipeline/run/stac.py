@@ -22,36 +22,25 @@ from landshift.pipeline.run.record import RunRecord
 ITEM, COLLECTION = "item.json", "collection.json"
 
 CLASSIFICATION = "https://stac-extensions.github.io/classification/v1.1.0/schema.json"
-
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
-
 PROCESSING = "https://stac-extensions.github.io/processing/v1.2.0/schema.json"
-
 PROJECTION = "https://stac-extensions.github.io/projection/v2.0.0/schema.json"
-
 RASTER = "https://stac-extensions.github.io/raster/v2.0.0/schema.json"
 
 _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
-
 _MEDIA_TYPES = {
     ".tif": _COG, ".gpkg": "application/geopackage+sqlite3", ".fgb": "application/vnd.flatgeobuf",
     ".parquet": "application/vnd.apache.parquet", ".qgz": "application/x-qgis-project+zip", ".qml": "application/x-qgis+xml",
     ".sld": "application/vnd.ogc.sld+xml", ".xml": "application/xml", ".json": "application/json", ".html": "text/html",
     ".csv": "text/csv", ".md": "text/markdown", ".safetensors": "application/vnd.safetensors",
 }  # fmt: skip
-
 _ROLES = {".tif": "data", ".gpkg": "data", ".fgb": "data", ".parquet": "data", ".csv": "data", ".html": "overview"}
-
 _IMAGES = ("image_before.tif", "image_after.tif")
-
 _SHA256 = "1220"
 """Multihash prefix: SHA-256, of 32 bytes. https://multiformats.io/multihash/"""
-
 _STEPS = 32
 """Parts of each side of a footprint: its straight sides are bent in geographic coordinates."""
-
 _DECIMALS = 7
-
 _BIASED = (
     "Hectares are counted from mapped pixels, which is biased; where a sample was judged, estimates.json has the estimates."
 )

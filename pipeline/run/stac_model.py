@@ -14,17 +14,12 @@ from landshift.pipeline.run.stac import FILE, ITEM, bounding_box, days_between, 
 
 EO = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
 """The bands of an item as the MLM extension can refer to them: STAC 1.1's own `bands` are for assets only."""
-
 MLM = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 
 _TASK = "semantic-segmentation"
-
 _FLOAT = "float32"
-
 _HYPERPARAMETERS = ("fusion", "heads", "decoder_channels")
-
 _WEIGHTS = ".safetensors"
-
 _VERSION = re.compile(r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?")
 """Versions that the extension takes; PyTorch's own builds from source are called otherwise."""
 

@@ -22,7 +22,6 @@ from landshift.pipeline.sample.design import WILSON, Z_95, Design, Distances, re
 
 OLOFSSON = "Olofsson 2014"
 """Method of an interval: normal approximation; the strata are the classes of the map."""
-
 STEHMAN = "Stehman 2014"
 """Method of an interval: normal approximation; the strata are others than the classes."""
 
@@ -104,7 +103,7 @@ def areas(design: Design, member: np.ndarray, pixel_area: float, method: str = S
     few = rests_on_few(reach.parts, reach.few)
     below, above = (pixel_area * np.sqrt(side.sum(axis=0)) for side in (reach.below, reach.above))
     return [
-        _within(r * scale, e * scale, r * scale - b, r * scale + a, scale, WILSON)
+        _within(r * scale, e * scale, r * scale - b, r * scale + a, most=scale, method=WILSON)
         if is_few
         else interval(r * scale, e * scale, scale, method)
         for r, e, b, a, is_few in zip(ratio, error, below, above, few, strict=True)
@@ -148,7 +147,7 @@ def shares(
         np.divide(c, c + o, out=ratio.copy(), where=c + o > 0) for c, o in ((right_low, wrong_high), (right_high, wrong_low))
     )
     return [
-        _within(r, e, at_least, at_most, 1.0, WILSON) if is_few else interval(r, e, 1.0, method)
+        _within(r, e, at_least, at_most, most=1.0, method=WILSON) if is_few else interval(r, e, 1.0, method)
         for r, e, at_least, at_most, is_few in zip(ratio, error, low, high, few, strict=True)
     ]
 
@@ -188,7 +187,7 @@ def producers_accuracies(design: Design, mapped: np.ndarray, reference: np.ndarr
 def interval(estimate: float, standard_error: float, most: float, method: str = STEHMAN) -> Interval:
     """Build Wald's 95 % interval within 0 and `most`; without ends where the error is NaN, `UNKNOWN` where the estimate is."""
     half = Z_95 * standard_error
-    return _within(estimate, standard_error, estimate - half, estimate + half, most, method)
+    return _within(estimate, standard_error, estimate - half, estimate + half, most=most, method=method)
 
 
 def _within(estimate: float, standard_error: float, low: float, high: float, most: float, method: str) -> Interval:
@@ -196,7 +195,7 @@ def _within(estimate: float, standard_error: float, low: float, high: float, mos
         return UNKNOWN
     if np.isnan(standard_error):
         return Interval(float(estimate), None, None, None)
-    return Interval(float(estimate), float(standard_error), float(max(low, 0.0)), float(min(high, most)), method)
+    return Interval(float(estimate), float(standard_error), float(max(low, 0.0)), float(min(high, most)), method=method)
 
 
 def method_for(design: Design, mapped: np.ndarray) -> str:

@@ -12,10 +12,8 @@ import numpy as np
 
 Z_95 = 1.959963985
 """Half-width of a 95 % interval in standard errors (normal distribution)."""
-
 FEW = 5
 """Sampled pixels of a stratum, of the rarer of two answers, below which a normal distribution is a poor guide."""
-
 WILSON = "Wilson limits by stratum"
 """Name of the method."""
 
@@ -90,7 +88,6 @@ def rests_on_few(parts: np.ndarray, few: np.ndarray) -> np.ndarray:
 
 
 _ROUNDING = 1e-12
-
 _SMALL_FRACTION = 0.05
 """Share of a stratum up to which no finite population correction is made (Cochran 1977)."""
 

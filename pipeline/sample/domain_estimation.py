@@ -21,7 +21,6 @@ from landshift.pipeline.sample.design import WILSON, Z_95, Design, Distances, re
 
 SARNDAL = "Särndal 1992"
 """Method of an interval: normal approximation."""
-
 FEW_INSIDE = 30
 """Samples in an area of interest below which its intervals are rough."""
 
@@ -78,7 +77,7 @@ def domain_estimates(
     within[design.whole] = 0
     per_pixel = (design.pixels * design.left / design.samples)[:, None] * within
     whole = _WholeMap(means, residuals, per_pixel, design.distances(member))
-    return [_domain(design, whole, inside[:, d], pixels[d].astype(float), pixel_area) for d in range(len(pixels))]
+    return [_domain(design, whole, inside[:, d], pixels[d].astype(float), pixel_area=pixel_area) for d in range(len(pixels))]
 
 
 @dataclass(frozen=True)
@@ -107,12 +106,12 @@ def _domain(design: Design, whole: _WholeMap, inside: np.ndarray, pixels: np.nda
     own = np.where((occurs & ~design.whole)[:, None], _variances(design, whole.residuals[inside], design.stratum[inside]), 0)
     met = ((design.pixels.astype(float) ** 2 * design.left / design.samples)[:, None] * own).sum(axis=0)
     variance = np.maximum(met, expected)
-    below, above, few = _limits(design, whole.reach, pixels, met, variance)
+    below, above, few = _limits(design, whole.reach, pixels, met, variance=variance)
     told = (samples >= _LEAST) & np.isfinite(variance)
     lower, upper, error = np.maximum(possible - below, 0), np.minimum(possible + above, total), np.sqrt(variance)
     ends = np.stack([possible, error, lower, upper], axis=1) * pixel_area
     areas = tuple(
-        Interval(e, s, low, high, WILSON if is_few else SARNDAL) if known else Interval(e, None, None, None)
+        Interval(e, s, low, high, method=WILSON if is_few else SARNDAL) if known else Interval(e, None, None, None)
         for (e, s, low, high), is_few, known in zip(ends.tolist(), few, told, strict=True)
     )
     moved = np.abs(estimate - possible) > 1e-6 * total

@@ -11,7 +11,6 @@ from landshift.pipeline.legend import NOT_OBSERVED
 
 _LEAST = 2
 """Of one pixel no variance is known."""
-
 _CODES = 256
 
 
@@ -121,7 +120,7 @@ def draw(codes: np.ndarray, sizes: Mapping[int, int], seed: int) -> Sample:
     if sizes.get(NOT_OBSERVED, 0):
         raise InputError("Pixels that were not observed cannot be sampled: leave code 0 out.")
     by_row = np.stack([np.bincount(row, minlength=_CODES) for row in codes]) if len(codes) else np.zeros((0, _CODES), np.int64)
-    found = [_draw_stratum(codes, by_row[:, code], code, n, seed) for code, n in sorted(sizes.items()) if n]
+    found = [_draw_stratum(codes, by_row[:, code], code, n, seed=seed) for code, n in sorted(sizes.items()) if n]
     rows, columns = np.concatenate([np.zeros((2, 0), dtype=np.int64), *found], axis=1)
     order = np.random.default_rng([seed, _CODES]).permutation(len(rows))
     return Sample(rows[order], columns[order])

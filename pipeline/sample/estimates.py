@@ -35,7 +35,6 @@ from landshift.pipeline.sample.record import (
 from landshift.pipeline.sample.references import References, require_strata
 
 _DECIMALS = 6
-
 _QUANTITIES = ("area", "user's accuracy", "producer's accuracy")
 
 
@@ -101,12 +100,12 @@ def estimates(
             were drawn.
     """
     strata = [code for code in range(1, len(facts.change_pixels)) if facts.change_pixels[code] > 0]
-    require_strata(legend, references, facts.change, strata, drawn)
+    require_strata(legend, references, facts.change, strata, drawn=drawn)
     design = Design(facts.change_pixels[strata].astype(np.int64), np.searchsorted(strata, facts.change.astype(np.int64)))
     hectares, mapped, reference = facts.hectares_per_pixel, facts.change, references.change
     codes = sorted({*strata, *np.unique(reference).tolist()})
     entries = [legend.changes[code] for code in codes]
-    found = class_estimates(design, mapped, reference, codes, hectares)
+    found = class_estimates(design, mapped, reference, codes, pixel_area=hectares)
     overall, changed = overall_accuracy(design, mapped, reference), _all_changes(design, mapped, reference, hectares)
     counts, crossed = error_matrix(design, mapped, reference, codes)
     before, after = (
@@ -121,7 +120,12 @@ def estimates(
     missing = total - references.untold - len(reference)
     notes = [
         *notes_on_sample(
-            design, [legend.changes[code].name for code in strata], reference, missing, references.untold, facts.not_observed_ha
+            design,
+            [legend.changes[code].name for code in strata],
+            reference,
+            missing,
+            untold=references.untold,
+            not_observed_ha=facts.not_observed_ha,
         ),
         *note_on_limits(
             [
@@ -161,7 +165,7 @@ def estimates(
             area_ha=tuple(tuple(_ha(pixels * hectares) for pixels in row) for row in crossed),
         ),
         transitions=transitions, disagreement=quantity_and_allocation(crossed), intensity=intensity,
-        areas_of_interest=_areas_of_interest(legend, design, references, places, strata, codes, hectares),
+        areas_of_interest=_areas_of_interest(legend, design, references, places, strata=strata, codes=codes, hectares=hectares),
         not_observed_ha=_ha(facts.not_observed_ha), notes=tuple(notes),
     )  # fmt: skip
 
@@ -177,7 +181,7 @@ def _land_use(
     if mapped is None or reference is None or pixels is None:
         return (), []
     occurring = [c for c in legend.classes if pixels[c.code] or (reference == c.code).any()]
-    found = class_estimates(design, mapped, reference, [c.code for c in occurring], hectares)
+    found = class_estimates(design, mapped, reference, [c.code for c in occurring], pixel_area=hectares)
     pairs = list(zip(occurring, found, strict=True))
     return tuple(_class_row(c, e, int(pixels[c.code]), hectares) for c, e in pairs), [(c.name, e) for c, e in pairs]
 
@@ -241,7 +245,7 @@ def _areas_of_interest(
     kinds = [legend.changes[code] for code in codes if code >= CHANGED]
     is_kind = references.change[:, None] == np.array([kind.code for kind in kinds], dtype=np.int64)
     member = np.concatenate([references.change[:, None] >= CHANGED, is_kind], axis=1)
-    found = domain_estimates(design, member, places.inside, places.pixels[:, list(strata)], hectares)
+    found = domain_estimates(design, member, places.inside, places.pixels[:, list(strata)], pixel_area=hectares)
     return tuple(
         EstimatedArea(
             name=name, total_ha=_ha(pixels.sum() * hectares), not_observed_ha=_ha(pixels[NOT_OBSERVED] * hectares),

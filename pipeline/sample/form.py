@@ -26,13 +26,11 @@ SAMPLES_FILE, SAMPLES_LAYER = "samples.gpkg", "samples"
 
 _LABELLED, _WAITING = "#56b4e9", "#f0e442"
 """Sky blue and yellow of the palette of Okabe and Ito, both seen on dark forests: https://jfly.uni-koeln.de/color/"""
-
 _ABSTRACT = (
     "Only selected samples are drawn: the pattern of all of them would give away what the map says, and whoever has seen it no "
     "longer judges blindly. Open the table of the samples (F6), select one by the number of its row, zoom to it (Ctrl+J), and "
     "say in its form what it shows on both dates. The square is the sampled pixel. Select no more than one at a time."
 )
-
 _FIXED = ("sample_id", "run_id", "row", "column", "chip")
 """Columns that identify the pixel, not to be changed."""
 
@@ -66,7 +64,7 @@ def sample_form_qml(legend: Legend, pixel_size: float = 10.0, dates: tuple[str, 
     _add_labels(root)
     add_form(
         root, list(headings), {column: _widget(column, asked) for column in headings}, _groups(asked, dates),
-        [column for column in headings if column not in _FIXED], wanted=list(asked),
+        editable=[column for column in headings if column not in _FIXED], wanted=list(asked),
     )  # fmt: skip
     ET.SubElement(root, "previewExpression").text = '"sample_id"'
     return finish_vector(root, headings, tip=("sample_id", *asked, "interpreter", "remarks"))
@@ -97,7 +95,7 @@ def write_sample_project(
     extent: Extent = (box.left, box.bottom, box.right, box.top)
     qml = sample_form_qml(legend, abs(float(grid.transform.a)), dates)
     source = f"./{SAMPLES_FILE}|layername={SAMPLES_LAYER}"
-    layers = [Layer("samples", "Samples to judge (the selected one is drawn)", source, qml, "Point", expanded=True)]
+    layers = [Layer("samples", "Samples to judge (the selected one is drawn)", source, qml, geometry="Point", expanded=True)]
     for number, epoch in ((1, "after"), (0, "before")):
         image = images.get(epoch)
         if image is not None and image.is_file():

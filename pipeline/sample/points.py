@@ -44,7 +44,6 @@ def read_samples(path: Path) -> gpd.GeoDataFrame:
 
 _LONGEST_SHORT_NAME = 10
 """Letters of a column in a Shapefile."""
-
 _MOVED_PX = 0.5
 """Pixels from which a point lies on another one."""
 

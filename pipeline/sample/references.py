@@ -12,10 +12,8 @@ from landshift.pipeline.sample.draw import Sample, sample_ids
 
 UNTOLD = 0
 """Answer of an interpreter who looked, and did not recognise the land use."""
-
 _ANOTHER_DRAW = 0.5
 """Share of the samples that lie elsewhere from which not they, but the draw is another one."""
-
 _NAMED = 5
 """Samples that a message names."""
 
@@ -99,7 +97,7 @@ def check_references(
         raise InputError(
             f"None of the {len(ids)} samples was judged: fill in {' and '.join(asked)} ({_choices(allowed)}), then estimate."
         )
-    _require_answers(ids, missing, expected, asked, allow_missing)
+    _require_answers(ids, missing, expected, asked, allow_missing=allow_missing)
     if not usable.any():
         raise InputError(
             f"Of none of the {len(ids)} samples the interpreter recognised the land use ({int(untold.sum())} cannot be told, "
@@ -111,7 +109,17 @@ def check_references(
     names = tuple(ids[i] for i in index)
     before_codes, after_codes = (None, None) if legend.binary else (codes[:, 0], codes[:, 1])
     turned = codes[:, 0] if legend.binary else legend.change_lookup()[codes[:, 0], codes[:, 1]]
-    return References(index, names, spot[:, 0], spot[:, 1], turned, before_codes, after_codes, len(expected), int(untold.sum()))
+    return References(
+        index,
+        names,
+        spot[:, 0],
+        spot[:, 1],
+        change=turned,
+        before=before_codes,
+        after=after_codes,
+        total=len(expected),
+        untold=int(untold.sum()),
+    )
 
 
 def require_strata(

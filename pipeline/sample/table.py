@@ -136,9 +136,9 @@ def _tables(estimates: Estimates) -> Iterator[_Row]:
     yield from _areas_and_accuracy(estimates)
     for table, classes in (("landuse_before", estimates.landuse_before), ("landuse_after", estimates.landuse_after)):
         for entry in classes:
-            yield _area(table, entry.name, entry.area_ha, entry.mapped_ha, entry.samples)
+            yield _area(table, entry.name, entry.area_ha, entry.mapped_ha, n=entry.samples)
             yield _share(table, entry.name, "user's accuracy", entry.users_accuracy)
-            yield _share(table, entry.name, "producer's accuracy", entry.producers_accuracy, entry.samples)
+            yield _share(table, entry.name, "producer's accuracy", entry.producers_accuracy, n=entry.samples)
     if estimates.transitions:
         yield from _transitions(estimates.transitions)
     for place in estimates.areas_of_interest:
@@ -190,11 +190,11 @@ def _areas_and_accuracy(estimates: Estimates) -> Iterator[_Row]:
         *((entry, mapped_as[entry.code]) for entry in estimates.changes if entry.code < CHANGED),
     ]
     for entry, _ in rows:
-        yield _area("areas", entry.name, entry.area_ha, entry.mapped_ha, entry.samples)
+        yield _area("areas", entry.name, entry.area_ha, entry.mapped_ha, n=entry.samples)
     for entry, mapped in rows:
-        yield _share("accuracy", entry.name, "user's accuracy", entry.users_accuracy, mapped)
-        yield _share("accuracy", entry.name, "producer's accuracy", entry.producers_accuracy, entry.samples)
-    yield _share("accuracy", ALL_CLASSES, "overall accuracy", estimates.overall_accuracy, estimates.samples.used)
+        yield _share("accuracy", entry.name, "user's accuracy", entry.users_accuracy, n=mapped)
+        yield _share("accuracy", entry.name, "producer's accuracy", entry.producers_accuracy, n=entry.samples)
+    yield _share("accuracy", ALL_CLASSES, "overall accuracy", estimates.overall_accuracy, n=estimates.samples.used)
 
 
 def _transitions(transitions: TransitionMatrix) -> Iterator[_Row]:
@@ -211,7 +211,7 @@ def _area_of_interest(place: EstimatedArea) -> Iterator[_Row]:
     changed = EstimatedPart(CHANGED, ALL_CHANGES, place.mapped_changed_ha, place.changed_ha)
     for entry in (changed, *place.changes):
         yield _area(
-            "areas_of_interest", entry.name, entry.area_ha, entry.mapped_ha, place.samples, place=place.name, note=place.note
+            "areas_of_interest", entry.name, entry.area_ha, entry.mapped_ha, n=place.samples, place=place.name, note=place.note
         )
 
 
@@ -257,7 +257,7 @@ def _area(
     table: str, name: str, interval: Interval, mapped_ha: float | None = None, n: int | None = None, *,
     place: str = "", note: str | None = None,
 ) -> _Row:  # fmt: skip
-    return _Row(table, "area", name, place, "ha", interval, n, mapped_ha, note)
+    return _Row(table, "area", name, place, unit="ha", interval=interval, n=n, mapped_ha=mapped_ha, note=note)
 
 
 def _share(table: str, name: str, quantity: str, interval: Interval, n: int | None = None) -> _Row:

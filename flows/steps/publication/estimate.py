@@ -86,8 +86,8 @@ def estimate_run(
     except InputError as error:
         raise InputError(f"{samples}: {error}") from error
     with step("Estimating areas") as advance:
-        mapped = _map_facts(run, described, change, legend, references)
-        places = _areas_of_interest(run, described, grid, areas, layer, name_column)
+        mapped = _map_facts(run, described, change, legend, references=references)
+        places = _areas_of_interest(run, described, grid, areas, layer=layer, name_column=name_column)
         found = estimates(
             legend, references, mapped, _area_facts(places, change, grid, references), run=described.key,
             seed=record.seed, file=samples.name, drawn=record.sizes,
@@ -99,7 +99,7 @@ def estimate_run(
         summary = None
         if places is not None:
             changes = read_layer(run / LAYERS, CHANGES_LAYER)
-            summary = add_estimates(area_summary(places, change, changes, grid, legend, dates), found)
+            summary = add_estimates(area_summary(places, change, changes, grid, legend=legend, dates=dates), found)
         with replace_when_done(run) as target:
             _link(run, target)
             write_record(target / ESTIMATES, found)

@@ -58,7 +58,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
     with step("Writing maps and polygons") as advance:
         decision = _drop_small(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
         advance(0.2)
-        files = write_rasters(folder, decision, legend, made.grid, tags)
+        files = write_rasters(folder, decision, legend, made.grid, tags=tags)
         shifts = folder / "raw_domain_shift.tif"
         if shifts.is_file():
             files += write_domain_shift(folder, *read_raster(shifts), tags)
@@ -69,13 +69,13 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
         dates = (made.before.date, made.after.date)
         layers = map_layers(decision.change, decision.confidence, made.grid, legend, *dates, prefix=ws.project.name)
         changes, unseen = layers.changes, layers.not_observed
-        areas = measure_areas(decision.change, changes, unseen, legend, made.grid)
+        areas = measure_areas(decision.change, changes, unseen, legend, grid=made.grid)
         changes["area_ha"], unseen["area_ha"] = changes["area_ha"].round(4), unseen["area_ha"].round(4)
         changes["change_id"] = keep_ids(changes, _earlier_changes(ws))
         summary = None
         if areas_of_interest is not None:
             changes["areas_of_interest"] = names_of(areas_of_interest, changes)
-            summary = area_summary(areas_of_interest, decision.change, changes, made.grid, legend, dates)
+            summary = area_summary(areas_of_interest, decision.change, changes, made.grid, legend=legend, dates=dates)
         advance(0.9)
         files.append(write_changes(folder / "changes.gpkg", changes, legend, not_observed=unseen, areas_of_interest=summary))
         listed = [entry for entry in legend.changes if entry.code in set(changes["change_code"])]
@@ -117,7 +117,12 @@ def _write_images(folder: Path, prepared: Pair, made: Plan, tags: dict[str, str]
     stretches = stretches_of(*prepared.images, comparable=made.sensor.units == REFLECTANCE)
     return [
         write_image(
-            folder / f"image_{epoch}.tif", image, stretch, made.grid, tags, [made.bands[band - 1] for band in stretch.bands]
+            folder / f"image_{epoch}.tif",
+            image,
+            stretch,
+            made.grid,
+            tags=tags,
+            names=[made.bands[band - 1] for band in stretch.bands],
         )
         for epoch, image, stretch in zip(("before", "after"), prepared.images, stretches, strict=True)
     ]

@@ -59,7 +59,7 @@ def regions_of(paths: Sequence[ProjectPaths]) -> list[Region]:
         InputError: A config cannot be used, or two projects have one name.
     """
     return [
-        Region(project, place.data, place.output or project.output.resolve(), place.model, place.allow_outside)
+        Region(project, place.data, place.output or project.output.resolve(), place.model, allow_outside=place.allow_outside)
         for project, place in zip(load_projects(paths), paths, strict=True)
     ]
 
@@ -68,8 +68,8 @@ def outcome_of(region: Region, found: Detected | Exception) -> Outcome:
     """Describe what became of a region: its run, or what went wrong."""
     name = region.project.name
     if isinstance(found, Exception):
-        return Outcome(name, FAILED, None, None, None, in_words(found))
-    return Outcome(name, DONE if found.fresh else KNOWN, found.changed_ha, found.polygons, found.run, "")
+        return Outcome(name, FAILED, None, None, run=None, message=in_words(found))
+    return Outcome(name, DONE if found.fresh else KNOWN, found.changed_ha, found.polygons, run=found.run, message="")
 
 
 def lines_of(outcomes: Sequence[Outcome]) -> list[str]:

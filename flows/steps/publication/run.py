@@ -116,4 +116,4 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
                 shutil.copy2(path, target / path.name)
         complete(target, run)
     shutil.rmtree(ws.work, ignore_errors=True)
-    return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates)
+    return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates=gates)

@@ -25,10 +25,8 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 SAMPLES, PROJECT, RECORD = "samples.gpkg", "samples.qgz", "sample.json"
-
 DEFAULT_FOLDER = "sample"
 """Beside the run."""
-
 _MOST = 20_000
 """Pixels of a sample; each gets two pictures, and costs an interpreter half a minute or more."""
 
@@ -96,7 +94,7 @@ def sample_run(
     with replace_when_done(folder) as target, step("Drawing the sample") as advance:
         target.mkdir(parents=True)
         frame = sample_frame(sample.rows, sample.columns, grid, legend, run_id=described.key)
-        _write_chips(run, target, frame, sample, advance)
+        _write_chips(run, target, frame, sample, advance=advance)
         dates = (str(described.before_date), str(described.after_date))
         write_sample_file(target / SAMPLES, frame, sample_form_qml(legend, abs(float(grid.transform.a)), dates))
         images = {epoch: run / f"image_{epoch}.tif" for epoch in ("before", "after")}
