@@ -14,7 +14,7 @@ from landshift.pipeline.scores.evidence import (
     TransferVerdict,
     f1_gain,
     judge_transfer,
-    paired_interval,
+    interval_of_pairs,
 )
 from landshift.pipeline.scores.ranking import kendall_tau, rank_with_abstention, resample_groups
 
@@ -32,24 +32,24 @@ def trained(regions: dict[str, list[float | None]]) -> dict[tuple[str, int], flo
 
 
 def test_interval_of_a_mean() -> None:
-    found = paired_interval([1.0, 2.0, 3.0])
+    found = interval_of_pairs([1.0, 2.0, 3.0])
     assert found.estimate == 2
     assert found.low == pytest.approx(2 - T_2 / np.sqrt(3), abs=1e-6)  # the standard deviation is 1
     assert found.high == pytest.approx(2 + T_2 / np.sqrt(3), abs=1e-6)
     assert (found.n, found.level) == (3, 0.95)
     # With one degree of freedom t is Cauchy: half of it lies within 1.
-    half = paired_interval([0.0, 2.0], level=0.5)
+    half = interval_of_pairs([0.0, 2.0], level=0.5)
     assert (half.low, half.high) == (pytest.approx(0), pytest.approx(2))
 
 
 def test_interval_without_enough_to_go_by() -> None:
-    assert paired_interval([]) == Difference(None, None, None, 0, 0.95)
-    assert paired_interval([0.3]) == Difference(0.3, None, None, 1, 0.95)
-    assert paired_interval([0.3, 0.3, 0.3]) == Difference(0.3, 0.3, 0.3, 3, 0.95)
+    assert interval_of_pairs([]) == Difference(None, None, None, 0, 0.95)
+    assert interval_of_pairs([0.3]) == Difference(0.3, None, None, 1, 0.95)
+    assert interval_of_pairs([0.3, 0.3, 0.3]) == Difference(0.3, 0.3, 0.3, 3, 0.95)
     with pytest.raises(ValueError, match="finite"):
-        paired_interval([0.1, np.nan])
+        interval_of_pairs([0.1, np.nan])
     with pytest.raises(ValueError, match="between 0 and 1"):
-        paired_interval([0.1], level=95)
+        interval_of_pairs([0.1], level=95)
 
 
 def test_a_candidate_that_helps_in_every_region() -> None:

@@ -62,7 +62,7 @@ class TransferVerdict:
     """For a planner."""
 
 
-def paired_interval(differences: Sequence[float], level: float = 0.95) -> Difference:
+def interval_of_pairs(differences: Sequence[float], level: float = 0.95) -> Difference:
     """Return Student's t interval of the mean difference (Student 1908, doi:10.2307/2331554).
 
     Args:
@@ -132,7 +132,7 @@ def judge_transfer(
     order = [region for region in dict.fromkeys(region for region, _ in candidate) if region in differences]
     regions = []
     for region in order:
-        over_seeds = paired_interval(differences[region], level)
+        over_seeds = interval_of_pairs(differences[region], level)
         regions.append(RegionVerdict(region, _verdict(over_seeds, smallest), over_seeds, tuple(differences[region])))
     if len(regions) == 1:
         interval = regions[0].interval
@@ -140,7 +140,7 @@ def judge_transfer(
         means: dict[int, list[float]] = {}
         for number, judged in enumerate(regions):
             means.setdefault(folds[judged.name] if folds else number, []).append(float(np.mean(judged.differences)))
-        interval = paired_interval([float(np.mean(values)) for values in means.values()], level)
+        interval = interval_of_pairs([float(np.mean(values)) for values in means.values()], level)
     verdict = _verdict(interval, smallest)
     alone = [key for key in (*candidate, *control) if (key in candidate) != (key in control)]
     notes = (

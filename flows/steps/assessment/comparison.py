@@ -8,7 +8,7 @@ from landshift.flows.steps.assessment.trials import Trial, TrialResult, worst_an
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.labels.regions import Regions
 from landshift.pipeline.scores.assessment import EncoderF1, Strategies, StrategyRow, Verification
-from landshift.pipeline.scores.evidence import paired_interval
+from landshift.pipeline.scores.evidence import interval_of_pairs
 from landshift.pipeline.scores.ranking import EncoderRanking, kendall_tau
 from landshift.pipeline.scores.training import Cost
 
@@ -27,7 +27,7 @@ def compare_strategies(ws: Workspace, outcomes: Mapping[Trial, TrialResult], reg
             rows.append(StrategyRow(strategy, None, None, None, f1=None, parameters=None, trainings=0, kwh=None, reason=reason))
             continue
         by_fold[strategy] = _validation_by_fold(own)
-        scores = paired_interval(list(by_fold[strategy].values()))
+        scores = interval_of_pairs(list(by_fold[strategy].values()))
         costs = [f.cost.kwh for f in done if f.cost is not None and f.cost.kwh is not None]
         rows.append(StrategyRow(
             strategy, scores.estimate, scores.low, scores.high, f1=worst_and_mean(own, regions),
@@ -58,7 +58,7 @@ def _validation_by_fold(outcomes: Iterable[TrialResult]) -> dict[str, float]:
 
 def _may_be_alike(best: Mapping[str, float], other: Mapping[str, float]) -> bool:
     """Return whether the interval of the difference, paired by fold, holds 0."""
-    low = paired_interval([best[split] - other[split] for split in best if split in other]).low
+    low = interval_of_pairs([best[split] - other[split] for split in best if split in other]).low
     return low is None or low <= 0
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from landshift.flows.steps.assessment.trials import Trial, TrialFacts, TrialResult
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.scores.assessment import CurveRow, LabelCurve, MeanInterval
-from landshift.pipeline.scores.evidence import paired_interval
+from landshift.pipeline.scores.evidence import interval_of_pairs
 
 RANDOM = "random weights"
 
@@ -96,5 +96,5 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _summarise(values: Sequence[float]) -> MeanInterval:
-    found = paired_interval(values)
+    found = interval_of_pairs(values)
     return MeanInterval(found.estimate, found.low, found.high)

@@ -16,7 +16,7 @@ from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.scores.assessment import CalibrationComparison, CheckedRisk, Evaluation, NoEvaluation
 from landshift.pipeline.scores.calibration import cool, fit_temperature, logit
 from landshift.pipeline.scores.conformal import risk_controlled_threshold
-from landshift.pipeline.scores.evidence import paired_interval
+from landshift.pipeline.scores.evidence import interval_of_pairs
 from landshift.pipeline.scores.regional import ClassRegion, OptimismGap, class_region_table, optimism_gap, regional_scores
 from landshift.pipeline.scores.reliability import CalibrationRow, brier_score, calibration_error_interval, reliability
 
@@ -74,7 +74,7 @@ def _optimism(outcomes: Sequence[TrialResult]) -> OptimismGap:
     random, blocked = ([f1 for f1 in by_seed[split].values() if f1 is not None] for split in (RANDOM, BLOCKS))
     gap = optimism_gap(float(np.mean(random)) if random else None, float(np.mean(blocked)) if blocked else None)
     paired = [(f1 or 0.0) - (by_seed[BLOCKS][seed] or 0.0) for seed, f1 in by_seed[RANDOM].items() if seed in by_seed[BLOCKS]]
-    interval = paired_interval(paired)
+    interval = interval_of_pairs(paired)
     return replace(gap, low=interval.low, high=interval.high)
 
 
