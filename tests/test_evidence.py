@@ -13,8 +13,8 @@ from landshift.pipeline.scores.evidence import (
     Difference,
     TransferVerdict,
     f1_gain,
-    judge_transfer,
     interval_of_pairs,
+    judge_transfer,
 )
 from landshift.pipeline.scores.ranking import kendall_tau, rank_with_abstention, resample_groups
 

@@ -36,6 +36,9 @@ WITHHELD = re.compile("|".join(ALLOWED), re.IGNORECASE)
 PUBLISHED = {
     "pipeline/epochs/gates.py": "its sentences stand in the record of every run, which keeps its content",
     "pipeline/run/package.py": "so do its descriptions of files",
+    "pipeline/sample/notes.py": "its sentences stand in the published estimates",
+    "pipeline/sample/table.py": "so do those of the table",
+    "flows/steps/register/review.py": "`said` is a key of what `--json` prints",
 }
 """Files whose texts are kept, and why."""
 TAG = re.compile(r"\{[%{].*?[%}]\}")

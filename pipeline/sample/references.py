@@ -166,8 +166,8 @@ def _require_own_run(found: list[str], run: str) -> None:
     others = sorted({name or "none" for name in found if name != run})
     if others:
         raise InputError(
-            f"The sample was drawn for run {', '.join(others[:_NAMED])}, and the estimates are for run {run}. A sample says "
-            f"nothing about another map: give its own run, or draw one for this run with `landshift sample`."
+            f"The sample was drawn for run {', '.join(others[:_NAMED])}, and the estimates are for run {run}. A sample holds "
+            f"for its own map only: give its own run, or draw one for this run with `landshift sample`."
         )
 
 

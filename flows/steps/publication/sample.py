@@ -85,7 +85,9 @@ def sample_run(
         )
     legend = Legend(described.legend)
     names = {change.code: change.name for change in legend.changes}
-    strata = tuple(DrawnStratum(code, names[code], counts[code], n, expected[code]) for code, n in sizes.items())
+    strata = tuple(
+        DrawnStratum(code, names[code], counts[code], n, expected_accuracy=expected[code]) for code, n in sizes.items()
+    )
     record = DrawnSample(described.key, seed, strata)
     if folder.exists():
         _require_same(folder, record)
@@ -99,7 +101,7 @@ def sample_run(
         write_sample_file(target / SAMPLES, frame, sample_form_qml(legend, abs(float(grid.transform.a)), dates))
         images = {epoch: run / f"image_{epoch}.tif" for epoch in ("before", "after")}
         crs = inspect(images["after"]).crs
-        write_sample_project(target / PROJECT, folder, legend, images, grid, crs, dates)
+        write_sample_project(target / PROJECT, folder, legend, images, grid=grid, crs=crs, dates=dates)
         write_record(target / RECORD, record)
     return Sampled(folder, record, True)
 
