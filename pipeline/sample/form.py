@@ -27,9 +27,9 @@ SAMPLES_FILE, SAMPLES_LAYER = "samples.gpkg", "samples"
 _LABELLED, _WAITING = "#56b4e9", "#f0e442"
 """Sky blue and yellow of the palette of Okabe and Ito, both seen on dark forests: https://jfly.uni-koeln.de/color/"""
 _ABSTRACT = (
-    "Only selected samples are drawn: the pattern of all of them would give the map away, and an interpreter who has seen it no "
-    "longer judges blindly. Open the table of the samples (F6), select one by the number of its row, zoom to it (Ctrl+J), and "
-    "fill in its form with what it shows on both dates. The square is the sampled pixel. Select no more than one at a time."
+    "Only selected samples are drawn: the pattern of all of them would give the map away, and an interpreter who has seen it "
+    "no longer judges blindly. Open the table of the samples (F6), select one by the number of its row, zoom to it (Ctrl+J), "
+    "and fill in its form with what it shows on both dates. The square is the sampled pixel. Select no more than one at a time."
 )
 _FIXED = ("sample_id", "run_id", "row", "column", "chip")
 """Columns that identify the pixel, not to be changed."""
