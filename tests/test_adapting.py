@@ -180,7 +180,7 @@ def test_what_was_checked_is_not_checked_again(
 ) -> None:
     path = ready.ws.assessment / "adaptation.json"
     before = path.stat().st_mtime_ns
-    monkeypatch.setattr(adapting, "_check", lambda *_: pytest.fail("checked again"))
+    monkeypatch.setattr(adapting, "_check", lambda *_, **__: pytest.fail("checked again"))
     assert content_of(check_adaptations(ready.ws, ready.prepared, ready.labels_hash)) == checked
     assert path.stat().st_mtime_ns == before
 

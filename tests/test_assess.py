@@ -136,7 +136,7 @@ def test_the_page_is_written(whole: SimpleNamespace) -> None:
 def test_a_quick_run_keeps_what_was_measured_before_and_trains_nothing(
     whole: SimpleNamespace, place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("landshift.flows.steps.assessment.trials.fit_network", lambda *_: pytest.fail("trained"))
+    monkeypatch.setattr("landshift.flows.steps.assessment.trials.fit_network", lambda *_, **__: pytest.fail("trained"))
     files = {
         p: p.stat().st_mtime_ns for p in whole.ws.assessment.rglob("*") if p.is_file() and p.name not in (ASSESSMENT, PAGE)
     }

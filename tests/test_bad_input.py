@@ -457,7 +457,7 @@ class TestInterruption:
 
     def test_a_second_run_does_nothing(self, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
         first = territory.prepare()
-        monkeypatch.setattr("landshift.flows.steps.images.epochs.compose", lambda *_: pytest.fail("it is there already"))
+        monkeypatch.setattr("landshift.flows.steps.images.epochs.compose", lambda *_, **__: pytest.fail("it is there already"))
         assert territory.prepare() == first
 
     @pytest.mark.parametrize("change", ["input", "output", "lost", "bands", "source", "scale", "offset"])

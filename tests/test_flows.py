@@ -176,7 +176,7 @@ def test_a_legend_of_another_colour_is_another_model(
     first, *rest = demo.project.legend
     project = demo.project.model_copy(update={"legend": (first.model_copy(update={"colour": "#123456"}), *rest)})
 
-    def fitted(*_: Any) -> None:
+    def fitted(*_: Any, **__: Any) -> None:
         raise RuntimeError("trained anew")
 
     monkeypatch.setattr(candidates, "fit_network", fitted)
@@ -199,7 +199,7 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
 
     fitted = []
 
-    def fit_network(*_: Any) -> Any:
+    def fit_network(*_: Any, **__: Any) -> Any:
         fitted.append(1)
         return load(demo.model)
 
@@ -393,7 +393,7 @@ def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
 
     calls = []
 
-    def step(*_: Any) -> None:
+    def step(*_: Any, **__: Any) -> None:
         calls.append(1)
         raise InputError("the file is not there")
 
@@ -460,7 +460,7 @@ def test_a_failure_while_publishing_leaves_the_work_to_publish(
     demo: DemoTerritory, unmapped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
 
-    def broken(*_: Any) -> str:
+    def broken(*_: Any, **__: Any) -> str:
         raise OSError("no space left on device")
 
     monkeypatch.setattr(detecting, "publish_run_task", detecting.publish_run_task.with_options(retries=0))

@@ -159,8 +159,8 @@ def test_a_move_that_does_not_help_is_not_kept(territory: Territory, monkeypatch
 
     original = aligning.write_aligned
 
-    def the_wrong_way(image: Any, observation: Any, shift: tuple[float, float], *targets: Any) -> float:
-        return original(image, observation, (-shift[0], -shift[1]), *targets)
+    def the_wrong_way(image: Any, observation: Any, shift: tuple[float, float], *targets: Any, **more: Any) -> float:
+        return original(image, observation, (-shift[0], -shift[1]), *targets, **more)
 
     monkeypatch.setattr(aligning, "write_aligned", the_wrong_way)
     images = prepared(territory)

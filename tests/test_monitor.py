@@ -86,7 +86,9 @@ def test_what_is_new_is_compared_once_and_what_is_seen_again_is_confirmed(
 ) -> None:
     composed = []
     compose = preparing.compose
-    monkeypatch.setattr(preparing, "compose", lambda epoch, *rest: (composed.append(str(epoch.date)), compose(epoch, *rest))[1])
+    monkeypatch.setattr(
+        preparing, "compose", lambda epoch, *rest, **more: (composed.append(str(epoch.date)), compose(epoch, *rest, **more))[1]
+    )
     first = watched.run()
     assert outcomes(first) == {"2023-06-18": "done"}
     assert set(first.what) == {"new"}

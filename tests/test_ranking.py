@@ -72,7 +72,7 @@ def test_the_same_ranking_is_not_made_again(
     path = ready.ws.assessment / "ranking.json"
     before = path.stat().st_mtime_ns
 
-    def never(*_: Any) -> None:
+    def never(*_: Any, **__: Any) -> None:
         raise AssertionError("ranked again")
 
     monkeypatch.setattr(ranking, "_describe", never)

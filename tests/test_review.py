@@ -90,10 +90,10 @@ def test_a_review_of_another_process_is_not_replaced(place: Path, monkeypatch: p
     before = open_register(register).drawings()
 
     def meanwhile(output: Path, then: Callable[..., Any]) -> Callable[..., Any]:
-        def act(*given: Any) -> Any:
+        def act(*given: Any, **more: Any) -> Any:
             output.mkdir()
             (output / "review.gpkg").write_text("of somebody else")
-            return then(*given)
+            return then(*given, **more)
 
         return act
 

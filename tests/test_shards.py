@@ -159,14 +159,14 @@ def test_a_run_that_was_killed_goes_on_with_the_shards_that_are_done_and_unharme
     mapped: list[int] = []
     map_rows = sharding._map_rows
 
-    def killed_once(*given: Any) -> Any:
+    def killed_once(*given: Any, **more: Any) -> Any:
         shard: Shard = given[3]
         mapped.append(shard.number)
         if mapped == [1, 2, 3]:
             strip = next((tmp_path / "demo" / "work").glob(f"*/{SHARDS}/rows-00000-*/change.tif"))
             strip.write_bytes(strip.read_bytes()[:-9])
             raise KeyboardInterrupt
-        return map_rows(*given)
+        return map_rows(*given, **more)
 
     monkeypatch.setattr(sharding, "_map_rows", killed_once)
     project = place.project(shards=4)

@@ -68,7 +68,7 @@ def no_training(monkeypatch: pytest.MonkeyPatch) -> SimpleNamespace:
     """Let every training diverge at once, and count them."""
     seen = SimpleNamespace(count=0)
 
-    def diverging(*_: Any) -> None:
+    def diverging(*_: Any, **__: Any) -> None:
         seen.count += 1
         raise Diverged("Training diverged: the loss is nan in epoch 0.")
 
@@ -194,13 +194,13 @@ def interrupted_at(share: float, told: list[float]) -> Callable[..., Any]:
     """Return a `fit_network` that is interrupted once a share of the training is done."""
     from landshift.flows.steps.learning.fitting import fit_network
 
-    def fit(*given: Any) -> Any:
+    def fit(*given: Any, **more: Any) -> Any:
         def advance(done: float) -> None:
             told.append(done)
             if done >= share:
                 raise KeyboardInterrupt
 
-        return fit_network(*given[:-1], advance)
+        return fit_network(*given, **more | {"advance": advance})
 
     return fit
 
@@ -341,7 +341,7 @@ def test_a_limit_to_the_miss_rate_that_few_blocks_cannot_keep_stops_no_compariso
         legend=Legend(), temperatures=Temperatures(), threshold=0.5, facts=provenance(seed=9),
     )  # fmt: skip
     loose, _, _ = judge(ready.ws, ready.prepared, bundle, built.network, masks)
-    monkeypatch.setattr(trials, "fit_network", lambda *_: (bundle, built.network))
+    monkeypatch.setattr(trials, "fit_network", lambda *_, **__: (bundle, built.network))
     outcome = tried(ready, replace(FIRST, seed=9), ws=strict)
     assert (outcome.state, outcome.reason) == ("done", "")
     assert outcome.facts.threshold == loose.threshold

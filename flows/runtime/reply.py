@@ -1,5 +1,5 @@
 """What a verb replies: JSON for machines, and the same as lines for people."""
 
-from landshift.pipeline.records import Json
+from typing import Any
 
-Reply = tuple[Json, list[str]]
+Reply = tuple[dict[str, Any], list[str]]
