@@ -1,6 +1,6 @@
 """Adaptations of a model from elsewhere are tried and measured; only what helps on labels is accepted."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+import landshift.models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
 
 import json
 from dataclasses import replace

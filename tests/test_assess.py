@@ -1,6 +1,6 @@
 """The assessment: what was measured is kept while its inputs stay, and a verdict that the encoder hurts stops a training."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+import landshift.models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
 
 import json
 import re

@@ -1,6 +1,6 @@
 """Encoders are ranked on labelled pixels; what cannot be used is listed with its reason, and the rest goes on."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+import landshift.models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
 
 import json
 import urllib.error

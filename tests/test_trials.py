@@ -1,6 +1,6 @@
 """A trial is one short training that is done once, goes on where it stopped, and says so whatever goes wrong with it."""
 
-import models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
+import landshift.models  # noqa: F401  # isort: skip - declares torchvision operators that a CPU build may lack
 
 import re
 import shutil

@@ -31,8 +31,10 @@ from landshift.pipeline.columns import (
 )
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.sample.draw import sample_ids
 from landshift.pipeline.sample.points import read_samples, sample_frame
+from landshift.pipeline.vector.formats import layer_hash
 from landshift.pipeline.vector.read import burn, read_layer, read_polygons
 from landshift.pipeline.vector.write import add_layers, write_changes, write_copies, write_sample_file
 from tests.test_polygons import AFTER, BEFORE, CHANGE, CONFIDENCE, GRID, LEGEND
@@ -511,3 +513,16 @@ def test_the_changes_are_no_judged_sample(tmp_path: Path) -> None:
         read_samples(written(tmp_path))
     with pytest.raises(InputError, match="lacks the columns"):
         read_samples(add_layers(written(tmp_path), samples=samples_frame()))
+
+
+def test_the_hash_of_a_shapefile_follows_its_classes_and_not_its_indices(tmp_path: Path) -> None:
+    hashes = []
+    for name in ("forest", "field"):
+        frame = gpd.GeoDataFrame({"class": [name]}, geometry=[BOX], crs="EPSG:32633")
+        pyogrio.write_dataframe(frame, tmp_path / "labels.shp")
+        hashes.append(layer_hash(tmp_path / "labels.shp"))
+    assert hashes[0] != hashes[1], "the .shp is the same, and the .dbf is not"
+    (tmp_path / "labels.qix").write_bytes(b"an index")
+    assert layer_hash(tmp_path / "labels.shp") == hashes[1]
+    pyogrio.write_dataframe(frame, tmp_path / "labels.gpkg")
+    assert layer_hash(tmp_path / "labels.gpkg") == file_hash(tmp_path / "labels.gpkg")

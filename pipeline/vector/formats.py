@@ -9,6 +9,7 @@ from pyproj.exceptions import ProjError
 from shapely.errors import ShapelyError
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import file_hash, value_hash
 
 FORMATS = "GeoPackage, FlatGeobuf, Shapefile or GeoJSON"
 """What is accepted as input."""
@@ -26,6 +27,8 @@ _BOM = b"\xef\xbb\xbf"
 _MAX_GEOJSON = 2**29
 """Bytes; the file is parsed whole, in memory."""
 _SIDECARS = (".shx", ".dbf", ".prj", ".cpg", ".qpj", ".qix", ".sbn", ".sbx", ".idm", ".ind")
+_CONTENT = (".dbf", ".prj", ".cpg")
+"""Of the files of a Shapefile: attributes, CRS and encoding; the others are indices, which programs write anew."""
 _TYPES = ("FeatureCollection", "Feature")
 _CRS_TYPES = ("name", "EPSG")
 """Of GeoJSON's `crs`; the others, `link` and `url`, make GDAL fetch it from the network."""
@@ -74,10 +77,23 @@ def _driver_of(path: Path) -> str | None:
     return "GeoJSON" if head.removeprefix(_BOM).lstrip().startswith(b"{") else driver
 
 
+def layer_hash(path: Path) -> str:
+    """Hash a vector file with all that is read from it; of a Shapefile, classes and names are in the files beside it."""
+    if path.suffix.lower() != ".shp":
+        return file_hash(path)
+    parts = [path, *(file for file in _sidecars(path) if file.suffix.lower() in _CONTENT)]
+    return value_hash({file.suffix.lower(): file_hash(file) for file in parts if file.is_file()})
+
+
+def _sidecars(source: Path) -> list[Path]:
+    """List the files of a Shapefile beside its first one."""
+    return [file for file in source.parent.iterdir() if file.stem == source.stem and file.suffix.lower() in _SIDECARS]
+
+
 def _require_own_sidecars(path: Path, source: Path) -> None:
     """Refuse a Shapefile whose further files are links to elsewhere."""
-    for file in source.parent.iterdir():
-        if file.stem == source.stem and file.suffix.lower() in _SIDECARS and file.resolve().parent != source.parent:
+    for file in _sidecars(source):
+        if file.resolve().parent != source.parent:
             raise InputError(
                 f"{path}: its {file.suffix} is a link to another folder; put all files of the Shapefile into one folder."
             )

@@ -17,6 +17,7 @@ from landshift.pipeline.manifest import file_hash, value_hash
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import read_record, write_record
+from landshift.pipeline.vector.formats import layer_hash
 
 LABELS, REGIONS, SPLITS = "labels.tif", "regions.tif", "splits.json"
 
@@ -72,7 +73,8 @@ def split_labels(ws: Workspace, labels: Labels) -> tuple[np.ndarray, Splits]:
 
 def label_hashes(ws: Workspace) -> dict[str, str]:
     """Return the hash of each file that holds labels: of `polygons`, or of `before`, `after` and `change`."""
-    return {role: file_hash(path) for role, path in _label_files(ws).items() if path.is_file()}
+    hash_of = {"polygons": layer_hash}
+    return {role: hash_of.get(role, file_hash)(path) for role, path in _label_files(ws).items() if path.is_file()}
 
 
 def divide_labels(ws: Workspace, grid: Grid) -> str:

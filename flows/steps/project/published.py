@@ -3,7 +3,7 @@
 from typing import Any
 
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.vector.formats import layer_hash
 
 
 def config_as_published(ws: Workspace) -> dict[str, Any]:
@@ -28,4 +28,4 @@ def config_as_published(ws: Workspace) -> dict[str, Any]:
 def areas_hash(ws: Workspace) -> str | None:
     """Return the hash of the file with the areas of interest, None without one."""
     wanted = ws.project.areas_of_interest
-    return None if wanted is None else file_hash(ws.input(wanted.path, "areas_of_interest: path"))
+    return None if wanted is None else layer_hash(ws.input(wanted.path, "areas_of_interest: path"))
