@@ -131,12 +131,20 @@ class Handler(BaseHTTPRequestHandler):
             self.close_connection = kind == "cut"
 
 
+_TAKEN: set[int] = set()
+"""Ports of earlier servers of this process: GDAL keeps parts of files by their address, even when another server answers there later."""
+
+
 @contextmanager
 def serving() -> Iterator[Site]:
     class Own(Handler):
         pass
 
     server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
+    while server.server_port in _TAKEN:
+        server.server_close()
+        server = ThreadingHTTPServer(("127.0.0.1", 0), Own)
+    _TAKEN.add(server.server_port)
     server.daemon_threads = True
     Own.site = site = Site(f"http://127.0.0.1:{server.server_port}")
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05}, daemon=True).start()
