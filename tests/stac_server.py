@@ -132,7 +132,7 @@ class Handler(BaseHTTPRequestHandler):
 
 
 _TAKEN: set[int] = set()
-"""Ports of earlier servers of this process: GDAL keeps parts of files by their address, even when another server answers there later."""
+"""Ports of earlier servers of this process: GDAL keeps parts of files by address, whatever server answers there later."""
 
 
 @contextmanager
