@@ -131,7 +131,9 @@ def read_journal(folder: Path) -> ReleaseJournal:
         content = json.loads(path.read_text(encoding="utf-8"))
         version = content["format"]
         entries = content["entries"]
-        journal = record_of(ReleaseJournal, {"entries": entries}, JOURNAL) if version == _FORMAT else ReleaseJournal()
+        journal = (
+            record_of(ReleaseJournal, {"entries": entries}, JOURNAL, exact=True) if version == _FORMAT else ReleaseJournal()
+        )
     except FileNotFoundError:
         return ReleaseJournal()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
@@ -224,8 +226,8 @@ def model_in_use(folder: Path, model: Path) -> Path:
 
 def _damage(path: Path, why: object) -> InputError:
     return InputError(
-        f"{path} is damaged ({why}): which model is in use cannot be known. Copy it back from a backup; or move the folder "
-        f"{path.parent} away, and the model in {path.parent.parent / 'model'} counts as the first."
+        f"{path} is damaged ({why}): which model is in use cannot be known. Copy it back from a backup; or move {path.parent} "
+        f"and {path.parent.parent / 'model'} away, and train again: that model is the first."
     )
 
 

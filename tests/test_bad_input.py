@@ -18,6 +18,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from shapely.geometry import box
 
+import landshift
 from landshift.flows.steps.project.plan import plan
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
@@ -409,7 +410,7 @@ class Stop(BaseException):
 
 def interrupted(work: Callable[[], object], line: int) -> int:
     """Run until the given line of our code is about to run; return how many lines ran."""
-    ours = str(Path(__file__).parents[1])
+    ours = str(Path(landshift.__file__).parent)
     count = 0
 
     def watch(frame: FrameType, event: str, _arg: object) -> Any:
@@ -443,6 +444,7 @@ class TestInterruption:
         """Interrupted anywhere, also so hard that nothing is tidied up, a rerun gives the bytes of a run left alone."""
         alone, again = new_territory(), new_territory()
         lines = interrupted(lambda: alone.prepare(), sys.maxsize)
+        assert lines > 500, "our lines are counted"
         with pytest.MonkeyPatch.context() as patch:
             if killed:
                 patch.setattr("landshift.pipeline.manifest._remove", lambda path: None)

@@ -50,7 +50,7 @@ def test_a_full_disk(begun: SimpleNamespace, tmp_path: Path, monkeypatch: pytest
         elif step == "diff":
             patch.setattr(monitoring, "write_diff", starved(1000, monitoring.write_diff))
         else:
-            patch.setattr(monitoring, "write_json", starved(100, monitoring.write_json))
+            patch.setattr(monitoring, "write_state", starved(100, monitoring.write_state))
         if step in ("maps", "register"):
             said = watched.run()
             assert outcomes(said) == {"2023-06-18": "known", "2024-06-17": "failed"}

@@ -370,7 +370,8 @@ def test_a_damaged_journal_is_said_to_be_one(ws: Workspace, harm: bytes) -> None
 @pytest.mark.parametrize(
     ("field", "value"),
     [
-        ("folder", "../../elsewhere"), ("folder", ".."), ("folder", ""), ("folder", None), ("number", "x"), ("number", None),
+        ("folder", "../../elsewhere"), ("folder", ".."), ("folder", ""), ("folder", None), ("number", "3"), ("number", True),
+        ("number", None),
         ("action", "dreamt"), ("files", {"../x": "sha256:0"}), ("files", []), ("left", [1]), ("comparison", 3), ("weights", 5),
         ("folder", "a\0b"), ("folder", "a" * 5000), ("folder", "\u00e9"), ("files", {"a\0b": "sha256:0"}), ("number", -1),
     ],

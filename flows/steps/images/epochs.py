@@ -11,7 +11,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.compose import compose
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.place import place_hash
-from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.records import IfAny, content_of, record_of
 from landshift.pipeline.scenes.scene import Source
 
 _FORMAT = 3
@@ -47,9 +47,9 @@ class Correction:
     """Length of the shift in pixels before; None where it could not be measured."""
     now: float | None
     """The same afterwards."""
-    observed: float | None
+    observed: IfAny[float] = None
     """Share of the moved image that is observed, 0..1; None where none was written."""
-    sentence: str
+    sentence: str = ""
     """The same for people."""
 
 
@@ -82,9 +82,13 @@ class Pair:
         return self.before.observation, self.after.observation
 
     def absolute(self) -> "Pair":
-        """Return the same images as another process finds them, whatever its working directory."""
+        """Return the same images as another process finds them, whatever its working directory.
+
+        Scenes stay behind: other processes read the images alone, and an address may be signed.
+        """
         before, after = (replace(image, path=image.path.resolve()) for image in (self.before, self.after))
-        return replace(self, before=before, after=after)
+        earlier, later = (replace(epoch, scenes=()) for epoch in self.plan.epochs)
+        return replace(self, plan=replace(self.plan, before=earlier, after=later), before=before, after=after)
 
 
 def epoch_key(ws: Workspace, made: Plan, name: str) -> str:

@@ -106,8 +106,9 @@ def _mask(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> tuple[S
             weights=facts["weights"],
         )  # fmt: skip
         manifest.record(name, key, [path], content_of(mask))
-    known = record_of(ModelMask, manifest.facts(name), str(manifest.folder))
-    return replace(scene, mask=Source(path, 1)), replace(known, scene=scene.id, date=day)
+    # The same files may be a scene of another name elsewhere.
+    known = record_of(ModelMask, manifest.facts(name) | {"scene": scene.id, "date": day}, str(manifest.folder))
+    return replace(scene, mask=Source(path, 1)), known
 
 
 def borrow_masks(ws: Workspace, scenes: Iterable[Scene], model: str | None, grid: Grid, folders: Iterable[Path]) -> None:

@@ -50,7 +50,7 @@ class MonitorState:
 
 
 def read_state(ws: Workspace) -> MonitorState:
-    """Return the state that the last run wrote; where it is unreadable, all pairs are compared again, which changes nothing."""
+    """Return the state that the last run wrote; where it is unreadable, pairs are compared again and the next diff is whole."""
     with suppress(InputError, RecursionError):
         return read_record(ws.output / STATE, MonitorState)
     return MonitorState({}, {})

@@ -203,7 +203,7 @@ def _record_of(samples: Path, run: Path, key: str) -> tuple[Path, DrawnSample]:
         record = record_of(DrawnSample, json.loads(found.read_text(encoding="utf-8-sig")), str(found))
     except (OSError, ValueError) as error:
         raise InputError(
-            f"{found} is damaged: expected JSON with `run`, `seed` and `strata` of `code` and `samples`. Copy it again from "
+            f"{found} is damaged: expected JSON with `run`, `seed` and `strata`, as it was written. Copy it again from "
             f"where `landshift sample` made it."
         ) from error
     if record.run != key:

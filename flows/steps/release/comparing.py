@@ -77,17 +77,17 @@ def compare_models(ws: Workspace, prepared: Pair, candidate: Path, in_use: Path)
     try:
         old, new = (require_model_fits(replace(ws, chosen_model=folder), prepared.plan) for folder in (in_use, candidate))
     except InputError as error:
-        return _refuse_to_compare(str(error))
+        return refuse_to_compare(str(error))
     labels = current_labels(ws, prepared.plan.grid)
     if (fault := _difference_of_legends(old, new)) is not None:
-        return _refuse_to_compare(fault)
+        return refuse_to_compare(fault)
     seen = [read_seen(folder, prepared.plan.grid) for folder in (in_use, candidate)]
     if seen[0] is None or seen[1] is None:
         which = "the one in use" if seen[0] is None else "the new one"
-        return _refuse_to_compare(f"It is not known on which pixels {which} was trained, so none are known to be held out.")
+        return refuse_to_compare(f"It is not known on which pixels {which} was trained, so none are known to be held out.")
     held_out = (labels.change != NOT_LABELLED) & ~_near(seen[0] | seen[1], ws.project.split.buffer_px)
     if not held_out.any():
-        return _refuse_to_compare("Every labelled pixel was used to train or to validate one of the two models: label more.")
+        return refuse_to_compare("Every labelled pixel was used to train or to validate one of the two models: label more.")
     masks = DividedLabels(labels, np.where(held_out, TEST, NO_ROLE).astype(np.uint8))
     (first, pixels), (second, _) = (_map_pixels(ws, prepared, folder, masks) for folder in (in_use, candidate))
     regions, held = _choose_regions(
@@ -153,7 +153,8 @@ def _difference_of_legends(old: "Bundle", new: "Bundle") -> str | None:
     )
 
 
-def _refuse_to_compare(why: str) -> ReleaseComparison:
+def refuse_to_compare(why: str) -> ReleaseComparison:
+    """Return the comparison of two models that cannot be compared, which promotes neither."""
     sentence = f"The new model cannot be compared with the one in use. {why}"
     return ReleaseComparison(NOT_JUDGED, promote=False, rows=(), sentence=sentence, notes=(), pixels=0)
 

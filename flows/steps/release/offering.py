@@ -9,7 +9,7 @@ from landshift.flows.runtime.person import login_name
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.labelling import label_hashes
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.flows.steps.release.comparing import compare_models, comparison_lines
+from landshift.flows.steps.release.comparing import compare_models, comparison_lines, refuse_to_compare
 from landshift.flows.steps.release.releases import CARD, KEPT, MODEL, hashes_of, identity, now, settle_release, show_model
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_text
@@ -118,7 +118,12 @@ def _decide(
     if comparison is None:
         # Its release also holds where it was trained.
         release = journal.releases[current.number or 0]
-        comparison = compare_models(ws, prepared, ws.candidate, release_folder(ws.releases, release))
+        try:
+            in_use = release_folder(ws.releases, release)
+        except InputError as error:
+            comparison = refuse_to_compare(str(error))
+        else:
+            comparison = compare_models(ws, prepared, ws.candidate, in_use)
     promoted, reason = decide(journal, comparison)
     act = _promote if promoted else _refuse
     return act(ws, journal, reason, comparison=comparison, key=key, who=who)

@@ -135,7 +135,7 @@ def show_model(ws: Workspace, source: Path, journal: ReleaseJournal | None) -> N
     """Copy a release to where the model in use is shown, and let the journal name it once the copy is whole.
 
     The bytes are copied: who overwrites the model in use by hand must not reach the release. A kill after the journal is
-    written leaves the old folder or none; `released_model` then finds the release itself.
+    written leaves the old folder or none; `model_in_use` then finds the release itself.
     """
     with replace_when_done(ws.model) as temporary:
         temporary.mkdir(parents=True)
