@@ -33,7 +33,7 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     from landshift.pipeline.demo.files import demo_legend
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer
-    from landshift.pipeline.run.rasters import confidence_codes
+    from landshift.pipeline.run.rasters import probability_codes
     from landshift.pipeline.scores.training import Temperatures
     from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
 
@@ -53,13 +53,13 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     layout = Layout(info.grid[whole.y : whole.y + whole.height], 1, "uint8", 0)
     with (
         open_writer(folder / f"change-{part}-{parts}.tif", layout) as change,
-        open_writer(folder / f"confidence-{part}-{parts}.tif", layout) as confidence,
+        open_writer(folder / f"change_probability-{part}-{parts}.tif", layout) as probability,
     ):
 
         def finish(tile: Tile, said: Any) -> None:  # noqa: ANN401
             decision = decide(said.change, said.before, said.after, legend, threshold=0.5)
             change(tile.core.within(whole), np.asarray(decision.change)[np.newaxis])
-            confidence(tile.core.within(whole), confidence_codes(decision.confidence)[np.newaxis])
+            probability(tile.core.within(whole), probability_codes(decision.change_probability)[np.newaxis])
 
         mapped = stream(net, images, work, Temperatures(), mixed=True)
         seconds = sum(done.seconds for done in write_behind(mapped, finish))
@@ -138,7 +138,8 @@ def around(folder: Path, core: int) -> dict[str, Any]:
         "writing_core_seconds_per_mpx": measure(lambda: write_rasters(folder, decision, legend, info.grid, {})),
         "vectorising_core_seconds_per_mpx": measure(
             lambda: map_layers(
-                decision.change, decision.confidence, info.grid, legend, date(2019, 6, 12), date(2023, 6, 18), prefix="bench"
+                decision.change, decision.change_probability, info.grid, legend, date(2019, 6, 12), date(2023, 6, 18),
+                prefix="bench",
             )
         ),
         "images_bytes_per_pixel": round(sum((folder / f"{n}.tif").stat().st_size for n in ("before", "after")) / size**2, 2),

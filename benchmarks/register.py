@@ -41,7 +41,7 @@ def run(number: int, year: int, seed: int) -> MergeableRun:
     code = places.choice([2, 3], side * side)[where]
     frame = gpd.GeoDataFrame(
         {"change_id": [f"p-{w}" for w in where], "change_code": code, "to_code": pd.array(code, dtype="Int64"),
-         "area_ha": shapely.area(polygons) / 1e4, "confidence": rng.uniform(0.5, 1, number).round(4)},
+         "area_ha": shapely.area(polygons) / 1e4, "change_probability": rng.uniform(0.5, 1, number).round(4)},
         geometry=polygons, crs="EPSG:32651",
     )  # fmt: skip
     extent = shapely.box(299_800, 3_600_200 - 200 * (side + 2), 300_200 + 200 * side, 3_600_200)

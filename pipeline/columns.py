@@ -44,8 +44,8 @@ CHANGE_COLUMNS = (
     Column("to_name", "str", "To", "Land use after; Changed in a project without classes"),
     Column("area_ha", "float64", "Area (ha, pixel count)", f"{_MEASURED}; pixel count, biased when summed"),
     _PIXELS,
-    Column("confidence", "float64", "Confidence", "Mean probability of change over the pixels, 0 to 1"),
-    Column("confidence_min", "float64", "Lowest confidence", "Lowest probability of change of a pixel, 0 to 1"),
+    Column("change_probability", "float64", "Probability of change", "Mean probability of change over the pixels, 0 to 1"),
+    Column("change_probability_min", "float64", "Lowest change_probability", "Lowest probability of change of a pixel, 0 to 1"),
     *_DATES,
     Column(
         AREAS_LAYER, "str", "Areas of interest",

@@ -34,7 +34,7 @@ def run(
     grid = small_grid(*codes.shape, crs=crs)
     dates = (date.fromisoformat(before), date.fromisoformat(after))
     layers = map_layers(codes, np.full(codes.shape, 0.9), grid, legend, *dates, prefix=prefix)
-    patches = layers.changes[["change_id", "change_code", "to_code", "area_ha", "confidence", "geometry"]]
+    patches = layers.changes[["change_id", "change_code", "to_code", "area_ha", "change_probability", "geometry"]]
     t = grid.transform
     extent = shapely.box(t.c, t.f + t.e * codes.shape[0], t.c + t.a * codes.shape[1], t.f)
     seen = Observation(key or f"k-{before}-{after}", project, before, after, created, "m", model, scenes)

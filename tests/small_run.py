@@ -50,7 +50,7 @@ from tests.conftest import small_grid
 SHAPE = (60, 80)
 CLASSES = (("Forest", "#2f6b3c"), ("Cropland", "#ead27a"), ("Water", "#4a86b8"))
 DATES = (date(2020, 6, 15), date(2022, 6, 20))
-PATCHES = (  # place, code of the change, confidence; hectares are 0.01 times the pixels, nearly
+PATCHES = (  # place, code of the change, its probability; hectares are 0.01 times the pixels, nearly
     ((slice(5, 15), slice(5, 15)), 2, 0.8),  # Forest to Cropland, 100 pixels
     ((slice(20, 26), slice(40, 45)), 3, 0.95),  # Forest to Water, 30
     ((slice(30, 50), slice(10, 22)), 5, 0.6),  # Cropland to Water, 240
@@ -68,11 +68,11 @@ def write_run(
     """Write the folder, and return what its `run.json` holds; `quiet` has no change."""
     folder.mkdir(parents=True, exist_ok=True)
     grid, legend = small_grid(*SHAPE), Legend(tuple(LandUse(i, *entry) for i, entry in enumerate(classes, 1)))
-    codes, confidence = np.ones(SHAPE, np.uint8), np.full(SHAPE, 0.9, np.float32)
+    codes, probability = np.ones(SHAPE, np.uint8), np.full(SHAPE, 0.9, np.float32)
     for where, code, sure in () if quiet else patches:
-        codes[where], confidence[where] = code if classes else 2, sure
+        codes[where], probability[where] = code if classes else 2, sure
     codes[UNSEEN] = 0
-    layers = map_layers(codes, confidence, grid, legend, *DATES, prefix=project)
+    layers = map_layers(codes, probability, grid, legend, *DATES, prefix=project)
     changes, summary = layers.changes, None
     if names:
         left, top = grid.transform.c, grid.transform.f

@@ -73,8 +73,8 @@ def store(tmp_path: Path) -> Register:
         ({"changes": ("Water to Forest",)}, []),
         ({"min_area_ha": 0.05}, [("Forest to Water", "new")]),
         ({"min_area_ha": 0.07}, []),
-        ({"min_confidence": 0.91}, []),
-        ({"min_confidence": 0.89}, [("Forest to Water", "new"), ("Forest to Cropland", "confirmed")]),
+        ({"min_change_probability": 0.91}, []),
+        ({"min_change_probability": 0.89}, [("Forest to Water", "new"), ("Forest to Cropland", "confirmed")]),
     ],
 )
 def test_a_rule_gets_what_it_asks_for_and_nothing_else(store: Register, how: dict[str, Any], found: list[Any]) -> None:
@@ -85,7 +85,7 @@ def test_what_an_alert_says(store: Register) -> None:
     [alert] = told(store, AlertRule("r", changes=("Forest to Cropland",)))
     assert (alert.was, alert.from_name, alert.to_name) == ("new", "Forest", "Cropland")
     assert (alert.first_seen, alert.last_seen) == ("2021-06-15", "2022-06-15")
-    assert (alert.area_ha, alert.confidence) == (pytest.approx(0.04, rel=0.01), pytest.approx(0.9))
+    assert (alert.area_ha, alert.change_probability) == (pytest.approx(0.04, rel=0.01), pytest.approx(0.9))
     history = store.table(HISTORY)
     assert history.set_index("number").loc[alert.number, ["change_id", "to_state"]].tolist() == [alert.change_id, "confirmed"]
     # Columns 1 and 2, rows 1 and 2 of a grid of 10 m at 300,000, 3,600,000 in UTM zone 51 north.

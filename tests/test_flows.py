@@ -66,7 +66,7 @@ def record(run: Path) -> dict[str, Any]:
 
 
 def layers_of(run: Path) -> dict[str, np.ndarray]:
-    return {n: read_raster(run / f"{n}.tif")[0] for n in ("change", "confidence", "landuse_before", "landuse_after")}
+    return {n: read_raster(run / f"{n}.tif")[0] for n in ("change", "change_probability", "landuse_before", "landuse_after")}
 
 
 def test_the_demo_config_has_the_legend_of_the_landscape() -> None:
@@ -80,7 +80,7 @@ def test_prefects_server_imports_with_the_pinned_fastapi() -> None:
 
 def test_a_run_is_whole_and_leaves_no_work_behind(demo: DemoTerritory) -> None:
     codes = ("change", "landuse_before", "landuse_after")
-    maps = (*codes, "confidence", "domain_shift", "last_observed")
+    maps = (*codes, "change_probability", "domain_shift", "last_observed")
     assert {p.name for p in demo.run.iterdir()} == {
         *(f"{name}.{suffix}" for name in maps for suffix in ("tif", "qml", "sld")),
         *(f"{name}.tif.aux.xml" for name in codes), "image_before.tif", "image_after.tif",
@@ -139,7 +139,7 @@ def test_nodata_on_either_date_is_nodata_in_every_output(demo: DemoTerritory) ->
     layers = layers_of(demo.run)
     for name in ("change", "landuse_before", "landuse_after"):
         np.testing.assert_array_equal(layers[name] == 0, unseen, err_msg=name)
-    np.testing.assert_array_equal(layers["confidence"] == 255, unseen)
+    np.testing.assert_array_equal(layers["change_probability"] == 255, unseen)
 
 
 def test_the_maps_never_contradict_each_other(demo: DemoTerritory) -> None:
@@ -381,7 +381,7 @@ def test_an_interrupted_detect_goes_on_and_ends_the_same(
         detect(demo.project, demo.data, unmapped)
     monkeypatch.undo()
     detect(demo.project, demo.data, unmapped)
-    for name in ("change.tif", "confidence.tif", "landuse_after.tif", "change.qml", "change.tif.aux.xml"):
+    for name in ("change.tif", "change_probability.tif", "landuse_after.tif", "change.qml", "change.tif.aux.xml"):
         assert (unmapped / "demo" / "run" / name).read_bytes() == (demo.run / name).read_bytes(), name
     assert not (unmapped / "demo" / "work").exists()
 

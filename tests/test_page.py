@@ -90,7 +90,7 @@ def zoomed_in(page: Any) -> bool:
 def test_the_table_sorts_by_clicks_and_says_so(opened: Any) -> None:
     page = opened("run")
     assert hectares(page) == [2.4, 1.0, 0.3, 0.16]
-    area, sure = page.get_by_role("button", name="Hectares"), page.get_by_role("button", name="Confidence")
+    area, sure = page.get_by_role("button", name="Hectares"), page.get_by_role("button", name="Probability of change")
     area.click()
     assert hectares(page) == [0.16, 0.3, 1.0, 2.4]
     assert page.locator("#patches th", has_text="Hectares").get_attribute("aria-sort") == "ascending"
@@ -98,7 +98,7 @@ def test_the_table_sorts_by_clicks_and_says_so(opened: Any) -> None:
     page.keyboard.press("Enter")
     assert hectares(page) == [0.3, 1.0, 0.16, 2.4]
     assert page.locator("#patches th", has_text="Hectares").get_attribute("aria-sort") == "none"
-    assert page.locator("#patches th", has_text="Confidence").get_attribute("aria-sort") == "descending"
+    assert page.locator("#patches th", has_text="Probability of change").get_attribute("aria-sort") == "descending"
 
 
 def test_a_filter_holds_for_table_map_and_legend(opened: Any) -> None:

@@ -39,9 +39,9 @@ def test_patches_come_largest_first_with_the_numbers_of_the_layer(made: Any) -> 
     data = content_of(map_data(run, largest(layers["changes"]), layers["not_observed"], None, 0))
     rows, kinds = data["patches"], [kind["name"] for kind in data["kinds"]]
     assert [row["ha"] for row in rows] == pytest.approx(sorted(layers["changes"]["area_ha"], reverse=True), abs=1e-4)
-    assert list(rows[0]) == ["id", "kind", "from", "to", "ha", "confidence", "lowest", "areas", "shape"]
+    assert list(rows[0]) == ["id", "kind", "from", "to", "ha", "change_probability", "lowest", "areas", "shape"]
     assert [rows[0][key] for key in ("from", "to", "areas")] == ["Cropland", "Water", NAMES[0]]
-    assert rows[0]["confidence"] == pytest.approx(0.6, abs=1e-4)
+    assert rows[0]["change_probability"] == pytest.approx(0.6, abs=1e-4)
     by_id = layers["changes"].set_index("change_id")
     for row in rows:
         assert row["ha"] == pytest.approx(by_id.loc[row["id"], "area_ha"], abs=1e-4)

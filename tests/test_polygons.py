@@ -24,7 +24,7 @@ CHANGE = np.array([
     [0, 2, 1, 1, 3],
     [1, 1, 2, 3, 3],
 ], dtype=np.uint8)  # fmt: skip
-CONFIDENCE = np.array([
+PROBABILITY = np.array([
     [np.nan, 0.9, 0.8, 0.9, 0.5],
     [np.nan, 0.7, 0.9, 0.9, 0.5],
     [0.9, 0.9, 0.6, 1.0, 1.0],
@@ -34,7 +34,7 @@ GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_000_000), (3, 5), "EPSG:32633")
 
 @pytest.fixture
 def layers() -> MapLayers:
-    return map_layers(CHANGE, CONFIDENCE, GRID, LEGEND, BEFORE, AFTER, prefix="run7")
+    return map_layers(CHANGE, PROBABILITY, GRID, LEGEND, BEFORE, AFTER, prefix="run7")
 
 
 def test_each_patch_is_one_row_that_says_what_its_pixels_say(layers: MapLayers) -> None:
@@ -46,8 +46,8 @@ def test_each_patch_is_one_row_that_says_what_its_pixels_say(layers: MapLayers) 
     assert frame["from_name"].tolist() == ['Forest "old" & <wild>', "عمران 🏙", 'Forest "old" & <wild>']
     assert frame[["from_code", "to_code"]].to_numpy().tolist() == [[1, 4], [4, 1], [1, 4]]
     assert frame["pixel_count"].tolist() == [3, 4, 1]
-    np.testing.assert_allclose(frame["confidence"], [0.8, 0.75, 0.6], rtol=1e-6)
-    np.testing.assert_allclose(frame["confidence_min"], [0.7, 0.5, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(frame["change_probability"], [0.8, 0.75, 0.6], rtol=1e-6)
+    np.testing.assert_allclose(frame["change_probability_min"], [0.7, 0.5, 0.6], rtol=1e-6)
     # On the central meridian, a UTM pixel is 1 / 0.9996^2 as large on the ground.
     np.testing.assert_allclose(frame["area_ha"], np.array([0.03, 0.04, 0.01]) / 0.9996**2, rtol=1e-5)
     assert (frame["before_date"].dt.date == BEFORE).all()
@@ -66,22 +66,22 @@ def test_what_was_not_observed_is_a_layer_of_its_own(layers: MapLayers) -> None:
 
 
 def test_a_binary_project_has_no_land_use_codes() -> None:
-    found = map_layers(np.where(CHANGE == 3, 2, CHANGE), CONFIDENCE, GRID, Legend(), BEFORE, AFTER).changes
+    found = map_layers(np.where(CHANGE == 3, 2, CHANGE), PROBABILITY, GRID, Legend(), BEFORE, AFTER).changes
     assert found[["from_code", "from_name", "to_code"]].isna().to_numpy().all()
     assert found["to_name"].tolist() == ["Changed", "Changed"]
 
 
 @pytest.mark.parametrize(("code", "changed", "unseen"), [(0, 0, 1), (1, 0, 0), (2, 1, 0)])
 def test_a_map_of_one_code_has_one_patch_or_none(code: int, changed: int, unseen: int) -> None:
-    found = map_layers(np.full((3, 5), code, dtype=np.uint8), np.nan_to_num(CONFIDENCE), GRID, LEGEND, BEFORE, AFTER)
+    found = map_layers(np.full((3, 5), code, dtype=np.uint8), np.nan_to_num(PROBABILITY), GRID, LEGEND, BEFORE, AFTER)
     assert (len(found.changes), len(found.not_observed)) == (changed, unseen)
-    dtypes = map_layers(CHANGE, CONFIDENCE, GRID, LEGEND, BEFORE, AFTER).changes.dtypes
+    dtypes = map_layers(CHANGE, PROBABILITY, GRID, LEGEND, BEFORE, AFTER).changes.dtypes
     pd.testing.assert_series_equal(found.changes.dtypes, dtypes)
 
 
 def test_arrays_that_are_not_on_the_grid_are_refused() -> None:
     with pytest.raises(ValueError, match="expected one shape"):
-        map_layers(CHANGE[:2], CONFIDENCE, GRID, LEGEND, BEFORE, AFTER)
+        map_layers(CHANGE[:2], PROBABILITY, GRID, LEGEND, BEFORE, AFTER)
 
 
 @given(arrays(np.uint8, (8, 9), elements=st.integers(0, 3)))

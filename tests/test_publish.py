@@ -59,7 +59,7 @@ def test_statistics_units_and_names_survive_in_the_eyes_of_gdal(tmp_path: Path) 
     chance[:100] = np.nan
     decision = decide(chance, None, None, Legend(), 0.5)
     write_rasters(tmp_path, decision, Legend(), grid, {"RUN": "abc"})
-    for name, unit, low, high in (("change", "code", 1, 2), ("confidence", "1", 100, 200)):
+    for name, unit, low, high in (("change", "code", 1, 2), ("change_probability", "1", 0, 200)):
         found = subprocess.run(["gdalinfo", "-json", str(tmp_path / f"{name}.tif")], capture_output=True, check=False)
         if found.returncode:
             pytest.skip("gdalinfo is not installed")
@@ -69,15 +69,15 @@ def test_statistics_units_and_names_survive_in_the_eyes_of_gdal(tmp_path: Path) 
         assert band["block"] == [512, 512]
         assert float(band["metadata"][""]["STATISTICS_VALID_PERCENT"]) == pytest.approx(100 * 6 / 7, abs=0.01)
     assert band["scale"] == 0.005
-    (seen,) = inspect(tmp_path / "confidence.tif").statistics
-    assert seen["mean"] == pytest.approx(np.rint(200 * decision.confidence[100:]).mean(), abs=0.01)
+    (seen,) = inspect(tmp_path / "change_probability.tif").statistics
+    assert seen["mean"] == pytest.approx(np.rint(200 * decision.change_probability[100:]).mean(), abs=0.01)
 
 
 def test_the_rasters_are_cloud_optimised_by_the_strict_rules(tmp_path: Path) -> None:
     grid = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (1100, 1300), "EPSG:32633")
     chance = np.random.default_rng(0).uniform(size=(1100, 1300)).astype(np.float32)
     write_rasters(tmp_path, decide(chance, None, None, Legend(), 0.5), Legend(), grid, {})
-    for name in ("change.tif", "confidence.tif"):
+    for name in ("change.tif", "change_probability.tif"):
         valid, errors, warnings = cog_validate(tmp_path / name, strict=True, quiet=True)
         assert (valid, errors, warnings) == (True, [], [])
 

@@ -92,7 +92,7 @@ def make_run(folder: Path, crs: str = "EPSG:32651") -> Path:
     raster("change", change, raster_qml(occurring(LEGEND.changes, [0, *CODES])), nodata=0)
     for name in ("landuse_before", "landuse_after"):
         raster(name, change % 4, raster_qml(land_use_entries(LEGEND)), nodata=0)
-    raster("confidence", change, continuous_qml(), nodata=255, scale=0.005, offset=0.0)
+    raster("change_probability", change, continuous_qml(), nodata=255, scale=0.005, offset=0.0)
     raster("last_observed", np.full(grid.shape, 20220620, np.int32), dates_qml([20220620, 20200615]), nodata=0)
     for name, grey in (("image_before", 60), ("image_after", 200)):
         image = np.full((3, *grid.shape), grey, np.uint8)
@@ -217,7 +217,7 @@ def test_qgis_opens_every_layer_after_a_move(moved: tuple[dict[str, Any], Path])
     assert (said["error"], said["complaints"]) == ("", [])
     assert [layer["name"] for layer in said["layers"]] == [
         "Judged samples", "Areas of interest", "Changes 2020-06-15 to 2022-06-20", "Not observed",
-        "Change map", "Confidence", "Last observed on", "Land use 2022-06-20", "Land use 2020-06-15",
+        "Change map", "Probability of change", "Last observed on", "Land use 2022-06-20", "Land use 2020-06-15",
         "Image after, 2022-06-20", "Image before, 2020-06-15",
     ]  # fmt: skip
     assert said["tree"][4] == "Maps"

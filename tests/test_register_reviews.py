@@ -206,14 +206,14 @@ def test_a_review_that_leaves_the_state_is_told_to_nobody_again(store: Register)
 def candidates(codes: list[int]) -> pd.DataFrame:
     n = len(codes)
     return pd.DataFrame({"change_id": [f"c{k:04d}" for k in range(n)], "change_code": codes,
-                         "area_ha": np.arange(n, dtype=float), "confidence": np.linspace(0.9, 0.1, n)})  # fmt: skip
+                         "area_ha": np.arange(n, dtype=float), "change_probability": np.linspace(0.9, 0.1, n)})  # fmt: skip
 
 
 def test_what_is_given_out_and_in_which_order() -> None:
     frame = candidates([2, 2, 2, 3, 3, 5])
     assert choose(frame, "largest", 2)[0].tolist() == [5, 4]
-    assert choose(frame, "least-confident", 2)[0].tolist() == [5, 4]
-    assert choose(frame.assign(confidence=[0.5, np.nan, 0.1, 0.9, 0.8, 0.7]), "least-confident", 6)[0].tolist()[-1] == 1
+    assert choose(frame, "least-probable", 2)[0].tolist() == [5, 4]
+    assert choose(frame.assign(change_probability=[0.5, np.nan, 0.1, 0.9, 0.8, 0.7]), "least-probable", 6)[0].tolist()[-1] == 1
     drawn, strata = choose(frame, "random", 4, seed=1)
     assert len(set(drawn.tolist())) == 4
     assert choose(frame, "random", 4, seed=1)[0].tolist() == drawn.tolist()

@@ -53,7 +53,18 @@ COST = {
 }  # fmt: skip
 PICTURES = {name: "data:image/png;base64,AA==" for name in ("before", "after", "change")}
 NO_POLYGONS = gpd.GeoDataFrame(
-    {name: [] for name in ("change_id", "change_code", "from_name", "to_name", "area_ha", "confidence", "confidence_min")},
+    {
+        name: []
+        for name in (
+            "change_id",
+            "change_code",
+            "from_name",
+            "to_name",
+            "area_ha",
+            "change_probability",
+            "change_probability_min",
+        )
+    },
     geometry=[],
 )
 OUR_SCRIPTS = 3

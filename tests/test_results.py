@@ -33,10 +33,10 @@ def test_maps_have_coordinates_crs_and_meaning(made: Path) -> None:
     assert CRS.from_wkt(run.rasters.spatial_ref.attrs["crs_wkt"]).to_epsg() == 32651
     meanings = dict(zip(run.rasters.change.flag_values.tolist(), run.rasters.change.flag_meanings.split(), strict=True))
     assert (meanings[0], meanings[2]) == ("Not_observed", "Forest_to_Cropland")
-    confidence = run.rasters.confidence
-    assert confidence.dtype == np.float32
-    assert np.isnan(confidence.values[codes == 0]).all()
-    assert confidence.values[codes > 0] == pytest.approx(0.9)
+    change_probability = run.rasters.change_probability
+    assert change_probability.dtype == np.float32
+    assert np.isnan(change_probability.values[codes == 0]).all()
+    assert change_probability.values[codes > 0] == pytest.approx(0.9)
     assert np.datetime64("2019-04-14") == run.rasters.last_observed.values[5, 5]  # day 18000
 
 
@@ -60,19 +60,19 @@ def test_what_is_wrong_is_said(made: Path, tmp_path: Path) -> None:
         landshift.open_run(tmp_path)
     copy = shutil.copytree(made, tmp_path / "copy")
     landshift.open_run(copy, verify=True)
-    (copy / "confidence.tif").write_bytes((copy / "confidence.tif").read_bytes() + b"x")
-    with pytest.raises(InputError, match=r"confidence\.tif changed"):
+    (copy / "change_probability.tif").write_bytes((copy / "change_probability.tif").read_bytes() + b"x")
+    with pytest.raises(InputError, match=r"change_probability\.tif changed"):
         landshift.open_run(copy, verify=True)
 
 
 def test_a_map_that_the_run_had_and_lost_is_no_silence(made: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(made, tmp_path / "copy")
-    (copy / "confidence.tif").unlink()
+    (copy / "change_probability.tif").unlink()
     assert list(landshift.open_run(copy, variables="change").rasters) == ["change"]
-    for variables in (None, ["confidence"]):
-        with pytest.raises(InputError, match=r"confidence\.tif is not there"):
+    for variables in (None, ["change_probability"]):
+        with pytest.raises(InputError, match=r"change_probability\.tif is not there"):
             landshift.open_run(copy, variables=variables)
-    with pytest.raises(InputError, match=r"confidence\.tif missing"):
+    with pytest.raises(InputError, match=r"change_probability\.tif missing"):
         landshift.open_run(copy, verify=True)
     (copy / "manifest.json").unlink()
     with pytest.raises(InputError, match=r"manifest\.json is missing or damaged"):

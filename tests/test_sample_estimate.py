@@ -54,9 +54,9 @@ def finished(folder: Path, **how: Any) -> Path:
             before[change == 0] = after[change == 0] = 0
         elif code > 1 and not legend.binary:
             before[change == code], after[change == code] = pairs[int(code)]
-    confidence = np.where(change == 0, np.nan, 0.9).astype(np.float32)
+    change_probability = np.where(change == 0, np.nan, 0.9).astype(np.float32)
     dates = (None, None) if legend.binary else (before, after)
-    write_rasters(folder, Decision(change, *dates, confidence), legend, grid, {"RUN": "k1"})
+    write_rasters(folder, Decision(change, *dates, change_probability), legend, grid, {"RUN": "k1"})
     days = np.full((2, *SHAPE), 18000, dtype=np.int32)
     seen = [write_raster(folder.parent / f"{e}_observation.tif", days, grid, nodata=-1) for e in ("before", "after")]
     write_last_observed(folder, (seen[0], seen[1]), grid, {})

@@ -115,7 +115,7 @@ def published(run: Path) -> dict[str, Any]:
 
 def test_the_map_is_one_that_can_tell_rows_apart(whole: Path) -> None:
     """Otherwise the tests below would pass on strips that were swapped."""
-    for name in ("change", "confidence", "domain_shift"):
+    for name in ("change", "change_probability", "domain_shift"):
         rows = read_raster(whole / f"{name}.tif")[0]
         assert len(np.unique(np.nan_to_num(rows, nan=-1), axis=0)) > len(rows) / 2, name
 

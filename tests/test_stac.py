@@ -31,11 +31,11 @@ CHECK = Path(__file__).parent / "checks" / "stac.py"
 def made(folder: Path, **how: Any) -> RunRecord:
     run = write_run(folder, **how)
     grid = small_grid(*SHAPE)
-    confidence = np.full(SHAPE, 180, dtype=np.uint8)
-    confidence[0, 0] = 255
-    plain = write_raster(folder / "plain.tif", confidence, grid, nodata=255, descriptions=["confidence"], units=["1"],
-                         scale=0.005, offset=0.0)  # fmt: skip
-    write_cog(folder / "confidence.tif", plain, categorical=False)
+    change_probability = np.full(SHAPE, 180, dtype=np.uint8)
+    change_probability[0, 0] = 255
+    plain = write_raster(folder / "plain.tif", change_probability, grid, nodata=255, descriptions=["change_probability"],
+                         units=["1"], scale=0.005, offset=0.0)  # fmt: skip
+    write_cog(folder / "change_probability.tif", plain, categorical=False)
     plain.unlink()
     (folder / "change.qml").write_text("<qgis/>", encoding="utf-8")
     write_stac(folder, run)
@@ -110,9 +110,9 @@ def test_checksums_and_sizes_are_those_of_the_bytes(tmp_path: Path) -> None:
 def test_bands_and_classes_say_how_to_read_the_numbers(tmp_path: Path) -> None:
     run = made(tmp_path)
     item = item_of(tmp_path)
-    (band,) = item["assets"]["confidence"]["bands"]
+    (band,) = item["assets"]["change_probability"]["bands"]
     assert (band["name"], band["data_type"], band["nodata"], band["unit"], band["raster:scale"]) == (
-        "confidence", "uint8", 255, "1", 0.005,
+        "change_probability", "uint8", 255, "1", 0.005,
     )  # fmt: skip
     assert band["statistics"]["mean"] == 180
     classes = {

@@ -37,7 +37,7 @@ from landshift.pipeline.sample.points import read_samples, sample_frame
 from landshift.pipeline.vector.formats import layer_hash
 from landshift.pipeline.vector.read import burn, read_layer, read_polygons
 from landshift.pipeline.vector.write import add_layers, write_changes, write_copies, write_sample_file
-from tests.test_polygons import AFTER, BEFORE, CHANGE, CONFIDENCE, GRID, LEGEND
+from tests.test_polygons import AFTER, BEFORE, CHANGE, GRID, LEGEND, PROBABILITY
 
 needs_ogr = pytest.mark.skipif(which("ogrinfo") is None, reason="needs GDAL's ogrinfo: apt-get install gdal-bin")
 
@@ -47,7 +47,7 @@ SQUARES = [shapely.box(499_000, 4_999_000, 500_015, 5_001_000), shapely.box(500_
 
 
 def layers_of(change: np.ndarray = CHANGE, legend: Legend = LEGEND) -> MapLayers:
-    return map_layers(change, np.nan_to_num(CONFIDENCE), GRID, legend, BEFORE, AFTER, prefix="run7")
+    return map_layers(change, np.nan_to_num(PROBABILITY), GRID, legend, BEFORE, AFTER, prefix="run7")
 
 
 @pytest.fixture

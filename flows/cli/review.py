@@ -29,7 +29,7 @@ def review_app(session: Session, say: Say) -> typer.Typer:
         ] = None,
         limit: Annotated[int, typer.Option(min=1, help="Changes to give out at most.")] = 100,
         order: Annotated[
-            str, typer.Option(help="largest, least-confident, random, or random-by-kind (at least 50 of each kind if it can).")
+            str, typer.Option(help="largest, least-probable, random, or random-by-kind (at least 50 of each kind if it can).")
         ] = "largest",
         seed: Annotated[int, typer.Option(min=0, help="The same seed draws the same of the same changes.")] = 0,
         again: Annotated[bool, typer.Option("--again", help="Also changes that were reviewed before.")] = False,

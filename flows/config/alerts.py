@@ -30,7 +30,7 @@ class AlertRuleConfig(Section):
     """Kinds of change, such as `Forest to Cropland`; empty for all."""
     min_area_ha: float = Field(default=0.0, ge=0)
     """Hectares (pixel count) that it has at least."""
-    min_confidence: float = Field(default=0.0, ge=0, le=1)
+    min_change_probability: float = Field(default=0.0, ge=0, le=1)
     """Mean probability of change that it has at least."""
     areas: tuple[str, ...] = ()
     """Names of areas of interest, one of which it has to reach into; empty for anywhere."""

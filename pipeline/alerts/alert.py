@@ -45,7 +45,7 @@ class Alert:
     """Land use after."""
     area_ha: float | None
     """Hectares when it was seen last; a pixel count, biased when summed."""
-    confidence: float | None
+    change_probability: float | None
     """Mean probability of change when it was seen last, 0..1."""
     first_seen: str
     """Date after of the pair that saw it first, ISO 8601."""
@@ -117,7 +117,7 @@ def _meets(rule: AlertRule, alert: Alert) -> bool:
         and (not kinds or alert.change.casefold() in kinds)
         # An unknown value meets no minimum.
         and (alert.area_ha or 0.0) >= rule.min_area_ha
-        and (alert.confidence or 0.0) >= rule.min_confidence
+        and (alert.change_probability or 0.0) >= rule.min_change_probability
         and (not areas or not areas.isdisjoint(name.casefold() for name in alert.areas))
     )
 
@@ -141,7 +141,8 @@ def _alerts_of(
         Alert(
             id=_NAMESPACE, rule="", change_id=row["change_id"], state=row["what"], was=before, number=int(number),
             time=moment.replace(tzinfo=UTC), change=kinds[row["change_code"]], from_name=row["from_name"],
-            to_name=row["to_name"], area_ha=row["area_ha"], confidence=row["confidence"], first_seen=row["first_seen"],
+            to_name=row["to_name"], area_ha=row["area_ha"],
+            change_probability=row["change_probability"], first_seen=row["first_seen"],
             last_seen=row["last_seen"], areas=names, lon=round(centre.x, 6), lat=round(centre.y, 6), bbox=box,
         )
         for row, before, number, moment, names, centre, box in zip(

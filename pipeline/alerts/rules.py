@@ -23,7 +23,7 @@ class AlertRule:
     """Kinds of change, such as `Forest to Cropland`, whatever the case; empty for all."""
     min_area_ha: float = 0.0
     """Hectares (pixel count) that it has at least; 0 or more."""
-    min_confidence: float = 0.0
+    min_change_probability: float = 0.0
     """Mean probability of change that it has at least, 0..1."""
     areas: tuple[str, ...] = ()
     """Areas of interest, one of which it has to reach into, whatever the case; empty for anywhere."""

@@ -34,11 +34,11 @@ def headline(alert: Alert) -> str:
 def details(alert: Alert) -> str:
     """Return the rest of an alert, on one line."""
     before = f" (was {alert.was})" if alert.was else ""
-    confidence = "" if alert.confidence is None else f"Confidence {alert.confidence:.2f}. "
+    probability = "" if alert.change_probability is None else f"Probability of change {alert.change_probability:.2f}. "
     return (
         f"Change {plain(alert.change_id)} is {alert.state}{before}. First seen {alert.first_seen}, "
         f"last seen {alert.last_seen}. "
-        f"{confidence}Centre {alert.lat:.5f}, {alert.lon:.5f} (latitude, longitude)."
+        f"{probability}Centre {alert.lat:.5f}, {alert.lon:.5f} (latitude, longitude)."
     )
 
 

@@ -18,8 +18,9 @@ class Decision:
     """uint8: land-use code before, 0 = not observed; None in a binary project."""
     after: np.ndarray | None
     """uint8: land-use code after, 0 = not observed; None in a binary project."""
-    confidence: np.ndarray
-    """float32, 0..1: probability of the value of `change`, changed or unchanged; NaN where not observed."""
+    change_probability: np.ndarray
+    """float32, 0..1: probability that the pixel changed, whatever it is mapped as; NaN where not observed. It is not
+    about which change."""
 
 
 def decide(
@@ -33,7 +34,7 @@ def decide(
 
     Swapping the dates swaps the classes exactly, ties included. From that follows the one exception: where a direction
     and its reverse are equally probable (both dates agree, to the last bit), no direction can be named, and the
-    pixel counts as unchanged with the low confidence `1 - p`.
+    pixel counts as unchanged whatever its probability of change.
 
     Args:
         change: (y, x) probability of change, or None where the network has no change head.
@@ -43,7 +44,7 @@ def decide(
         threshold: 0..1.
 
     Returns:
-        Pixels with a NaN in any input are not observed: codes 0, confidence NaN.
+        Pixels with a NaN in any input are not observed: codes 0, probability NaN.
 
     Raises:
         ValueError: Inputs that do not fit each other or the legend.
@@ -54,7 +55,7 @@ def decide(
         changed = probability >= threshold
         codes = np.where(changed, np.uint8(CHANGED), np.uint8(UNCHANGED))
         codes[np.isnan(probability)] = NOT_OBSERVED
-        return Decision(codes, None, None, _confidence(probability, changed))
+        return Decision(codes, None, None, probability)
     probability = np.clip(1 - _agreement(before, after), 0, 1) if change is None else change.astype(np.float32)
     observed = ~np.isnan(probability) & ~np.isnan(before).any(axis=0) & ~np.isnan(after).any(axis=0)
     changed = observed & (probability >= threshold)
@@ -69,7 +70,7 @@ def decide(
     of_class = np.array([c.code for c in legend.classes], dtype=np.uint8)
     land_use = [np.where(observed, of_class[index], np.uint8(NOT_OBSERVED)) for index in (first, second)]
     codes = legend.change_lookup()[land_use[0], land_use[1]]
-    return Decision(codes, land_use[0], land_use[1], _confidence(np.where(observed, probability, np.nan), changed))
+    return Decision(codes, land_use[0], land_use[1], np.where(observed, probability, np.nan).astype(np.float32))
 
 
 def _require_inputs(change: np.ndarray | None, before: np.ndarray | None, after: np.ndarray | None, legend: Legend) -> None:
@@ -82,10 +83,6 @@ def _require_inputs(change: np.ndarray | None, before: np.ndarray | None, after:
         raise ValueError(f"land-use probabilities {shapes}; expected two arrays ({len(legend.classes)}, y, x)")
     if change is not None and change.shape != before.shape[1:]:
         raise ValueError(f"probability of change {change.shape}; expected {before.shape[1:]}")
-
-
-def _confidence(probability: np.ndarray, changed: np.ndarray) -> np.ndarray:
-    return np.where(changed, probability, 1 - probability).astype(np.float32)
 
 
 def _agreement(before: np.ndarray, after: np.ndarray) -> np.ndarray:
@@ -172,8 +169,8 @@ def drop_small(decision: Decision, min_pixels: int) -> Decision:
     """Apply the minimum mapping unit: changes below it become unchanged.
 
     A patch is a 4-connected area of one change code. A small one never becomes another change, as a sieve would make
-    it: it becomes unchanged, keeps the land use of the date before on both dates (so the rule still holds), and its
-    confidence becomes that of "unchanged", `1 - p`.
+    it: it becomes unchanged and keeps the land use of the date before on both dates (so the rule still holds). Its
+    probability of change stays as it is.
 
     Args:
         decision: Of the whole map; a tile would cut patches. It is not altered.
@@ -182,11 +179,10 @@ def drop_small(decision: Decision, min_pixels: int) -> Decision:
     if min_pixels <= 1:
         return decision
     pixels = small_patch_pixels(decision.change, min_pixels)
-    change, confidence = decision.change.copy(), decision.confidence.copy()
+    change = decision.change.copy()
     change.flat[pixels] = UNCHANGED
-    confidence.flat[pixels] = 1 - confidence.flat[pixels]
     if decision.before is None or decision.after is None:
-        return replace(decision, change=change, confidence=confidence)
+        return replace(decision, change=change)
     after = decision.after.copy()
     after.flat[pixels] = decision.before.flat[pixels]
-    return replace(decision, change=change, after=after, confidence=confidence)
+    return replace(decision, change=change, after=after)

@@ -29,7 +29,7 @@ class MapLayers:
 
 def map_layers(
     change: np.ndarray,
-    confidence: np.ndarray,
+    change_probability: np.ndarray,
     grid: Grid,
     legend: Legend,
     before_date: date,
@@ -45,7 +45,7 @@ def map_layers(
 
     Args:
         change: uint8 (y, x) change codes of the whole map.
-        confidence: float (y, x), 0..1.
+        change_probability: float (y, x), 0..1.
         grid: Where the pixels are.
         legend: The project's legend.
         before_date: Date of the image before.
@@ -59,8 +59,8 @@ def map_layers(
     Raises:
         ValueError: An array does not have the grid's shape.
     """
-    if not change.shape == confidence.shape == tuple(grid.shape):
-        shapes = f"change {change.shape}, confidence {confidence.shape}, grid {tuple(grid.shape)}"
+    if not change.shape == change_probability.shape == tuple(grid.shape):
+        shapes = f"change {change.shape}, change_probability {change_probability.shape}, grid {tuple(grid.shape)}"
         raise ValueError(f"{shapes}; expected one shape")
     codes = np.where(change == NOT_OBSERVED, _UNSEEN, np.where(change == UNCHANGED, np.uint8(0), change))
     patches = find_patches(codes)
@@ -68,7 +68,7 @@ def map_layers(
     area_ha = ellipsoidal_area_ha(to_map(exact, grid), crs_of(grid))
     geometry = to_map(simplify_coverage(exact, patches), grid)
     seen = patches.code != _UNSEEN
-    mean, lowest = _patch_statistics(patches, seen, confidence)
+    mean, lowest = _patch_statistics(patches, seen, change_probability)
 
     by_code = {entry.code: entry for entry in legend.changes}
     kinds = [by_code[code] for code in patches.code[seen].tolist()]
@@ -83,8 +83,8 @@ def map_layers(
         "to_name": [kind.to_name or kind.name for kind in kinds],
         "area_ha": area_ha[seen],
         "pixel_count": patches.pixel_count[seen],
-        "confidence": mean.round(4),
-        "confidence_min": lowest.round(4),
+        "change_probability": mean.round(4),
+        "change_probability_min": lowest.round(4),
         AREAS_LAYER: None,
         **shared,
     }

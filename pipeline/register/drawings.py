@@ -10,8 +10,8 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.register.states import CONFIRMED, NEW, STATES
 from landshift.pipeline.sample.draw import allocate
 
-LARGEST, UNSURE, RANDOM, RANDOM_BY_KIND = "largest", "least-confident", "random", "random-by-kind"
-RANKINGS = (LARGEST, UNSURE, RANDOM, RANDOM_BY_KIND)
+LARGEST, LEAST_PROBABLE, RANDOM, RANDOM_BY_KIND = "largest", "least-probable", "random", "random-by-kind"
+RANKINGS = (LARGEST, LEAST_PROBABLE, RANDOM, RANDOM_BY_KIND)
 """How changes are chosen; only random ones allow an estimate for all."""
 AT_RANDOM = (RANDOM, RANDOM_BY_KIND)
 """The rankings whose reviews stand for all."""
@@ -136,7 +136,7 @@ def choose(candidates: pd.DataFrame, ranking: str, limit: int, seed: int = 0) ->
     A simple random sample stands in the order in which it was drawn, so that its beginning is one as well.
 
     Args:
-        candidates: From `waiting`: `change_id`, `change_code`, `area_ha` and `confidence`.
+        candidates: From `waiting`: `change_id`, `change_code`, `area_ha` and `change_probability`.
         ranking: One of `RANKINGS`.
         limit: How many at most.
         seed: Of random numbers; the same seed draws the same of the same candidates.
@@ -155,7 +155,7 @@ def choose(candidates: pd.DataFrame, ranking: str, limit: int, seed: int = 0) ->
     elif ranking == RANDOM_BY_KIND:
         chosen = _by_kind(codes, populations, limit, generator)
     else:
-        column = candidates["area_ha" if ranking == LARGEST else "confidence"].to_numpy(dtype=np.float64)
+        column = candidates["area_ha" if ranking == LARGEST else "change_probability"].to_numpy(dtype=np.float64)
         # Unknown values come last.
         chosen = np.argsort(np.nan_to_num(-column if ranking == LARGEST else column, nan=np.inf), kind="stable")[:limit]
     drawn = np.bincount(codes[chosen], minlength=max(populations, default=0) + 1) if len(chosen) else np.zeros(256, np.int64)

@@ -112,7 +112,7 @@ def _create(view: View, fresh: np.ndarray, why_not: str, like: gpd.GeoDataFrame)
     seen, patches = view.observation, view.patches.iloc[fresh]
     values = {
         "change_code": patches["change_code"].to_numpy(), "to_code": patches["to_code"].to_numpy(),
-        "area_ha": patches["area_ha"].to_numpy(), "confidence": patches["confidence"].to_numpy(),
+        "area_ha": patches["area_ha"].to_numpy(), "change_probability": patches["change_probability"].to_numpy(),
         **_first(seen), "times_seen": int(not why_not), "times_observed": int(not why_not),
         "lifecycle": WITHDRAWN if why_not else NEW, "why": why_not, "founder_run": seen.key, "founder_patch": fresh,
     }  # fmt: skip
@@ -170,7 +170,7 @@ def _update(
     column["times_observed"][rows] += 1
     column["last_seen"][rows], column["last_run"][rows] = seen.after_date, seen.key
     column["not_before"][rows] = np.maximum(column["not_before"][rows], seen.before_date)
-    for name in ("area_ha", "confidence"):
+    for name in ("area_ha", "change_probability"):
         column[name][rows] = view.patches[name].to_numpy()[patches]
     geometry[rows] = view.patches.geometry.to_numpy()[patches]
 

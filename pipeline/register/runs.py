@@ -17,7 +17,7 @@ from landshift.pipeline.register.states import Observation, View
 from landshift.pipeline.run.record import LAYERS, RUN, InputFile, MapGrid, RunRecord, read_run
 from landshift.pipeline.vector.read import read_polygons
 
-_TAKEN = ("change_id", "change_code", "to_code", "area_ha", "confidence")
+_TAKEN = ("change_id", "change_code", "to_code", "area_ha", "change_probability")
 """Columns of the changes that the register takes; the rest follows from the legend and `run.json`."""
 
 
@@ -128,7 +128,8 @@ def _patches(path: Path, frame: gpd.GeoDataFrame, legend: Legend) -> gpd.GeoData
         )
     codes = code.astype("int64").to_list()
     numbers = {
-        name: pd.to_numeric(frame[name], errors="coerce").astype("float64").to_numpy() for name in ("area_ha", "confidence")
+        name: pd.to_numeric(frame[name], errors="coerce").astype("float64").to_numpy()
+        for name in ("area_ha", "change_probability")
     }
     columns = {
         "change_id": [str(v) for v in frame["change_id"]], "change_code": codes,

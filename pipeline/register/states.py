@@ -79,7 +79,8 @@ class View:
     extent: shapely.Polygon
     """Outline of its map."""
     patches: gpd.GeoDataFrame
-    """`change_id` of the run, `change_code`, `to_code` (Int32), `area_ha`, `confidence` and polygons, in the run's order."""
+    """`change_id` of the run, `change_code`, `to_code` (Int32), `area_ha`, `change_probability` and polygons, in the order of
+    the run."""
     not_observed: np.ndarray
     """Polygons (n) within the map that one of its dates did not observe."""
 
@@ -96,7 +97,7 @@ class Sighting:
     """Date of the image after, ISO 8601."""
     area_ha: float | None
     """Hectares by pixel count."""
-    confidence: float | None
+    change_probability: float | None
     """Mean probability of change, 0..1."""
     model_name: str
     """Of the model that made the run."""
@@ -126,7 +127,7 @@ class Withdrawal:
 
 
 COLUMNS: Mapping[str, str] = {
-    "change_code": "int64", "to_code": "Int64", "area_ha": "float64", "confidence": "float64",
+    "change_code": "int64", "to_code": "Int64", "area_ha": "float64", "change_probability": "float64",
     "first_before": "str", "first_seen": "str", "last_seen": "str", "not_before": "str",
     "times_seen": "int64", "times_observed": "int64", "lifecycle": "str", "why": "str",
     "window_seen": "int64", "window_observed": "int64", "misses": "int64",

@@ -63,7 +63,11 @@ def review_form_qml(legend: Legend) -> str:
         "reviewed_on": DATE, "note": text(lines=True),
     }  # fmt: skip
     groups = [
-        Box("The change as it is mapped", ("kind", "area_ha", "confidence", "before_date", "after_date", "chip"), ("chip",)),
+        Box(
+            "The change as it is mapped",
+            ("kind", "area_ha", "change_probability", "before_date", "after_date", "chip"),
+            ("chip",),
+        ),
         Box("Your verdict", ("verdict",)),
         Box("Who judges, and by what", ("reviewer", "reviewed_on", "note")),
         Box("In the register", ("change_id", "state", "first_seen", "project")),

@@ -14,13 +14,14 @@ from landshift.pipeline.run.stac import write_stac
 FILES = {
     "report.html": "This page.",
     "map.qgz": "QGIS project: images, changes and maps with their colours, and a layout to print.",
-    "changes.gpkg": "Change polygons with from, to, hectares, confidence and dates, and their style; areas not observed; your "
+    "changes.gpkg": "Change polygons with from, to, hectares, probability of change and dates, and their style; areas not "
+    "observed; your "
     "areas of interest and the judged sample, where there are some.",
     "changes.fgb": "The change polygons again, as FlatGeobuf.",
     "changes.parquet": "The change polygons again, as GeoParquet.",
     "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
-    "confidence.tif": "Where change is mapped: the probability that the pixel changed; elsewhere: that it did not. It says "
-    "nothing about which change (scale 0.005; 255 = not observed).",
+    "change_probability.tif": "Probability that the pixel changed, 0 to 1, mapped as changed or not. It says nothing about "
+    "which change (scale 0.005; 255 = not observed).",
     "landuse_before.tif": "Land use before, one code a class; 0 = not observed on one of the dates or on both.",
     "landuse_after.tif": "Land use after, one code a class; 0 = not observed on one of the dates or on both.",
     "last_observed.tif": "Day on which each pixel was last seen, as year, month and day in one number (20230620); 0 = never.",

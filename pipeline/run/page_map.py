@@ -43,10 +43,10 @@ class PatchShape:
     """Land use after."""
     ha: float
     """Hectares (pixel count, biased)."""
-    confidence: float | None
-    """Mean over its pixels, 0..1."""
+    change_probability: float | None
+    """Mean probability of change over its pixels, 0..1."""
     lowest: float | None
-    """Least confidence of a pixel, 0..1."""
+    """Lowest probability of change of a pixel, 0..1."""
     areas: str
     """Areas of interest that it touches; empty without any."""
     shape: Shape
@@ -138,15 +138,15 @@ def map_data(
 def _patch_shapes(patches: gpd.GeoDataFrame, run: RunRecord) -> tuple[PatchShape, ...]:
     index = {row.code: number for number, row in enumerate(run.areas.changes)}
     named = patches["areas_of_interest"] if "areas_of_interest" in patches else [None] * len(patches)
-    columns = ("change_id", "change_code", "from_name", "to_name", "area_ha", "confidence", "confidence_min")
+    columns = ("change_id", "change_code", "from_name", "to_name", "area_ha", "change_probability", "change_probability_min")
     values = zip(*(patches[c] for c in columns), named, shapes(on_pixels(patches, run)), strict=True)
     return tuple(
         PatchShape(
             str(change_id), index[int(code)], text_of(before), text_of(after), ha=round(float(area), 4),
-            confidence=number_of(confidence),
+            change_probability=number_of(change_probability),
             lowest=number_of(lowest), areas=text_of(areas) or "", shape=shape,
         )
-        for change_id, code, before, after, area, confidence, lowest, areas, shape in values
+        for change_id, code, before, after, area, change_probability, lowest, areas, shape in values
     )  # fmt: skip
 
 

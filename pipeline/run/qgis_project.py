@@ -47,7 +47,7 @@ def write_project(folder: Path, run: RunRecord) -> Path:
     return write_qgz(folder / PROJECT, project)
 
 
-_MAPS = ("change", "confidence", "domain_shift", "last_observed", "landuse_after", "landuse_before")
+_MAPS = ("change", "change_probability", "domain_shift", "last_observed", "landuse_after", "landuse_before")
 
 
 def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
@@ -79,7 +79,8 @@ def _rasters(folder: Path, run: RunRecord) -> dict[str, Layer]:
     """Rasters of the folder by their names; the images are drawn, the maps wait for a click."""
     before, after = run.before_date, run.after_date
     titles = {
-        "change": "Change map", "confidence": "Confidence", "domain_shift": "Distance from the training regions",
+        "change": "Change map", "change_probability": "Probability of change",
+        "domain_shift": "Distance from the training regions",
         "last_observed": "Last observed on", "landuse_after": f"Land use {after}", "landuse_before": f"Land use {before}",
         "image_after": f"Image after, {after}", "image_before": f"Image before, {before}",
     }  # fmt: skip

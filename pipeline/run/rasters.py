@@ -17,32 +17,32 @@ from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
 from landshift.pipeline.tiles import strips
 
-CONFIDENCE_SCALE = 0.005
-"""confidence.tif holds round(confidence / 0.005) in 0..200."""
-CONFIDENCE_NODATA = 255
+PROBABILITY_SCALE = 0.005
+"""change_probability.tif holds round(probability / 0.005) in 0..200."""
+PROBABILITY_NODATA = 255
 NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""
 
 _EPOCH_DAY = np.datetime64("1970-01-01", "D")
 
 
-def confidence_codes(confidence: np.ndarray) -> np.ndarray:
-    """Return what `confidence.tif` holds.
+def probability_codes(probability: np.ndarray) -> np.ndarray:
+    """Return what `change_probability.tif` holds.
 
     Args:
-        confidence: float32 (y, x), 0..1, NaN where not observed.
+        probability: Of change, float32 (y, x), 0..1, NaN where not observed.
 
     Returns:
         uint8 (y, x), 0..200, 255 where not observed.
     """
-    codes = np.rint(np.nan_to_num(confidence) / CONFIDENCE_SCALE).astype(np.uint8)
-    codes[np.isnan(confidence)] = CONFIDENCE_NODATA
+    codes = np.rint(np.nan_to_num(probability) / PROBABILITY_SCALE).astype(np.uint8)
+    codes[np.isnan(probability)] = PROBABILITY_NODATA
     return np.asarray(codes)
 
 
-def confidence_of(codes: np.ndarray) -> np.ndarray:
-    """Return the confidence that codes stand for: float32 (y, x), 0..1, NaN where not observed."""
-    return np.where(codes == CONFIDENCE_NODATA, np.nan, codes * np.float32(CONFIDENCE_SCALE)).astype(np.float32)
+def probability_of(codes: np.ndarray) -> np.ndarray:
+    """Return the probability of change that codes stand for: float32 (y, x), 0..1, NaN where not observed."""
+    return np.where(codes == PROBABILITY_NODATA, np.nan, codes * np.float32(PROBABILITY_SCALE)).astype(np.float32)
 
 
 def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
@@ -61,9 +61,9 @@ def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, 
     listed = occurring(legend.changes, _counts(decision.change))
     written = _write_codes(folder / "change.tif", decision.change, grid, tags, entries=legend.changes, listed=listed)
     written += _write_map(
-        folder / "confidence.tif", confidence_codes(decision.confidence), grid, continuous_qml(),
-        sld=continuous_sld(title="Confidence"), categorical=False, nodata=CONFIDENCE_NODATA, descriptions=["confidence"],
-        tags=tags, scale=CONFIDENCE_SCALE, offset=0.0, units=["1"],
+        folder / "change_probability.tif", probability_codes(decision.change_probability), grid, continuous_qml(),
+        sld=continuous_sld(title="Probability of change"), categorical=False, nodata=PROBABILITY_NODATA,
+        descriptions=["change_probability"], tags=tags, scale=PROBABILITY_SCALE, offset=0.0, units=["1"],
     )  # fmt: skip
     for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
         if codes is not None:

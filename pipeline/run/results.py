@@ -26,13 +26,13 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import Json, content_of, read_record
-from landshift.pipeline.run.rasters import NEVER, confidence_of
+from landshift.pipeline.run.rasters import NEVER, probability_of
 from landshift.pipeline.run.record import ESTIMATES, LAYERS, list_altered_files, read_run
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.read import read_layer
 
-VARIABLES = ("change", "landuse_before", "landuse_after", "confidence", "last_observed")
+VARIABLES = ("change", "landuse_before", "landuse_after", "change_probability", "last_observed")
 """Maps on the grid of the run, as they are called in the Dataset; each is read from the file of that name."""
 
 
@@ -42,8 +42,8 @@ class Run:
 
     rasters: xr.Dataset
     """Dims (y, x), coordinates of the pixels' centres in units of the CRS, which is in `spatial_ref` (rioxarray and odc-geo
-    find it). `change` and `landuse_*`: uint8 codes with `flag_values` and `flag_meanings`; `confidence`: float32, 0..1, NaN
-    where not observed; `last_observed`: datetime64[s], NaT where never."""
+    find it). `change` and `landuse_*`: uint8 codes with `flag_values` and `flag_meanings`; `change_probability`: float32, 0..1,
+    NaN where not observed; `last_observed`: datetime64[s], NaT where never."""
     domain_shift: xr.DataArray | None
     """float32 (y, x) on a grid of blocks: distance from the training regions, 1 = their edge, NaN where not observed; None
     where the model did not know what its training regions look like."""
@@ -76,7 +76,7 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
             run has no such map.
 
     Examples:
-        >>> run = open_run("runs/demo/run", variables=["change", "confidence"])  # doctest: +SKIP
+        >>> run = open_run("runs/demo/run", variables=["change", "change_probability"])  # doctest: +SKIP
         >>> changed = run.rasters.change >= 2  # doctest: +SKIP
         >>> run.changes.groupby("to_name").area_ha.sum()  # doctest: +SKIP
     """
@@ -112,10 +112,8 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
 
 def _map(path: Path, name: str, legend: Legend) -> xr.DataArray:
     values, grid = read_raster(path)
-    if name == "confidence":
-        return _data_array(
-            confidence_of(values), grid, "Probability that the pixel is as mapped, changed or unchanged", units="1"
-        )
+    if name == "change_probability":
+        return _data_array(probability_of(values), grid, "Probability that the pixel changed", units="1")
     if name == "last_observed":
         return _data_array(_moments(values), grid, "Day on which the pixel was last seen")
     entries: tuple[Change, ...] | tuple[LandUse, ...] = legend.changes if name == "change" else land_use_entries(legend)

@@ -53,9 +53,9 @@ def calibration_gate(error: float | None, rules: GateRules = RULES) -> Gate:
         return judge_unknown("calibration_error", name, rules, limit=limit, reason=reason)
     return judge(
         "calibration_error", name, error, rules, found=f"error of {error:.3f}", limit=limit,
-        met="The confidence can be read as the share of right pixels.",
-        missed=f"On the test blocks, probabilities were off by {error:.2f} on average: read the confidence as a ranking, not "
-        f"as a share of right pixels.",
+        met="The probability of change can be read as the share of pixels that changed.",
+        missed=f"On the test blocks, probabilities were off by {error:.2f} on average: read the probability of "
+        f"change as a ranking, not as a share.",
     )  # fmt: skip
 
 

@@ -206,7 +206,7 @@
     if (patch.from !== null) add('From', named(patch.from));
     if (patch.to !== null) add('To', named(patch.to));
     add('Area', `${decimals(patch.ha, 2)} ha (pixel count, biased)`);
-    add('Confidence', `${decimals(patch.confidence, 2)} (lowest pixel ${decimals(patch.lowest, 2)})`);
+    add('Probability of change', `${decimals(patch.change_probability, 2)} (lowest pixel ${decimals(patch.lowest, 2)})`);
     if (patch.areas) add('In', named(patch.areas));
     add('ID', named(patch.id));
     const made = element('div', {}, element('h3', {}, named(kind.name)));
@@ -246,7 +246,7 @@
   // ---- The table: filter, order and length. ----
   const PAGE = 50;
   let [limit, order] = [PAGE, { key: 'ha', ascending: false }];
-  const value = { ha: (p) => p.ha, confidence: (p) => p.confidence ?? -1, kind: (p) => data.kinds[p.kind].name };
+  const value = { ha: (p) => p.ha, change_probability: (p) => p.change_probability ?? -1, kind: (p) => data.kinds[p.kind].name };
   const listRows = () => {
     const read = value[order.key];
     const listed = [...data.patches.keys()].filter((index) => shown.has(data.patches[index].kind)).sort((a, b) => {

@@ -22,7 +22,7 @@ from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.write import Layout, open_writer, write_raster
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.rasters import CONFIDENCE_NODATA, confidence_codes
+from landshift.pipeline.run.rasters import PROBABILITY_NODATA, probability_codes
 from landshift.pipeline.scores.training import Cost
 from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
 
@@ -127,7 +127,7 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
         def write(tile: Tile, said: Any) -> None:  # noqa: ANN401 (Probabilities)
             decision = decide(said.change, said.before, said.after, legend, threshold=bundle.threshold)
             layers = {"change": decision.change, "before": decision.before, "after": decision.after,
-                      "confidence": confidence_codes(decision.confidence)}  # fmt: skip
+                      "change_probability": probability_codes(decision.change_probability)}  # fmt: skip
             place = tile.core.within(rows)
             for name, writer in writers.items():
                 writer(place, np.asarray(layers[name])[np.newaxis])
@@ -151,9 +151,9 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
 
 def layers_of(legend: Legend) -> tuple[str, ...]:
     """Name the layers of a raw map; a binary legend has no land use."""
-    return ("change", "confidence") if legend.binary else ("change", "before", "after", "confidence")
+    return ("change", "change_probability") if legend.binary else ("change", "before", "after", "change_probability")
 
 
 def nodata_of(layer: str) -> int:
     """Return the code of what was not observed in a layer."""
-    return CONFIDENCE_NODATA if layer == "confidence" else NOT_OBSERVED
+    return PROBABILITY_NODATA if layer == "change_probability" else NOT_OBSERVED

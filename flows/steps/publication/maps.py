@@ -25,7 +25,7 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.rasters import confidence_of, write_domain_shift, write_last_observed, write_rasters
+from landshift.pipeline.run.rasters import probability_of, write_domain_shift, write_last_observed, write_rasters
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_changes, write_copies
@@ -67,7 +67,8 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
         files += _write_images(folder, prepared, made, tags)
         advance(0.6)
         dates = (made.before.date, made.after.date)
-        layers = map_layers(decision.change, decision.confidence, made.grid, legend, *dates, prefix=ws.project.name)
+        probability = decision.change_probability
+        layers = map_layers(decision.change, probability, made.grid, legend, *dates, prefix=ws.project.name)
         changes, unseen = layers.changes, layers.not_observed
         areas = measure_areas(decision.change, changes, unseen, legend, grid=made.grid)
         changes["area_ha"], unseen["area_ha"] = changes["area_ha"].round(4), unseen["area_ha"].round(4)
@@ -142,7 +143,7 @@ def _tags(ws: Workspace, made: Plan, key: str) -> dict[str, str]:
 
 def _drop_small(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) -> Decision:
     change = read_raster(folder / "raw_change.tif")[0]
-    codes = read_raster(folder / "raw_confidence.tif")[0]
-    confidence = confidence_of(codes)
+    codes = read_raster(folder / "raw_change_probability.tif")[0]
+    probability = probability_of(codes)
     dates = [None, None] if legend.binary else [read_raster(folder / f"raw_{n}.tif")[0] for n in ("before", "after")]
-    return drop_small(Decision(change, dates[0], dates[1], confidence), min_patch_pixels(min_area_ha, pixel_ha))
+    return drop_small(Decision(change, dates[0], dates[1], probability), min_patch_pixels(min_area_ha, pixel_ha))

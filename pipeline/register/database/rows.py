@@ -129,7 +129,7 @@ def write_run(connection: sa.Connection, codec: Codec, run: MergeableRun, ids: S
     }  # fmt: skip
     _insert(connection, OBSERVATIONS, [row])
     columns: dict[str, Sequence[Any]] = {
-        n: _plain(view.patches[n]) for n in ("change_code", "to_code", "area_ha", "confidence")
+        n: _plain(view.patches[n]) for n in ("change_code", "to_code", "area_ha", "change_probability")
     }
     columns |= {
         "run": [seen.key] * len(ids), "patch": list(range(len(ids))), "own_id": list(view.patches["change_id"]),
@@ -152,10 +152,16 @@ def read_view(connection: sa.Connection, codec: Codec, crs: CRS, observation: Ob
     key = observation.key
     extent = connection.execute(sa.select(OBSERVATIONS.c.geom).where(OBSERVATIONS.c.key == key)).scalar_one()
     p = PATCHES.c
-    query = sa.select(p.own_id, p.change_code, p.to_code, p.area_ha, p.confidence, p.geom)
+    query = sa.select(p.own_id, p.change_code, p.to_code, p.area_ha, p.change_probability, p.geom)
     rows = connection.execute(query.where(p.run == key).order_by(p.patch)).all()
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * 6
-    kinds = {"change_id": "object", "change_code": "int64", "to_code": "Int64", "area_ha": "float64", "confidence": "float64"}
+    kinds = {
+        "change_id": "object",
+        "change_code": "int64",
+        "to_code": "Int64",
+        "area_ha": "float64",
+        "change_probability": "float64",
+    }
     series = {n: pd.Series(list(v), dtype=kinds[n]) for n, v in zip(kinds, columns, strict=False)}
     patches = gpd.GeoDataFrame(series, geometry=codec.decode(columns[5]), crs=crs)
     unseen = connection.execute(sa.select(NOT_OBSERVED.c.geom).where(NOT_OBSERVED.c.run == key).order_by(NOT_OBSERVED.c.fid))
@@ -166,7 +172,7 @@ def read_sightings(connection: sa.Connection, change_id: str) -> list[Sighting]:
     """Return what the runs saw of a change, by date."""
     p, o = PATCHES.c, OBSERVATIONS.c
     query = (
-        sa.select(o.key, o.before_date, o.after_date, p.area_ha, p.confidence, o.model_name, o.model_hash, o.standing)
+        sa.select(o.key, o.before_date, o.after_date, p.area_ha, p.change_probability, o.model_name, o.model_hash, o.standing)
         .join(OBSERVATIONS, o.key == p.run)
         .where(p.change_id == change_id)
         .order_by(o.after_date, o.before_date, o.created, o.key)

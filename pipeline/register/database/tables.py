@@ -85,7 +85,8 @@ META = sa.Table("meta", METADATA, _text("name", primary_key=True), _text("value"
 CHANGES = sa.Table(
     "changes", METADATA, _key(), _geometry(), _text("change_id", nullable=False, unique=True), _text("state", nullable=False),
     _text("reason", nullable=False), _integer("change_code", nullable=False), _integer("from_code"), _text("from_name"),
-    _integer("to_code"), _text("to_name"), _number("area_ha"), _number("confidence"), sa.Column("first_before", IsoDate),
+    _integer("to_code"), _text("to_name"), _number("area_ha"), _number("change_probability"),
+    sa.Column("first_before", IsoDate),
     sa.Column("first_seen", IsoDate), sa.Column("last_seen", IsoDate), sa.Column("not_before", IsoDate),
     _integer("times_seen"), _integer("times_observed"), _text("first_run"), _text("model_hash"), _text("last_run"),
     _text("lifecycle"), _text("why"), _integer("window_seen"), _integer("window_observed"), _integer("misses"),
@@ -103,7 +104,7 @@ OBSERVATIONS = sa.Table(
 PATCHES = sa.Table(
     "patches", METADATA, _key(), _geometry(), _text("run", nullable=False, index=True), _integer("patch", nullable=False),
     _text("own_id", nullable=False), _text("change_id", nullable=False, index=True), _integer("change_code"),
-    _integer("to_code"), _number("area_ha"), _number("confidence"), sa.UniqueConstraint("run", "patch"),
+    _integer("to_code"), _number("area_ha"), _number("change_probability"), sa.UniqueConstraint("run", "patch"),
     sqlite_autoincrement=True,
 )  # fmt: skip
 NOT_OBSERVED = sa.Table(
