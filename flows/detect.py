@@ -17,7 +17,8 @@ from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
-from landshift.flows.steps.publication.key import find_finished, model_calibration, run_key
+from landshift.flows.steps.publication.calibration import ask_calibration
+from landshift.flows.steps.publication.key import find_finished, run_key
 from landshift.flows.steps.publication.maps import Maps, areas_in, write_maps
 from landshift.flows.steps.publication.run import Detected, publish_run
 from landshift.flows.steps.publication.show import show_detected
@@ -52,7 +53,7 @@ def detect_planned(ws: Workspace, made: Plan) -> Detected:
         if there is not None:
             return there
         measured = measure_task(ws, prepared)
-        require_all_open(ws, (*gates_of_data(ws, prepared, measured), model_calibration(ws)))
+        require_all_open(ws, (*gates_of_data(ws, prepared, measured), ask_calibration(ws, prepared)))
         raw = detect_changes(ws, prepared, key)
         maps: Maps = write_maps_task(ws, prepared, key)
         detected: Detected = publish_run_task(ws, prepared, key, measured, raw, maps)

@@ -1,7 +1,7 @@
 """Attributes of every layer that is published: name, type, heading and meaning."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import geopandas as gpd
@@ -45,7 +45,7 @@ CHANGE_COLUMNS = (
     Column("area_ha", "float64", "Area (ha, pixel count)", f"{_MEASURED}; pixel count, biased when summed"),
     _PIXELS,
     Column("change_probability", "float64", "Probability of change", "Mean probability of change over the pixels, 0 to 1"),
-    Column("change_probability_min", "float64", "Lowest change_probability", "Lowest probability of change of a pixel, 0 to 1"),
+    Column("change_probability_min", "float64", "Lowest probability of change", "That of its least probable pixel, 0 to 1"),
     *_DATES,
     Column(
         AREAS_LAYER, "str", "Areas of interest",
@@ -53,6 +53,27 @@ CHANGE_COLUMNS = (
         "null where none",
     ),
 )  # fmt: skip
+UNCALIBRATED = "uncalibrated here"
+"""Beside every probability of a run whose images are not those that its model was calibrated on."""
+
+
+def change_columns(*, calibrated: bool) -> tuple[Column, ...]:
+    """Return `CHANGE_COLUMNS` with what is known of the probabilities in headings and meanings.
+
+    Args:
+        calibrated: Whether the calibration error was measured on the very images of the run.
+    """
+    if calibrated:
+        return CHANGE_COLUMNS
+    ranking = f"{UNCALIBRATED}: it ranks, and is not the share of pixels that changed"
+    return tuple(
+        replace(c, alias=f"{c.alias} ({UNCALIBRATED})", comment=f"{c.comment}; {ranking}")
+        if c.name.startswith("change_probability")
+        else c
+        for c in CHANGE_COLUMNS
+    )
+
+
 NOT_OBSERVED_COLUMNS = (
     Column("change_code", "int32", "Change code", "Value of change.tif: 0"),
     Column("area_ha", "float64", "Area (ha)", _MEASURED),

@@ -44,6 +44,7 @@ from landshift.pipeline.sample.record import (
 )
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.gates import model_gates
+from landshift.pipeline.scores.reliability import KnownCalibration
 from landshift.pipeline.vector.write import write_changes
 from tests.conftest import small_grid
 
@@ -56,6 +57,7 @@ PATCHES = (  # place, code of the change, its probability; hectares are 0.01 tim
     ((slice(30, 50), slice(10, 22)), 5, 0.6),  # Cropland to Water, 240
     ((slice(40, 44), slice(60, 64)), 2, 0.7),  # Forest to Cropland, 16
 )
+CALIBRATION = KnownCalibration(0.3, 0.3)
 UNSEEN = (slice(0, 10), slice(70, 80))
 NAMES = ("Nature reserve", "Plan B")
 
@@ -63,7 +65,7 @@ NAMES = ("Nature reserve", "Plan B")
 def write_run(
     folder: Path, *, names: tuple[str, ...] = NAMES, classes: tuple[tuple[str, str], ...] = CLASSES,
     project: str = "place", quiet: bool = False, patches: Sequence[tuple[Any, int, float]] = PATCHES,
-    assessment: Assessment | None = None,
+    assessment: Assessment | None = None, calibration: KnownCalibration = CALIBRATION,
 ) -> RunRecord:  # fmt: skip
     """Write the folder, and return what its `run.json` holds; `quiet` has no change."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -80,7 +82,10 @@ def write_run(
         areas = AreasOfInterest(gpd.GeoDataFrame({"name": list(names)}, geometry=boxes, crs=changes.crs), grid)
         changes["areas_of_interest"] = names_of(areas, changes)
         summary = area_summary(areas, codes, changes, grid, legend, DATES)
-    write_changes(folder / "changes.gpkg", changes, legend, not_observed=layers.not_observed, areas_of_interest=summary)
+    write_changes(
+        folder / "changes.gpkg", changes, legend, calibrated=calibration.is_known, not_observed=layers.not_observed,
+        areas_of_interest=summary,
+    )  # fmt: skip
     write_raster(folder / "change.tif", codes, grid, nodata=0)
     for number, epoch in enumerate(("before", "after")):
         picture = np.random.default_rng(number).integers(1, 255, (3, *SHAPE)).astype(np.uint8)
@@ -89,7 +94,7 @@ def write_run(
     run = replace(
         run_record(legend, project), areas=measure_areas(codes, changes, layers.not_observed, legend, grid),
         areas_of_interest=AreasNotes(()) if names else None, assessment=assessment or Assessment(),
-        files={"change.tif": "Change map"},
+        files={"change.tif": "Change map"}, calibration=calibration,
     )  # fmt: skip
     write_record(folder / "run.json", run)
     return run
@@ -98,7 +103,7 @@ def write_run(
 def run_record(legend: Legend, name: str = "place") -> RunRecord:
     """The record of a run of `SHAPE` in which nothing changed, as `landshift detect` writes it."""
     gates = (coverage_gate(0.98), *model_gates(
-        beyond=None, calibration_error=0.3, same_images=True, adaptation="none", is_verified=True, verdict=None
+        beyond=None, calibration=CALIBRATION, same_images=True, adaptation="none", is_verified=True, verdict=None
     ))  # fmt: skip
     return RunRecord(
         name=name, key="k1", before_date=DATES[0], after_date=DATES[1], created="2024-01-01T00:00:00+00:00",
@@ -107,7 +112,7 @@ def run_record(legend: Legend, name: str = "place") -> RunRecord:
         clouds={epoch: ({"scene": "a", "date": str(DATES[0]), "by": "SCL"},) for epoch in ("before", "after")},
         bands=("blue", "green", "red"), units="reflectance", legend=legend.classes, observed=ObservedShares(1.0, 0.5),
         model=UsedModel(name=name, encoder="resnet18", weights="sha256:00", description="sha256:11", scores=None),
-        threshold=0.4, margin_px=128.0, seconds=SpentSeconds(detect=2.0, model=1.0), alignment=None,
+        calibration=CALIBRATION, threshold=0.4, margin_px=128.0, seconds=SpentSeconds(detect=2.0, model=1.0), alignment=None,
         adaptation=UsedAdaptation(method="none", verified=True, threshold=None, temperatures=None, notes=()),
         domain_shift=TerritoryShift(block_px=32, beyond=0.375), cost=None, assessment=Assessment(), gates=gates,
         areas=MappedAreas(

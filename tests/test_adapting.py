@@ -26,17 +26,21 @@ from landshift.flows.steps.assessment.adapting import (
 from landshift.flows.steps.learning.fitting import build_network
 from landshift.flows.steps.learning.judging import HeldOut
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.publication import calibration
+from landshift.flows.steps.publication.calibration import calibration_of
 from landshift.models.encoders.table import encoder_named
-from landshift.models.use.bundle import Bundle, load, save
+from landshift.models.use.bundle import Bundle, TrainingImages, load, save
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import NO_ROLE
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_json
 from landshift.pipeline.raster.statistics import band_statistics, sample_image
 from landshift.pipeline.records import content_of
+from landshift.pipeline.scores.accuracy import BinaryScores
 from landshift.pipeline.scores.adaptation import AdaptationRow
 from landshift.pipeline.scores.calibration import cool_classes
-from landshift.pipeline.scores.training import Temperatures
+from landshift.pipeline.scores.reliability import KnownCalibration
+from landshift.pipeline.scores.training import CandidateScores, Temperatures
 from tests.binary_territory import RANDOM, BinaryTerritory, Ready
 from tests.small_network import provenance
 
@@ -385,3 +389,50 @@ def test_a_method_that_cannot_be_calibrated_has_its_reason_and_the_rest_goes_on(
     assert found["accepted"] == "histogram"
     with pytest.raises(InputError, match=r"cannot be calibrated on the labelled pixels as they are: .+"):
         judged(ready, {"none": spoilt}, ("none",))
+
+
+def known(ready: Ready, ws: Workspace, folder: Path, *, home: bool) -> KnownCalibration:
+    """What is known of a model with an error of 0.02 where it was trained: on these images, or on others."""
+    bundle, network = load(ready.ws.model_in_use)
+    scores = CandidateScores(
+        seed=0, validation_score=0.5, threshold=0.5, temperatures=Temperatures(), calibration_error=0.02, warnings=(),
+        test=BinaryScores(0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 0.5, 100),
+    )  # fmt: skip
+    inputs = TrainingImages(*ready.prepared.hashes) if home else TrainingImages("other", "images")
+    save(folder / "model", replace(bundle, facts=replace(bundle.facts, scores=scores, inputs=inputs)), network, "card")
+    return calibration_of(replace(ws, chosen_model=folder / "model"), ready.prepared)
+
+
+def test_calibration_is_known_on_the_images_of_the_training_and_on_no_others(ready: Ready, tmp_path: Path) -> None:
+    nowhere = replace(ready.ws, output=tmp_path / "place")
+    assert known(ready, asking(nowhere, "none"), tmp_path, home=True) == KnownCalibration(0.02, 0.02)
+    assert known(ready, asking(nowhere, "none"), tmp_path, home=False) == KnownCalibration(None, 0.02)
+    assert known(ready, asking(nowhere, "moments"), tmp_path, home=True) == KnownCalibration(None, 0.02), "other pixels"
+
+
+ROW: dict[str, Any] = {
+    "method": "none", "notes": [], "reason": "", "mapped_share": 0.5, "f1": 0.5, "calibration_error": 0.11,
+    "gain": {"estimate": 0.1, "low": 0.0, "high": 0.2, "n": 9, "level": 0.95},
+}  # fmt: skip
+BASELINE = ROW | {"own_calibration_f1": 0.4, "own_calibration_error": 0.57, "calibration_gain": ROW["gain"]}
+
+
+@pytest.mark.parametrize(
+    ("found", "here"),
+    [
+        ({"accepted": "none", "calibration": None, "rows": [BASELINE]}, 0.57),
+        ({"accepted": "none", "rows": [BASELINE]}, 0.11),
+        ({"accepted": "moments", "rows": [BASELINE, ROW | {"method": "moments", "calibration_error": 0.07}]}, 0.07),
+        ({"accepted": "moments", "calibration": None, "rows": [BASELINE, ROW | {"method": "moments"}]}, None),
+        ({"accepted": "none", "verified": False, "rows": [BASELINE]}, None),
+    ],
+    ids=["its own on these labels", "those of this territory", "with an adaptation", "its own, never tried so", "too few"],
+)
+def test_labels_of_these_images_measure_the_calibration(
+    ready: Ready, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, found: dict[str, Any], here: float | None
+) -> None:
+    ws = found_before(ready, tmp_path, **found)
+    check = current_adaptation(ws, ready.prepared)
+    for module in (adapting, calibration):
+        monkeypatch.setattr(module, "current_adaptation", lambda *_: check)
+    assert known(ready, ws, tmp_path, home=False) == KnownCalibration(here, 0.02)

@@ -10,6 +10,7 @@ from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.calibration import (
     always_unchanged,
     best_threshold,
+    check_temperature,
     cool,
     cool_classes,
     domain_temperatures,
@@ -165,3 +166,50 @@ def test_cooled_classes_still_add_up() -> None:
     soft = cool_classes(share, 2.0)
     np.testing.assert_allclose(soft.sum(axis=0), 1, rtol=1e-6)
     np.testing.assert_allclose(soft[0, 0, 0] / soft[2, 0, 0], 4, rtol=1e-5)
+
+
+def blocks_of_gaps(rights: list[int], logit: float = 4.0) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Blocks of 20 pixels with the same logit, of which so many are right."""
+    truth = np.concatenate([np.repeat([1, 0], [right, 20 - right]) for right in rights])
+    return np.full(truth.size, logit), truth.astype(np.uint8), np.repeat(np.arange(len(rights)), 20)
+
+
+def test_a_temperature_is_kept_where_blocks_that_it_was_not_fitted_on_gain() -> None:
+    """The model gives 0.982 and is right 16 times of 20 in every block: off by 0.182, and by nothing at 2.885."""
+    found = check_temperature(*blocks_of_gaps([16] * 4))
+    assert (found.kept, found.blocks) == (True, 4)
+    assert found.temperature == found.fitted == pytest.approx(4 / np.log(4), abs=1e-6)
+    assert found.error_without == pytest.approx(1 / (1 + np.exp(-4)) - 0.8, abs=1e-9)
+    assert found.error_with == pytest.approx(0, abs=1e-6)
+
+
+def test_a_temperature_that_holds_only_where_it_was_fitted_is_not_kept() -> None:
+    """Logit ln 4 is right as it is over both blocks; each block alone would shift the other one away from it."""
+    logits, truth, block = blocks_of_gaps([12, 20], np.log(4))
+    found = check_temperature(logits, truth, block)
+    assert found.error_without == pytest.approx(0, abs=1e-9)
+    assert found.error_with is not None
+    assert found.error_with > 0.1
+    assert (found.kept, found.temperature) == (False, 1.0)
+
+
+def test_one_block_leaves_the_temperature_at_one() -> None:
+    found = check_temperature(*blocks_of_gaps([16]))
+    assert (found.kept, found.temperature, found.error_without, found.error_with, found.blocks) == (False, 1.0, None, None, 1)
+    assert found.fitted == pytest.approx(4 / np.log(4), abs=1e-6), "what it would have been is in the record"
+
+
+def test_temperatures_of_classes_are_judged_by_the_most_probable_one() -> None:
+    logits, truth, block = blocks_of_gaps([16] * 3)
+    two = np.stack([np.zeros_like(logits), logits], axis=1)
+    found = check_temperature(two, truth, block)
+    assert (found.kept, found.fitted) == (True, pytest.approx(4 / np.log(4), abs=1e-6))
+    assert found.error_without == pytest.approx(1 / (1 + np.exp(-4)) - 0.8, abs=1e-9)
+
+
+def test_what_is_not_labelled_or_not_observed_has_no_block() -> None:
+    logits, truth, block = blocks_of_gaps([16, 16])
+    more = (np.append(logits, [np.nan, 9.0]), np.append(truth, [1, 255]), np.append(block, [7, 8]))
+    assert check_temperature(*more) == check_temperature(logits, truth, block)
+    with pytest.raises(ValueError, match="expected"):
+        check_temperature(logits, truth, block[1:])

@@ -14,9 +14,10 @@ from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates, s
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP, Gate, GateRules, require_open, warnings_of
 from landshift.pipeline.scores.gates import model_gates
+from landshift.pipeline.scores.reliability import KnownCalibration
 
 MODEL: dict[str, Any] = {
-    "beyond": 0.05, "calibration_error": 0.02, "same_images": True,
+    "beyond": 0.05, "calibration": KnownCalibration(0.02, 0.02), "same_images": True,
     "adaptation": "none", "is_verified": False, "verdict": "helps",
 }  # fmt: skip
 PLAN: dict[str, Any] = {"before": date(2018, 6, 12), "after": date(2023, 6, 18), "overlap": 0.97}
@@ -79,9 +80,9 @@ def test_every_rule_is_asked_once() -> None:
         ("Likeness to the training regions", {"beyond": 0.2}, PASS),
         ("Likeness to the training regions", {"beyond": 0.21}, MARK),
         ("Likeness to the training regions", {"beyond": None}, NOT_MEASURED),
-        ("Calibration on the test blocks", {"calibration_error": 0.1}, PASS),
-        ("Calibration on the test blocks", {"calibration_error": 0.11}, MARK),
-        ("Calibration on the test blocks", {"calibration_error": None}, NOT_MEASURED),
+        ("Calibration on these images", {"calibration": KnownCalibration(0.1, 0.1)}, PASS),
+        ("Calibration on these images", {"calibration": KnownCalibration(0.11, 0.01)}, MARK),
+        ("Calibration on these images", {"calibration": KnownCalibration(None, 0.001)}, NOT_MEASURED),
         ("Images of the training", {"same_images": False}, MARK),
         ("Adaptation to the territory", {"adaptation": "moments", "is_verified": False}, MARK),
         ("Adaptation to the territory", {"adaptation": "moments", "is_verified": True}, PASS),
@@ -97,10 +98,20 @@ def test_each_gate_marks_alone(gate: str, changed: dict[str, Any], outcome: str)
     assert len(warnings_of(asked(**changed))) == (outcome == MARK)
 
 
+@pytest.mark.parametrize(("elsewhere", "told"), [(0.001, "(its error there: 0.001)"), (None, "on other images, and")])
+def test_an_error_on_other_images_is_not_measured_here(elsewhere: float | None, told: str) -> None:
+    (gate,) = (g for g in asked(calibration=KnownCalibration(None, elsewhere)) if g.setting == "calibration_error")
+    assert (gate.outcome, gate.found, gate.value) == (NOT_MEASURED, "not measured here", None)
+    assert told in gate.meaning
+    assert "Uncalibrated here" in gate.meaning
+    assert "share of pixels that changed" not in gate.meaning
+
+
 BAD: dict[str, dict[str, Any]] = {
     "observed_share": {"observed_share": 0.1}, "grid_overlap": {"overlap": 0.2},
     "season_gap_days": {"after": date(2023, 12, 1)}, "misregistration_px": shifted(2.0),
-    "radiometric_difference": light(0.9), "domain_shift": {"beyond": 0.8}, "calibration_error": {"calibration_error": 0.4},
+    "radiometric_difference": light(0.9), "domain_shift": {"beyond": 0.8}, 
+    "calibration_error": {"calibration": KnownCalibration(0.4, 0.4)},
 }  # fmt: skip
 
 

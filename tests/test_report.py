@@ -19,7 +19,9 @@ from landshift.pipeline.run.page import page_of, run_page
 from landshift.pipeline.run.page_map import largest, map_data
 from landshift.pipeline.run.record import InputFile, RunRecord, TerritoryShift, UsedAdaptation
 from landshift.pipeline.scores.assessment import Assessment
-from landshift.pipeline.scores.training import Cost
+from landshift.pipeline.scores.calibration import TemperatureCheck
+from landshift.pipeline.scores.reliability import KnownCalibration
+from landshift.pipeline.scores.training import Cost, TemperatureChecks
 from tests.small_run import DATES, NAMES, estimates_of, mapped_change, run_record, write_run
 from tests.test_assessment import adaptation, obligatory, whole
 
@@ -88,6 +90,20 @@ def test_the_page_says_the_figures() -> None:
         "<code>abc</code>",
     ):
         assert text in page
+
+
+def test_the_page_doubts_every_probability_of_a_model_that_was_calibrated_elsewhere(tmp_path: Path) -> None:
+    write_run(tmp_path / "home")
+    home = re.sub("<script.*?</script>", "", page_of(tmp_path / "home"), flags=re.DOTALL)
+    assert "uncalibrated here" not in home
+    assert "it was off by 0.300 on average" in home
+    write_run(tmp_path / "away", calibration=KnownCalibration(None, 0.001))
+    away = page_of(tmp_path / "away")
+    assert '"calibrated":false' in away
+    away = re.sub("<script.*?</script>", "", away, flags=re.DOTALL)
+    assert away.count("(uncalibrated here)") == 3, "heading, heading on paper, and the threshold"
+    assert "is not the share of them that changed" in away
+    assert "0.001" not in away
 
 
 def test_every_outcome_of_a_gate_has_a_symbol_and_a_word() -> None:
@@ -239,7 +255,10 @@ def test_a_missing_field_is_an_error(tmp_path: Path) -> None:
 
 def report(seeds: int) -> dict[str, Any]:
     spread = {k: {"mean": 0.5, "std": 0.1} for k in ("kappa", "f1", "iou", "auc")}
-    rows = [{"seed": i, "test": SCORES, "warnings": ["It says unchanged everywhere."] if i else []} for i in range(seeds)]
+    rows = [
+        {"seed": i, "test": SCORES, "calibration_error": 0.05, "warnings": ["It says unchanged everywhere."] if i else []}
+        for i in range(seeds)
+    ]
     encoder = {k: k.title() for k in ("name", "task", "sensor", "licence", "citation")}
     return {
         "project": "place", "encoder": encoder, "strategy": "frozen", "notes": ["swir16: mean of the filters"], "seeds": rows,
@@ -262,6 +281,23 @@ def test_the_card_has_a_row_for_each_method() -> None:
     assert "| IR-MAD, Otsu | 0.500 | 0.250 | 0.125 | 1.000 | 0.750 | – | 1,234,567 |" in card
     assert "- swir16: mean of the filters" in card
     assert "mean ±" not in card
+
+
+@pytest.mark.parametrize(
+    ("check", "told"),
+    [
+        (TemperatureCheck(2.885, True, 0.182, 0.01, 4), "2.885 is kept: on 4 validation blocks, held out in turn, it takes"),
+        (TemperatureCheck(0.871, False, 0.007, 0.01, 9), "0.871 is not kept: on 9 validation blocks"),
+        (TemperatureCheck(0.871, False, None, None, 1), "1: all validation labels lie in one block, so nothing can"),
+    ],
+)  # fmt: skip
+def test_the_card_tells_why_a_temperature_is_kept(check: TemperatureCheck, told: str) -> None:
+    content = report(1)
+    content["seeds"][0]["temperature_checks"] = content_of(TemperatureChecks(change=check))
+    card = model_card(content, MODEL)
+    assert f"| Temperature of change | {told}" in card
+    assert "Temperature of land use" not in card
+    assert "| 0.050, on the images of the training alone; uncalibrated on all others |" in card
 
 
 def test_several_seeds_have_mean_and_spread_and_the_warnings_are_said() -> None:

@@ -14,6 +14,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scores.reliability import KnownCalibration
 from tests.small_run import SHAPE, write_run
 from tests.test_sample_estimate import finished
 
@@ -38,6 +39,12 @@ def test_maps_have_coordinates_crs_and_meaning(made: Path) -> None:
     assert np.isnan(change_probability.values[codes == 0]).all()
     assert change_probability.values[codes > 0] == pytest.approx(0.9)
     assert np.datetime64("2019-04-14") == run.rasters.last_observed.values[5, 5]  # day 18000
+
+
+def test_probabilities_of_a_model_from_elsewhere_are_called_uncalibrated(made: Path, tmp_path: Path) -> None:
+    assert landshift.open_run(made).rasters.change_probability.long_name == "Probability that the pixel changed"
+    run = landshift.open_run(finished(tmp_path / "run", calibration=KnownCalibration(None, 0.001)))
+    assert run.rasters.change_probability.long_name == "Probability that the pixel changed (uncalibrated here)"
 
 
 def test_layers_facts_and_what_is_not_there_yet(made: Path) -> None:

@@ -22,6 +22,7 @@ from landshift.pipeline.raster.write import write_cog, write_raster
 from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.run.stac import bounding_box, footprint, slug, write_stac
 from landshift.pipeline.run.stac_model import write_model_item
+from landshift.pipeline.scores.reliability import KnownCalibration
 from tests.conftest import small_grid
 from tests.small_run import SHAPE, write_run
 
@@ -105,6 +106,18 @@ def test_checksums_and_sizes_are_those_of_the_bytes(tmp_path: Path) -> None:
         content = (tmp_path / asset["href"]).read_bytes()
         assert asset["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
         assert asset["file:size"] == len(content)
+
+
+@pytest.mark.parametrize(
+    ("known", "error", "told"),
+    [(KnownCalibration(0.02, 0.02), 0.02, "calibrated"), (KnownCalibration(None, 0.001), None, "uncalibrated here")],
+)
+def test_an_item_tells_whether_probabilities_were_calibrated_on_its_images(
+    tmp_path: Path, known: KnownCalibration, error: float | None, told: str
+) -> None:
+    made(tmp_path, calibration=known)
+    properties = item_of(tmp_path)["properties"]
+    assert (properties["landshift:calibration_error"], properties["landshift:probabilities"]) == (error, told)
 
 
 def test_bands_and_classes_say_how_to_read_the_numbers(tmp_path: Path) -> None:

@@ -26,6 +26,7 @@ from landshift.pipeline.columns import (
     DTYPES,
     NOT_OBSERVED_COLUMNS,
     SAMPLE_COLUMNS,
+    change_columns,
     frame_of,
     labelling_columns,
 )
@@ -76,7 +77,8 @@ def samples_frame(number: int = 3) -> gpd.GeoDataFrame:
 
 def written(folder: Path, change: np.ndarray = CHANGE, **further: gpd.GeoDataFrame) -> Path:
     found = layers_of(change)
-    return write_changes(folder / "changes.gpkg", found.changes, LEGEND, not_observed=found.not_observed, **further)
+    path = folder / "changes.gpkg"
+    return write_changes(path, found.changes, LEGEND, calibrated=True, not_observed=found.not_observed, **further)
 
 
 LAYERS = (
@@ -126,6 +128,20 @@ def test_hectares_by_pixel_count_are_called_so() -> None:
         if column.name.startswith(("changed", "unchanged")):
             assert "pixel count" in column.alias, column.name
             assert "pixel count, biased" in column.comment, column.name
+
+
+def test_probabilities_of_a_model_that_was_calibrated_elsewhere_are_headed_so(tmp_path: Path) -> None:
+    path = write_changes(tmp_path / "changes.gpkg", layers_of(CHANGE).changes, LEGEND)
+    with closing(sqlite3.connect(path)) as database:
+        described = database.execute("SELECT column_name, title, description FROM gpkg_data_columns").fetchall()
+        (qml,) = database.execute("SELECT styleQML FROM layer_styles").fetchone()
+    doubted = [name for name, title, text in described if "uncalibrated here" in title and "uncalibrated here" in text]
+    assert doubted == ["change_probability", "change_probability_min"]
+    aliases = [alias.get("name", "") for alias in ET.fromstring(qml.partition("\n")[2]).iter("alias")]
+    assert [a for a in aliases if "uncalibrated here" in a] == [
+        "Probability of change (uncalibrated here)", "Lowest probability of change (uncalibrated here)",
+    ]  # fmt: skip
+    assert not any("uncalibrated" in c.alias + c.comment for c in change_columns(calibrated=True))
 
 
 def test_a_sample_of_a_binary_project_has_no_land_use(tmp_path: Path) -> None:

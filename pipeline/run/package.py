@@ -37,6 +37,9 @@ FILES = {
 }
 """What a run can hold, in words, and in the order in which a reader needs it."""
 
+_WITH_PROBABILITIES = ("changes.gpkg", "changes.fgb", "changes.parquet", "change_probability.tif")
+_UNCALIBRATED = "The probabilities of change are uncalibrated here: they rank, and are not shares of pixels that changed."
+
 
 def complete(folder: Path, run: RunRecord) -> None:
     """Write everything of a run that follows from its maps and layers, and the record of all files.
@@ -49,6 +52,8 @@ def complete(folder: Path, run: RunRecord) -> None:
     """
     always = {RUN, PAGE, PROJECT, "item.json", "collection.json"}
     files = {name: text for name, text in FILES.items() if name in always or (folder / name).is_file()}
+    if not run.calibration.is_known:
+        files = {name: f"{text} {_UNCALIBRATED}" if name in _WITH_PROBABILITIES else text for name, text in files.items()}
     content = replace(run, files=files)
     write_record(folder / RUN, content)
     write_project(folder, content)

@@ -91,6 +91,8 @@ class MapData:
     """Patches with a chip, from the first on."""
     all_patches: int
     """Of the run; `patches` are the largest of them."""
+    calibrated: bool
+    """Whether the calibration error was measured on the very images of the run."""
     all_unseen: int
     """Of the run; `unseen` are the largest of them."""
     kinds: tuple[KindColour, ...]
@@ -128,7 +130,8 @@ def map_data(
     areas = areas_of_interest if areas_of_interest is not None else not_observed.iloc[:0].assign(name="")
     return MapData(
         rows=run.grid.rows, columns=run.grid.columns, pixel_m=run.grid.pixel_size_m, before=str(run.before_date),
-        after=str(run.after_date), chips=chips, all_patches=run.areas.polygons, all_unseen=len(not_observed),
+        after=str(run.after_date), chips=chips, all_patches=run.areas.polygons,
+        calibrated=run.calibration.is_known, all_unseen=len(not_observed),
         kinds=tuple(KindColour(row.name, row.colour) for row in run.areas.changes), patches=_patch_shapes(patches, run),
         unseen=shapes(on_pixels(largest(not_observed, _MOST_UNSEEN), run)),
         areas=tuple(map(AreaShape, map(str, areas["name"]), shapes(on_pixels(areas, run)))),

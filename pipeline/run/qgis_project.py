@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, write_qgz
 from landshift.pipeline.drawing.qml import image_qml, outline_qml, samples_qml, vector_qml
 from landshift.pipeline.drawing.symbols import occurring
@@ -78,8 +79,9 @@ def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
 def _rasters(folder: Path, run: RunRecord) -> dict[str, Layer]:
     """Rasters of the folder by their names; the images are drawn, the maps wait for a click."""
     before, after = run.before_date, run.after_date
+    probability = "Probability of change" + ("" if run.calibration.is_known else f" ({UNCALIBRATED})")
     titles = {
-        "change": "Change map", "change_probability": "Probability of change",
+        "change": "Change map", "change_probability": probability,
         "domain_shift": "Distance from the training regions",
         "last_observed": "Last observed on", "landuse_after": f"Land use {after}", "landuse_before": f"Land use {before}",
         "image_after": f"Image after, {after}", "image_before": f"Image before, {before}",

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from landshift.pipeline.change.decision import Decision
+from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.qml import continuous_qml, dates_qml, raster_qml
 from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, pam_xml, raster_sld
 from landshift.pipeline.drawing.symbols import land_use_entries, occurring, raster_colormap
@@ -45,7 +46,9 @@ def probability_of(codes: np.ndarray) -> np.ndarray:
     return np.where(codes == PROBABILITY_NODATA, np.nan, codes * np.float32(PROBABILITY_SCALE)).astype(np.float32)
 
 
-def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+def write_rasters(
+    folder: Path, decision: Decision, legend: Legend, grid: Grid, tags: Mapping[str, str], *, calibrated: bool = False
+) -> list[Path]:
     """Write the maps as cloud-optimised GeoTIFFs, each with its colours, names, attribute table and style.
 
     Args:
@@ -54,16 +57,19 @@ def write_rasters(folder: Path, decision: Decision, legend: Legend, grid: Grid, 
         legend: The project's legend.
         grid: Where the pixels are.
         tags: Dataset tags of each raster.
+        calibrated: Whether the calibration error was measured on the very images of the map; title and tags show where not.
 
     Returns:
         Every file that was written.
     """
+    title = "Probability of change" + ("" if calibrated else f" ({UNCALIBRATED})")
+    doubted = tags if calibrated else {**tags, "CALIBRATION": UNCALIBRATED}
     listed = occurring(legend.changes, _counts(decision.change))
     written = _write_codes(folder / "change.tif", decision.change, grid, tags, entries=legend.changes, listed=listed)
     written += _write_map(
         folder / "change_probability.tif", probability_codes(decision.change_probability), grid, continuous_qml(),
-        sld=continuous_sld(title="Probability of change"), categorical=False, nodata=PROBABILITY_NODATA,
-        descriptions=["change_probability"], tags=tags, scale=PROBABILITY_SCALE, offset=0.0, units=["1"],
+        sld=continuous_sld(title=title), categorical=False, nodata=PROBABILITY_NODATA,
+        descriptions=["change_probability"], tags=doubted, scale=PROBABILITY_SCALE, offset=0.0, units=["1"],
     )  # fmt: skip
     for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
         if codes is not None:

@@ -11,6 +11,7 @@ from landshift.pipeline.legend import LandUse
 from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash
 from landshift.pipeline.records import Json, read_record
 from landshift.pipeline.scores.assessment import Assessment
+from landshift.pipeline.scores.reliability import KnownCalibration
 from landshift.pipeline.scores.training import Cost, Temperatures
 
 RUN, PAGE, ESTIMATES, TABLE = "run.json", "report.html", "estimates.json", "estimates.csv"
@@ -147,6 +148,8 @@ class RunRecord:
     """Of each date."""
     model: UsedModel
     """What mapped the changes."""
+    calibration: KnownCalibration
+    """Of the probabilities of change."""
     threshold: float
     """Probability from which on a pixel counts as changed, 0..1."""
     margin_px: float

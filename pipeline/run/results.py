@@ -17,6 +17,7 @@ from landshift.pipeline.columns import (
     NOT_OBSERVED_LAYER,
     SAMPLE_COLUMNS,
     SAMPLES_LAYER,
+    UNCALIBRATED,
     Column,
     frame_of,
 )
@@ -93,7 +94,8 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
     had = [name for name in wanted if f"{name}.tif" in record.files or (folder / f"{name}.tif").is_file()]
     if variables is not None and len(had) < len(wanted):
         raise InputError(f"This run has no map {min(set(wanted) - set(had))!r} (a project without classes has no land use).")
-    maps = {name: _map(folder / f"{name}.tif", name, legend) for name in had}
+    known = record.calibration.is_known
+    maps = {name: _map(folder / f"{name}.tif", name, legend, calibrated=known) for name in had}
     shift = folder / "domain_shift.tif"
     return Run(
         rasters=xr.Dataset(maps, attrs={"title": record.name, "run": record.key}),
@@ -110,10 +112,11 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
     )
 
 
-def _map(path: Path, name: str, legend: Legend) -> xr.DataArray:
+def _map(path: Path, name: str, legend: Legend, *, calibrated: bool) -> xr.DataArray:
     values, grid = read_raster(path)
     if name == "change_probability":
-        return _data_array(probability_of(values), grid, "Probability that the pixel changed", units="1")
+        doubt = "" if calibrated else f" ({UNCALIBRATED})"
+        return _data_array(probability_of(values), grid, f"Probability that the pixel changed{doubt}", units="1")
     if name == "last_observed":
         return _data_array(_moments(values), grid, "Day on which the pixel was last seen")
     entries: tuple[Change, ...] | tuple[LandUse, ...] = legend.changes if name == "change" else land_use_entries(legend)

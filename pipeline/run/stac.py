@@ -12,6 +12,7 @@ import shapely.affinity
 from affine import Affine
 from pyproj import CRS, Transformer
 
+from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.symbols import land_use_entries, occurring
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
 from landshift.pipeline.manifest import MANIFEST, file_hash, write_json
@@ -245,6 +246,8 @@ def _properties(run: RunRecord) -> Json:
         "processing:datetime": _utc(run.created),
         "landshift:run": run.key,
         "landshift:areas_method": run.areas.method,
+        "landshift:calibration_error": run.calibration.here,
+        "landshift:probabilities": "calibrated" if run.calibration.is_known else UNCALIBRATED,
         **{f"landshift:{n}": getattr(run.areas, n) for n in names},
     }  # fmt: skip
 

@@ -1,21 +1,45 @@
 """Temperatures that make probabilities shares of changed pixels, and the threshold that turns them into a map."""
 
 import math
+from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
 from scipy.optimize import minimize_scalar
-from scipy.special import logsumexp
+from scipy.special import logsumexp, softmax
 from sklearn.metrics import precision_recall_curve
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.scores.reliability import keep_known, mask_known
+from landshift.pipeline.scores.reliability import calibration_error_of, keep_known, mask_known
 
 TEMPERATURE_RANGE = (0.05, 20.0)
 """Where labels are met without an error the best temperature is 0, and every probability would become 0 or 1."""
 
 _TINY_SHARE = 0.01
+_MOST_FOLDS = 5
+_FEWEST_BLOCKS = 2
+
+
+@dataclass(frozen=True)
+class TemperatureCheck:
+    """A temperature, and the calibration error with and without one on blocks that it was not fitted on."""
+
+    fitted: float
+    """On all the pixels, above 0."""
+    kept: bool
+    """Whether it is used; else 1."""
+    error_without: float | None
+    """Calibration error at 1, 0..1; None where nothing could be held out."""
+    error_with: float | None
+    """Calibration error of each fold at the temperature of the other folds, 0..1; None where nothing could be held out."""
+    blocks: int
+    """With a labelled pixel."""
+
+    @property
+    def temperature(self) -> float:
+        """The one to use."""
+        return self.fitted if self.kept else 1.0
 
 
 def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
@@ -51,6 +75,61 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
     bounds = (math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]))
     found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-10})
     return float(np.exp(found.x))
+
+
+def check_temperature(logits: np.ndarray, truth: np.ndarray, blocks: np.ndarray) -> TemperatureCheck:
+    """Fit a temperature, and keep it only where one lowers the calibration error of blocks that it was not fitted on.
+
+    A temperature of the very pixels that it is judged by nearly always seems to help. So the blocks are dealt out into up to
+    five folds of about as many pixels, each fold is cooled by the temperature of the others, and all of them together are
+    compared with themselves at 1.
+
+    Args:
+        logits: (n,) of changed against unchanged, or (n, class); NaN = not observed.
+        truth: (n,): 0 or 1, or the index of the class; 255 = not labelled.
+        blocks: int (n,): the block of each pixel.
+
+    Returns:
+        With one block nothing can be held out, and 1 is kept. The error of classes is that of the most probable one: the
+        distance between its probability and how often it is right.
+
+    Raises:
+        InputError: No pixel is labelled and observed.
+        ValueError: The shapes do not fit.
+    """
+    if blocks.shape != logits.shape[:1]:
+        raise ValueError(f"Logits {logits.shape} and blocks {blocks.shape}: expected (n,) or (n, class), and (n,).")
+    fitted = fit_temperature(logits, truth)
+    known = (truth != NOT_LABELLED) & np.isfinite(logits.reshape(len(logits), -1)).all(axis=1)
+    z, y = logits[known].astype(np.float64), truth[known]
+    names, block, sizes = np.unique(blocks[known], return_inverse=True, return_counts=True)
+    if len(names) < _FEWEST_BLOCKS:
+        return TemperatureCheck(fitted, False, None, None, blocks=len(names))
+    fold = _deal(sizes)[block]
+    cooled = z.copy()
+    for number in np.unique(fold):
+        cooled[fold == number] /= fit_temperature(z[fold != number], y[fold != number])
+    without, with_one = _error(z, y), _error(cooled, y)
+    return TemperatureCheck(fitted, with_one < without, without, with_one, blocks=len(names))
+
+
+def _deal(sizes: np.ndarray) -> np.ndarray:
+    """Return the fold of each block: the largest blocks first, each into the fold that has the fewest pixels."""
+    pixels = np.zeros(min(len(sizes), _MOST_FOLDS))
+    fold = np.zeros(len(sizes), dtype=np.int64)
+    for block in np.argsort(-sizes, kind="stable"):
+        fold[block] = np.argmin(pixels)
+        pixels[fold[block]] += sizes[block]
+    return fold
+
+
+def _error(logits: np.ndarray, truth: np.ndarray) -> float:
+    if logits.ndim == 1:
+        shares = softmax(np.stack([np.zeros_like(logits), logits], axis=1), axis=1)
+        return calibration_error_of(shares[:, 1], truth) or 0.0
+    shares = softmax(logits, axis=1)
+    right = (shares.argmax(axis=1) == truth).astype(np.uint8)
+    return calibration_error_of(shares.max(axis=1), right) or 0.0
 
 
 def domain_temperatures(

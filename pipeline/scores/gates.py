@@ -1,13 +1,16 @@
 """What is asked of the model of a run."""
 
+from dataclasses import replace
+
 from landshift.pipeline.formatting import percent
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.scores.reliability import KnownCalibration
 
 
 def model_gates(
     *,
     beyond: float | None,
-    calibration_error: float | None,
+    calibration: KnownCalibration,
     same_images: bool,
     adaptation: str,
     is_verified: bool,
@@ -18,7 +21,7 @@ def model_gates(
 
     Args:
         beyond: Share of the territory past the edge of what the training regions hold, 0..1; None where not known.
-        calibration_error: Of the test blocks, 0..1; None where it was not measured.
+        calibration: What is known of it.
         same_images: Whether the model was trained on the images that it maps.
         adaptation: Method; `none` where the images were used as they are.
         is_verified: Whether labels of this territory confirmed that it helps.
@@ -27,7 +30,7 @@ def model_gates(
     """
     return (
         _likeness(beyond, rules),
-        calibration_gate(calibration_error, rules),
+        calibration_gate(calibration, rules),
         Gate(
             "Images of the training", "these images" if same_images else "other images", "these images",
             PASS if same_images else MARK,
@@ -40,22 +43,29 @@ def model_gates(
     )  # fmt: skip
 
 
-def calibration_gate(error: float | None, rules: GateRules = RULES) -> Gate:
-    """Ask whether probabilities can be read as shares.
+def calibration_gate(known: KnownCalibration, rules: GateRules = RULES) -> Gate:
+    """Ask whether probabilities can be read as shares of changed pixels in these images.
+
+    An error on other images is no answer: a model that is calibrated at home can be sure and wrong elsewhere.
 
     Args:
-        error: Calibration error on the test blocks, 0..1; None where it was not measured.
+        known: What is known of the calibration.
         rules: With `calibration_error`.
     """
-    name, limit = "Calibration on the test blocks", f"error of at most {rules['calibration_error'].limit:.2f}"
-    if error is None:
-        reason = "Whether probabilities can be read as shares is not known."
-        return judge_unknown("calibration_error", name, rules, limit=limit, reason=reason)
+    name, limit = "Calibration on these images", f"error of at most {rules['calibration_error'].limit:.2f}"
+    if known.here is None:
+        own = "" if known.elsewhere is None else f" (its error there: {known.elsewhere:.3f})"
+        reason = (
+            f"Uncalibrated here: the model was calibrated on other images{own}, and no labels of these images show how often "
+            f"its probabilities are right. Read them as a ranking; `landshift assess` measures them where labels are."
+        )
+        unknown = judge_unknown("calibration_error", name, rules, limit=limit, reason=reason)
+        return replace(unknown, found="not measured here")
     return judge(
-        "calibration_error", name, error, rules, found=f"error of {error:.3f}", limit=limit,
-        met="The probability of change can be read as the share of pixels that changed.",
-        missed=f"On the test blocks, probabilities were off by {error:.2f} on average: read the probability of "
-        f"change as a ranking, not as a share.",
+        "calibration_error", name, known.here, rules, found=f"error of {known.here:.3f}", limit=limit,
+        met="On held-out labels of these images the probability of change is about the share of pixels that changed.",
+        missed=f"On held-out labels of these images, probabilities were off by {known.here:.2f} on average: read the "
+        f"probability of change as a ranking, not as a share.",
     )  # fmt: skip
 
 

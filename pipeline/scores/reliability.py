@@ -40,6 +40,21 @@ class CalibrationError:
 
 
 @dataclass(frozen=True)
+class KnownCalibration:
+    """What is known of the calibration of a run's probabilities."""
+
+    here: float | None
+    """Calibration error on held-out labels of these very images, 0..1; None where it was not measured: uncalibrated here."""
+    elsewhere: float | None
+    """Calibration error on the images that the model was calibrated on, 0..1; None where it was not measured."""
+
+    @property
+    def is_known(self) -> bool:
+        """Whether it was measured on these very images."""
+        return self.here is not None
+
+
+@dataclass(frozen=True)
 class _Named:
     probabilities: str
     """Name of the probabilities."""

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 from landshift.pipeline.records import IfAny
 from landshift.pipeline.scores.accuracy import BinaryScores, ClassScores
+from landshift.pipeline.scores.calibration import TemperatureCheck
 from landshift.pipeline.scores.conformal import RiskControl
 
 
@@ -53,6 +54,16 @@ class Temperatures:
 
 
 @dataclass(frozen=True)
+class TemperatureChecks:
+    """What the temperatures do to the calibration error on held-out validation blocks."""
+
+    change: IfAny[TemperatureCheck] = None
+    """Of the change head; None without one."""
+    landuse: IfAny[TemperatureCheck] = None
+    """Of the land-use heads; None without them."""
+
+
+@dataclass(frozen=True)
 class Fit:
     """Course of a training."""
 
@@ -79,13 +90,15 @@ class NetworkScores:
     threshold: float
     """Probability from which a pixel counts as changed, 0..1."""
     temperatures: Temperatures
-    """Fitted on the validation blocks."""
+    """Fitted on the validation blocks; 1 where a fitted one does not lower the calibration error of blocks held out of it."""
     test: BinaryScores
     """Scores of change."""
     calibration_error: float | None
     """Of the probability of change, 0..1; None where no test pixel is labelled and observed."""
     warnings: tuple[str, ...]
     """Sentences for the user."""
+    temperature_checks: TemperatureChecks = TemperatureChecks()
+    """Which temperatures were kept, and the calibration errors with and without them."""
     landuse_before: IfAny[ClassScores] = None
     """None without land-use heads."""
     landuse_after: IfAny[ClassScores] = None

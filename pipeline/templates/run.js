@@ -206,7 +206,7 @@
     if (patch.from !== null) add('From', named(patch.from));
     if (patch.to !== null) add('To', named(patch.to));
     add('Area', `${decimals(patch.ha, 2)} ha (pixel count, biased)`);
-    add('Probability of change', `${decimals(patch.change_probability, 2)} (lowest pixel ${decimals(patch.lowest, 2)})`);
+    add(`Probability of change${data.calibrated ? '' : ' (uncalibrated here)'}`, `${decimals(patch.change_probability, 2)} (lowest pixel ${decimals(patch.lowest, 2)})`);
     if (patch.areas) add('In', named(patch.areas));
     add('ID', named(patch.id));
     const made = element('div', {}, element('h3', {}, named(kind.name)));

@@ -19,6 +19,7 @@ from landshift.pipeline.columns import (
     SAMPLE_COLUMNS,
     SAMPLES_LAYER,
     Column,
+    change_columns,
     labelling_columns,
 )
 from landshift.pipeline.drawing.qml import outline_qml, samples_qml, vector_qml
@@ -39,6 +40,7 @@ def write_changes(
     changes: gpd.GeoDataFrame,
     legend: Legend,
     *,
+    calibrated: bool = False,
     not_observed: gpd.GeoDataFrame | None = None,
     areas_of_interest: gpd.GeoDataFrame | None = None,
     samples: gpd.GeoDataFrame | None = None,
@@ -52,6 +54,7 @@ def write_changes(
         path: The `.gpkg` to make.
         changes: From `map_layers`; may be empty, and is written as an empty layer then.
         legend: The project's legend; the style lists the changes that occur.
+        calibrated: Whether the calibration error was measured on the very images of the map; the headings show where not.
         not_observed: From `map_layers`; no such layer where None.
         areas_of_interest: From `area_summary`, with or without the estimates; no such layer where None.
         samples: Points with `SAMPLE_COLUMNS`; no such layer where None.
@@ -60,8 +63,8 @@ def write_changes(
         ValueError: A frame lacks a column.
     """
     present = [c for c in legend.changes if c.code in set(changes["change_code"])]
-    style = _style_of(present, "Changes", CHANGE_COLUMNS)
-    layers = [StyledLayer(CHANGES_LAYER, changes, CHANGE_COLUMNS, style)]
+    columns = change_columns(calibrated=calibrated)
+    layers = [StyledLayer(CHANGES_LAYER, changes, columns, _style_of(present, "Changes", columns))]
     if not_observed is not None:
         style = _style_of([legend.changes[NOT_OBSERVED]], "Not observed", NOT_OBSERVED_COLUMNS)
         layers.append(StyledLayer(NOT_OBSERVED_LAYER, not_observed, NOT_OBSERVED_COLUMNS, style))

@@ -204,7 +204,7 @@ def _judge(ws: Workspace, tried: Sequence[AdaptationRow], seen: Mapping[str, Hel
     bundle = describe(ws.model_in_use)
     blocks = groups_of(ws, read_masks(ws).labels).reshape(-1)
     try:
-        calibrated = {"none": calibrate(seen["none"], bundle.legend)}
+        calibrated = {"none": calibrate(seen["none"], bundle.legend, blocks[seen["none"].position])}
     except InputError as error:
         raise InputError(f"The model cannot be calibrated on the labelled pixels as they are: {error}") from error
     baseline = _score_baseline(tried[0], calibrated["none"], bundle, blocks)
@@ -212,7 +212,8 @@ def _judge(ws: Workspace, tried: Sequence[AdaptationRow], seen: Mapping[str, Hel
     for row in tried[1:]:
         try:
             if row.method in seen:
-                calibrated[row.method] = calibrate(seen[row.method], bundle.legend)
+                found = seen[row.method]
+                calibrated[row.method] = calibrate(found, bundle.legend, blocks[found.position])
                 row = _score(row, calibrated[row.method], calibrated["none"], blocks)
         except InputError as error:
             row = replace(row, reason=str(error))

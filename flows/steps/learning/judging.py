@@ -18,16 +18,17 @@ from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import NOT_LABELLED, NOT_OBSERVED, Legend
 from landshift.pipeline.scores.accuracy import ClassScores, binary_scores, class_scores, transition_scores
 from landshift.pipeline.scores.calibration import (
+    TemperatureCheck,
     always_unchanged,
     best_threshold,
+    check_temperature,
     cool,
     cool_classes,
-    fit_temperature,
     logit,
 )
 from landshift.pipeline.scores.conformal import RiskControl, risk_controlled_threshold
 from landshift.pipeline.scores.reliability import calibration_error_of
-from landshift.pipeline.scores.training import CandidateScores, Temperatures
+from landshift.pipeline.scores.training import CandidateScores, TemperatureChecks, Temperatures
 from landshift.pipeline.tiles import tiles
 
 if TYPE_CHECKING:
@@ -81,13 +82,15 @@ class Calibrated:
     cooled: HeldOut
     """At the temperatures."""
     temperatures: Temperatures
-    """Fitted on the validation split."""
+    """Fitted on the validation split; 1 where a fitted one does not help."""
+    checks: TemperatureChecks
+    """Why these."""
     threshold: float
     """Probability from which a pixel counts as changed."""
     decided: Decision
     """The map of these pixels."""
-    risk: RiskControl | None
-    """The threshold that controls the share of missed change, with its guarantee; None where no blocks were given."""
+    risk: RiskControl
+    """The threshold that controls the share of missed change, with its guarantee."""
 
 
 def keep_labelled(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -97,15 +100,15 @@ def keep_labelled(first: np.ndarray, second: np.ndarray, where: np.ndarray) -> t
     return first[kept], second[kept]
 
 
-def calibrate(
-    seen: HeldOut, legend: Legend, blocks: np.ndarray | None = None, max_miss_rate: float | None = None
-) -> Calibrated:
+def calibrate(seen: HeldOut, legend: Legend, blocks: np.ndarray, max_miss_rate: float | None = None) -> Calibrated:
     """Fit temperatures and a threshold on the validation pixels, and decide with them.
+
+    A temperature is kept only where it lowers the calibration error of validation blocks that it was not fitted on.
 
     Args:
         seen: What the network predicted.
         legend: Of the project.
-        blocks: int (1, pixel): the block of each pixel, for the control of the miss rate.
+        blocks: int (1, pixel): the block of each pixel.
         max_miss_rate: Share of the change of a block that may be missed on average, above 0, below 1; None takes the
             threshold with the best F1.
 
@@ -113,26 +116,22 @@ def calibrate(
         InputError: The validation pixels are all changed or all unchanged, or lie in too few blocks for the control.
     """
     held_out = seen.role == VALIDATION
-    temperatures, calm = Temperatures(), seen
+    checks = TemperatureChecks()
     if seen.change is not None:
-        temperatures = replace(temperatures, change=_change_temperature(seen.change, seen.labels.change, held_out))
-        calm = replace(calm, change=cool(seen.change, temperatures.change))
+        checks = replace(checks, change=_check_change(seen.change, seen.labels.change, held_out, blocks))
     if seen.before is not None and seen.after is not None:
-        landuse = _landuse_temperature(seen.before, seen.after, seen.labels, legend, where=held_out)
-        temperatures = replace(temperatures, landuse=landuse)
-        calm = replace(calm, before=cool_classes(seen.before, landuse), after=cool_classes(seen.after, landuse))
+        landuse = _check_landuse((seen.before, seen.after), seen.labels, legend, where=held_out, blocks=blocks)
+        checks = replace(checks, landuse=landuse)
+    temperatures = Temperatures(*(1.0 if c is None else c.temperature for c in (checks.change, checks.landuse)))
+    calm = seen.at(temperatures)
     threshold = best_threshold(*keep_labelled(calm.probability, seen.labels.change, held_out))
-    risk = (
-        None
-        if blocks is None
-        else _control_risk(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate=max_miss_rate)
-    )
-    if risk is not None and max_miss_rate is not None:
+    risk = _control_risk(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate=max_miss_rate)
+    if max_miss_rate is not None:
         if risk.threshold is None:
             raise InputError(f"`calibration: max_miss_rate: {max_miss_rate:g}` cannot be met. {risk.guarantee}")
         threshold = risk.threshold
     decided = decide(calm.change, calm.before, calm.after, legend, threshold=threshold)
-    return Calibrated(seen, calm, temperatures, threshold, decided=decided, risk=risk)
+    return Calibrated(seen, calm, temperatures, checks, threshold=threshold, decided=decided, risk=risk)
 
 
 def _control_risk(
@@ -185,7 +184,7 @@ def judge(
         seed=bundle.facts.seed, validation_score=bundle.facts.fit.best_score, threshold=threshold,
         temperatures=temperatures, test=binary_scores(truth, scored, threshold),
         calibration_error=calibration_error_of(scored, truth), warnings=(warning,) if warning else (),
-        risk_control=calibrated.risk,
+        risk_control=calibrated.risk, temperature_checks=calibrated.checks,
     )  # fmt: skip
     if decided.before is not None and decided.after is not None:
         scores = replace(
@@ -248,17 +247,19 @@ def _score_transitions(labels: Labels, found: np.ndarray, test: np.ndarray, lege
     return transition_scores(truth, found[known], legend)
 
 
-def _change_temperature(probability: np.ndarray, label: np.ndarray, where: np.ndarray) -> float:
-    found, truth = keep_labelled(probability, label, where)
-    return fit_temperature(logit(found), truth)
+def _check_change(probability: np.ndarray, label: np.ndarray, where: np.ndarray, blocks: np.ndarray) -> TemperatureCheck:
+    known = where & (label != NOT_LABELLED) & np.isfinite(probability)
+    return check_temperature(logit(probability[known]), label[known], blocks[known])
 
 
-def _landuse_temperature(before: np.ndarray, after: np.ndarray, labels: Labels, legend: Legend, where: np.ndarray) -> float:
+def _check_landuse(
+    shares: tuple[np.ndarray, np.ndarray], labels: Labels, legend: Legend, where: np.ndarray, blocks: np.ndarray
+) -> TemperatureCheck:
     index = np.full(256, NOT_LABELLED, dtype=np.uint8)
     index[[c.code for c in legend.classes]] = np.arange(len(legend.classes))
-    logits, truth = [], []
-    for share, label in ((before, labels.before), (after, labels.after)):
+    parts = []
+    for share, label in zip(shares, (labels.before, labels.after), strict=True):
         known = where & (label != NOT_LABELLED) & np.isfinite(share[0])
-        logits.append(np.log(np.clip(share[:, known].T, 1e-12, 1)))
-        truth.append(index[label[known]])
-    return fit_temperature(np.concatenate(logits), np.concatenate(truth))
+        parts.append((np.log(np.clip(share[:, known].T, 1e-12, 1)), index[label[known]], blocks[known]))
+    logits, truth, block = (np.concatenate(part) for part in zip(*parts, strict=True))
+    return check_temperature(logits, truth, block)

@@ -9,11 +9,9 @@ from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.published import areas_hash, config_as_published
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.run import Detected
-from landshift.pipeline.gates import Gate
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.record import read_run
-from landshift.pipeline.scores.gates import calibration_gate
 
 
 def run_key(ws: Workspace, prepared: Pair) -> str:
@@ -31,11 +29,3 @@ def find_finished(ws: Workspace, key: str) -> Detected | None:
         return None
     areas = read_run(ws.run).areas
     return Detected(ws.run, areas.changed_ha, areas.polygons, False)
-
-
-def model_calibration(ws: Workspace) -> Gate:
-    """Ask how well the model in use is calibrated."""
-    from landshift.models.use.bundle import describe
-
-    scores = describe(ws.model_in_use).facts.scores
-    return calibration_gate(None if scores is None else scores.calibration_error, ws.project.gates.rules)

@@ -9,6 +9,7 @@ from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.publication.calibration import calibration_of
 from landshift.pipeline.change.areas import MappedAreas, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
@@ -58,7 +59,8 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
     with step("Writing maps and polygons") as advance:
         decision = _drop_small(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
         advance(0.2)
-        files = write_rasters(folder, decision, legend, made.grid, tags=tags)
+        known = calibration_of(ws, prepared).is_known
+        files = write_rasters(folder, decision, legend, made.grid, tags=tags, calibrated=known)
         shifts = folder / "raw_domain_shift.tif"
         if shifts.is_file():
             files += write_domain_shift(folder, *read_raster(shifts), tags)
@@ -78,7 +80,8 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
             changes["areas_of_interest"] = names_of(areas_of_interest, changes)
             summary = area_summary(areas_of_interest, decision.change, changes, made.grid, legend=legend, dates=dates)
         advance(0.9)
-        files.append(write_changes(folder / "changes.gpkg", changes, legend, not_observed=unseen, areas_of_interest=summary))
+        path = folder / "changes.gpkg"
+        files.append(write_changes(path, changes, legend, calibrated=known, not_observed=unseen, areas_of_interest=summary))
         listed = [entry for entry in legend.changes if entry.code in set(changes["change_code"])]
         files += [
             write_text(folder / "changes.qml", vector_qml(listed)),

@@ -16,6 +16,7 @@ from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.publication.calibration import calibration_of
 from landshift.flows.steps.publication.maps import Maps
 from landshift.pipeline.change.areas import with_test_scores
 from landshift.pipeline.epochs.gates import Measured
@@ -64,8 +65,9 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
     areas, notes = maps.areas, maps.areas_of_interest
     assessment = assessment_of(ws, prepared)
     scores = content_of(bundle.facts.scores) or {}
+    calibration = calibration_of(ws, prepared)
     gates = (*gates_of_data(ws, prepared, measured), *model_gates(
-        beyond=raw.beyond, calibration_error=scores.get("calibration_error"),
+        beyond=raw.beyond, calibration=calibration,
         same_images=bundle.facts.inputs == TrainingImages(*prepared.hashes),
         adaptation=raw.adaptation.method, is_verified=raw.adaptation.verified,
         verdict=None if assessment.guard is None else assessment.guard.verdict,
@@ -98,7 +100,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
             name=bundle.name, encoder=bundle.encoder.name, weights=file_hash(ws.model_in_use / WEIGHTS),
             description=file_hash(ws.model_in_use / MODEL), scores=scores or None,
         ),
-        threshold=raw.threshold, margin_px=raw.margin,
+        calibration=calibration, threshold=raw.threshold, margin_px=raw.margin,
         seconds=SpentSeconds(detect=raw.seconds, model=raw.model_seconds),
         alignment=None if prepared.correction is None else content_of(prepared.correction),
         adaptation=raw.adaptation,
