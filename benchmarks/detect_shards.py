@@ -31,6 +31,7 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     from landshift.models.use.inference import device_of, stream, write_behind
     from landshift.pipeline.change.decision import decide
     from landshift.pipeline.demo.files import demo_legend
+    from landshift.pipeline.epochs.matching import PairSource
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer
     from landshift.pipeline.run.rasters import probability_codes
@@ -38,8 +39,8 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
 
     torch.set_num_threads(int(os.environ["OMP_NUM_THREADS"]))
-    images = (folder / "before.tif", folder / "after.tif")
-    info = inspect(images[0])
+    images = PairSource(folder / "before.tif", folder / "after.tif")
+    info = inspect(images.before)
     rows = row_groups(-(-info.shape[0] // core), parts)[part]
     work = [tile for tile in tiles(info.shape, core, MARGIN) if tile.row in rows]
     top = work[0].core.y

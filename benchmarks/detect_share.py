@@ -27,13 +27,14 @@ def measure(folder: Path, core: int) -> dict[str, Any]:
     from landshift.models.use.inference import stream, write_behind
     from landshift.pipeline.change.decision import decide
     from landshift.pipeline.demo.files import demo_legend
+    from landshift.pipeline.epochs.matching import PairSource
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer
     from landshift.pipeline.scores.training import Temperatures
     from landshift.pipeline.tiles import Tile, tiles
 
-    images = (folder / "before.tif", folder / "after.tif")
-    info = inspect(images[0])
+    images = PairSource(folder / "before.tif", folder / "after.tif")
+    info = inspect(images.before)
     net, legend = network().eval(), demo_legend()
     warm = torch.zeros(1, len(net.spec.bands), 64, 64)
     net(warm, warm)

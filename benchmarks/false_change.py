@@ -12,6 +12,7 @@ import json
 import re
 import sys
 import tempfile
+from dataclasses import replace
 from datetime import date
 from itertools import pairwise
 from pathlib import Path
@@ -22,6 +23,7 @@ import numpy as np
 from landshift.flows.config.project import Project, find_config, load_project
 from landshift.flows.steps.assessment.adapting import METHODS, adapt_model
 from landshift.flows.steps.images.epochs import Pair, prepare_epoch
+from landshift.flows.steps.images.matching import match_dates
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
@@ -45,7 +47,8 @@ def pair_of(base: Project, days: tuple[date, date], data: Path, output: Path, mo
     made = plan(ws)
     require_model_fits(ws, made)
     before, after = (prepare_epoch(ws, made, name) for name in ("before", "after"))
-    return ws, Pair(made, before, after)
+    radiometry = match_dates(ws, made.sensor.units, before, after)
+    return ws, Pair(made, before, after, radiometry=radiometry)
 
 
 def predict_tiles(ws: Workspace, prepared: Pair, method: str) -> list[Any]:
@@ -55,7 +58,7 @@ def predict_tiles(ws: Workspace, prepared: Pair, method: str) -> list[Any]:
     grid = prepared.plan.grid
     work = tiles((grid.shape[0], grid.shape[1]), 256, 128)
     network = ready.network.to(device_of("auto")).eval()
-    mapped = stream(network, prepared.images, work, bundle.temperatures, mappings=ready.mappings)
+    mapped = stream(network, replace(prepared.source, adaptation=ready.mappings), work, bundle.temperatures)
     return [one.probabilities for one in mapped]
 
 

@@ -31,6 +31,7 @@ from landshift.pipeline.demo.files import demo_grid, demo_landscape, demo_legend
 from landshift.pipeline.demo.observation import observe
 from landshift.pipeline.demo.surfaces import BANDS
 from landshift.pipeline.demo.territories import TERRITORIES
+from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import tiles
@@ -43,7 +44,7 @@ EXACT_FLIPS_TOLERANCE_PPM = 50.0
 """The same with the GPU in float32."""
 
 
-def scene(folder: Path, size: int) -> tuple[tuple[Path, Path], Masks]:
+def scene(folder: Path, size: int) -> tuple[PairSource, Masks]:
     """Write the demo's northern territory as two analysis-ready images, with its truth as labels."""
     territory = TERRITORIES[0]
     land = demo_landscape(territory, size, 7)
@@ -53,7 +54,7 @@ def scene(folder: Path, size: int) -> tuple[tuple[Path, Path], Masks]:
         reflectance, _ = observe(territory, land, when, 7)
         paths.append(write_raster(folder / f"{when}.tif", reflectance, grid, nodata=float("nan"), descriptions=list(BANDS)))
     masks = Masks(land.before - 1, land.after - 1, (land.before != land.after).astype(np.uint8))
-    return (paths[0], paths[1]), masks
+    return PairSource(paths[0], paths[1]), masks
 
 
 def network() -> ChangeNetwork:
@@ -95,7 +96,7 @@ def train(net: ChangeNetwork, chips: TrainingChips, device: str, steps: int, bat
     }
 
 
-def detect(net: ChangeNetwork, images: tuple[Path, Path], size: int, mixed: bool) -> tuple[np.ndarray, float]:
+def detect(net: ChangeNetwork, images: PairSource, size: int, mixed: bool) -> tuple[np.ndarray, float]:
     """Detect on the scene; returns change and land use per pixel, and megapixels per second (both dates count once)."""
     net = net.eval()
     said = np.zeros((3, size, size), dtype=np.uint8)
@@ -128,7 +129,7 @@ def main() -> int:
     result: dict[str, Any] = {"torch": torch.__version__, "steps": options.steps, "size": options.size}
     with tempfile.TemporaryDirectory() as folder:
         images, masks = scene(Path(folder), options.size)
-        chips = TrainingChips(*images, masks, size=96, count=8 * options.steps, seed=0)
+        chips = TrainingChips(images, masks, size=96, count=8 * options.steps, seed=0)
         on_cpu = network()
         cpu_steps = options.steps if options.cpu_only else min(options.steps, 60)
         result["cpu"] = train(on_cpu, chips, "cpu", cpu_steps)

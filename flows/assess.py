@@ -27,7 +27,7 @@ from landshift.flows.steps.assessment.publish import Assessed, publish_assessmen
 from landshift.flows.steps.assessment.ranking import rank_encoders
 from landshift.flows.steps.assessment.trials import Trial, TrialResult, budget, run_trial
 from landshift.flows.steps.images.epochs import Pair
-from landshift.flows.steps.learning.fitting import encoder_label, encoder_of, require_model_fits
+from landshift.flows.steps.learning.fitting import encoder_label, encoder_of, require_model_fits, require_same_treatment
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import plan
@@ -121,6 +121,8 @@ def assess(
         require_disk(ws, made)
         labels_hash = None if project.labels is None else divide_labels_task(ws, made.grid)
         prepared = prepare_images(ws, made)
+        if ws.uses_other_model:
+            require_same_treatment(ws, prepared)
         adaptation = check_adaptations_task(ws, prepared, labels_hash) if ws.uses_other_model else None
         found = Assessment(project=project.name, versions=versions())
         if labels_hash is not None:

@@ -13,7 +13,7 @@ from landshift.flows.steps.detection.settle import Settled, settle
 from landshift.flows.steps.detection.shards import ShardResult, detect_shard, shards_of
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.images.gating import gates_of_data, measure, require_all_open
-from landshift.flows.steps.learning.fitting import require_model_fits
+from landshift.flows.steps.learning.fitting import require_model_fits, require_same_treatment
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
@@ -48,6 +48,7 @@ def detect_planned(ws: Workspace, made: Plan) -> Detected:
     with ws.alone():
         require_disk(ws, made)
         prepared = prepare_images(ws, made)
+        require_same_treatment(ws, prepared)
         key = run_key(ws, prepared)
         there = find_finished(ws, key)
         if there is not None:

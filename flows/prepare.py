@@ -8,11 +8,14 @@ from landshift.flows.config.project import Project
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.steps.images.aligning import align
 from landshift.flows.steps.images.epochs import EpochImage, Pair, prepare_epoch
+from landshift.flows.steps.images.matching import match_dates
 from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.pipeline.epochs.matching import Radiometry
 
 prepare_epoch_task = as_task(prepare_epoch, "prepare-epoch")
 align_task = as_task(align, "align")
+match_dates_task = as_task(match_dates, "match-dates")
 
 
 @flow(name="prepare", persist_result=False)
@@ -30,4 +33,5 @@ def prepare_images(ws: Workspace, made: Plan) -> Pair:
     correction = None
     if ws.project.gates.misregistration_px.correct:
         after, correction = align_task(ws, before, after)
-    return Pair(made, before, after, correction)
+    radiometry: Radiometry = match_dates_task(ws, made.sensor.units, before, after)
+    return Pair(made, before, after, correction, radiometry=radiometry)

@@ -43,11 +43,14 @@ RULES: GateRules = {
     "season_gap_days": GateRule(45),
     # Real pairs without cloud or winter lie between 0.06 and 0.41, those with either between 0.58 and 1.6.
     "radiometric_difference": GateRule(0.5),
+    # As many as `radiometry.fit_radiometric` needs.
+    "invariant_pixels": GateRule(100, at_least=True),
     "domain_shift": GateRule(0.2),
     "calibration_error": GateRule(0.1),
 }
 """What is asked where a configuration asks nothing else. `observed_share`, `grid_overlap`: shares of the region, 0..1.
-`misregistration_px`: pixels. `season_gap_days`: days. `radiometric_difference`: share of the mean, from 0. `domain_shift`:
+`misregistration_px`: pixels. `season_gap_days`: days. `radiometric_difference`: share of the mean, from 0.
+`invariant_pixels`: pixels of a sample. `domain_shift`:
 share of the territory beyond the edge of the training regions, 0..1; 0.05 lie there by definition. `calibration_error`:
 0..1."""
 

@@ -8,6 +8,7 @@ import numpy as np
 from landshift.flows.config.project import Project
 from landshift.flows.steps.assessment.trials import Trial, TrialFacts, TrialResult
 from landshift.flows.steps.images.epochs import Pair, prepare_epoch
+from landshift.flows.steps.images.matching import match_dates
 from landshift.flows.steps.learning.labelling import divide_labels, read_labels
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
@@ -96,7 +97,8 @@ class Ready:
         self.ws = ws
         made = plan(ws)
         self.labels_hash = divide_labels(ws, made.grid)
-        self.prepared = Pair(made, *(prepare_epoch(ws, made, name) for name in ("before", "after")))
+        images = [prepare_epoch(ws, made, name) for name in ("before", "after")]
+        self.prepared = Pair(made, *images, radiometry=match_dates(ws, made.sensor.units, *images))
         self.labels: Labels = read_labels(ws, made.grid)
         assess = ws.project.assess
         self.regions: Regions = regions_of(self.labels, assess.regions, assess.min_pixels)

@@ -27,6 +27,7 @@ from landshift.pipeline.run.record import (
     TerritoryShift,
     UsedAdaptation,
     UsedModel,
+    UsedRadiometry,
 )
 from landshift.pipeline.sample.area_estimation import STEHMAN, UNKNOWN, Interval
 from landshift.pipeline.sample.design import WILSON
@@ -113,6 +114,7 @@ def run_record(legend: Legend, name: str = "place") -> RunRecord:
         bands=("blue", "green", "red"), units="reflectance", legend=legend.classes, observed=ObservedShares(1.0, 0.5),
         model=UsedModel(name=name, encoder="resnet18", weights="sha256:00", description="sha256:11", scores=None),
         calibration=CALIBRATION, threshold=0.4, margin_px=128.0, seconds=SpentSeconds(detect=2.0, model=1.0), alignment=None,
+        radiometry=UsedRadiometry(True, False, 200, ((0.1, 0.05),) * 3, notes=("The dates were matched.",)),
         adaptation=UsedAdaptation(method="none", verified=True, threshold=None, temperatures=None, notes=()),
         domain_shift=TerritoryShift(block_px=32, beyond=0.375), cost=None, assessment=Assessment(), gates=gates,
         areas=MappedAreas(

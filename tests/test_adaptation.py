@@ -12,6 +12,7 @@ from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.encoders.table import encoder_named
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.transfer.adaptation import MixedStatistics, adapt_batch_norm
+from landshift.pipeline.epochs.matching import PairWindow
 from landshift.pipeline.errors import InputError
 from tests import small_network
 
@@ -63,7 +64,7 @@ def adapted(
     pairs: list[tuple[np.ndarray, np.ndarray]], prior: float, network: ChangeNetwork = NETWORK
 ) -> tuple[ChangeNetwork, MixedStatistics]:
     own = copy.deepcopy(network)
-    return own, adapt_batch_norm(own, iter(pairs), prior=prior)
+    return own, adapt_batch_norm(own, (PairWindow(*pair) for pair in pairs), prior=prior)
 
 
 def first_layer_target(pairs: list[tuple[np.ndarray, np.ndarray]]) -> tuple[np.ndarray, np.ndarray]:
@@ -162,15 +163,9 @@ def test_windows_in_which_nothing_is_observed_are_skipped() -> None:
         assert torch.equal(value, statistics(alone)[name])
 
 
-def test_both_dates_may_come_in_one_array() -> None:
-    pairs = windows(2)
-    network, own = copy.deepcopy(NETWORK), copy.deepcopy(NETWORK)
-    assert adapt_batch_norm(network, [np.stack(p) for p in pairs], prior=1.0) == adapt_batch_norm(own, pairs, prior=1.0)
-
-
 def test_without_a_window_nothing_is_adapted_and_it_says_so() -> None:
     blind = np.full((4, 64, 64), np.nan, dtype=np.float32)
-    for none in ([], [(blind, blind)]):
+    for none in ([], [PairWindow(blind, blind)]):
         network = copy.deepcopy(NETWORK)
         with pytest.raises(InputError, match=f"None of the {len(none)} windows"):
             adapt_batch_norm(network, none, prior=1.0)
@@ -180,7 +175,7 @@ def test_without_a_window_nothing_is_adapted_and_it_says_so() -> None:
 def test_a_failure_halfway_leaves_the_statistics_as_they_were() -> None:
     network = copy.deepcopy(NETWORK)
     with pytest.raises(ValueError, match="multiples of 32"):
-        adapt_batch_norm(network, [*windows(1), *windows(1, size=40)], prior=0.0)
+        adapt_batch_norm(network, [PairWindow(*pair) for pair in (*windows(1), *windows(1, size=40))], prior=0.0)
     assert all(torch.equal(v, statistics(NETWORK)[k]) for k, v in statistics(network).items())
     assert not any(m._forward_pre_hooks for m in network.modules())
 
@@ -188,12 +183,12 @@ def test_a_failure_halfway_leaves_the_statistics_as_they_were() -> None:
 @pytest.mark.parametrize("prior", [-1.0, float("nan")])
 def test_a_prior_is_a_number_of_windows(prior: float) -> None:
     with pytest.raises(InputError, match="0 or more"):
-        adapt_batch_norm(copy.deepcopy(NETWORK), windows(1), prior=prior)
+        adapt_batch_norm(copy.deepcopy(NETWORK), [PairWindow(*windows(1)[0])], prior=prior)
 
 
 def test_a_network_without_batch_norm_is_left_alone() -> None:
     network = network_of("swin_v2_t", "fpn", channels=(64,))
-    found = adapt_batch_norm(network, windows(1), prior=0.0)
+    found = adapt_batch_norm(network, [PairWindow(*windows(1)[0])], prior=0.0)
     assert (found.layers, found.windows, found.shift) == (0, 0, 0.0)
     assert found.notes == ("The network has no BatchNorm layer, so nothing was adapted.",)
     assert not network.training
@@ -208,7 +203,7 @@ def test_other_encoders_and_decoders_are_adapted_where_they_have_batch_norm(
 ) -> None:
     network = network_of(architecture, decoder, heads, (32, 16, 16, 8, 8) if decoder == "unet" else (32,))
     old = statistics(network)
-    found = adapt_batch_norm(network, windows(2), prior=0.0)
+    found = adapt_batch_norm(network, [PairWindow(*pair) for pair in windows(2)], prior=0.0)
     moved = [k for k, v in statistics(network).items() if k.endswith("mean") and not torch.equal(v, old[k])]
     assert 0 < found.layers == len(moved) <= len(batch_norms(network))
     assert any("only the decoders" in n for n in found.notes) == (architecture == "swin_v2_t")

@@ -199,7 +199,7 @@ def test_a_model_from_elsewhere_without_labels_is_unverified() -> None:
     assert "Gain over doing nothing" not in page
     assert lines[0].startswith("Unverified: No labels here: nothing can be proved.")
     assert "Adaptation: None is accepted." in lines
-    assert "Warning: Adaptation radiometric cannot be used: too few pixels" in lines
+    assert "Warning: Adaptation histogram cannot be used: too few pixels" in lines
     assert re.findall(r"^#+ (.*)$", card, re.MULTILINE) == [ELSEWHERE]
     assert "**unverified**" in card
 

@@ -23,6 +23,7 @@ from landshift.models.network.lora import add_lora, merge_lora
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.use.bundle import CARD, FORMAT, MODEL, WEIGHTS, Bundle, describe, load, save
 from landshift.models.use.inference import device_of, predict
+from landshift.pipeline.epochs.matching import PairWindow, Treatment
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import file_hash
@@ -46,6 +47,7 @@ BUNDLE = Bundle(
     spec=SPEC,
     encoder=encoder_named("random"),
     units="reflectance",
+    treatment=Treatment(matched=True),
     normalisation=NORMALISATION,
     legend=LEGEND,
     temperatures=Temperatures(1.7, 0.3),
@@ -81,12 +83,13 @@ import torch
 torch.set_num_threads(1)
 from landshift.models.use.bundle import load
 from landshift.models.use.inference import predict
+from landshift.pipeline.epochs.matching import PairWindow
 from pathlib import Path
 sys.addaudithook(lambda event, args: unpickled.append(args) if event == "pickle.find_class" else None)
 bundle, network = load(Path(sys.argv[1]))
 assert not unpickled, unpickled
 before, after = np.load(sys.argv[2])
-said = predict(network, before, after, bundle.temperatures)
+said = predict(network, PairWindow(before, after), bundle.temperatures)
 print(hashlib.sha256(b"".join(a.tobytes() for a in (said.change, said.before, said.after))).hexdigest())
 """
 
@@ -95,7 +98,7 @@ def test_another_process_predicts_the_same_bytes(folder: Path, tmp_path: Path) -
     images = np.random.default_rng(0).random((2, 3, 64, 96), dtype=np.float32)
     images[0, :, 3, 4] = np.nan
     np.save(tmp_path / "images.npy", images)
-    said = predict(network_of(), images[0], images[1], BUNDLE.temperatures)
+    said = predict(network_of(), PairWindow(images[0], images[1]), BUNDLE.temperatures)
     parts = [a for a in (said.change, said.before, said.after) if a is not None]
     assert len(parts) == 3
     expected = hashlib.sha256(b"".join(a.tobytes() for a in parts)).hexdigest()

@@ -21,6 +21,7 @@ from landshift.models.transfer.features import pixel_features
 from landshift.models.transfer.pixels import Pixels, draw_pixels
 from landshift.models.transfer.source import SourceInput, joint, source_input, source_probabilities
 from landshift.models.use.inference import stream
+from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import NOT_LABELLED
@@ -69,7 +70,7 @@ def network() -> ChangeNetwork:
 
 def test_every_depth_is_read_at_the_centre_of_the_pixel(tmp_path: Path) -> None:
     image = ramps(320, 288)
-    images = (write(tmp_path / "b.tif", image), write(tmp_path / "a.tif", image[::-1]))
+    images = PairSource(write(tmp_path / "b.tif", image), write(tmp_path / "a.tif", image[::-1]))
     # Rows and columns differ, and the pixels lie on both sides of the edges of cells and tiles.
     sample = sample_of((200, 40), (33, 250), (63, 64), (64, 63), (159, 100), (160, 160), (287, 255))
     found = pixel_features(Means(), images, sample, tile=64, margin=32, device=CPU)
@@ -85,7 +86,7 @@ def test_every_depth_is_read_at_the_centre_of_the_pixel(tmp_path: Path) -> None:
 
 def test_pixels_are_read_from_the_maps_as_bilinear_enlargement_would(tmp_path: Path, network: ChangeNetwork) -> None:
     image = np.random.default_rng(0).random((2, 128, 96), dtype=np.float32)
-    images = (write(tmp_path / "b.tif", image), write(tmp_path / "a.tif", 1 - image))
+    images = PairSource(write(tmp_path / "b.tif", image), write(tmp_path / "a.tif", 1 - image))
     sample = sample_of((0, 0), (127, 95), (5, 90), (64, 17), (31, 32))
     found = pixel_features(network, images, sample, tile=128, margin=0, device=CPU)
     with torch.inference_mode():
@@ -99,14 +100,14 @@ def test_pixels_are_read_from_the_maps_as_bilinear_enlargement_would(tmp_path: P
 def test_each_date_of_a_tile_with_pixels_is_encoded_once(tmp_path: Path) -> None:
     path = write(tmp_path / "i.tif", ramps(320, 288))
     encoder = Means()
-    pixel_features(encoder, (path, path), sample_of((0, 0), (5, 60), (300, 280)), tile=64, device=CPU)
+    pixel_features(encoder, PairSource(path, path), sample_of((0, 0), (5, 60), (300, 280)), tile=64, device=CPU)
     assert encoder.calls == 4
 
 
 def test_pixels_that_a_band_of_a_date_lacks_are_not_observed(tmp_path: Path) -> None:
     before, after = ramps(64, 64), ramps(64, 64)
     before[0, 3, 4], after[1, 60, 2] = np.nan, np.nan
-    images = (write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
+    images = PairSource(write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
     found = pixel_features(Means(), images, sample_of((4, 3), (3, 4), (60, 2)), device=CPU)
     assert found.observed.tolist() == [True, False, False]
     assert all(np.isfinite(v).all() for v in (*found.before, *found.after))
@@ -119,21 +120,21 @@ def test_maps_without_channels_are_no_depth(tmp_path: Path) -> None:
             return [maps[0], maps[1][:, :0], *maps[2:]]
 
     path = write(tmp_path / "i.tif", ramps(64, 64))
-    assert pixel_features(Transformer(), (path, path), sample_of((1, 2)), device=CPU).depths == DEPTHS[1:]
-    assert block_embeddings(Transformer(), (path, path), (64, 64), 32, device=CPU).shape == (2, 2, 8)
+    assert pixel_features(Transformer(), PairSource(path, path), sample_of((1, 2)), device=CPU).depths == DEPTHS[1:]
+    assert block_embeddings(Transformer(), PairSource(path, path), (64, 64), 32, device=CPU).shape == (2, 2, 8)
 
 
 def test_an_empty_sample_pixels_outside_and_training_are_refused(tmp_path: Path, network: ChangeNetwork) -> None:
     path = write(tmp_path / "i.tif", ramps(64, 64))
     with pytest.raises(InputError, match="No pixel is sampled"):
-        pixel_features(Means(), (path, path), Pixels(np.array([], int), np.array([], int)), device=CPU)
+        pixel_features(Means(), PairSource(path, path), Pixels(np.array([], int), np.array([], int)), device=CPU)
     for pixel in ((64, 0), (0, 64), (-1, 0)):
         with pytest.raises(ValueError, match="outside"):
-            pixel_features(Means(), (path, path), sample_of(pixel), device=CPU)
+            pixel_features(Means(), PairSource(path, path), sample_of(pixel), device=CPU)
     network.train()
     try:
         with pytest.raises(ValueError, match="training mode"):
-            pixel_features(network, (path, path), sample_of((0, 0)), device=CPU)
+            pixel_features(network, PairSource(path, path), sample_of((0, 0)), device=CPU)
     finally:
         network.eval()
 
@@ -143,7 +144,7 @@ def test_a_block_is_the_mean_of_its_observed_pixels(tmp_path: Path) -> None:
     before, after = rng.random((2, 2, 352, 288))
     before[:, 32:96, 64:96] = np.nan  # cells of 32 that nobody saw before, one of them in a block seen otherwise
     after[0, 0:64, 128:192] = np.nan  # a whole block of 64 that lacks a band after
-    images = (write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
+    images = PairSource(write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
     found = block_embeddings(Means(), images, (352, 288), 64, device=CPU)
     assert found.shape == (6, 5, 10)
     seen = np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0)
@@ -160,7 +161,7 @@ def test_a_block_is_the_mean_of_its_observed_pixels(tmp_path: Path) -> None:
 @pytest.mark.parametrize("block", [32, 96, 512])
 def test_blocks_are_where_they_are_said_to_be(tmp_path: Path, block: int) -> None:
     path = write(tmp_path / "i.tif", ramps(352, 288))
-    found = block_embeddings(Means(), (path, path), (352, 288), block, device=CPU)
+    found = block_embeddings(Means(), PairSource(path, path), (352, 288), block, device=CPU)
     assert found.shape == (-(-352 // block), -(-288 // block), 10)
     for row, column in np.ndindex(*found.shape[:2]):
         y = (row * block + min(row * block + block, 352)) / 2 / 512
@@ -177,7 +178,7 @@ def test_blocks_are_those_that_detect_sees_with_the_same_tiling(
     rng = np.random.default_rng(4)
     before, after = rng.random((2, 2, 160, 144), dtype=np.float32)
     before[:, 40:70, 30:64] = np.nan
-    images = (write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
+    images = PairSource(write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
     trained = block_embeddings(network, images, (160, 144), 32, tile=tile, margin=margin, device=CPU)
     detected = np.full_like(trained, np.nan)
     for mapped in stream(network, images, tiles((160, 144), tile, margin), Temperatures(), embed_block=32):
@@ -198,7 +199,7 @@ def test_blocks_are_those_that_detect_sees_with_the_same_tiling(
 def test_blocks_are_whole_strides(tmp_path: Path, block: int) -> None:
     path = write(tmp_path / "i.tif", ramps(64, 64))
     with pytest.raises(InputError, match="multiple of 32"):
-        block_embeddings(Means(), (path, path), (64, 64), block, device=CPU)
+        block_embeddings(Means(), PairSource(path, path), (64, 64), block, device=CPU)
 
 
 def test_a_sample_takes_turns_between_groups() -> None:
@@ -289,7 +290,7 @@ def test_source_probabilities_are_those_of_the_pixel(tmp_path: Path) -> None:
     before, after = rng.random((2, 4, 100, 70), dtype=np.float32)
     before[1, 99, 69] = np.nan  # not taken
     after[2, 99, 69] = np.nan
-    images = (write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
+    images = PairSource(write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
     given_ = SourceInput((3, 0, 2), Normalisation((0.1, 0.2, 0.3), (0.5, 1.0, 2.0), 2.0, "encoder"))
     sample = sample_of((70, 3), (0, 69), (99, 69))
     found = source_probabilities(Echo().eval(), given_, images, sample, tile=32, device=CPU)
@@ -305,7 +306,9 @@ def test_the_published_cloud_network_tells_ground_from_nothing(tmp_path: Path) -
     ground = np.broadcast_to(np.array([0.05, 0.08, 0.06, 0.35, 0.2, 0.1])[:, None, None], (6, 64, 64))
     path = write(tmp_path / "i.tif", ground)
     made = source_input(CLOUDS, CLOUDS.bands, "reflectance")
-    before, after = source_probabilities(cloud_model(CLOUDS), made, (path, path), sample_of((20, 30), (40, 50)), device=CPU)
+    before, after = source_probabilities(
+        cloud_model(CLOUDS), made, PairSource(path, path), sample_of((20, 30), (40, 50)), device=CPU
+    )
     assert before.shape == (2, 3)
     assert before.sum(axis=1) == pytest.approx(1, abs=1e-5)
     assert (before.argmax(axis=1) == 0).all()

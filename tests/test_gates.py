@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from landshift.pipeline.epochs.agreement import RadiometricDifference
 from landshift.pipeline.epochs.coregistration import Misregistration
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates, season_gap
+from landshift.pipeline.epochs.matching import Radiometry, Treatment, matching_gate
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP, Gate, GateRules, require_open, warnings_of
 from landshift.pipeline.scores.gates import model_gates
@@ -33,12 +34,20 @@ def light(share: float | None) -> dict[str, Any]:
     return {"difference": RadiometricDifference(share, 2 if share is not None else None, 5000, "" if share else "flat")}
 
 
+MATCHED = Radiometry(Treatment(matched=True), invariant=700, residuals=((0.2, 0.1),))
+
+
+def matched(invariant: int | None) -> dict[str, Any]:
+    return {"radiometry": Radiometry(invariant=invariant, notes=("The dates were not matched.",))}
+
+
 def asked(rules: GateRules = RULES, units: str = "reflectance", **changed: Any) -> tuple[Gate, ...]:
     """All gates of a run that is sound but for what is changed."""
     data = replace(DATA, **{k: v for k, v in changed.items() if hasattr(DATA, k)})
     return (
         *plan_gates(**{k: changed.get(k, v) for k, v in PLAN.items()}, rules=rules),
         *image_gates(data, BANDS, units, rules, **{k: changed[k] for k in ("moved", "correction") if k in changed}),
+        matching_gate(changed.get("radiometry", MATCHED), rules),
         *model_gates(**{k: changed.get(k, v) for k, v in MODEL.items()}, rules=rules),
     )  # fmt: skip
 
@@ -73,6 +82,9 @@ def test_every_rule_is_asked_once() -> None:
         ("Light of the dates", light(0.5), PASS),
         ("Light of the dates", light(0.51), MARK),
         ("Light of the dates", light(None), NOT_MEASURED),
+        ("Match of the dates", matched(100), PASS),
+        ("Match of the dates", matched(99), MARK),
+        ("Match of the dates", matched(None), NOT_MEASURED),
         ("Scale of the values", {"medians": (0.1, 2.5)}, MARK),
         ("Scale of the values", {"medians": (-0.3, 0.5)}, MARK),
         ("Scale of the values", {"medians": ()}, NOT_MEASURED),
@@ -112,6 +124,7 @@ BAD: dict[str, dict[str, Any]] = {
     "season_gap_days": {"after": date(2023, 12, 1)}, "misregistration_px": shifted(2.0),
     "radiometric_difference": light(0.9), "domain_shift": {"beyond": 0.8}, 
     "calibration_error": {"calibration": KnownCalibration(0.4, 0.4)},
+    "invariant_pixels": matched(7),
 }  # fmt: skip
 
 

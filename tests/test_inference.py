@@ -22,6 +22,7 @@ from landshift.models.network.strategies import strategy_named
 from landshift.models.network.training import fit
 from landshift.models.use import inference
 from landshift.models.use.inference import MappedTile, Probabilities, calibrate_margin, predict, stream, write_behind
+from landshift.pipeline.epochs.matching import PairSource, PairWindow
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scores.training import Temperatures
@@ -52,12 +53,12 @@ def two_dates(shape: tuple[int, int], seed: int) -> tuple[np.ndarray, np.ndarray
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> PairSource:
     folder = tmp_path_factory.mktemp("epochs")
     before, after = two_dates(SHAPE, 0)
     before[:, 40:50, 60:80] = np.nan
     after[1, 200:210, 100] = np.nan
-    return write(folder / "before.tif", before), write(folder / "after.tif", after)
+    return PairSource(write(folder / "before.tif", before), write(folder / "after.tif", after))
 
 
 @pytest.fixture(scope="module")
@@ -104,7 +105,7 @@ def lite(tmp_path_factory: pytest.TempPathFactory) -> ChangeNetwork:
     return network
 
 
-def stitched(network: ChangeNetwork, images: tuple[Path, Path], core: int, margin: int) -> Probabilities:
+def stitched(network: ChangeNetwork, images: PairSource, core: int, margin: int) -> Probabilities:
     change = np.full(SHAPE, -1, np.float32)
     dates = [np.full((network.spec.classes, *SHAPE), -1, np.float32) for _ in range(2)]
     for mapped in stream(network, images, tiles(SHAPE, core, margin), PLAIN):
@@ -148,7 +149,7 @@ class Pyramid(nn.Module):
         return maps
 
 
-def test_a_network_that_looks_less_far_than_the_margin_says_exactly_the_same(images: tuple[Path, Path]) -> None:
+def test_a_network_that_looks_less_far_than_the_margin_says_exactly_the_same(images: PairSource) -> None:
     torch.manual_seed(0)
     spec = replace(SPEC, decoder_channels=(8, 8, 8, 8, 8))
     network = ChangeNetwork(spec, Pyramid(), Normalisation((0.2,) * 3, (0.3,) * 3, 1.0, "both dates")).eval()
@@ -157,9 +158,7 @@ def test_a_network_that_looks_less_far_than_the_margin_says_exactly_the_same(ima
     assert furthest < 1e-5
 
 
-def test_stitched_tiles_of_a_trained_network_say_what_the_whole_image_says(
-    lite: ChangeNetwork, images: tuple[Path, Path]
-) -> None:
+def test_stitched_tiles_of_a_trained_network_say_what_the_whole_image_says(lite: ChangeNetwork, images: PairSource) -> None:
     whole = stitched(lite, images, 320, 128)
     assert whole.change is not None
     assert 0.03 < np.nanmean(whole.change >= 0.5) < 0.2
@@ -173,7 +172,7 @@ def test_stitched_tiles_of_a_trained_network_say_what_the_whole_image_says(
 
 
 def test_calibration_finds_a_margin_without_flips(
-    lite: ChangeNetwork, images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    lite: ChangeNetwork, images: PairSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "MARGINS", (32, 64, 96, 128))
     margin, flips = calibrate_margin(lite, images, SHAPE, core=64)
@@ -184,13 +183,13 @@ def test_calibration_finds_a_margin_without_flips(
 
 
 def test_calibration_tells_flips_in_parts_per_million_and_falls_back_to_the_largest(
-    network: ChangeNetwork, images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
+    network: ChangeNetwork, images: PairSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(inference, "MARGINS", (32, 64))
 
-    def pretended(_network: object, before: np.ndarray, *_: object, **__: object) -> Probabilities:
+    def pretended(_network: object, window: PairWindow, *_: object, **__: object) -> Probabilities:
         """A network whose answer depends on the size of what it reads, in one pixel of the core."""
-        side = before.shape[1]
+        side = window.before.shape[1]
         probability = np.zeros((side, side), np.float32)
         probability[side // 2, side // 2] = side / 1000
         probability[side // 2 + 1, side // 2] = np.nan
@@ -206,13 +205,11 @@ def test_calibration_tells_flips_in_parts_per_million_and_falls_back_to_the_larg
     assert calibrate_margin(network, images, SHAPE, core=32, threshold=0.05) == (32, {32: 0})
 
 
-def test_calibration_looks_at_land_use_too(
-    network: ChangeNetwork, images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_calibration_looks_at_land_use_too(network: ChangeNetwork, images: PairSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(inference, "MARGINS", (32, 64))
 
-    def pretended(_network: object, before: np.ndarray, *_: object, **__: object) -> Probabilities:
-        side = before.shape[1]
+    def pretended(_network: object, window: PairWindow, *_: object, **__: object) -> Probabilities:
+        side = window.before.shape[1]
         flat = np.full((2, side, side), 0.5, np.float32)
         after = flat.copy()
         after[1] += 0.1 if side > 100 else -0.1
@@ -227,15 +224,15 @@ def test_calibration_on_pixels_that_nobody_saw_takes_the_largest_margin(
 ) -> None:
     monkeypatch.setattr(inference, "MARGINS", (32, 64))
     path = write(tmp_path / "empty.tif", np.full((3, 64, 64), np.nan, np.float32))
-    assert calibrate_margin(network, (path, path), (64, 64), core=32) == (64, {})
+    assert calibrate_margin(network, PairSource(path, path), (64, 64), core=32) == (64, {})
 
 
 def test_the_edge_of_the_map_is_not_seen(tmp_path: Path, network: ChangeNetwork) -> None:
     """A map that goes on as its own mirror image says the same up to its edge as one that ends there."""
     before, after = two_dates((96, 128), 3)
     wider = [np.pad(image, ((0, 0), (64, 64), (64, 64)), mode="symmetric") for image in (before, after)]
-    ends = write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after)
-    goes_on = write(tmp_path / "wb.tif", wider[0]), write(tmp_path / "wa.tif", wider[1])
+    ends = PairSource(write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
+    goes_on = PairSource(write(tmp_path / "wb.tif", wider[0]), write(tmp_path / "wa.tif", wider[1]))
     said = next(stream(network, ends, tiles((96, 128), 128, 32), PLAIN)).probabilities
     middle = Tile(0, 0, Window(64, 64, 96, 128), Window(32, 32, 160, 192))
     wide = next(stream(network, goes_on, [middle], PLAIN)).probabilities
@@ -255,7 +252,7 @@ def test_a_pixel_unseen_at_either_date_is_unseen_in_every_output(heads: str) -> 
     after[0, 9, 9] = np.inf
     expected = np.zeros((32, 32), bool)
     expected[[1, 5, 9], [2, 6, 9]] = True
-    said = predict(network, before, after, PLAIN)
+    said = predict(network, PairWindow(before, after), PLAIN)
     assert (said.change is None, said.before is None, said.after is None) == (heads == "landuse", *[heads == "change"] * 2)
     for part in (said.change, said.before, said.after):
         if part is not None:
@@ -265,7 +262,7 @@ def test_a_pixel_unseen_at_either_date_is_unseen_in_every_output(heads: str) -> 
 
 def test_probabilities_are_shares_and_temperatures_only_make_them_flatter(network: ChangeNetwork) -> None:
     before, after = two_dates((64, 64), 1)
-    sharp, plain, flat = (predict(network, before, after, Temperatures(t, t)) for t in (0.25, 1.0, 4.0))
+    sharp, plain, flat = (predict(network, PairWindow(before, after), Temperatures(t, t)) for t in (0.25, 1.0, 4.0))
     for said in (sharp, plain, flat):
         for share in (said.before, said.after):
             assert share is not None
@@ -282,7 +279,7 @@ def test_probabilities_are_shares_and_temperatures_only_make_them_flatter(networ
     np.testing.assert_allclose(sharp.change, 1 / (1 + np.exp(-logits / 0.25)), atol=1e-4)
 
 
-def test_each_date_is_encoded_once_a_tile(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
+def test_each_date_is_encoded_once_a_tile(network: ChangeNetwork, images: PairSource) -> None:
     batches: list[int] = []
     handle = network.encoder.register_forward_hook(lambda _m, given, _o: batches.append(len(given[0])))
     started = time.perf_counter()
@@ -293,7 +290,7 @@ def test_each_date_is_encoded_once_a_tile(network: ChangeNetwork, images: tuple[
     assert sum(one.seconds for one in mapped) <= time.perf_counter() - started
 
 
-def test_tiles_come_in_order_with_the_shape_of_their_core(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
+def test_tiles_come_in_order_with_the_shape_of_their_core(network: ChangeNetwork, images: PairSource) -> None:
     work = tiles(SHAPE, 128, 32)
     results = list(stream(network, images, work, PLAIN))
     assert [mapped.tile for mapped in results] == work
@@ -314,23 +311,23 @@ def open_files(paths: tuple[Path, Path]) -> list[str]:
     return [str(link) for link in links if link in paths]
 
 
-def test_an_abandoned_stream_ends_its_threads_and_closes_its_files(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
+def test_an_abandoned_stream_ends_its_threads_and_closes_its_files(network: ChangeNetwork, images: PairSource) -> None:
     results = stream(network, images, tiles(SHAPE, 64, 32), PLAIN)
     next(results)
     assert readers()
-    assert len(open_files(images)) == 2
+    assert len(open_files(images.paths)) == 2
     results.close()
     assert readers() == []
-    assert open_files(images) == []
+    assert open_files(images.paths) == []
 
 
-def test_an_error_in_the_model_ends_the_stream(network: ChangeNetwork, images: tuple[Path, Path]) -> None:
+def test_an_error_in_the_model_ends_the_stream(network: ChangeNetwork, images: PairSource) -> None:
     handle = network.encoder.register_forward_hook(lambda *_: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         list(stream(network, images, tiles(SHAPE, 64, 32), PLAIN))
     handle.remove()
     assert readers() == []
-    assert open_files(images) == []
+    assert open_files(images.paths) == []
 
 
 WORK = [Tile(0, c, Window(0, 32 * c, 32, 32), Window(0, 32 * c, 32, 32)) for c in range(8)]

@@ -14,7 +14,16 @@ from hypothesis import strategies as st
 from torch import Tensor
 
 from landshift.models.network import samples
-from landshift.models.network.samples import LabelledTiles, Masks, TrainingChips, augment, masks_of, with_hidden_strip
+from landshift.models.network.samples import (
+    Augmentation,
+    LabelledTiles,
+    Masks,
+    TrainingChips,
+    augment,
+    masks_of,
+    with_hidden_strip,
+)
+from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.labels.read import Labels
@@ -37,9 +46,9 @@ def numbered(side: int = SIDE) -> np.ndarray:
 
 
 @pytest.fixture(scope="module")
-def images(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path]:
+def images(tmp_path_factory: pytest.TempPathFactory) -> PairSource:
     folder = tmp_path_factory.mktemp("epochs")
-    return write(folder / "before.tif", numbered()), write(folder / "after.tif", numbered() + 1000)
+    return PairSource(write(folder / "before.tif", numbered()), write(folder / "after.tif", numbered() + 1000))
 
 
 def rare(side: int = SIDE) -> Masks:
@@ -59,8 +68,8 @@ def same(first: dict[str, Tensor], second: dict[str, Tensor]) -> bool:
     )
 
 
-def test_a_chip_is_what_it_should_be(images: tuple[Path, Path]) -> None:
-    chip = TrainingChips(*images, rare(), size=64)[0]
+def test_a_chip_is_what_it_should_be(images: PairSource) -> None:
+    chip = TrainingChips(images, rare(), size=64)[0]
     assert {k: (tuple(v.shape), v.dtype) for k, v in chip.items()} == {
         "before": ((2, 64, 64), torch.float32),
         "after": ((2, 64, 64), torch.float32),
@@ -70,8 +79,8 @@ def test_a_chip_is_what_it_should_be(images: tuple[Path, Path]) -> None:
     }
 
 
-def test_the_same_seed_and_index_give_the_same_chip(images: tuple[Path, Path]) -> None:
-    one, again, other = (TrainingChips(*images, rare(), size=32, seed=s) for s in (3, 3, 4))
+def test_the_same_seed_and_index_give_the_same_chip(images: PairSource) -> None:
+    one, again, other = (TrainingChips(images, rare(), size=32, seed=s) for s in (3, 3, 4))
     order = [5, 0, 300, 5]
     first = [one[i] for i in order]
     assert all(same(chip, again[i]) for i, chip in reversed(list(zip(order, first, strict=True))))
@@ -86,8 +95,8 @@ def _chip_in_child(chips: TrainingChips, index: int, answer: Any) -> None:
 
 @pytest.mark.parametrize("method", ["fork", "spawn"])
 @pytest.mark.parametrize("opened_before", [False, True])
-def test_workers_read_the_same_pixels_as_their_parent(images: tuple[Path, Path], opened_before: bool, method: str) -> None:
-    chips = TrainingChips(*images, rare(), size=32, seed=1)
+def test_workers_read_the_same_pixels_as_their_parent(images: PairSource, opened_before: bool, method: str) -> None:
+    chips = TrainingChips(images, rare(), size=32, seed=1)
     if opened_before:
         _ = chips[0]
     context = multiprocessing.get_context(method)
@@ -103,47 +112,47 @@ def holding_change(chips: TrainingChips, count: int) -> float:
     return float(np.mean([bool((chips[i]["change_label"] == 1).any()) for i in range(count)]))
 
 
-def test_half_of_the_chips_hold_change_however_rare_it_is(images: tuple[Path, Path]) -> None:
-    chips = TrainingChips(*images, rare(), size=32, seed=0)
+def test_half_of_the_chips_hold_change_however_rare_it_is(images: PairSource) -> None:
+    chips = TrainingChips(images, rare(), size=32, seed=0)
     # One pixel in 2,800 has changed; a chip elsewhere hardly ever meets it.
     assert 0.42 < holding_change(chips, 200) < 0.65
 
 
-def test_small_classes_are_seen_as_often_as_large_ones(images: tuple[Path, Path]) -> None:
+def test_small_classes_are_seen_as_often_as_large_ones(images: PairSource) -> None:
     nothing = np.full((SIDE, SIDE), N, np.uint8)
     before = np.zeros((SIDE, SIDE), np.uint8)
     before[150:152, 150:152] = 7
-    chips = TrainingChips(*images, Masks(before, nothing, nothing), size=32, augment=False)
+    chips = TrainingChips(images, Masks(before, nothing, nothing), size=32, augmentation=None)
     assert 0.4 < np.mean([bool((chips[i]["before_label"] == 7).any()) for i in range(200)]) < 0.6
 
 
-def test_only_change_or_only_no_change_is_enough_to_learn_from(images: tuple[Path, Path]) -> None:
+def test_only_change_or_only_no_change_is_enough_to_learn_from(images: PairSource) -> None:
     nothing = np.full((SIDE, SIDE), N, np.uint8)
     for value in (0, 1):
         change = nothing.copy()
         change[80, 90] = value
-        chips = TrainingChips(*images, Masks(nothing, nothing, change), size=32)
+        chips = TrainingChips(images, Masks(nothing, nothing, change), size=32, augmentation=None)
         assert all(bool((chips[i]["change_label"] == value).any()) for i in range(10))
 
 
 @pytest.mark.parametrize("size", [0, -32, 48])
-def test_a_size_that_the_network_cannot_take_is_refused(images: tuple[Path, Path], size: int) -> None:
+def test_a_size_that_the_network_cannot_take_is_refused(images: PairSource, size: int) -> None:
     with pytest.raises(InputError, match="expected a multiple of 32"):
-        TrainingChips(*images, rare(), size=size)
+        TrainingChips(images, rare(), size=size)
 
 
-def test_a_split_without_labels_is_refused(images: tuple[Path, Path]) -> None:
+def test_a_split_without_labels_is_refused(images: PairSource) -> None:
     nothing = np.full((SIDE, SIDE), N, np.uint8)
     with pytest.raises(InputError, match="no labelled pixel"):
-        TrainingChips(*images, Masks(nothing, nothing, nothing))
+        TrainingChips(images, Masks(nothing, nothing, nothing))
 
 
-def test_labels_follow_the_pixels_of_every_chip(images: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_labels_follow_the_pixels_of_every_chip(images: PairSource) -> None:
     """Labels are derived from the pixels themselves, so a wrong turn of either would show."""
-    monkeypatch.setattr(samples, "_RADIOMETRY", 0.0, raising=False)  # numbers stay readable
     row, column = numbered().astype(np.int64)
     masks = Masks((row % 5).astype(np.uint8), (column % 7).astype(np.uint8), ((row * 3 + column) % 2).astype(np.uint8))
-    chips = TrainingChips(*images, masks, size=32, seed=2)
+    # Without other light numbers stay readable.
+    chips = TrainingChips(images, masks, size=32, seed=2, augmentation=Augmentation(0.0))
     turned, swapped = set(), set()
     for index in range(80):
         chip = {k: v.numpy() for k, v in chips[index].items()}
@@ -163,8 +172,8 @@ def test_labels_follow_the_pixels_of_every_chip(images: tuple[Path, Path], monke
     assert len(turned) == 8  # every turn, with and without a flip
 
 
-def test_without_augmentation_north_stays_up(images: tuple[Path, Path]) -> None:
-    chips = TrainingChips(*images, rare(), size=32, augment=False)
+def test_without_augmentation_north_stays_up(images: PairSource) -> None:
+    chips = TrainingChips(images, rare(), size=32, augmentation=None)
     for index in range(10):
         row, column = (p.numpy() for p in chips[index]["before"])
         assert (np.diff(row, axis=0)[np.isfinite(np.diff(row, axis=0))] == 1).all()
@@ -226,7 +235,7 @@ def test_eight_turns_and_flips_are_eight_pictures() -> None:
 def test_other_radiometry_is_a_gain_and_an_offset_a_band_and_date(seed: int, factor: float) -> None:
     chip = a_chip(seed)
     chip["before"][0, 1, 2] = np.nan
-    varied = samples.with_other_radiometry(chip, np.random.default_rng(seed), 0.1)
+    varied = samples.with_other_radiometry(chip, np.random.default_rng(seed), Augmentation(0.1))
     fits = set()
     for date in ("before", "after"):
         assert varied[date].dtype == np.float32
@@ -242,18 +251,18 @@ def test_other_radiometry_is_a_gain_and_an_offset_a_band_and_date(seed: int, fac
         assert np.array_equal(varied[name], chip[name])
     # The same in other units: what is drawn is relative to the contrast of the chip.
     other = {**chip, "before": chip["before"] * factor, "after": chip["after"] * factor}
-    scaled = samples.with_other_radiometry(other, np.random.default_rng(seed), 0.1)
+    scaled = samples.with_other_radiometry(other, np.random.default_rng(seed), Augmentation(0.1))
     for date in ("before", "after"):
         np.testing.assert_allclose(scaled[date] / factor, varied[date], atol=1e-5)
 
 
 def test_radiometry_of_strength_zero_and_of_flat_or_empty_bands_changes_nothing() -> None:
     chip = a_chip(0)
-    still = samples.with_other_radiometry(chip, np.random.default_rng(0), 0.0)
+    still = samples.with_other_radiometry(chip, np.random.default_rng(0), Augmentation(0.0))
     np.testing.assert_allclose(still["before"], chip["before"], atol=1e-6)
     np.testing.assert_allclose(still["after"], chip["after"], atol=1e-6)
     flat = np.stack([np.full((4, 4), 3.0), np.full((4, 4), np.nan)])
-    varied = samples.with_other_radiometry({**chip, "before": flat, "after": flat}, np.random.default_rng(0), 0.1)
+    varied = samples.with_other_radiometry({**chip, "before": flat, "after": flat}, np.random.default_rng(0), Augmentation(0.1))
     np.testing.assert_array_equal(varied["before"], flat)
 
 
@@ -268,17 +277,17 @@ def test_a_hidden_strip_hides_pixels_and_labels_of_both_dates_and_nothing_else()
 
 
 @pytest.fixture
-def small(tmp_path: Path) -> tuple[Path, Path]:
+def small(tmp_path: Path) -> PairSource:
     """40 x 40 pixels; clouds hide four rows before and three columns after."""
     before, after = numbered(40), numbered(40)
     before[:, 10:14] = np.nan
     after[:, :, 20:23] = np.nan
-    return write(tmp_path / "before.tif", before), write(tmp_path / "after.tif", after)
+    return PairSource(write(tmp_path / "before.tif", before), write(tmp_path / "after.tif", after))
 
 
-def test_chips_reach_past_the_edges_and_only_observed_pixels_keep_labels(small: tuple[Path, Path]) -> None:
+def test_chips_reach_past_the_edges_and_only_observed_pixels_keep_labels(small: PairSource) -> None:
     zero = np.zeros((40, 40), np.uint8)
-    chips = TrainingChips(*small, Masks(zero, zero, zero), size=64, augment=False)
+    chips = TrainingChips(small, Masks(zero, zero, zero), size=64, augmentation=None)
     for index in range(8):
         chip = {k: v.numpy() for k, v in chips[index].items()}
         seen = np.isfinite(chip["before"][0]) & np.isfinite(chip["after"][0])
@@ -291,11 +300,11 @@ def test_chips_reach_past_the_edges_and_only_observed_pixels_keep_labels(small: 
         assert 0 < seen.sum() == len(rows) * len(columns)
 
 
-def test_tiles_cover_every_labelled_pixel_once(small: tuple[Path, Path]) -> None:
+def test_tiles_cover_every_labelled_pixel_once(small: PairSource) -> None:
     nothing = np.full((40, 40), N, np.uint8)
     change = nothing.copy()
     change[2, 3], change[35, 2], change[39, 39], change[11, 1] = 0, 1, 1, 1
-    tiles = LabelledTiles(*small, Masks(nothing, nothing, change), size=32)
+    tiles = LabelledTiles(small, Masks(nothing, nothing, change), size=32)
     assert len(tiles) == 3  # upper left, lower left, lower right
     chips = [tiles[i] for i in range(len(tiles))]
     assert [sorted(c["change_label"][c["change_label"] != N].tolist()) for c in chips] == [[0], [1], [1]]  # row 11 is hidden
@@ -305,9 +314,9 @@ def test_tiles_cover_every_labelled_pixel_once(small: tuple[Path, Path]) -> None
     assert np.array_equal(np.isfinite(chips[2]["before"][0].numpy()), inside)
 
 
-def test_tiles_without_labels_are_none(small: tuple[Path, Path]) -> None:
+def test_tiles_without_labels_are_none(small: PairSource) -> None:
     nothing = np.full((40, 40), N, np.uint8)
-    assert len(LabelledTiles(*small, Masks(nothing, nothing, nothing), size=32)) == 0
+    assert len(LabelledTiles(small, Masks(nothing, nothing, nothing), size=32)) == 0
 
 
 def test_masks_keep_one_split_and_count_classes_from_zero() -> None:

@@ -7,6 +7,7 @@ import numpy as np
 
 from landshift.flows.config.project import Project
 from landshift.flows.steps.images.epochs import Pair, prepare_epoch
+from landshift.flows.steps.images.matching import match_dates
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import build_network
 from landshift.flows.steps.project.plan import legend_of, plan
@@ -17,7 +18,6 @@ from landshift.models.transfer.shift import fit_shift
 from landshift.models.use.bundle import Bundle, save
 from landshift.models.use.inference import device_of, predict
 from landshift.pipeline.demo.files import make_demo
-from landshift.pipeline.raster.read import RasterReader
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Window
 from tests.demo_territory import demo_project
@@ -36,16 +36,18 @@ class Untrained:
         ws = self.workspace(folder / "runs")
         ws.require_writable()
         made = plan(ws)
-        images = Pair(made, *(prepare_epoch(ws, made, name) for name in ("before", "after")))
+        dates = [prepare_epoch(ws, made, name) for name in ("before", "after")]
+        images = Pair(made, *dates, radiometry=match_dates(ws, made.sensor.units, *dates))
         built = build_network(ws, images, encoder_named("random"), "scratch", 0)
         network = built.network.eval()
         whole = Window(0, 0, SIZE // 32 * 32, SIZE // 32 * 32)
-        said = predict(network, *(RasterReader(path).read(whole) for path in images.images), Temperatures())
-        blocks = block_embeddings(network, images.images, (SIZE, SIZE), BLOCK, tile=32, margin=32, device=device_of("cpu"))
+        said = predict(network, images.source.reader().read(whole, network.spec.priors), Temperatures())
+        blocks = block_embeddings(network, images.source, (SIZE, SIZE), BLOCK, tile=32, margin=32, device=device_of("cpu"))
         self.model = save(
             folder / "model",
             Bundle(
                 name="untrained", spec=network.spec, encoder=built.encoder, units="reflectance",
+                treatment=images.radiometry.treatment,
                 normalisation=built.normalisation, legend=legend_of(ws.project), temperatures=Temperatures(),
                 threshold=float(np.nanmedian(said.change)),
                 facts=provenance(domain_shift=fit_shift(blocks.reshape(-1, blocks.shape[-1])[::2])),

@@ -51,6 +51,13 @@ class RadiometricDifferenceGate(GateConfig):
     """At most this share of its mean, in the worst band; the median of the tenth of the pixels that IR-MAD finds most alike."""
 
 
+class InvariantPixelsGate(GateConfig):
+    """How many pixels look unchanged for certain, on which the dates are matched."""
+
+    limit: float = Field(default=RULES["invariant_pixels"].limit, ge=RULES["invariant_pixels"].limit)
+    """At least so many pixels of a sample; with fewer than 100 the dates are never matched."""
+
+
 class DomainShiftGate(GateConfig):
     """How much of the territory looks unlike the training regions."""
 
@@ -78,6 +85,8 @@ class GatesConfig(Section):
     """Season of the dates."""
     radiometric_difference: RadiometricDifferenceGate = RadiometricDifferenceGate()
     """Light of the dates."""
+    invariant_pixels: InvariantPixelsGate = InvariantPixelsGate()
+    """Ground to match the dates on; asked where `radiometry: match: auto`."""
     domain_shift: DomainShiftGate = DomainShiftGate()
     """Likeness to the training regions; known only once the model has seen the territory."""
     calibration_error: CalibrationErrorGate = CalibrationErrorGate()

@@ -48,6 +48,22 @@ class ModelConfig(Section):
     """Widths of the U-Net's stages; the first is the pyramid's width for fpn and upernet."""
     fusion: Literal["difference", "concatenation"] = "difference"
     """How the features of the dates meet."""
+    priors: tuple[Literal["ir-mad", "difference"], ...] = ("ir-mad", "difference")
+    """What the change decoder sees beside the features: the IR-MAD statistic of the pair, which no light changes, and the
+    distance of the matched dates in each band."""
+
+
+class AugmentationConfig(Section):
+    """How much the light of training chips varies, relative to the contrast of each band in a chip."""
+
+    date: float = Field(default=0.1, ge=0, le=2)
+    """Gains and offsets, apart for each date and band: standard deviation."""
+    common: float = Field(default=0.0, ge=0, le=2)
+    """Gains and offsets of a band, the same for both dates: as another territory or sensor would show them."""
+    gamma: float = Field(default=0.0, ge=0, le=1)
+    """How much the scale of a band is bent, apart for each date: standard deviation."""
+    haze: float = Field(default=0.0, ge=0, lt=1)
+    """Largest share of the contrast that haze takes from one date."""
 
 
 class TrainingConfig(Section):
@@ -75,6 +91,8 @@ class TrainingConfig(Section):
     """One training each; the report gives mean and spread, the best on validation is kept."""
     workers: int = Field(default=0, ge=0, le=256)
     """Processes that read chips."""
+    augmentation: AugmentationConfig = AugmentationConfig()
+    """How much the light of the chips varies."""
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """`auto` uses mixed precision on a GPU."""
 

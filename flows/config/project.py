@@ -13,7 +13,7 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from landshift.flows.config.alerts import AlertsConfig
 from landshift.flows.config.gates import GatesConfig
 from landshift.flows.config.learning import AssessConfig, CalibrationConfig, ModelConfig, ReleaseConfig, TrainingConfig
-from landshift.flows.config.scenes import EpochsConfig, ScenesConfig, SensorConfig
+from landshift.flows.config.scenes import EpochsConfig, RadiometryConfig, ScenesConfig, SensorConfig
 from landshift.flows.config.sections import (
     AreasOfInterestConfig,
     ClassConfig,
@@ -44,6 +44,8 @@ class Project(Section):
     """Where the scenes are."""
     epochs: EpochsConfig
     """The two epochs."""
+    radiometry: RadiometryConfig = RadiometryConfig()
+    """How both dates are brought to one light."""
     grid: GridConfig | None = None
     """The region's grid; None takes the one that all scenes share."""
     bands: tuple[str, ...] = ()

@@ -167,6 +167,17 @@ class EpochConfig(Section):
     """Last day, included."""
 
 
+class RadiometryConfig(Section):
+    """How both dates are brought to one light, the same for training, assessing and detecting."""
+
+    match: Literal["auto", "none"] = "auto"
+    """`auto`: the date after is matched to the date before on ground that IR-MAD finds unchanged, in each band where that
+    brings held-out ground closer. `none`: the dates stay as they are."""
+    standardise: Literal["auto", "none"] = "auto"
+    """`auto`: values that are no reflectance are standardised with mean and deviation of each band over both dates of the pair.
+    `none`: they stay as they are."""
+
+
 class SeasonConfig(Section):
     """A part of the year, the same in every year."""
 

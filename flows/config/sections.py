@@ -126,7 +126,7 @@ class DetectConfig(Section):
     """Probability from which a pixel counts as changed; None takes the one chosen on the validation blocks."""
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """Where to compute."""
-    adaptation: Literal["none", "auto", "radiometric", "histogram", "moments", "batch-norm"] = "none"
+    adaptation: Literal["none", "auto", "histogram", "moments", "batch-norm"] = "none"
     """How to bring the images of this territory to what the model knows; `auto` takes what `landshift assess` accepted on
     labels, others are marked unverified unless it accepted them."""
     shards: int = Field(default=1, ge=1, le=200)

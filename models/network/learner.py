@@ -90,14 +90,16 @@ class Learner(lightning.LightningModule):
 
     def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
         """Return the loss of a batch."""
-        output = self.network(batch["before"], batch["after"])
+        output = self.network(batch["before"], batch["after"], batch.get("priors"))
         value = loss_of(output, batch, self.settings.loss)
         self.log("loss", value, on_step=False, on_epoch=True, batch_size=len(batch["before"]), sync_dist=True)
         return value
 
     def validation_step(self, batch: dict[str, Tensor], _index: int) -> None:
         """Collect the answers for the labelled pixels."""
-        output = self.network.decode(self.network.encode(batch["before"]), self.network.encode(batch["after"]))
+        output = self.network.decode(
+            self.network.encode(batch["before"]), self.network.encode(batch["after"]), batch.get("priors")
+        )
         if output.change is not None:
             label = batch["change_label"]
             labelled = label != NOT_LABELLED

@@ -2,24 +2,39 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
+from landshift.pipeline.epochs.matching import PairReader, PairSource
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.raster.read import RasterReader
 from landshift.pipeline.tiles import STRIDE, Window
 
-_RADIOMETRY = 0.1
-"""Standard deviation of gains (relative to 1) and of offsets (relative to a band's contrast in the chip)."""
+_HAZY_SHARE = 0.25
+"""Share of the training chips of which one date is hazy."""
+
+_DARK = 1e-12
 
 _HIDDEN_SHARE = 0.25
 """Share of the training chips that look as if they reached past the edge of the scene."""
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """How much the light of training chips varies."""
+
+    date: float = 0.1
+    """Standard deviation of the logarithm of gains, and of offsets in deviations of a band in the chip, apart for each date."""
+    common: float = 0.0
+    """The same for both dates alike, as another territory or sensor would show them."""
+    gamma: float = 0.0
+    """Standard deviation of how much a band's scale is bent, apart for each date."""
+    haze: float = 0.0
+    """Largest share of the contrast that haze takes from one date, 0..1."""
 
 
 @dataclass(frozen=True)
@@ -64,26 +79,35 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
     """
 
     def __init__(
-        self, before: Path, after: Path, masks: Masks, *, size: int = 128, count: int = 256, seed: int = 0, augment: bool = True
+        self,
+        pair: PairSource,
+        masks: Masks,
+        *,
+        priors: Sequence[str] = (),
+        size: int = 128,
+        count: int = 256,
+        seed: int = 0,
+        augmentation: Augmentation | None = Augmentation(),
     ) -> None:
         """Remember where the labelled pixels are; no pixel of the images is read yet.
 
         Args:
-            before: Image of the epoch before.
-            after: Image of the epoch after, on the same grid.
+            pair: Both dates, as the network is given them.
             masks: Labels of the training split.
+            priors: What the network is given beside them, of `matching.PRIORS`.
             size: Side of a chip in pixels, a multiple of 32.
             count: Chips in an epoch of training.
             seed: Which chips.
-            augment: Flip, turn and swap the dates, vary the radiometry of each date, and hide strips, all at random.
+            augmentation: How much the light of the chips varies; they are also flipped and turned, their dates swapped, and
+                strips hidden, all at random. None leaves chips as they are.
 
         Raises:
             InputError: The size is not a multiple of 32, or the split has no label.
         """
         if size <= 0 or size % STRIDE:
             raise InputError(f"training: chip: {size}; expected a multiple of {STRIDE}.")
-        self._readers = (RasterReader(before), RasterReader(after))
-        self._masks, self._size, self._count, self._seed, self._augment = masks, size, count, seed, augment
+        self._reader, self._priors = pair.reader(), tuple(priors)
+        self._masks, self._size, self._count, self._seed, self._augmentation = masks, size, count, seed, augmentation
         changed = np.argwhere(masks.change == 1)
         strata = [np.argwhere(masks.before == c) for c in np.unique(masks.before[masks.before != NOT_LABELLED])]
         strata = strata or [np.argwhere(masks.change == 0)]
@@ -97,7 +121,7 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
         return self._count
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
-        """Return one chip: `before`, `after` (band, y, x) and their labels (y, x) as int64.
+        """Return one chip: `before`, `after` (band, y, x), labels (y, x) as int64, and `priors` (prior, y, x) where wanted.
 
         Indices go on past the length: epoch x length + i is chip `i` of an epoch.
         """
@@ -107,9 +131,9 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
             pool = self._strata[rng.integers(len(self._strata))]
         y, x = pool[rng.integers(len(pool))] - rng.integers(self._size // 8, self._size - self._size // 8, 2)
         window = Window(int(y), int(x), self._size, self._size)
-        chip = _chip(self._readers, self._masks, window)
-        if self._augment:
-            chip = with_other_radiometry(chip, rng, _RADIOMETRY)
+        chip = _chip(self._reader, self._masks, window, self._priors)
+        if self._augmentation is not None:
+            chip = with_other_radiometry(chip, rng, self._augmentation)
             if rng.random() < _HIDDEN_SHARE:
                 chip = with_hidden_strip(chip, int(rng.integers(1, self._size // 2)))
             chip = augment(chip, int(rng.integers(4)), bool(rng.integers(2)), bool(rng.integers(2)))
@@ -119,16 +143,16 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
 class LabelledTiles(Dataset[dict[str, Tensor]]):
     """Every chip of a regular grid that holds a labelled pixel, for early stopping."""
 
-    def __init__(self, before: Path, after: Path, masks: Masks, size: int = 128) -> None:
+    def __init__(self, pair: PairSource, masks: Masks, *, priors: Sequence[str] = (), size: int = 128) -> None:
         """List the chips.
 
         Args:
-            before: Image of the epoch before.
-            after: Image of the epoch after, on the same grid.
+            pair: Both dates, as the network is given them.
             masks: Labels of one split.
+            priors: What the network is given beside them, of `matching.PRIORS`.
             size: Side of a chip in pixels, a multiple of 32.
         """
-        self._readers = (RasterReader(before), RasterReader(after))
+        self._reader, self._priors = pair.reader(), tuple(priors)
         self._masks = masks
         labelled = masks.labelled
         height, width = labelled.shape
@@ -141,13 +165,16 @@ class LabelledTiles(Dataset[dict[str, Tensor]]):
 
     def __getitem__(self, index: int) -> dict[str, Tensor]:
         """Return one chip, as `TrainingChips` does."""
-        return {k: torch.from_numpy(v) for k, v in _chip(self._readers, self._masks, self._windows[index]).items()}
+        chip = _chip(self._reader, self._masks, self._windows[index], self._priors)
+        return {k: torch.from_numpy(v) for k, v in chip.items()}
 
 
-def _chip(readers: tuple[RasterReader, RasterReader], masks: Masks, window: Window) -> dict[str, np.ndarray]:
-    before, after = (r.read(window) for r in readers)
-    seen = np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0)
-    chip = {"before": before, "after": after}
+def _chip(reader: PairReader, masks: Masks, window: Window, priors: Sequence[str]) -> dict[str, np.ndarray]:
+    found = reader.read(window, priors)
+    seen = np.isfinite(found.before).all(axis=0) & np.isfinite(found.after).all(axis=0)
+    chip = {"before": found.before, "after": found.after}
+    if found.priors is not None:
+        chip["priors"] = found.priors
     for name in ("before", "after", "change"):
         mask = getattr(masks, name)
         inside = window.clip(mask.shape)
@@ -173,24 +200,36 @@ def augment(chip: dict[str, np.ndarray], quarters: int, flip: bool, swap: bool) 
     return out
 
 
-def with_other_radiometry(chip: dict[str, np.ndarray], rng: np.random.Generator, strength: float) -> dict[str, np.ndarray]:
-    """Give each band of each date a gain and an offset of its own, as another sun, haze or sensor would.
+def with_other_radiometry(
+    chip: dict[str, np.ndarray], rng: np.random.Generator, augmentation: Augmentation
+) -> dict[str, np.ndarray]:
+    """Show a chip in another light: gains, offsets and gamma for each band of each date, for both dates alike, and haze.
 
-    Both are relative to the contrast of the band in the chip, so units do not matter: values become
-    `mean + gain x (value - mean) + offset x deviation`, with mean and deviation over both dates.
+    All is relative to the contrast of a band in the chip, so units do not matter. The priors stay: they belong to the pair, and
+    its statistics would be taken anew in another light.
 
     Args:
         chip: With `before` and `after`, float32 (band, y, x), NaN = not observed.
-        rng: Source of gains and offsets.
-        strength: Standard deviation of gains around 1, and of offsets in deviations of the band; 0 changes nothing.
+        rng: Source of what varies.
+        augmentation: How much.
     """
     dates = np.stack([chip["before"], chip["after"]])
     seen = np.isfinite(dates)
     count = np.maximum(seen.sum(axis=(0, 2, 3)), 1)[:, None, None]
     mean = np.where(seen, dates, 0).sum(axis=(0, 2, 3))[:, None, None] / count
     deviation = np.sqrt((np.where(seen, dates - mean, 0) ** 2).sum(axis=(0, 2, 3))[:, None, None] / count)
-    gain, offset = rng.normal(0, strength, (2, *dates.shape[:2], 1, 1))
-    varied = (mean + (1 + gain) * (dates - mean) + offset * deviation).astype(np.float32)
+    bands = (dates.shape[1], 1, 1)
+    gain, offset = rng.normal(0, augmentation.date, (2, 2, *bands)) + rng.normal(0, augmentation.common, (2, 1, *bands))
+    varied = (dates - mean) * np.exp(gain) + offset * deviation
+    if augmentation.gamma:
+        # Bends the scale of a band: bright ground moves more than dark ground, or less.
+        bend = rng.normal(0, augmentation.gamma, (2, *bands))
+        varied = varied + bend * (varied**2 / np.maximum(deviation, _DARK) - deviation).clip(-9 * deviation, 9 * deviation)
+    if augmentation.haze and rng.random() < _HAZY_SHARE:
+        depth = rng.uniform(0, augmentation.haze)
+        date = int(rng.integers(2))
+        varied[date] = (1 - depth) * varied[date] + 2 * depth * deviation
+    varied = (mean + varied).astype(np.float32)
     return {**chip, "before": varied[0], "after": varied[1]}
 
 
@@ -200,7 +239,7 @@ def with_hidden_strip(chip: dict[str, np.ndarray], depth: int) -> dict[str, np.n
     What lies past an edge is filled with one value, which must not look like change to the pixels beside it.
 
     Args:
-        chip: `before`, `after` (band, y, x) and labels (y, x).
+        chip: `before`, `after`, `priors` (band, y, x) and labels (y, x).
         depth: Rows to hide.
     """
     out = {k: v.copy() for k, v in chip.items()}

@@ -13,6 +13,7 @@ from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
 from landshift.models.encoders.normalisation import Normalisation
+from landshift.pipeline.epochs.matching import PRIORS, count_priors
 from landshift.pipeline.errors import InputError
 
 DECODERS = ("unet", "fpn", "upernet")
@@ -20,6 +21,9 @@ HEADS = ("change", "landuse", "both")
 FUSIONS = ("difference", "concatenation")
 
 _STAGES = 5
+_PRIOR_SLOPE, _PRIOR_MIDDLE = 3.0, 2.0
+"""Of the logit that a network starts from: a pixel whose IR-MAD statistic is nine times that of unchanged ground is as likely
+changed as not."""
 _DETAIL = 24
 """Channels of the path at full resolution."""
 
@@ -44,6 +48,8 @@ class NetworkSpec:
     """`difference` (swapping the dates swaps from and to exactly) or `concatenation`."""
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     """Channels of the five U-Net stages, from the coarsest; the first is the pyramid's width for `fpn` and `upernet`."""
+    priors: tuple[str, ...] = ()
+    """What the change decoder sees beside the features, of `matching.PRIORS`."""
 
     def __post_init__(self) -> None:
         """Refuse contradictions.
@@ -61,9 +67,17 @@ class NetworkSpec:
         ):  # fmt: skip
             if value not in table:
                 raise InputError(f"{name} {value!r} is not known; expected one of {', '.join(table)}.")
+        unknown = [name for name in self.priors if name not in PRIORS]
+        if unknown:
+            raise InputError(f"priors {unknown[0]!r} is not known; expected some of {', '.join(PRIORS)}.")
         if self.heads != "change" and self.classes < 2:
             raise InputError(f"heads: {self.heads} needs a legend with at least two classes; it has {self.classes}.")
         self._check_channels()
+
+    @property
+    def prior_channels(self) -> int:
+        """How many channels the priors have."""
+        return count_priors(self.priors, len(self.image_bands))
 
     def _check_channels(self) -> None:
         wanted = _STAGES if self.decoder == "unet" else 1
@@ -93,7 +107,7 @@ class Output:
 class _Decoder(nn.Module):
     """An smp decoder with its head, back at the resolution of the input."""
 
-    def __init__(self, spec: NetworkSpec, channels: Sequence[int], outputs: int) -> None:
+    def __init__(self, spec: NetworkSpec, channels: Sequence[int], outputs: int, priors: int = 0) -> None:
         super().__init__()
         depth, width = len(channels) - 1, spec.decoder_channels[0]
         if spec.decoder == "unet":
@@ -110,15 +124,16 @@ class _Decoder(nn.Module):
         self.upsample = nn.UpsamplingBilinear2d(scale_factor=step) if step > 1 else nn.Identity()
         # smp's decoders leave the finest map, the bands themselves, out. A patch of a few pixels needs it: the next finer
         # map has a quarter of the pixels.
-        self.detail = nn.Sequential(nn.Conv2d(channels[0], _DETAIL, 3, padding=1), nn.ReLU(inplace=True))
+        self.detail = nn.Sequential(nn.Conv2d(channels[0] + priors, _DETAIL, 3, padding=1), nn.ReLU(inplace=True))
         self.head = SegmentationHead(last + _DETAIL, outputs, kernel_size=3)
         initialize_decoder(self.decoder)
         initialize_decoder(self.detail)
         initialize_head(self.head)
 
-    def forward(self, features: list[Tensor]) -> Tensor:
+    def forward(self, features: list[Tensor], priors: Tensor | None = None) -> Tensor:
         coarse = self.upsample(self.decoder(features))
-        logits: Tensor = self.head(torch.cat([coarse, self.detail(features[0])], dim=1))
+        fine = features[0] if priors is None else torch.cat([features[0], priors], dim=1)
+        logits: Tensor = self.head(torch.cat([coarse, self.detail(fine)], dim=1))
         return logits
 
 
@@ -149,7 +164,10 @@ class ChangeNetwork(nn.Module):
         self.encoder = encoder
         channels = list(cast(Sequence[int], encoder.out_channels))
         fused = channels if spec.fusion == "difference" else [2 * c for c in channels]
-        self.change_decoder = _Decoder(spec, fused, 1) if spec.heads != "landuse" else None
+        self.change_decoder = _Decoder(spec, fused, 1, spec.prior_channels) if spec.heads != "landuse" else None
+        self.prior = _prior_logit(spec.prior_channels) if spec.priors and self.change_decoder is not None else None
+        if self.prior is not None and self.change_decoder is not None:
+            nn.init.zeros_(self.change_decoder.head[0].weight)
         self.landuse_decoder = _Decoder(spec, channels, spec.classes) if spec.heads != "change" else None
         self.scale = normalisation.scale
         self._taken = None if spec.bands == spec.image_bands else [spec.image_bands.index(b) for b in spec.bands]
@@ -172,8 +190,15 @@ class ChangeNetwork(nn.Module):
         # The mean of a band is the least misleading value for a pixel that is not observed, and infinity is no observation.
         return list(self.encoder(torch.nan_to_num(normal, nan=0.0, posinf=0.0, neginf=0.0)))
 
-    def decode(self, before: list[Tensor], after: list[Tensor]) -> Output:
-        """Decode the features of both dates."""
+    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
+        """Decode the features of both dates.
+
+        Args:
+            before: As `encode` returns them.
+            after: As `before`.
+            priors: (batch, prior, y, x) as `matching.prior_channels` gives them, NaN = not observed; None where the network
+                takes none.
+        """
         change = None
         if self.change_decoder is not None:
             pairs = zip(before, after, strict=True)
@@ -181,12 +206,15 @@ class ChangeNetwork(nn.Module):
                 fused = [(a - b).abs() for b, a in pairs]
             else:
                 fused = [torch.cat(pair, dim=1) for pair in pairs]
-            change = self.change_decoder(fused)[:, 0]
+            seen = None if priors is None else torch.nan_to_num(priors, nan=0.0, posinf=0.0)
+            change = self.change_decoder(fused, seen)[:, 0]
+            if self.prior is not None and seen is not None:
+                change = change + self.prior(seen)[:, 0]
         if self.landuse_decoder is None:
             return Output(change, None, None)
         return Output(change, self.landuse_decoder(before), self.landuse_decoder(after))
 
-    def forward(self, before: Tensor, after: Tensor) -> Output:
+    def forward(self, before: Tensor, after: Tensor, priors: Tensor | None = None) -> Output:
         """Encode both dates and decode.
 
         In training they go in one batch: BatchNorm then sees both together and cannot learn to normalise a date's change
@@ -194,9 +222,9 @@ class ChangeNetwork(nn.Module):
         the dates has to give the same bits.
         """
         if not self.training:
-            return self.decode(self.encode(before), self.encode(after))
+            return self.decode(self.encode(before), self.encode(after), priors)
         features = self.encode(torch.cat([before, after]))
-        return self.decode([f[: len(before)] for f in features], [f[len(before) :] for f in features])
+        return self.decode([f[: len(before)] for f in features], [f[len(before) :] for f in features], priors)
 
     def load_decoder(self, state: dict[str, Tensor]) -> list[str]:
         """Start the decoders from pretrained ones, where the shapes fit.
@@ -219,6 +247,16 @@ class ChangeNetwork(nn.Module):
             if (whole and _takes(part, whole)) or (shared and _takes(part.decoder, shared)):
                 taken.append(name)
         return taken
+
+
+def _prior_logit(channels: int) -> nn.Conv2d:
+    """Return what turns priors into a logit of change; a network that learnt nothing yet has that of IR-MAD alone."""
+    layer = nn.Conv2d(channels, 1, kernel_size=1)
+    nn.init.zeros_(layer.weight)
+    with torch.no_grad():
+        layer.weight[:, 0] = _PRIOR_SLOPE
+        nn.init.constant_(cast(Tensor, layer.bias), -_PRIOR_SLOPE * _PRIOR_MIDDLE)
+    return layer
 
 
 def _takes(part: nn.Module, given: dict[str, Tensor]) -> bool:

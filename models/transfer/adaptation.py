@@ -10,11 +10,9 @@ from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
 from landshift.models.network.siamese import ChangeNetwork
+from landshift.pipeline.epochs.matching import PairWindow
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.tiles import STRIDE
-
-Dates = tuple[np.ndarray, np.ndarray] | np.ndarray
-"""Before and after of one window, each float32 (band, y, x), or both in one array (2, band, y, x)."""
 
 
 @dataclass(frozen=True)
@@ -72,7 +70,7 @@ class _Norm:
 
 
 @torch.no_grad()
-def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Dates], *, prior: float) -> MixedStatistics:
+def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[PairWindow], *, prior: float) -> MixedStatistics:
     """Mix the statistics of the target into every BatchNorm layer, in place (Schneider 2020, arXiv:2006.16971).
 
     Mean and variance become N / (N + n) of the source's plus n / (N + n) of the target's, for n windows and a prior of N.
@@ -105,13 +103,15 @@ def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[Dates], *, prior:
     hooks = [layer.module.register_forward_pre_hook(layer.look) for layer in layers]
     device = network.mean.device
     try:
-        for before, after in windows:
+        for window in windows:
+            before, after = window.before, window.after
             _check(network, before, after)
             if not (np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0)).any():
                 skipped += 1
                 continue
             features = network.encode(torch.from_numpy(np.stack([before, after]).astype(np.float32, copy=False)).to(device))
-            network.decode([f[:1] for f in features], [f[1:] for f in features])
+            priors = None if window.priors is None else torch.from_numpy(window.priors)[None].to(device)
+            network.decode([f[:1] for f in features], [f[1:] for f in features], priors)
             seen += 1
     finally:
         for hook in hooks:

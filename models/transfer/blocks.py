@@ -1,7 +1,6 @@
 """Mean features of the blocks of a territory."""
 
 from collections.abc import Iterator, Sequence
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -10,15 +9,15 @@ from torch.nn import functional
 
 from landshift.models.transfer.features import Encodes, maps_with_channels, require_evaluation
 from landshift.models.transfer.pixels import MARGIN, TILE
+from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.tiles import STRIDE, mirror, tiles
 
 
 @torch.inference_mode()
 def block_embeddings(
     network: Encodes,
-    images: tuple[Path, Path],
+    pair: PairSource,
     shape: tuple[int, int],
     block: int,
     *,
@@ -33,7 +32,7 @@ def block_embeddings(
 
     Args:
         network: In evaluation mode, on `device`.
-        images: Before and after, on one grid.
+        pair: Both dates, as the network is given them.
         shape: Rows and columns of the grid.
         block: Side of a block in pixels, a multiple of 32; the last ones of a row or column may be cut by the edge.
         tile: Side of what is read at once in pixels; at least one block is.
@@ -55,14 +54,15 @@ def block_embeddings(
     # Reads of several blocks, because each read needs its margin.
     wide = max(tile // block, 1)
     out: np.ndarray | None = None
-    with open_readers(*images) as readers:
+    with pair.open() as reader:
         for place in tiles(shape, block * wide, margin):
             y, x = place.row * wide, place.column * wide
             if wanted is not None and not wanted[y : y + wide, x : x + wide].any():
                 continue
-            pair = [reader.read(place.read) for reader in readers]
-            seen = np.isfinite(np.stack(pair)).all(axis=(0, 1))
-            shown = [torch.from_numpy(mirror(image, place.read, shape))[None].to(device) for image in pair]
+            window = reader.read(place.read)
+            dates = window.before, window.after
+            seen = np.isfinite(np.stack(dates)).all(axis=(0, 1))
+            shown = [torch.from_numpy(mirror(image, place.read, shape))[None].to(device) for image in dates]
             found = block_means([network.encode(image) for image in shown], seen, block, margin)
             if out is None:
                 out = np.full((*(-(-n // block) for n in shape), found.shape[0]), np.nan, dtype=np.float32)

@@ -1,7 +1,6 @@
 """Features of single pixels, from an encoder as a network would use it here."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Protocol
 
 import numpy as np
@@ -10,6 +9,7 @@ from torch import Tensor
 from torch.nn import functional
 
 from landshift.models.transfer.pixels import MARGIN, TILE, Pixels, read_pixels
+from landshift.pipeline.epochs.matching import PairSource
 
 
 class Encodes(Protocol):
@@ -42,7 +42,7 @@ class PixelFeatures:
 @torch.inference_mode()
 def pixel_features(
     network: Encodes,
-    images: tuple[Path, Path],
+    pair: PairSource,
     sample: Pixels,
     *,
     tile: int = TILE,
@@ -53,7 +53,7 @@ def pixel_features(
 
     Args:
         network: In evaluation mode, on `device`.
-        images: Before and after, on one grid.
+        pair: Both dates, as the network is given them.
         sample: Which pixels, at least one.
         tile: Side of a tile in pixels, a multiple of 32.
         margin: Pixels read around a tile, a multiple of 32.
@@ -70,7 +70,7 @@ def pixel_features(
     observed = np.zeros(len(sample), dtype=bool)
     names: tuple[str, ...] = ()
     dates: tuple[list[np.ndarray], list[np.ndarray]] = ([], [])
-    for part in read_pixels(images, sample, tile, margin):
+    for part in read_pixels(pair, sample, tile, margin):
         observed[part.rows] = np.isfinite(np.stack(part.images)[:, :, part.y, part.x]).all(axis=(0, 1))
         for values, image in zip(dates, part.images, strict=True):
             maps = maps_with_channels(network.encode(torch.from_numpy(image)[None].to(device)))

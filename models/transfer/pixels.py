@@ -2,13 +2,12 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.tiles import mirror, tiles
 
 TILE, MARGIN = 256, 32
@@ -82,11 +81,11 @@ def _in_turns(groups: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.lexsort((rng.permutation(counts.size)[index], round_))
 
 
-def read_pixels(images: tuple[Path, Path], sample: Pixels, tile: int, margin: int) -> Iterator[PixelTile]:
+def read_pixels(pair: PairSource, sample: Pixels, tile: int, margin: int) -> Iterator[PixelTile]:
     """Read each tile that holds sampled pixels.
 
     Args:
-        images: Before and after, on one grid.
+        pair: What is read.
         sample: Which pixels, at least one.
         tile: Side of a tile in pixels, a multiple of 32.
         margin: Pixels read around a tile, a multiple of 32.
@@ -97,12 +96,13 @@ def read_pixels(images: tuple[Path, Path], sample: Pixels, tile: int, margin: in
     """
     if not len(sample):
         raise InputError("No pixel is sampled: none is labelled inside a region or block. Label more, or use smaller blocks.")
-    with open_readers(*images) as readers:
-        height, width = shape = readers[0].info.shape
+    with pair.open() as reader:
+        height, width = shape = reader.shape
         if min(sample.y.min(), sample.x.min()) < 0 or sample.y.max() >= height or sample.x.max() >= width:
             raise ValueError(f"Sampled pixels lie outside the image of {height} x {width} pixels.")
         for place in tiles(shape, tile, margin):
             rows = np.flatnonzero((sample.y // tile == place.row) & (sample.x // tile == place.column))
             if rows.size:
-                before, after = (mirror(reader.read(place.read), place.read, shape) for reader in readers)
-                yield PixelTile(rows, sample.y[rows] - place.read.y, sample.x[rows] - place.read.x, (before, after))
+                found = reader.read(place.read)
+                images = mirror(found.before, place.read, shape), mirror(found.after, place.read, shape)
+                yield PixelTile(rows, sample.y[rows] - place.read.y, sample.x[rows] - place.read.x, images)

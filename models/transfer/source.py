@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
@@ -12,6 +11,7 @@ from landshift.models.encoders.bands import Encoder, match_bands
 from landshift.models.encoders.normalisation import Normalisation, normalisation_for
 from landshift.models.transfer.features import require_evaluation
 from landshift.models.transfer.pixels import MARGIN, TILE, Pixels, read_pixels
+from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
 
 
@@ -62,7 +62,7 @@ def source_input(
 def source_probabilities(
     network: nn.Module,
     given: SourceInput,
-    images: tuple[Path, Path],
+    pair: PairSource,
     sample: Pixels,
     *,
     tile: int = TILE,
@@ -74,7 +74,7 @@ def source_probabilities(
     Args:
         network: Gives logits (batch, class, y, x), such as `table.cloud_model`; in evaluation mode, on `device`.
         given: Its input, from `source_input`.
-        images: Before and after, on one grid.
+        pair: Both dates, in the units of `given`.
         sample: Which pixels, at least one.
         tile: Side of a tile in pixels, a multiple of 32.
         margin: Pixels read around a tile, a multiple of 32.
@@ -92,7 +92,7 @@ def source_probabilities(
     normalisation = given.normalisation
     mean, std = (torch.tensor(v, device=device).reshape(-1, 1, 1) for v in (normalisation.mean, normalisation.std))
     dates: list[np.ndarray] = []
-    for part in read_pixels(images, sample, tile, margin):
+    for part in read_pixels(pair, sample, tile, margin):
         y, x = part.y, part.x
         for date, image in enumerate(part.images):
             picked = image[list(given.taken)]

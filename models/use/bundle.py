@@ -17,6 +17,7 @@ from landshift.models.encoders.bands import Encoder
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.transfer.shift import Shift
+from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.splits import Splits
 from landshift.pipeline.legend import LandUse, Legend
@@ -104,6 +105,8 @@ class Bundle:
     """Row of the encoder table that it started from; `weights` of a checkpoint is its file's name alone."""
     units: str
     """Units that the images must have, for example `reflectance`."""
+    treatment: Treatment
+    """How the pairs must have been treated that it is given."""
     normalisation: Normalisation
     """Mean and deviation of each band."""
     legend: Annotated[Legend, PlainValidator(_legend_of), PlainSerializer(lambda legend: content_of(legend)["classes"])]

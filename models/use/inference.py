@@ -6,16 +6,14 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 import torch
 
 from landshift.models.network.siamese import ChangeNetwork, Output
 from landshift.models.transfer.blocks import block_means
-from landshift.pipeline.epochs.radiometry import BandMapping
+from landshift.pipeline.epochs.matching import PairSource, PairWindow
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.raster.read import RasterReader, open_readers
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import STRIDE, Tile, Window, mirror
 
@@ -79,30 +77,30 @@ def device_of(wanted: str = "auto") -> torch.device:
 @torch.inference_mode()
 def predict(
     network: ChangeNetwork,
-    before: np.ndarray,
-    after: np.ndarray,
+    window: PairWindow,
     temperatures: Temperatures,
     *,
     mixed: bool = False,
     embed: tuple[int, int] | None = None,
-    shown: tuple[np.ndarray, np.ndarray] | None = None,
+    shown: PairWindow | None = None,
 ) -> Probabilities:
     """Predict one window, whole.
 
     Args:
         network: In evaluation mode, on its device.
-        before: float32 (band, y, x), sides multiples of 32, NaN in any band = not observed.
-        after: The same window after.
+        window: Sides multiples of 32, NaN in any band = not observed, with the priors that the network takes.
         temperatures: From the bundle.
         mixed: Use bfloat16 where it is safe (on a GPU only).
         embed: Side of the blocks to embed and margin around them, in pixels, multiples of 32; None embeds nothing.
-        shown: What the network is given instead of the two, of the same shape: the map mirrored beyond its edges.
+        shown: What the network is given instead, of the same shape: the map mirrored beyond its edges.
     """
     device = next(network.parameters()).device
-    unseen = ~(np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0))
+    unseen = ~(np.isfinite(window.before).all(axis=0) & np.isfinite(window.after).all(axis=0))
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
-        features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in shown or (before, after)]
-        output = network.decode(*features)
+        given = shown or window
+        features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in (given.before, given.after)]
+        priors = None if given.priors is None else torch.from_numpy(given.priors)[None].to(device)
+        output = network.decode(features[0], features[1], priors)
     embedding = None if embed is None else block_means(features, ~unseen, *embed)
     return _probabilities(output, unseen, temperatures, embedding)
 
@@ -135,12 +133,11 @@ def _crop(whole: Probabilities, core: Window) -> Probabilities:
 
 def stream(
     network: ChangeNetwork,
-    images: tuple[Path, Path],
+    pair: PairSource,
     tiles: Sequence[Tile],
     temperatures: Temperatures,
     *,
     mixed: bool = False,
-    mappings: tuple[BandMapping | None, BandMapping | None] = (None, None),
     embed_block: int | None = None,
 ) -> Iterator[MappedTile]:
     """Predict tile by tile; one thread a date reads ahead while the model works.
@@ -149,11 +146,10 @@ def stream(
 
     Args:
         network: In evaluation mode, on its device.
-        images: Before and after, on one grid.
+        pair: Both dates, as the network is given them.
         tiles: What to predict, in order.
         temperatures: From the bundle.
         mixed: Use bfloat16 where it is safe (on a GPU only).
-        mappings: What brings each date to the radiometry that the network knows; None leaves it as it is.
         embed_block: Side in pixels, a multiple of 32, of the blocks whose features are wanted too; None wants none.
 
     Yields:
@@ -161,7 +157,7 @@ def stream(
     """
     with ExitStack() as stack:
         # Entered first, so left last: no file is closed while its thread still reads.
-        readers = stack.enter_context(open_readers(*images))
+        reader = stack.enter_context(pair.open())
         pools = [stack.enter_context(ThreadPoolExecutor(1, f"reader-{name}")) for name in ("before", "after")]
         waiting: deque[tuple[Tile, list[Future[np.ndarray]]]] = deque()
         todo = iter(tiles)
@@ -169,8 +165,7 @@ def stream(
         def read_next() -> None:
             tile = next(todo, None)
             if tile is not None:
-                jobs = zip(pools, readers, mappings, strict=True)
-                waiting.append((tile, [p.submit(_read, r, m, tile.read) for p, r, m in jobs]))
+                waiting.append((tile, [p.submit(reader.read_date, date, tile.read) for date, p in enumerate(pools)]))
 
         for _ in range(_AHEAD):
             read_next()
@@ -181,9 +176,9 @@ def stream(
                 read_next()
                 started = time.perf_counter()
                 embed = None if embed_block is None else (embed_block, tile.core.y - tile.read.y)
-                shape = readers[0].info.shape
-                shown = mirror(before, tile.read, shape), mirror(after, tile.read, shape)
-                whole = predict(network, before, after, temperatures, mixed=mixed, embed=embed, shown=shown)
+                window = reader.combine(before, after, network.spec.priors)
+                shown = _beyond_edges(window, tile.read, reader.shape)
+                whole = predict(network, window, temperatures, mixed=mixed, embed=embed, shown=shown)
                 seconds = time.perf_counter() - started
                 yield MappedTile(tile, _crop(whole, tile.core.within(tile.read)), seconds)
         finally:
@@ -192,9 +187,9 @@ def stream(
                     future.cancel()
 
 
-def _read(reader: RasterReader, mapping: BandMapping | None, window: Window) -> np.ndarray:
-    image = reader.read(window)
-    return image if mapping is None else mapping.apply(image)
+def _beyond_edges(found: PairWindow, window: Window, shape: tuple[int, int]) -> PairWindow:
+    before, after = (mirror(part, window, shape) for part in (found.before, found.after))
+    return PairWindow(before, after, None if found.priors is None else mirror(found.priors, window, shape))
 
 
 def write_behind(mapped: Iterable[MappedTile], write: Callable[[Tile, Probabilities], None]) -> Iterator[MappedTile]:
@@ -218,7 +213,7 @@ def write_behind(mapped: Iterable[MappedTile], write: Callable[[Tile, Probabilit
 
 def calibrate_margin(
     network: ChangeNetwork,
-    images: tuple[Path, Path],
+    pair: PairSource,
     shape: tuple[int, int],
     core: int = 256,
     threshold: float = 0.5,
@@ -231,7 +226,7 @@ def calibrate_margin(
 
     Args:
         network: In evaluation mode, on its device.
-        images: Before and after, on one grid.
+        pair: Both dates, as the network is given them.
         shape: Rows and columns of the grid.
         core: Side of the compared core in pixels, a multiple of 32.
         threshold: Probability from which a pixel counts as changed.
@@ -242,13 +237,13 @@ def calibrate_margin(
         pixel is flipped if its change or the land use of a date is another one.
     """
     y, x = (max((n - core) // 2, 0) // STRIDE * STRIDE for n in shape)
-    with open_readers(*images) as readers:
+    with pair.open() as reader:
 
         def decide(margin: int) -> tuple[np.ndarray, np.ndarray]:
             window = Window(y - margin, x - margin, core + 2 * margin, core + 2 * margin)
-            before, after = (reader.read(window) for reader in readers)
-            shown = mirror(before, window, shape), mirror(after, window, shape)
-            whole = predict(network, before, after, temperatures, shown=shown)
+            found = reader.read(window, network.spec.priors)
+            shown = _beyond_edges(found, window, shape)
+            whole = predict(network, found, temperatures, shown=shown)
             parts = _crop(whole, Window(margin, margin, core, core))
             dates = [p for p in (parts.before, parts.after) if p is not None]
             decided = [p.argmax(axis=0) for p in dates] + ([] if parts.change is None else [parts.change >= threshold])

@@ -32,7 +32,7 @@ class RadiometricDifference:
     """Why it could not be measured; empty where it was."""
 
 
-def spread_pixels(before: RasterReader, after: RasterReader, limit: int = _LIMIT) -> tuple[np.ndarray, np.ndarray]:
+def spread_pixels(before: RasterReader, after: RasterReader, *, limit: int = _LIMIT) -> tuple[np.ndarray, np.ndarray]:
     """Draw the same pixels of both dates, observed on both, from windows spread over the region.
 
     Returns:

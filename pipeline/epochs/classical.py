@@ -1,6 +1,6 @@
 """Change vector analysis and IR-MAD, which need no training and which a network has to beat."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
@@ -8,6 +8,7 @@ from scipy.stats import chi2
 from skimage.filters import threshold_otsu
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.records import Numbers
 
 SAMPLES = 1_000_000
 """Pixels that the statistics are taken from, at most: a whole scene need not be in memory."""
@@ -47,15 +48,15 @@ class ChangeVector:
 class IrMad:
     """The canonical variates of a pair of dates (Nielsen 2007, doi:10.1109/TIP.2006.888195)."""
 
-    before_mean: np.ndarray
+    before_mean: Numbers
     """float64 (band,), weighted by the probability of no change."""
-    after_mean: np.ndarray
+    after_mean: Numbers
     """float64 (band,)."""
-    before_weights: np.ndarray
+    before_weights: Numbers
     """float64 (band, variate): the columns make variates of variance 1."""
-    after_weights: np.ndarray
+    after_weights: Numbers
     """float64 (band, variate), with the sign that correlates positively."""
-    correlations: np.ndarray
+    correlations: Numbers
     """float64 (variate,), ascending, 0..1."""
     iterations: int
     """Rounds of reweighting that were made."""
@@ -71,6 +72,18 @@ class IrMad:
         u = np.tensordot(self.before_weights, before - _column(self.before_mean), axes=(0, 0))
         v = np.tensordot(self.after_weights, after - _column(self.after_mean), axes=(0, 0))
         return np.asarray(((u - v) ** 2 / _column(_variances(self.correlations))).sum(axis=0), dtype=np.float32)
+
+    def rescale(self, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]) -> "IrMad":
+        """Return the same variates of images of which each band was multiplied and moved.
+
+        Args:
+            before: Slopes and offsets, each (band,), slopes above 0.
+            after: As `before`.
+        """
+        return replace(
+            self, before_mean=self.before_mean * before[0] + before[1], after_mean=self.after_mean * after[0] + after[1],
+            before_weights=self.before_weights / before[0][:, None], after_weights=self.after_weights / after[0][:, None],
+        )  # fmt: skip
 
 
 def sample_pixels(before: np.ndarray, after: np.ndarray, limit: int = SAMPLES, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:

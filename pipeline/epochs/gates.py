@@ -136,7 +136,7 @@ def _difference(difference: RadiometricDifference, bands: Sequence[str], rules: 
         "radiometric_difference", name, difference.share, rules, found=found, limit=limit,
         met="Ground that looks unchanged has much the same values on both dates.",
         missed=f"Even ground that looks unchanged differs by {found}: "
-        f"season, haze or a wrong scale. Choose other dates, check `sensor:`, or set `detect: adaptation: radiometric`.",
+        f"season, haze or a wrong scale. Choose other dates, or check `sensor:`.",
     )  # fmt: skip
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 import numpy as np
 from scipy.stats import chi2
 
-from landshift.pipeline.epochs.classical import fit_ir_mad
+from landshift.pipeline.epochs.classical import IrMad, fit_ir_mad
 from landshift.pipeline.errors import InputError
 
 METHODS = ("radiometric normalisation", "histogram matching", "moment matching")
@@ -23,6 +23,15 @@ Knots = tuple[tuple[float, ...], ...]
 """Values (band, knot) in the units of an image."""
 
 
+class TooFewInvariant(InputError):
+    """Too few pixels look unchanged for certain."""
+
+    def __init__(self, message: str, found: int) -> None:
+        """Keep how many were found beside the message."""
+        super().__init__(message)
+        self.found = found
+
+
 @dataclass(frozen=True)
 class BandMapping:
     """One monotone, piecewise linear mapping a band."""
@@ -37,6 +46,8 @@ class BandMapping:
     """Sentences for the user."""
     pixels: int = 0
     """That it was fitted on."""
+    invariant: int = 0
+    """Of a radiometric normalisation: pseudo-invariant pixels, those that it was tested with included."""
     facts: Mapping[str, tuple[float, ...]] = field(default_factory=dict)
     """One value a band, of a radiometric normalisation only: `rmse_before` and `rmse_after`, the root mean square
     difference of the dates on held-out pseudo-invariant pixels without and with the mapping, and their `correlation`."""
@@ -72,10 +83,17 @@ class BandMapping:
             raise InputError(
                 f"The radiometric mapping is for {len(self.source)} bands, the image has {len(image)}: fit it anew."
             )
-        mapped = np.empty(image.shape, dtype=np.float32)
-        for source, target, band, out in zip(np.array(self.source), np.array(self.target), image, mapped, strict=True):
+        values = np.where(np.isfinite(image), image, np.nan).astype(np.float64)
+        return self.map_knots(values).astype(np.float32)
+
+    def map_knots(self, values: np.ndarray) -> np.ndarray:
+        """Map numbers (band, ...) as `apply` maps an image, in double precision and as they are."""
+        mapped = np.empty(values.shape)
+        for source, target, x, out in zip(np.array(self.source), np.array(self.target), values, mapped, strict=True):
             slope = np.diff(target) / np.diff(source)
-            x = np.where(np.isfinite(band), band, np.nan).astype(np.float64)
+            if slope.size == 1:
+                out[...] = target[0] + (x - source[0]) * slope[0]
+                continue
             segment = np.clip(np.searchsorted(source, x, side="right") - 1, 0, len(source) - 2)
             out[...] = target[segment] + (x - source[segment]) * slope[segment]
         return mapped
@@ -85,7 +103,9 @@ def _knots(values: np.ndarray) -> Knots:
     return tuple(map(tuple, values.tolist()))
 
 
-def fit_radiometric(before: np.ndarray, after: np.ndarray, *, seed: int = 0, min_pixels: int = MIN_PIXELS) -> BandMapping:
+def fit_radiometric(
+    before: np.ndarray, after: np.ndarray, *, seed: int = 0, min_pixels: int = MIN_PIXELS, statistic: IrMad | None = None
+) -> BandMapping:
     """Fit the mapping of the later date to the earlier one on pixels that did not change.
 
     Pixels that IR-MAD gives a probability of no change above 0.95 are pseudo-invariant. These are few: one in twenty
@@ -97,13 +117,15 @@ def fit_radiometric(before: np.ndarray, after: np.ndarray, *, seed: int = 0, min
         after: Same shape, the same pixels, the image to be mapped.
         seed: Which pixels are held out.
         min_pixels: Pseudo-invariant pixels that are needed.
+        statistic: IR-MAD of the same pixels, where it is there already.
 
     Returns:
         A linear mapping of `after`, with the test's figures in `facts`.
 
     Raises:
-        InputError: Too few pixels are observed or pseudo-invariant, a band is the same everywhere, or a band of one date
-            falls where that of the other rises.
+        TooFewInvariant: Fewer than `min_pixels` are pseudo-invariant.
+        InputError: Too few pixels are observed, a band is the same everywhere, or a band of one date falls where that of the
+            other rises.
         ValueError: The shapes differ, or `min_pixels` leaves nothing to fit on or to test with.
     """
     if before.shape != after.shape or before.ndim != 2:
@@ -112,13 +134,15 @@ def fit_radiometric(before: np.ndarray, after: np.ndarray, *, seed: int = 0, min
         raise ValueError(f"min_pixels is {min_pixels}; a regression and its test need at least 6.")
     seen = np.isfinite(before).all(axis=1) & np.isfinite(after).all(axis=1)
     y, x = before[seen].astype(np.float64), after[seen].astype(np.float64)
-    mad = fit_ir_mad(y, x)
-    statistic = mad.apply(y.T[:, None], x.T[:, None])[0]
-    invariant = np.flatnonzero(chi2.sf(statistic, y.shape[1]) > _NO_CHANGE)
+    mad = fit_ir_mad(y, x) if statistic is None else statistic
+    distance = mad.apply(y.T[:, None], x.T[:, None])[0]
+    invariant = np.flatnonzero(chi2.sf(distance, y.shape[1]) > _NO_CHANGE)
     if invariant.size < min_pixels:
-        raise InputError(
+        raise TooFewInvariant(
             f"Only {invariant.size} of {len(y)} pixels look unchanged for certain (probability above {_NO_CHANGE}), and "
-            f"{min_pixels} are needed to match the dates: choose dates with less change or cloud, or leave the matching out."
+            f"{min_pixels} are needed to match the dates: choose dates with less change or cloud, or leave the matching out "
+            f"(`radiometry: match: none`).",
+            invariant.size,
         )
     shuffled = np.random.default_rng(seed).permutation(invariant)
     held, kept = np.split(shuffled, [invariant.size // 3])
@@ -135,6 +159,7 @@ def fit_radiometric(before: np.ndarray, after: np.ndarray, *, seed: int = 0, min
         target=_knots(slope[:, None] * ends + offset[:, None]),
         notes=_radiometric_notes(facts, invariant.size, held.size, converged=mad.converged),
         pixels=int(kept.size),
+        invariant=int(invariant.size),
         facts=facts,
     )
 

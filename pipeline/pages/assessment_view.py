@@ -17,10 +17,6 @@ ARMS = {"random": "random weights", "imagenet": "ImageNet weights", "frozen": "t
 
 ADAPTATIONS = {
     "none": ("The images go into the model as they are.", ""),
-    "radiometric": (
-        "Looks for pixels that did not change, and with them brings the later date to the light of the earlier one.",
-        "Few pixels decide. If some of them did change, their change is taken for light.",
-    ),
     "histogram": (
         "Gives each band of the later date the same distribution of values as the earlier date has.",
         "It takes any difference in what the dates show for a difference in light, and so can hide change.",

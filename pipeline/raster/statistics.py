@@ -1,7 +1,7 @@
 """Statistics of the bands of an image, from a sample that does not grow with the scene."""
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -11,6 +11,9 @@ from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.tiles import strips
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+Mapped = Callable[[np.ndarray], np.ndarray]
+"""What turns a window (band, y, x) into another of the same shape."""
 
 
 @dataclass(frozen=True)
@@ -27,7 +30,9 @@ class BandStatistics:
     """Pixels looked at."""
 
 
-def sample_image(image: Path, limit: int = 200_000, mask: np.ndarray | None = None, seed: int = 0) -> np.ndarray:
+def sample_image(
+    image: Path, limit: int = 200_000, mask: np.ndarray | None = None, seed: int = 0, mapped: Mapped | None = None
+) -> np.ndarray:
     """Draw observed pixels evenly over an image.
 
     Args:
@@ -35,6 +40,7 @@ def sample_image(image: Path, limit: int = 200_000, mask: np.ndarray | None = No
         limit: How many at most.
         mask: bool (y, x): only these; all where None.
         seed: Which.
+        mapped: What is done to each window (band, y, x) first; nothing where None.
 
     Returns:
         float32 (pixel, band).
@@ -45,7 +51,7 @@ def sample_image(image: Path, limit: int = 200_000, mask: np.ndarray | None = No
         wanted = float(mask.sum() if mask is not None else math.prod(reader.info.shape))
         keep = min(1.0, limit / max(wanted, 1.0))
         for window in strips(reader.info.shape):
-            values = reader.read(window)
+            values = reader.read(window) if mapped is None else mapped(reader.read(window))
             chosen = np.isfinite(values[0]) & (rng.random(values.shape[1:]) < keep)
             if mask is not None:
                 chosen &= mask[window.slices]
@@ -55,7 +61,9 @@ def sample_image(image: Path, limit: int = 200_000, mask: np.ndarray | None = No
     return pixels if len(pixels) <= limit else pixels[np.sort(rng.choice(len(pixels), limit, replace=False))]
 
 
-def band_statistics(images: Sequence[Path], mask: np.ndarray | None = None) -> BandStatistics:
+def band_statistics(
+    images: Sequence[Path], mask: np.ndarray | None = None, mapped: Sequence[Mapped | None] | None = None
+) -> BandStatistics:
     """Describe the bands of several images together.
 
     Both dates go in together: statistics of each date apart would normalise its change away.
@@ -63,8 +71,11 @@ def band_statistics(images: Sequence[Path], mask: np.ndarray | None = None) -> B
     Args:
         images: Analysis-ready GeoTIFFs with the same bands.
         mask: bool (y, x): only these pixels.
+        mapped: What is done to the windows of each image first; nothing where None.
     """
-    pixels = np.concatenate([sample_image(i, mask=mask) for i in images]).astype(np.float64)
+    changes = mapped or [None] * len(images)
+    parts = [sample_image(image, mask=mask, mapped=change) for image, change in zip(images, changes, strict=True)]
+    pixels = np.concatenate(parts).astype(np.float64)
     if not len(pixels):
         nothing: tuple[float, ...] = ()
         return BandStatistics(nothing, nothing, {}, 0)

@@ -101,6 +101,23 @@ class UsedAdaptation:
 
 
 @dataclass(frozen=True)
+class UsedRadiometry:
+    """How both dates were brought to one light, before any model saw them."""
+
+    matched: bool
+    """Whether the date after was matched to the date before."""
+    standardised: bool
+    """Whether each band has mean 0 and deviation 1 over both dates."""
+    invariant_pixels: int | None
+    """Of a sample, on which the match rests; None where none was wanted."""
+    residuals: tuple[tuple[float, float], ...]
+    """Of each band, the root mean square difference of held-out invariant pixels as they are, and matched; empty where none was
+    wanted."""
+    notes: tuple[str, ...]
+    """What was done and why, in sentences."""
+
+
+@dataclass(frozen=True)
 class TerritoryShift:
     """How much of a territory looks unlike the training regions."""
 
@@ -158,6 +175,8 @@ class RunRecord:
     """Of the detection."""
     alignment: Json | None
     """How the image after was moved onto the one before; None where the config does not ask for it."""
+    radiometry: UsedRadiometry
+    """How both dates were brought to one light."""
     adaptation: UsedAdaptation
     """To the territory."""
     domain_shift: TerritoryShift

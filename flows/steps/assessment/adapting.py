@@ -13,13 +13,12 @@ from landshift.flows.steps.learning.judging import Calibrated, HeldOut, calibrat
 from landshift.flows.steps.learning.labelling import labels_hash_of, read_masks
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
-from landshift.pipeline.epochs.radiometry import BandMapping, fit_histogram, fit_moments, fit_radiometric
+from landshift.pipeline.epochs.matching import Mappings, PairWindow
+from landshift.pipeline.epochs.radiometry import fit_histogram, fit_moments
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import TEST
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED, NOT_OBSERVED
 from landshift.pipeline.manifest import file_hash, value_hash
-from landshift.pipeline.raster.read import open_readers
-from landshift.pipeline.raster.statistics import sample_image
 from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.adaptation import (
@@ -38,7 +37,7 @@ if TYPE_CHECKING:
     from landshift.models.network.siamese import ChangeNetwork
     from landshift.models.use.bundle import Bundle
 
-METHODS = ("radiometric", "histogram", "moments", "batch-norm")
+METHODS = ("histogram", "moments", "batch-norm")
 """Ways to adapt, beside doing nothing."""
 
 _CHECK = "adaptation.json"
@@ -46,8 +45,8 @@ _CHECK = "adaptation.json"
 _FORMAT = 3
 _FEWEST_BLOCKS = 10
 """Labelled test blocks that an adaptation is checked on: the bootstrap of a handful lets too much pass by chance."""
-_LEVEL = 1 - 0.05 / 4
-"""Of each interval: Bonferroni's correction for four methods."""
+_LEVEL = 1 - 0.05 / len(METHODS)
+"""Of each interval: Bonferroni's correction for as many methods."""
 _PRIOR_WINDOWS = 16.0
 """Windows that the source's BatchNorm statistics count for; not tuned."""
 _WINDOW = 256
@@ -61,8 +60,8 @@ class AdaptedModel:
 
     network: "ChangeNetwork"
     """With adapted BatchNorm statistics where that is the method."""
-    mappings: tuple[BandMapping | None, BandMapping | None]
-    """Of the dates before and after."""
+    mappings: Mappings
+    """Of the dates before and after, once they are matched and standardised."""
     notes: tuple[str, ...]
     """What was done, in sentences."""
 
@@ -96,7 +95,7 @@ def adapt_model(ws: Workspace, prepared: Pair, bundle: "Bundle", network: "Chang
     """
     if method == "none":
         return AdaptedModel(network, (None, None), ())
-    before, after = (sample_image(image) for image in prepared.images)
+    before, after = prepared.source.sample()
     if method == "moments":
         regions = bundle.facts.training_regions
         # Both dates together: matching each date apart would take its change away.
@@ -105,35 +104,20 @@ def adapt_model(ws: Workspace, prepared: Pair, bundle: "Bundle", network: "Chang
     if method == "histogram":
         mapping = fit_histogram(before, after)
         return AdaptedModel(network, (None, mapping), mapping.notes)
-    if method == "radiometric":
-        mapping = fit_radiometric(*_sample_pairs(prepared))
-        return AdaptedModel(network, (None, mapping), mapping.notes)
     from landshift.models.transfer.adaptation import adapt_batch_norm
 
-    done = adapt_batch_norm(network, _windows(ws, prepared), prior=_PRIOR_WINDOWS)
+    done = adapt_batch_norm(network, _windows(prepared, network.spec.priors), prior=_PRIOR_WINDOWS)
     return AdaptedModel(network, (None, None), done.notes)
 
 
-def _sample_pairs(prepared: Pair) -> tuple[np.ndarray, np.ndarray]:
-    """Draw the same pixels of both dates: those observed on both."""
-    from landshift.pipeline.epochs.classical import sample_pixels
-
-    with open_readers(*prepared.images) as (first, second):
-        work = tiles(first.info.shape, 512, 0)
-        each = max(400_000 // len(work), 1)
-        parts = [sample_pixels(first.read(t.core), second.read(t.core), each) for t in work]
-    before, after = (np.concatenate([p[i] for p in parts]) for i in (0, 1))
-    return before, after
-
-
-def _windows(ws: Workspace, prepared: Pair) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    with open_readers(*prepared.images) as (before, after):
-        shape, side = before.info.shape, _WINDOW
+def _windows(prepared: Pair, priors: Sequence[str]) -> Iterator[PairWindow]:
+    with prepared.source.open() as reader:
+        shape, side = reader.shape, _WINDOW
         # A small territory is cut finer, or its few windows would count for nothing beside the source's.
         while side > STRIDE and len(tiles(shape, side, 0)) < _PRIOR_WINDOWS:
             side //= 2
         for tile in _spread(tiles(shape, side, 0), 4 * _MOST_TILES):
-            yield before.read(tile.read), after.read(tile.read)
+            yield reader.read(tile.read, priors)
 
 
 def _spread(work: list[Tile], limit: int) -> list[Tile]:
@@ -164,7 +148,7 @@ def _check(ws: Workspace, prepared: Pair, *, has_labels: bool) -> AdaptationChec
                 row = replace(row, notes=ready.notes)
                 row = replace(row, mapped_share=_share_of_change(ws, prepared, bundle, ready))
                 if has_labels:
-                    seen[method] = predict_held_out(ws, prepared, ready.network, read_masks(ws), mappings=ready.mappings)
+                    seen[method] = predict_held_out(ws, prepared, ready.network, read_masks(ws), adaptation=ready.mappings)
             except InputError as error:
                 row = replace(row, reason=str(error))
             rows.append(row)
@@ -186,7 +170,8 @@ def _share_of_change(ws: Workspace, prepared: Pair, bundle: "Bundle", ready: Ada
     network = ready.network.to(device_of(config.device)).eval()
     changed = observed = 0
     threshold = config.threshold or bundle.threshold
-    for mapped in stream(network, prepared.images, work, bundle.temperatures, mappings=ready.mappings):
+    source = replace(prepared.source, adaptation=ready.mappings)
+    for mapped in stream(network, source, work, bundle.temperatures):
         found = mapped.probabilities
         codes = decide(found.change, found.before, found.after, bundle.legend, threshold=threshold).change
         changed += int((codes >= CHANGED).sum())
@@ -289,7 +274,7 @@ def adaptation_in_use(ws: Workspace, prepared: Pair) -> ChosenAdaptation:
         if check is None:
             raise InputError(
                 "`detect: adaptation: auto` takes what `landshift assess` accepted, and it has not assessed this model on "
-                "these images. Run it first, or name a method: none, radiometric, histogram, moments or batch-norm."
+                "these images. Run it first, or name a method: none, histogram, moments or batch-norm."
             )
         wanted = check.accepted
     if check is None or not check.verified or check.accepted != wanted:
@@ -314,4 +299,4 @@ def adaptation_key(ws: Workspace, prepared: Pair, labels_hash: str | None) -> st
 
     model = ws.model_in_use / MODEL
     described = file_hash(model) if model.is_file() else ""
-    return value_hash([_FORMAT, prepared.hashes, labels_hash, described, ws.project.detect.threshold])
+    return value_hash([_FORMAT, prepared.key, labels_hash, described, ws.project.detect.threshold])

@@ -27,7 +27,7 @@ def assessment_key(ws: Workspace, prepared: Pair, labels_hash: str) -> str:
     )  # fmt: skip
     for irrelevant in ("workers", "seeds"):
         described["training"].pop(irrelevant)
-    return value_hash([prepared.hashes, labels_hash, labels_key_of(ws), described, encoder_facts(encoder_of(ws))])
+    return value_hash([prepared.key, labels_hash, labels_key_of(ws), described, encoder_facts(encoder_of(ws))])
 
 
 def current_assessment(ws: Workspace, prepared: Pair, labels_hash: str) -> Assessment:

@@ -24,7 +24,7 @@ def compare_blocks(ws: Workspace, prepared: Pair, labels_hash: str) -> BlockOver
     """Compare the blocks that hold training labels with all others, unless that is done already from the same inputs."""
     encoder = encoder_of(ws)
     described = ws.project.model_dump(mode="json", include={"model", "sensor"})
-    key = value_hash([_FORMAT, prepared.hashes, labels_hash, encoder_facts(encoder), described])
+    key = value_hash([_FORMAT, prepared.key, labels_hash, encoder_facts(encoder), described])
     path, manifest = ws.assessment / "overlap.json", ws.manifest(ws.assessment)
     if not manifest.is_current("overlap", key):
         with step("Comparing regions") as advance:
@@ -46,7 +46,7 @@ def _compare(ws: Workspace, prepared: Pair) -> BlockOverlap:
     device = device_of(ws.project.detect.device)
     network = build_network(ws, prepared, encoder, "frozen", seed=0).network.eval().to(device)
     shape = (role.shape[0], role.shape[1])
-    embedded = block_embeddings(network, prepared.images, shape, BLOCK, device=device)
+    embedded = block_embeddings(network, prepared.source, shape, BLOCK, device=device)
     seen, training = np.isfinite(embedded).all(axis=-1), training_blocks(role)
     inside, outside = int((seen & training).sum()), int((seen & ~training).sum())
     if min(inside, outside) < 4 * _DIMENSIONS:

@@ -11,6 +11,7 @@ from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import build_network, encoder_called, encoder_facts
 from landshift.flows.steps.learning.labelling import labels_key_of, read_masks
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import block_index
@@ -90,7 +91,7 @@ def rank_encoders(ws: Workspace, prepared: Pair, labels_hash: str) -> EncoderRan
     names = candidates(ws)
     rows = {name: _facts(ws, name) for name in names}
     key = value_hash(
-        [_FORMAT, prepared.hashes, labels_hash, labels_key_of(ws), rows, assess.pixels, assess.replicates, DIMENSIONS,
+        [_FORMAT, prepared.key, labels_hash, labels_key_of(ws), rows, assess.pixels, assess.replicates, DIMENSIONS,
          ws.project.model_dump(mode="json", include={"split", "model", "sensor", "labels"})]
     )  # fmt: skip
     manifest = ws.manifest(ws.assessment)
@@ -197,7 +198,7 @@ def _describe(ws: Workspace, prepared: Pair, name: str, labelled: _Labelled, key
     device = device_of(ws.project.detect.device)
 
     def make() -> "PixelFeatures":
-        return pixel_features(built.network.eval().to(device), prepared.images, labelled.sample, device=device)
+        return pixel_features(built.network.eval().to(device), prepared.source, labelled.sample, device=device)
 
     # Weights of a hub can change under the same name; random ones are those of seed 0.
     found = features_cache(
@@ -215,7 +216,7 @@ def _describe(ws: Workspace, prepared: Pair, name: str, labelled: _Labelled, key
     return _Described(
         whole, seen, scores, probe_score(whole, truth, labelled.group[seen]),
         depths={d: float(log_me(reduce(m, DIMENSIONS), truth)) for d, m in zip(found.depths, maps, strict=True)},
-        bands=band_findings(built.normalisation, band_statistics(prepared.images), made.bands), notes=built.notes,
+        bands=band_findings(built.normalisation, prepared.source.statistics(), made.bands), notes=built.notes,
         source=EncoderSource(encoder.task, encoder.sensor, encoder.licence, encoder.citation),
     )  # fmt: skip
 
@@ -238,5 +239,5 @@ def _source_probabilities(ws: Workspace, prepared: Pair, encoder: "Encoder", lab
         # Its encoder can still serve; only its head needs every band.
         return None
     network = cloud_model(encoder).to(device)
-    before, after = source_probabilities(network, given, prepared.images, labelled.sample, device=device)
+    before, after = source_probabilities(network, given, PairSource(*prepared.images), labelled.sample, device=device)
     return joint(before, after) if labelled.is_change else before

@@ -167,7 +167,7 @@ def trial_key(ws: Workspace, prepared: Pair, labels_hash: str, trial: Trial, reg
     settings = project.training.model_dump(mode="json", exclude={"seeds", "workers", "strategy", "epochs", "chips_per_epoch"})
     described = project.model_dump(mode="json", include={"model", "legend", "split", "sensor"})
     described["model"].pop("encoder")
-    parts = [_FORMAT, prepared.hashes, labels_hash, asdict(trial), described, settings, encoder_facts(recipe.encoder)]
+    parts = [_FORMAT, prepared.key, labels_hash, asdict(trial), described, settings, encoder_facts(recipe.encoder)]
     parts += [recipe.epochs, recipe.chips_per_epoch, project.detect.core, project.detect.margin]
     if trial.split.startswith("fold"):
         parts.append(regions.hash)
@@ -261,7 +261,7 @@ def _alignment(
     everywhere = np.where(role == TEST, 0, -1).astype(np.int16)
     sample = draw_pixels(labels.change, everywhere, limit=_COMPARED_PIXELS, seed=recipe.seed)
     device = device_of(ws.project.detect.device)
-    first, last = (pixel_features(n.eval().to(device), prepared.images, sample, device=device) for n in (start, network))
+    first, last = (pixel_features(n.eval().to(device), prepared.source, sample, device=device) for n in (start, network))
     network.to("cpu")
     seen = first.observed & last.observed
     return {

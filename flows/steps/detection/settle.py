@@ -8,7 +8,7 @@ from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import adapt_model, adaptation_in_use
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.epochs.radiometry import BandMapping
+from landshift.pipeline.epochs.matching import Mappings
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.records import content_of, record_of
@@ -26,7 +26,7 @@ class Settled:
     """Of the tiles, pixels."""
     adaptation: UsedAdaptation
     """To a territory that the model does not know."""
-    mappings: tuple[BandMapping | None, BandMapping | None]
+    mappings: Mappings
     """Of the bands before and after; None where a date is used as it is."""
     model: str
     """Hash of the description of the network that was kept."""
@@ -67,7 +67,7 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
         network = ready.network.to(device_of(config.device))
         height, width = prepared.plan.grid.shape
         margin = calibrate_margin(
-            network, prepared.images, (height, width), threshold=used.threshold, temperatures=used.temperatures
+            network, prepared.source, (height, width), threshold=used.threshold, temperatures=used.temperatures
         )[0]
     save(folder, used, ready.network.cpu(), "The model as this run uses it; it goes when the run is done.\n")
     adaptation = UsedAdaptation(chosen.method, chosen.verified, chosen.threshold, chosen.temperatures, notes=ready.notes)

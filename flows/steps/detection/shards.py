@@ -3,7 +3,7 @@
 import os
 import time
 from contextlib import ExitStack
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -137,7 +137,7 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
                 shifts[y : y + ratio.shape[0], x : x + ratio.shape[1]] = ratio
 
         predicted = stream(
-            network, prepared.images, work, bundle.temperatures, mixed=mixed, mappings=settled.mappings,
+            network, replace(prepared.source, adaptation=settled.mappings), work, bundle.temperatures, mixed=mixed,
             embed_block=None if shift is None else BLOCK,
         )  # fmt: skip
         for number, done in enumerate(write_behind(predicted, write), start=1):

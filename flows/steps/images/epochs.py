@@ -9,6 +9,7 @@ from landshift.flows.steps.project.masks import mask_rule
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.compose import compose
+from landshift.pipeline.epochs.matching import AS_IT_IS, PairSource, Radiometry
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.place import place_hash
 from landshift.pipeline.records import IfAny, content_of, record_of
@@ -65,6 +66,8 @@ class Pair:
     """Image of the epoch after, moved onto the one before where that was asked for and helped."""
     correction: Correction | None = None
     """What became of moving the image after; None where the config does not ask for it."""
+    radiometry: Radiometry = AS_IT_IS
+    """How its pixels become what a model is given."""
 
     @property
     def images(self) -> tuple[Path, Path]:
@@ -72,9 +75,19 @@ class Pair:
         return self.before.path, self.after.path
 
     @property
+    def source(self) -> PairSource:
+        """The images, as a model is given them."""
+        return PairSource(self.before.path, self.after.path, self.radiometry)
+
+    @property
     def hashes(self) -> tuple[str, str]:
         """Hashes of the images, before and after."""
         return self.before.hash, self.after.hash
+
+    @property
+    def key(self) -> str:
+        """Hash of what a model is given: the images and their radiometry."""
+        return value_hash([self.hashes, content_of(self.radiometry)])
 
     @property
     def observations(self) -> tuple[Path, Path]:

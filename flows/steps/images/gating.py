@@ -12,6 +12,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.agreement import radiometric_difference, spread_pixels
 from landshift.pipeline.epochs.coregistration import misregistration
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates
+from landshift.pipeline.epochs.matching import matching_gate
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate, require_open
 from landshift.pipeline.grid import common_share
@@ -64,7 +65,8 @@ def gates_of_data(ws: Workspace, prepared: Pair, measured: Measured) -> tuple[Ga
     made, correction = prepared.plan, prepared.correction
     moved, sentence = (None, "") if correction is None else (correction.moved, correction.sentence)
     asked = image_gates(measured, made.bands, made.sensor.units, ws.project.gates.rules, moved=moved, correction=sentence)
-    return (*gates_of_plan(ws, made), *asked)
+    matched = (matching_gate(prepared.radiometry, ws.project.gates.rules),) if ws.project.radiometry.match == "auto" else ()
+    return (*gates_of_plan(ws, made), *asked, *matched)
 
 
 def require_all_open(ws: Workspace, gates: Sequence[Gate]) -> None:

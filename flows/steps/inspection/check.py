@@ -176,6 +176,7 @@ def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts
     from landshift.models.encoders.normalisation import Normalisation
     from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
     from landshift.models.use.inference import device_of, predict
+    from landshift.pipeline.epochs.matching import PairWindow
     from landshift.pipeline.scores.training import Temperatures
 
     encoder = encoder_of(ws)
@@ -185,16 +186,17 @@ def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts
     spec = NetworkSpec(
         encoder.architecture, matched.used, matched.used, heads, classes=classes if heads != "change" else 0,
         decoder=config.decoder,
-        fusion=config.fusion, decoder_channels=config.decoder_channels,
+        fusion=config.fusion, decoder_channels=config.decoder_channels, priors=config.priors if heads != "landuse" else (),
     )  # fmt: skip
     ones = tuple(1.0 for _ in matched.used)
     device = device_of(ws.project.detect.device)
     network = ChangeNetwork(spec, build_encoder(encoder.architecture, len(ones)), Normalisation(ones, ones, 1.0, "encoder"))
     network = network.eval().to(device)
-    image = np.zeros((len(ones), _PROBE, _PROBE), dtype=np.float32)
-    predict(network, image, image, Temperatures())
+    bands, priors = (np.zeros((count, _PROBE, _PROBE), dtype=np.float32) for count in (len(ones), spec.prior_channels))
+    window = PairWindow(bands, bands, priors if spec.priors else None)
+    predict(network, window, Temperatures())
     started = time.perf_counter()
-    predict(network, image, image, Temperatures())
+    predict(network, window, Temperatures())
     per_pixel = (time.perf_counter() - started) / _PROBE**2
     train = round(_training_pixels(ws.project.training) * per_pixel / 60, 1) if ws.project.labels else None
     facts = EncoderFacts(encoder.name, tuple(matched.used), tuple(matched.notes), str(device))

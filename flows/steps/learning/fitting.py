@@ -14,7 +14,6 @@ from landshift.pipeline.labels.search import TRAIN, VALIDATION
 from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash
-from landshift.pipeline.raster.statistics import band_statistics
 
 if TYPE_CHECKING:
     from landshift.models.encoders.bands import Encoder
@@ -105,19 +104,23 @@ def build_network(ws: Workspace, prepared: Pair, encoder: "Encoder", strategy: s
     from landshift.models.network.training import seed_everything
 
     made, config, legend = prepared.plan, ws.project.model, legend_of(ws.project)
+    radiometry = prepared.radiometry
+    # Standardised pixels have no unit that an encoder could know.
+    units = "standardised values" if radiometry.treatment.standardised else made.sensor.units
     if not strategy_named(strategy).pretrained:
         encoder = encoder_named(f"random:{encoder.architecture}")
-    statistics = band_statistics(prepared.images)
+    statistics = prepared.source.statistics()
     seed_everything(seed)
     loaded = load_encoder(encoder, made.bands, extra=config.extra_bands, wavelengths=made.wavelengths_nm)
     normalisation = normalisation_for(
-        encoder, made.bands, made.sensor.units, (statistics.mean, statistics.std), wavelengths=made.wavelengths_nm,
+        encoder, made.bands, units, (statistics.mean, statistics.std), wavelengths=made.wavelengths_nm,
         extra=config.extra_bands,
     )  # fmt: skip
     heads = ws.project.heads
     spec = NetworkSpec(
         encoder.architecture, made.bands, loaded.bands, heads, classes=0 if heads == "change" else len(legend.classes),
         decoder=config.decoder, fusion=config.fusion, decoder_channels=config.decoder_channels,
+        priors=config.priors if heads != "landuse" and radiometry.statistic is not None else (),
     )  # fmt: skip
     network = ChangeNetwork(spec, loaded.model, normalisation)
     notes = [*loaded.notes, *normalisation.notes]
@@ -150,7 +153,7 @@ def fit_network(
         landshift.models.network.training.Diverged: The loss is not finite.
     """
     from landshift.models.network.learner import TrainingSettings
-    from landshift.models.network.samples import LabelledTiles, TrainingChips, masks_of
+    from landshift.models.network.samples import Augmentation, LabelledTiles, TrainingChips, masks_of
     from landshift.models.network.strategies import strategy_named
     from landshift.models.network.training import fit
     from landshift.models.use.bundle import Bundle, Provenance, TrainingImages
@@ -159,18 +162,18 @@ def fit_network(
     project, legend, config = ws.project, legend_of(ws.project), ws.project.training
     labels, role = masks.labels, masks.role
     built = build_network(ws, prepared, recipe.encoder, recipe.strategy, seed=recipe.seed)
-    codes = [c.code for c in legend.classes]
+    codes, priors = [c.code for c in legend.classes], built.network.spec.priors
     training = TrainingChips(
-        *prepared.images, masks_of(labels, role, TRAIN, codes), size=config.chip, count=recipe.chips_per_epoch,
-        seed=recipe.seed,
+        prepared.source, masks_of(labels, role, TRAIN, codes), priors=priors, size=config.chip, count=recipe.chips_per_epoch,
+        seed=recipe.seed, augmentation=Augmentation(**vars(config.augmentation)),
     )  # fmt: skip
-    validation = LabelledTiles(*prepared.images, masks_of(labels, role, VALIDATION, codes), config.chip)
+    validation = LabelledTiles(prepared.source, masks_of(labels, role, VALIDATION, codes), priors=priors, size=config.chip)
     settings = TrainingSettings(
         strategy_named(recipe.strategy), recipe.epochs, config.batch, config.learning_rate, weight_decay=config.weight_decay,
         patience=config.patience, loss=config.loss, seed=recipe.seed, workers=config.workers, precision=config.precision,
     )  # fmt: skip
     result = fit(built.network, training, validation, settings, folder=checkpoints, advance=advance)
-    regions = band_statistics(prepared.images, role == TRAIN)
+    regions = prepared.source.statistics(role == TRAIN)
     facts = Provenance(
         seed=recipe.seed, fit=result, weights_hash=built.weights_hash, training_regions=regions,
         inputs=TrainingImages(*prepared.hashes), versions=versions(), strategy=recipe.strategy,
@@ -178,7 +181,7 @@ def fit_network(
     encoder, spec = built.encoder, built.network.spec
     bundle = Bundle(
         name=project.name, spec=spec, encoder=replace(encoder, weights=Path(encoder.weights).name),
-        units=prepared.plan.sensor.units, normalisation=built.normalisation,
+        units=prepared.plan.sensor.units, treatment=prepared.radiometry.treatment, normalisation=built.normalisation,
         legend=Legend() if spec.heads == "change" else legend, temperatures=Temperatures(), threshold=0.5,
         notes=built.notes, facts=facts,
     )  # fmt: skip
@@ -211,3 +214,27 @@ def require_model_fits(ws: Workspace, made: Plan) -> "Bundle":
             f"legend is {', '.join(f'{code} {name}' for code, name in wanted)}. Make them the same, or train again."
         )
     return bundle
+
+
+def require_same_treatment(ws: Workspace, prepared: Pair) -> None:
+    """Refuse images that were brought to another radiometry than those that the model was trained on.
+
+    Raises:
+        InputError: Names both, why, and what to do.
+    """
+    from landshift.models.use.bundle import describe
+
+    bundle, radiometry = describe(ws.model_in_use), prepared.radiometry
+    wanted, given = bundle.treatment, radiometry.treatment
+    why = f" {' '.join(radiometry.notes)}" if radiometry.notes else ""
+    if wanted != given:
+        raise InputError(
+            f"The model {ws.model_in_use} was trained on pairs with {wanted}; these images have {given}.{why} A map made so "
+            f"would look fine and be wrong. Set `radiometry:` as it was for the training, choose dates that can be matched, or "
+            f"train again."
+        )
+    if bundle.spec.priors and radiometry.statistic is None:
+        raise InputError(
+            f"The model {ws.model_in_use} looks at the IR-MAD statistic of the pair, which these images do not have.{why} "
+            f"Choose other dates, or train a model with `model: priors: []`."
+        )

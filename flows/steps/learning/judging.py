@@ -34,7 +34,7 @@ from landshift.pipeline.tiles import tiles
 if TYPE_CHECKING:
     from landshift.models.network.siamese import ChangeNetwork
     from landshift.models.use.bundle import Bundle
-    from landshift.pipeline.epochs.radiometry import BandMapping
+    from landshift.pipeline.epochs.matching import Mappings
 
 MISS_RATE = 0.1
 """Share of the change that may be missed, for which a threshold is reported where the config names none."""
@@ -200,7 +200,7 @@ def predict_held_out(
     prepared: Pair,
     network: "ChangeNetwork",
     masks: DividedLabels,
-    mappings: "tuple[BandMapping | None, BandMapping | None]" = (None, None),
+    adaptation: "Mappings" = (None, None),
 ) -> HeldOut:
     """Predict the tiles that hold a labelled pixel of the held-out splits, and keep just those pixels."""
     from landshift.models.use.inference import device_of, stream
@@ -214,7 +214,7 @@ def predict_held_out(
         "label_before": labels.before, "label_after": labels.after, "label_change": labels.change, "role": role,
     }  # fmt: skip
     parts: dict[str, list[np.ndarray]] = defaultdict(list)
-    predicted = stream(network, prepared.images, wanted, Temperatures(), mappings=mappings)
+    predicted = stream(network, replace(prepared.source, adaptation=adaptation), wanted, Temperatures())
     with step("Judging") as advance:
         for number, mapped in enumerate(predicted, start=1):
             tile, found = mapped.tile, mapped.probabilities

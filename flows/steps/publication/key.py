@@ -18,7 +18,7 @@ def run_key(ws: Workspace, prepared: Pair) -> str:
     """Hash a run's inputs, model and settings, 16 characters."""
     from landshift.models.use.bundle import MODEL
 
-    parts: list[Any] = [prepared.hashes, file_hash(ws.model_in_use / MODEL), config_as_published(ws), versions()]
+    parts: list[Any] = [prepared.key, file_hash(ws.model_in_use / MODEL), config_as_published(ws), versions()]
     parts += [content_of(adaptation_in_use(ws, prepared)), content_of(assessment_of(ws, prepared)), areas_hash(ws)]
     return short_hash(value_hash(parts), 16)
 

@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -35,6 +35,7 @@ from landshift.pipeline.run.record import (
     SpentSeconds,
     TerritoryShift,
     UsedModel,
+    UsedRadiometry,
 )
 from landshift.pipeline.scores.gates import model_gates
 
@@ -60,7 +61,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
     from landshift.models.use.bundle import MODEL, WEIGHTS, TrainingImages
 
     folder = ws.work / key
-    made = prepared.plan
+    made, light = prepared.plan, prepared.radiometry
     bundle = require_model_fits(ws, made)
     areas, notes = maps.areas, maps.areas_of_interest
     assessment = assessment_of(ws, prepared)
@@ -103,6 +104,9 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         calibration=calibration, threshold=raw.threshold, margin_px=raw.margin,
         seconds=SpentSeconds(detect=raw.seconds, model=raw.model_seconds),
         alignment=None if prepared.correction is None else content_of(prepared.correction),
+        radiometry=UsedRadiometry(
+            **asdict(light.treatment), invariant_pixels=light.invariant, residuals=light.residuals, notes=light.notes
+        ),
         adaptation=raw.adaptation,
         domain_shift=TerritoryShift(block_px=BLOCK, beyond=raw.beyond),
         cost=raw.cost, assessment=assessment,

@@ -60,7 +60,7 @@ def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int) -> Ca
     settings = project.training.model_dump(mode="json", exclude={"seeds", "workers"})
     tiling = [project.detect.core, project.detect.margin]
     described = project.model_dump(mode="json", include={"model", "legend", "calibration", "sensor"})
-    key = value_hash([prepared.hashes, labels_hash, described, settings, tiling, seed, encoder_facts(encoder)])
+    key = value_hash([prepared.key, labels_hash, described, settings, tiling, seed, encoder_facts(encoder)])
     manifest = ws.manifest(folder)
     if not manifest.is_current("candidate", key):
         from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, save
@@ -98,7 +98,7 @@ def _training_domain(ws: Workspace, prepared: Pair, network: "ChangeNetwork", ro
     # Tiles as in detect: the means of a block depend a little on how far the network can see around it.
     config = ws.project.detect
     embedded = block_embeddings(
-        network.eval().to(device), prepared.images, shape, BLOCK, tile=config.core, margin=config.margin_px, wanted=wanted,
+        network.eval().to(device), prepared.source, shape, BLOCK, tile=config.core, margin=config.margin_px, wanted=wanted,
         device=device,
     )  # fmt: skip
     network.to("cpu")

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 
 from landshift.flows.steps.images.epochs import Pair
-from landshift.flows.steps.learning.fitting import require_model_fits
+from landshift.flows.steps.learning.fitting import require_model_fits, require_same_treatment
 from landshift.flows.steps.learning.judging import HeldOut, predict_held_out
 from landshift.flows.steps.learning.labelling import current_labels, read_masks
 from landshift.flows.steps.project.workspace import Workspace
@@ -75,7 +75,10 @@ def compare_models(ws: Workspace, prepared: Pair, candidate: Path, in_use: Path)
         InputError: The labels cannot be used.
     """
     try:
-        old, new = (require_model_fits(replace(ws, chosen_model=folder), prepared.plan) for folder in (in_use, candidate))
+        spaces = [replace(ws, chosen_model=folder) for folder in (in_use, candidate)]
+        old, new = (require_model_fits(space, prepared.plan) for space in spaces)
+        for space in spaces:
+            require_same_treatment(space, prepared)
     except InputError as error:
         return refuse_to_compare(str(error))
     labels = current_labels(ws, prepared.plan.grid)

@@ -111,7 +111,7 @@ def _decide(
     if current.description == description:
         return Offered(True, False, current)
     described = ws.project.model_dump(mode="json", include={"release", "labels", "split", "detect", "assess"})
-    key = value_hash([description, current.description, prepared.hashes, label_hashes(ws), described])
+    key = value_hash([description, current.description, prepared.key, label_hashes(ws), described])
     refused = journal.refusal_of(description, key)
     # The journal may have the answer to the same question.
     comparison = None if refused is None else _read_comparison(refused)
