@@ -17,8 +17,8 @@ from landshift.flows.steps.learning.fitting import require_model_fits, require_s
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
-from landshift.flows.steps.publication.calibration import ask_calibration
 from landshift.flows.steps.publication.key import find_finished, run_key
+from landshift.flows.steps.publication.known import ask_calibration
 from landshift.flows.steps.publication.maps import Maps, areas_in, write_maps
 from landshift.flows.steps.publication.run import Detected, publish_run
 from landshift.flows.steps.publication.show import show_detected

@@ -46,6 +46,16 @@ CHANGE_COLUMNS = (
     _PIXELS,
     Column("change_probability", "float64", "Probability of change", "Mean probability of change over the pixels, 0 to 1"),
     Column("change_probability_min", "float64", "Lowest probability of change", "That of its least probable pixel, 0 to 1"),
+    Column(
+        "kind_right", "Float64", "Kind was right",
+        "Share of the model's test pixels mapped as this kind of change that were of this kind, 0 to 1; null where not tested",
+    ),
+    Column("kind_right_low", "Float64", "Kind was right, low", "Lower end of its 95 % interval, 0 to 1"),
+    Column("kind_right_high", "Float64", "Kind was right, high", "Upper end of its 95 % interval, 0 to 1"),
+    Column(
+        "kind_tested_px", "Int32", "Kind was tested on (pixels)",
+        "Test pixels that were mapped as this kind of change; 0 where the kind was not tested, null where the model was not",
+    ),
     *_DATES,
     Column(
         AREAS_LAYER, "str", "Areas of interest",
@@ -55,25 +65,41 @@ CHANGE_COLUMNS = (
 )  # fmt: skip
 UNCALIBRATED = "uncalibrated here"
 """Beside every probability of a run whose images are not those that its model was calibrated on."""
+TESTED_ELSEWHERE = "measured where the model was trained"
+"""Beside every share of right pixels of a run whose images are not those that its model was tested on."""
 
 
-def change_columns(*, calibrated: bool) -> tuple[Column, ...]:
-    """Return `CHANGE_COLUMNS` with what is known of the probabilities in headings and meanings.
+@dataclass(frozen=True)
+class KnownHere:
+    """What was measured on the very images of a run; the rest holds where the model was trained."""
 
-    Args:
-        calibrated: Whether the calibration error was measured on the very images of the run.
-    """
-    if calibrated:
-        return CHANGE_COLUMNS
-    ranking = f"{UNCALIBRATED}: it ranks, and is not the share of pixels that changed"
-    return tuple(
-        replace(c, alias=f"{c.alias} ({UNCALIBRATED})", comment=f"{c.comment}; {ranking}")
-        if c.name.startswith("change_probability")
-        else c
-        for c in CHANGE_COLUMNS
-    )
+    calibrated: bool = False
+    """Whether the calibration error was."""
+    tested: bool = False
+    """Whether the test blocks of the model lie in them, used as they are."""
 
 
+NOTHING_HERE = KnownHere()
+"""Nothing was measured on the images of the run."""
+
+
+def change_columns(known: KnownHere) -> tuple[Column, ...]:
+    """Return `CHANGE_COLUMNS` with headings and meanings that doubt what was not measured on the images of the run."""
+    doubts: dict[str, tuple[str, str]] = {}
+    if not known.calibrated:
+        ranking = f"{UNCALIBRATED}: it ranks, and is not the share of pixels that changed"
+        doubts |= dict.fromkeys(("change_probability", "change_probability_min"), (UNCALIBRATED, ranking))
+    if not known.tested:
+        elsewhere = f"{TESTED_ELSEWHERE}, on other images than these"
+        doubts |= dict.fromkeys(_KIND_COLUMNS, (TESTED_ELSEWHERE, elsewhere))
+    return tuple(_doubt(c, *doubts[c.name]) if c.name in doubts else c for c in CHANGE_COLUMNS)
+
+
+def _doubt(column: Column, short: str, long: str) -> Column:
+    return replace(column, alias=f"{column.alias} ({short})", comment=f"{column.comment}; {long}")
+
+
+_KIND_COLUMNS = ("kind_right", "kind_right_low", "kind_right_high", "kind_tested_px")
 NOT_OBSERVED_COLUMNS = (
     Column("change_code", "int32", "Change code", "Value of change.tif: 0"),
     Column("area_ha", "float64", "Area (ha)", _MEASURED),

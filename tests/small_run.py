@@ -13,6 +13,7 @@ import shapely
 from landshift.pipeline.change.areas import METHOD, MappedAreas, MappedChange, OnTestBlocks, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.columns import KnownHere
 from landshift.pipeline.epochs.gates import coverage_gate
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.write import write_raster
@@ -67,6 +68,7 @@ def write_run(
     folder: Path, *, names: tuple[str, ...] = NAMES, classes: tuple[tuple[str, str], ...] = CLASSES,
     project: str = "place", quiet: bool = False, patches: Sequence[tuple[Any, int, float]] = PATCHES,
     assessment: Assessment | None = None, calibration: KnownCalibration = CALIBRATION,
+    tested: bool = True,
 ) -> RunRecord:  # fmt: skip
     """Write the folder, and return what its `run.json` holds; `quiet` has no change."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -84,7 +86,8 @@ def write_run(
         changes["areas_of_interest"] = names_of(areas, changes)
         summary = area_summary(areas, codes, changes, grid, legend, DATES)
     write_changes(
-        folder / "changes.gpkg", changes, legend, calibrated=calibration.is_known, not_observed=layers.not_observed,
+        folder / "changes.gpkg", changes, legend, known=KnownHere(calibration.is_known, tested),
+        not_observed=layers.not_observed,
         areas_of_interest=summary,
     )  # fmt: skip
     write_raster(folder / "change.tif", codes, grid, nodata=0)
@@ -92,8 +95,10 @@ def write_run(
         picture = np.random.default_rng(number).integers(1, 255, (3, *SHAPE)).astype(np.uint8)
         picture[:, codes == 0] = 0
         write_raster(folder / f"image_{epoch}.tif", picture, grid, nodata=0, descriptions=("red", "green", "blue"))
+    plain = run_record(legend, project)
+    mapped = measure_areas(codes, changes, layers.not_observed, legend, grid)
     run = replace(
-        run_record(legend, project), areas=measure_areas(codes, changes, layers.not_observed, legend, grid),
+        plain, model=replace(plain.model, tested_here=tested), areas=mapped,
         areas_of_interest=AreasNotes(()) if names else None, assessment=assessment or Assessment(),
         files={"change.tif": "Change map"}, calibration=calibration,
     )  # fmt: skip
@@ -112,7 +117,9 @@ def run_record(legend: Legend, name: str = "place") -> RunRecord:
         grid=MapGrid("EPSG:32651", *SHAPE, pixel_size_m=10.0, transform=tuple(small_grid(*SHAPE).transform)[:6]),
         clouds={epoch: ({"scene": "a", "date": str(DATES[0]), "by": "SCL"},) for epoch in ("before", "after")},
         bands=("blue", "green", "red"), units="reflectance", legend=legend.classes, observed=ObservedShares(1.0, 0.5),
-        model=UsedModel(name=name, encoder="resnet18", weights="sha256:00", description="sha256:11", scores=None),
+        model=UsedModel(
+            name=name, encoder="resnet18", weights="sha256:00", description="sha256:11", scores=None, tested_here=True
+        ),
         calibration=CALIBRATION, threshold=0.4, margin_px=128.0, seconds=SpentSeconds(detect=2.0, model=1.0), alignment=None,
         radiometry=UsedRadiometry(True, False, 200, ((0.1, 0.05),) * 3, notes=("The dates were matched.",)),
         adaptation=UsedAdaptation(method="none", verified=True, threshold=None, temperatures=None, notes=()),

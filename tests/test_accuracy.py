@@ -14,10 +14,13 @@ from landshift.pipeline.scores.accuracy import (
     binary_scores,
     class_scores,
     confusion,
+    kind_scores,
     mean_and_spread,
+    score_evidence,
     spread,
     transition_scores,
 )
+from landshift.pipeline.scores.evidence import BlockShare, share_in_blocks
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(3, "Cropland", "#ffcc00"), LandUse(7, "Built-up", "#cc0000")))
 
@@ -136,3 +139,72 @@ def test_a_perfect_map_scores_one(codes: list[int]) -> None:
     scores = class_scores(truth, truth, LEGEND)
     assert (scores.macro_f1, scores.macro_iou, scores.overall_accuracy) == (1.0, 1.0, 1.0)
     assert scores.kappa == (pytest.approx(1.0) if len(set(codes)) > 1 else None)
+
+
+def in_blocks(rights: list[int], size: int = 10) -> tuple[np.ndarray, np.ndarray]:
+    """Blocks of so many pixels, of which so many are right."""
+    right = np.concatenate([np.arange(size) < n for n in rights])
+    return right, np.repeat(np.arange(len(rights)), size)
+
+
+@pytest.mark.parametrize(
+    ("rights", "low", "high"),
+    [
+        ([5] * 10, 0.4038, 0.5962),  # all blocks alike: Wilson of 50 in 100
+        ([0, 10] * 5, 0.2366, 0.7634),  # each block is of one mind: Wilson of 5 in 10
+        ([0, 0], 0.0, 0.6576),  # none of 20 pixels, in two blocks: Wilson of 0 in 2
+        ([10], 0.2065, 1.0),  # one block: Wilson of 1 in 1
+    ],
+)
+def test_a_share_is_worth_as_many_pixels_as_its_blocks(rights: list[int], low: float, high: float) -> None:
+    found = share_in_blocks(*in_blocks(rights))
+    assert found.estimate == sum(rights) / (10 * len(rights))
+    assert (found.low, found.high) == (pytest.approx(low, abs=1e-4), pytest.approx(high, abs=1e-4))
+    assert (found.pixels, found.blocks) == (10 * len(rights), len(rights))
+
+
+def test_a_share_of_nothing_is_not_known() -> None:
+    assert share_in_blocks(np.zeros(0, bool), np.zeros(0, int)) == BlockShare(None, None, None, 0, blocks=0)
+
+
+def test_a_kind_that_was_mapped_and_always_wrong_is_tested() -> None:
+    """Forest to cropland (2) was mapped as forest to built-up (3): 3 is never right, and labelled nowhere."""
+    truth, mapped, block = (np.array(v) for v in ([2, 2, 2, 1], [2, 3, 3, 1], [0, 0, 1, 1]))
+    kinds = {k.code: k for k in kind_scores(truth, mapped, block, LEGEND)}
+    assert (kinds[2].right.estimate, kinds[2].right.pixels, kinds[2].found.estimate) == (1.0, 1, pytest.approx(1 / 3))
+    assert (kinds[3].right.estimate, kinds[3].right.pixels, kinds[3].right.blocks) == (0.0, 2, 2)
+    assert (kinds[3].found.estimate, kinds[3].found.pixels) == (None, 0)
+    assert (kinds[4].right.estimate, kinds[4].right.pixels) == (None, 0)
+    assert set(kinds) == {c.code for c in LEGEND.changes[2:]}
+
+
+def test_scores_do_not_move_where_all_blocks_are_alike() -> None:
+    truth, mapped, block = np.tile([1, 1, 0, 0], 5), np.tile([1, 0, 0, 0], 5) == 1, np.repeat(np.arange(5), 4)
+    scores, found = binary_scores(truth, mapped.astype(float), 0.5), score_evidence(truth, mapped, block)
+    assert found.kappa == pytest.approx((scores.kappa, scores.kappa))
+    assert found.f1 == pytest.approx((scores.f1, scores.f1))
+    assert (found.changed, found.blocks, found.caution) == (10, 5, None)
+
+
+def test_scores_move_from_the_worst_block_to_the_best() -> None:
+    """Of two blocks a quarter of the draws takes one alone, a quarter the other: F1 2/3 and 1."""
+    truth, mapped, block = np.tile([1, 1, 0, 0], 2), np.array([1, 0, 0, 0, 1, 1, 0, 0]) == 1, np.repeat([0, 1], 4)
+    found = score_evidence(truth, mapped, block)
+    assert found.f1 == pytest.approx((2 / 3, 1.0))
+    assert found.kappa == pytest.approx((0.5, 1.0))
+
+
+@pytest.mark.parametrize(
+    ("changed", "blocks", "told"),
+    [
+        (9, 2, "rest on 9 changed pixels:"), (10, 2, None), (10, 1, "rest on 1 block:"),
+        (0, 1, "rest on 0 changed pixels and 1 block:"),
+    ],
+)  # fmt: skip
+def test_scores_that_rest_on_little_carry_a_warning(changed: int, blocks: int, told: str | None) -> None:
+    truth, block = (np.arange(20) < changed).astype(int), np.arange(20) % blocks
+    found = score_evidence(truth, truth == 1, block)
+    assert (found.caution is None) == (told is None)
+    assert told is None or told in str(found.caution)
+    if blocks == 1 or not changed:
+        assert (found.kappa, found.f1) == (None, None)

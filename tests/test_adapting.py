@@ -25,8 +25,8 @@ from landshift.flows.steps.assessment.adapting import (
 from landshift.flows.steps.learning.fitting import build_network
 from landshift.flows.steps.learning.judging import HeldOut
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.flows.steps.publication import calibration
-from landshift.flows.steps.publication.calibration import calibration_of
+from landshift.flows.steps.publication import known as known_module
+from landshift.flows.steps.publication.known import calibration_of
 from landshift.models.encoders.table import encoder_named
 from landshift.models.use.bundle import Bundle, TrainingImages, load, save
 from landshift.pipeline.errors import InputError
@@ -418,6 +418,6 @@ def test_labels_of_these_images_measure_the_calibration(
 ) -> None:
     ws = found_before(ready, tmp_path, **found)
     check = current_adaptation(ws, ready.prepared)
-    for module in (adapting, calibration):
+    for module in (adapting, known_module):
         monkeypatch.setattr(module, "current_adaptation", lambda *_: check)
     assert known(ready, ws, tmp_path, home=False) == KnownCalibration(here, 0.02)

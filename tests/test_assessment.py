@@ -92,7 +92,7 @@ def evaluated(region: str) -> dict[str, Any]:
     found = {
         "seed": 0,
         "worst": {"mean": 0.65625, "worst_region": "south", "worst": 0.5625, "regions": {region: 0.75, "south": 0.5625}},
-        "regional": content_of(regional_scores(truth, probability, 0.5, where, (region, "south"))),
+        "regional": content_of(regional_scores(truth, probability, 0.5, where, (region, "south"), blocks=block)),
         "calibration": {
             "rows": [{"probabilities": k, **asdict(error), "brier": brier_score(probability, truth)} for k in kinds],
             "temperatures": {region: 1.5, "south": None}, "pixels": 400, "notes": [f"{region}: few labels."],

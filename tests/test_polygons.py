@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
+from landshift.pipeline.change.areas import OnTestBlocks, add_kind_scores
 from landshift.pipeline.change.polygons import MapLayers, map_layers
 from landshift.pipeline.columns import CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS
 from landshift.pipeline.grid import grid_of
@@ -55,6 +56,21 @@ def test_each_patch_is_one_row_that_says_what_its_pixels_say(layers: MapLayers) 
     assert frame["areas_of_interest"].isna().all()
     assert frame.crs.to_epsg() == 32633
     assert frame.geometry.iloc[2].equals(shapely.box(500_020, 4_999_970, 500_030, 4_999_980))
+
+
+def test_each_polygon_carries_how_often_its_kind_was_right(layers: MapLayers) -> None:
+    frame = layers.changes.copy()
+    codes = frame["change_code"].tolist()
+    tested = {codes[0]: OnTestBlocks(0.75, 0.5, 0.9, 40, blocks=3)}
+    add_kind_scores(frame, tested)
+    for row, code in zip(frame.itertuples(), codes, strict=True):
+        found = (row.kind_right, row.kind_right_low, row.kind_right_high, row.kind_tested_px)
+        if code in tested:
+            assert found == (0.75, 0.5, 0.9, 40)
+        else:
+            assert all(value is pd.NA for value in found)
+    assert {codes[0]} != set(codes)
+    assert [str(frame[name].dtype) for name in ("kind_right", "kind_tested_px")] == ["Float64", "Int32"]
 
 
 def test_what_was_not_observed_is_a_layer_of_its_own(layers: MapLayers) -> None:

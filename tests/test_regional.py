@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import asdict
+from typing import Any
 
 import numpy as np
 import pytest
@@ -11,7 +12,14 @@ from hypothesis import strategies as st
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.scores.accuracy import binary_scores, class_scores
-from landshift.pipeline.scores.regional import ClassRegion, WorstRegion, class_region_table, optimism_gap, regional_scores
+from landshift.pipeline.scores.regional import (
+    ClassRegion,
+    Regional,
+    WorstRegion,
+    class_region_table,
+    optimism_gap,
+    regional_scores,
+)
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(3, "Cropland", "#ffcc00"), LandUse(7, "Built-up", "#cc0000")))
 
@@ -21,8 +29,13 @@ SAID = np.array([0.9, 0.1, 0.1, 0.1,    0.9, 0.9, 0.9, 0.1,           0.9,  0.9,
 REGION = np.array([0, 0, 0, 0,          1, 1, 1, 1,                   -1,   0,   1])  # fmt: skip
 
 
+def scored(truth: np.ndarray, *what: Any, **how: Any) -> Regional:
+    """Each pixel in a block of its own."""
+    return regional_scores(truth, *what, blocks=np.arange(truth.size), **how)
+
+
 def test_scores_of_two_regions() -> None:
-    found = regional_scores(TRUTH, SAID, 0.5, REGION, ["North", "South"], bins=1)
+    found = scored(TRUTH, SAID, 0.5, REGION, ["North", "South"], bins=1)
     north, south = found.rows
     assert (north.name, north.scores.n, south.name, south.scores.n) == ("North", 4, "South", 4)
     assert north.scores.f1 == pytest.approx(2 / 3)
@@ -39,20 +52,20 @@ def test_scores_of_two_regions() -> None:
 
 def test_calibration_gap_is_the_largest_difference() -> None:
     said = np.array([0.5, 0.5, 0.6, 0.6, 0.9, 0.9])
-    found = regional_scores(np.array([0, 1] * 3), said, 0.5, np.array([0, 0, 1, 1, 2, 2]), "ABC")
+    found = scored(np.array([0, 1] * 3), said, 0.5, np.array([0, 0, 1, 1, 2, 2]), "ABC")
     assert [r.calibration_error for r in found.rows] == [pytest.approx(e) for e in (0.0, 0.1, 0.4)]
     assert found.calibration_gap == pytest.approx(0.4)
 
 
 def test_one_region_allows_no_regional_claim() -> None:
-    found = regional_scores(np.array([0, 1]), np.array([0.1, 0.9]), 0.5, np.zeros(2, int), ["North"])
+    found = scored(np.array([0, 1]), np.array([0.1, 0.9]), 0.5, np.zeros(2, int), ["North"])
     assert found.calibration_gap is None
     assert found.notes == ("Only North holds labelled pixels: no claim about differences between regions can be made.",)
 
 
 def test_regions_without_change_or_labels_are_named_and_never_the_worst() -> None:
     truth, said = np.array([0, 1, 0, 0, 255]), np.array([0.1, 0.9, 0.9, 0.9, 0.9])
-    found = regional_scores(truth, said, 0.5, np.array([0, 0, 1, 1, 2]), ["North", "South", "East"])
+    found = scored(truth, said, 0.5, np.array([0, 0, 1, 1, 2]), ["North", "South", "East"])
     assert found.worst == WorstRegion("North", 1.0)
     assert found.rows[1].scores.f1 is None
     assert found.rows[1].changed_mapped == 1.0
@@ -65,13 +78,13 @@ def test_regions_without_change_or_labels_are_named_and_never_the_worst() -> Non
 
 
 def test_nothing_labelled_gives_no_worst_region() -> None:
-    found = regional_scores(np.full(2, 255), np.zeros(2), 0.5, np.array([0, 1]), ["North", "South"])
+    found = scored(np.full(2, 255), np.zeros(2), 0.5, np.array([0, 1]), ["North", "South"])
     assert (found.worst, found.calibration_gap) == (None, None)
     assert found.notes == ("No region holds a pixel that is labelled and observed: regions cannot be compared.",)
 
 
 def test_results_are_safe_for_json() -> None:
-    found = regional_scores(TRUTH.astype(np.uint8), SAID.astype(np.float32), 0.5, REGION, ["North", "South"])
+    found = scored(TRUTH.astype(np.uint8), SAID.astype(np.float32), 0.5, REGION, ["North", "South"])
     read = json.loads(json.dumps(asdict(found), allow_nan=False))
     assert read["worst"]["name"] == "North"
     assert read["rows"][1]["scores"]["n"] == 4
@@ -82,20 +95,20 @@ def test_results_are_safe_for_json() -> None:
 
 def test_regions_must_fit() -> None:
     with pytest.raises(ValueError, match="must have the same shape"):
-        regional_scores(TRUTH, SAID, 0.5, REGION[:3], ["North", "South"])
+        scored(TRUTH, SAID, 0.5, REGION[:3], ["North", "South"])
     with pytest.raises(ValueError, match="from -1 to 1; there are 1 names"):
-        regional_scores(TRUTH, SAID, 0.5, REGION, ["North"])
+        scored(TRUTH, SAID, 0.5, REGION, ["North"])
     with pytest.raises(ValueError, match="from -2 to 0"):
-        regional_scores(TRUTH[:2], SAID[:2], 0.5, np.array([-2, 0]), ["North"])
+        scored(TRUTH[:2], SAID[:2], 0.5, np.array([-2, 0]), ["North"])
     with pytest.raises(ValueError, match="its own name"):
-        regional_scores(TRUTH, SAID, 0.5, REGION, ["North", "North"])
+        scored(TRUTH, SAID, 0.5, REGION, ["North", "North"])
 
 
 @settings(deadline=None, max_examples=50)
 @given(st.lists(st.tuples(st.sampled_from([0, 1, 255]), st.floats(0, 1), st.integers(-1, 2)), max_size=40))
 def test_regions_share_out_the_pixels(rows: list[tuple[int, float, int]]) -> None:
     truth, said, region = (np.array([r[i] for r in rows], dtype=t) for i, t in ((0, np.uint8), (1, float), (2, int)))
-    found = regional_scores(truth, said, 0.5, region, ["A", "B", "C"])
+    found = scored(truth, said, 0.5, region, ["A", "B", "C"])
     inside = region >= 0
     assert sum(r.scores.n for r in found.rows) == binary_scores(truth[inside], said[inside], 0.5).n
     defined = [r.scores.f1 for r in found.rows if r.scores.f1 is not None]

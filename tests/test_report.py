@@ -2,7 +2,7 @@
 
 import json
 import re
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,8 +18,10 @@ from landshift.pipeline.records import content_of, record_of, write_record
 from landshift.pipeline.run.page import page_of, run_page
 from landshift.pipeline.run.page_map import largest, map_data
 from landshift.pipeline.run.record import InputFile, RunRecord, TerritoryShift, UsedAdaptation
+from landshift.pipeline.scores.accuracy import KindScore, ScoreEvidence
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.calibration import TemperatureCheck
+from landshift.pipeline.scores.evidence import BlockShare
 from landshift.pipeline.scores.reliability import KnownCalibration
 from landshift.pipeline.scores.training import Cost, TemperatureChecks
 from tests.small_run import DATES, NAMES, estimates_of, mapped_change, run_record, write_run
@@ -40,13 +42,25 @@ GATES = tuple(Gate(f"Gate {outcome}", "1 %", "at most 2 %", outcome, "It means s
 def run(**more: Any) -> RunRecord:
     """Two kinds of change, of which the model was tested on one."""
     kinds = (
-        mapped_change(LEGEND.changes[2], 12.0, polygons=7, test=OnTestBlocks(0.625, 0.5, 40)),
-        mapped_change(LEGEND.changes[3], 1.0, test=OnTestBlocks(0.0, None, 0)),
+        mapped_change(
+            LEGEND.changes[2], 12.0, polygons=7, test=OnTestBlocks(0.625, 0.41, 0.8, 40, blocks=5, found=0.5, labelled=50)
+        ),
+        mapped_change(LEGEND.changes[3], 1.0, test=OnTestBlocks(None, None, None, 0)),
     )
     plain = run_record(LEGEND)
     areas = replace(plain.areas, changed_ha=1234.5, changed_share=0.125, observed_share=0.5, polygons=7, changes=kinds)
     tested = replace(plain.model, scores={"test": SCORES})
     return replace(plain, areas=areas, model=tested, gates=GATES, files={"change.tif": "Change map"}, **more)
+
+
+NOTHING = BlockShare(None, None, None, 0, blocks=0)
+
+
+@dataclass(frozen=True)
+class Kinds:
+    """For their JSON."""
+
+    kinds: tuple[KindScore, ...]
 
 
 COST = {
@@ -81,7 +95,7 @@ def test_the_page_says_the_figures() -> None:
     page = page_for(run())
     for text in (
         "1,234.5 ha",
-        "62 %",
+        "62 % (41 to 80 %) of 40 mapped test pixels right",
         "not tested",
         "Forest to Cropland",
         "1,234,567",
@@ -90,6 +104,43 @@ def test_the_page_says_the_figures() -> None:
         "<code>abc</code>",
     ):
         assert text in page
+
+
+def page_of_tests(*test: OnTestBlocks) -> str:
+    content = run()
+    rows = tuple(replace(row, test=t) for row, t in zip(content.areas.changes, test, strict=True))
+    return page_for(replace(content, areas=replace(content.areas, changes=rows)))
+
+
+def test_a_kind_that_was_always_wrong_is_called_so_and_not_untested() -> None:
+    page = page_of_tests(
+        OnTestBlocks(0.0, 0.0, 0.66, 37, blocks=2, found=None, labelled=0), OnTestBlocks(mapped=0, labelled=12, found=0.0)
+    )
+    assert "0 % (0 to 66 %) of 37 mapped test pixels right" in page
+    assert page.count("not tested</td>") == 1, "mapped nowhere on the test blocks"
+
+
+def test_kinds_that_rest_on_little_are_doubted() -> None:
+    page = page_of_tests(OnTestBlocks(1.0, 0.2, 1.0, 300, blocks=1), OnTestBlocks(0.5, 0.1, 0.9, 8, blocks=2))
+    assert "100 % (20 to 100 %) of 300 mapped test pixels right, in one block, too few to rely on" in page
+    assert "50 % (10 to 90 %) of 8 mapped test pixels right, too few to rely on" in page
+
+
+def test_scores_of_other_images_are_called_so() -> None:
+    plain = run()
+    assert "measured where the model was trained" not in page_for(plain)
+    away = page_for(replace(plain, model=replace(plain.model, tested_here=False)))
+    assert "(measured where the model was trained)" in away
+    assert "Measured where the model was trained, on other images than these" in away
+    assert '"tested":false' in away
+
+
+def test_scores_of_the_map_have_intervals() -> None:
+    plain = run()
+    evidence = content_of(ScoreEvidence(40, 5, (0.4, 0.6), None))
+    page = page_for(replace(plain, model=replace(plain.model, scores={"test": SCORES, "evidence": evidence})))
+    assert "kappa 0.500 (0.400 to 0.600), F1 0.250 (no interval)" in page
+    assert "the 5 test blocks anew; all lie in one territory" in page
 
 
 def test_the_page_doubts_every_probability_of_a_model_that_was_calibrated_elsewhere(tmp_path: Path) -> None:
@@ -277,8 +328,8 @@ MODEL = {
 def test_the_card_has_a_row_for_each_method() -> None:
     card = model_card(report(1), MODEL)
     assert "among Forest, Cropland." in card
-    assert "| Network, seed 0 (kept) | 0.500 | 0.250 | 0.125 | 1.000 | 0.750 | – | 1,234,567 |" in card
-    assert "| IR-MAD, Otsu | 0.500 | 0.250 | 0.125 | 1.000 | 0.750 | – | 1,234,567 |" in card
+    assert "| Network, seed 0 (kept) | 0.500 | 0.250 | 0.125 | 1.000 | 0.750 | – | 1,234,567 | – | – |" in card
+    assert "| IR-MAD, Otsu | 0.500 | 0.250 | 0.125 | 1.000 | 0.750 | – | 1,234,567 | – | – |" in card
     assert "- swir16: mean of the filters" in card
     assert "mean ±" not in card
 
@@ -298,6 +349,22 @@ def test_the_card_tells_why_a_temperature_is_kept(check: TemperatureCheck, told:
     assert f"| Temperature of change | {told}" in card
     assert "Temperature of land use" not in card
     assert "| 0.050, on the images of the training alone; uncalibrated on all others |" in card
+
+
+def test_scores_of_the_card_have_intervals_and_kinds() -> None:
+    content = report(1)
+    content["seeds"][0] |= {
+        "evidence": content_of(ScoreEvidence(40, 5, (0.4, 0.6), (0.2, 0.3))),
+        "kinds": content_of(Kinds((
+            KindScore(3, "Forest to Water", BlockShare(0.0, 0.0, 0.66, 37, blocks=2), NOTHING),
+            KindScore(4, "Water to Forest", NOTHING, NOTHING),
+        )))["kinds"],
+    }  # fmt: skip
+    card = model_card(content, MODEL)
+    assert "| 0.500 (0.400 to 0.600) | 0.250 (0.200 to 0.300) | 0.125 | 1.000 | 0.750 | – | 1,234,567 | 40 | 5 |" in card
+    assert "| Forest to Water | 37 | 0 % (0 % to 66 %) | 0 | – | 2 |" in card
+    assert "| Water to Forest |" not in card
+    assert "All blocks lie in one territory" in card
 
 
 def test_several_seeds_have_mean_and_spread_and_the_warnings_are_said() -> None:

@@ -124,7 +124,7 @@ def test_a_sample_is_drawn_blind_with_pictures_and_only_once(run: Path) -> None:
 def test_expected_accuracies_come_from_the_test_blocks_where_there_are_some() -> None:
     legend = Legend(tuple(LandUse(i, *entry) for i, entry in enumerate(CLASSES, 1)))
     tested = zip(legend.changes[2:5], (0.81, None, 1.0), strict=True)
-    rows = tuple(mapped_change(change, 1.0, test=OnTestBlocks(precision)) for change, precision in tested)
+    rows = tuple(mapped_change(change, 1.0, test=OnTestBlocks(right)) for change, right in tested)
     run = run_record(legend)
     found = expect_accuracy(replace(run, areas=replace(run.areas, changes=rows)), {1: 10, 2: 10, 3: 10, 4: 10})
     assert found == {1: 0.95, 2: 0.81, 3: 0.7, 4: 0.98}

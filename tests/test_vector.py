@@ -26,6 +26,7 @@ from landshift.pipeline.columns import (
     DTYPES,
     NOT_OBSERVED_COLUMNS,
     SAMPLE_COLUMNS,
+    KnownHere,
     change_columns,
     frame_of,
     labelling_columns,
@@ -78,7 +79,7 @@ def samples_frame(number: int = 3) -> gpd.GeoDataFrame:
 def written(folder: Path, change: np.ndarray = CHANGE, **further: gpd.GeoDataFrame) -> Path:
     found = layers_of(change)
     path = folder / "changes.gpkg"
-    return write_changes(path, found.changes, LEGEND, calibrated=True, not_observed=found.not_observed, **further)
+    return write_changes(path, found.changes, LEGEND, known=KnownHere(True, True), not_observed=found.not_observed, **further)
 
 
 LAYERS = (
@@ -141,7 +142,12 @@ def test_probabilities_of_a_model_that_was_calibrated_elsewhere_are_headed_so(tm
     assert [a for a in aliases if "uncalibrated here" in a] == [
         "Probability of change (uncalibrated here)", "Lowest probability of change (uncalibrated here)",
     ]  # fmt: skip
-    assert not any("uncalibrated" in c.alias + c.comment for c in change_columns(calibrated=True))
+    assert not any("uncalibrated" in c.alias + c.comment for c in change_columns(KnownHere(calibrated=True)))
+    elsewhere = [
+        name for name, title, text in described if "measured where the model was trained" in title and "other images" in text
+    ]
+    assert elsewhere == ["kind_right", "kind_right_low", "kind_right_high", "kind_tested_px"]
+    assert change_columns(KnownHere(calibrated=True, tested=True)) == CHANGE_COLUMNS
 
 
 def test_a_sample_of_a_binary_project_has_no_land_use(tmp_path: Path) -> None:

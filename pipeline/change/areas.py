@@ -1,15 +1,22 @@
 """Mapped areas: counted from pixels and measured on the ellipsoid."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
 from landshift.pipeline.change.outlines import ellipsoidal_area_ha
+from landshift.pipeline.columns import DTYPES
 from landshift.pipeline.grid import Grid, crs_of
 from landshift.pipeline.legend import CHANGED, Legend
-from landshift.pipeline.records import Json
+
+KIND_FIELDS: Mapping[str, str] = {
+    "kind_right": "right", "kind_right_low": "low", "kind_right_high": "high", "kind_tested_px": "mapped",
+}  # fmt: skip
+"""Column of the polygons to the field of `OnTestBlocks` that it holds."""
 
 METHOD = "pixel count (biased; estimate areas from a judged sample before publishing)"
 
@@ -18,12 +25,20 @@ METHOD = "pixel count (biased; estimate areas from a judged sample before publis
 class OnTestBlocks:
     """How often the model was right about a change on its test blocks."""
 
-    precision: float | None = None
-    """Share of what is mapped as the change that is right, 0..1; None where not known."""
-    recall: float | None = None
-    """Share of the change that is mapped as such, 0..1; None where not known."""
-    pixels: int | None = 0
-    """Labelled pixels of the change; None where they were not counted."""
+    right: float | None = None
+    """Share of the test pixels mapped as the change that are right, 0..1; None where none was mapped so."""
+    low: float | None = None
+    """Lower end of its 95 % interval, 0..1."""
+    high: float | None = None
+    """Upper end, 0..1."""
+    mapped: int | None = None
+    """Labelled test pixels that are mapped as the change; None where the model was not tested."""
+    blocks: int = 0
+    """Test blocks that these lie in."""
+    found: float | None = None
+    """Share of the test pixels of the change that are mapped as such, 0..1; None where none is labelled so."""
+    labelled: int | None = None
+    """Test pixels that are labelled as the change; None where the model was not tested."""
 
 
 @dataclass(frozen=True)
@@ -113,20 +128,26 @@ def measure_areas(
     )  # fmt: skip
 
 
-def with_test_scores(areas: MappedAreas, scores: Json | None) -> MappedAreas:
+def with_test_scores(areas: MappedAreas, tested: Mapping[int, OnTestBlocks]) -> MappedAreas:
     """Put beside each change how often the model was right about it on the test blocks.
 
     Args:
         areas: From `measure_areas`.
-        scores: The model's scores, None where it has none.
+        tested: By change code; a kind that is absent was not tested.
     """
-    tested: dict[int, OnTestBlocks] = {}
-    if scores and "transitions" in scores:
-        rows = scores["transitions"]["classes"]
-        tested = {int(c["code"]): OnTestBlocks(c["precision"], c["recall"], c["support"]) for c in rows}
-    elif scores:
-        tested = {CHANGED: OnTestBlocks(scores["test"]["precision"], scores["test"]["recall"], None)}
     return replace(areas, changes=tuple(replace(row, test=tested.get(row.code, OnTestBlocks())) for row in areas.changes))
+
+
+def add_kind_scores(changes: gpd.GeoDataFrame, tested: Mapping[int, OnTestBlocks]) -> None:
+    """Set the columns of the polygons that hold how often the model was right about their kind of change.
+
+    Args:
+        changes: With `CHANGE_COLUMNS`.
+        tested: By change code; a kind that is absent was not tested, and gets nulls.
+    """
+    rows = [tested.get(int(code), OnTestBlocks()) for code in changes["change_code"]]
+    for column, field in KIND_FIELDS.items():
+        changes[column] = pd.Series([getattr(row, field) for row in rows], index=changes.index, dtype=DTYPES[column])
 
 
 def pixel_area_spread(grid: Grid) -> float:

@@ -6,6 +6,7 @@ from datetime import date
 import geopandas as gpd
 import numpy as np
 
+from landshift.pipeline.change.areas import KIND_FIELDS
 from landshift.pipeline.change.identity import first_pixel_ids
 from landshift.pipeline.change.outlines import ellipsoidal_area_ha, outlines, simplify_coverage, to_map
 from landshift.pipeline.change.patches import Patches, find_patches
@@ -54,7 +55,7 @@ def map_layers(
 
     Returns:
         In a binary project `from_code`, `from_name` and `to_code` are null and `to_name` is "Changed".
-        `areas_of_interest` is null everywhere.
+        `areas_of_interest` and the columns of `add_kind_scores` are null everywhere.
 
     Raises:
         ValueError: An array does not have the grid's shape.
@@ -85,6 +86,7 @@ def map_layers(
         "pixel_count": patches.pixel_count[seen],
         "change_probability": mean.round(4),
         "change_probability_min": lowest.round(4),
+        **dict.fromkeys(KIND_FIELDS),
         AREAS_LAYER: None,
         **shared,
     }

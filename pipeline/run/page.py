@@ -22,6 +22,7 @@ from landshift.pipeline.run.page_data import (
     PlaceFigures,
     area_rows,
     estimate_of_unchanged,
+    kind_text,
     matrix,
     place_notes,
     place_rows,
@@ -88,6 +89,7 @@ def run_page(
     rows = area_rows(run, estimates)
     return template_environment(html=True).get_template("run.html.j2").render(
         run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS, wilson=WILSON,
+        kind_text=kind_text,
         shown=data, data=json_for_page(data), places=places, place_notes=place_notes(places), rows=rows,
         matrix=matrix(run, estimates), unchanged=estimate_of_unchanged(estimates), plots=_plots(run, estimates, rows),
         assessed=assessment_view(run.assessment) if run.assessment != Assessment() else None, adaptations=ADAPTATIONS,

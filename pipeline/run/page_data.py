@@ -14,6 +14,7 @@ from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.disagreement import ClassIntensity
 from landshift.pipeline.sample.record import EstimatedArea, EstimatedClass, Estimates
+from landshift.pipeline.scores.accuracy import FEWEST_CHANGED
 
 
 @dataclass(frozen=True)
@@ -177,6 +178,16 @@ def place_notes(places: Sequence[PlaceFigures]) -> dict[str, list[str]]:
         if row.estimated and row.estimated.note:
             found.setdefault(row.estimated.note, []).append(row.name)
     return found
+
+
+def kind_text(test: OnTestBlocks) -> str:
+    """Return how often a kind was right on the test blocks: `62 % (41 to 80 %) of 120 mapped test pixels right`."""
+    if not test.mapped or test.right is None:
+        return "not tested"
+    span = "" if test.low is None or test.high is None else f" ({100 * test.low:.0f} to {100 * test.high:.0f} %)"
+    few = ", in one block" if test.blocks == 1 else ""
+    few += ", too few to rely on" if few or test.mapped < FEWEST_CHANGED else ""
+    return f"{100 * test.right:.0f} %{span} of {test.mapped:,} mapped test pixels right{few}"
 
 
 def text_of(value: object) -> str | None:

@@ -11,7 +11,7 @@ from markupsafe import Markup
 from pydantic import Field
 
 from landshift.pipeline.records import content_of
-from landshift.pipeline.run.page_data import number_of, text_of
+from landshift.pipeline.run.page_data import kind_text, number_of, text_of
 from landshift.pipeline.run.record import RunRecord
 
 MOST_PATCHES = 2000
@@ -61,6 +61,8 @@ class KindColour:
     """As in the project's legend."""
     colour: str
     """`#rrggbb`."""
+    tested: str
+    """How often the model was right about it on the test blocks, in words."""
 
 
 @dataclass(frozen=True)
@@ -93,6 +95,8 @@ class MapData:
     """Of the run; `patches` are the largest of them."""
     calibrated: bool
     """Whether the calibration error was measured on the very images of the run."""
+    tested: bool
+    """Whether the test blocks of the model lie in the very images of the run."""
     all_unseen: int
     """Of the run; `unseen` are the largest of them."""
     kinds: tuple[KindColour, ...]
@@ -131,8 +135,9 @@ def map_data(
     return MapData(
         rows=run.grid.rows, columns=run.grid.columns, pixel_m=run.grid.pixel_size_m, before=str(run.before_date),
         after=str(run.after_date), chips=chips, all_patches=run.areas.polygons,
-        calibrated=run.calibration.is_known, all_unseen=len(not_observed),
-        kinds=tuple(KindColour(row.name, row.colour) for row in run.areas.changes), patches=_patch_shapes(patches, run),
+        calibrated=run.calibration.is_known, tested=run.model.tested_here, all_unseen=len(not_observed),
+        kinds=tuple(KindColour(row.name, row.colour, kind_text(row.test)) for row in run.areas.changes),
+        patches=_patch_shapes(patches, run),
         unseen=shapes(on_pixels(largest(not_observed, _MOST_UNSEEN), run)),
         areas=tuple(map(AreaShape, map(str, areas["name"]), shapes(on_pixels(areas, run)))),
     )  # fmt: skip

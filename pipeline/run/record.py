@@ -72,6 +72,8 @@ class UsedModel:
     """Hash of `model.json`."""
     scores: Json | None
     """On its test blocks; None where it was not tested."""
+    tested_here: bool
+    """Whether its test blocks lie in the very images of the run, used as they are; else the scores are of other images."""
 
 
 @dataclass(frozen=True)

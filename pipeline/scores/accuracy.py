@@ -8,7 +8,12 @@ import numpy as np
 from sklearn.metrics import cohen_kappa_score, confusion_matrix, roc_auc_score
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import NOT_LABELLED, NOT_OBSERVED, Legend
+from landshift.pipeline.legend import CHANGED, NOT_LABELLED, NOT_OBSERVED, Legend
+from landshift.pipeline.records import IfAny
+from landshift.pipeline.scores.evidence import BlockShare, share_in_blocks
+
+FEWEST_CHANGED = 10
+"""Changed test pixels, below which scores of change carry a warning."""
 
 
 @dataclass(frozen=True)
@@ -34,6 +39,29 @@ class BinaryScores:
 
 
 @dataclass(frozen=True)
+class ScoreEvidence:
+    """What scores of change rest on, and how far they move when whole test blocks are drawn again."""
+
+    changed: int
+    """Test pixels that are labelled changed."""
+    blocks: int
+    """Test blocks with a labelled, observed pixel; all of one territory."""
+    kappa: tuple[float, float] | None
+    """95 % interval; None with fewer than two blocks, or where kappa is not defined."""
+    f1: tuple[float, float] | None
+    """95 % interval; None with fewer than two blocks, or where F1 is not defined."""
+
+    @property
+    def caution(self) -> str | None:
+        """A warning where the scores rest on too little; None where they do not."""
+        reasons = [f"{self.changed} changed pixels"] * (self.changed < FEWEST_CHANGED)
+        reasons += [f"{self.blocks} block"] * (self.blocks == 1)
+        if not reasons:
+            return None
+        return f"The test scores rest on {' and '.join(reasons)}: chance alone can move them far. Label more, further apart."
+
+
+@dataclass(frozen=True)
 class Thresholded:
     """A score that was cut at a threshold."""
 
@@ -45,6 +73,23 @@ class Thresholded:
 @dataclass(frozen=True)
 class MethodScores(BinaryScores, Thresholded):
     """Agreement of a classical method with the labels, at a threshold."""
+
+    evidence: IfAny[ScoreEvidence] = None
+    """What the scores rest on."""
+
+
+@dataclass(frozen=True)
+class KindScore:
+    """How often one kind of change was right, and found, on the test blocks."""
+
+    code: int
+    """Change code, from 2."""
+    name: str
+    """For example `Forest to Cropland`."""
+    right: BlockShare
+    """Of the labelled test pixels that are mapped as this kind."""
+    found: BlockShare
+    """Of the test pixels that are labelled as this kind."""
 
 
 @dataclass(frozen=True)
@@ -129,6 +174,59 @@ def binary_scores(truth: np.ndarray, score: np.ndarray, threshold: float) -> Bin
         overall_accuracy=_ratio(tp + tn, y.size),
         n=int(y.size),
     )
+
+
+def score_evidence(
+    truth: np.ndarray, mapped: np.ndarray, blocks: np.ndarray, *, replicates: int = 1000, seed: int = 0
+) -> ScoreEvidence:
+    """Return what kappa and F1 of changed rest on: percentiles of a bootstrap that draws whole blocks.
+
+    Pixels of a block are alike, so that drawing pixels would make the intervals far too narrow. With few blocks these are too
+    narrow as well, and they are about other blocks of the same territory, never about other territories.
+
+    Args:
+        truth: (n,): 0 = unchanged, 1 = changed; labelled pixels alone.
+        mapped: bool (n,): mapped as changed.
+        blocks: int (n,): the block of each pixel.
+        replicates: Draws.
+        seed: Of the draws.
+    """
+    names, index = np.unique(blocks, return_inverse=True)
+    changed = truth == 1
+    parts = (changed & mapped, ~changed & mapped, changed & ~mapped, ~changed & ~mapped)
+    cells = np.stack([np.bincount(index, weights=part, minlength=len(names)) for part in parts])
+    bounds: list[tuple[float, float] | None] = [None, None]
+    if len(names) > 1 and changed.any():
+        drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
+        hit, false, missed, still = cells @ drawn.T
+        total = hit + false + missed + still
+        chance = (hit + false) * (hit + missed) + (missed + still) * (false + still)
+        scores = (_divide(total * (hit + still) - chance, total**2 - chance), _divide(2 * hit, 2 * hit + false + missed))
+        for number, values in enumerate(scores):
+            known = values[np.isfinite(values)]
+            bounds[number] = tuple(np.quantile(known, [0.025, 0.975]).tolist()) if known.size else None
+    return ScoreEvidence(int(changed.sum()), len(names), bounds[0], bounds[1])
+
+
+def kind_scores(
+    truth: np.ndarray, mapped: np.ndarray, blocks: np.ndarray, legend: Legend
+) -> tuple[KindScore, ...]:  # fmt: skip
+    """Return how often each kind of change was right, and found: one row for each kind of the legend.
+
+    Args:
+        truth: (n,): change codes of the labelled, observed test pixels, 1 = unchanged.
+        mapped: (n,), mapped, in the same codes.
+        blocks: int (n,): the block of each pixel.
+        legend: The project's legend.
+    """
+    same = truth == mapped
+    return tuple(
+        KindScore(
+            kind.code, kind.name,
+            *(share_in_blocks(same[codes == kind.code], blocks[codes == kind.code]) for codes in (mapped, truth)),
+        )
+        for kind in legend.changes[CHANGED:]
+    )  # fmt: skip
 
 
 def class_scores(truth: np.ndarray, predicted: np.ndarray, legend: Legend) -> ClassScores:
@@ -220,6 +318,10 @@ def _mask_labelled(truth: np.ndarray, other: np.ndarray) -> np.ndarray:
     if truth.shape != other.shape:
         raise ValueError(f"Labels have shape {truth.shape} and the map {other.shape}; they must be the same.")
     return np.asarray(truth != NOT_LABELLED)
+
+
+def _divide(part: np.ndarray, whole: np.ndarray) -> np.ndarray:
+    return np.asarray(np.divide(part, whole, out=np.full_like(whole, np.nan), where=whole > 0))
 
 
 def _ratio(part: float, whole: float) -> float | None:

@@ -223,6 +223,51 @@ def kinds_gain(
     return Difference(estimate, float(low), float(high), len(names), level=level)
 
 
+@dataclass(frozen=True)
+class BlockShare:
+    """A share of pixels, with an interval that knows that the pixels of a block are alike."""
+
+    estimate: float | None
+    """0..1; None without a pixel."""
+    low: float | None
+    """0..1; None without a pixel."""
+    high: float | None
+    """0..1; None without a pixel."""
+    pixels: int
+    """That it is a share of."""
+    blocks: int
+    """That they lie in."""
+
+
+def share_in_blocks(right: np.ndarray, blocks: np.ndarray, level: float = 0.95) -> BlockShare:
+    """Return the share of pixels that are right, with Wilson's interval for as many pixels as the blocks are worth.
+
+    The pixels count for p (1 - p) over the variance of p between blocks (the effective sample size of Korn and Graubard 1998,
+    Survey Methodology 24, 193; with Wilson's interval, doi:10.1080/01621459.1927.10502953). They count for no fewer than
+    Kish's number of blocks, and for just that many where all pixels are right, or none: 0 of 300 pixels of two fields do not
+    prove that such a field is never right.
+
+    Args:
+        right: bool (n,).
+        blocks: int (n,): the block of each pixel.
+        level: Confidence, 0..1, both excluded.
+    """
+    names, index, sizes = np.unique(blocks, return_inverse=True, return_counts=True)
+    if not right.size:
+        return BlockShare(None, None, None, 0, blocks=0)
+    share = float(right.mean())
+    kish = float(right.size**2 / np.square(sizes).sum())
+    worth = kish
+    if len(names) > 1 and 0 < share < 1:
+        off = np.bincount(index, weights=right) - share * sizes
+        variance = len(names) / (len(names) - 1) * float(np.square(off).sum()) / right.size**2
+        worth = float(np.clip(share * (1 - share) / variance, kish, right.size)) if variance else float(right.size)
+    z = float(stats.norm.ppf((1 + level) / 2))
+    middle, reach = share + z**2 / (2 * worth), z * math.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2))
+    low, high = ((middle + side * reach) / (1 + z**2 / worth) for side in (-1, 1))
+    return BlockShare(share, max(low, 0.0), min(high, 1.0), right.size, blocks=len(names))
+
+
 def _verdict(interval: Difference, smallest: float) -> str:
     if interval.low is not None and interval.low > smallest + _ROUNDING:
         return HELPS

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.scores.accuracy import BinaryScores, binary_scores, class_scores
+from landshift.pipeline.scores.accuracy import BinaryScores, ScoreEvidence, binary_scores, class_scores, score_evidence
 from landshift.pipeline.scores.reliability import calibration_error_of, mask_known
 
 NO_REGION = -1
@@ -24,6 +24,8 @@ class RegionScores:
     """The region's name."""
     scores: BinaryScores
     """Scores of its labelled, observed pixels."""
+    evidence: ScoreEvidence
+    """What they rest on."""
     calibration_error: float | None
     """Expected calibration error, 0..1; None where no pixel is labelled and observed."""
     changed_labelled: float | None
@@ -99,6 +101,7 @@ def regional_scores(
     threshold: float | Sequence[float],
     region: np.ndarray,
     names: Sequence[str],
+    blocks: np.ndarray,
     *,
     bins: int = 15,
 ) -> Regional:
@@ -110,6 +113,7 @@ def regional_scores(
         threshold: 0..1, or one for each region, where each was mapped by a model of its own.
         region: int (n,), an index into `names`; -1 = in no region.
         names: Of the regions; each gets a row, also without labels.
+        blocks: int (n,): the block of each pixel.
         bins: Of equal mass, for the calibration error.
 
     Raises:
@@ -125,6 +129,7 @@ def regional_scores(
             RegionScores(
                 name=name,
                 scores=binary_scores(y, p, limit),
+                evidence=score_evidence(y, p >= limit, blocks[here]),
                 calibration_error=calibration_error_of(p, y, bins),
                 changed_labelled=float((y == 1).mean()) if y.size else None,
                 changed_mapped=float((p >= limit).mean()) if y.size else None,

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 from landshift.pipeline.records import IfAny
-from landshift.pipeline.scores.accuracy import BinaryScores, ClassScores
+from landshift.pipeline.scores.accuracy import BinaryScores, ClassScores, KindScore, ScoreEvidence
 from landshift.pipeline.scores.calibration import TemperatureCheck
 from landshift.pipeline.scores.conformal import RiskControl
 
@@ -93,6 +93,10 @@ class NetworkScores:
     """Fitted on the validation blocks; 1 where a fitted one does not lower the calibration error of blocks held out of it."""
     test: BinaryScores
     """Scores of change."""
+    evidence: IfAny[ScoreEvidence] = None
+    """What the scores of change rest on."""
+    kinds: tuple[KindScore, ...] = ()
+    """How often each kind of change was right; empty before it is measured."""
     calibration_error: float | None
     """Of the probability of change, 0..1; None where no test pixel is labelled and observed."""
     warnings: tuple[str, ...]

@@ -207,6 +207,7 @@
     if (patch.to !== null) add('To', named(patch.to));
     add('Area', `${decimals(patch.ha, 2)} ha (pixel count, biased)`);
     add(`Probability of change${data.calibrated ? '' : ' (uncalibrated here)'}`, `${decimals(patch.change_probability, 2)} (lowest pixel ${decimals(patch.lowest, 2)})`);
+    add(`This kind of change${data.tested ? '' : ' (where the model was trained)'}`, data.kinds[patch.kind].tested);
     if (patch.areas) add('In', named(patch.areas));
     add('ID', named(patch.id));
     const made = element('div', {}, element('h3', {}, named(kind.name)));

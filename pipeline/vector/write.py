@@ -16,9 +16,11 @@ from landshift.pipeline.columns import (
     CHANGES_LAYER,
     NOT_OBSERVED_COLUMNS,
     NOT_OBSERVED_LAYER,
+    NOTHING_HERE,
     SAMPLE_COLUMNS,
     SAMPLES_LAYER,
     Column,
+    KnownHere,
     change_columns,
     labelling_columns,
 )
@@ -40,7 +42,7 @@ def write_changes(
     changes: gpd.GeoDataFrame,
     legend: Legend,
     *,
-    calibrated: bool = False,
+    known: KnownHere = NOTHING_HERE,
     not_observed: gpd.GeoDataFrame | None = None,
     areas_of_interest: gpd.GeoDataFrame | None = None,
     samples: gpd.GeoDataFrame | None = None,
@@ -54,7 +56,7 @@ def write_changes(
         path: The `.gpkg` to make.
         changes: From `map_layers`; may be empty, and is written as an empty layer then.
         legend: The project's legend; the style lists the changes that occur.
-        calibrated: Whether the calibration error was measured on the very images of the map; the headings show where not.
+        known: What was measured on the very images of the map; the headings doubt the rest.
         not_observed: From `map_layers`; no such layer where None.
         areas_of_interest: From `area_summary`, with or without the estimates; no such layer where None.
         samples: Points with `SAMPLE_COLUMNS`; no such layer where None.
@@ -63,7 +65,7 @@ def write_changes(
         ValueError: A frame lacks a column.
     """
     present = [c for c in legend.changes if c.code in set(changes["change_code"])]
-    columns = change_columns(calibrated=calibrated)
+    columns = change_columns(known)
     layers = [StyledLayer(CHANGES_LAYER, changes, columns, _style_of(present, "Changes", columns))]
     if not_observed is not None:
         style = _style_of([legend.changes[NOT_OBSERVED]], "Not observed", NOT_OBSERVED_COLUMNS)

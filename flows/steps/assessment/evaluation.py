@@ -49,7 +49,12 @@ def evaluate(
     # A fold holds whole regions out, so each region has one model and one threshold.
     thresholds = {n: o.facts.threshold for o in first if o.facts is not None for n in o.regions}
     regional = regional_scores(
-        test["truth"], test["probability"], [thresholds.get(n, 0.5) for n in regions.names], test["region"], names=regions.names
+        test["truth"],
+        test["probability"],
+        [thresholds.get(n, 0.5) for n in regions.names],
+        test["region"],
+        names=regions.names,
+        blocks=test["block"],
     )
     return Evaluation(
         seed=seed, worst=worst_and_mean([o for o in tried if o.trial.split in splits_of(regions)], regions),

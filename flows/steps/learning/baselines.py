@@ -10,11 +10,13 @@ from landshift.flows.steps.learning.judging import keep_labelled
 from landshift.flows.steps.learning.labelling import read_masks
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
+from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.labels.search import TEST, VALIDATION
+from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.read import RasterReader, open_readers
 from landshift.pipeline.records import read_record, write_record
-from landshift.pipeline.scores.accuracy import MethodScores, binary_scores
+from landshift.pipeline.scores.accuracy import MethodScores, binary_scores, score_evidence
 from landshift.pipeline.scores.calibration import best_threshold
 from landshift.pipeline.tiles import strips
 
@@ -27,13 +29,15 @@ def classical_rows(ws: Workspace, prepared: Pair, labels_hash: str) -> dict[str,
     Returns:
         Scores by the name of the row.
     """
-    key = value_hash([prepared.hashes, labels_hash, "classical 2"])
+    key = value_hash([prepared.hashes, labels_hash, "classical 3", ws.project.split.block_px])
     manifest = ws.manifest(ws.training)
     path = ws.training / _ROWS
     if not manifest.is_current("classical", key):
         with step("Classical methods") as advance:
             masks = read_masks(ws)
             labels, role = masks.labels, masks.role
+            height, width = role.shape
+            block = block_index(np.arange(height)[:, None], np.arange(width), width, ws.project.split.block_px)
             rows = {}
             with open_readers(*prepared.images) as readers:
                 methods = _classical_scores(readers)
@@ -43,8 +47,11 @@ def classical_rows(ws: Workspace, prepared: Pair, labels_hash: str) -> dict[str,
                     "validation": best_threshold(*keep_labelled(score, labels.change, role == VALIDATION)),
                 }
                 for rule, threshold in thresholds.items():
-                    scores = binary_scores(*keep_labelled(labels.change, score, role == TEST), threshold)
-                    rows[f"{name}, threshold by {rule}"] = MethodScores(threshold=float(threshold), **vars(scores))
+                    known = (role == TEST) & (labels.change != NOT_LABELLED) & np.isfinite(score)
+                    truth, found = labels.change[known], score[known]
+                    evidence = score_evidence(truth, found >= threshold, block[known])
+                    scores = vars(binary_scores(truth, found, threshold))
+                    rows[f"{name}, threshold by {rule}"] = MethodScores(threshold=float(threshold), **scores, evidence=evidence)
                 advance(number / len(methods))
         write_record(path, rows)
         manifest.record("classical", key, [path])

@@ -15,8 +15,16 @@ from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.labels.search import TEST, VALIDATION
 from landshift.pipeline.labels.splits import DividedLabels
-from landshift.pipeline.legend import NOT_LABELLED, NOT_OBSERVED, Legend
-from landshift.pipeline.scores.accuracy import ClassScores, binary_scores, class_scores, transition_scores
+from landshift.pipeline.legend import NOT_LABELLED, NOT_OBSERVED, UNCHANGED, Legend
+from landshift.pipeline.scores.accuracy import (
+    ClassScores,
+    KindScore,
+    binary_scores,
+    class_scores,
+    kind_scores,
+    score_evidence,
+    transition_scores,
+)
 from landshift.pipeline.scores.calibration import (
     TemperatureCheck,
     always_unchanged,
@@ -178,12 +186,16 @@ def judge(
     calibrated = calibrate(seen, bundle.legend, blocks, ws.project.calibration.max_miss_rate if controlled else None)
     labels, temperatures, threshold, decided = seen.labels, calibrated.temperatures, calibrated.threshold, calibrated.decided
     held_out, test, probability = seen.role == VALIDATION, seen.role == TEST, calibrated.cooled.probability
-    scored, truth = keep_labelled(probability, labels.change, test)
+    known = test & (labels.change != NOT_LABELLED) & np.isfinite(probability)
+    scored, truth = probability[known], labels.change[known]
+    evidence = score_evidence(truth, scored >= threshold, blocks[known])
     warning = always_unchanged(*keep_labelled(probability, labels.change, held_out), threshold)
     scores = CandidateScores(
         seed=bundle.facts.seed, validation_score=bundle.facts.fit.best_score, threshold=threshold,
         temperatures=temperatures, test=binary_scores(truth, scored, threshold),
-        calibration_error=calibration_error_of(scored, truth), warnings=(warning,) if warning else (),
+        calibration_error=calibration_error_of(scored, truth), evidence=evidence,
+        kinds=_score_kinds(labels, decided.change, test, blocks, legend=bundle.legend),
+        warnings=tuple(sentence for sentence in (warning, evidence.caution) if sentence),
         risk_control=calibrated.risk, temperature_checks=calibrated.checks,
     )  # fmt: skip
     if decided.before is not None and decided.after is not None:
@@ -245,6 +257,18 @@ def _score_transitions(labels: Labels, found: np.ndarray, test: np.ndarray, lege
     known = test & (labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED) & (found != NOT_OBSERVED)
     truth = legend.change_lookup()[labels.before[known], labels.after[known]]
     return transition_scores(truth, found[known], legend)
+
+
+def _score_kinds(
+    labels: Labels, found: np.ndarray, test: np.ndarray, blocks: np.ndarray, *, legend: Legend
+) -> tuple[KindScore, ...]:  # fmt: skip
+    if legend.binary:
+        known = test & (labels.change != NOT_LABELLED) & (found != NOT_OBSERVED)
+        truth = labels.change[known] + np.uint8(UNCHANGED)
+    else:
+        known = test & (labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED) & (found != NOT_OBSERVED)
+        truth = legend.change_lookup()[labels.before[known], labels.after[known]]
+    return kind_scores(truth, found[known], blocks[known], legend)
 
 
 def _check_change(probability: np.ndarray, label: np.ndarray, where: np.ndarray, blocks: np.ndarray) -> TemperatureCheck:

@@ -9,8 +9,8 @@ from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.flows.steps.publication.calibration import calibration_of
-from landshift.pipeline.change.areas import MappedAreas, measure_areas
+from landshift.flows.steps.publication.known import find_known, kinds_on_test
+from landshift.pipeline.change.areas import MappedAreas, add_kind_scores, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.change.decision import Decision, drop_small, min_patch_pixels
@@ -59,8 +59,8 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
     with step("Writing maps and polygons") as advance:
         decision = _drop_small(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
         advance(0.2)
-        known = calibration_of(ws, prepared).is_known
-        files = write_rasters(folder, decision, legend, made.grid, tags=tags, calibrated=known)
+        known = find_known(ws, prepared)
+        files = write_rasters(folder, decision, legend, made.grid, tags=tags, calibrated=known.calibrated)
         shifts = folder / "raw_domain_shift.tif"
         if shifts.is_file():
             files += write_domain_shift(folder, *read_raster(shifts), tags)
@@ -73,6 +73,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
         layers = map_layers(decision.change, probability, made.grid, legend, *dates, prefix=ws.project.name)
         changes, unseen = layers.changes, layers.not_observed
         areas = measure_areas(decision.change, changes, unseen, legend, grid=made.grid)
+        add_kind_scores(changes, kinds_on_test(ws))
         changes["area_ha"], unseen["area_ha"] = changes["area_ha"].round(4), unseen["area_ha"].round(4)
         changes["change_id"] = keep_ids(changes, _earlier_changes(ws))
         summary = None
@@ -81,7 +82,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
             summary = area_summary(areas_of_interest, decision.change, changes, made.grid, legend=legend, dates=dates)
         advance(0.9)
         path = folder / "changes.gpkg"
-        files.append(write_changes(path, changes, legend, calibrated=known, not_observed=unseen, areas_of_interest=summary))
+        files.append(write_changes(path, changes, legend, known=known, not_observed=unseen, areas_of_interest=summary))
         listed = [entry for entry in legend.changes if entry.code in set(changes["change_code"])]
         files += [
             write_text(folder / "changes.qml", vector_qml(listed)),

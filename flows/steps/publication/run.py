@@ -16,7 +16,7 @@ from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.flows.steps.publication.calibration import calibration_of
+from landshift.flows.steps.publication.known import calibration_of, find_known, kinds_on_test
 from landshift.flows.steps.publication.maps import Maps
 from landshift.pipeline.change.areas import with_test_scores
 from landshift.pipeline.epochs.gates import Measured
@@ -100,6 +100,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         model=UsedModel(
             name=bundle.name, encoder=bundle.encoder.name, weights=file_hash(ws.model_in_use / WEIGHTS),
             description=file_hash(ws.model_in_use / MODEL), scores=scores or None,
+            tested_here=find_known(ws, prepared).tested,
         ),
         calibration=calibration, threshold=raw.threshold, margin_px=raw.margin,
         seconds=SpentSeconds(detect=raw.seconds, model=raw.model_seconds),
@@ -110,7 +111,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         adaptation=raw.adaptation,
         domain_shift=TerritoryShift(block_px=BLOCK, beyond=raw.beyond),
         cost=raw.cost, assessment=assessment,
-        gates=gates, areas=with_test_scores(areas, scores or None),
+        gates=gates, areas=with_test_scores(areas, kinds_on_test(ws)),
         warnings=tuple(warnings), areas_of_interest=None if notes is None else AreasNotes(notes),
         config=config_as_published(ws), versions={**versions(), "python": platform.python_version()},
     )  # fmt: skip

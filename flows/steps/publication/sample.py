@@ -113,7 +113,7 @@ def expect_accuracy(run: RunRecord, counts: dict[int, int]) -> dict[int, float]:
         run: What describes the run.
         counts: Pixels by change code.
     """
-    tested = {row.code: row.test.precision for row in run.areas.changes}
+    tested = {row.code: row.test.right for row in run.areas.changes}
     found = {}
     for code in counts:
         default = _ACCURACY_UNCHANGED if code == UNCHANGED else _ACCURACY_CHANGED
