@@ -89,7 +89,8 @@ def warn_without_model(paths: Sequence[ProjectPaths]) -> tuple[str, ...]:
     for project, place in zip(load_projects(paths), paths, strict=True):
         ws = workspace(project, place.data, place.output, allow_outside=place.allow_outside, model=place.model)
         try:
-            describe(ws.model_in_use)
+            for needed in ws.models_needed:
+                describe(needed)
         except InputError as error:
             warnings.append(f"{place.config}: no run can succeed yet. {error}")
     return tuple(warnings)

@@ -1,4 +1,4 @@
-"""Detect: a trained model and two dates to the published folder."""
+"""Detect: two dates and a trained model, or a classical method, to the published folder."""
 
 from pathlib import Path
 
@@ -8,12 +8,13 @@ from landshift.flows.config.project import Project
 from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.compute import Cluster, each, on_cluster, results
 from landshift.flows.runtime.tasks import as_task
+from landshift.flows.steps.detection.classical import map_by_statistic, map_second_opinion
 from landshift.flows.steps.detection.raw_map import RawMap, join_shards, raw_map_of
 from landshift.flows.steps.detection.settle import Settled, settle
 from landshift.flows.steps.detection.shards import ShardResult, detect_shard, shards_of
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.images.gating import gates_of_data, measure, require_all_open
-from landshift.flows.steps.learning.fitting import require_model_fits, require_same_treatment
+from landshift.flows.steps.learning.fitting import require_mapper, require_same_treatment
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
@@ -43,7 +44,7 @@ def detect_planned(ws: Workspace, made: Plan) -> Detected:
     Raises:
         InputError: The model, the areas of interest, the disk or the images do not allow it.
     """
-    require_model_fits(ws, made)
+    require_mapper(ws, made)
     areas_in(ws, made.grid)
     with ws.alone():
         require_disk(ws, made)
@@ -54,7 +55,7 @@ def detect_planned(ws: Workspace, made: Plan) -> Detected:
         if there is not None:
             return there
         measured = measure_task(ws, prepared)
-        require_all_open(ws, (*gates_of_data(ws, prepared, measured), ask_calibration(ws, prepared)))
+        require_all_open(ws, (*gates_of_data(ws, prepared, measured), *ask_calibration(ws, prepared)))
         raw = detect_changes(ws, prepared, key)
         maps: Maps = write_maps_task(ws, prepared, key)
         detected: Detected = publish_run_task(ws, prepared, key, measured, raw, maps)
@@ -75,7 +76,7 @@ def detect_one(
     if cluster is not None:
         ws = workspace(project, data, output, allow_outside=allow_outside, model=model).absolute()
         ws.require_writable()
-        run = on_cluster(detect, cluster, [ws.output, ws.model_in_use], [project.detect.device])
+        run = on_cluster(detect, cluster, [ws.output, *ws.models_needed], [project.detect.device])
     detected: Detected = run(project, data, output, allow_outside, model=model)
     return detected
 
@@ -83,6 +84,8 @@ def detect_one(
 settle_task = as_task(settle, "settle")
 detect_shard_task = as_task(detect_shard, "detect-shard")
 join_shards_task = as_task(join_shards, "join-shards")
+map_by_statistic_task = as_task(map_by_statistic, "map-by-statistic")
+second_opinion_task = as_task(map_second_opinion, "second-opinion")
 
 
 def detect_changes(ws: Workspace, prepared: Pair, key: str) -> RawMap:
@@ -90,6 +93,10 @@ def detect_changes(ws: Workspace, prepared: Pair, key: str) -> RawMap:
     there = raw_map_of(ws, key)
     if there is not None:
         return there
+    method = ws.project.detect.method
+    if method != "model":
+        by_statistic: RawMap = map_by_statistic_task(ws, prepared, key, method)
+        return by_statistic
     # A worker may have another working directory.
     ws, images = ws.absolute(), prepared.absolute()
     settled: Settled
@@ -97,5 +104,6 @@ def detect_changes(ws: Workspace, prepared: Pair, key: str) -> RawMap:
     shards = shards_of(ws, prepared.plan.grid)
     calls = [(ws, images, key, settled, shard) for shard in shards]
     mapped: list[ShardResult] = list(results(each(detect_shard_task, calls, f"Detecting changes in {len(shards)} shards")))
+    second_opinion_task(ws, images, key)
     raw: RawMap = join_shards_task(ws, prepared.plan.grid, key, settled, shards, mapped)
     return raw

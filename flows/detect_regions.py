@@ -47,7 +47,7 @@ def detect_all(regions: Sequence[Region], cluster: Cluster | None = None) -> tup
         spaces = [region.workspace for region in regions]
         for ws in spaces:
             ws.require_writable()
-        seen = [ws.output for ws in spaces] + [ws.data for ws in spaces] + [ws.model_in_use for ws in spaces]
+        seen = [folder for ws in spaces for folder in (ws.output, ws.data, *ws.models_needed)]
         run = on_cluster(detect_regions, cluster, list(dict.fromkeys(seen)), [r.project.detect.device for r in regions])
     outcomes: tuple[Outcome, ...] = run(regions)
     return outcomes

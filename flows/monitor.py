@@ -22,7 +22,7 @@ from landshift.flows.steps.monitoring.outcome import (
     show_monitored,
     write_diff,
 )
-from landshift.flows.steps.monitoring.pairs import PAIRS, name_other_models, pair_workspace, pairs_of, scenes_used, weights_of
+from landshift.flows.steps.monitoring.pairs import PAIRS, mapper_of, name_other_models, pair_workspace, pairs_of, scenes_used
 from landshift.flows.steps.monitoring.state import DONE, FAILED, MonitorState, PairState, read_state, write_state
 from landshift.flows.steps.project.finding import find_scenes
 from landshift.flows.steps.project.plan import plan, sensor_of
@@ -66,8 +66,7 @@ def monitor(
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
     ws.require_writable()
     with ws.alone():
-        chosen = ws.model_in_use
-        weights = weights_of(chosen)
+        chosen, weights = mapper_of(ws)
         register = register_of(ws)
         findings = find_scenes(ws, sensor_of(project.sensor), tolerant=True)
         made = pairs_of(project, findings, today or datetime.now(UTC).date())
@@ -110,10 +109,10 @@ class _Round:
     """All scenes."""
     state: MonitorState
     """Updated with each pair."""
-    model: Path
-    """The model in use."""
+    model: Path | None
+    """The model in use; None where a classical method maps the changes."""
     weights: str
-    """Hash of its weights."""
+    """Hash of its weights, or of the settings of the classical method."""
     again: bool
     """Whether pairs that are done are made again."""
 

@@ -47,12 +47,19 @@ RULES: GateRules = {
     "invariant_pixels": GateRule(100, at_least=True),
     "domain_shift": GateRule(0.2),
     "calibration_error": GateRule(0.1),
+    # Where more than half of a region really changed, a person knows it, and can set another limit.
+    "mapped_share": GateRule(0.5, "stop"),
+    # Labels mostly hold more change than the ground, and Otsu's threshold draws change where nothing changed.
+    "mapped_ratio": GateRule(3),
+    # Below 0.2, a kappa is called slight (Landis and Koch 1977, doi:10.2307/2529310).
+    "second_opinion": GateRule(0.2, at_least=True),
 }
 """What is asked where a configuration asks nothing else. `observed_share`, `grid_overlap`: shares of the region, 0..1.
 `misregistration_px`: pixels. `season_gap_days`: days. `radiometric_difference`: share of the mean, from 0.
 `invariant_pixels`: pixels of a sample. `domain_shift`:
 share of the territory beyond the edge of the training regions, 0..1; 0.05 lie there by definition. `calibration_error`:
-0..1."""
+0..1. `mapped_share`: share of the observed area, 0..1. `mapped_ratio`: times the larger of the shares changed in the training
+labels and in the IR-MAD map. `second_opinion`: conditional kappa of the mapped change with the IR-MAD map, up to 1."""
 
 
 @dataclass(frozen=True)

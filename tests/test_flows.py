@@ -79,7 +79,7 @@ def test_prefects_server_imports_with_the_pinned_fastapi() -> None:
 
 
 def test_a_run_is_whole_and_leaves_no_work_behind(demo: DemoTerritory) -> None:
-    codes = ("change", "landuse_before", "landuse_after")
+    codes = ("change", "disagreement", "landuse_before", "landuse_after")
     maps = (*codes, "change_probability", "domain_shift", "last_observed")
     assert {p.name for p in demo.run.iterdir()} == {
         *(f"{name}.{suffix}" for name in maps for suffix in ("tif", "qml", "sld")),
@@ -553,7 +553,15 @@ def test_a_binary_project_goes_the_whole_way(demo: DemoTerritory, tmp_path: Path
         model={"fusion": "concatenation"}, training={"epochs": 1, "chips_per_epoch": 4, "workers": 1},
     )  # fmt: skip
     train(project, data, tmp_path / "runs")
-    run = detect(project, data, tmp_path / "runs").run
+    # A network of four chips maps most of the ground as changed.
+    with pytest.raises(InputError, match="mapped_share"):
+        detect(project, data, tmp_path / "runs")
+    assert not (tmp_path / "runs" / "demo" / "run").exists()
+    content = project.model_dump(mode="json")
+    content["gates"]["mapped_share"]["otherwise"] = "mark"
+    run = detect(Project.model_validate(content), data, tmp_path / "runs").run
+    asked = {gate["setting"]: gate["outcome"] for gate in record(run)["gates"]}
+    assert (asked["mapped_share"], asked["second_opinion"]) == ("mark", "mark")
     assert set(np.unique(read_raster(run / "change.tif")[0])) <= {0, 1, 2}
     assert not (run / "landuse_before.tif").exists()
 

@@ -8,6 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from landshift.pipeline.change.second_opinion import SecondOpinion, result_gates
 from landshift.pipeline.epochs.agreement import RadiometricDifference
 from landshift.pipeline.epochs.coregistration import Misregistration
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates, season_gap
@@ -21,6 +22,7 @@ MODEL: dict[str, Any] = {
     "beyond": 0.05, "calibration": KnownCalibration(0.02, 0.02), "same_images": True,
     "adaptation": "none", "is_verified": False, "verdict": "helps",
 }  # fmt: skip
+RESULT: dict[str, Any] = {"mapped": 0.1, "opinion": SecondOpinion(0.6, 0.67, 0.07, 0.03, 0.05), "trained": 0.2}
 PLAN: dict[str, Any] = {"before": date(2018, 6, 12), "after": date(2023, 6, 18), "overlap": 0.97}
 DATA = Measured(0.9, (0.1, 0.3, 0.11, 0.28), Misregistration(0.1, -0.2, 14, 16, 0.06), RadiometricDifference(0.2, 2, 5000))
 BANDS = ("red", "nir")
@@ -49,6 +51,7 @@ def asked(rules: GateRules = RULES, units: str = "reflectance", **changed: Any) 
         *image_gates(data, BANDS, units, rules, **{k: changed[k] for k in ("moved", "correction") if k in changed}),
         matching_gate(changed.get("radiometry", MATCHED), rules),
         *model_gates(**{k: changed.get(k, v) for k, v in MODEL.items()}, rules=rules),
+        *result_gates(**{k: changed.get(k, v) for k, v in RESULT.items()}, rules=rules),
     )  # fmt: skip
 
 
@@ -101,6 +104,12 @@ def test_every_rule_is_asked_once() -> None:
         ("Transfer from the encoder's source", {"verdict": "hurts"}, MARK),
         ("Transfer from the encoder's source", {"verdict": "no evidence"}, PASS),
         ("Transfer from the encoder's source", {"verdict": None}, NOT_MEASURED),
+        ("Share mapped as changed", {"mapped": 0.5}, PASS),
+        ("Share mapped, beside other evidence", {"mapped": 0.36, "trained": None}, PASS),
+        ("Share mapped, beside other evidence", {"mapped": 0.37, "trained": None}, MARK),
+        ("Second opinion (IR-MAD)", {"opinion": SecondOpinion(0.1, 0.2, 0.07, 0.03, 0.05)}, PASS),
+        ("Second opinion (IR-MAD)", {"opinion": SecondOpinion(0.6, 0.19, 0.07, 0.03, 0.05)}, MARK),
+        ("Second opinion (IR-MAD)", {"opinion": SecondOpinion(0.0, None, 0.0, 0.0, 0.12)}, NOT_MEASURED),
     ],
 )
 def test_each_gate_marks_alone(gate: str, changed: dict[str, Any], outcome: str) -> None:
@@ -122,9 +131,11 @@ def test_an_error_on_other_images_is_not_measured_here(elsewhere: float | None, 
 BAD: dict[str, dict[str, Any]] = {
     "observed_share": {"observed_share": 0.1}, "grid_overlap": {"overlap": 0.2},
     "season_gap_days": {"after": date(2023, 12, 1)}, "misregistration_px": shifted(2.0),
-    "radiometric_difference": light(0.9), "domain_shift": {"beyond": 0.8}, 
+    "radiometric_difference": light(0.9), "domain_shift": {"beyond": 0.8},
     "calibration_error": {"calibration": KnownCalibration(0.4, 0.4)},
     "invariant_pixels": matched(7),
+    "mapped_share": {"mapped": 0.9, "trained": 0.6}, "mapped_ratio": {"mapped": 0.49, "trained": 0.1},
+    "second_opinion": {"opinion": SecondOpinion(0.03, 0.03, 0.01, 0.09, 0.11)},
 }  # fmt: skip
 
 
@@ -150,10 +161,11 @@ def test_a_gate_passes_marks_or_stops_as_it_was_set(setting: str) -> None:
 def test_a_limit_is_the_one_that_was_set(setting: str) -> None:
     """Whatever was found is just good enough for a limit of that very number, and not for the next one."""
     (bad,) = (g for g in asked(**BAD[setting]) if g.setting == setting)
-    assert bad.outcome == MARK
+    missed = STOP if setting == "mapped_share" else MARK
+    assert bad.outcome == missed
     assert bad.value is not None
     worse = 1e-6 if RULES[setting].at_least else -1e-6
-    for limit, outcome in ((bad.value, PASS), (bad.value + worse, MARK)):
+    for limit, outcome in ((bad.value, PASS), (bad.value + worse, missed)):
         rules = {**RULES, setting: replace(RULES[setting], limit=limit)}
         (gate,) = (g for g in asked(rules, **BAD[setting]) if g.setting == setting)
         assert gate.outcome == outcome

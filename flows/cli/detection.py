@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from landshift.flows.cli.options import Config, Data, Json, Model, Output, Outside, Verbose
+from landshift.flows.cli.options import Config, Data, Json, Method, Model, Output, Outside, Verbose
 from landshift.flows.cli.project import open_project
 from landshift.flows.cli.session import FAILED, answer, session
 from landshift.flows.runtime.reply import Reply
@@ -20,7 +20,7 @@ _KINDS_SHOWN = 12
 
 def detect(
     configs: Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)],
-    data: Data = None, output: Output = None, model: Model = None,
+    data: Data = None, output: Output = None, model: Model = None, method: Method = None,
     dask: Annotated[
         str | None,
         typer.Option(
@@ -44,7 +44,7 @@ def detect(
             from landshift.flows.detect_regions import detect_all
             from landshift.flows.steps.publication.regions import lines_of, regions_of
 
-            regions = regions_of(resolve_paths(configs, data, output, model, allow_outside=allow_outside))
+            regions = regions_of(resolve_paths(configs, data, output, model, allow_outside=allow_outside), method)
             with bars(as_json):
                 outcomes = detect_all(regions, cluster)
             answer({"regions": [asdict(o) for o in outcomes]}, lines_of(outcomes), as_json)
@@ -52,8 +52,10 @@ def detect(
                 raise typer.Exit(FAILED)
         else:
             project, folder = open_project(configs[0], data)
+            from landshift.flows.config.project import with_method
             from landshift.flows.detect import detect_one
 
+            project = with_method(project, method)
             with bars(as_json):
                 detected = detect_one(project, folder, output, allow_outside=allow_outside, model=model, cluster=cluster)
             answer(*detect_answer(detected), as_json)

@@ -17,6 +17,14 @@ Output = Annotated[
 
 Model = Annotated[Path | None, typer.Option(help="Use this model instead of the project's own.", show_default=False)]
 
+Method = Annotated[
+    str | None,
+    typer.Option(
+        "--method",
+        help="What maps the changes, instead of the config's `detect: method`: model, or, without any model, ir-mad or cva.",
+        show_default=False,
+    ),
+]
 Outside = Annotated[bool, typer.Option("--allow-outside", help="Let paths of the config leave the data folder.")]
 RegisterPlace = Annotated[
     str,

@@ -72,6 +72,29 @@ class CalibrationErrorGate(GateConfig):
     """At most this calibration error, 0..1."""
 
 
+class MappedShareGate(GateConfig):
+    """How much of what was observed is mapped as changed."""
+
+    limit: float = Field(default=RULES["mapped_share"].limit, ge=0, le=1)
+    """At most this share of the observed area."""
+    otherwise: Otherwise = RULES["mapped_share"].otherwise
+    """As for every gate; here the default is to stop."""
+
+
+class MappedRatioGate(GateConfig):
+    """How much more is mapped as changed than other evidence shows."""
+
+    limit: float = Field(default=RULES["mapped_ratio"].limit, gt=0)
+    """At most so many times the larger of two shares: of the training labels, and of the IR-MAD map of the same pair."""
+
+
+class SecondOpinionGate(GateConfig):
+    """How far the IR-MAD map of the same pair, which needs no labels, confirms what the map of a model shows as changed."""
+
+    limit: float = Field(default=RULES["second_opinion"].limit, ge=-1, le=1)
+    """At least this conditional kappa: 1 = all of it is confirmed, 0 = no more often than by chance."""
+
+
 class GatesConfig(Section):
     """What is asked of the data and the model of a run, and what happens where it is not met."""
 
@@ -91,6 +114,12 @@ class GatesConfig(Section):
     """Likeness to the training regions; known only once the model has seen the territory."""
     calibration_error: CalibrationErrorGate = CalibrationErrorGate()
     """Calibration on the test blocks."""
+    mapped_share: MappedShareGate = MappedShareGate()
+    """Share mapped as changed; known once the map is made, before it is published."""
+    mapped_ratio: MappedRatioGate = MappedRatioGate()
+    """The same, beside training labels and IR-MAD."""
+    second_opinion: SecondOpinionGate = SecondOpinionGate()
+    """Agreement with IR-MAD."""
 
     @property
     def rules(self) -> dict[str, GateRule]:

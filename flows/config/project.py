@@ -194,6 +194,22 @@ def load_project(path: Path) -> Project:
         ) from error
 
 
+def with_method(project: Project, method: str | None) -> Project:
+    """Return a project whose changes are mapped by another method; the same where None.
+
+    Raises:
+        InputError: There is no such method, or the config has settings of a model that would not be used.
+    """
+    if method is None:
+        return project
+    content = project.model_dump()
+    content["detect"]["method"] = method
+    try:
+        return Project.model_validate(content)
+    except ValidationError as error:
+        raise InputError("--method:\n" + "\n".join(_fault(e) for e in error.errors())) from error
+
+
 def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
     where = ": ".join(str(part) for part in error["loc"]) or "config"
     if error["type"] == "extra_forbidden":

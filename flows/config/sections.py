@@ -6,6 +6,7 @@ from typing import Annotated, Literal
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.scenes.periods import Policy
 
 DEFAULT_MARGIN_PX = 128
@@ -116,6 +117,13 @@ class SplitConfig(Section):
 class DetectConfig(Section):
     """How to make the map."""
 
+    method: Literal["model", "ir-mad", "cva"] = "model"
+    """What maps the changes: a trained `model`, or a classical method, which needs neither labels nor training and maps changed
+    and unchanged: `ir-mad` (IR-MAD) or `cva` (change vector analysis)."""
+    classical_threshold: Literal["otsu", "false-alarm"] = "otsu"
+    """Which threshold a classical method maps by; the run reports both."""
+    false_alarm_rate: float = Field(default=0.01, gt=0, lt=0.5)
+    """Share of unchanged ground that the threshold `false-alarm` may call changed."""
     core: int = Field(default=1024, ge=32, le=16_384, multiple_of=32)
     """Side of a tile's core in pixels, a multiple of 32."""
     margin: Annotated[int, Field(ge=0, le=4096, multiple_of=32)] | Literal["auto"] = DEFAULT_MARGIN_PX
@@ -134,6 +142,20 @@ class DetectConfig(Section):
     same, byte for byte."""
     copies: tuple[Literal["flatgeobuf", "geoparquet"], ...] = ()
     """Further formats to write the change polygons in, beside GeoPackage."""
+
+    @model_validator(mode="after")
+    def _fits_its_method(self) -> "DetectConfig":
+        if self.method == "model":
+            return self
+        settings = {"threshold": self.threshold is not None, "adaptation": self.adaptation != "none"}
+        for name in (n for n, given in settings.items() if given):
+            raise ValueError(f"`{name}` is about a model, and `method: {self.method}` uses none: leave one of them out")
+        return self
+
+    @property
+    def classical_hash(self) -> str:
+        """Hash of the settings of a classical method, which takes the place of a model's weights."""
+        return value_hash([self.method, self.classical_threshold, self.false_alarm_rate])
 
     @property
     def margin_px(self) -> int:

@@ -79,6 +79,8 @@ class Provenance:
     """Calibration and scores of change; None before they are measured."""
     domain_shift: Shift | None = None
     """Place of the training regions in feature space; None where they are too few."""
+    training_changed: IfAny[float] = None
+    """Share of changed among the training labels that know it, 0..1; None where none does."""
     splits: IfAny[Splits] = None
     """Blocks of the labels."""
     classical: IfAny[Mapping[str, MethodScores]] = None

@@ -56,6 +56,12 @@ def change_code(value: str | int) -> int:
     return code
 
 
+def share_changed(change: np.ndarray) -> float | None:
+    """Return the share of changed among labels of change (0, 1, 255 = not labelled), 0..1; None without any."""
+    known = change[change != NOT_LABELLED]
+    return float((known == CHANGE_NAMES["changed"]).mean()) if known.size else None
+
+
 def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str) -> list[int]:
     """Turn the values of a column into codes; each different value is looked up once.
 

@@ -91,8 +91,8 @@ def _observation(run: RunRecord) -> Observation:
         raise ValueError("the run has no key")
     names = [n for entry in run.inputs for n in _names_of_scene(entry)]
     return Observation(
-        run.key, run.name, str(run.before_date), str(run.after_date), created=run.created, model_name=run.model.name,
-        model_hash=run.model.weights,
+        run.key, run.name, str(run.before_date), str(run.after_date), created=run.created, model_name=run.mapper,
+        model_hash=run.mapper_hash,
         scenes=tuple(dict.fromkeys(names)),
     )  # fmt: skip
 

@@ -8,7 +8,7 @@ from landshift.pipeline.manifest import MANIFEST, Manifest, write_text
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.page import page_of
 from landshift.pipeline.run.qgis_project import write_project
-from landshift.pipeline.run.record import PAGE, PROJECT, RUN, RunRecord, list_altered_files
+from landshift.pipeline.run.record import CLASSICAL_SCORE, PAGE, PROJECT, RUN, RunRecord, list_altered_files
 from landshift.pipeline.run.stac import write_stac
 
 FILES = {
@@ -25,6 +25,8 @@ FILES = {
     "landuse_before.tif": "Land use before, one code a class; 0 = not observed on one of the dates or on both.",
     "landuse_after.tif": "Land use after, one code a class; 0 = not observed on one of the dates or on both.",
     "last_observed.tif": "Day on which each pixel was last seen, as year, month and day in one number (20230620); 0 = never.",
+    "disagreement.tif": "Second opinion: where this map and an IR-MAD map of the same images, made without labels, agree and "
+    "where they differ: 1 = both unchanged, 2 = both changed, 3 = only the model, 4 = only IR-MAD, 0 = not observed.",
     "domain_shift.tif": "How far each block of the territory lies from the training regions in what the network sees: above 1 "
     "it looks unlike 95 % of the labelled blocks, and the map deserves less trust.",
     "image_before.tif": "Image before, stretched for the eye (reflectance alike on both dates); not for measuring.",
@@ -54,6 +56,8 @@ def complete(folder: Path, run: RunRecord) -> None:
     files = {name: text for name, text in FILES.items() if name in always or (folder / name).is_file()}
     if not run.calibration.is_known:
         files = {name: f"{text} {_UNCALIBRATED}" if name in _WITH_PROBABILITIES else text for name, text in files.items()}
+    if run.classical is not None:
+        files |= {"change_probability.tif": f"{CLASSICAL_SCORE} (Scale 0.005; 255 = not observed.)"}
     content = replace(run, files=files)
     write_record(folder / RUN, content)
     write_project(folder, content)

@@ -9,6 +9,7 @@ from pathlib import Path
 import geopandas as gpd
 from markupsafe import Markup
 
+from landshift.pipeline.change.second_opinion import ENTRIES, list_shares
 from landshift.pipeline.columns import AREAS_LAYER, CHANGES_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.drawing.area_plots import AreaRow, Flow, area_plot, flow_plot
 from landshift.pipeline.drawing.chips import ACROSS, chip_sheet
@@ -28,7 +29,7 @@ from landshift.pipeline.run.page_data import (
     place_rows,
 )
 from landshift.pipeline.run.page_map import MapData, json_for_page, largest, map_data, on_pixels
-from landshift.pipeline.run.record import ESTIMATES, LAYERS, RUN, RunRecord
+from landshift.pipeline.run.record import CLASSICAL_SCORE, DISAGREEMENT, ESTIMATES, LAYERS, RUN, RunRecord
 from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.scores.assessment import Assessment
@@ -80,20 +81,22 @@ def run_page(
     Args:
         run: What describes it.
         estimates: Of the run, None before there is a judged sample.
-        pictures: `before`, `after` and `change` as data URIs.
+        pictures: `before`, `after`, `change` and, where there is a second opinion, `disagreement` as data URIs.
         chips: `before` and `after`, sheets of chips as data URIs.
         data: What the page's script reads, from `map_data`.
         places: Areas of interest, from `place_rows`.
     """
     scripts = [_script(name) for name in _SCRIPTS]
-    rows = area_rows(run, estimates)
+    rows, opinion = area_rows(run, estimates), run.second_opinion
     return template_environment(html=True).get_template("run.html.j2").render(
         run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS, wilson=WILSON,
         kind_text=kind_text,
         shown=data, data=json_for_page(data), places=places, place_notes=place_notes(places), rows=rows,
         matrix=matrix(run, estimates), unchanged=estimate_of_unchanged(estimates), plots=_plots(run, estimates, rows),
         assessed=assessment_view(run.assessment) if run.assessment != Assessment() else None, adaptations=ADAPTATIONS,
-        scripts=scripts, hashes=[_hash(script) for script in scripts], leaflet_css=_leaflet_css(),
+        agreement=list_shares(opinion) if opinion is not None and "disagreement" in pictures else (),
+        classical_note=CLASSICAL_SCORE, scripts=scripts, hashes=[_hash(script) for script in scripts],
+        leaflet_css=_leaflet_css(),
     )  # fmt: skip
 
 
@@ -101,11 +104,13 @@ def _pictures(folder: Path, run: RunRecord) -> dict[str, str]:
     legend = Legend(run.legend)
     under = display_picture(folder / "image_after.tif", _MAP_SIDE)
     shown = {date: display_picture(folder / f"image_{date}.tif", _SIDE) for date in ("before", "after")}
+    large = max(under.shape) > 600
+    maps = {"change": ("change.tif", legend.changes)}
+    if (folder / DISAGREEMENT).is_file():
+        maps["disagreement"] = (DISAGREEMENT, ENTRIES)
     return {
         **{date: data_uri(picture, photo=True) for date, picture in shown.items()},
-        "change": data_uri(
-            change_picture(folder / "change.tif", legend.changes, under, _MAP_SIDE), photo=max(under.shape) > 600
-        ),
+        **{n: data_uri(change_picture(folder / file, e, under, _MAP_SIDE), photo=large) for n, (file, e) in maps.items()},
     }
 
 

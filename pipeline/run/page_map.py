@@ -135,7 +135,7 @@ def map_data(
     return MapData(
         rows=run.grid.rows, columns=run.grid.columns, pixel_m=run.grid.pixel_size_m, before=str(run.before_date),
         after=str(run.after_date), chips=chips, all_patches=run.areas.polygons,
-        calibrated=run.calibration.is_known, tested=run.model.tested_here, all_unseen=len(not_observed),
+        calibrated=run.calibration.is_known, tested=run.model is None or run.model.tested_here, all_unseen=len(not_observed),
         kinds=tuple(KindColour(row.name, row.colour, kind_text(row.test)) for row in run.areas.changes),
         patches=_patch_shapes(patches, run),
         unseen=shapes(on_pixels(largest(not_observed, _MOST_UNSEEN), run)),

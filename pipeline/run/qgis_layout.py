@@ -137,7 +137,7 @@ def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimate
         title=inert(f"{run.name}: change of land use"), dates=f"{run.before_date} to {run.after_date}",
         hectares=inert("\n".join([hectares_text(run, estimates), *legend.notes])),
         source=inert(
-            f"Mapped by Landshift with model {run.model.name} from images of {run.before_date} and "
+            f"Mapped by Landshift with {'model ' if run.model else ''}{run.mapper} from images of {run.before_date} and "
             f"{run.after_date}. Run {run.key}, {run.created[:10]}."
         ),
     )  # fmt: skip

@@ -48,7 +48,9 @@ def write_project(folder: Path, run: RunRecord) -> Path:
     return write_qgz(folder / PROJECT, project)
 
 
-_MAPS = ("change", "change_probability", "domain_shift", "last_observed", "landuse_after", "landuse_before")
+_MAPS = (
+    "change", "change_probability", "disagreement", "domain_shift", "last_observed", "landuse_after", "landuse_before"
+)  # fmt: skip
 
 
 def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
@@ -80,8 +82,10 @@ def _rasters(folder: Path, run: RunRecord) -> dict[str, Layer]:
     """Rasters of the folder by their names; the images are drawn, the maps wait for a click."""
     before, after = run.before_date, run.after_date
     probability = "Probability of change" + ("" if run.calibration.is_known else f" ({UNCALIBRATED})")
+    if run.classical is not None:
+        probability = "Score in place of a probability of change"
     titles = {
-        "change": "Change map", "change_probability": probability,
+        "change": "Change map", "change_probability": probability, "disagreement": "Agreement with IR-MAD",
         "domain_shift": "Distance from the training regions",
         "last_observed": "Last observed on", "landuse_after": f"Land use {after}", "landuse_before": f"Land use {before}",
         "image_after": f"Image after, {after}", "image_before": f"Image before, {before}",

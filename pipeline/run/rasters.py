@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from landshift.pipeline.change.decision import Decision
+from landshift.pipeline.change.second_opinion import ENTRIES
 from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.qml import continuous_qml, dates_qml, raster_qml
 from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, pam_xml, raster_sld
@@ -16,6 +17,7 @@ from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
+from landshift.pipeline.run.record import DISAGREEMENT
 from landshift.pipeline.tiles import strips
 
 PROBABILITY_SCALE = 0.005
@@ -95,6 +97,21 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
         sld=continuous_sld(0.0, 2.5, title="Distance from the training regions"), categorical=False, nodata=float("nan"),
         descriptions=["distance from the training regions, 1 = their edge"], tags=tags, units=["1"],
     )  # fmt: skip
+
+
+def write_disagreement(folder: Path, codes: np.ndarray, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+    """Write where the map of a model and the IR-MAD map agree and differ, with its colours, names and style.
+
+    Args:
+        folder: Where to.
+        codes: uint8 (y, x), codes of `second_opinion.ENTRIES`, 0 = not observed.
+        grid: Where the pixels are.
+        tags: Dataset tags.
+
+    Returns:
+        Every file that was written.
+    """
+    return _write_codes(folder / DISAGREEMENT, codes, grid, tags, entries=ENTRIES, listed=ENTRIES)
 
 
 def write_last_observed(folder: Path, observations: tuple[Path, Path], grid: Grid, tags: Mapping[str, str]) -> list[Path]:

@@ -5,6 +5,7 @@ from datetime import date
 from pathlib import Path
 
 from landshift.pipeline.change.areas import MappedAreas
+from landshift.pipeline.change.second_opinion import SecondOpinion
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate
 from landshift.pipeline.legend import LandUse
@@ -16,6 +17,13 @@ from landshift.pipeline.scores.training import Cost, Temperatures
 
 RUN, PAGE, ESTIMATES, TABLE = "run.json", "report.html", "estimates.json", "estimates.csv"
 CHANGE_MAP, LAYERS, PROJECT = "change.tif", "changes.gpkg", "map.qgz"
+DISAGREEMENT = "disagreement.tif"
+CLASSICAL_SCORE = (
+    "In place of a probability of change stands a score: the share of the pixels with about such a difference that the other "
+    "of two classical methods (IR-MAD, change vector analysis) also calls changed, 0 to 1. It puts pixels in order; it is not "
+    "a probability of change, and no label confirmed it."
+)
+"""What the probability of change is in a run by a classical method."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +82,48 @@ class UsedModel:
     """On its test blocks; None where it was not tested."""
     tested_here: bool
     """Whether its test blocks lie in the very images of the run, used as they are; else the scores are of other images."""
+
+
+@dataclass(frozen=True)
+class ClassicalThreshold:
+    """A threshold of a classical method that needs no label, and how much it maps."""
+
+    rule: str
+    """`otsu` or `false-alarm`."""
+    value: float
+    """Of the method's statistic."""
+    changed_share: float
+    """Share of the observed pixels that it maps as changed, 0..1, before the minimum mapping unit."""
+
+
+@dataclass(frozen=True)
+class UsedClassical:
+    """The classical method that mapped a run, without any model or label."""
+
+    method: str
+    """`ir-mad` or `cva`."""
+    title: str
+    """The same for people."""
+    used: str
+    """Rule of the threshold that the map was made by."""
+    thresholds: tuple[ClassicalThreshold, ...]
+    """Both of them."""
+    rate: float
+    """Share of unchanged ground that the threshold `false-alarm` was to call changed, 0..1."""
+    rate_from: str
+    """`chi-square`, scaled to the scene, or `invariant pixels` for a method without a distribution in theory."""
+    scale: float | None
+    """Times that the squared statistic of pixels that look invariant exceeds the theory, by their medians; None as above."""
+    found: float
+    """Share of the pixels that look invariant beyond it, 0..1; change that the other classical method missed is among them."""
+    pixels: int
+    """That statistic, thresholds and score were taken from, spread over the region."""
+    invariant: int
+    """Of these, those that look invariant to the other classical method."""
+    converged: bool
+    """Whether the iterations of IR-MAD ended by themselves."""
+    settings: str
+    """Hash of method, rule and rate."""
 
 
 @dataclass(frozen=True)
@@ -165,12 +215,12 @@ class RunRecord:
     """Land-use classes; empty in a binary project."""
     observed: ObservedShares
     """Of each date."""
-    model: UsedModel
-    """What mapped the changes."""
+    model: UsedModel | None
+    """What mapped the changes; None where a classical method did."""
     calibration: KnownCalibration
     """Of the probabilities of change."""
-    threshold: float
-    """Probability from which on a pixel counts as changed, 0..1."""
+    threshold: float | None
+    """Probability from which on a pixel counts as changed, 0..1; None where a classical method mapped the changes."""
     margin_px: float
     """Of the tiles, pixels."""
     seconds: SpentSeconds
@@ -201,6 +251,20 @@ class RunRecord:
     """Of Python and the packages, by name."""
     files: dict[str, str] = field(default_factory=dict)
     """What the folder holds: meaning of each file by name."""
+    classical: UsedClassical | None = None
+    """The classical method that mapped the changes; None where a model did."""
+    second_opinion: SecondOpinion | None = None
+    """How far the map of a model agrees with the IR-MAD map of the pair; None where a classical method mapped the changes."""
+
+    @property
+    def mapper(self) -> str:
+        """What mapped the changes: the name of the model's project, or of the classical method."""
+        return self.model.name if self.model is not None else self.classical.title if self.classical is not None else ""
+
+    @property
+    def mapper_hash(self) -> str:
+        """Hash of the model's weights, or of the settings of the classical method."""
+        return self.model.weights if self.model is not None else self.classical.settings if self.classical is not None else ""
 
 
 def read_run(folder: Path) -> RunRecord:

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from landshift.pipeline.change.second_opinion import ENTRIES
 from landshift.pipeline.columns import (
     AREA_COLUMNS,
     AREAS_LAYER,
@@ -33,7 +34,7 @@ from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.read import read_layer
 
-VARIABLES = ("change", "landuse_before", "landuse_after", "change_probability", "last_observed")
+VARIABLES = ("change", "landuse_before", "landuse_after", "change_probability", "disagreement", "last_observed")
 """Maps on the grid of the run, as they are called in the Dataset; each is read from the file of that name."""
 
 
@@ -43,8 +44,8 @@ class Run:
 
     rasters: xr.Dataset
     """Dims (y, x), coordinates of the pixels' centres in units of the CRS, which is in `spatial_ref` (rioxarray and odc-geo
-    find it). `change` and `landuse_*`: uint8 codes with `flag_values` and `flag_meanings`; `change_probability`: float32, 0..1,
-    NaN where not observed; `last_observed`: datetime64[s], NaT where never."""
+    find it). `change`, `landuse_*` and `disagreement`: uint8 codes with `flag_values` and `flag_meanings`;
+    `change_probability`: float32, 0..1, NaN where not observed; `last_observed`: datetime64[s], NaT where never."""
     domain_shift: xr.DataArray | None
     """float32 (y, x) on a grid of blocks: distance from the training regions, 1 = their edge, NaN where not observed; None
     where the model did not know what its training regions look like."""
@@ -93,7 +94,10 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
     legend = Legend(record.legend)
     had = [name for name in wanted if f"{name}.tif" in record.files or (folder / f"{name}.tif").is_file()]
     if variables is not None and len(had) < len(wanted):
-        raise InputError(f"This run has no map {min(set(wanted) - set(had))!r} (a project without classes has no land use).")
+        raise InputError(
+            f"This run has no map {min(set(wanted) - set(had))!r} (a project without classes has no land use, and a run by a "
+            f"classical method no second opinion)."
+        )
     known = record.calibration.is_known
     maps = {name: _map(folder / f"{name}.tif", name, legend, calibrated=known) for name in had}
     shift = folder / "domain_shift.tif"
@@ -119,7 +123,9 @@ def _map(path: Path, name: str, legend: Legend, *, calibrated: bool) -> xr.DataA
         return _data_array(probability_of(values), grid, f"Probability that the pixel changed{doubt}", units="1")
     if name == "last_observed":
         return _data_array(_moments(values), grid, "Day on which the pixel was last seen")
-    entries: tuple[Change, ...] | tuple[LandUse, ...] = legend.changes if name == "change" else land_use_entries(legend)
+    entries: tuple[Change, ...] | tuple[LandUse, ...] = land_use_entries(legend)
+    if name in ("change", "disagreement"):
+        entries = legend.changes if name == "change" else ENTRIES
     flags = {
         "flag_values": np.array([entry.code for entry in entries], dtype=np.uint8),
         "flag_meanings": " ".join(_meanings(entries)),

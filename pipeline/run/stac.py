@@ -12,6 +12,7 @@ import shapely.affinity
 from affine import Affine
 from pyproj import CRS, Transformer
 
+from landshift.pipeline.change.second_opinion import ENTRIES
 from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.symbols import land_use_entries, occurring
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
@@ -212,7 +213,7 @@ def _entries(run: RunRecord) -> dict[str, Sequence[Change | LandUse]]:
     """Return the values that each map of codes can show."""
     legend = Legend(run.legend)
     changes = occurring(legend.changes, [NOT_OBSERVED, UNCHANGED, *(row.code for row in run.areas.changes)])
-    found: dict[str, Sequence[Change | LandUse]] = {"change.tif": changes}
+    found: dict[str, Sequence[Change | LandUse]] = {"change.tif": changes, "disagreement.tif": ENTRIES}
     if not legend.binary:
         found |= {f"landuse_{epoch}.tif": land_use_entries(legend) for epoch in ("before", "after")}
     return found
@@ -241,8 +242,8 @@ def _properties(run: RunRecord) -> Json:
     names = ("total_ha", "changed_ha", "unchanged_ha", "not_observed_ha")
     return {
         "processing:software": run.versions,
-        "processing:lineage": f"Mapped by model {run.model.name} (encoder {run.model.encoder}, weights {run.model.weights}) "
-        f"from images of {run.before_date} and {run.after_date}; inputs with hashes are in run.json.",
+        "processing:lineage": f"Mapped by {_mapper(run)} from images of {run.before_date} and {run.after_date}; inputs with "
+        f"hashes are in run.json.",
         "processing:datetime": _utc(run.created),
         "landshift:run": run.key,
         "landshift:areas_method": run.areas.method,
@@ -250,6 +251,13 @@ def _properties(run: RunRecord) -> Json:
         "landshift:probabilities": "calibrated" if run.calibration.is_known else UNCALIBRATED,
         **{f"landshift:{n}": getattr(run.areas, n) for n in names},
     }  # fmt: skip
+
+
+def _mapper(run: RunRecord) -> str:
+    """Return what mapped the changes, in words."""
+    if run.model is None:
+        return f"{run.mapper}, without a model or labels,"
+    return f"model {run.model.name} (encoder {run.model.encoder}, weights {run.model.weights})"
 
 
 def _utc(text: str) -> str:

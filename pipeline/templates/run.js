@@ -137,6 +137,13 @@
     focusable(0);
     const toggle = (id, layers) => byId(id)?.addEventListener('change', (event) =>
       layers.forEach((layer) => (event.target.checked ? layer.addTo(map) : layer.remove())));
+    const opinion = byId('image-disagreement');
+    if (opinion) {
+      // Above the patches, which would hide it, and below the divider.
+      map.createPane('opinion').style.zIndex = 450;
+      const layer = L.imageOverlay(opinion.src, extent, { pane: 'opinion', alt: opinion.alt, interactive: false });
+      byId('show-disagreement').addEventListener('change', (event) => (event.target.checked ? layer.addTo(map) : layer.remove()));
+    }
     toggle('show-unseen', [unseen]);
     toggle('show-areas', areas);
     byId('show-fill')?.addEventListener('change', (event) =>

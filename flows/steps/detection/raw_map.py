@@ -16,7 +16,7 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import Layout, join_rows
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.record import UsedAdaptation
+from landshift.pipeline.run.record import UsedAdaptation, UsedClassical
 from landshift.pipeline.scores.training import Cost
 
 
@@ -30,14 +30,16 @@ class RawMap:
     """That the model alone took, added up over the shards."""
     margin: float
     """Of the tiles, pixels."""
-    threshold: float
-    """Probability from which on a pixel counts as changed, 0..1."""
+    threshold: float | None
+    """Probability from which on a pixel counts as changed, 0..1; None where a classical method mapped the changes."""
     cost: Cost | None
     """Electricity and greenhouse gas; None where those of a shard are not known."""
     adaptation: UsedAdaptation
     """To a territory that the model does not know."""
     beyond: float | None
     """Share of the territory past the edge of the training regions, 0..1; None where the model does not know them."""
+    classical: UsedClassical | None = None
+    """The classical method that made it; None where a model did."""
 
 
 def raw_map_of(ws: Workspace, key: str) -> RawMap | None:

@@ -109,8 +109,10 @@ class ProjectCheck:
     """None without labels."""
     splits: IfAny[Mapping[str, Mapping[str, int]]] = None
     """Role to class to pixels; None without labels."""
-    encoder: EncoderFacts
-    """Of the project."""
+    method: str
+    """What maps the changes: `model`, `ir-mad` or `cva`."""
+    encoder: IfAny[EncoderFacts] = None
+    """Of the project; None where a classical method maps the changes and there are no labels to train on."""
     expected_minutes: Mapping[str, float | None]
     """`train`, None without labels, and `detect`."""
 
@@ -134,7 +136,12 @@ def check_project(ws: Workspace) -> Reply:
     areas, labels = areas_in(ws, made.grid), None if ws.project.labels is None else read_labels(ws, made.grid)
     splits = None if labels is None else split_labels(ws, labels)[1]
     (height, width), (count, read) = made.grid.shape, _tiling(ws, made)
-    encoder, minutes = _measure_network(ws, made, read)
+    method = ws.project.detect.method
+    encoder, minutes = None, dict[str, float | None](train=None, detect=None)
+    if method == "model" or labels is not None:
+        encoder, minutes = _measure_network(ws, made, read)
+    if method != "model":
+        minutes["detect"] = None
     check = ProjectCheck(
         project=ws.project.name,
         scenes={e.name: tuple(f"{s.date} {s.id}" for s in e.scenes) for e in made.epochs},
@@ -152,7 +159,7 @@ def check_project(ws: Workspace) -> Reply:
         areas_of_interest=None if areas is None else AreaList(tuple(areas.frame["name"]), tuple(areas.notes)),
         labels=None if labels is None else summary(labels, legend_of(ws.project)),
         splits=None if splits is None else splits.counts,
-        encoder=encoder,
+        method=method, encoder=encoder,
         expected_minutes=minutes,
     )  # fmt: skip
     return content_of(check), _lines(check)
@@ -224,15 +231,17 @@ def _lines(check: ProjectCheck) -> list[str]:
         f"Grid     {grid.columns} x {grid.rows} pixels (width x height) of {grid.pixel_size_m:g} m, {grid.crs}, "
         f"{grid.area_ha:,.0f} ha",
         f"Bands    {', '.join(check.bands)} ({check.units})",
-        f"Encoder  {check.encoder.name} on {check.encoder.device}",
-        *(f"         {note}" for note in check.encoder.notes),
+        *([f"Method   {check.method}: detect needs no model"] if check.method != "model" else []),
+        *([f"Encoder  {check.encoder.name} on {check.encoder.device}"] if check.encoder else []),
+        *(f"         {note}" for note in (check.encoder.notes if check.encoder else ())),
         f"Tiles    {check.tiles}",
         *_gate_lines(check.gates),
         *([f"Clouds   masked by {check.clouds.model}"] if check.clouds.model else []),
         *(f"Warning  {sentence}" for sentence in (*check.skipped, *check.clouds.unmasked)),
     ]
     if check.labels is None or check.splits is None:
-        lines.append("Labels   none: detect needs a trained model, train needs `labels:`")
+        needs = "detect needs a trained model (or `--method ir-mad`), " if check.method == "model" else ""
+        lines.append(f"Labels   none: {needs}train needs `labels:`")
     else:
         lines.append(f"Labels   {check.labels.labelled:,} pixels")
         lines += [
@@ -243,6 +252,7 @@ def _lines(check: ProjectCheck) -> list[str]:
         lines.append(f"Areas    {len(names):,}: {', '.join(names[:6])}{', ...' if len(names) > 6 else ''}")
         lines += [f"         {note}" for note in check.areas_of_interest.notes]
     train = "" if minutes["train"] is None else f"train at most {minutes['train']:g} min, "
-    lines.append(f"Time     {train}detect {minutes['detect']:g} min (measured on one window here)")
+    detect = "detect: a few readings of the images" if minutes["detect"] is None else f"detect {minutes['detect']:g} min"
+    lines.append(f"Time     {train}{detect}{' (measured on one window here)' if check.encoder else ''}")
     lines.append(f"Disk     {check.disk['needed_gb']:g} GB needed, {check.disk['free_gb']:g} GB free")
     return lines

@@ -8,10 +8,11 @@ from typing import TYPE_CHECKING, Any
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan, legend_of
-from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.project.workspace import Workspace, require_no_model
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import TRAIN, VALIDATION
 from landshift.pipeline.labels.splits import DividedLabels
+from landshift.pipeline.labels.values import share_changed
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash
 
@@ -177,6 +178,7 @@ def fit_network(
     facts = Provenance(
         seed=recipe.seed, fit=result, weights_hash=built.weights_hash, training_regions=regions,
         inputs=TrainingImages(*prepared.hashes), versions=versions(), strategy=recipe.strategy,
+        training_changed=share_changed(labels.change[role == TRAIN]),
     )  # fmt: skip
     encoder, spec = built.encoder, built.network.spec
     bundle = Bundle(
@@ -186,6 +188,18 @@ def fit_network(
         notes=built.notes, facts=facts,
     )  # fmt: skip
     return bundle, built.network
+
+
+def require_mapper(ws: Workspace, made: Plan) -> None:
+    """Refuse what cannot map the changes: a model that does not fit, or a model where a classical method is asked for.
+
+    Raises:
+        InputError: As `require_model_fits`, or a model is named that would not be used.
+    """
+    if ws.project.detect.method == "model":
+        require_model_fits(ws, made)
+    else:
+        require_no_model(ws)
 
 
 def require_model_fits(ws: Workspace, made: Plan) -> "Bundle":
@@ -219,9 +233,13 @@ def require_model_fits(ws: Workspace, made: Plan) -> "Bundle":
 def require_same_treatment(ws: Workspace, prepared: Pair) -> None:
     """Refuse images that were brought to another radiometry than those that the model was trained on.
 
+    A classical method sees the images as they are.
+
     Raises:
         InputError: Names both, why, and what to do.
     """
+    if ws.project.detect.method != "model":
+        return
     from landshift.models.use.bundle import describe
 
     bundle, radiometry = describe(ws.model_in_use), prepared.radiometry

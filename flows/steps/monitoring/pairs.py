@@ -8,7 +8,9 @@ from typing import Any
 
 from landshift.flows.config.project import Project
 from landshift.flows.steps.monitoring.state import MonitorState
-from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.flows.steps.project.workspace import Workspace, require_no_model, workspace
+from landshift.pipeline.alerts.rules import require_known
+from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash, short_hash
 from landshift.pipeline.scenes.periods import Period, PeriodPair, PeriodPairs, pair_periods
 from landshift.pipeline.scenes.survey import Finding
@@ -28,30 +30,39 @@ def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> Peri
     )  # fmt: skip
 
 
-def weights_of(model: Path) -> str:
-    """Return the hash of a model's weights.
+def mapper_of(ws: Workspace) -> tuple[Path | None, str]:
+    """Return the model in use and the hash of its weights; of a classical method None, and the hash of its settings.
 
     Raises:
-        InputError: It is not a model, or damaged.
+        InputError: It is not a model, or damaged; a model is named that would not be used; or an alert asks for a class that a
+            classical method cannot map.
     """
-    from landshift.models.use.bundle import WEIGHTS, describe
+    detect = ws.project.detect
+    if detect.method == "model":
+        from landshift.models.use.bundle import WEIGHTS, describe
 
-    describe(model)
-    return file_hash(model / WEIGHTS)
+        model = ws.model_in_use
+        describe(model)
+        return model, file_hash(model / WEIGHTS)
+    require_no_model(ws)
+    for entry in ws.project.alerts.rules:
+        # It maps changed and unchanged, so that an alert about a class of the legend would never be sent.
+        require_known(entry.rule, Legend())
+    return None, detect.classical_hash
 
 
 def name_other_models(pairs: Sequence[PeriodPair], state: MonitorState, weights: str) -> tuple[str, ...]:
     """Return a sentence for each other model than the one in use that pairs were made by."""
     models = Counter(state.pairs[pair.name].model for pair in pairs if state.is_done(pair.name))
     return tuple(
-        f"{count} pair{'' if count == 1 else 's'} made by the model {short_hash(model)}, while {short_hash(weights)} is in use "
-        f"now. They stay as they are; --again makes them again."
+        f"{count} pair{'' if count == 1 else 's'} made by the model or method {short_hash(model)}, while {short_hash(weights)} "
+        f"is in use now. They stay as they are; --again makes them again."
         for model, count in models.items()
         if model != weights
     )
 
 
-def pair_workspace(ws: Workspace, pair: PeriodPair, model: Path) -> Workspace:
+def pair_workspace(ws: Workspace, pair: PeriodPair, model: Path | None) -> Workspace:
     """Make the workspace of one pair, with its dates and a folder of its own."""
     epochs = {
         name: {"start": period.start, "end": period.end} for name, period in (("before", pair.before), ("after", pair.after))

@@ -51,6 +51,15 @@ class Workspace:
         return model_in_use(self.releases, self.model)
 
     @property
+    def models_needed(self) -> list[Path]:
+        """The model that detect uses; none where a classical method maps the changes.
+
+        Raises:
+            InputError: As `model_in_use`.
+        """
+        return [self.model_in_use] if self.project.detect.method == "model" else []
+
+    @property
     def epochs(self) -> Path:
         """Analysis-ready images."""
         return self.output / "epochs"
@@ -193,6 +202,17 @@ class Workspace:
             raise InputError(
                 f"{self.output} cannot be written to ({error.strerror}). Choose another folder with --output."
             ) from error
+
+
+def require_no_model(ws: Workspace) -> None:
+    """Refuse a model that is named where a classical method maps the changes.
+
+    Raises:
+        InputError: One is named.
+    """
+    if ws.chosen_model is not None:
+        method = ws.project.detect.method
+        raise InputError(f"--model names {ws.chosen_model}, and the method {method} uses no model: leave one of them out.")
 
 
 def workspace(

@@ -1,4 +1,4 @@
-"""The key of a detect run, and the finished run of a key."""
+"""The key of a detect run, the finished run of a key, and what is asked before it is mapped."""
 
 from typing import Any
 
@@ -16,10 +16,12 @@ from landshift.pipeline.run.record import read_run
 
 def run_key(ws: Workspace, prepared: Pair) -> str:
     """Hash a run's inputs, model and settings, 16 characters."""
-    from landshift.models.use.bundle import MODEL
+    parts: list[Any] = [prepared.key, config_as_published(ws), versions(), areas_hash(ws)]
+    if ws.project.detect.method == "model":
+        from landshift.models.use.bundle import MODEL
 
-    parts: list[Any] = [prepared.key, file_hash(ws.model_in_use / MODEL), config_as_published(ws), versions()]
-    parts += [content_of(adaptation_in_use(ws, prepared)), content_of(assessment_of(ws, prepared)), areas_hash(ws)]
+        parts += [file_hash(ws.model_in_use / MODEL), content_of(adaptation_in_use(ws, prepared))]
+        parts += [content_of(assessment_of(ws, prepared))]
     return short_hash(value_hash(parts), 16)
 
 

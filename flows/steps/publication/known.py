@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 
 def calibration_of(ws: Workspace, prepared: Pair) -> KnownCalibration:
     """Return the calibration error on these very images: of the training, or of an assessment with labels; else None."""
+    if ws.project.detect.method != "model":
+        return KnownCalibration(None, None)
     from landshift.models.use.bundle import describe
 
     facts = describe(ws.model_in_use).facts
@@ -36,13 +38,18 @@ def calibration_of(ws: Workspace, prepared: Pair) -> KnownCalibration:
     return KnownCalibration(row.own_calibration_error if isinstance(row, ScoredBaseline) else None, trained)
 
 
-def ask_calibration(ws: Workspace, prepared: Pair) -> Gate:
-    """Ask how well the model in use is calibrated on these images."""
-    return calibration_gate(calibration_of(ws, prepared), ws.project.gates.rules)
+def ask_calibration(ws: Workspace, prepared: Pair) -> tuple[Gate, ...]:
+    """Ask how well the model in use is calibrated on these images; nothing of a classical method, which has no probability."""
+    if ws.project.detect.method != "model":
+        return ()
+    return (calibration_gate(calibration_of(ws, prepared), ws.project.gates.rules),)
 
 
 def find_known(ws: Workspace, prepared: Pair) -> KnownHere:
-    """Return what was measured of the model in use on the very images of a run."""
+    """Return what was measured of the model in use on the very images of a run; nothing of a classical method."""
+    if ws.project.detect.method != "model":
+        # Without test blocks nothing is known from elsewhere that a heading had to warn of.
+        return KnownHere(calibrated=False, tested=True)
     from landshift.models.use.bundle import describe
 
     facts = describe(ws.model_in_use).facts
@@ -53,6 +60,8 @@ def find_known(ws: Workspace, prepared: Pair) -> KnownHere:
 
 def kinds_on_test(ws: Workspace) -> Mapping[int, OnTestBlocks]:
     """Return how often the model in use was right about each kind of change, by change code; empty where it was not tested."""
+    if ws.project.detect.method != "model":
+        return {}
     from landshift.models.use.bundle import describe
 
     scores = describe(ws.model_in_use).facts.scores

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.detection.classical import SECOND, legend_in_use, map_second_opinion
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
@@ -13,20 +14,27 @@ from landshift.flows.steps.publication.known import find_known, kinds_on_test
 from landshift.pipeline.change.areas import MappedAreas, add_kind_scores, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
-from landshift.pipeline.change.decision import Decision, drop_small, min_patch_pixels
+from landshift.pipeline.change.decision import Decision, drop_small, min_patch_pixels, small_patch_pixels
 from landshift.pipeline.change.identity import keep_ids
 from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.change.second_opinion import SecondOpinion, compare_maps, lack_opinion
 from landshift.pipeline.columns import CHANGES_LAYER
 from landshift.pipeline.drawing.pictures import stretches_of, write_image
 from landshift.pipeline.drawing.qml import vector_qml
 from landshift.pipeline.drawing.sld import vector_sld
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, pixel_area_ha
-from landshift.pipeline.legend import Legend
+from landshift.pipeline.legend import UNCHANGED, Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.rasters import probability_of, write_domain_shift, write_last_observed, write_rasters
+from landshift.pipeline.run.rasters import (
+    probability_of,
+    write_disagreement,
+    write_domain_shift,
+    write_last_observed,
+    write_rasters,
+)
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_changes, write_copies
@@ -43,6 +51,8 @@ class Maps:
     """Hectares by pixel count, biased."""
     areas_of_interest: tuple[str, ...] | None
     """Notes on the areas of interest, sentences; None where the project has none."""
+    second_opinion: SecondOpinion | None = None
+    """How far the map agrees with the IR-MAD map; None where a classical method made it."""
 
 
 def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
@@ -51,9 +61,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
     manifest = ws.manifest(folder)
     if manifest.is_current("maps", key):
         return record_of(Maps, manifest.facts("maps"), str(folder))
-    from landshift.models.use.bundle import describe
-
-    legend, made = describe(ws.model_in_use).legend, prepared.plan
+    legend, made = legend_in_use(ws), prepared.plan
     areas_of_interest = areas_in(ws, made.grid)
     tags = _tags(ws, made, key)
     with step("Writing maps and polygons") as advance:
@@ -64,6 +72,10 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
         shifts = folder / "raw_domain_shift.tif"
         if shifts.is_file():
             files += write_domain_shift(folder, *read_raster(shifts), tags)
+        opinion = None
+        if ws.project.detect.method == "model":
+            opinion, more = _write_second_opinion(ws, prepared, key, decision, tags=tags)
+            files += more
         files += write_last_observed(folder, prepared.observations, made.grid, tags)
         advance(0.5)
         files += _write_images(folder, prepared, made, tags)
@@ -90,9 +102,24 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
         ]
         files += write_copies(folder, changes, ws.project.detect.copies)
         advance(1.0)
-    maps = Maps(areas, None if areas_of_interest is None else tuple(areas_of_interest.notes))
+    notes = None if areas_of_interest is None else tuple(areas_of_interest.notes)
+    maps = Maps(areas, notes, second_opinion=opinion)
     manifest.record("maps", key, files, content_of(maps))
     return maps
+
+
+def _write_second_opinion(
+    ws: Workspace, prepared: Pair, key: str, decision: Decision, tags: dict[str, str]
+) -> tuple[SecondOpinion, list[Path]]:
+    """Compare the map with the IR-MAD map under the same minimum mapping unit, and write where they disagree."""
+    folder, grid = ws.work / key, prepared.plan.grid
+    second = map_second_opinion(ws, prepared, key)
+    if not second.is_there:
+        return lack_opinion(second.reason), []
+    other = read_raster(folder / SECOND)[0]
+    other.flat[small_patch_pixels(other, min_patch_pixels(ws.project.detect.min_area_ha, pixel_area_ha(grid)))] = UNCHANGED
+    codes, opinion = compare_maps(decision.change, other)
+    return opinion, write_disagreement(folder, codes, grid, tags)
 
 
 def _earlier_changes(ws: Workspace) -> "gpd.GeoDataFrame | None":

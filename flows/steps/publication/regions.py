@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from landshift.flows.config.paths import ProjectPaths, load_projects
-from landshift.flows.config.project import Project
+from landshift.flows.config.project import Project, with_method
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.flows.steps.publication.run import Detected
 from landshift.pipeline.errors import in_words
@@ -52,16 +52,23 @@ class Outcome:
     """What went wrong; empty where all went well."""
 
 
-def regions_of(paths: Sequence[ProjectPaths]) -> list[Region]:
+def regions_of(paths: Sequence[ProjectPaths], method: str | None = None) -> list[Region]:
     """Read all configs before any work.
+
+    Args:
+        paths: Of the projects.
+        method: What maps the changes in all of them; that of each config where None.
 
     Raises:
         InputError: A config cannot be used, or two projects have one name.
     """
     return [
-        Region(project, place.data, place.output or project.output.resolve(), place.model, allow_outside=place.allow_outside)
+        Region(
+            with_method(project, method), place.data, place.output or project.output.resolve(), place.model,
+            allow_outside=place.allow_outside,
+        )
         for project, place in zip(load_projects(paths), paths, strict=True)
-    ]
+    ]  # fmt: skip
 
 
 def outcome_of(region: Region, found: Detected | Exception) -> Outcome:

@@ -9,6 +9,7 @@ from pathlib import Path
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.current import assessment_of
+from landshift.flows.steps.detection.classical import legend_in_use
 from landshift.flows.steps.detection.raw_map import RawMap
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.images.gating import gates_of_data, require_all_open
@@ -19,6 +20,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.known import calibration_of, find_known, kinds_on_test
 from landshift.flows.steps.publication.maps import Maps
 from landshift.pipeline.change.areas import with_test_scores
+from landshift.pipeline.change.second_opinion import result_gates
 from landshift.pipeline.epochs.gates import Measured
 from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_name
@@ -37,6 +39,7 @@ from landshift.pipeline.run.record import (
     UsedModel,
     UsedRadiometry,
 )
+from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.gates import model_gates
 
 
@@ -58,22 +61,12 @@ class Detected:
 
 def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw: RawMap, maps: Maps) -> Detected:
     """Write `run.json`, the page and what else follows from the maps, and move the whole run to its place in one step."""
-    from landshift.models.use.bundle import MODEL, WEIGHTS, TrainingImages
-
-    folder = ws.work / key
-    made, light = prepared.plan, prepared.radiometry
-    bundle = require_model_fits(ws, made)
+    folder, made, light = ws.work / key, prepared.plan, prepared.radiometry
     areas, notes = maps.areas, maps.areas_of_interest
-    assessment = assessment_of(ws, prepared)
-    scores = content_of(bundle.facts.scores) or {}
-    calibration = calibration_of(ws, prepared)
-    gates = (*gates_of_data(ws, prepared, measured), *model_gates(
-        beyond=raw.beyond, calibration=calibration,
-        same_images=bundle.facts.inputs == TrainingImages(*prepared.hashes),
-        adaptation=raw.adaptation.method, is_verified=raw.adaptation.verified,
-        verdict=None if assessment.guard is None else assessment.guard.verdict,
-        rules=ws.project.gates.rules,
-    ))  # fmt: skip
+    mapper = _describe_classical(ws, maps) if raw.classical is not None else _describe_model(ws, prepared, raw, maps)
+    model, assessment = mapper.model, mapper.assessment
+    scores = (model.scores if model is not None else None) or {}
+    gates = (*gates_of_data(ws, prepared, measured), *mapper.gates)
     require_all_open(ws, gates)
     warnings = [
         *scores.get("warnings", []),
@@ -95,14 +88,10 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
             pixel_size_m=made.grid.transform.a, transform=tuple(made.grid.transform)[:6],
         ),
         clouds={e: tuple(content_of(image.clouds)) for e, image in (("before", prepared.before), ("after", prepared.after))},
-        bands=tuple(made.bands), units=made.sensor.units, legend=bundle.legend.classes,
+        bands=tuple(made.bands), units=made.sensor.units, legend=legend_in_use(ws).classes,
         observed=ObservedShares(prepared.before.observed, prepared.after.observed),
-        model=UsedModel(
-            name=bundle.name, encoder=bundle.encoder.name, weights=file_hash(ws.model_in_use / WEIGHTS),
-            description=file_hash(ws.model_in_use / MODEL), scores=scores or None,
-            tested_here=find_known(ws, prepared).tested,
-        ),
-        calibration=calibration, threshold=raw.threshold, margin_px=raw.margin,
+        model=model, classical=raw.classical, second_opinion=maps.second_opinion, calibration=calibration_of(ws, prepared),
+        threshold=raw.threshold, margin_px=raw.margin,
         seconds=SpentSeconds(detect=raw.seconds, model=raw.model_seconds),
         alignment=None if prepared.correction is None else content_of(prepared.correction),
         radiometry=UsedRadiometry(
@@ -124,3 +113,38 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         complete(target, run)
     shutil.rmtree(ws.work, ignore_errors=True)
     return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates=gates)
+
+
+@dataclass(frozen=True)
+class _Mapper:
+    """What mapped the changes, and what is asked of it."""
+
+    model: UsedModel | None
+    """None where a classical method did."""
+    assessment: Assessment
+    """Of the images and the model; empty where nothing was assessed."""
+    gates: tuple[Gate, ...]
+    """About the model, and about the map that it made."""
+
+
+def _describe_classical(ws: Workspace, maps: Maps) -> _Mapper:
+    return _Mapper(None, Assessment(), result_gates(maps.areas.changed_share, None, None, ws.project.gates.rules))
+
+
+def _describe_model(ws: Workspace, prepared: Pair, raw: RawMap, maps: Maps) -> _Mapper:
+    from landshift.models.use.bundle import MODEL, WEIGHTS, TrainingImages
+
+    bundle, rules = require_model_fits(ws, prepared.plan), ws.project.gates.rules
+    assessment, scores = assessment_of(ws, prepared), content_of(bundle.facts.scores)
+    asked = model_gates(
+        beyond=raw.beyond, calibration=calibration_of(ws, prepared),
+        same_images=bundle.facts.inputs == TrainingImages(*prepared.hashes),
+        adaptation=raw.adaptation.method, is_verified=raw.adaptation.verified,
+        verdict=None if assessment.guard is None else assessment.guard.verdict, rules=rules,
+    )  # fmt: skip
+    model = UsedModel(
+        name=bundle.name, encoder=bundle.encoder.name, weights=file_hash(ws.model_in_use / WEIGHTS),
+        description=file_hash(ws.model_in_use / MODEL), scores=scores, tested_here=find_known(ws, prepared).tested,
+    )  # fmt: skip
+    found = result_gates(maps.areas.changed_share, maps.second_opinion, bundle.facts.training_changed, rules)
+    return _Mapper(model, assessment, (*asked, *found))

@@ -9,6 +9,7 @@ from landshift.pipeline.change.areas import MappedAreas
 from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.records import content_of
+from landshift.pipeline.run.record import read_run
 
 
 def show_detected(ws: Workspace, detected: Detected, areas: MappedAreas) -> None:
@@ -20,11 +21,6 @@ def show_detected(ws: Workspace, detected: Detected, areas: MappedAreas) -> None
     )
     create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")
     after = display_picture(detected.run / "image_after.tif", side=360)
-    picture = data_uri(change_picture(detected.run / "change.tif", _legend_of_run(ws).changes, after, side=360))
+    changes = Legend(read_run(detected.run).legend).changes
+    picture = data_uri(change_picture(detected.run / "change.tif", changes, after, side=360))
     create_markdown_artifact(f"![Mapped change]({picture})", key=f"{name}-preview", description="Preview of the change map")
-
-
-def _legend_of_run(ws: Workspace) -> Legend:
-    from landshift.models.use.bundle import describe
-
-    return describe(ws.model_in_use).legend

@@ -162,13 +162,19 @@ def _training_ground(made: Plan) -> "TrainingGround":
     return TrainingGround(str(made.before.date), str(made.after.date), shapely.geometry.mapping(outline))
 
 
+_COMMANDS = {"IR-MAD": "ir-mad", "Change vector analysis": "cva"}
+"""Classical rows that `landshift detect` can map by; the other ones are controls only."""
+
+
 def _better_rows(kept: CandidateScores, rows: Mapping[str, MethodScores]) -> list[str]:
     """Return a warning where a classical method does as well as the network."""
     name, row = max(rows.items(), key=lambda item: item[1].kappa or -1.0)
     own, other = kept.test.kappa, row.kappa
     if own is None or other is None or own > other:
         return []
+    method = next((method for title, method in _COMMANDS.items() if name.startswith(title)), None)
+    use = f"use it (`landshift detect CONFIG --method {method}`, by Otsu's threshold), " if method else ""
     return [
-        f"On the same test pixels, {name} does as well or better (kappa {other:.3f} against {own:.3f}): use it, label more, or "
-        f"train longer."
+        f"On the same test pixels, {name} does as well or better (kappa {other:.3f} against {own:.3f}): {use}label more, "
+        f"or train longer."
     ]
