@@ -170,6 +170,12 @@ def test_a_map_that_is_nearly_all_changed_stops_the_run_and_the_warning_holds_wh
 def test_a_classical_map_is_asked_for_its_share_alone_and_no_other_evidence_is_not_measured() -> None:
     (share,) = result_gates(0.08, None, None, RULES)
     assert share.outcome == PASS
+    note = "not independent"
+    sound = SecondOpinion(0.6, 0.67, 0.07, 0.03, 0.05)
+    assert [note in result_gates(0.1, sound, None, RULES, is_prior=prior)[2].meaning for prior in (False, True)] == [
+        False,
+        True,
+    ]
     _, ratio, second = result_gates(0.08, lack_opinion("band 2 is the same everywhere"), None, RULES)
     assert (ratio.outcome, second.outcome) == (NOT_MEASURED, NOT_MEASURED)
     assert "band 2" in second.meaning

@@ -3,6 +3,7 @@
 import json
 import shutil
 import subprocess
+import zipfile
 from collections.abc import Callable
 from dataclasses import replace
 from functools import partial
@@ -89,6 +90,28 @@ def test_a_run_is_whole_and_leaves_no_work_behind(demo: DemoTerritory) -> None:
     }  # fmt: skip
     assert not (demo.output / "demo" / "work").exists()
     assert not list(demo.output.rglob(".partial*"))
+
+
+def test_every_map_of_a_model_has_a_second_opinion(demo: DemoTerritory) -> None:
+    found = record(demo.run)["second_opinion"]
+    codes, change = (read_raster(demo.run / f"{name}.tif")[0] for name in ("disagreement", "change"))
+    seen = codes > 0
+    np.testing.assert_array_equal(seen, change > 0)
+    np.testing.assert_array_equal(np.isin(codes[seen], (2, 3)), change[seen] >= 2)
+    shares = [float((codes[seen] == code).mean()) for code in (2, 3, 4)]
+    assert [found[name] for name in ("both_changed", "only_model", "only_classical")] == pytest.approx(shares)
+    assert {"mapped_share", "mapped_ratio", "second_opinion"} <= {gate["setting"] for gate in record(demo.run)["gates"]}
+    bundle = json.loads((demo.model / "model.json").read_text(encoding="utf-8"))
+    assert 0 < bundle["facts"]["training_changed"] < 1
+    page = (demo.run / "report.html").read_text(encoding="utf-8")
+    assert 'id="image-disagreement"' in page
+    assert 'id="show-disagreement"' in page
+    classes = json.loads((demo.run / "item.json").read_text(encoding="utf-8"))["assets"]["disagreement"][
+        "classification:classes"
+    ]
+    assert [entry["title"] for entry in classes][-2:] == ["Only the model", "Only IR-MAD"]
+    with zipfile.ZipFile(demo.run / "map.qgz") as project:
+        assert "./disagreement.tif" in project.read("map.qgs").decode()
 
 
 def test_areas_of_interest_are_summed_up_and_their_hectares_add_up(demo: DemoTerritory) -> None:
@@ -553,15 +576,16 @@ def test_a_binary_project_goes_the_whole_way(demo: DemoTerritory, tmp_path: Path
         model={"fusion": "concatenation"}, training={"epochs": 1, "chips_per_epoch": 4, "workers": 1},
     )  # fmt: skip
     train(project, data, tmp_path / "runs")
-    # A network of four chips maps most of the ground as changed.
-    with pytest.raises(InputError, match="mapped_share"):
-        detect(project, data, tmp_path / "runs")
-    assert not (tmp_path / "runs" / "demo" / "run").exists()
     content = project.model_dump(mode="json")
+    content["gates"]["mapped_share"]["limit"] = 0.001
+    with pytest.raises(InputError, match="mapped_share"):
+        detect(Project.model_validate(content), data, tmp_path / "runs")
+    assert not (tmp_path / "runs" / "demo" / "run").exists()
     content["gates"]["mapped_share"]["otherwise"] = "mark"
     run = detect(Project.model_validate(content), data, tmp_path / "runs").run
-    asked = {gate["setting"]: gate["outcome"] for gate in record(run)["gates"]}
-    assert (asked["mapped_share"], asked["second_opinion"]) == ("mark", "mark")
+    (gate,) = (gate for gate in record(run)["gates"] if gate["setting"] == "mapped_share")
+    assert gate["outcome"] == "mark"
+    assert gate["meaning"] in record(run)["warnings"]
     assert set(np.unique(read_raster(run / "change.tif")[0])) <= {0, 1, 2}
     assert not (run / "landuse_before.tif").exists()
 

@@ -102,7 +102,9 @@ def _condition_kappa(shares: np.ndarray) -> float | None:
     return float((both / (both + ours) - anywhere) / (1 - anywhere))
 
 
-def result_gates(mapped: float, opinion: SecondOpinion | None, trained: float | None, rules: GateRules) -> tuple[Gate, ...]:
+def result_gates(
+    mapped: float, opinion: SecondOpinion | None, trained: float | None, rules: GateRules, *, is_prior: bool = False
+) -> tuple[Gate, ...]:
     """Hold what was mapped against what can be: its share, that of other evidence, and the other map.
 
     Args:
@@ -110,6 +112,7 @@ def result_gates(mapped: float, opinion: SecondOpinion | None, trained: float | 
         opinion: Of the IR-MAD map; None for a map that a classical method made itself.
         trained: Share of changed among the training labels, 0..1; None where no model was trained or it does not hold it.
         rules: Limits, and what happens beyond them.
+        is_prior: Whether the model itself looks at the statistic of IR-MAD, which makes its agreement less of an evidence.
     """
     limit = rules["mapped_share"].limit
     share = judge(
@@ -121,7 +124,7 @@ def result_gates(mapped: float, opinion: SecondOpinion | None, trained: float | 
     )  # fmt: skip
     if opinion is None:
         return (share,)
-    return share, _ratio(mapped, opinion, trained, rules), _agreement(opinion, rules)
+    return share, _ratio(mapped, opinion, trained, rules), _agreement(opinion, rules, is_prior=is_prior)
 
 
 def _ratio(mapped: float, opinion: SecondOpinion, trained: float | None, rules: GateRules) -> Gate:
@@ -141,7 +144,7 @@ def _ratio(mapped: float, opinion: SecondOpinion, trained: float | None, rules: 
     )  # fmt: skip
 
 
-def _agreement(opinion: SecondOpinion, rules: GateRules) -> Gate:
+def _agreement(opinion: SecondOpinion, rules: GateRules, *, is_prior: bool) -> Gate:
     name, least = "Second opinion (IR-MAD)", rules["second_opinion"].limit
     limit = f"change confirmed beyond chance by at least {least:g}"
     if opinion.kappa is None:
@@ -158,7 +161,8 @@ def _agreement(opinion: SecondOpinion, rules: GateRules) -> Gate:
     return judge(
         "second_opinion", name, opinion.confirmed, rules,
         found=f"{opinion.confirmed:.2f} (kappa {opinion.kappa:.2f})", limit=limit,
-        met=f"IR-MAD, which needs no labels, confirms {share} of the mapped change: {parts}.",
+        met=f"IR-MAD, which needs no labels, confirms {share} of the mapped change: {parts}."
+        + (" The model looks at the statistic of IR-MAD itself: it is not independent of it." if is_prior else ""),
         missed=f"IR-MAD, which needs no labels, confirms {share} of the mapped change, hardly more than anywhere: {parts}. "
         f"One of them is wrong: look at disagreement.tif beside the images.",
     )  # fmt: skip

@@ -146,5 +146,8 @@ def _describe_model(ws: Workspace, prepared: Pair, raw: RawMap, maps: Maps) -> _
         name=bundle.name, encoder=bundle.encoder.name, weights=file_hash(ws.model_in_use / WEIGHTS),
         description=file_hash(ws.model_in_use / MODEL), scores=scores, tested_here=find_known(ws, prepared).tested,
     )  # fmt: skip
-    found = result_gates(maps.areas.changed_share, maps.second_opinion, bundle.facts.training_changed, rules)
+    found = result_gates(
+        maps.areas.changed_share, maps.second_opinion, bundle.facts.training_changed, rules,
+        is_prior="ir-mad" in bundle.spec.priors,
+    )  # fmt: skip
     return _Mapper(model, assessment, (*asked, *found))
