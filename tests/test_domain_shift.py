@@ -24,8 +24,8 @@ def test_two_channels_have_a_known_distance() -> None:
     """A cross of twelve blocks: by symmetry the distance grows in proportion, and only its arms are as far out as its edge."""
     cross = np.repeat(np.array([[1.0, 0], [-1, 0], [0, 1], [0, -1]]), 3, axis=0)
     shift = fit_shift(cross)
-    np.testing.assert_allclose(shift.center, 0, atol=1e-12)
-    np.testing.assert_allclose(shift.spread, np.sqrt(0.5))
+    np.testing.assert_allclose(shift.views[0].center, 0, atol=1e-12)
+    np.testing.assert_allclose(shift.views[0].spread, np.sqrt(0.5))
     ratio = shift.ratio(np.array([[0.0, 0], [1, 0], [0, -1], [3, 0], [0, -5]]))
     np.testing.assert_allclose(ratio / ratio[1], [0, 1, 1, 3, 5], atol=1e-6)
     assert 0.5 < ratio[1] < 1, "a block that was left out lies further from the others than from a domain that it is part of"
@@ -121,8 +121,8 @@ def test_a_channel_that_never_varies_puts_nothing_infinitely_far() -> None:
 
 
 def test_few_components_for_few_blocks() -> None:
-    assert len(fit_shift(blocks(0)[:12]).components) == 4, "a third of the blocks"
-    assert len(fit_shift(blocks(0)).components) == DIMENSIONS
+    assert len(fit_shift(blocks(0)[:12]).views[0].components) == 4, "a third of the blocks"
+    assert len(fit_shift(blocks(0)).views[0].components) == DIMENSIONS
 
 
 @laws
@@ -139,10 +139,52 @@ def test_what_was_written_down_is_read_again(seed: int, magnitude: float) -> Non
 
 @pytest.mark.parametrize(
     "damage",
-    [{"edge": 0.0}, {"edge": "far"}, {"spread": [0.0] * 12}, {"center": [1.0]}, {"components": [[1.0, 2.0]]}, {"center": None}],
+    [{"spread": [0.0] * 12}, {"center": [1.0]}, {"components": [[1.0, 2.0]]}, {"center": None}, {"domain": None}],
 )
+def test_a_damaged_view_is_refused(damage: dict) -> None:
+    content = content_of(fit_shift(blocks(0)))
+    content["views"][0] |= damage
+    with pytest.raises(InputError, match="damaged"):
+        record_of(Shift, content, "shift")
+
+
+@pytest.mark.parametrize("damage", [{"edges": [[0.0, 1.0]]}, {"edges": "far"}, {"edges": [[1.0, 1.0]] * 2}, {"views": []}])
 def test_a_damaged_record_is_refused(damage: dict) -> None:
     with pytest.raises(InputError, match="damaged"):
         record_of(Shift, content_of(fit_shift(blocks(0))) | damage, "shift")
     with pytest.raises(InputError, match="damaged"):
         record_of(Shift, {}, "shift")
+
+
+def test_ground_off_the_directions_of_the_training_lies_beyond_though_its_place_among_them_is_the_middle() -> None:
+    """The training varies along eight axes, each of three equal channels; in the other ground two of these differ."""
+    rng = np.random.default_rng(0)
+    training = np.repeat(rng.normal(size=(60, 8)), 3, axis=1) + 0.05 * rng.normal(size=(60, 24))
+    shift = fit_shift(training)
+    beside = training.mean(axis=0) + np.concatenate([[0.8, -0.8], np.zeros(22)])
+    within, left_over = shift.views[0].measure(beside[np.newaxis])[0] / shift.edges[0]
+    assert within < 1
+    assert left_over > 1
+    assert shift.ratio(beside) == pytest.approx(left_over, rel=1e-4)
+
+
+def test_each_view_has_edges_and_a_block_beyond_any_of_them_is_beyond() -> None:
+    state, difference = blocks(0, n=80), np.abs(blocks(1, n=80, channels=5))
+    shift = fit_shift(np.column_stack([state, difference]), [12, 5])
+    assert [len(view.center) for view in shift.views] == [12, 5]
+    assert (shift.ratio(np.column_stack([state, difference])) <= 1).mean() >= 0.93, "all distances together leave 5 %"
+    assert (shift.ratio(np.column_stack([state, difference + 12])) > 1).all(), "the same ground, with another difference"
+    assert (shift.ratio(np.column_stack([state + 12, difference])) > 1).all()
+    with pytest.raises(ValueError, match="12 channels; the training regions have 17"):
+        shift.ratio(state)
+
+
+@pytest.mark.parametrize("n", [32, 64])
+def test_four_distances_leave_one_new_block_in_twenty_beyond(n: int) -> None:
+    shares = []
+    for seed in range(20):
+        rng = np.random.default_rng(seed)
+        ground = rng.normal(size=(12, 100))
+        drawn = [rng.normal(size=(count, 12)) @ ground + 0.1 * rng.normal(size=(count, 100)) for count in (n, 200)]
+        shares.append((fit_shift(drawn[0], [60, 40]).ratio(drawn[1]) > 1).mean())
+    assert 0.02 <= np.mean(shares) <= 0.09

@@ -121,7 +121,9 @@ def test_maps_without_channels_are_no_depth(tmp_path: Path) -> None:
 
     path = write(tmp_path / "i.tif", ramps(64, 64))
     assert pixel_features(Transformer(), PairSource(path, path), sample_of((1, 2)), device=CPU).depths == DEPTHS[1:]
-    assert block_embeddings(Transformer(), PairSource(path, path), (64, 64), 32, device=CPU).shape == (2, 2, 8)
+    found = block_embeddings(Transformer(), PairSource(path, path), (64, 64), 32, device=CPU)
+    assert found.values.shape == (2, 2, 18)
+    assert found.sizes == (8, 10), "of the difference also the two bands of the input"
 
 
 def test_an_empty_sample_pixels_outside_and_training_are_refused(tmp_path: Path, network: ChangeNetwork) -> None:
@@ -145,8 +147,10 @@ def test_a_block_is_the_mean_of_its_observed_pixels(tmp_path: Path) -> None:
     before[:, 32:96, 64:96] = np.nan  # cells of 32 that nobody saw before, one of them in a block seen otherwise
     after[0, 0:64, 128:192] = np.nan  # a whole block of 64 that lacks a band after
     images = PairSource(write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
-    found = block_embeddings(Means(), images, (352, 288), 64, device=CPU)
-    assert found.shape == (6, 5, 10)
+    made = block_embeddings(Means(), images, (352, 288), 64, device=CPU)
+    found = made.values
+    assert found.shape == (6, 5, 22)
+    assert made.sizes == (10, 12)
     seen = np.isfinite(before).all(axis=0) & np.isfinite(after).all(axis=0)
     for row, column in np.ndindex(6, 5):
         part = (slice(64 * row, 64 * row + 64), slice(64 * column, 64 * column + 64))
@@ -155,19 +159,22 @@ def test_a_block_is_the_mean_of_its_observed_pixels(tmp_path: Path) -> None:
             assert np.isnan(found[row, column]).all()
             continue
         mean = np.mean([image[:, *part][:, seen[part]].mean(axis=1) for image in (before, after)], axis=0)
-        assert found[row, column].reshape(5, 2) == pytest.approx(np.tile(mean, (5, 1)), abs=1e-6)
+        assert found[row, column, :10].reshape(5, 2) == pytest.approx(np.tile(mean, (5, 1)), abs=1e-6)
+        difference = np.abs(after - before)[:, *part][:, seen[part]].mean(axis=1)
+        assert found[row, column, 10:12] == pytest.approx(difference, abs=5e-6), "of the pixels, wherever they are"
 
 
 @pytest.mark.parametrize("block", [32, 96, 512])
 def test_blocks_are_where_they_are_said_to_be(tmp_path: Path, block: int) -> None:
     path = write(tmp_path / "i.tif", ramps(352, 288))
-    found = block_embeddings(Means(), PairSource(path, path), (352, 288), block, device=CPU)
-    assert found.shape == (-(-352 // block), -(-288 // block), 10)
+    found = block_embeddings(Means(), PairSource(path, path), (352, 288), block, device=CPU).values
+    assert found.shape == (-(-352 // block), -(-288 // block), 22)
+    np.testing.assert_array_equal(found[..., 10:], 0, err_msg="both dates are the same")
     for row, column in np.ndindex(*found.shape[:2]):
         y = (row * block + min(row * block + block, 352)) / 2 / 512
         x = (column * block + min(column * block + block, 288)) / 2 / 512
         assert found[row, column, :2] == pytest.approx([y, x], abs=1e-6)
-        assert found[row, column, 8:] == pytest.approx([y, x], abs=1e-6)
+        assert found[row, column, 8:10] == pytest.approx([y, x], abs=1e-6)
 
 
 @pytest.mark.parametrize(("tile", "margin"), [(64, 32), (32, 0), (96, 64)])
@@ -179,7 +186,7 @@ def test_blocks_are_those_that_detect_sees_with_the_same_tiling(
     before, after = rng.random((2, 2, 160, 144), dtype=np.float32)
     before[:, 40:70, 30:64] = np.nan
     images = PairSource(write(tmp_path / "b.tif", before), write(tmp_path / "a.tif", after))
-    trained = block_embeddings(network, images, (160, 144), 32, tile=tile, margin=margin, device=CPU)
+    trained = block_embeddings(network, images, (160, 144), 32, tile=tile, margin=margin, device=CPU).values
     detected = np.full_like(trained, np.nan)
     for mapped in stream(network, images, tiles((160, 144), tile, margin), Temperatures(), embed_block=32):
         y, x = mapped.tile.core.y // 32, mapped.tile.core.x // 32
@@ -189,9 +196,9 @@ def test_blocks_are_those_that_detect_sees_with_the_same_tiling(
     # Blocks that are not wanted may be left out; the others are the same.
     wanted = np.zeros(trained.shape[:2], dtype=bool)
     wanted[2, 3] = True
-    alone = block_embeddings(network, images, (160, 144), 32, tile=tile, margin=margin, wanted=wanted, device=CPU)
+    alone = block_embeddings(network, images, (160, 144), 32, tile=tile, margin=margin, wanted=wanted, device=CPU).values
     np.testing.assert_array_equal(alone[wanted], trained[wanted])
-    otherwise = block_embeddings(network, images, (160, 144), 32, tile=160, margin=32, device=CPU)
+    otherwise = block_embeddings(network, images, (160, 144), 32, tile=160, margin=32, device=CPU).values
     assert np.nanmax(np.abs(otherwise - trained)) > 1e-5
 
 

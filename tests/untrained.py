@@ -50,7 +50,9 @@ class Untrained:
                 treatment=images.radiometry.treatment,
                 normalisation=built.normalisation, legend=legend_of(ws.project), temperatures=Temperatures(),
                 threshold=float(np.nanmedian(said.change)),
-                facts=provenance(domain_shift=fit_shift(blocks.reshape(-1, blocks.shape[-1])[::2])),
+                facts=provenance(
+                    domain_shift=fit_shift(blocks.values.reshape(-1, blocks.values.shape[-1])[::2], blocks.sizes)
+                ),
             ),
             network,
             "card",

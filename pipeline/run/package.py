@@ -27,7 +27,8 @@ FILES = {
     "last_observed.tif": "Day on which each pixel was last seen, as year, month and day in one number (20230620); 0 = never.",
     "disagreement.tif": "Second opinion: where this map and an IR-MAD map of the same images, made without labels, agree and "
     "where they differ: 1 = both unchanged, 2 = both changed, 3 = only the model, 4 = only IR-MAD, 0 = not observed.",
-    "domain_shift.tif": "How far each block of the territory lies from the training regions in what the network sees: above 1 "
+    "domain_shift.tif": "How far each block lies from the training regions in what the network sees of both dates and of their "
+    "difference: above 1 "
     "it looks unlike 95 % of the labelled blocks, and the map deserves less trust.",
     "image_before.tif": "Image before, stretched for the eye (reflectance alike on both dates); not for measuring.",
     "image_after.tif": "Image after, likewise.",

@@ -76,9 +76,10 @@ def _likeness(beyond: float | None, rules: GateRules) -> Gate:
         return judge_unknown("domain_shift", name, rules, limit=limit, reason=reason)
     return judge(
         "domain_shift", name, beyond, rules, found=f"{percent(beyond)} beyond their edge", limit=limit,
-        met="The territory looks like what the model was trained on (see domain_shift.tif); 5 % lie beyond by definition.",
-        missed=f"{percent(beyond)} of the territory looks unlike 95 % of the blocks that the model was trained on (see "
-        f"domain_shift.tif): its scores need not hold there.",
+        met="The territory, and the difference of its dates, look like what the model was trained on (see domain_shift.tif); "
+        "5 % lie beyond by definition.",
+        missed=f"{percent(beyond)} of the territory looks unlike 95 % of the blocks that the model was trained on, on its "
+        f"dates or in how they differ (see domain_shift.tif): its scores need not hold there.",
     )  # fmt: skip
 
 

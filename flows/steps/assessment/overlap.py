@@ -13,7 +13,7 @@ from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.scores.assessment import BlockOverlap
 
 _DIMENSIONS = 8
-_FORMAT = 2
+_FORMAT = 3
 _CHANCE = 0.05
 _MUCH_BEYOND = 0.1
 _MOST_BLOCKS = 4000
@@ -46,7 +46,8 @@ def _compare(ws: Workspace, prepared: Pair) -> BlockOverlap:
     device = device_of(ws.project.detect.device)
     network = build_network(ws, prepared, encoder, "frozen", seed=0).network.eval().to(device)
     shape = (role.shape[0], role.shape[1])
-    embedded = block_embeddings(network, prepared.source, shape, BLOCK, device=device)
+    found = block_embeddings(network, prepared.source, shape, BLOCK, device=device)
+    embedded = found.values
     seen, training = np.isfinite(embedded).all(axis=-1), training_blocks(role)
     inside, outside = int((seen & training).sum()), int((seen & ~training).sum())
     if min(inside, outside) < 4 * _DIMENSIONS:
@@ -58,9 +59,9 @@ def _compare(ws: Workspace, prepared: Pair) -> BlockOverlap:
     rng = np.random.default_rng(0)
     chosen = [rng.permutation(np.flatnonzero(seen & where))[:_MOST_BLOCKS] for where in (training, ~training)]
     blocks = embedded.reshape(-1, embedded.shape[-1])[np.concatenate(chosen)]
-    points = reduce(standardise(blocks), _DIMENSIONS)
+    points = reduce(standardise(blocks[:, : found.sizes[0]]), _DIMENSIONS)
     first, other = points[: len(chosen[0])], points[len(chosen[0]) :]
-    shift = fit_shift(blocks[: len(chosen[0])])
+    shift = fit_shift(blocks[: len(chosen[0])], found.sizes)
     beyond = float((shift.ratio(blocks[len(chosen[0]) :]) > 1).mean())
     p_value = mmd_p_value(first, other)
     return BlockOverlap(

@@ -102,8 +102,8 @@ def _training_domain(ws: Workspace, prepared: Pair, network: "ChangeNetwork", ro
         device=device,
     )  # fmt: skip
     network.to("cpu")
-    seen = embedded[wanted & np.isfinite(embedded).all(axis=-1)]
-    return fit_shift(seen) if len(seen) >= FEWEST_BLOCKS else None
+    seen = embedded.values[wanted & np.isfinite(embedded.values).all(axis=-1)]
+    return fit_shift(seen, embedded.sizes) if len(seen) >= FEWEST_BLOCKS else None
 
 
 def choose_model(
