@@ -48,7 +48,7 @@ class ModelConfig(Section):
     """Widths of the U-Net's stages; the first is the pyramid's width for fpn and upernet."""
     fusion: Literal["difference", "concatenation"] = "difference"
     """How the features of the dates meet."""
-    priors: tuple[Literal["ir-mad", "difference"], ...] = ("ir-mad", "difference")
+    priors: tuple[Literal["ir-mad", "difference"], ...] = ("ir-mad",)
     """What the change decoder sees beside the features: the IR-MAD statistic of the pair, which no light changes, and the
     distance of the matched dates in each band."""
 
