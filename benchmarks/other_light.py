@@ -3,8 +3,8 @@
     python benchmarks/other_light.py DATA [--draws 20] [--epochs 10] [--chips 192] [--out FILE]
 
 DATA holds the Taizhou pair of `configs/taizhou.yaml`. Each copy has other gains (0.7 to 1.3) and offsets (up to 20 numbers) in
-every band of the date after, or a gamma, or haze; or its dates are exchanged. Numbers are rounded and cut off at 0 and 255, as a
-file has them. Measured with matched dates and without: kappa on the test blocks, and the share mapped as changed.
+every band of the date after, or a gamma, or haze; or its dates are exchanged. Numbers are rounded and cut off at 0 and 255, as
+a file has them. Measured with matched dates and without: kappa on the test blocks, and the share mapped as changed.
 """
 
 import argparse
