@@ -8,7 +8,7 @@ from pydantic import Field, field_validator
 from landshift.flows.config.sections import Section, Seed
 from landshift.pipeline.scores.release import ReleaseRule, Undecided
 
-Strategy = Literal["frozen", "lp-ft", "discriminative", "l2-sp", "lora", "full", "scratch"]
+Strategy = Literal["frozen", "lp-ft", "discriminative", "l2-sp", "lora", "full", "scratch", "probe", "boosted"]
 """How far a pretrained encoder may move."""
 
 _Width = Annotated[int, Field(ge=1, le=4096)]

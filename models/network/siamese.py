@@ -19,6 +19,8 @@ from landshift.pipeline.errors import InputError
 DECODERS = ("unet", "fpn", "upernet")
 HEADS = ("change", "landuse", "both")
 FUSIONS = ("difference", "concatenation")
+ESTIMATORS = ("network", "trees", "line")
+"""What decides on the features of an encoder: decoders, or an estimator for each pixel by itself."""
 
 _STAGES = 5
 _PRIOR_SLOPE, _PRIOR_MIDDLE = 3.0, 2.0
@@ -51,6 +53,9 @@ class NetworkSpec:
     priors: tuple[str, ...] = ()
     """What the change decoder sees beside the features, of `matching.PRIORS`."""
 
+    estimator: str = "network"
+    """One of `ESTIMATORS`; `decoder` and `fusion` matter to the first alone."""
+
     def __post_init__(self) -> None:
         """Refuse contradictions.
 
@@ -64,6 +69,7 @@ class NetworkSpec:
             raise InputError(f"The encoder takes band {missing[0]}, the images have {', '.join(self.image_bands)}.")
         for value, table, name in (
             (self.decoder, DECODERS, "decoder"), (self.heads, HEADS, "heads"), (self.fusion, FUSIONS, "fusion"),
+            (self.estimator, ESTIMATORS, "estimator"),
         ):  # fmt: skip
             if value not in table:
                 raise InputError(f"{name} {value!r} is not known; expected one of {', '.join(table)}.")
@@ -137,14 +143,14 @@ class _Decoder(nn.Module):
         return logits
 
 
-class ChangeNetwork(nn.Module):
-    """Encode each date once, fuse, decode (Daudt 2018, doi:10.1109/ICIP.2018.8451652, with any pretrained encoder)."""
+class Siamese(nn.Module):
+    """A model of both dates: one encoder for them, and whatever decides on its features."""
 
     mean: Tensor
     std: Tensor
 
     def __init__(self, spec: NetworkSpec, encoder: nn.Module, normalisation: Normalisation) -> None:
-        """Build the decoders for an encoder.
+        """Take an encoder.
 
         Args:
             spec: What to build.
@@ -162,13 +168,6 @@ class ChangeNetwork(nn.Module):
             )
         self.spec = spec
         self.encoder = encoder
-        channels = list(cast(Sequence[int], encoder.out_channels))
-        fused = channels if spec.fusion == "difference" else [2 * c for c in channels]
-        self.change_decoder = _Decoder(spec, fused, 1, spec.prior_channels) if spec.heads != "landuse" else None
-        self.prior = _prior_logit(spec.prior_channels) if spec.priors and self.change_decoder is not None else None
-        if self.prior is not None and self.change_decoder is not None:
-            nn.init.zeros_(self.change_decoder.head[0].weight)
-        self.landuse_decoder = _Decoder(spec, channels, spec.classes) if spec.heads != "change" else None
         self.scale = normalisation.scale
         self._taken = None if spec.bands == spec.image_bands else [spec.image_bands.index(b) for b in spec.bands]
         for name in ("mean", "std"):
@@ -189,6 +188,41 @@ class ChangeNetwork(nn.Module):
         normal = (taken * self.scale - self.mean) / self.std
         # The mean of a band is the least misleading value for a pixel that is not observed, and infinity is no observation.
         return list(self.encoder(torch.nan_to_num(normal, nan=0.0, posinf=0.0, neginf=0.0)))
+
+    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
+        """Decide on the features of both dates.
+
+        Args:
+            before: As `encode` returns them.
+            after: As `before`.
+            priors: (batch, prior, y, x) as `matching.prior_channels` gives them, NaN = not observed; None where the model takes
+                none.
+        """
+        raise NotImplementedError
+
+
+class ChangeNetwork(Siamese):
+    """Encode each date once, fuse, decode (Daudt 2018, doi:10.1109/ICIP.2018.8451652, with any pretrained encoder)."""
+
+    def __init__(self, spec: NetworkSpec, encoder: nn.Module, normalisation: Normalisation) -> None:
+        """Build the decoders for an encoder.
+
+        Args:
+            spec: What to build.
+            encoder: Gives a list of feature maps at strides 1, 2, 4, ... with their channels in `out_channels`.
+            normalisation: Mean and deviation for each band of `spec`.
+
+        Raises:
+            InputError: Another number of means or deviations than of bands.
+        """
+        super().__init__(spec, encoder, normalisation)
+        channels = list(cast(Sequence[int], encoder.out_channels))
+        fused = channels if spec.fusion == "difference" else [2 * c for c in channels]
+        self.change_decoder = _Decoder(spec, fused, 1, spec.prior_channels) if spec.heads != "landuse" else None
+        self.prior = _prior_logit(spec.prior_channels) if spec.priors and self.change_decoder is not None else None
+        if self.prior is not None and self.change_decoder is not None:
+            nn.init.zeros_(self.change_decoder.head[0].weight)
+        self.landuse_decoder = _Decoder(spec, channels, spec.classes) if spec.heads != "change" else None
 
     def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
         """Decode the features of both dates.

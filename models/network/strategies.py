@@ -31,6 +31,8 @@ class Strategy:
     AdamW's step is about the learning rate, so that hardly a weight goes further from its start than 1 / anchor."""
     lora_rank: int = 0
     """Rank of the adapters that move in place of the encoder's own parameters and statistics; 0 = no adapters."""
+    estimator: str = "network"
+    """What decides on the features, of `siamese.ESTIMATORS`; all but the first leave the encoder as it is."""
 
 
 STRATEGIES = (
@@ -45,6 +47,9 @@ STRATEGIES = (
     Strategy("lora", lora_rank=8),
     Strategy("full"),
     Strategy("scratch", pretrained=False),
+    # Decided pixel by pixel, from the values around it, in seconds: what few labels are enough for.
+    Strategy("probe", frozen_share=1.0, estimator="line"),
+    Strategy("boosted", frozen_share=1.0, estimator="trees"),
 )
 """Every way to use an encoder."""
 

@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.batchnorm import _BatchNorm
 
-from landshift.models.network.siamese import ChangeNetwork
+from landshift.models.network.siamese import Siamese
 from landshift.pipeline.epochs.matching import PairWindow
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.tiles import STRIDE
@@ -70,7 +70,7 @@ class _Norm:
 
 
 @torch.no_grad()
-def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[PairWindow], *, prior: float) -> MixedStatistics:
+def adapt_batch_norm(network: Siamese, windows: Iterable[PairWindow], *, prior: float) -> MixedStatistics:
     """Mix the statistics of the target into every BatchNorm layer, in place (Schneider 2020, arXiv:2006.16971).
 
     Mean and variance become N / (N + n) of the source's plus n / (N + n) of the target's, for n windows and a prior of N.
@@ -129,7 +129,7 @@ def adapt_batch_norm(network: ChangeNetwork, windows: Iterable[PairWindow], *, p
     return MixedStatistics(len(reached), seen, prior, shift, notes=_notes(network, seen, skipped, share))
 
 
-def _layers(network: ChangeNetwork) -> list[_Norm]:
+def _layers(network: Siamese) -> list[_Norm]:
     """Return the BatchNorm layers that keep statistics, of whatever subclass."""
     return [
         _Norm(m, m.running_mean.to(torch.float64, copy=True), m.running_var.to(torch.float64, copy=True))
@@ -138,7 +138,7 @@ def _layers(network: ChangeNetwork) -> list[_Norm]:
     ]
 
 
-def _check(network: ChangeNetwork, before: np.ndarray, after: np.ndarray) -> None:
+def _check(network: Siamese, before: np.ndarray, after: np.ndarray) -> None:
     bands = len(network.spec.image_bands)
     fits = before.shape == after.shape and before.ndim == 3 and before.shape[0] == bands
     if not fits or before.shape[1] % STRIDE or before.shape[2] % STRIDE:
@@ -148,7 +148,7 @@ def _check(network: ChangeNetwork, before: np.ndarray, after: np.ndarray) -> Non
         )
 
 
-def _notes(network: ChangeNetwork, seen: int, skipped: int, share: float) -> tuple[str, ...]:
+def _notes(network: Siamese, seen: int, skipped: int, share: float) -> tuple[str, ...]:
     notes = [f"{share:.0%} of the BatchNorm statistics are from {seen} windows of the target, the rest from training."]
     if skipped:
         notes.append(f"{skipped} windows in which nothing is observed at both dates were skipped.")

@@ -15,7 +15,8 @@ from safetensors.torch import load_file, save_file
 from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.bands import Encoder
 from landshift.models.encoders.normalisation import Normalisation
-from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.estimators.model import model_of
+from landshift.models.network.siamese import NetworkSpec, Siamese
 from landshift.models.transfer.shift import Shift
 from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
@@ -123,7 +124,7 @@ class Bundle:
     """Training and scores."""
 
 
-def save(folder: Path, bundle: Bundle, network: ChangeNetwork, card: str) -> Path:
+def save(folder: Path, bundle: Bundle, network: Siamese, card: str) -> Path:
     """Write a bundle in one atomic step; an earlier one of that name is replaced whole.
 
     Args:
@@ -140,7 +141,7 @@ def save(folder: Path, bundle: Bundle, network: ChangeNetwork, card: str) -> Pat
     return folder
 
 
-def load(folder: Path) -> tuple[Bundle, ChangeNetwork]:
+def load(folder: Path) -> tuple[Bundle, Siamese]:
     """Read a bundle; nothing in it is executed.
 
     Returns:
@@ -150,7 +151,7 @@ def load(folder: Path) -> tuple[Bundle, ChangeNetwork]:
         InputError: A file is missing or damaged, or the weights do not fit the network that `model.json` describes.
     """
     bundle = describe(folder)
-    network = ChangeNetwork(bundle.spec, build_encoder(bundle.spec.architecture, len(bundle.spec.bands)), bundle.normalisation)
+    network = model_of(bundle.spec, build_encoder(bundle.spec.architecture, len(bundle.spec.bands)), bundle.normalisation)
     try:
         network.load_state_dict(load_file(folder / WEIGHTS))
     except (SafetensorError, RuntimeError, OSError) as error:

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from landshift.models.network.siamese import ChangeNetwork, Output
+from landshift.models.network.siamese import Output, Siamese
 from landshift.models.transfer.blocks import block_means
 from landshift.pipeline.epochs.matching import PairSource, PairWindow
 from landshift.pipeline.errors import InputError
@@ -76,7 +76,7 @@ def device_of(wanted: str = "auto") -> torch.device:
 
 @torch.inference_mode()
 def predict(
-    network: ChangeNetwork,
+    network: Siamese,
     window: PairWindow,
     temperatures: Temperatures,
     *,
@@ -132,7 +132,7 @@ def _crop(whole: Probabilities, core: Window) -> Probabilities:
 
 
 def stream(
-    network: ChangeNetwork,
+    network: Siamese,
     pair: PairSource,
     tiles: Sequence[Tile],
     temperatures: Temperatures,
@@ -212,7 +212,7 @@ def write_behind(mapped: Iterable[MappedTile], write: Callable[[Tile, Probabilit
 
 
 def calibrate_margin(
-    network: ChangeNetwork,
+    network: Siamese,
     pair: PairSource,
     shape: tuple[int, int],
     core: int = 256,

@@ -34,7 +34,7 @@ from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import STRIDE, Tile, tiles
 
 if TYPE_CHECKING:
-    from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.network.siamese import Siamese
     from landshift.models.use.bundle import Bundle
 
 METHODS = ("histogram", "moments", "batch-norm")
@@ -58,7 +58,7 @@ _MOST_TILES = 16
 class AdaptedModel:
     """A network, and what is done to the images before it sees them."""
 
-    network: "ChangeNetwork"
+    network: "Siamese"
     """With adapted BatchNorm statistics where that is the method."""
     mappings: Mappings
     """Of the dates before and after, once they are matched and standardised."""
@@ -80,7 +80,7 @@ class ChosenAdaptation:
     """Fitted on this territory's validation blocks; None takes the model's own."""
 
 
-def adapt_model(ws: Workspace, prepared: Pair, bundle: "Bundle", network: "ChangeNetwork", method: str) -> AdaptedModel:
+def adapt_model(ws: Workspace, prepared: Pair, bundle: "Bundle", network: "Siamese", method: str) -> AdaptedModel:
     """Adapt a network, or the images that it is given, to the territory; nothing is trained.
 
     Args:

@@ -29,7 +29,7 @@ from landshift.pipeline.scores.assessment import MeanF1
 from landshift.pipeline.scores.training import Cost, Fit, NetworkScores
 
 if TYPE_CHECKING:
-    from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.network.siamese import Siamese
 
 BLOCKS, RANDOM = "blocks", "random pixels"
 """Splits of a trial beside the folds: the project's own, and the one that flatters."""
@@ -207,7 +207,11 @@ def _train(
     except Diverged as error:
         shutil.rmtree(checkpoints, ignore_errors=True)
         return TrialResult(trial, "diverged", str(error)), None
-    moved = trial.strategy not in ("scratch", "frozen") and trial.share >= 1 and trial.seed == ws.project.assess.seeds[0]
+    moved = (
+        trial.strategy not in ("scratch", "frozen", "probe", "boosted")
+        and trial.share >= 1
+        and trial.seed == ws.project.assess.seeds[0]
+    )
     facts = TrialFacts(
         **{f.name: getattr(scores, f.name) for f in fields(NetworkScores)},
         fit=bundle.facts.fit, cost=meter.cost,
@@ -247,7 +251,7 @@ def _alignment(
     ws: Workspace,
     prepared: Pair,
     recipe: Recipe,
-    network: "ChangeNetwork",
+    network: "Siamese",
     masks: DividedLabels,
 ) -> dict[str, float | None]:
     """Compare the encoder's features before and after the training, on held-out pixels: linear CKA by depth."""

@@ -5,6 +5,7 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from landshift.flows.config.learning import TrainingConfig
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan, legend_of
@@ -15,11 +16,13 @@ from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.labels.values import share_changed
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.scores.training import Fit
 
 if TYPE_CHECKING:
     from landshift.models.encoders.bands import Encoder
     from landshift.models.encoders.normalisation import Normalisation
-    from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.network.samples import Masks
+    from landshift.models.network.siamese import Siamese
     from landshift.models.use.bundle import Bundle
 
 
@@ -43,7 +46,7 @@ class Recipe:
 class Built:
     """A network before its training."""
 
-    network: "ChangeNetwork"
+    network: "Siamese"
     """On the CPU."""
     encoder: "Encoder"
     """The row that it was built from; a random one of the same architecture where the strategy starts from scratch."""
@@ -100,6 +103,7 @@ def build_network(ws: Workspace, prepared: Pair, encoder: "Encoder", strategy: s
     from landshift.models.encoders.normalisation import normalisation_for
     from landshift.models.encoders.table import encoder_named
     from landshift.models.encoders.weights import load_encoder
+    from landshift.models.estimators.model import model_of
     from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
     from landshift.models.network.strategies import strategy_named
     from landshift.models.network.training import seed_everything
@@ -122,10 +126,11 @@ def build_network(ws: Workspace, prepared: Pair, encoder: "Encoder", strategy: s
         encoder.architecture, made.bands, loaded.bands, heads, classes=0 if heads == "change" else len(legend.classes),
         decoder=config.decoder, fusion=config.fusion, decoder_channels=config.decoder_channels,
         priors=config.priors if heads != "landuse" and radiometry.statistic is not None else (),
+        estimator=strategy_named(strategy).estimator,
     )  # fmt: skip
-    network = ChangeNetwork(spec, loaded.model, normalisation)
+    network = model_of(spec, loaded.model, normalisation)
     notes = [*loaded.notes, *normalisation.notes]
-    if loaded.decoder_state is not None:
+    if loaded.decoder_state is not None and isinstance(network, ChangeNetwork):
         taken = network.load_decoder(loaded.decoder_state)
         notes.append(f"The pretrained decoder starts these decoders: {', '.join(taken) or 'none (its shape differs)'}.")
     return Built(network, encoder, normalisation, tuple(notes), weights_hash=loaded.weights_hash)
@@ -138,8 +143,8 @@ def fit_network(
     masks: DividedLabels,
     checkpoints: Path,
     advance: Callable[[float], None],
-) -> "tuple[Bundle, ChangeNetwork]":
-    """Train one network.
+) -> "tuple[Bundle, Siamese]":
+    """Train one model: a network, or what decides on the features of a frozen encoder.
 
     Args:
         ws: The project.
@@ -153,27 +158,28 @@ def fit_network(
         InputError: The encoder does not fit, or the training split has no label.
         landshift.models.network.training.Diverged: The loss is not finite.
     """
-    from landshift.models.network.learner import TrainingSettings
-    from landshift.models.network.samples import Augmentation, LabelledTiles, TrainingChips, masks_of
-    from landshift.models.network.strategies import strategy_named
-    from landshift.models.network.training import fit
+    from landshift.models.estimators.fit import fit_pixels
+    from landshift.models.estimators.model import PixelModel
+    from landshift.models.network.samples import masks_of
     from landshift.models.use.bundle import Bundle, Provenance, TrainingImages
+    from landshift.models.use.inference import device_of
     from landshift.pipeline.scores.training import Temperatures
 
-    project, legend, config = ws.project, legend_of(ws.project), ws.project.training
+    project, legend = ws.project, legend_of(ws.project)
     labels, role = masks.labels, masks.role
     built = build_network(ws, prepared, recipe.encoder, recipe.strategy, seed=recipe.seed)
-    codes, priors = [c.code for c in legend.classes], built.network.spec.priors
-    training = TrainingChips(
-        prepared.source, masks_of(labels, role, TRAIN, codes), priors=priors, size=config.chip, count=recipe.chips_per_epoch,
-        seed=recipe.seed, augmentation=Augmentation(**vars(config.augmentation)),
-    )  # fmt: skip
-    validation = LabelledTiles(prepared.source, masks_of(labels, role, VALIDATION, codes), priors=priors, size=config.chip)
-    settings = TrainingSettings(
-        strategy_named(recipe.strategy), recipe.epochs, config.batch, config.learning_rate, weight_decay=config.weight_decay,
-        patience=config.patience, loss=config.loss, seed=recipe.seed, workers=config.workers, precision=config.precision,
-    )  # fmt: skip
-    result = fit(built.network, training, validation, settings, folder=checkpoints, advance=advance)
+    codes, notes = [c.code for c in legend.classes], built.notes
+    training, validation = (masks_of(labels, role, wanted, codes) for wanted in (TRAIN, VALIDATION))
+    network = built.network
+    if isinstance(network, PixelModel):
+        fitted = fit_pixels(
+            network, prepared.source, training, validation, seed=recipe.seed, device=device_of(project.detect.device),
+            advance=advance,
+        )  # fmt: skip
+        result, notes = fitted.fit, (*notes, *fitted.notes)
+    else:
+        course = _Course(project.training, recipe, training, validation)
+        result = _fit_decoders(network, prepared, course, checkpoints, advance=advance)
     regions = prepared.source.statistics(role == TRAIN)
     facts = Provenance(
         seed=recipe.seed, fit=result, weights_hash=built.weights_hash, training_regions=regions,
@@ -185,9 +191,43 @@ def fit_network(
         name=project.name, spec=spec, encoder=replace(encoder, weights=Path(encoder.weights).name),
         units=prepared.plan.sensor.units, treatment=prepared.radiometry.treatment, normalisation=built.normalisation,
         legend=Legend() if spec.heads == "change" else legend, temperatures=Temperatures(), threshold=0.5,
-        notes=built.notes, facts=facts,
+        notes=notes, facts=facts,
     )  # fmt: skip
     return bundle, built.network
+
+
+@dataclass(frozen=True)
+class _Course:
+    """Settings and labels of the training of a network."""
+
+    config: TrainingConfig
+    recipe: Recipe
+    training: "Masks"
+    validation: "Masks"
+
+
+def _fit_decoders(
+    network: "Siamese", prepared: Pair, course: _Course, checkpoints: Path, *, advance: Callable[[float], None]
+) -> Fit:
+    from landshift.models.network.learner import TrainingSettings
+    from landshift.models.network.samples import Augmentation, LabelledTiles, TrainingChips
+    from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.network.strategies import strategy_named
+    from landshift.models.network.training import fit
+
+    if not isinstance(network, ChangeNetwork):
+        raise TypeError(f"{type(network).__name__} has no decoders to train.")
+    config, recipe, priors = course.config, course.recipe, network.spec.priors
+    training = TrainingChips(
+        prepared.source, course.training, priors=priors, size=config.chip, count=recipe.chips_per_epoch, seed=recipe.seed,
+        augmentation=Augmentation(**vars(config.augmentation)),
+    )  # fmt: skip
+    validation = LabelledTiles(prepared.source, course.validation, priors=priors, size=config.chip)
+    settings = TrainingSettings(
+        strategy_named(recipe.strategy), recipe.epochs, config.batch, config.learning_rate, weight_decay=config.weight_decay,
+        patience=config.patience, loss=config.loss, seed=recipe.seed, workers=config.workers, precision=config.precision,
+    )  # fmt: skip
+    return fit(network, training, validation, settings, folder=checkpoints, advance=advance)
 
 
 def require_mapper(ws: Workspace, made: Plan) -> None:

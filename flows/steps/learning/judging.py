@@ -40,7 +40,7 @@ from landshift.pipeline.scores.training import CandidateScores, TemperatureCheck
 from landshift.pipeline.tiles import tiles
 
 if TYPE_CHECKING:
-    from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.network.siamese import Siamese
     from landshift.models.use.bundle import Bundle
     from landshift.pipeline.epochs.matching import Mappings
 
@@ -162,7 +162,7 @@ def judge(
     ws: Workspace,
     prepared: Pair,
     bundle: "Bundle",
-    network: "ChangeNetwork",
+    network: "Siamese",
     masks: DividedLabels,
     *,
     controlled: bool = True,
@@ -210,7 +210,7 @@ def judge(
 def predict_held_out(
     ws: Workspace,
     prepared: Pair,
-    network: "ChangeNetwork",
+    network: "Siamese",
     masks: DividedLabels,
     adaptation: "Mappings" = (None, None),
 ) -> HeldOut:

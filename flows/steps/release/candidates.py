@@ -31,7 +31,7 @@ from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.training import CandidateScores
 
 if TYPE_CHECKING:
-    from landshift.models.network.siamese import ChangeNetwork
+    from landshift.models.network.siamese import Siamese
     from landshift.models.transfer.shift import Shift
     from landshift.models.use.bundle import TrainingGround
 
@@ -86,7 +86,7 @@ def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int) -> Ca
     return read_record(folder / _SCORES, CandidateScores)
 
 
-def _training_domain(ws: Workspace, prepared: Pair, network: "ChangeNetwork", role: np.ndarray) -> "Shift | None":
+def _training_domain(ws: Workspace, prepared: Pair, network: "Siamese", role: np.ndarray) -> "Shift | None":
     """Describe where the training regions lie in the network's feature space; None where they are too few."""
     from landshift.models.transfer.blocks import block_embeddings
     from landshift.models.transfer.shift import FEWEST_BLOCKS, fit_shift
