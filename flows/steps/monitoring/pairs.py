@@ -52,10 +52,10 @@ def mapper_of(ws: Workspace) -> tuple[Path | None, str]:
 
 
 def name_other_models(pairs: Sequence[PeriodPair], state: MonitorState, weights: str) -> tuple[str, ...]:
-    """Return a sentence for each other model than the one in use that pairs were made by."""
+    """Return a sentence for each other model, or setting of a classical method, than the one in use that pairs were made by."""
     models = Counter(state.pairs[pair.name].model for pair in pairs if state.is_done(pair.name))
     return tuple(
-        f"{count} pair{'' if count == 1 else 's'} made by the model or method {short_hash(model)}, while {short_hash(weights)} "
+        f"{count} pair{'' if count == 1 else 's'} made by the model {short_hash(model)}, while {short_hash(weights)} "
         f"is in use now. They stay as they are; --again makes them again."
         for model, count in models.items()
         if model != weights

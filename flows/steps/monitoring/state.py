@@ -32,7 +32,7 @@ class PairState:
     at: str
     """When, ISO 8601, UTC."""
     model: str
-    """Hash of the model's weights."""
+    """Hash of the model's weights, or of the settings of the classical method."""
 
 
 @dataclass(frozen=True)
