@@ -4,7 +4,8 @@
 
 DATA holds the Taizhou pair of `configs/taizhou.yaml`. Each copy has other gains (0.7 to 1.3) and offsets (up to 20 numbers) in
 every band of the date after, or a gamma, or haze; or its dates are exchanged. Numbers are rounded and cut off at 0 and 255, as
-a file has them. Measured with matched dates and without: kappa on the test blocks, and the share mapped as changed.
+a file has them. Measured with matched dates and without: kappa on the test blocks, the share mapped as changed, and the share
+of the territory that lies beyond the edge of the training regions (`domain_shift.tif`).
 """
 
 import argparse
@@ -23,8 +24,11 @@ from networks_by_labels import ARMS, merge, prepare
 
 from landshift.flows.config.project import Project, find_config, load_project
 from landshift.flows.steps.images.epochs import Pair
+from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import Recipe, encoder_of, fit_network
 from landshift.flows.steps.learning.judging import judge, keep_labelled
+from landshift.models.transfer.blocks import BlockFeatures, block_embeddings
+from landshift.models.transfer.shift import fit_shift
 from landshift.models.use.inference import stream
 from landshift.pipeline.labels.search import TEST
 from landshift.pipeline.labels.splits import DividedLabels
@@ -72,6 +76,14 @@ def change_map(network: Any, images: Pair, temperatures: Any) -> np.ndarray:  # 
     return out
 
 
+def blocks_of(network: Any, images: Pair) -> BlockFeatures:  # noqa: ANN401 (ChangeNetwork)
+    """Return what the network sees of each block."""
+    shape = images.plan.grid.shape
+    return block_embeddings(
+        network, images.source, (shape[0], shape[1]), BLOCK, tile=512, margin=64, device=torch.device("cpu")
+    )
+
+
 def score(probability: np.ndarray, masks: DividedLabels, threshold: float) -> dict[str, float]:
     """Return kappa on the test blocks, and the share mapped as changed."""
     found, truth = keep_labelled(probability, masks.labels.change, masks.role == TEST)
@@ -92,14 +104,22 @@ def measure(arm: str, given: argparse.Namespace, output: Path) -> dict[str, Any]
         bundle, network = fit_network(ws, images, recipe, masks, checkpoints=Path(folder), advance=lambda _: None)
     bundle, _, _ = judge(ws, images, bundle, network, masks=masks)
     home = change_map(network, images, bundle.temperatures)
-    rows: dict[str, Any] = {"home": score(home, masks, bundle.threshold)}
+    seen = blocks_of(network, images)
+    shift = fit_shift(seen.values[training_blocks(masks.role)], seen.sizes)
+
+    def beyond(features: BlockFeatures) -> dict[str, float]:
+        ratio = shift.ratio(features.values)
+        return {"beyond": round(float((ratio[np.isfinite(ratio)] > 1).mean()), 4)}
+
+    rows: dict[str, Any] = {"home": {**score(home, masks, bundle.threshold), **beyond(seen)}}
     copies = [*lights(given.draws), ("dates exchanged", None)]
     for number, (name, light) in enumerate(copies):
         data = copy_pair(given.data, output / f"copy-{number}", light, exchanged=light is None)
         _, pair, _ = prepare(project(f"copy-{number}"), data, output)
         found = change_map(network, pair, bundle.temperatures)
         flipped = float(((found >= bundle.threshold) != (home >= bundle.threshold)).mean())
-        rows[name] = {**score(found, masks, bundle.threshold), "flipped": round(flipped, 5)}
+        further = beyond(blocks_of(network, pair))
+        rows[name] = {**score(found, masks, bundle.threshold), **further, "flipped": round(flipped, 5)}
         print(arm, name, json.dumps(rows[name]), file=sys.stderr)
     falls = [rows["home"]["kappa"] - row["kappa"] for name, row in rows.items() if name.startswith("gains")]
     return {"fall_median": round(float(np.median(falls)), 4), "fall_worst": round(max(falls), 4), "rows": rows}

@@ -34,7 +34,8 @@ def headline(alert: Alert) -> str:
 def details(alert: Alert) -> str:
     """Return the rest of an alert, on one line."""
     before = f" (was {alert.was})" if alert.was else ""
-    probability = "" if alert.change_probability is None else f"Probability of change {alert.change_probability:.2f}. "
+    known = alert.change_probability
+    probability = "" if known is None else f"Probability of change {known:.2f}, as the model gave it. "
     return (
         f"Change {plain(alert.change_id)} is {alert.state}{before}. First seen {alert.first_seen}, "
         f"last seen {alert.last_seen}. "

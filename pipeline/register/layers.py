@@ -28,7 +28,10 @@ REGISTER_COLUMNS = (
     Column("to_code", "Int64", "To (code)", "Land-use code after; null in a project without classes"),
     Column("to_name", "str", "To", "Land use after; Changed in a project without classes"),
     Column("area_ha", "float64", "Area (ha, pixel count)", "Hectares when it was seen last; pixel count, biased when summed"),
-    Column("change_probability", "float64", "Probability of change", "Mean over its pixels when it was seen last, 0 to 1"),
+    Column(
+        "change_probability", "float64", "Probability of change (as the model gave it)",
+        "Mean over its pixels when it was seen last, 0 to 1; calibrated only where the page of that run does not doubt it",
+    ),
     Column("first_before", "datetime64[s]", "First pair: before", "Date before of the pair that saw it first"),
     Column("first_seen", "datetime64[s]", "First seen", "Date after of the pair that saw it first"),
     Column("last_seen", "datetime64[s]", "Last seen", "Latest date after of a pair that saw it"),

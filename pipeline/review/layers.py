@@ -34,7 +34,12 @@ _GIVEN = (
     Column("from_name", "str", "From", "Land use before; null in a project without classes"),
     Column("to_name", "str", "To", "Land use after; Changed in a project without classes"),
     Column("area_ha", "float64", "Area (ha, pixel count)", "Hectares when it was seen last; pixel count"),
-    Column("change_probability", "float64", "Probability of change", "Mean over its pixels when it was seen last, 0 to 1"),
+    Column(
+        "change_probability",
+        "float64",
+        "Probability of change (as the model gave it)",
+        "Mean over its pixels when it was seen last, 0 to 1; calibrated only where the page of that run does not doubt it",
+    ),
     Column("state", "str", "State", "State when it was given out"),
     *REVIEW_DATES,
     Column("first_seen", "datetime64[s]", "First seen", "Date after of the pair that saw it first"),

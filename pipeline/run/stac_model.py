@@ -62,7 +62,7 @@ def _properties(model: Json) -> Json:
     return {
         "description": "A siamese network over one encoder for both dates. It takes the images before and after, in the bands "
         "and units given, and gives logits of change, and of the land use of each date where there are classes. Divided by the "
-        "temperatures, a sigmoid and a softmax turn them into calibrated probabilities.",
+        "temperatures, a sigmoid and a softmax turn them into probabilities, calibrated on the images of the training alone.",
         "eo:bands": [{"name": band} for band in bands],
         # It must begin and end with a letter or a digit; a project may be called `a-`.
         "mlm:name": f"landshift {model['name']} model",
