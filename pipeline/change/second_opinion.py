@@ -60,10 +60,12 @@ def compare_maps(change: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, Sec
     Returns:
         uint8 (y, x) codes of `ENTRIES`, and the agreement. Not observed in one map is not observed.
     """
-    seen = (change != NOT_OBSERVED) & (other != NOT_OBSERVED)
-    ours, theirs = change >= CHANGED, other >= CHANGED
-    codes = np.where(ours, np.where(theirs, BOTH_CHANGED, ONLY_MODEL), np.where(theirs, ONLY_CLASSICAL, BOTH_UNCHANGED))
-    codes = np.where(seen, codes, NOT_OBSERVED).astype(np.uint8)
+    # Bytes alone: a whole map of wider numbers would not fit into memory beside the others.
+    codes = np.full(change.shape, BOTH_UNCHANGED, dtype=np.uint8)
+    codes[change >= CHANGED] = ONLY_MODEL
+    codes[other >= CHANGED] += np.uint8(ONLY_CLASSICAL - BOTH_UNCHANGED)
+    codes[codes > ONLY_CLASSICAL] = BOTH_CHANGED
+    codes[(change == NOT_OBSERVED) | (other == NOT_OBSERVED)] = NOT_OBSERVED
     counts = np.bincount(codes.ravel(), minlength=len(ENTRIES))[1:]
     total = int(counts.sum())
     if total == 0:
