@@ -94,6 +94,40 @@ def test_every_decoder_fusion_and_head_gives_the_size_of_the_input(decoder: str,
             assert date.shape == (2, 3, 64, 96)
 
 
+@pytest.mark.parametrize("fusion", ["difference", "symmetric"])
+def test_with_the_dates_exchanged_the_change_is_the_same(fusion: str) -> None:
+    network = network_of(replace(SPEC, fusion=fusion, priors=("ir-mad", "difference")))
+    before, after, priors = torch.randn(1, 3, 32, 32), torch.randn(1, 3, 32, 32), torch.rand(1, 4, 32, 32)
+    with torch.no_grad():
+        there, back = network(before, after, priors), network(after, before, priors)
+    assert torch.equal(there.change, back.change)
+    assert torch.equal(there.before, back.after)
+
+
+def test_a_network_that_has_learned_nothing_orders_pixels_as_ir_mad_does() -> None:
+    network = network_of(replace(SPEC, priors=("ir-mad",)))
+    priors = 3 * torch.rand(1, 1, 32, 32)
+    priors[0, 0, 3, 4] = torch.nan
+    with torch.no_grad():
+        change = network(*torch.randn(2, 1, 3, 32, 32), priors).change[0]
+    known = torch.isfinite(priors[0, 0])
+    assert torch.equal(change[known].argsort(), priors[0, 0][known].argsort())
+    assert torch.isfinite(change).all()
+    assert (change[known] > 0).equal(priors[0, 0][known] > 2), "nine times the statistic of unchanged ground is even odds"
+
+
+def test_only_the_sum_shows_what_lies_there() -> None:
+    """Both dates brighter by the same: their distance is the same, and what lies there is not."""
+    network = network_of(replace(SPEC, fusion="symmetric"))
+    before, after = torch.randn(2, 1, 3, 32, 32)
+    maps = [network.encode(image) for image in (before, after)]
+    brighter = [[level + 1 for level in date] for date in maps]
+    with torch.no_grad():
+        assert not torch.allclose(network.decode(*maps).change, network.decode(*brighter).change)
+        plain = network_of(replace(SPEC, fusion="difference"))
+        torch.testing.assert_close(plain.decode(*maps).change, plain.decode(*brighter).change, rtol=1e-4, atol=1e-4)
+
+
 def test_concatenation_sees_the_direction_of_change() -> None:
     network = network_of(replace(SPEC, fusion="concatenation"))
     before, after = torch.randn(2, 1, 3, 32, 32)

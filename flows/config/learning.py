@@ -46,8 +46,9 @@ class ModelConfig(Section):
     """From segmentation_models_pytorch."""
     decoder_channels: tuple[_Width, _Width, _Width, _Width, _Width] = (256, 128, 64, 32, 16)
     """Widths of the U-Net's stages; the first is the pyramid's width for fpn and upernet."""
-    fusion: Literal["difference", "concatenation"] = "difference"
-    """How the features of the dates meet."""
+    fusion: Literal["difference", "symmetric", "concatenation"] = "symmetric"
+    """How the features of the dates meet: their distance; their distance and their sum, which shows what lies there; or both
+    dates one after the other, which alone sees the direction of a change, and is never the same with the dates exchanged."""
     priors: tuple[Literal["ir-mad", "difference"], ...] = ("ir-mad",)
     """What the change decoder sees beside the features: the IR-MAD statistic of the pair, which no light changes, and the
     distance of the matched dates in each band."""

@@ -18,7 +18,7 @@ from landshift.pipeline.errors import InputError
 
 DECODERS = ("unet", "fpn", "upernet")
 HEADS = ("change", "landuse", "both")
-FUSIONS = ("difference", "concatenation")
+FUSIONS = ("difference", "symmetric", "concatenation")
 ESTIMATORS = ("network", "trees", "line")
 """What decides on the features of an encoder: decoders, or an estimator for each pixel by itself."""
 
@@ -47,7 +47,7 @@ class NetworkSpec:
     decoder: str = "unet"
     """One of `DECODERS`."""
     fusion: str = "difference"
-    """`difference` (swapping the dates swaps from and to exactly) or `concatenation`."""
+    """`difference` or `symmetric` (swapping the dates swaps from and to exactly), or `concatenation`."""
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
     """Channels of the five U-Net stages, from the coarsest; the first is the pyramid's width for `fpn` and `upernet`."""
     priors: tuple[str, ...] = ()
@@ -238,6 +238,8 @@ class ChangeNetwork(Siamese):
             pairs = zip(before, after, strict=True)
             if self.spec.fusion == "difference":
                 fused = [(a - b).abs() for b, a in pairs]
+            elif self.spec.fusion == "symmetric":
+                fused = [torch.cat([(a - b).abs(), a + b], dim=1) for b, a in pairs]
             else:
                 fused = [torch.cat(pair, dim=1) for pair in pairs]
             seen = None if priors is None else torch.nan_to_num(priors, nan=0.0, posinf=0.0)
