@@ -123,6 +123,26 @@ def test_threshold_needs_both_labels() -> None:
         best_threshold(np.array([0.1, 0.2]), np.array([0, 0]))
 
 
+def test_of_thresholds_that_do_as_well_the_one_nearest_to_a_half_is_taken() -> None:
+    """Any of them separates 0.02 from 0.9; without a preference it is their middle."""
+    assert best_threshold(np.array([0.01, 0.02, 0.9, 0.95]), np.array([0, 0, 1, 1]), near=0.5) == 0.5
+    assert best_threshold(np.array([0.1, 0.2, 0.3]), np.array([0, 1, 1]), near=0.5) == pytest.approx(0.2)
+    assert best_threshold(np.array([0.7, 0.8, 0.9]), np.array([0, 1, 1]), near=0.5) == pytest.approx(0.75)
+
+
+@settings(deadline=None)
+@given(seed=st.integers(0, 10_000), near=st.floats(0.01, 0.99))
+def test_a_preferred_threshold_is_nearly_as_good_as_the_best_and_no_further_off(seed: int, near: float) -> None:
+    rng = np.random.default_rng(seed)
+    probability = rng.random(40).astype(np.float32)
+    truth = (rng.random(40) < probability).astype(int)
+    truth[:2] = 0, 1
+    best, preferred = best_threshold(probability, truth), best_threshold(probability, truth, near=near)
+    highest, found = (binary_scores(truth, probability, t).f1 for t in (best, preferred))
+    assert found >= highest - 0.01 - 1e-9
+    assert abs(preferred - near) <= abs(best - near) + 1e-6
+
+
 @settings(deadline=None, max_examples=60)
 @given(
     st.lists(st.tuples(st.floats(0, 1, width=32), st.booleans()), min_size=2, max_size=30).filter(

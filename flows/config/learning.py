@@ -110,7 +110,8 @@ class CalibrationConfig(Section):
 
     max_miss_rate: Annotated[float, Field(gt=0, lt=1)] | None = None
     """Choose the threshold so that on average at most this share of the change in a block is missed (conformal risk
-    control); None takes the threshold with the best F1."""
+    control); None takes, of the thresholds with the best F1 or nearly so, the one
+    nearest to 0.5."""
 
 
 class AssessConfig(Section):

@@ -17,6 +17,8 @@ TEMPERATURE_RANGE = (0.05, 20.0)
 """Where labels are met without an error the best temperature is 0, and every probability would become 0 or 1."""
 
 _TINY_SHARE = 0.01
+_ALIKE = 0.01
+"""Difference in F1 that thresholds are not told apart by; tried on the labels of one territory."""
 _MOST_FOLDS = 5
 _FEWEST_BLOCKS = 2
 
@@ -165,15 +167,17 @@ def domain_temperatures(
     return general, own
 
 
-def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
+def best_threshold(probability: np.ndarray, truth: np.ndarray, *, near: float | None = None) -> float:
     """Find the threshold with the highest F1 of changed, where a pixel is changed if `probability >= threshold`.
 
     F1 is the same between two neighbouring probabilities: the middle of the widest stretch with the highest F1 is
-    taken, which moves least when the probabilities do.
+    taken, which moves least when the probabilities do. The labels of a few blocks hardly distinguish thresholds whose F1
+    differs by less than 0.01, and an extreme one does not hold in other blocks: `near` takes the nearest of these.
 
     Args:
         probability: Any shape, 0..1, NaN = not observed.
         truth: Same shape: 0 = unchanged, 1 = changed, 255 = not labelled.
+        near: Of calibrated probabilities 0.5; None takes the highest F1, as for scores that are no probabilities.
 
     Returns:
         0..1.
@@ -193,6 +197,9 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     total = precision + recall
     f1 = np.divide(2 * precision * recall, total, out=np.zeros_like(total), where=total > 0)
     lower = np.concatenate([[0.0], upper[:-1]])
+    if near is not None:
+        good = f1 >= f1.max() - _ALIKE
+        return _nearest(lower[good].astype(p.dtype), upper[good].astype(p.dtype), near)
     best = f1 >= f1.max() - 1e-12
     starts = np.flatnonzero(best & ~np.concatenate([[False], best[:-1]]))
     ends = np.flatnonzero(best & ~np.concatenate([best[1:], [False]]))
@@ -201,6 +208,15 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray) -> float:
     # In the precision of the probabilities the middle may round down to the lower edge, which has another F1.
     middle = p.dtype.type((float(low) + float(high)) / 2)
     return float(middle if middle > low else high)
+
+
+def _nearest(lower: np.ndarray, upper: np.ndarray, near: float) -> float:
+    """Return the number nearest to `near` in a stretch above `lower` and up to `upper`, the middle of one that lies above."""
+    middle = (lower + upper) / 2
+    # Rounded, the middle may be the lower edge, which belongs to the stretch before.
+    inside = np.where(middle > lower, middle, upper)
+    found = np.where(near <= lower, inside, np.minimum(upper, near))
+    return float(found[np.argmin(np.abs(found - near))])
 
 
 def always_unchanged(probability: np.ndarray, truth: np.ndarray, threshold: float) -> str | None:

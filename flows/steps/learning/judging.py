@@ -132,7 +132,7 @@ def calibrate(seen: HeldOut, legend: Legend, blocks: np.ndarray, max_miss_rate: 
         checks = replace(checks, landuse=landuse)
     temperatures = Temperatures(*(1.0 if c is None else c.temperature for c in (checks.change, checks.landuse)))
     calm = seen.at(temperatures)
-    threshold = best_threshold(*keep_labelled(calm.probability, seen.labels.change, held_out))
+    threshold = best_threshold(*keep_labelled(calm.probability, seen.labels.change, held_out), near=0.5)
     risk = _control_risk(calm.probability, seen.labels.change, held_out, blocks, max_miss_rate=max_miss_rate)
     if max_miss_rate is not None:
         if risk.threshold is None:
