@@ -27,7 +27,21 @@ from landshift.pipeline.tiles import tiles
 from tests.conftest import Territory, small_grid
 from tests.small_run import write_run
 
-VERBS = ("demo", "init", "scenes", "check", "assess", "train", "detect", "monitor", "encoders", "deploy", "sample", "estimate")
+VERBS = (
+    "demo",
+    "init",
+    "scenes",
+    "check",
+    "assess",
+    "train",
+    "detect",
+    "monitor",
+    "suggest",
+    "encoders",
+    "deploy",
+    "sample",
+    "estimate",
+)
 CHECK = "landshift.flows.steps.inspection.check.check_project"
 
 

@@ -50,6 +50,7 @@ ROOMS: dict[str, str] = {
     "flows.steps.release": "runtime steps.project steps.images steps.learning",
     "flows.steps.inspection": "config runtime steps.project steps.images steps.learning steps.publication",
     "flows.steps.register": "runtime",
+    "flows.steps.suggestion": "runtime steps.project steps.images steps.learning",
     "flows.steps.alerts": "config runtime steps.project",
     "flows.steps.monitoring": "config steps.project steps.images steps.alerts",
     "flows": ANY,

@@ -10,6 +10,7 @@ from landshift.flows.cli.register import register_app
 from landshift.flows.cli.release import release_app
 from landshift.flows.cli.sample import add_sample_verbs
 from landshift.flows.cli.session import answer, session
+from landshift.flows.cli.suggest import suggest
 
 app = typer.Typer(
     name="landshift",
@@ -28,6 +29,7 @@ for verb, example in (
     (assess, "landshift assess configs/taizhou.yaml --data taizhou --curve"),
     (train, "landshift train configs/taizhou.yaml --data taizhou"),
     (detect, "landshift detect configs/taizhou.yaml --data taizhou"),
+    (suggest, "landshift suggest configs/taizhou.yaml --data taizhou"),
     (monitor, "landshift monitor taizhou.yaml --data scenes"),
     (encoders, "landshift encoders --json"),
     (serve, "PREFECT_API_URL=http://127.0.0.1:4200/api landshift serve taizhou.yaml"),

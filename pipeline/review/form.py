@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from landshift.pipeline.columns import Column
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, relative_source, write_qgz
 from landshift.pipeline.drawing.qgis_form import DATE, HIDDEN, Box, Options, Widget, add_form, add_option, choice, picture, text
 from landshift.pipeline.drawing.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, image_qml, vector_root
@@ -52,25 +53,54 @@ class RunImages:
 
 def review_form_qml(legend: Legend) -> str:
     """Return the QGIS style and form of the layer `review`: outlines by verdict, and a form that asks in words."""
-    columns = review_columns(binary=legend.binary)
-    headings = {c.name: c.alias for c in columns}
+    mapped = ("kind", "area_ha", "change_probability", "before_date", "after_date", "chip")
+    form = AnswerForm(
+        columns=review_columns(binary=legend.binary), words=verdict_words(legend),
+        shown=Box("The change as it is mapped", mapped, ("chip",)),
+        instead="What it is instead (needed for other classes, helpful for no change)",
+        more=Box("In the register", ("change_id", "state", "first_seen", "project")),
+        preview="\"kind\" || ', ' || round(\"area_ha\", 2) || ' ha'",
+        tip=("place", "kind", "area_ha", "before_date", "after_date", "verdict"),
+    )  # fmt: skip
+    return answer_form_qml(legend, form)
+
+
+@dataclass(frozen=True)
+class AnswerForm:
+    """A form that asks for a verdict on a polygon, from top to bottom."""
+
+    columns: tuple[Column, ...]
+    """Of the layer; those of `answer_columns` are asked for."""
+    words: Mapping[str, str]
+    """Verdicts to choose from: words in the form to the value stored."""
+    shown: Box
+    """What is known of the polygon; it holds `chip`."""
+    instead: str
+    """Heading of the box that asks for classes, in a project with some."""
+    more: Box
+    """What stands at the end."""
+    preview: str
+    """Expression of QGIS for what a row is called in the list, after its number."""
+    tip: tuple[str, ...]
+    """Columns that the map tip shows."""
+
+
+def answer_form_qml(legend: Legend, form: AnswerForm) -> str:
+    """Return the QGIS style and form of polygons that are judged: outlines by verdict, and a form that asks in words."""
+    headings = {c.name: c.alias for c in form.columns}
     answers = [c.name for c in answer_columns(binary=legend.binary)]
     root = vector_root(headings)
-    _add_renderer(root, legend)
+    _add_renderer(root, list(form.words.values()))
     widgets: dict[str, Widget] = {
-        "chip": picture(604, 300), "review_id": HIDDEN, "verdict": choice("(not reviewed yet)", verdict_words(legend)),
+        "chip": picture(604, 300), "review_id": HIDDEN, "verdict": choice("(not reviewed yet)", form.words),
         "true_change": choice("(not given)", {words: pair_text(codes) for words, codes in true_changes(legend).items()}),
         "reviewed_on": DATE, "note": text(lines=True),
     }  # fmt: skip
     groups = [
-        Box(
-            "The change as it is mapped",
-            ("kind", "area_ha", "change_probability", "before_date", "after_date", "chip"),
-            ("chip",),
-        ),
+        form.shown,
         Box("Your verdict", ("verdict",)),
         Box("Who judges, and by what", ("reviewer", "reviewed_on", "note")),
-        Box("In the register", ("change_id", "state", "first_seen", "project")),
+        form.more,
     ]
     # What was chosen for an earlier verdict must not stay behind unseen.
     defaults = {
@@ -79,18 +109,14 @@ def review_form_qml(legend: Legend) -> str:
     }
     if not legend.binary:
         asked = f"coalesce(\"verdict\", '') IN ('{OTHER_CLASS}', '{NO_CHANGE}')"
-        groups.insert(
-            2, Box("What it is instead (needed for other classes, helpful for no change)", ("true_change",), (), asked)
-        )
+        groups.insert(2, Box(form.instead, ("true_change",), (), asked))
         defaults["true_change"] = f'if({asked}, "true_change", NULL)'
     add_form(root, list(headings), widgets, groups, editable=answers, defaults=defaults)
     root.set("styleCategories", f"{root.get('styleCategories')}|AttributeTable")
     ET.SubElement(root, "attributetableconfig", sortExpression=f'if({_REVIEWED}, 1000000, 0) + "place"', sortOrder="0")
-    preview = (
-        f"if({_REVIEWED}, '✓ ', '') || lpad(\"place\", 4, '0') || '  ' || \"kind\" || ', ' || round(\"area_ha\", 2) || ' ha'"
-    )
+    preview = f"if({_REVIEWED}, '✓ ', '') || lpad(\"place\", 4, '0') || '  ' || {form.preview}"
     ET.SubElement(root, "previewExpression").text = preview
-    return finish_vector(root, headings, ("place", "kind", "area_ha", "before_date", "after_date", "verdict"), picture="chip")
+    return finish_vector(root, headings, form.tip, picture="chip")
 
 
 def write_review_project(
@@ -123,23 +149,27 @@ def write_review_project(
             if (run.folder / f"image_{epoch}.tif").is_file()
         ]  # fmt: skip
         entries.append(LayerGroup(run.title, tuple(images)))
-    left, bottom, right, top = first
-    x, y, half = (left + right) / 2, (bottom + top) / 2, _MARGIN * max(right - left, top - bottom) / 2
     project = QgisProject(
         key="review", title="Review the changes", abstract=_ABSTRACT, created="", crs=crs,
-        extent=(x - half, y - half, x + half, y + half), entries=tuple(entries), unfilled_selection=True,
+        extent=around(first), entries=tuple(entries), unfilled_selection=True,
     )  # fmt: skip
     return write_qgz(path, project)
 
 
-def _add_renderer(root: ET.Element, legend: Legend) -> None:
+def around(first: Extent) -> Extent:
+    """Return what a project shows at first: a square around a polygon's bounds, several times as wide."""
+    left, bottom, right, top = first
+    x, y, half = (left + right) / 2, (bottom + top) / 2, _MARGIN * max(right - left, top - bottom) / 2
+    return x - half, y - half, x + half, y + half
+
+
+def _add_renderer(root: ET.Element, verdicts: Sequence[str]) -> None:
     renderer = ET.SubElement(
         root, "renderer-v2", type="categorizedSymbol", attr="coalesce(\"verdict\", '')", symbollevels="0", enableorderby="0",
         forceraster="0",
     )  # fmt: skip
     listed, symbols = ET.SubElement(renderer, "categories"), ET.SubElement(renderer, "symbols")
-    known = ["", *verdict_words(legend).values()]
-    for index, verdict in enumerate(known):
+    for index, verdict in enumerate(["", *verdicts]):
         label, colour = _COLOURS[verdict]
         category = ET.SubElement(listed, "category", symbol=str(index), value=verdict, label=label)
         category.attrib |= {"type": "string", "render": "true"}

@@ -5,16 +5,19 @@ from pathlib import Path
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 from pyproj import CRS
 
 from landshift.pipeline.columns import Column, frame_of
 from landshift.pipeline.drawing.qml import outline_qml
+from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.reviews import NO_CHANGE, Review
 from landshift.pipeline.register.states import Observation
 from landshift.pipeline.review.layers import REVIEW_DATES
 from landshift.pipeline.vector.geopackage import Style
 from landshift.pipeline.vector.layer import StyledLayer, write_styled_layer
+from landshift.pipeline.vector.read import read_polygons
 
 LABEL_COLUMNS = (
     Column("before", "str", "Land use before", "Class before; null where the reviewer gave none"),
@@ -59,6 +62,40 @@ def review_labels(
         "reason": [r.note or None for r in reviews],
     }  # fmt: skip
     return frame_of(values, LABEL_COLUMNS, polygons, crs)
+
+
+def add_labels(path: Path, fresh: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Return labels beside those that a file holds; a polygon that is in both has the new label.
+
+    Args:
+        path: Of an earlier `write_labels`; it need not be there.
+        fresh: From `review_labels`.
+
+    Returns:
+        `LABEL_COLUMNS` and polygons in the CRS of `fresh`, the earlier ones first.
+
+    Raises:
+        InputError: The file cannot be read, or holds other columns, which would be lost.
+    """
+    if not path.exists():
+        return fresh
+    earlier = read_polygons(path, fresh.crs)
+    ours = [c.name for c in LABEL_COLUMNS]
+    found = [str(name) for name in earlier.columns if name != earlier.geometry.name]
+    wrong = [f"lacks the column {name!r}" for name in ours if name not in found]
+    wrong += [f"has a column {name!r}" for name in found if name not in ours]
+    if wrong:
+        raise InputError(
+            f"{path} {wrong[0]}, so it was not written by Landshift: choose another file, and put both together in QGIS "
+            f"(Vector, Data Management Tools, Merge Vector Layers)."
+        )
+    kept = earlier[~earlier["change_id"].isin(set(fresh["change_id"]))]
+    parts = [part for part in (kept, fresh) if len(part)]
+    values = {c.name: np.concatenate([part[c.name].astype(object) for part in parts]) for c in LABEL_COLUMNS}
+    for column in LABEL_COLUMNS:
+        if column.dtype.startswith("datetime"):
+            values[column.name] = pd.to_datetime(values[column.name], utc=True).tz_localize(None)
+    return frame_of(values, LABEL_COLUMNS, np.concatenate([part.geometry.to_numpy() for part in parts]), CRS(fresh.crs))
 
 
 def write_labels(path: Path, frame: gpd.GeoDataFrame) -> Path:
