@@ -237,7 +237,7 @@ def test_a_limit_to_the_miss_rate_that_is_set_later_is_another_model(
     assert len(fitted) == 1, "with the limit only"
     usual, limited = kept
     assert limited.threshold == limited.facts.scores.risk_control.threshold != usual.threshold
-    assert limited.facts.domain_shift.edge == usual.facts.domain_shift.edge
+    np.testing.assert_array_equal(limited.facts.domain_shift.edges, usual.facts.domain_shift.edges)
 
 
 def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_regions(demo: DemoTerritory) -> None:
