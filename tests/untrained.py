@@ -59,7 +59,11 @@ class Untrained:
         )  # fmt: skip
 
     def project(self, name: str = "demo", **detect: Any) -> Project:
-        return demo_project(name=name, detect={"core": 32, "margin": 32, "min_area_ha": 0.0, "device": "cpu", **detect})
+        return demo_project(
+            name=name, detect={"core": 32, "margin": 32, "min_area_ha": 0.0, "device": "cpu", **detect},
+            # Half of it is mapped as changed, since the threshold is the median.
+            gates={"mapped_share": {"otherwise": "mark"}},
+        )  # fmt: skip
 
     def workspace(self, output: Path, **detect: Any) -> Workspace:
         return workspace(self.project(**detect), self.data, output, model=self.model)
