@@ -64,7 +64,7 @@ _PLAIN = Measures()
 
 def assess_transfer(ws: Workspace, prepared: Pair, labels_hash: str, measures: Measures) -> Assessment:
     """Measure what was asked for; what an earlier assessment of the same inputs measured is kept."""
-    config, encoder, strategy = ws.project.assess, ws.project.model.encoder, ws.project.training.strategy
+    config, encoder, strategy = ws.project.assess, ws.project.model.encoder, ws.project.training.assessed_strategy
     regions = regions_of(read_masks(ws).labels, config.regions, config.min_pixels)
     ranking = rank_encoders_task(ws, prepared, labels_hash)
     found = replace(

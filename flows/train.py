@@ -53,9 +53,12 @@ def train(
             require_harmless(ws, prepared, labels_hash)
         rows = classical_rows_task(ws, prepared, labels_hash)
         with model_slot():
-            scores = [train_seed_task(ws, prepared, labels_hash, seed) for seed in project.training.seeds]
+            scores = [
+                train_seed_task(ws, prepared, labels_hash, seed, strategy)
+                for strategy in project.training.strategies for seed in project.training.seeds
+            ]  # fmt: skip
         trained: Trained = choose_model_task(ws, prepared.plan, scores, rows, current_assessment(ws, prepared, labels_hash))
-        table = [{"row": f"network, seed {s.seed}", **content_of(s.test)} for s in scores]
+        table = [{"row": f"{s.strategy}, seed {s.seed}", **content_of(s.test)} for s in scores]
         table += [{"row": name, **content_of(row)} for name, row in rows.items()]
         create_table_artifact(table, key=f"{project.artifact_name}-scores", description="Scores on the test blocks")
         card = (trained.model / "card.md").read_text(encoding="utf-8")

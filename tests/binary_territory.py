@@ -35,7 +35,7 @@ CONFIG: dict[str, Any] = {
     "labels": {"rasters": {"change": "change.tif", "values": {0: "unchanged", 1: "changed", 2: "not labelled"}}},
     "split": {"block_px": 16, "buffer_px": 0, "min_pixels": 1},
     "model": {"encoder": RANDOM, "decoder_channels": [8, 8, 8, 8, 8]},
-    "training": {"epochs": 1, "chips_per_epoch": 8, "chip": 32, "batch": 4, "learning_rate": 0.003},
+    "training": {"strategy": "full", "epochs": 1, "chips_per_epoch": 8, "chip": 32, "batch": 4, "learning_rate": 0.003},
     "assess": {
         "encoders": [RANDOM, LITE], "controls": ["random"], "regions": 4, "min_pixels": 20, "seeds": [0], "pixels": 300,
         "replicates": 20, "fractions": [1.0],

@@ -3,13 +3,16 @@
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from landshift.flows.config.sections import Section, Seed
 from landshift.pipeline.scores.release import ReleaseRule, Undecided
 
 Strategy = Literal["frozen", "lp-ft", "discriminative", "l2-sp", "lora", "full", "scratch", "probe", "boosted"]
 """How far a pretrained encoder may move."""
+
+_PIXELS = ("probe", "boosted")
+"""Strategies that train no network."""
 
 _Width = Annotated[int, Field(ge=1, le=4096)]
 
@@ -70,8 +73,11 @@ class AugmentationConfig(Section):
 class TrainingConfig(Section):
     """How to train."""
 
-    strategy: Strategy = "full"
-    """How far the encoder may move."""
+    strategy: Strategy | Literal["auto"] = "auto"
+    """How far the encoder may move, or `boosted` or `probe`, which leave it as it is; `auto` trains all of `candidates` and
+    keeps the one that is best on the validation blocks."""
+    candidates: tuple[Strategy, ...] = Field(default=("boosted", "probe", "full"), min_length=1)
+    """What `auto` trains."""
     epochs: int = Field(default=20, ge=1, le=10_000)
     """At most."""
     chips_per_epoch: int = Field(default=256, ge=1, le=10**7)
@@ -97,12 +103,28 @@ class TrainingConfig(Section):
     precision: Literal["auto", "32", "bf16", "16"] = "auto"
     """`auto` uses mixed precision on a GPU."""
 
-    @field_validator("seeds")
+    @field_validator("seeds", "candidates")
     @classmethod
-    def _each_once(cls, seeds: tuple[int, ...]) -> tuple[int, ...]:
-        if len(set(seeds)) != len(seeds):
-            raise ValueError("name each seed once; a second training with it would only repeat the first")
-        return seeds
+    def _each_once(cls, values: tuple[object, ...], info: ValidationInfo) -> tuple[object, ...]:
+        if len(set(values)) != len(values):
+            name = "seed" if info.field_name == "seeds" else "strategy"
+            raise ValueError(f"name each {name} once; a second training with it would only repeat the first")
+        return values
+
+    @property
+    def strategies(self) -> tuple[str, ...]:
+        """What a training trains."""
+        return self.candidates if self.strategy == "auto" else (self.strategy,)
+
+    @property
+    def network_strategies(self) -> tuple[str, ...]:
+        """Those of them that train a network."""
+        return tuple(s for s in self.strategies if s not in _PIXELS)
+
+    @property
+    def assessed_strategy(self) -> str:
+        """The one that an assessment of the encoder trains: a network, since the others leave the encoder as it is."""
+        return next(iter(self.network_strategies), "full")
 
 
 class CalibrationConfig(Section):

@@ -19,8 +19,11 @@ from landshift.pipeline.tiles import Tile, mirror, tiles
 MOST_PIXELS = 20_000
 """Labelled pixels of a split that are used, drawn at random beyond."""
 
-PRIOR_PIXELS = 3000
-"""Unlabelled pixels that are drawn; those count of which IR-MAD is sure."""
+PRIOR_PIXELS = 1000
+"""Unlabelled pixels that are added, of those of which IR-MAD is sure."""
+
+_LOOKED_AT = 1500
+"""Unlabelled pixels that are drawn; IR-MAD is sure of most."""
 
 _UNSURE = 0.25
 """Nearer to Otsu's threshold than this, in the logarithm of the statistic's root, IR-MAD is not sure."""
@@ -109,12 +112,12 @@ def draw_rows(
                 collected.add(f"validation {name}", seen, fields, np.flatnonzero(layer != NOT_LABELLED), layer=layer)
             if asked and seen.change is not None:
                 inside = seen.observed & free[tile.core.slices]
-                chosen = rng.permutation(np.flatnonzero(inside))[: -(-PRIOR_PIXELS // len(wanted))]
+                chosen = rng.permutation(np.flatnonzero(inside))[: -(-_LOOKED_AT // len(wanted))]
                 collected.spread.append(seen.statistic[inside])
                 collected.add("unlabelled", seen, seen.change, chosen, layer=np.zeros(inside.shape, dtype=np.uint8))
             advance((number + 1) / len(wanted))
     model.to("cpu")
-    return collected.finish()
+    return collected.finish(rng)
 
 
 class _Collected:
@@ -130,7 +133,7 @@ class _Collected:
             part = seen.values(fields, places), layer.ravel()[places].astype(np.int64), seen.statistic.ravel()[places]
             self._parts.setdefault(name, []).append(part)
 
-    def finish(self) -> DrawnRows:
+    def finish(self, rng: np.random.Generator) -> DrawnRows:
         joined = {name: [np.concatenate(p) for p in zip(*parts, strict=True)] for name, parts in self._parts.items()}
         training, validation = (
             {name.removeprefix(f"{split} "): Rows(*of[:2]) for name, of in joined.items() if name.startswith(f"{split} ")}
@@ -145,7 +148,8 @@ class _Collected:
         if threshold is not None:
             values, _, statistic = joined["unlabelled"]
             sure = _answers(statistic, threshold)
-            rows = Rows(values[sure != 0], (sure[sure != 0] > 0).astype(np.int64))
+            kept = rng.permutation(np.flatnonzero(sure))[:PRIOR_PIXELS]
+            rows = Rows(values[kept], (sure[kept] > 0).astype(np.int64))
             prior = Prior(rows, threshold) if np.unique(rows.labels).size == 2 else None
             if prior is not None and "change" in training:
                 answers = _answers(joined["training change"][2], threshold)

@@ -27,9 +27,6 @@ ROUNDS, RATE, LEAVES, LEAF, SHARE = 100, 0.05, 8, 20, 0.1
 
 The small share keeps one value that happens to divide the labelled blocks well from deciding everything."""
 
-PRIOR_WEIGHT = 1000.0
-"""Labelled pixels that all unlabelled ones together count for."""
-
 LEAST_AGREEMENT = 0.5
 """Share of the changed labels that IR-MAD finds, less the share of the unchanged ones that it takes for changed; where it is
 smaller, it is not asked about other pixels."""
@@ -61,8 +58,8 @@ def fit_pixels(
     """Fit the estimators of a model, which keeps its encoder as it is.
 
     Where few pixels are labelled, trees find a rule that holds in their blocks only. So unlabelled pixels of which IR-MAD is
-    sure are added with its answer; all together they count for `PRIOR_WEIGHT` labelled ones, so the more labels there are the
-    less they matter. Where IR-MAD contradicts the labels, none are added.
+    sure are added with its answer, `PRIOR_PIXELS` at most, so the more labels there are the less they matter. Where IR-MAD
+    contradicts the labels, none is added.
 
     Args:
         model: Its estimators are replaced.
@@ -110,44 +107,42 @@ def _trust(drawn: DrawnRows) -> tuple[Prior | None, str]:
             "unchanged ones for changed, so it was not asked about others."
         )
     return prior, (
-        f"Fitted on {labelled} labelled pixels, and on {len(prior.rows.labels)} unlabelled ones of which IR-MAD is sure, which "
-        f"together count for {PRIOR_WEIGHT:g} labelled ones."
+        f"Fitted on {labelled} labelled pixels, and on {len(prior.rows.labels)} unlabelled ones of which IR-MAD is sure, with "
+        "its answer."
     )
 
 
-def _join(rows: Rows, prior: Prior | None) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return values, labels and weights."""
-    values, labels, weights = rows.values, rows.labels, np.ones(len(rows.labels))
+def _join(rows: Rows, prior: Prior | None) -> tuple[np.ndarray, np.ndarray]:
+    """Return values and labels."""
+    values, labels = rows.values, rows.labels
     if prior is not None:
         values, labels = np.concatenate([values, prior.rows.values]), np.concatenate([labels, prior.rows.labels])
-        weights = np.concatenate([weights, np.full(len(prior.rows.labels), PRIOR_WEIGHT / len(prior.rows.labels))])
     if np.unique(labels).size < 2:
         raise InputError("The training labels are all of one class: label pixels of another one too, or use smaller blocks.")
-    return values, labels, weights
+    return values, labels
 
 
 def _fit_trees(rows: Rows, prior: Prior | None, classes: int, seed: int) -> nn.Module:
-    values, labels, weights = _join(rows, prior)
+    values, labels = _join(rows, prior)
     boosted = HistGradientBoostingClassifier(
         learning_rate=RATE, max_iter=ROUNDS, max_leaf_nodes=LEAVES, min_samples_leaf=LEAF, l2_regularization=1.0,
         max_features=SHARE, early_stopping=False, random_state=seed,
     )  # fmt: skip
-    boosted.fit(values, labels, sample_weight=weights)
+    boosted.fit(values, labels)
     return Trees(classes, arrays_of(boosted, classes))
 
 
 def _fit_line(rows: Rows, prior: Prior | None, classes: int) -> nn.Module:
-    values, labels, weights = _join(rows, prior)
+    values, labels = _join(rows, prior)
     x = values.astype(np.float64)
-    mean = np.average(x, axis=0, weights=weights)
-    std = np.sqrt(np.average((x - mean) ** 2, axis=0, weights=weights))
+    mean, std = x.mean(axis=0), x.std(axis=0)
     # A value that is (nearly) the same everywhere holds no information, and must not be blown up.
     std = np.where(std > 1e-9 * np.maximum(np.abs(mean), 1e-9), std, 1.0)
-    regression = LogisticRegression(C=1 / (_L2 * weights.sum()), max_iter=_ITERATIONS)
+    regression = LogisticRegression(C=1 / (_L2 * len(x)), max_iter=_ITERATIONS)
     with warnings.catch_warnings():
         # The number of iterations is a budget, not a promise.
         warnings.simplefilter("ignore", ConvergenceWarning)
-        regression.fit((x - mean) / std, labels, sample_weight=weights)
+        regression.fit((x - mean) / std, labels)
     coefficients, bias = regression.coef_, regression.intercept_
     if len(regression.classes_) == 2:
         # For two classes there is one logit, the gap to a class whose logit is 0.

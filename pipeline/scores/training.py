@@ -117,6 +117,8 @@ class NetworkScores:
 class _OfSeed:
     seed: int
     """Of weights and chips."""
+    strategy: str = ""
+    """Row of `strategies.STRATEGIES`."""
 
 
 # In this order of bases the seed is the first field, and so the first key of the JSON.

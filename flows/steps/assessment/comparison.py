@@ -18,7 +18,7 @@ def compare_strategies(ws: Workspace, outcomes: Mapping[Trial, TrialResult], reg
     encoder = ws.project.model.encoder
     rows: list[StrategyRow] = []
     by_fold: dict[str, dict[str, float]] = {}
-    for strategy in dict.fromkeys((*ws.project.assess.strategies, ws.project.training.strategy)):
+    for strategy in dict.fromkeys((*ws.project.assess.strategies, ws.project.training.assessed_strategy)):
         own = [o for t, o in outcomes.items() if (t.encoder, t.strategy) == (encoder, strategy) and t.split.startswith("fold")]
         done = [o.facts for o in own if o.facts is not None]
         if not done:
@@ -85,7 +85,7 @@ def verify_ranking(
 
 def verification_trials(ws: Workspace, names: Iterable[str], regions: Regions) -> list[Trial]:
     """List the trials by which the ranking of encoders is verified."""
-    strategy = ws.project.training.strategy
+    strategy = ws.project.training.assessed_strategy
     pairs = [(n, "scratch" if n.startswith("random") else "full" if strategy == "scratch" else strategy) for n in names]
     return [t for t in trials_for(ws, pairs, regions) if t.seed == ws.project.assess.seeds[0]]
 

@@ -18,7 +18,7 @@ _ROUNDING = 1e-9
 
 def curve_arms(ws: Workspace) -> dict[str, tuple[str, str]]:
     """Return the arms of the curve: the encoders that the config lists, else its own, and random weights."""
-    model, strategy = ws.project.model.encoder, ws.project.training.strategy
+    model, strategy = ws.project.model.encoder, ws.project.training.assessed_strategy
     strategy = "full" if strategy == "scratch" else strategy
     encoders = ws.project.assess.curve_encoders or (model,)
     return {name: (name, strategy) for name in encoders} | {RANDOM: (model, "scratch")}

@@ -15,7 +15,7 @@ IMAGENET = "imagenet-efficientnet-lite0"
 
 def arms(ws: Workspace) -> dict[str, tuple[str, str]]:
     """Return what is compared: `candidate` and the controls, each an encoder and a strategy."""
-    encoder, strategy = ws.project.model.encoder, ws.project.training.strategy
+    encoder, strategy = ws.project.model.encoder, ws.project.training.assessed_strategy
     if encoder.startswith("random"):
         strategy = "scratch"  # whatever the config calls it
     wanted: dict[str, tuple[str, str]] = {

@@ -39,7 +39,7 @@ def _refresh_card(ws: Workspace, assessment: Assessment) -> None:
     if described is None:
         return
     trained, model = (json.loads(path.read_text(encoding="utf-8")) for path in (report, described))
-    if (model["encoder"]["name"], model["facts"]["strategy"]) != (encoder_of(ws).name, ws.project.training.strategy):
+    if model["encoder"]["name"] != encoder_of(ws).name or model["facts"]["strategy"] not in ws.project.training.strategies:
         return  # it was trained from another encoder, or in another way
     card = model_card(trained, model, assessment)
     write_text(described.with_name(CARD), card)

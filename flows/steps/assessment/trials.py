@@ -42,6 +42,9 @@ _FEWEST = 8
 
 _COMPARED_PIXELS = 600
 
+_OTHER_SETTINGS = {"seeds", "workers", "strategy", "candidates", "epochs", "chips_per_epoch"}
+"""Settings of the training that a trial has itself, or that change nothing."""
+
 
 @dataclass(frozen=True)
 class Trial:
@@ -164,7 +167,7 @@ def run_trial(ws: Workspace, prepared: Pair, labels_hash: str, trial: Trial, reg
 def trial_key(ws: Workspace, prepared: Pair, labels_hash: str, trial: Trial, regions: Regions, recipe: Recipe) -> str:
     """Return the hash of everything that a trial depends on."""
     project = ws.project
-    settings = project.training.model_dump(mode="json", exclude={"seeds", "workers", "strategy", "epochs", "chips_per_epoch"})
+    settings = project.training.model_dump(mode="json", exclude=_OTHER_SETTINGS)
     described = project.model_dump(mode="json", include={"model", "legend", "split", "sensor"})
     described["model"].pop("encoder")
     parts = [_FORMAT, prepared.key, labels_hash, asdict(trial), described, settings, encoder_facts(recipe.encoder)]

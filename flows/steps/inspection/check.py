@@ -212,7 +212,8 @@ def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts
 
 def _training_pixels(config: TrainingConfig) -> float:
     """Return how many pixels of forward pass a whole training is worth, if it does not stop early."""
-    return len(config.seeds) * config.epochs * config.chips_per_epoch * config.chip**2 * _BACKWARD
+    networks = len(config.seeds) * len(config.network_strategies)
+    return networks * config.epochs * config.chips_per_epoch * config.chip**2 * _BACKWARD
 
 
 def _gate_lines(gates: tuple[Gate, ...]) -> list[str]:

@@ -18,9 +18,10 @@ from landshift.pipeline.raster.read import RasterReader, open_readers
 from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.scores.accuracy import MethodScores, binary_scores, score_evidence
 from landshift.pipeline.scores.calibration import best_threshold
+from landshift.pipeline.scores.release import BlockTally, tally_blocks
 from landshift.pipeline.tiles import strips
 
-_ROWS = "classical.json"
+_ROWS, _PRIOR = "classical.json", "classical_validation.json"
 
 
 def classical_rows(ws: Workspace, prepared: Pair, labels_hash: str) -> dict[str, MethodScores]:
@@ -29,7 +30,7 @@ def classical_rows(ws: Workspace, prepared: Pair, labels_hash: str) -> dict[str,
     Returns:
         Scores by the name of the row.
     """
-    key = value_hash([prepared.hashes, labels_hash, "classical 3", ws.project.split.block_px])
+    key = value_hash([prepared.hashes, labels_hash, "classical 4", ws.project.split.block_px])
     manifest = ws.manifest(ws.training)
     path = ws.training / _ROWS
     if not manifest.is_current("classical", key):
@@ -38,7 +39,7 @@ def classical_rows(ws: Workspace, prepared: Pair, labels_hash: str) -> dict[str,
             labels, role = masks.labels, masks.role
             height, width = role.shape
             block = block_index(np.arange(height)[:, None], np.arange(width), width, ws.project.split.block_px)
-            rows = {}
+            rows, prior = {}, tuple[BlockTally, ...]()
             with open_readers(*prepared.images) as readers:
                 methods = _classical_scores(readers)
             for number, (name, score) in enumerate(methods.items(), start=1):
@@ -51,11 +52,21 @@ def classical_rows(ws: Workspace, prepared: Pair, labels_hash: str) -> dict[str,
                     truth, found = labels.change[known], score[known]
                     evidence = score_evidence(truth, found >= threshold, block[known])
                     scores = vars(binary_scores(truth, found, threshold))
+                    if (name, rule) == ("IR-MAD", "Otsu"):
+                        seen = (role == VALIDATION) & (labels.change != NOT_LABELLED) & np.isfinite(score)
+                        prior = tally_blocks(labels.change[seen], score[seen] >= threshold, block[seen])
                     rows[f"{name}, threshold by {rule}"] = MethodScores(threshold=float(threshold), **scores, evidence=evidence)
                 advance(number / len(methods))
         write_record(path, rows)
-        manifest.record("classical", key, [path])
+        write_record(ws.training / _PRIOR, prior)
+        manifest.record("classical", key, [path, ws.training / _PRIOR])
     return read_record(path, dict[str, MethodScores])
+
+
+def prior_tallies(ws: Workspace) -> tuple[BlockTally, ...]:
+    """Return how the map of IR-MAD by Otsu's threshold does in each validation block, as `classical_rows` wrote it."""
+    path = ws.training / _PRIOR
+    return read_record(path, tuple[BlockTally, ...]) if path.is_file() else ()
 
 
 def _classical_scores(readers: tuple[RasterReader, ...]) -> dict[str, np.ndarray]:

@@ -191,7 +191,8 @@ def judge(
     evidence = score_evidence(truth, scored >= threshold, blocks[known])
     warning = always_unchanged(*keep_labelled(probability, labels.change, held_out), threshold)
     scores = CandidateScores(
-        seed=bundle.facts.seed, validation_score=bundle.facts.fit.best_score, threshold=threshold,
+        seed=bundle.facts.seed, strategy=bundle.facts.strategy, validation_score=bundle.facts.fit.best_score,
+        threshold=threshold,
         temperatures=temperatures, test=binary_scores(truth, scored, threshold),
         calibration_error=calibration_error_of(scored, truth), evidence=evidence,
         kinds=_score_kinds(labels, decided.change, test, blocks, legend=bundle.legend),

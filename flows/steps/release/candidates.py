@@ -13,14 +13,19 @@ import shapely
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Pair
+from landshift.flows.steps.learning.baselines import prior_tallies
 from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import Recipe, encoder_facts, encoder_of, fit_network
-from landshift.flows.steps.learning.judging import judge
+from landshift.flows.steps.learning.judging import Calibrated, judge
 from landshift.flows.steps.learning.labelling import SPLITS, LabelRecord, read_masks
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.release.choosing import best_candidate, describe_choice, warn_of_prior
 from landshift.flows.steps.release.comparing import SEEN, write_seen
 from landshift.pipeline.grid import crs_of
+from landshift.pipeline.labels.regions import block_index
+from landshift.pipeline.labels.search import VALIDATION
+from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_json
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.records import content_of, read_record, write_record
@@ -28,6 +33,7 @@ from landshift.pipeline.run.stac import ITEM, footprint
 from landshift.pipeline.run.stac_model import write_model_item
 from landshift.pipeline.scores.accuracy import MethodScores, mean_and_spread
 from landshift.pipeline.scores.assessment import Assessment
+from landshift.pipeline.scores.release import BlockTally, tally_blocks
 from landshift.pipeline.scores.training import CandidateScores
 
 if TYPE_CHECKING:
@@ -36,6 +42,9 @@ if TYPE_CHECKING:
     from landshift.models.use.bundle import TrainingGround
 
 _SCORES = "scores.json"
+
+TALLIES = "validation.json"
+"""What a candidate's map is like in each validation block."""
 
 
 @dataclass(frozen=True)
@@ -52,12 +61,21 @@ class Trained:
     """How it compares with the model that was in use, and what became of it; sentences."""
 
 
-def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int) -> CandidateScores:
-    """Train, calibrate and score one candidate, unless it is there already from the same inputs."""
+def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int, strategy: str | None = None) -> CandidateScores:
+    """Train, calibrate and score one candidate, unless it is there already from the same inputs.
+
+    Args:
+        ws: The project.
+        prepared: Its images.
+        labels_hash: Of its divided labels.
+        seed: Of weights and chips.
+        strategy: One of those that the config trains; None takes the first.
+    """
     project = ws.project
     encoder = encoder_of(ws)
-    folder = ws.training / f"seed-{seed}"
-    settings = project.training.model_dump(mode="json", exclude={"seeds", "workers"})
+    strategy = strategy or project.training.strategies[0]
+    folder = _folder_of(ws, strategy, seed)
+    settings = project.training.model_dump(mode="json", exclude={"seeds", "workers", "candidates"}) | {"strategy": strategy}
     tiling = [project.detect.core, project.detect.margin]
     described = project.model_dump(mode="json", include={"model", "legend", "calibration", "sensor"})
     key = value_hash([prepared.key, labels_hash, described, settings, tiling, seed, encoder_facts(encoder)])
@@ -67,23 +85,35 @@ def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int) -> Ca
         from landshift.models.use.energy import measure_cost
 
         checkpoints = folder / f"checkpoints-{short_hash(key, 12)}"
-        recipe = Recipe(
-            encoder, project.training.strategy, seed, project.training.epochs, chips_per_epoch=project.training.chips_per_epoch
-        )
+        recipe = Recipe(encoder, strategy, seed, project.training.epochs, chips_per_epoch=project.training.chips_per_epoch)
         masks = read_masks(ws)
-        with measure_cost(f"training, seed {seed}", project.energy.country) as meter:
-            with step(f"Training (seed {seed})") as advance:
+        with measure_cost(f"training, {strategy}, seed {seed}", project.energy.country) as meter:
+            with step(f"Training {strategy} (seed {seed})") as advance:
                 bundle, network = fit_network(ws, prepared, recipe, masks, checkpoints=checkpoints, advance=advance)
-            bundle, scores, _ = judge(ws, prepared, bundle, network, masks=masks)
+            bundle, scores, calibrated = judge(ws, prepared, bundle, network, masks=masks)
             domain = _training_domain(ws, prepared, network, masks.role)
         scores = replace(scores, cost=meter.cost)
         bundle = replace(bundle, facts=replace(bundle.facts, scores=scores, domain_shift=domain))
         save(folder / "model", bundle, network, "")
         write_record(folder / _SCORES, scores)
-        files = [folder / _SCORES, *(folder / "model" / n for n in (WEIGHTS, MODEL, CARD))]
+        write_record(folder / TALLIES, _tally(ws, calibrated, masks.role.shape[1]))
+        files = [folder / _SCORES, folder / TALLIES, *(folder / "model" / n for n in (WEIGHTS, MODEL, CARD))]
         manifest.record("candidate", key, files)
         shutil.rmtree(checkpoints, ignore_errors=True)
     return read_record(folder / _SCORES, CandidateScores)
+
+
+def _folder_of(ws: Workspace, strategy: str, seed: int) -> Path:
+    return ws.training / (f"{strategy}-seed-{seed}" if ws.project.training.strategy == "auto" else f"seed-{seed}")
+
+
+def _tally(ws: Workspace, calibrated: Calibrated, width: int) -> tuple[BlockTally, ...]:
+    """Tally the map of the validation blocks."""
+    found, labels = calibrated.cooled.probability, calibrated.raw.labels.change
+    known = (calibrated.raw.role == VALIDATION) & (labels != NOT_LABELLED) & np.isfinite(found)
+    blocks = block_index(*np.divmod(calibrated.raw.position, width), width, ws.project.split.block_px)
+    probability = found[known]
+    return tally_blocks(labels[known], probability >= calibrated.threshold, blocks[known], probability)
 
 
 def _training_domain(ws: Workspace, prepared: Pair, network: "Siamese", role: np.ndarray) -> "Shift | None":
@@ -106,17 +136,23 @@ def _training_domain(ws: Workspace, prepared: Pair, network: "Siamese", role: np
     return fit_shift(seen, embedded.sizes) if len(seen) >= FEWEST_BLOCKS else None
 
 
+def _read_tallies(ws: Workspace, scores: CandidateScores) -> tuple[BlockTally, ...]:
+    return read_record(_folder_of(ws, scores.strategy, scores.seed) / TALLIES, tuple[BlockTally, ...])
+
+
 def choose_model(
     ws: Workspace, made: Plan, scores: Sequence[CandidateScores], rows: Mapping[str, MethodScores], assessment: Assessment
 ) -> Trained:
-    """Keep the seed that is best on the validation blocks, with a card and a report of every row, as the candidate.
+    """Keep the candidate that is best on the validation blocks, with a card and a report of every row.
 
     The test blocks have no part in the choice.
     """
     from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, load, save
 
-    best = max(scores, key=lambda s: (s.validation_score, -s.seed))
-    source = ws.training / f"seed-{best.seed}" / "model"
+    tallies = {(s.strategy, s.seed): _read_tallies(ws, s) for s in scores}
+    best = best_candidate(scores, tallies)
+    source = _folder_of(ws, best.strategy, best.seed) / "model"
+    choice = describe_choice(best, scores, tallies)
     measured, classical = [content_of(s) for s in scores], content_of(rows)
     key = value_hash([file_hash(source / MODEL), measured, classical, assessment.is_harmful])
     manifest = ws.manifest(ws.output)
@@ -124,15 +160,18 @@ def choose_model(
     if not manifest.is_current("model", key):
         bundle, network = load(source)
         labels = read_record(ws.training / SPLITS, LabelRecord)
-        warnings = [*best.warnings, *_better_rows(best, rows)]
+        warnings = [
+            *warn_of_prior(tallies[best.strategy, best.seed], prior_tallies(ws)), *best.warnings, *_better_rows(best, rows),
+        ]  # fmt: skip
         if assessment.guard is not None and assessment.is_harmful:
             warnings.append(f"The assessment advises against this model. {assessment.guard.sentence}")
+        alike = [s.test for s in scores if s.strategy == best.strategy]
         content = {
             "warnings": warnings,
             "project": ws.project.name, "encoder": content_of(bundle.encoder), "strategy": bundle.facts.strategy,
             "notes": bundle.notes,
-            "network": {k: asdict(v) for k, v in mean_and_spread([s.test for s in scores]).items()}, "seeds": measured,
-            "kept_seed": best.seed,
+            "network": {k: asdict(v) for k, v in mean_and_spread(alike).items()},
+            "seeds": measured, "kept_seed": best.seed, "choice": choice,
             "classical": classical, **content_of(labels), "versions": versions(),
         }  # fmt: skip
         facts = replace(
