@@ -7,7 +7,7 @@ from pathlib import Path
 from prefect import flow
 
 from landshift.flows.config.project import Project
-from landshift.flows.prepare import prepare_images
+from landshift.flows.prepare import ask_gates, prepare_images
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import check_adaptations
@@ -33,6 +33,7 @@ from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.gates import Gate
 from landshift.pipeline.labels.regions import regions_of
 from landshift.pipeline.scores.assessment import Assessment, Budget, HeldOutRegions
 
@@ -62,13 +63,18 @@ class Measures:
 _PLAIN = Measures()
 
 
-def assess_transfer(ws: Workspace, prepared: Pair, labels_hash: str, measures: Measures) -> Assessment:
-    """Measure what was asked for; what an earlier assessment of the same inputs measured is kept."""
+def assess_transfer(
+    ws: Workspace, prepared: Pair, labels_hash: str, measures: Measures, *, gates: tuple[Gate, ...]
+) -> Assessment:
+    """Measure what was asked for; what an earlier assessment of the same inputs measured is kept.
+
+    `gates` are those that were asked of the images.
+    """
     config, encoder, strategy = ws.project.assess, ws.project.model.encoder, ws.project.training.assessed_strategy
     regions = regions_of(read_masks(ws).labels, config.regions, config.min_pixels)
     ranking = rank_encoders_task(ws, prepared, labels_hash)
     found = replace(
-        current_assessment(ws, prepared, labels_hash), project=ws.project.name, versions=versions(),
+        current_assessment(ws, prepared, labels_hash), project=ws.project.name, versions=versions(), gates=gates,
         # Of another model, and measured anew where it was asked for.
         adaptation=None,
         key=assessment_key(ws, prepared, labels_hash), encoder=encoder, encoder_label=encoder_label(ws), strategy=strategy,
@@ -123,8 +129,9 @@ def assess(
         prepared = prepare_images(ws, made)
         if ws.uses_other_model:
             require_same_treatment(ws, prepared)
+        gates = ask_gates(ws, prepared)
         adaptation = check_adaptations_task(ws, prepared, labels_hash) if ws.uses_other_model else None
-        found = Assessment(project=project.name, versions=versions())
+        found = Assessment(project=project.name, versions=versions(), gates=gates)
         if labels_hash is not None:
-            found = assess_transfer(ws, prepared, labels_hash, measures)
+            found = assess_transfer(ws, prepared, labels_hash, measures, gates=gates)
         return publish_assessment(ws, replace(found, adaptation=adaptation))

@@ -7,7 +7,7 @@ from prefect.artifacts import create_markdown_artifact, create_table_artifact
 
 from landshift.flows.assess import Measures, assess_transfer
 from landshift.flows.config.project import Project
-from landshift.flows.prepare import prepare_images
+from landshift.flows.prepare import ask_gates, prepare_images
 from landshift.flows.runtime.limits import model_slot
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.steps.assessment.current import current_assessment, require_harmless
@@ -47,9 +47,10 @@ def train(
         require_disk(ws, made)
         labels_hash = divide_labels_task(ws, made.grid)
         prepared = prepare_images(ws, made)
+        gates = ask_gates(ws, prepared)
         if not despite_verdict:
             if project.assess.before_training and current_assessment(ws, prepared, labels_hash).guard is None:
-                publish_assessment(ws, assess_transfer(ws, prepared, labels_hash, Measures()))
+                publish_assessment(ws, assess_transfer(ws, prepared, labels_hash, Measures(), gates=gates))
             require_harmless(ws, prepared, labels_hash)
         rows = classical_rows_task(ws, prepared, labels_hash)
         with model_slot():
@@ -57,7 +58,8 @@ def train(
                 train_seed_task(ws, prepared, labels_hash, seed, strategy)
                 for strategy in project.training.strategies for seed in project.training.seeds
             ]  # fmt: skip
-        trained: Trained = choose_model_task(ws, prepared.plan, scores, rows, current_assessment(ws, prepared, labels_hash))
+        assessment = current_assessment(ws, prepared, labels_hash)
+        trained: Trained = choose_model_task(ws, prepared.plan, scores, rows, assessment, gates=gates)
         table = [{"row": f"{s.strategy}, seed {s.seed}", **content_of(s.test)} for s in scores]
         table += [{"row": name, **content_of(row)} for name, row in rows.items()]
         create_table_artifact(table, key=f"{project.artifact_name}-scores", description="Scores on the test blocks")

@@ -90,13 +90,32 @@ def test_custom_bands_are_in_the_order_of_the_file(tmp_path: Path, names: tuple[
         ("a_2020-06-15_x.tif", {}, {}, date(2020, 6, 15)),
         ("LC08_199026_20200615_20210101.tif", {}, {}, date(2020, 6, 15)),
         ("a.tif", {"DATE_ACQUIRED": "2020-06-15"}, {}, date(2020, 6, 15)),
-        ("a.tif", {"TIFFTAG_DATETIME": "2020:06:15 10:00:00"}, {}, date(2020, 6, 15)),
+        ("a.tif", {"DATE_ACQUIRED": "2020-06-15", "TIFFTAG_DATETIME": "2024:01:01 10:00:00"}, {}, date(2020, 6, 15)),
+        # Exported later, and another time zone: no contradiction.
+        ("a_20200615.tif", {"TIFFTAG_DATETIME": "2024:03:05 14:22:10"}, {}, date(2020, 6, 15)),
+        ("a_20200615.tif", {"SENSING_TIME": "2020-06-14T23:59:00Z"}, {}, date(2020, 6, 15)),
+        ("a_20200615.tif", {"DATE_ACQUIRED": "2023-06-15"}, {"a_20200615.tif": date(2023, 6, 15)}, date(2023, 6, 15)),
+        ("a.tif", {"TIFFTAG_DATETIME": "2024:03:05 14:22:10"}, {"a.tif": date(2020, 6, 15)}, date(2020, 6, 15)),
         ("a_20210101.tif", {}, {"a_20210101.tif": date(2020, 6, 15)}, date(2020, 6, 15)),
     ],
 )
 def test_dates(tmp_path: Path, name: str, tags: dict[str, str], dates: dict[str, date], expected: date) -> None:
     write(tmp_path, name, 2, tags=tags)
     assert scenes_in(tmp_path, TWO, dates=dates)[0].date == expected
+
+
+@pytest.mark.parametrize("tag", ["DATE_ACQUIRED", "datetime", "TIFFTAG_DATETIME"])
+def test_dates_that_were_exchanged_are_asked_about(tmp_path: Path, tag: str) -> None:
+    write(tmp_path, "a_20200615.tif", 2, tags={tag: "2023-06-20"})
+    write(tmp_path, "a_20230620.tif", 2, tags={tag: "2020-06-15"})
+    refused(tmp_path, TWO, rf"(?s)its name has 202\d-06-\d\d, and its tag {tag} has .*exchanged\?.*`scenes: dates: \{{a_20")
+    days = {"a_20200615.tif": date(2023, 6, 20), "a_20230620.tif": date(2020, 6, 15)}
+    assert [s.date.year for s in scenes_in(tmp_path, TWO, dates=days)] == [2020, 2023]
+
+
+def test_when_a_file_was_written_is_no_day_of_acquisition(tmp_path: Path) -> None:
+    write(tmp_path, "mosaic_before.tif", 2, tags={"TIFFTAG_DATETIME": "2024:03:04 09:00:00"})
+    refused(tmp_path, TWO, r"TIFFTAG_DATETIME \(2024-03-04\), which may be when the file was written.*`scenes: dates:")
 
 
 def test_the_baseline_may_be_in_the_tags(tmp_path: Path) -> None:

@@ -16,7 +16,9 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import ArtifactCollectionFilter, ArtifactCollectionFilterKey
 from prefect.server.api.server import create_app
 
+from landshift.flows import assess as assessing
 from landshift.flows import detect as detecting
+from landshift.flows import train as training
 from landshift.flows.config.project import Project, find_config, load_project
 from landshift.flows.detect import detect
 from landshift.flows.prepare import prepare
@@ -533,6 +535,28 @@ def test_a_gate_of_the_data_stops_before_the_model_and_leaves_the_run_before(
     assert not (output / "demo" / "work").exists()
     told = {row["check"]: row["outcome"] for row in gates_in_prefect()}
     assert told["Season of the dates"] == "stop"
+
+
+@pytest.mark.parametrize("flow", ["train", "assess"])
+def test_a_gate_of_the_data_stops_before_anything_is_learned(
+    demo: DemoTerritory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, flow: str
+) -> None:
+    for module in (assessing, training):
+        monkeypatch.setattr(module, "assess_transfer", None)
+    monkeypatch.setattr(training, "classical_rows_task", None)
+    project = demo_project(gates={"level_ratio": {"limit": 1, "otherwise": "stop"}})
+    with pytest.raises(InputError, match=r"level_ratio: found the date (before|after) is 1\.\d\d times"):
+        {"train": training.train, "assess": assessing.assess}[flow](project, demo.data, tmp_path / "out")
+    assert not list(tmp_path.rglob("*.safetensors"))
+
+
+def test_the_report_of_a_training_holds_what_was_asked_of_its_images(demo: DemoTerritory) -> None:
+    report = json.loads(demo.trained.report.read_text(encoding="utf-8"))
+    asked = {gate["setting"]: gate for gate in report["gates"]}
+    assert asked["level_ratio"]["outcome"] == "pass"
+    card = (demo.trained.model / "card.md").read_text(encoding="utf-8")
+    for gate in asked.values():
+        assert (gate["outcome"] == "mark") == (gate["meaning"] in card)
 
 
 def test_a_gate_of_the_model_stops_before_the_run_before_is_replaced(

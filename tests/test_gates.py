@@ -10,6 +10,10 @@ from hypothesis import strategies as st
 
 from landshift.pipeline.change.second_opinion import SecondOpinion, result_gates
 from landshift.pipeline.epochs.agreement import RadiometricDifference
+from landshift.pipeline.epochs.checks.levels import Levels
+from landshift.pipeline.epochs.checks.stripes import Stripes
+from landshift.pipeline.epochs.checks.unmasked import UnmaskedClouds
+from landshift.pipeline.epochs.checks.vegetation import VegetationDifference
 from landshift.pipeline.epochs.coregistration import Misregistration
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates, season_gap
 from landshift.pipeline.epochs.matching import Radiometry, Treatment, matching_gate
@@ -24,7 +28,11 @@ MODEL: dict[str, Any] = {
 }  # fmt: skip
 RESULT: dict[str, Any] = {"mapped": 0.1, "opinion": SecondOpinion(0.6, 0.67, 0.07, 0.03, 0.05), "trained": 0.2}
 PLAN: dict[str, Any] = {"before": date(2018, 6, 12), "after": date(2023, 6, 18), "overlap": 0.97}
-DATA = Measured(0.9, (0.1, 0.3, 0.11, 0.28), Misregistration(0.1, -0.2, 14, 16, 0.06), RadiometricDifference(0.2, 2, 5000))
+LEVELS = Levels(("visible", "near infrared"), (0.03, 0.15, 0.02, 0.2), (0.1, 0.3, 0.11, 0.28), (1.1, 0.93))
+DATA = Measured(
+    0.9, LEVELS, Misregistration(0.1, -0.2, 14, 16, 0.06), RadiometricDifference(0.2, 2, 5000),
+    clouds=UnmaskedClouds(0.001, 0.0), stripes=Stripes(0.004, 1, "rows", "after"), plants=VegetationDifference(-0.03, 0.8),
+)  # fmt: skip
 BANDS = ("red", "nir")
 
 
@@ -41,6 +49,10 @@ MATCHED = Radiometry(Treatment(matched=True), invariant=700, residuals=((0.2, 0.
 
 def matched(invariant: int | None) -> dict[str, Any]:
     return {"radiometry": Radiometry(invariant=invariant, notes=("The dates were not matched.",))}
+
+
+def levels(**changed: Any) -> dict[str, Any]:
+    return {"levels": replace(LEVELS, **changed)}
 
 
 def asked(rules: GateRules = RULES, units: str = "reflectance", **changed: Any) -> tuple[Gate, ...]:
@@ -88,10 +100,24 @@ def test_every_rule_is_asked_once() -> None:
         ("Match of the dates", matched(100), PASS),
         ("Match of the dates", matched(99), MARK),
         ("Match of the dates", matched(None), NOT_MEASURED),
-        ("Scale of the values", {"medians": (0.1, 2.5)}, MARK),
-        ("Scale of the values", {"medians": (-0.3, 0.5)}, MARK),
-        ("Scale of the values", {"medians": ()}, NOT_MEASURED),
+        ("Scale of the values", levels(medians=(0.1, 2.5, 0.1, 0.3)), MARK),
+        ("Scale of the values", levels(medians=(0.1, 0.3, 0.36, 0.3)), MARK),
+        ("Scale of the values", levels(dark=(0.03, 0.15, -0.06, 0.2)), MARK),
+        ("Scale of the values", levels(dark=(0.03, 0.15, 0.12, 0.25)), MARK),
+        ("Scale of the values", levels(medians=(0.01, 0.03, 0.1, 0.3)), MARK),
+        ("Scale of the values", levels(dark=(), medians=()), NOT_MEASURED),
+        ("Scale of the values", levels(kinds=("unknown", "unknown")), NOT_MEASURED),
         ("Scale of the values", {"units": "digital numbers"}, NOT_MEASURED),
+        ("Levels of the dates", levels(ratios=(2.9, 3.0)), PASS),
+        ("Levels of the dates", levels(ratios=(), reason="flat"), NOT_MEASURED),
+        ("Season of the plants", {"plants": VegetationDifference(0.1, 0.8)}, PASS),
+        ("Season of the plants", {"plants": VegetationDifference(-0.11, 0.8)}, MARK),
+        ("Season of the plants", {"plants": VegetationDifference(None, 0.0, "desert")}, NOT_MEASURED),
+        ("Clouds that no mask took out", {"clouds": UnmaskedClouds(0.02, 0.0)}, PASS),
+        ("Clouds that no mask took out", {"clouds": UnmaskedClouds(0.0, 0.03)}, MARK),
+        ("Clouds that no mask took out", {"clouds": UnmaskedClouds(None, None, "radar")}, NOT_MEASURED),
+        ("Stripes", {"stripes": Stripes(0.026, 2, "columns", "")}, MARK),
+        ("Stripes", {"stripes": Stripes(None, None, reason="small")}, NOT_MEASURED),
         ("Likeness to the training regions", {"beyond": 0.2}, PASS),
         ("Likeness to the training regions", {"beyond": 0.21}, MARK),
         ("Likeness to the training regions", {"beyond": None}, NOT_MEASURED),
@@ -131,7 +157,10 @@ def test_an_error_on_other_images_is_not_measured_here(elsewhere: float | None, 
 BAD: dict[str, dict[str, Any]] = {
     "observed_share": {"observed_share": 0.1}, "grid_overlap": {"overlap": 0.2},
     "season_gap_days": {"after": date(2023, 12, 1)}, "misregistration_px": shifted(2.0),
-    "radiometric_difference": light(0.9), "domain_shift": {"beyond": 0.8},
+    "radiometric_difference": light(0.9), "level_ratio": levels(ratios=(9.0, 10.0)),
+    "implausible_levels": levels(dark=(0.12, 0.3, 0.12, 0.3)), "unmasked_clouds": {"clouds": UnmaskedClouds(0.1, 0.0)},
+    "stripes": {"stripes": Stripes(0.05, 1, "rows", "after")},
+    "vegetation_difference": {"plants": VegetationDifference(-0.2, 0.9)}, "domain_shift": {"beyond": 0.8},
     "calibration_error": {"calibration": KnownCalibration(0.4, 0.4)},
     "invariant_pixels": matched(7),
     "mapped_share": {"mapped": 0.9, "trained": 0.6}, "mapped_ratio": {"mapped": 0.49, "trained": 0.1},
@@ -161,11 +190,10 @@ def test_a_gate_passes_marks_or_stops_as_it_was_set(setting: str) -> None:
 def test_a_limit_is_the_one_that_was_set(setting: str) -> None:
     """Whatever was found is just good enough for a limit of that very number, and not for the next one."""
     (bad,) = (g for g in asked(**BAD[setting]) if g.setting == setting)
-    missed = STOP if setting == "mapped_share" else MARK
-    assert bad.outcome == missed
+    assert bad.outcome == RULES[setting].otherwise
     assert bad.value is not None
     worse = 1e-6 if RULES[setting].at_least else -1e-6
-    for limit, outcome in ((bad.value, PASS), (bad.value + worse, missed)):
+    for limit, outcome in ((bad.value, PASS), (bad.value + worse, RULES[setting].otherwise)):
         rules = {**RULES, setting: replace(RULES[setting], limit=limit)}
         (gate,) = (g for g in asked(rules, **BAD[setting]) if g.setting == setting)
         assert gate.outcome == outcome
@@ -180,13 +208,20 @@ def test_every_gate_that_stops_is_named_at_once() -> None:
     assert "season_gap_days" not in str(error.value)
 
 
-def test_what_should_stop_and_could_not_be_measured_is_a_warning() -> None:
+def test_what_should_stop_and_could_not_be_measured_stops() -> None:
     water = {"shift": Misregistration(None, None, 1, 9, None, "water")}
     assert warnings_of(asked(**water)) == []
     rules = {**RULES, "misregistration_px": replace(RULES["misregistration_px"], otherwise=STOP)}
-    (warning,) = warnings_of(asked(rules, **water))
-    assert "water" in warning
-    require_open(asked(rules, **water))
+    with pytest.raises(InputError, match=r"(?s)misregistration_px: found not known, .*water.*otherwise: mark"):
+        require_open(asked(rules, **water))
+    require_open(asked(rules))
+
+
+def test_a_date_ten_times_as_bright_stops_whatever_the_unit() -> None:
+    for units in ("reflectance", "digital numbers"):
+        for ratios in ((10.0, 9.8), (0.1, 0.11)):
+            with pytest.raises(InputError, match=r"level_ratio: found the date (before|after) is 9"):
+                require_open(asked(units=units, **levels(ratios=ratios)))
 
 
 def test_what_was_found_is_said_in_numbers() -> None:

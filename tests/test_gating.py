@@ -21,10 +21,10 @@ from tests.shifted_land import pair
 SIDE = 192
 
 
-def draw(territory: Territory, shift: tuple[float, float] = (0, 0), seed: int = 1) -> None:
-    """Put two dates of invented land with a known shift into a territory."""
+def draw(territory: Territory, shift: tuple[float, float] = (0, 0), seed: int = 1, *, hard: bool = True) -> None:
+    """Put two dates of invented land with a known shift into a territory; `hard` ones show another season."""
     territory.grid = small_grid(SIDE, SIDE)
-    for name, image in zip(territory.names, pair(seed, shift, SIDE), strict=True):
+    for name, image in zip(territory.names, pair(seed, shift, SIDE, hard=hard), strict=True):
         numbers = np.nan_to_num(np.clip(image[:2] * 10_000, 1, 9999), nan=0).astype(np.uint16)
         territory.write(name, numbers)
 
@@ -50,15 +50,21 @@ def test_the_gates_of_a_config_without_any_are_the_pipelines_own() -> None:
 
 
 def test_sound_images_pass_every_gate_with_numbers(territory: Territory) -> None:
-    draw(territory, (0.25, 0))
+    draw(territory, (0.25, 0), hard=False)
     gates = asked(territory)
-    # So few pixels hold hardly one that is unchanged for certain.
-    assert gates.pop("invariant_pixels").outcome == MARK
-    assert {gate.outcome for gate in gates.values()} == {PASS}
+    assert {gate.name: gate.found for gate in gates.values() if gate.outcome != PASS} == {}
     assert gates["misregistration_px"].value == pytest.approx(0.25, abs=0.1)
     assert gates["season_gap_days"].value == 5
     assert gates["grid_overlap"].value == 1
-    assert 0.05 < gates["radiometric_difference"].value < 0.5
+    assert 0.01 < gates["radiometric_difference"].value < 0.5
+
+
+def test_land_that_another_season_darkened_is_told_by_its_pixels_too(territory: Territory) -> None:
+    draw(territory)
+    gates = asked(territory)
+    assert gates["season_gap_days"].outcome == PASS
+    assert gates["vegetation_difference"].outcome == MARK
+    assert "less green after" in gates["vegetation_difference"].found
 
 
 def test_the_observed_share_is_of_both_dates(territory: Territory) -> None:
@@ -83,7 +89,7 @@ def test_what_was_measured_is_not_measured_again(territory: Territory, monkeypat
     def broken(*_: Any) -> None:
         raise AssertionError
 
-    monkeypatch.setattr("landshift.flows.steps.images.gating.misregistration", broken)
+    monkeypatch.setattr("landshift.pipeline.epochs.measure.misregistration", broken)
     assert measure(ws, images) == first
     # Other images are measured anew.
     draw(territory, seed=2)
@@ -211,9 +217,18 @@ def test_check_says_what_the_dates_come_to(territory: Territory) -> None:
     winter(territory, "mark")
     content, lines = check_project(territory.workspace())
     found = {gate["setting"]: gate["outcome"] for gate in content["gates"]}
-    assert found == {"grid_overlap": PASS, "season_gap_days": MARK}
+    # Numbers that were drawn at random are no land.
+    assert found == {"grid_overlap": PASS, "season_gap_days": MARK, "implausible_levels": MARK, "level_ratio": PASS}
     assert any("take care, 177 days" in line for line in lines)
     assert any("Choose dates of one season" in line for line in lines)
+
+
+def test_check_finds_a_date_ten_times_as_bright_in_any_unit(territory: Territory) -> None:
+    territory.config["sensor"]["units"] = "digital numbers"
+    territory.write(territory.names[1], territory.numbers(seed=1) * 6)
+    territory.write(territory.names[0], territory.numbers(seed=0) // 2 + 1)
+    with pytest.raises(InputError, match=r"level_ratio: found the date after is 1\d\.\d\d times as bright"):
+        check_project(territory.workspace())
 
 
 def test_check_stops_where_detect_would(territory: Territory) -> None:

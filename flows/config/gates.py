@@ -58,6 +58,43 @@ class InvariantPixelsGate(GateConfig):
     """At least so many pixels of a sample; with fewer than 100 the dates are never matched."""
 
 
+class LevelRatioGate(GateConfig):
+    """How many times as bright one date is as the other, on ground that looks unchanged."""
+
+    limit: float = Field(default=RULES["level_ratio"].limit, ge=1)
+    """At most so many times, in the middle band; a wrong scale changes all bands alike."""
+    otherwise: Otherwise = RULES["level_ratio"].otherwise
+    """As for every gate; here the default is to stop, since nothing that is learned from such a pair holds."""
+
+
+class ImplausibleLevelsGate(GateConfig):
+    """Whether levels of the bands can be the reflectance of land."""
+
+    limit: float = Field(default=RULES["implausible_levels"].limit, ge=0)
+    """At most so many implausible levels, of both dates together."""
+
+
+class UnmaskedCloudsGate(GateConfig):
+    """How much of a date looks like cloud though no mask took it out."""
+
+    limit: float = Field(default=RULES["unmasked_clouds"].limit, ge=0, le=1)
+    """At most this share of what both dates observed."""
+
+
+class StripesGate(GateConfig):
+    """How far rows or columns of the images stand out."""
+
+    limit: float = Field(default=RULES["stripes"].limit, ge=0)
+    """At most this share of the band's median, in the worst band: the standard deviation of what far parts of a row share."""
+
+
+class VegetationDifferenceGate(GateConfig):
+    """How much greener plants are on one date."""
+
+    limit: float = Field(default=RULES["vegetation_difference"].limit, ge=0, le=2)
+    """At most this difference of the vegetation index, at the median of the ground that plants cover."""
+
+
 class DomainShiftGate(GateConfig):
     """How much of the territory looks unlike the training regions."""
 
@@ -110,6 +147,16 @@ class GatesConfig(Section):
     """Light of the dates."""
     invariant_pixels: InvariantPixelsGate = InvariantPixelsGate()
     """Ground to match the dates on; asked where `radiometry: match: auto`."""
+    level_ratio: LevelRatioGate = LevelRatioGate()
+    """Brightness of one date over that of the other."""
+    implausible_levels: ImplausibleLevelsGate = ImplausibleLevelsGate()
+    """Scale and offset of the values."""
+    vegetation_difference: VegetationDifferenceGate = VegetationDifferenceGate()
+    """Season that the plants show."""
+    unmasked_clouds: UnmaskedCloudsGate = UnmaskedCloudsGate()
+    """Clouds that no mask took out."""
+    stripes: StripesGate = StripesGate()
+    """Stripes of a sensor."""
     domain_shift: DomainShiftGate = DomainShiftGate()
     """Likeness to the training regions; known only once the model has seen the territory."""
     calibration_error: CalibrationErrorGate = CalibrationErrorGate()

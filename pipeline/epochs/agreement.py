@@ -45,22 +45,38 @@ def spread_pixels(before: RasterReader, after: RasterReader, *, limit: int = _LI
     return first, second
 
 
-def radiometric_difference(before: np.ndarray, after: np.ndarray) -> RadiometricDifference:
-    """Measure the difference of light, atmosphere and season between two dates: (n, band) of the same pixels, no NaN.
+def stable_pixels(before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    """Return the numbers (m,) of the tenth of the pixels that look most alike, of (n, band) of the same pixels, no NaN.
 
-    Stable is the tenth of the pixels with the least statistic of IR-MAD (see `classical.fit_ir_mad`), which no gain
-    or offset of a date changes: what counts as stable does not depend on what is measured. Median and mean are over these
-    pixels, so that change has no part in them; a share of the mean has the same meaning in every band and unit whose zero is
-    dark.
+    These have the least statistic of IR-MAD (see `classical.fit_ir_mad`), which no gain or offset of a date changes: what
+    counts as stable does not depend on the light of the dates.
+
+    Raises:
+        InputError: Too few pixels, or a band that is the same everywhere.
     """
     count = int(_STABLE * len(before))
     if count < _FEWEST:
-        return RadiometricDifference(None, None, 0, "too few pixels were observed on both dates")
-    try:
-        statistic = fit_ir_mad(before, after).apply(before.T[:, None], after.T[:, None])[0]
-    except InputError as error:
-        return RadiometricDifference(None, None, 0, str(error))
-    stable = np.argpartition(statistic, count)[:count]
+        raise InputError("too few pixels were observed on both dates")
+    statistic = fit_ir_mad(before, after).apply(before.T[:, None], after.T[:, None])[0]
+    return np.argpartition(statistic, count)[:count]
+
+
+def radiometric_difference(
+    before: np.ndarray, after: np.ndarray, stable: np.ndarray | InputError | None = None
+) -> RadiometricDifference:
+    """Measure the difference of light, atmosphere and season between two dates: (n, band) of the same pixels, no NaN.
+
+    `stable` is what `stable_pixels` returned or raised, found here where it is None. Median and mean are over these pixels,
+    so that change has no part in them; a share of the mean has the same meaning in every band and unit whose zero is dark.
+    """
+    if stable is None:
+        try:
+            stable = stable_pixels(before, after)
+        except InputError as error:
+            stable = error
+    if isinstance(stable, InputError):
+        return RadiometricDifference(None, None, 0, str(stable))
+    count = len(stable)
     first, second = before[stable], after[stable]
     level = (first.mean(axis=0) + second.mean(axis=0)) / 2
     if (level <= 0).any():

@@ -6,10 +6,13 @@ from dataclasses import dataclass
 from datetime import date
 
 from landshift.pipeline.epochs.agreement import RadiometricDifference
+from landshift.pipeline.epochs.checks.levels import Levels, ratio_gate, scale_gate
+from landshift.pipeline.epochs.checks.stripes import Stripes, stripe_gate
+from landshift.pipeline.epochs.checks.unmasked import UnmaskedClouds, cloud_gate
+from landshift.pipeline.epochs.checks.vegetation import VegetationDifference, vegetation_gate
 from landshift.pipeline.epochs.coregistration import Misregistration
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, GateRules, judge, judge_unknown
-from landshift.pipeline.scenes.look import HIGHEST, LOWEST
+from landshift.pipeline.gates import RULES, Gate, GateRules, judge, judge_unknown
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 
 _COMMON_YEAR, _YEAR = 2001, 365
@@ -21,12 +24,18 @@ class Measured:
 
     observed_share: float
     """Share of the region observed on both dates, 0..1."""
-    medians: tuple[float, ...]
-    """Of each band, before and then after; empty where no pixel was observed on both dates."""
+    levels: Levels
+    """Of their bands."""
     shift: Misregistration
     """Of the images as the model sees them."""
     difference: RadiometricDifference
     """Of their light."""
+    clouds: UnmaskedClouds
+    """What looks like cloud on one date only."""
+    stripes: Stripes
+    """Rows or columns that stand out."""
+    plants: VegetationDifference
+    """How much greener one date is than the other."""
 
 
 def season_gap(before: date, after: date) -> int:
@@ -65,7 +74,7 @@ def image_gates(
     measured: Measured, bands: Sequence[str], units: str, rules: GateRules = RULES, *,
     moved: tuple[float, float] | None = None, correction: str = "",
 ) -> tuple[Gate, ...]:  # fmt: skip
-    """Check cover, scale, position and light of the images.
+    """Check cover, scale, position, light, season, clouds and stripes of the images.
 
     Args:
         measured: What was measured.
@@ -76,9 +85,12 @@ def image_gates(
         correction: What became of the correction that was asked for, a sentence; empty where none was.
     """
     return (
-        coverage_gate(measured.observed_share, rules), _scale(measured.medians, units),
+        coverage_gate(measured.observed_share, rules),
+        scale_gate(measured.levels, bands, is_reflectance=units == REFLECTANCE, rules=rules),
+        ratio_gate(measured.levels, rules),
         _shift(measured.shift, rules, is_moved=moved is not None, correction=correction),
-        _difference(measured.difference, bands, rules),
+        _difference(measured.difference, bands, rules), vegetation_gate(measured.plants, rules),
+        cloud_gate(measured.clouds, rules), stripe_gate(measured.stripes, bands, rules),
     )  # fmt: skip
 
 
@@ -90,21 +102,6 @@ def coverage_gate(share: float, rules: GateRules = RULES) -> Gate:
         met="What was not observed is not counted as unchanged.",
         missed=f"Only {percent(share)} of the region was observed on both dates: what happened in the rest is unknown. Add "
         f"scenes, or widen the epochs.",
-    )  # fmt: skip
-
-
-def _scale(medians: tuple[float, ...], units: str) -> Gate:
-    name, limit = "Scale of the values", f"medians of {LOWEST:g} to {HIGHEST:g}, as of reflectance"
-    if units != REFLECTANCE or not medians:
-        reason = "Only reflectance has a known range." if medians else "No pixel was observed on both dates."
-        return Gate(name, units if medians else "not known", limit, NOT_MEASURED, meaning=reason)
-    low, high = min(medians), max(medians)
-    fits = low >= LOWEST and high <= HIGHEST
-    return Gate(
-        name, f"medians of {low:.3g} to {high:.3g}", limit, PASS if fits else MARK,
-        meaning="Scale and offset of the scenes were read right, as far as the bands' medians can tell."
-        if fits
-        else "The values cannot be reflectance: correct `sensor: scale:`, `offset:` or `number_offset:`.",
     )  # fmt: skip
 
 

@@ -2,6 +2,7 @@
 
 from landshift.pipeline.drawing.rendering import template_environment
 from landshift.pipeline.formatting import duration, energy, figure, gas, interval
+from landshift.pipeline.gates import warnings_of
 from landshift.pipeline.pages.assessment_view import ARMS, assessment_view
 from landshift.pipeline.scores.adaptation import AdaptationCheck, ScoredBaseline
 from landshift.pipeline.scores.assessment import Assessment, Evaluation, LabelCurve, NoEvaluation
@@ -105,6 +106,7 @@ def _curve_lines(curve: LabelCurve) -> list[str]:
 def _warning_lines(assessment: Assessment) -> list[str]:
     guard, ranking, adaptation, curve = assessment.guard, assessment.ranking, assessment.adaptation, assessment.curve
     groups = (
+        warnings_of(assessment.gates),
         [f"Bands: {band.fault}" for band in assessment.bands if band.fault],
         [f"Left out: {row.encoder}: {row.reason}" for row in ranking.left_out] if ranking else [],
         [f"Adaptation {r.method} cannot be used: {r.reason}" for r in adaptation.rows if r.reason] if adaptation else [],

@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from landshift.pipeline.drawing.plots import CurveDot, Dot, ReliabilityDot, curve_plot, interval_plot, reliability_plot
+from landshift.pipeline.gates import warnings_of
 from landshift.pipeline.scores.assessment import Assessment, Evaluation, Guard, RegionF1
 from landshift.pipeline.scores.evidence import HELPS, HURTS, NO_EVIDENCE
 
@@ -61,6 +62,7 @@ def assessment_view(assessment: Assessment, *, plots: bool = True) -> dict[str, 
     evaluation = assessment.evaluation if isinstance(assessment.evaluation, Evaluation) else None
     return {
         **{field.name: getattr(assessment, field.name) for field in fields(assessment)},
+        "data_warnings": warnings_of(assessment.gates),
         "headline": _headline(assessment), "adaptations": ADAPTATIONS, "bands": assessment.bands,
         "compared": [] if assessment.guard is None else _compare(assessment.guard),
         "regions_table": [] if evaluation is None else _regions_table(evaluation),

@@ -13,14 +13,11 @@ import numpy as np
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import crs_name
 from landshift.pipeline.raster.read import RasterInfo, inspect
+from landshift.pipeline.scenes.dates import acquisition_date
 from landshift.pipeline.scenes.scene import Scene, Source
 from landshift.pipeline.scenes.sensors import Band, Sensor, number_offset
 
-DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
-"""Year, month and day in the name of a file or in a tag."""
-
 _CLOUD_TAGS = ("CLOUD_COVERAGE_ASSESSMENT", "CLOUD_COVER", "CLOUDY_PIXEL_PERCENTAGE")
-_DATE_TAGS = ("DATATAKE_DATETIME", "SENSING_TIME", "DATE_ACQUIRED", "datetime", "TIFFTAG_DATETIME")
 _BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line breaks, and what is left of bytes that are not UTF-8."""
@@ -68,7 +65,7 @@ def scenes_in(
 ) -> list[Scene]:
     """Find the scenes in a folder: one file a date with all bands, or one file a band.
 
-    Dates come from `dates`, else from the file names, else from the tags.
+    Dates come from `dates`, else from the file names, else from tags of the acquisition, which must not contradict the names.
 
     Args:
         folder: Where to look, with its subfolders where the pattern has `**`.
@@ -178,7 +175,7 @@ def _scene(
     finest = min((i.grid for i in group), key=lambda g: float(g.transform.a))
     return Scene(
         key,
-        _date(group, dates),
+        acquisition_date(group, dates),
         sensor,
         bands,
         quality=quality,
@@ -269,26 +266,6 @@ def _name_in(text: str, sensor: Sensor) -> str | None:
         return sensor.quality
     band = sensor.band_in(text) if text else None
     return band.name if band else None
-
-
-def _date(group: Sequence[RasterInfo], dates: Mapping[str, date]) -> date:
-    for info in group:
-        if info.path.name in dates:
-            return dates[info.path.name]
-    for info in group:
-        for text in (info.path.name, *(info.tags.get(t, "").replace(":", "-", 2) for t in _DATE_TAGS)):
-            found = DATE.search(text)
-            if found:
-                try:
-                    return date(*(int(part) for part in found.groups()))
-                except ValueError as error:
-                    raise InputError(
-                        f"{info.path}: {found.group()} is no date ({error}). Set it in `scenes: dates:`."
-                    ) from error
-    raise InputError(
-        f"{group[0].path}: no date in its name (YYYYMMDD or YYYY-MM-DD) nor in its tags. "
-        f"Set it in the config: `scenes: dates: {{{group[0].path.name}: 2020-06-15}}`."
-    )
 
 
 def _baseline(group: Sequence[RasterInfo]) -> str | None:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from landshift.pipeline.gates import Gate
 from landshift.pipeline.records import IfAny
 from landshift.pipeline.scores.adaptation import AdaptationCheck
 from landshift.pipeline.scores.conformal import RiskControl
@@ -294,6 +295,8 @@ class Assessment:
     """Its name."""
     versions: IfAny[dict[str, str]] = None
     """Of the tools."""
+    gates: tuple[Gate, ...] = ()
+    """What was asked of the images before."""
     adaptation: IfAny[AdaptationCheck] = None
     """Of a model that was trained elsewhere."""
     key: IfAny[str] = None

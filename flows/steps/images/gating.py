@@ -1,6 +1,7 @@
 """Gates on the data of a run, before a model sees it."""
 
 from collections.abc import Sequence
+from pathlib import Path
 
 import numpy as np
 from prefect.artifacts import create_table_artifact
@@ -9,36 +10,37 @@ from landshift.flows.runtime.progress import step
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.epochs.agreement import radiometric_difference, spread_pixels
-from landshift.pipeline.epochs.coregistration import misregistration
+from landshift.pipeline.epochs.checks.levels import measure_levels, ratio_gate, scale_gate
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates
 from landshift.pipeline.epochs.matching import matching_gate
+from landshift.pipeline.epochs.measure import measure_images
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate, require_open
 from landshift.pipeline.grid import common_share
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.scenes.look import look
+from landshift.pipeline.scenes.sensors import REFLECTANCE
 from landshift.pipeline.tiles import strips
 
-_FORMAT = 1
+_FORMAT = 2
 """Raised whenever other numbers are measured on the same images."""
 
 
 def measure(ws: Workspace, prepared: Pair) -> Measured:
     """Measure what the gates ask of the images, unless that is done already for the same ones."""
-    key = value_hash([_FORMAT, prepared.hashes])
+    made = prepared.plan
+    wavelengths = [made.wavelengths_nm.get(band) for band in made.bands]
+    is_reflectance = made.sensor.units == REFLECTANCE
+    key = value_hash([_FORMAT, prepared.hashes, wavelengths, is_reflectance])
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current("measured", key):
         with step("Checking the images") as advance, open_readers(*prepared.images) as (before, after):
-            seen = _common_share(prepared)
-            advance(0.3)
-            shift = misregistration(before, after)
-            advance(0.6)
-            pixels = spread_pixels(before, after)
-            medians = [float(v) for date in pixels if len(date) for v in np.median(date, axis=0)]
-            difference = radiometric_difference(*pixels)
-        manifest.record("measured", key, [], content_of(Measured(seen, tuple(medians), shift, difference)))
+            measured = measure_images(
+                before, after, _common_share(prepared), wavelengths, is_reflectance=is_reflectance, advance=advance
+            )
+        manifest.record("measured", key, [], content_of(measured))
     return record_of(Measured, manifest.facts("measured"), str(manifest.folder))
 
 
@@ -58,6 +60,26 @@ def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
     before, after = ([scene.grid for scene in epoch.scenes] for epoch in made.epochs)
     overlap = common_share(made.grid, before, after)
     return plan_gates(made.before.date, made.after.date, overlap, ws.project.gates.rules)
+
+
+def gates_of_look(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
+    """Judge the levels that nine windows of the first scene of each date show, before any image is made.
+
+    Scenes on a server are not looked at: that would be a download.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    scenes = [epoch.scenes[0] for epoch in made.epochs]
+    if not all(isinstance(path, Path) for scene in scenes for path in scene.paths):
+        return ()
+    before, after = (look(scene, made.bands, made.grid).T.astype(np.float64) for scene in scenes)
+    if not (len(before) and len(after)):
+        return ()
+    rules, wavelengths = ws.project.gates.rules, [made.wavelengths_nm.get(band) for band in made.bands]
+    levels = measure_levels(before, after, wavelengths)
+    is_reflectance = made.sensor.units == REFLECTANCE
+    return scale_gate(levels, made.bands, is_reflectance=is_reflectance, rules=rules), ratio_gate(levels, rules)
 
 
 def gates_of_data(ws: Workspace, prepared: Pair, measured: Measured) -> tuple[Gate, ...]:

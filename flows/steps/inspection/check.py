@@ -8,14 +8,14 @@ import numpy as np
 
 from landshift.flows.config.learning import TrainingConfig
 from landshift.flows.runtime.reply import Reply
-from landshift.flows.steps.images.gating import gates_of_plan
+from landshift.flows.steps.images.gating import gates_of_look, gates_of_plan
 from landshift.flows.steps.learning.fitting import encoder_of, require_model_fits
 from landshift.flows.steps.learning.labelling import read_labels, split_labels
 from landshift.flows.steps.project.disk import bytes_required, free_bytes, require_disk
 from landshift.flows.steps.project.plan import Plan, legend_of, plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.maps import areas_in
-from landshift.pipeline.gates import MARK, PASS, Gate, require_open
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, Gate, require_open
 from landshift.pipeline.grid import crs_name, pixel_area_ha
 from landshift.pipeline.labels.read import LabelSummary, summary
 from landshift.pipeline.records import IfAny, content_of
@@ -98,7 +98,7 @@ class ProjectCheck:
     disk: Mapping[str, float]
     """`needed_gb` and `free_gb`."""
     gates: tuple[Gate, ...]
-    """That need no pixels."""
+    """That need no images: cover, season, and levels as a few windows of local scenes show them."""
     skipped: tuple[str, ...]
     """Faulty scenes, in sentences."""
     clouds: CloudFacts
@@ -129,7 +129,7 @@ def check_project(ws: Workspace) -> Reply:
     ws.require_writable()
     made = plan(ws)
     require_disk(ws, made)
-    gates = gates_of_plan(ws, made)
+    gates = (*gates_of_plan(ws, made), *gates_of_look(ws, made))
     require_open(gates)
     if ws.project.trained_model is not None:
         require_model_fits(ws, made)
@@ -217,9 +217,9 @@ def _training_pixels(config: TrainingConfig) -> float:
 
 
 def _gate_lines(gates: tuple[Gate, ...]) -> list[str]:
-    words = {PASS: "passed", MARK: "take care"}
+    words = {PASS: "passed", MARK: "take care", NOT_MEASURED: "not measured"}
     lines = [f"{g.name}: {words[g.outcome]}, {g.found} (expected {g.limit})" for g in gates]
-    lines += [g.meaning for g in gates if g.outcome == MARK]
+    lines += [g.meaning for g in gates if g.outcome in (MARK, NOT_MEASURED)]
     return [f"{'' if i else 'Gates':<8} {line}" for i, line in enumerate(lines)]
 
 

@@ -9,7 +9,8 @@ import yaml
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import RasterInfo, inspect
-from landshift.pipeline.scenes.folder import DATE, require_printable
+from landshift.pipeline.scenes.dates import DATE
+from landshift.pipeline.scenes.folder import require_printable
 from landshift.pipeline.scenes.sensors import SENSORS, Sensor
 
 _LABEL = re.compile(r"label|truth|mask|reference|lulc", re.IGNORECASE)

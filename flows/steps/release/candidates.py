@@ -22,6 +22,7 @@ from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.choosing import best_candidate, describe_choice, warn_of_prior
 from landshift.flows.steps.release.comparing import SEEN, write_seen
+from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_of
 from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.labels.search import VALIDATION
@@ -141,11 +142,16 @@ def _read_tallies(ws: Workspace, scores: CandidateScores) -> tuple[BlockTally, .
 
 
 def choose_model(
-    ws: Workspace, made: Plan, scores: Sequence[CandidateScores], rows: Mapping[str, MethodScores], assessment: Assessment
+    ws: Workspace,
+    made: Plan,
+    scores: Sequence[CandidateScores],
+    rows: Mapping[str, MethodScores],
+    assessment: Assessment,
+    gates: Sequence[Gate],
 ) -> Trained:
     """Keep the candidate that is best on the validation blocks, with a card and a report of every row.
 
-    The test blocks have no part in the choice.
+    The test blocks have no part in the choice. `gates` are those that were asked of the images.
     """
     from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, load, save
 
@@ -154,7 +160,8 @@ def choose_model(
     source = _folder_of(ws, best.strategy, best.seed) / "model"
     choice = describe_choice(best, scores, tallies)
     measured, classical = [content_of(s) for s in scores], content_of(rows)
-    key = value_hash([file_hash(source / MODEL), measured, classical, assessment.is_harmful])
+    asked = [content_of(gate) for gate in gates]
+    key = value_hash([file_hash(source / MODEL), measured, classical, assessment.is_harmful, asked])
     manifest = ws.manifest(ws.output)
     report = ws.output / "training.json"
     if not manifest.is_current("model", key):
@@ -167,7 +174,8 @@ def choose_model(
             warnings.append(f"The assessment advises against this model. {assessment.guard.sentence}")
         alike = [s.test for s in scores if s.strategy == best.strategy]
         content = {
-            "warnings": warnings,
+            # What the images were marked for belongs to them, and not to every run of the model.
+            "warnings": [*warnings, *warnings_of(gates)], "gates": asked,
             "project": ws.project.name, "encoder": content_of(bundle.encoder), "strategy": bundle.facts.strategy,
             "notes": bundle.notes,
             "network": {k: asdict(v) for k, v in mean_and_spread(alike).items()},
