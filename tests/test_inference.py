@@ -17,14 +17,16 @@ from landshift.models.encoders.normalisation import Normalisation, normalisation
 from landshift.models.encoders.table import encoder_named
 from landshift.models.encoders.weights import load_encoder
 from landshift.models.network.learner import TrainingSettings
-from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.network.siamese import ChangeNetwork, NetworkSpec, Output
 from landshift.models.network.strategies import strategy_named
 from landshift.models.network.training import fit
-from landshift.models.use import inference
-from landshift.models.use.inference import MappedTile, Probabilities, calibrate_margin, predict, stream, write_behind
+from landshift.models.use import steadiness
+from landshift.models.use.inference import PHASES, MappedTile, Probabilities, predict, stream, write_behind
+from landshift.models.use.steadiness import calibrate_margin, measure_steadiness
 from landshift.pipeline.epochs.matching import PairSource, PairWindow
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.run.record import Steadiness
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Tile, Window, tiles
 from tests.small_network import network_of
@@ -105,10 +107,10 @@ def lite(tmp_path_factory: pytest.TempPathFactory) -> ChangeNetwork:
     return network
 
 
-def stitched(network: ChangeNetwork, images: PairSource, core: int, margin: int) -> Probabilities:
+def stitched(network: ChangeNetwork, images: PairSource, core: int, margin: int, *, phases: int = 1) -> Probabilities:
     change = np.full(SHAPE, -1, np.float32)
     dates = [np.full((network.spec.classes, *SHAPE), -1, np.float32) for _ in range(2)]
-    for mapped in stream(network, images, tiles(SHAPE, core, margin), PLAIN):
+    for mapped in stream(network, images, tiles(SHAPE, core, margin), PLAIN, phases=phases):
         said, (rows, columns) = mapped.probabilities, mapped.tile.core.slices
         assert said.change is not None
         assert said.before is not None
@@ -174,18 +176,18 @@ def test_stitched_tiles_of_a_trained_network_say_what_the_whole_image_says(lite:
 def test_calibration_finds_a_margin_without_flips(
     lite: ChangeNetwork, images: PairSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "MARGINS", (32, 64, 96, 128))
+    monkeypatch.setattr(steadiness, "MARGINS", (32, 64, 96, 128))
     margin, flips = calibrate_margin(lite, images, SHAPE, core=64)
-    assert margin in inference.MARGINS
+    assert margin in steadiness.MARGINS
     assert flips[margin] == 0
-    assert list(flips) == list(inference.MARGINS[: len(flips)])
+    assert list(flips) == list(steadiness.MARGINS[: len(flips)])
     assert all(flips[m] > 0 for m in list(flips)[:-1])
 
 
 def test_calibration_tells_flips_in_parts_per_million_and_falls_back_to_the_largest(
     network: ChangeNetwork, images: PairSource, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "MARGINS", (32, 64))
+    monkeypatch.setattr(steadiness, "MARGINS", (32, 64))
 
     def pretended(_network: object, window: PairWindow, *_: object, **__: object) -> Probabilities:
         """A network whose answer depends on the size of what it reads, in one pixel of the core."""
@@ -195,7 +197,7 @@ def test_calibration_tells_flips_in_parts_per_million_and_falls_back_to_the_larg
         probability[side // 2 + 1, side // 2] = np.nan
         return Probabilities(probability, None, None)
 
-    monkeypatch.setattr(inference, "predict", pretended)
+    monkeypatch.setattr(steadiness, "predict", pretended)
     # 32 + 2 x 128 pixels for the truth: 0.288; 96 and 160 for the margins.
     assert calibrate_margin(network, images, SHAPE, core=32, threshold=0.2) == (
         64,
@@ -206,7 +208,7 @@ def test_calibration_tells_flips_in_parts_per_million_and_falls_back_to_the_larg
 
 
 def test_calibration_looks_at_land_use_too(network: ChangeNetwork, images: PairSource, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(inference, "MARGINS", (32, 64))
+    monkeypatch.setattr(steadiness, "MARGINS", (32, 64))
 
     def pretended(_network: object, window: PairWindow, *_: object, **__: object) -> Probabilities:
         side = window.before.shape[1]
@@ -215,14 +217,14 @@ def test_calibration_looks_at_land_use_too(network: ChangeNetwork, images: PairS
         after[1] += 0.1 if side > 100 else -0.1
         return Probabilities(flat[0], flat, after)
 
-    monkeypatch.setattr(inference, "predict", pretended)
+    monkeypatch.setattr(steadiness, "predict", pretended)
     assert calibrate_margin(network, images, SHAPE, core=32) == (64, {32: 1e6, 64: 0})
 
 
 def test_calibration_on_pixels_that_nobody_saw_takes_the_largest_margin(
     network: ChangeNetwork, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(inference, "MARGINS", (32, 64))
+    monkeypatch.setattr(steadiness, "MARGINS", (32, 64))
     path = write(tmp_path / "empty.tif", np.full((3, 64, 64), np.nan, np.float32))
     assert calibrate_margin(network, PairSource(path, path), (64, 64), core=32) == (64, {})
 
@@ -389,3 +391,76 @@ def test_the_error_of_the_last_tile_is_raised_too() -> None:
 
     with pytest.raises(OSError, match="No space left"):
         list(write_behind(made([]), full))
+
+
+class Place(nn.Module):
+    """Its logit of change is the row in steps of four, counted from where its window begins: 0, 1, 2, 3, 0, ..."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.spec = replace(SPEC, heads="change", classes=0)
+        self.any = nn.Parameter(torch.zeros(1))
+
+    def encode(self, image: Tensor) -> list[Tensor]:
+        return [image]
+
+    def decode(self, before: list[Tensor], _after: list[Tensor], _priors: Tensor | None = None) -> Output:
+        height, width = before[0].shape[2:]
+        return Output((torch.arange(height) % 4).float()[None, :, None].repeat(1, 1, width), None, None)
+
+
+@pytest.fixture(scope="module")
+def flat(tmp_path_factory: pytest.TempPathFactory) -> PairSource:
+    path = write(tmp_path_factory.mktemp("flat") / "any.tif", np.zeros((3, 96, 64), np.float32))
+    return PairSource(path, path)
+
+
+def test_phases_average_what_the_place_of_the_grid_does(flat: PairSource) -> None:
+    def rows(phases: int, margin: int) -> np.ndarray:
+        column = np.full(96, np.nan)
+        for mapped in stream(Place(), flat, tiles((96, 64), 64, margin), PLAIN, phases=phases):
+            assert mapped.probabilities.change is not None
+            assert np.ptp(mapped.probabilities.change[:, :-3], axis=1).max() < 1e-6
+            column[mapped.tile.core.slices[0]] = mapped.probabilities.change[:, 0]
+        return np.log(column / (1 - column))
+
+    assert rows(1, 32) == pytest.approx(np.tile([0, 1, 2, 3], 24), abs=1e-5)
+    for phases in (4, 16):
+        assert rows(phases, 32) == pytest.approx(np.full(96, 1.5), abs=1e-5)
+    # Without a margin the last three rows of a tile are seen by fewer grids; all others by every one.
+    assert rows(16, 0)[:61] == pytest.approx(np.full(61, 1.5), abs=1e-5)
+    assert np.isfinite(rows(4, 0)).all()
+
+
+def test_four_phases_meet_each_row_and_column_once_and_sixteen_each_place() -> None:
+    assert PHASES[4][0] == PHASES[16][0] == (0, 0)
+    assert sorted(y for y, _ in PHASES[4]) == sorted(x for _, x in PHASES[4]) == [0, 1, 2, 3]
+    assert {(y % 2, x % 2) for y, x in PHASES[4]} == {(0, 0), (0, 1), (1, 0), (1, 1)}
+    assert len(set(PHASES[16])) == 16
+
+
+def test_tiles_say_what_the_whole_image_says_with_phases_too(network: ChangeNetwork, images: PairSource) -> None:
+    """The last tiles reach beyond the image, and the mean of a tile with a wide margin is that of the whole."""
+    one, other = (stitched(network, images, core, 128, phases=4) for core in (320, 160))
+    assert compare(one, other)[1] < 1e-4
+    assert compare(one, stitched(network, images, 320, 128))[1] > 1e-3
+
+
+def test_steadiness_tells_what_place_and_margin_change(flat: PairSource) -> None:
+    def measure(phases: int) -> Steadiness:
+        return measure_steadiness(
+            Place(), flat, (96, 64), core=64, margin=32, threshold=0.6, temperatures=PLAIN, phases=phases
+        )  # fmt: skip
+
+    # Logits of 0 are under the threshold, those of 1, 2 and 3 above. Five rows earlier 0, 1, 2, 3 reads 1, 2, 3, 0: half of the
+    # rows flip, and of four changed ones two are changed in both.
+    assert measure(1) == Steadiness(64, 1, 0.0, 500_000.0, 0.5)
+    assert measure(4) == Steadiness(64, 4, 0.0, 0.0, 1.0)
+    one = measure_steadiness(Place(), flat, (96, 64), core=96, margin=32, threshold=0.6, temperatures=PLAIN)
+    assert one == Steadiness(64, 1, None, 500_000.0, 0.5), "no tile ends inside the map"
+
+
+def test_steadiness_of_a_chip_that_nobody_saw_is_not_known(network: ChangeNetwork, tmp_path: Path) -> None:
+    path = write(tmp_path / "empty.tif", np.full((3, 64, 64), np.nan, np.float32))
+    found = measure_steadiness(network, PairSource(path, path), (64, 64), core=64, margin=32, threshold=0.5, temperatures=PLAIN)
+    assert found == Steadiness(64, 1, None, None, None)

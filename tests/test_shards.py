@@ -19,7 +19,7 @@ from landshift.flows.steps.detection import shards as sharding
 from landshift.flows.steps.detection.settle import settle
 from landshift.flows.steps.detection.shards import SHARDS, Shard, detect_shard, shards_of
 from landshift.flows.steps.project.published import config_as_published
-from landshift.models.use import inference
+from landshift.models.use import steadiness
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.manifest import Manifest
@@ -143,7 +143,7 @@ def test_what_is_settled_is_settled_once_for_all_shards(
 ) -> None:
     """Statistics that are adapted, and a margin that is calibrated."""
     calibrated = []
-    monkeypatch.setattr(inference, "calibrate_margin", lambda *_, **__: calibrated.append(1) or (64, {}))
+    monkeypatch.setattr(steadiness, "calibrate_margin", lambda *_, **__: calibrated.append(1) or (64, {}))
     runs = []
     for shards in (1, 3):
         project = place.project(shards=shards, margin="auto", adaptation="batch-norm", core=64)

@@ -128,6 +128,9 @@ class DetectConfig(Section):
     """Side of a tile's core in pixels, a multiple of 32."""
     margin: Annotated[int, Field(ge=0, le=4096, multiple_of=32)] | Literal["auto"] = DEFAULT_MARGIN_PX
     """Pixels read around a core, a multiple of 32; `auto` calibrates it on one chip."""
+    phases: Literal[1, 4, 16] = 1
+    """Shifts of the network's sampling grid that are averaged: with 1 the map depends on the pixel at which the images begin,
+    with 4 far less, and the network has four times the work. Train and detect with the same number."""
     min_area_ha: float = Field(default=0.0, ge=0)
     """Minimum mapping unit in hectares; smaller patches are dropped."""
     threshold: Annotated[float, Field(gt=0, lt=1)] | None = None

@@ -9,22 +9,27 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from torch import Tensor
 
 from landshift.models.network.siamese import Output, Siamese
 from landshift.models.transfer.blocks import block_means
 from landshift.pipeline.epochs.matching import PairSource, PairWindow
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.scores.training import Temperatures
-from landshift.pipeline.tiles import STRIDE, Tile, Window, mirror
+from landshift.pipeline.tiles import Tile, Window, mirror
 
 _AHEAD = 2
 """Tiles read before they are needed: enough to hide the reading, few enough to keep memory flat."""
 
-MARGINS = (32, 64, 96, 128, 192, 256)
-"""Pixels that `calibrate_margin` tries."""
-
-
-_PLAIN = Temperatures()
+PHASES: dict[int, tuple[tuple[int, int], ...]] = {
+    1: ((0, 0),),
+    4: ((0, 0), (1, 2), (2, 3), (3, 1)),
+    16: tuple((y, x) for y in range(4) for x in range(4)),
+}
+"""Shifts (rows, columns) of the network's sampling grid whose logits are averaged. What a pixel's place changes comes from the
+steps of 2 and 4 pixels: four shifts meet each row and each column of 4 once, sixteen meet each place of 4 x 4."""
+_REACH = 3
+"""Largest of the shifts."""
 
 
 @dataclass(frozen=True)
@@ -83,26 +88,61 @@ def predict(
     mixed: bool = False,
     embed: tuple[int, int] | None = None,
     shown: PairWindow | None = None,
+    phases: int = 1,
 ) -> Probabilities:
     """Predict one window, whole.
 
+    Several phases are averaged as logits, so that a temperature means the same for the mean as for one of them. Where a shifted
+    grid does not reach, in the last three rows and columns, the others alone count.
+
     Args:
         network: In evaluation mode, on its device.
-        window: Sides multiples of 32, NaN in any band = not observed, with the priors that the network takes.
+        window: Sides multiples of 32, NaN in any band = not observed, with the priors that the network takes. With more than
+            one phase it has three rows and columns more, the first ones, which are read and not predicted.
         temperatures: From the bundle.
         mixed: Use bfloat16 where it is safe (on a GPU only).
         embed: Side of the blocks to embed and margin around them, in pixels, multiples of 32; None embeds nothing.
         shown: What the network is given instead, of the same shape: the map mirrored beyond its edges.
+        phases: A key of `PHASES`.
     """
     device = next(network.parameters()).device
-    unseen = ~(np.isfinite(window.before).all(axis=0) & np.isfinite(window.after).all(axis=0))
+    reach = reach_of(phases)
+    unseen = ~(np.isfinite(window.before).all(axis=0) & np.isfinite(window.after).all(axis=0))[reach:, reach:]
+    given = shown or window
+    output, embedding, count = Output(None, None, None), None, torch.zeros((1, *unseen.shape), device=device)
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
-        given = shown or window
-        features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in (given.before, given.after)]
-        priors = None if given.priors is None else torch.from_numpy(given.priors)[None].to(device)
-        output = network.decode(features[0], features[1], priors)
-    embedding = None if embed is None else block_means(features, ~unseen, *embed)
+        for shift in PHASES[phases]:
+            seen = given.crop(Window(reach - shift[0], reach - shift[1], *unseen.shape))
+            features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in (seen.before, seen.after)]
+            if shift == (0, 0) and embed is not None:
+                embedding = block_means(features, ~unseen, *embed)
+            priors = None if seen.priors is None else torch.from_numpy(seen.priors)[None].to(device)
+            found = network.decode(features[0], features[1], priors)
+            if phases == 1:
+                output = found
+                continue
+            output = Output(
+                _add(output.change, found.change, shift), _add(output.before, found.before, shift),
+                _add(output.after, found.after, shift),
+            )  # fmt: skip
+            _add(count, torch.ones_like(count), shift)
+    if phases > 1:
+        output = Output(*(None if total is None else total / count for total in (output.change, output.before, output.after)))
     return _probabilities(output, unseen, temperatures, embedding)
+
+
+def reach_of(phases: int) -> int:
+    """Return how many rows and columns a window needs before its first ones."""
+    return _REACH if phases > 1 else 0
+
+
+def _add(total: Tensor | None, part: Tensor | None, shift: tuple[int, int]) -> Tensor | None:
+    """Add the logits (..., y, x) of a shifted grid to the sum of others, where both are known; the first is not shifted."""
+    if total is None or part is None:
+        return None if part is None else part.float()
+    y, x = (n - s for n, s in zip(part.shape[-2:], shift, strict=True))
+    total[..., :y, :x] += part[..., shift[0] :, shift[1] :]
+    return total
 
 
 def _probabilities(
@@ -123,7 +163,8 @@ def _probabilities(
     return Probabilities(change, dates[0], dates[1], embedding)
 
 
-def _crop(whole: Probabilities, core: Window) -> Probabilities:
+def crop(whole: Probabilities, core: Window) -> Probabilities:
+    """Return the part of a window, counted from its first pixel; an embedding stays as it is."""
     rows, columns = core.slices
     parts = [
         None if a is None else np.ascontiguousarray(a[..., rows, columns]) for a in (whole.change, whole.before, whole.after)
@@ -139,6 +180,7 @@ def stream(
     *,
     mixed: bool = False,
     embed_block: int | None = None,
+    phases: int = 1,
 ) -> Iterator[MappedTile]:
     """Predict tile by tile; one thread a date reads ahead while the model works.
 
@@ -151,43 +193,52 @@ def stream(
         temperatures: From the bundle.
         mixed: Use bfloat16 where it is safe (on a GPU only).
         embed_block: Side in pixels, a multiple of 32, of the blocks whose features are wanted too; None wants none.
+        phases: Shifts of the sampling grid that are averaged, a key of `PHASES`; each costs as much as the first.
 
     Yields:
         Each tile, in order.
     """
+    reach = reach_of(phases)
     with ExitStack() as stack:
         # Entered first, so left last: no file is closed while its thread still reads.
         reader = stack.enter_context(pair.open())
         pools = [stack.enter_context(ThreadPoolExecutor(1, f"reader-{name}")) for name in ("before", "after")]
-        waiting: deque[tuple[Tile, list[Future[np.ndarray]]]] = deque()
+        waiting: deque[tuple[Tile, Window, list[Future[np.ndarray]]]] = deque()
         todo = iter(tiles)
 
         def read_next() -> None:
             tile = next(todo, None)
             if tile is not None:
-                waiting.append((tile, [p.submit(reader.read_date, date, tile.read) for date, p in enumerate(pools)]))
+                wide = reach_back(tile.read, reach)
+                waiting.append((tile, wide, [p.submit(reader.read_date, date, wide) for date, p in enumerate(pools)]))
 
         for _ in range(_AHEAD):
             read_next()
         try:
             while waiting:
-                tile, futures = waiting.popleft()
+                tile, wide, futures = waiting.popleft()
                 before, after = (f.result() for f in futures)
                 read_next()
                 started = time.perf_counter()
                 embed = None if embed_block is None else (embed_block, tile.core.y - tile.read.y)
                 window = reader.combine(before, after, network.spec.priors)
-                shown = _beyond_edges(window, tile.read, reader.shape)
-                whole = predict(network, window, temperatures, mixed=mixed, embed=embed, shown=shown)
+                shown = beyond_edges(window, wide, reader.shape)
+                whole = predict(network, window, temperatures, mixed=mixed, embed=embed, shown=shown, phases=phases)
                 seconds = time.perf_counter() - started
-                yield MappedTile(tile, _crop(whole, tile.core.within(tile.read)), seconds)
+                yield MappedTile(tile, crop(whole, tile.core.within(tile.read)), seconds)
         finally:
-            for _, futures in waiting:
+            for _, _, futures in waiting:
                 for future in futures:
                     future.cancel()
 
 
-def _beyond_edges(found: PairWindow, window: Window, shape: tuple[int, int]) -> PairWindow:
+def reach_back(window: Window, reach: int) -> Window:
+    """Return a window with so many rows and columns more before its first ones."""
+    return Window(window.y - reach, window.x - reach, window.height + reach, window.width + reach)
+
+
+def beyond_edges(found: PairWindow, window: Window, shape: tuple[int, int]) -> PairWindow:
+    """Continue what was read of a window beyond the edges of its map as a mirror image."""
     before, after = (mirror(part, window, shape) for part in (found.before, found.after))
     return PairWindow(before, after, None if found.priors is None else mirror(found.priors, window, shape))
 
@@ -209,51 +260,3 @@ def write_behind(mapped: Iterable[MappedTile], write: Callable[[Tile, Probabilit
         for done, future in waiting:
             future.result()
             yield done
-
-
-def calibrate_margin(
-    network: Siamese,
-    pair: PairSource,
-    shape: tuple[int, int],
-    core: int = 256,
-    threshold: float = 0.5,
-    temperatures: Temperatures = _PLAIN,
-) -> tuple[int, dict[int, float]]:
-    """Find the smallest margin at which a crop is mapped as in whole-image inference.
-
-    Looks at one chip in the middle of the scene. Networks with global pooling (squeeze and excitation) may find none, and
-    a chip that is not observed has no pixels to compare; the largest margin is then the answer.
-
-    Args:
-        network: In evaluation mode, on its device.
-        pair: Both dates, as the network is given them.
-        shape: Rows and columns of the grid.
-        core: Side of the compared core in pixels, a multiple of 32.
-        threshold: Probability from which a pixel counts as changed.
-        temperatures: From the bundle.
-
-    Returns:
-        The margin in pixels, and the flipped pixels in parts per million of the observed ones for each margin tried: a
-        pixel is flipped if its change or the land use of a date is another one.
-    """
-    y, x = (max((n - core) // 2, 0) // STRIDE * STRIDE for n in shape)
-    with pair.open() as reader:
-
-        def decide(margin: int) -> tuple[np.ndarray, np.ndarray]:
-            window = Window(y - margin, x - margin, core + 2 * margin, core + 2 * margin)
-            found = reader.read(window, network.spec.priors)
-            shown = _beyond_edges(found, window, shape)
-            whole = predict(network, found, temperatures, shown=shown)
-            parts = _crop(whole, Window(margin, margin, core, core))
-            dates = [p for p in (parts.before, parts.after) if p is not None]
-            decided = [p.argmax(axis=0) for p in dates] + ([] if parts.change is None else [parts.change >= threshold])
-            seen = np.isfinite(dates[0][0] if parts.change is None else parts.change)
-            return np.stack(decided), seen
-
-        wanted, seen = decide(2 * MARGINS[-1])
-        flips: dict[int, float] = {}
-        for margin in MARGINS if seen.any() else ():
-            flips[margin] = float((decide(margin)[0] != wanted)[:, seen].any(axis=0).mean() * 1e6)
-            if flips[margin] == 0:
-                return margin, flips
-    return MARGINS[-1], flips

@@ -86,6 +86,11 @@ class PairWindow:
     priors: np.ndarray | None = None
     """float32 (prior, y, x), at least 0, NaN = not observed on both dates; None where none was wanted."""
 
+    def crop(self, part: Window) -> "PairWindow":
+        """Return a part of it, which lies inside; its place is counted from the first pixel."""
+        at = (slice(None), *part.slices)
+        return PairWindow(self.before[at], self.after[at], None if self.priors is None else self.priors[at])
+
 
 @dataclass(frozen=True)
 class PairSource:

@@ -153,6 +153,23 @@ class UsedAdaptation:
 
 
 @dataclass(frozen=True)
+class Steadiness:
+    """How much of a map depends on where its grid begins and where its tiles end, on one chip in the middle of the scene."""
+
+    chip_px: int
+    """Side of the chip, pixels."""
+    phases: int
+    """Shifts of the network's sampling grid that were averaged, in the map as here."""
+    margin_flips_ppm: float | None
+    """Pixels whose change or land use is another one where the network sees twice as far around the chip, parts per million
+    of the observed ones; None where nothing is observed, or one tile covers the map."""
+    shift_flips_ppm: float | None
+    """As before, where the grid begins 5 pixels earlier in both directions; None where nothing is observed."""
+    shift_iou: float | None
+    """Intersection over union of the changed pixels of both grids, 0..1; None where no pixel changed in either."""
+
+
+@dataclass(frozen=True)
 class UsedRadiometry:
     """How both dates were brought to one light, before any model saw them."""
 
@@ -223,6 +240,8 @@ class RunRecord:
     """Probability from which on a pixel counts as changed, 0..1; None where a classical method mapped the changes."""
     margin_px: float
     """Of the tiles, pixels."""
+    steadiness: Steadiness | None
+    """How much depends on where the grid begins and where tiles end; None where a classical method mapped the changes."""
     seconds: SpentSeconds
     """Of the detection."""
     alignment: Json | None

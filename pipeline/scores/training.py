@@ -101,6 +101,8 @@ class NetworkScores:
     """Of the probability of change, 0..1; None where no test pixel is labelled and observed."""
     warnings: tuple[str, ...]
     """Sentences for the user."""
+    phases: int = 1
+    """Shifts of the sampling grid whose mean was calibrated and scored."""
     temperature_checks: TemperatureChecks = TemperatureChecks()
     """Which temperatures were kept, and the calibration errors with and without them."""
     landuse_before: IfAny[ClassScores] = None

@@ -171,7 +171,7 @@ def _share_of_change(ws: Workspace, prepared: Pair, bundle: "Bundle", ready: Ada
     changed = observed = 0
     threshold = config.threshold or bundle.threshold
     source = replace(prepared.source, adaptation=ready.mappings)
-    for mapped in stream(network, source, work, bundle.temperatures):
+    for mapped in stream(network, source, work, bundle.temperatures, phases=config.phases):
         found = mapped.probabilities
         codes = decide(found.change, found.before, found.after, bundle.legend, threshold=threshold).change
         changed += int((codes >= CHANGED).sum())

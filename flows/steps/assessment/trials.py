@@ -171,7 +171,7 @@ def trial_key(ws: Workspace, prepared: Pair, labels_hash: str, trial: Trial, reg
     described = project.model_dump(mode="json", include={"model", "legend", "split", "sensor"})
     described["model"].pop("encoder")
     parts = [_FORMAT, prepared.key, labels_hash, asdict(trial), described, settings, encoder_facts(recipe.encoder)]
-    parts += [recipe.epochs, recipe.chips_per_epoch, project.detect.core, project.detect.margin]
+    parts += [recipe.epochs, recipe.chips_per_epoch, project.detect.core, project.detect.margin, project.detect.phases]
     if trial.split.startswith("fold"):
         parts.append(regions.hash)
     return value_hash(parts)

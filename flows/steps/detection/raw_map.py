@@ -16,7 +16,7 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import Layout, join_rows
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.record import UsedAdaptation, UsedClassical
+from landshift.pipeline.run.record import Steadiness, UsedAdaptation, UsedClassical
 from landshift.pipeline.scores.training import Cost
 
 
@@ -38,6 +38,8 @@ class RawMap:
     """To a territory that the model does not know."""
     beyond: float | None
     """Share of the territory past the edge of the training regions, 0..1; None where the model does not know them."""
+    steadiness: Steadiness | None = None
+    """How much depends on where the grid begins and where tiles end; None where a classical method made it."""
     classical: UsedClassical | None = None
     """The classical method that made it; None where a model did."""
 
@@ -77,6 +79,7 @@ def join_shards(
         seconds=settled.seconds + sum(result.seconds for result in results) + time.perf_counter() - started,
         model_seconds=sum(result.model_seconds for result in results), margin=float(settled.margin), threshold=bundle.threshold,
         cost=total(known, "detection") if len(known) == len(results) else None, adaptation=settled.adaptation, beyond=beyond,
+        steadiness=settled.steadiness,
     )  # fmt: skip
     ws.manifest(folder).record("raw", key, files, content_of(raw))
     shutil.rmtree(folder / SHARDS, ignore_errors=True)

@@ -12,7 +12,7 @@ from landshift.pipeline.epochs.matching import Mappings
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.record import UsedAdaptation
+from landshift.pipeline.run.record import Steadiness, UsedAdaptation
 
 SETTLED = "raw_model"
 """Folder of the network in the folder of a run that grows; its name keeps it out of what is published."""
@@ -26,6 +26,8 @@ class Settled:
     """Of the tiles, pixels."""
     adaptation: UsedAdaptation
     """To a territory that the model does not know."""
+    steadiness: Steadiness
+    """How much of the map depends on where its grid begins and where its tiles end."""
     mappings: Mappings
     """Of the bands before and after; None where a date is used as it is."""
     model: str
@@ -50,7 +52,8 @@ def settle(ws: Workspace, prepared: Pair, key: str) -> Settled:
 
 def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
     from landshift.models.use.bundle import MODEL, load, save
-    from landshift.models.use.inference import calibrate_margin, device_of
+    from landshift.models.use.inference import device_of
+    from landshift.models.use.steadiness import calibrate_margin, measure_steadiness
 
     started = time.perf_counter()
     config = ws.project.detect
@@ -61,18 +64,24 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
         bundle, threshold=config.threshold or chosen.threshold or bundle.threshold,
         temperatures=chosen.temperatures or bundle.temperatures,
     )  # fmt: skip
+    height, width = prepared.plan.grid.shape
+    moved, source = ready.network.to(device_of(config.device)), replace(prepared.source, adaptation=ready.mappings)
     if isinstance(config.margin, int):
         margin = config.margin
     else:
-        network = ready.network.to(device_of(config.device))
-        height, width = prepared.plan.grid.shape
         margin = calibrate_margin(
-            network, prepared.source, (height, width), threshold=used.threshold, temperatures=used.temperatures
+            moved, source, (height, width), threshold=used.threshold, temperatures=used.temperatures, phases=config.phases
         )[0]
+    steadiness = measure_steadiness(
+        moved, source, (height, width), core=config.core, margin=margin, threshold=used.threshold,
+        temperatures=used.temperatures, phases=config.phases,
+    )  # fmt: skip
     save(folder, used, ready.network.cpu(), "The model as this run uses it; it goes when the run is done.\n")
     adaptation = UsedAdaptation(chosen.method, chosen.verified, chosen.threshold, chosen.temperatures, notes=ready.notes)
     seconds = time.perf_counter() - started
-    return Settled(margin, adaptation, ready.mappings, file_hash(folder / MODEL), versions=versions(), seconds=seconds)
+    return Settled(
+        margin, adaptation, steadiness, ready.mappings, model=file_hash(folder / MODEL), versions=versions(), seconds=seconds
+    )
 
 
 def require_shared(folder: Path, settled: Settled) -> None:

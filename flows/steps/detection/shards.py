@@ -138,7 +138,7 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
 
         predicted = stream(
             network, replace(prepared.source, adaptation=settled.mappings), work, bundle.temperatures, mixed=mixed,
-            embed_block=None if shift is None else BLOCK,
+            embed_block=None if shift is None else BLOCK, phases=config.phases,
         )  # fmt: skip
         for number, done in enumerate(write_behind(predicted, write), start=1):
             model_seconds += done.seconds

@@ -207,7 +207,7 @@ def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts
     per_pixel = (time.perf_counter() - started) / _PROBE**2
     train = round(_training_pixels(ws.project.training) * per_pixel / 60, 1) if ws.project.labels else None
     facts = EncoderFacts(encoder.name, tuple(matched.used), tuple(matched.notes), str(device))
-    return facts, {"train": train, "detect": round(read * per_pixel / 60, 1)}
+    return facts, {"train": train, "detect": round(read * per_pixel * ws.project.detect.phases / 60, 1)}
 
 
 def _training_pixels(config: TrainingConfig) -> float:

@@ -192,7 +192,7 @@ def judge(
     warning = always_unchanged(*keep_labelled(probability, labels.change, held_out), threshold)
     scores = CandidateScores(
         seed=bundle.facts.seed, strategy=bundle.facts.strategy, validation_score=bundle.facts.fit.best_score,
-        threshold=threshold,
+        threshold=threshold, phases=ws.project.detect.phases,
         temperatures=temperatures, test=binary_scores(truth, scored, threshold),
         calibration_error=calibration_error_of(scored, truth), evidence=evidence,
         kinds=_score_kinds(labels, decided.change, test, blocks, legend=bundle.legend),
@@ -227,7 +227,8 @@ def predict_held_out(
         "label_before": labels.before, "label_after": labels.after, "label_change": labels.change, "role": role,
     }  # fmt: skip
     parts: dict[str, list[np.ndarray]] = defaultdict(list)
-    predicted = stream(network, replace(prepared.source, adaptation=adaptation), wanted, Temperatures())
+    source = replace(prepared.source, adaptation=adaptation)
+    predicted = stream(network, source, wanted, Temperatures(), phases=config.phases)
     with step("Judging") as advance:
         for number, mapped in enumerate(predicted, start=1):
             tile, found = mapped.tile, mapped.probabilities

@@ -70,6 +70,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
     require_all_open(ws, gates)
     warnings = [
         *scores.get("warnings", []),
+        *_say_phases(scores.get("phases"), ws.project.detect.phases),
         *made.skipped,
         *made.unmasked,
         *warnings_of(gates),
@@ -91,7 +92,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         bands=tuple(made.bands), units=made.sensor.units, legend=legend_in_use(ws).classes,
         observed=ObservedShares(prepared.before.observed, prepared.after.observed),
         model=model, classical=raw.classical, second_opinion=maps.second_opinion, calibration=calibration_of(ws, prepared),
-        threshold=raw.threshold, margin_px=raw.margin,
+        threshold=raw.threshold, margin_px=raw.margin, steadiness=raw.steadiness,
         seconds=SpentSeconds(detect=raw.seconds, model=raw.model_seconds),
         alignment=None if prepared.correction is None else content_of(prepared.correction),
         radiometry=UsedRadiometry(
@@ -113,6 +114,16 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         complete(target, run)
     shutil.rmtree(ws.work, ignore_errors=True)
     return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates=gates)
+
+
+def _say_phases(trained: int | None, used: int) -> list[str]:
+    """Warn where the map averages over more or fewer phases than the calibration did."""
+    if trained in (None, used):
+        return []
+    return [
+        f"The map was made with `detect: phases: {used}`, the model was calibrated and scored with {trained}: its threshold, "
+        f"probabilities and scores are those of {trained}. Set the same number, or train again."
+    ]
 
 
 @dataclass(frozen=True)

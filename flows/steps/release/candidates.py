@@ -77,7 +77,7 @@ def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int, strat
     strategy = strategy or project.training.strategies[0]
     folder = _folder_of(ws, strategy, seed)
     settings = project.training.model_dump(mode="json", exclude={"seeds", "workers", "candidates"}) | {"strategy": strategy}
-    tiling = [project.detect.core, project.detect.margin]
+    tiling = [project.detect.core, project.detect.margin, project.detect.phases]
     described = project.model_dump(mode="json", include={"model", "legend", "calibration", "sensor"})
     key = value_hash([prepared.key, labels_hash, described, settings, tiling, seed, encoder_facts(encoder)])
     manifest = ws.manifest(folder)
