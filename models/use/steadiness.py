@@ -53,7 +53,7 @@ def calibrate_margin(
         wanted, seen = chip.decide(2 * MARGINS[-1])
         flips: dict[int, float] = {}
         for margin in MARGINS if seen.any() else ():
-            flips[margin] = _flipped(chip.decide(margin)[0], wanted, seen)
+            flips[margin] = _count_flips(chip.decide(margin)[0], wanted, seen)
             if flips[margin] == 0:
                 return margin, flips
     return MARGINS[-1], flips
@@ -90,13 +90,13 @@ def measure_steadiness(
         if not seen.any():
             return Steadiness(side, phases, margin_flips_ppm=None, shift_flips_ppm=None, shift_iou=None)
         moved = chip.decide(margin, _SHIFT)[0]
-        flips = _flipped(here, chip.decide(2 * margin or STRIDE)[0], seen) if several else None
+        flips = _count_flips(here, chip.decide(2 * margin or STRIDE)[0], seen) if several else None
     # The change is the last; without a change head, it is where the land use differs.
     one, other = ((d[-1] if len(d) != 2 else d[0] != d[1])[seen] > 0 for d in (here, moved))
     either = int((one | other).sum())
     agreement = int((one & other).sum()) / either if either else None
     return Steadiness(
-        side, phases, margin_flips_ppm=flips, shift_flips_ppm=_flipped(here, moved, seen),
+        side, phases, margin_flips_ppm=flips, shift_flips_ppm=_count_flips(here, moved, seen),
         shift_iou=agreement,
     )  # fmt: skip
 
@@ -131,6 +131,6 @@ def _middle(shape: tuple[int, int], side: int) -> Window:
     return Window(y, x, side, side)
 
 
-def _flipped(decided: np.ndarray, wanted: np.ndarray, seen: np.ndarray) -> float:
+def _count_flips(decided: np.ndarray, wanted: np.ndarray, seen: np.ndarray) -> float:
     """Return the parts per million of the observed pixels that are decided otherwise."""
     return float((decided != wanted)[:, seen].any(axis=0).mean() * 1e6)
