@@ -202,7 +202,7 @@ def test_one_region_makes_no_regional_claim(ready: Ready, place: BinaryTerritory
         monkeypatch.setattr(assessing, f"{name}_task", getattr(assessing, name))
     monkeypatch.setattr(assessing, "evaluate", lambda *_: NoEvaluation(("not looked at",)))
     ws = changed(ready, place, assess={"min_pixels": 5000, "seeds": [0, 1, 2]})
-    found = assess_transfer(ws, ready.prepared, ready.labels_hash, Measures(strategies=True))
+    found = assess_transfer(ws, ready.prepared, ready.labels_hash, Measures(strategies=True), gates=())
     content = content_of(found)
     assert content["regions"]["folds"] == 1
     assert "no regional claim can be made" in content["regions"]["notes"][0]
