@@ -19,6 +19,7 @@ from landshift.flows.steps.detection import shards as sharding
 from landshift.flows.steps.detection.settle import settle
 from landshift.flows.steps.detection.shards import SHARDS, Shard, detect_shard, shards_of
 from landshift.flows.steps.project.published import config_as_published
+from landshift.flows.steps.publication.run import warn_of_phases
 from landshift.models.use import steadiness
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
@@ -135,6 +136,23 @@ def test_other_shards_are_the_same_run(place: Untrained, whole: Path) -> None:
     assert not again.fresh
     ws = place.workspace(whole.parents[1], shards=4)
     assert "shards" not in config_as_published(ws)["detect"]
+
+
+def test_a_run_states_how_steady_it_is_and_phases_make_it_steadier(place: Untrained, whole: Path, tmp_path: Path) -> None:
+    run = detect(place.project(phases=4, shards=2), place.data, tmp_path, model=place.model).run
+    one, four = (json.loads((folder / "run.json").read_text(encoding="utf-8"))["steadiness"] for folder in (whole, run))
+    assert (one["phases"], four["phases"]) == (1, 4)
+    assert one["chip_px"] == four["chip_px"] == SIZE // 32 * 32
+    assert four["shift_flips_ppm"] < one["shift_flips_ppm"]
+    assert one["shift_iou"] == four["shift_iou"] == 1, "before any training a change is what the priors of its pixel make of it"
+    assert one["margin_flips_ppm"] > 0
+
+
+def test_a_run_warns_where_the_model_was_calibrated_with_other_phases() -> None:
+    assert warn_of_phases(4, 4) == warn_of_phases(None, 4) == []
+    (sentence,) = warn_of_phases(4, 1)
+    assert "`detect: phases: 1`" in sentence
+    assert "calibrated and scored with 4" in sentence
 
 
 @pytest.mark.slow

@@ -70,7 +70,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
     require_all_open(ws, gates)
     warnings = [
         *scores.get("warnings", []),
-        *_say_phases(scores.get("phases"), ws.project.detect.phases),
+        *warn_of_phases(scores.get("phases"), ws.project.detect.phases),
         *made.skipped,
         *made.unmasked,
         *warnings_of(gates),
@@ -116,7 +116,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
     return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates=gates)
 
 
-def _say_phases(trained: int | None, used: int) -> list[str]:
+def warn_of_phases(trained: int | None, used: int) -> list[str]:
     """Warn where the map averages over more or fewer phases than the calibration did."""
     if trained in (None, used):
         return []
