@@ -16,6 +16,8 @@ MIN_PIXELS = 100
 """Pseudo-invariant pixels that `fit_radiometric` wants, held-out ones included."""
 
 _NO_CHANGE = 0.95
+_MOST_EXCESS = 5.0
+"""Of the statistic over its distribution, that can be due to the reweighting: 3.7 to 5.4 where nothing changed."""
 _TIE = 1e-6
 """Knots closer than this share of a band's range are one: the slope between them would be made of rounding."""
 
@@ -108,8 +110,8 @@ def fit_radiometric(
 ) -> BandMapping:
     """Fit the mapping of the later date to the earlier one on pixels that did not change.
 
-    Pixels that IR-MAD gives a probability of no change above 0.95 are pseudo-invariant. These are few: one in twenty
-    unchanged pixels where it need not reweight, one in two hundred after ten rounds. Two thirds of them give an
+    Pixels with a probability of no change above 0.95 are pseudo-invariant, one in twenty unchanged pixels, once IR-MAD's
+    statistic is divided by its excess over the chi-square distribution. Two thirds of them give an
     orthogonal regression for each band, the rest test it (Canty and Nielsen 2008, doi:10.1016/j.rse.2007.07.013).
 
     Args:
@@ -136,7 +138,9 @@ def fit_radiometric(
     y, x = before[seen].astype(np.float64), after[seen].astype(np.float64)
     mad = fit_ir_mad(y, x) if statistic is None else statistic
     distance = mad.apply(y.T[:, None], x.T[:, None])[0]
-    invariant = np.flatnonzero(chi2.sf(distance, y.shape[1]) > _NO_CHANGE)
+    # Reweighting makes the statistic too large even where nothing changed; where most ground changed it is larger still.
+    excess = float(np.clip(np.median(distance) / chi2.median(y.shape[1]), 1, _MOST_EXCESS))
+    invariant = np.flatnonzero(chi2.sf(distance / excess, y.shape[1]) > _NO_CHANGE)
     if invariant.size < min_pixels:
         raise TooFewInvariant(
             f"Only {invariant.size} of {len(y)} pixels look unchanged for certain (probability above {_NO_CHANGE}), and "

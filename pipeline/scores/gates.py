@@ -86,7 +86,7 @@ def _likeness(beyond: float | None, rules: GateRules) -> Gate:
 def _adaptation(method: str, verified: bool) -> Gate:
     name, limit = "Adaptation to the territory", "none, or confirmed by labels"
     if method == "none":
-        return Gate(name, "none", limit, PASS, meaning="The images were used as they are.")
+        return Gate(name, "none", limit, PASS, meaning="Beyond the match of their dates, the images were used as they are.")
     return Gate(
         name, f"{method}, {'confirmed' if verified else 'unverified'}", limit, PASS if verified else MARK,
         meaning="Labels of this territory confirmed that the adaptation helps."
