@@ -47,6 +47,7 @@ ARMS: dict[str, dict[str, Any]] = {
     "matched": {"model": {"priors": []}},
     "matched, ir-mad": {"model": {"priors": ["ir-mad"]}},
     "matched, ir-mad, difference": {"model": {"priors": ["ir-mad", "difference"]}},
+    "matched, ir-mad, distance alone": {"model": {"priors": ["ir-mad"], "fusion": "difference"}},
     "matched, ir-mad, strong augmentation": {"model": {"priors": ["ir-mad"]}, "training": {"augmentation": STRONG}},
     "U-Net on both dates": {"radiometry": OFF, "model": {"priors": []}},
 }
