@@ -25,7 +25,7 @@ CLOUD_CLASSES = ("clear", "cloud", "cloud shadow")
 _HEADS = ("fc.", "head.", "classifier.", "norm.", "fc_norm.", "conv_head.", "bn2.")
 
 # A model that Landshift trained can be the source of another.
-_OUR_DECODERS = ("change_decoder.", "landuse_decoder.")
+_OUR_DECODERS = ("change_decoder.", "landuse_decoder.", "prior.")
 
 # smp's EfficientNet has these, but its forward never reaches them; BatchNorm counts are no weights.
 _UNUSED = ("_conv_head.", "_bn1.")

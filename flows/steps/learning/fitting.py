@@ -210,6 +210,7 @@ def _fit_decoders(
     network: "Siamese", prepared: Pair, course: _Course, checkpoints: Path, *, advance: Callable[[float], None]
 ) -> Fit:
     from landshift.models.network.learner import TrainingSettings
+    from landshift.models.network.priors import start_from_priors
     from landshift.models.network.samples import Augmentation, LabelledTiles, TrainingChips
     from landshift.models.network.siamese import ChangeNetwork
     from landshift.models.network.strategies import strategy_named
@@ -223,6 +224,7 @@ def _fit_decoders(
         augmentation=Augmentation(**vars(config.augmentation)),
     )  # fmt: skip
     validation = LabelledTiles(prepared.source, course.validation, priors=priors, size=config.chip)
+    start_from_priors(network, LabelledTiles(prepared.source, course.training, priors=priors, size=config.chip))
     settings = TrainingSettings(
         strategy_named(recipe.strategy), recipe.epochs, config.batch, config.learning_rate, weight_decay=config.weight_decay,
         patience=config.patience, loss=config.loss, seed=recipe.seed, workers=config.workers, precision=config.precision,
