@@ -33,7 +33,6 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import NO_ROLE
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_json
-from landshift.pipeline.raster.statistics import band_statistics, sample_image
 from landshift.pipeline.records import content_of
 from landshift.pipeline.scores.accuracy import BinaryScores
 from landshift.pipeline.scores.adaptation import AdaptationRow
@@ -67,7 +66,7 @@ def coarse(ready: Ready, place: BinaryTerritory) -> Ready:
 def elsewhere(ready: Ready, folder: Path, name: str = "elsewhere") -> Path:
     """Keep a model with random weights that was trained in a darker place."""
     built = build_network(ready.ws, ready.prepared, encoder_named(RANDOM), "scratch", 0)
-    regions = band_statistics(ready.prepared.images)
+    regions = ready.prepared.source.statistics()
     darker = replace(regions, mean=tuple(m / 2 for m in regions.mean))
     bundle = Bundle(
         name=name, spec=built.network.spec, encoder=built.encoder, units="reflectance",
@@ -88,7 +87,7 @@ def test_moments_are_those_of_the_training_regions_and_keep_the_change(ready: Re
     bundle, network = load(ready.ws.model_in_use)
     before, after = adapt_model(ready.ws, ready.prepared, bundle, network, "moments").mappings
     assert before is after, "each date apart would lose its change"
-    pixels = np.concatenate([sample_image(image) for image in ready.prepared.images])
+    pixels = np.concatenate(ready.prepared.source.sample())
     mapped = before.apply(pixels.T[:, :, None])[..., 0]
     regions = bundle.facts.training_regions
     np.testing.assert_allclose(mapped.mean(axis=1), regions.mean, rtol=1e-4)
@@ -99,7 +98,7 @@ def test_a_histogram_brings_the_date_after_to_the_date_before(ready: Ready) -> N
     bundle, network = load(ready.ws.model_in_use)
     first, second = adapt_model(ready.ws, ready.prepared, bundle, network, "histogram").mappings
     assert first is None
-    before, after = (sample_image(image) for image in ready.prepared.images)
+    before, after = ready.prepared.source.sample()
     mapped = second.apply(after.T[:, :, None])[..., 0]
     np.testing.assert_allclose(np.median(mapped, axis=1), np.median(before, axis=0), rtol=0.02)
 

@@ -364,7 +364,7 @@ def test_train_exits_with_2_unless_it_is_told_to_go_on(
 def test_train_assesses_first_where_it_is_asked_to(place: BinaryTerritory, monkeypatch: pytest.MonkeyPatch) -> None:
     from landshift.flows.train import train
 
-    def hurting(ws: Any, prepared: Any, labels_hash: str, _measures: Measures) -> Assessment:
+    def hurting(ws: Any, prepared: Any, labels_hash: str, _measures: Measures, **_gates: Any) -> Assessment:
         return Assessment(key=assessment_key(ws, prepared, labels_hash), guard=guard_of(HURTS, 4, "It hurts."))
 
     monkeypatch.setattr("landshift.flows.train.assess_transfer", hurting)

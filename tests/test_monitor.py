@@ -11,6 +11,7 @@ from typing import Any
 
 import pandas as pd
 import pytest
+import rasterio
 import torch
 from typer.testing import CliRunner
 
@@ -56,7 +57,11 @@ class Watched:
 
     def comes_in(self, day: str) -> Path:
         """Copy the later scene to another day: the changes are seen again."""
-        return Path(shutil.copyfile(self.scenes / "S2_L2A_20230618.tif", self.scenes / f"S2_L2A_{day}.tif"))
+        path = Path(shutil.copyfile(self.scenes / "S2_L2A_20230618.tif", self.scenes / f"S2_L2A_{day}.tif"))
+        # A tag with another day than the name would be a contradiction.
+        with rasterio.open(path, "r+") as dataset:
+            dataset.update_tags(TIFFTAG_DATETIME=f"{day[:4]}:{day[4:6]}:{day[6:]} 10:20:00")
+        return path
 
     def run(self, **options: Any) -> Monitored:
         given = {"model": self.trained.model, "today": TODAY} | options

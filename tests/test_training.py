@@ -50,8 +50,18 @@ def numbers(*modules: nn.Module | None) -> int:
 
 
 def test_strategies_are_a_table() -> None:
-    assert [s.name for s in STRATEGIES] == ["frozen", "lp-ft", "discriminative", "l2-sp", "lora", "full", "scratch"]
-    assert [s.pretrained for s in STRATEGIES] == [True, True, True, True, True, True, False]
+    assert [s.name for s in STRATEGIES] == [
+        "frozen",
+        "lp-ft",
+        "discriminative",
+        "l2-sp",
+        "lora",
+        "full",
+        "scratch",
+        "probe",
+        "boosted",
+    ]
+    assert [s.name for s in STRATEGIES if not s.pretrained] == ["scratch"]
     with pytest.raises(InputError, match="'frosen' is not known; expected one of frozen, lp-ft"):
         strategy_named("frosen")
 

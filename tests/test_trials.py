@@ -337,8 +337,9 @@ def test_a_limit_to_the_miss_rate_that_few_blocks_cannot_keep_stops_no_compariso
     masks = roles_of(ready.ws, FIRST, ready.regions)
     built = build_network(ready.ws, ready.prepared, recipe.encoder, "full", 0)
     bundle = Bundle(
-        name="place", spec=built.network.spec, encoder=built.encoder, units="reflectance", normalisation=built.normalisation,
-        legend=Legend(), temperatures=Temperatures(), threshold=0.5, facts=provenance(seed=9),
+        name="place", spec=built.network.spec, encoder=built.encoder, units="reflectance",
+        treatment=ready.prepared.radiometry.treatment, normalisation=built.normalisation, legend=Legend(),
+        temperatures=Temperatures(), threshold=0.5, facts=provenance(seed=9),
     )  # fmt: skip
     loose, _, _ = judge(ready.ws, ready.prepared, bundle, built.network, masks)
     monkeypatch.setattr(trials, "fit_network", lambda *_, **__: (bundle, built.network))
