@@ -31,7 +31,7 @@ from landshift.flows.steps.learning.judging import judge, keep_labelled
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
-from landshift.models.network.siamese import Output
+from landshift.models.network.siamese import ChangeNetwork, Output
 from landshift.pipeline.epochs.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
 from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.labels.search import NO_ROLE, TEST, TRAIN
@@ -54,7 +54,7 @@ ARMS: dict[str, dict[str, Any]] = {
 """What the config of a row differs in from `taizhou.yaml`."""
 
 
-class Stacked(nn.Module):
+class Stacked(ChangeNetwork):
     """A plain U-Net with random weights that sees both dates as one image of twice the bands, with a network's interface."""
 
     def __init__(self, like: Any) -> None:  # noqa: ANN401 (ChangeNetwork)
@@ -62,7 +62,8 @@ class Stacked(nn.Module):
         # After our models, which give torchvision what it lacks beside a PyTorch without its operators.
         import segmentation_models_pytorch as smp
 
-        super().__init__()
+        nn.Module.__init__(self)
+        self.prior = None
         self.spec, self.scale = like.spec, like.scale
         self.register_buffer("mean", like.mean), self.register_buffer("std", like.std)
         self.unet = smp.Unet("tu-tf_efficientnet_lite0", encoder_weights=None, in_channels=2 * len(like.spec.bands), classes=1)

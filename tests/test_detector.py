@@ -18,7 +18,7 @@ from landshift.pipeline.change.second_opinion import (
 from landshift.pipeline.epochs.classical import sample_pixels
 from landshift.pipeline.epochs.detector import ClassicalDetector, ClassicalMethod, fit_detector
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.gates import NOT_MEASURED, PASS, RULES, STOP
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, STOP
 
 METHODS: tuple[ClassicalMethod, ...] = ("ir-mad", "cva")
 GAIN, OFFSET = np.array([0.8, 1.3, 1.1]), np.array([20.0, -5.0, 8.0])
@@ -179,3 +179,12 @@ def test_a_classical_map_is_asked_for_its_share_alone_and_no_other_evidence_is_n
     _, ratio, second = result_gates(0.08, lack_opinion("band 2 is the same everywhere"), None, RULES)
     assert (ratio.outcome, second.outcome) == (NOT_MEASURED, NOT_MEASURED)
     assert "band 2" in second.meaning
+
+
+def test_a_model_that_looks_at_ir_mad_is_not_excused_by_it() -> None:
+    """A third mapped, a third by IR-MAD too, and 8 % of the training labels changed."""
+    both = SecondOpinion(1.0, 1.0, 1 / 3, 0.0, 0.0)
+    gates = [result_gates(1 / 3, both, 0.08, RULES, is_prior=prior)[1] for prior in (False, True)]
+    assert [gate.outcome for gate in gates] == [PASS, MARK]
+    assert gates[1].value == pytest.approx(1 / 3 / 0.08)
+    assert "33 % by IR-MAD" in gates[1].found, "shown all the same"

@@ -126,16 +126,18 @@ def result_gates(
     )  # fmt: skip
     if opinion is None:
         return (share,)
-    return share, _ratio(mapped, opinion, trained, rules), _agreement(opinion, rules, is_prior=is_prior)
+    return share, _ratio(mapped, opinion, trained, rules, is_prior=is_prior), _agreement(opinion, rules, is_prior=is_prior)
 
 
-def _ratio(mapped: float, opinion: SecondOpinion, trained: float | None, rules: GateRules) -> Gate:
+def _ratio(mapped: float, opinion: SecondOpinion, trained: float | None, rules: GateRules, *, is_prior: bool) -> Gate:
     setting, name, limit = "mapped_ratio", "Share mapped, beside other evidence", rules["mapped_ratio"].limit
     expected = f"at most {limit:g} times as much"
     others: list[tuple[float, str]] = [(opinion.classical, "by IR-MAD")] if opinion.kappa is not None else []
     others += [(trained, "of the training labels")] if trained is not None else []
     shown = " and ".join(f"{percent(value)} {what}" for value, what in others)
-    most = max((value for value, _ in others), default=0.0)
+    # A model that looks at IR-MAD itself goes wrong together with it.
+    apart = [value for value, what in others if not (is_prior and what == "by IR-MAD")]
+    most = max(apart, default=0.0)
     if most <= 0:
         return judge_unknown(setting, name, rules, limit=expected, reason="There is no other share to hold it against.")
     return judge(
