@@ -52,9 +52,9 @@ class ModelConfig(Section):
     fusion: Literal["difference", "symmetric", "concatenation"] = "symmetric"
     """How the features of the dates meet: their distance; their distance and their sum, which shows what lies there; or both
     dates one after the other, which alone sees the direction of a change, and is never the same with the dates exchanged."""
-    priors: tuple[Literal["ir-mad", "difference"], ...] = ("ir-mad",)
-    """What the change decoder sees beside the features: the IR-MAD statistic of the pair, which no light changes, and the
-    distance of the matched dates in each band."""
+    priors: tuple[Literal["ir-mad", "difference"], ...] | Literal["auto"] = "auto"
+    """What the change decoder sees beside the features: `ir-mad`, the IR-MAD statistic of the pair, which no light changes;
+    `difference`, the distance of the matched dates in each band. `auto`: the first, where it orders the labels well."""
 
 
 class AugmentationConfig(Section):

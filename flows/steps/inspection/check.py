@@ -193,14 +193,14 @@ def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts
     spec = NetworkSpec(
         encoder.architecture, matched.used, matched.used, heads, classes=classes if heads != "change" else 0,
         decoder=config.decoder,
-        fusion=config.fusion, decoder_channels=config.decoder_channels, priors=config.priors if heads != "landuse" else (),
+        fusion=config.fusion, decoder_channels=config.decoder_channels,
     )  # fmt: skip
     ones = tuple(1.0 for _ in matched.used)
     device = device_of(ws.project.detect.device)
     network = ChangeNetwork(spec, build_encoder(encoder.architecture, len(ones)), Normalisation(ones, ones, 1.0, "encoder"))
     network = network.eval().to(device)
-    bands, priors = (np.zeros((count, _PROBE, _PROBE), dtype=np.float32) for count in (len(ones), spec.prior_channels))
-    window = PairWindow(bands, bands, priors if spec.priors else None)
+    bands = np.zeros((len(ones), _PROBE, _PROBE), dtype=np.float32)
+    window = PairWindow(bands, bands)
     predict(network, window, Temperatures())
     started = time.perf_counter()
     predict(network, window, Temperatures())

@@ -1,6 +1,6 @@
 """Fit: an encoder, a strategy and a budget to one trained network that is not yet calibrated."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from landshift.flows.config.learning import TrainingConfig
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.images.epochs import Pair
+from landshift.flows.steps.learning.priors import choose_priors
 from landshift.flows.steps.project.plan import Plan, legend_of
 from landshift.flows.steps.project.workspace import Workspace, require_no_model
 from landshift.pipeline.errors import InputError
@@ -94,8 +95,18 @@ def encoder_facts(encoder: "Encoder") -> dict[str, Any]:
     return {**facts, "weights": file_hash(Path(encoder.weights))} if encoder.source == "file" else facts
 
 
-def build_network(ws: Workspace, prepared: Pair, encoder: "Encoder", strategy: str, seed: int) -> Built:
+def build_network(
+    ws: Workspace, prepared: Pair, encoder: "Encoder", strategy: str, seed: int, priors: Sequence[str] = ()
+) -> Built:
     """Load an encoder for the project's bands and put the decoders on it; the same seed gives the same weights.
+
+    Args:
+        ws: The project.
+        prepared: Its images.
+        encoder: Row of the encoder table, or a checkpoint.
+        strategy: Row of the table of strategies.
+        seed: Of the decoders' weights.
+        priors: What the change decoder sees beside the features, of `matching.PRIORS`.
 
     Raises:
         InputError: The encoder's bands or units do not fit, or its weights cannot be had.
@@ -125,7 +136,7 @@ def build_network(ws: Workspace, prepared: Pair, encoder: "Encoder", strategy: s
     spec = NetworkSpec(
         encoder.architecture, made.bands, loaded.bands, heads, classes=0 if heads == "change" else len(legend.classes),
         decoder=config.decoder, fusion=config.fusion, decoder_channels=config.decoder_channels,
-        priors=config.priors if heads != "landuse" and radiometry.statistic is not None else (),
+        priors=tuple(priors),
         estimator=strategy_named(strategy).estimator,
     )  # fmt: skip
     network = model_of(spec, loaded.model, normalisation)
@@ -167,8 +178,9 @@ def fit_network(
 
     project, legend = ws.project, legend_of(ws.project)
     labels, role = masks.labels, masks.role
-    built = build_network(ws, prepared, recipe.encoder, recipe.strategy, seed=recipe.seed)
-    codes, notes = [c.code for c in legend.classes], built.notes
+    priors, why = choose_priors(ws, prepared, masks, recipe.strategy)
+    built = build_network(ws, prepared, recipe.encoder, recipe.strategy, seed=recipe.seed, priors=priors)
+    codes, notes = [c.code for c in legend.classes], (*built.notes, why)
     training, validation = (masks_of(labels, role, wanted, codes) for wanted in (TRAIN, VALIDATION))
     network = built.network
     if isinstance(network, PixelModel):
