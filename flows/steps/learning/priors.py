@@ -11,15 +11,15 @@ from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.tiles import strips
 
 _LEAST = 0.8
-"""Area under the curve from which IR-MAD enters a network. It helped where this was .99 (Taizhou) and did no harm where it was .88
-(the demo); below nothing was measured."""
+"""Area under the curve from which IR-MAD enters a network. It helped where this was .99 (Taizhou) and did no harm where it was
+.88 (the demo); below nothing was measured."""
 
 
 def choose_priors(ws: Workspace, prepared: Pair, masks: DividedLabels, strategy: str) -> tuple[tuple[str, ...], str]:
     """Return the priors of a network, and why these, a sentence.
 
-    With `model: priors: auto` it is the IR-MAD statistic where it orders the training pixels well enough: where the
-    labels are about something else than IR-MAD finds, a network would lean on a guide that misleads it. The test blocks have no part in it.
+    With `model: priors: auto` it is the IR-MAD statistic where it orders the training pixels well enough: where the labels are
+    about something else than IR-MAD finds, a network would lean on what misleads it. The test blocks have no part in it.
     """
     from landshift.models.network.strategies import strategy_named
 
