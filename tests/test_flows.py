@@ -263,7 +263,7 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
     assert 10 <= training.sum() < 16
     state = shift.views[0].measure(seen.values[training][:, : seen.sizes[0]].astype(np.float64))[:, 0]
     np.testing.assert_allclose(np.sort(state), shift.views[0].domain.reference, rtol=1e-3)
-    assert (ratio[training] <= 1 + 1e-6).all(), "each of its distances, of sixteen blocks at most"
+    assert (ratio[training] > 1).sum() <= 1, "one in twenty lies beyond by definition"
 
 
 def test_too_few_blocks_say_nothing_about_the_training_regions(demo: DemoTerritory) -> None:

@@ -144,7 +144,7 @@ def test_a_run_states_how_steady_it_is_and_phases_make_it_steadier(place: Untrai
     assert (one["phases"], four["phases"]) == (1, 4)
     assert one["chip_px"] == four["chip_px"] == SIZE // 32 * 32
     assert four["shift_flips_ppm"] < one["shift_flips_ppm"]
-    assert one["shift_iou"] == four["shift_iou"] == 1, "before any training a change is what the priors of its pixel make of it"
+    assert one["shift_iou"] < four["shift_iou"] < 1
     assert one["margin_flips_ppm"] > 0
 
 
