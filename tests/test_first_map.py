@@ -2,6 +2,7 @@
 
 import json
 import shutil
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,12 +18,13 @@ from landshift.flows.monitor import monitor
 from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.project.workspace import workspace
 from landshift.flows.steps.publication.estimate import estimate_run
+from landshift.flows.steps.publication.run import warn_of_otsu
 from landshift.flows.steps.publication.sample import SAMPLES, sample_run
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.register.store import open_register
-from landshift.pipeline.run.record import list_altered_files, read_run
+from landshift.pipeline.run.record import ClassicalThreshold, list_altered_files, read_run
 from landshift.pipeline.run.results import open_run
 from landshift.pipeline.sample.form import sample_form_qml
 from landshift.pipeline.sample.points import read_samples
@@ -105,6 +107,17 @@ def test_the_other_threshold_maps_what_it_was_reported_to_map(territory: BinaryT
     assert row.changed_share == pytest.approx((change == 2).mean())
     assert record.classical.rate == 0.1
     assert record.key != read_run(made).key
+
+
+def test_otsus_line_through_the_noise_is_warned_of(made: Path) -> None:
+    used = read_run(made).classical
+    assert used is not None
+    assert warn_of_otsu(used) == ()
+    noise = replace(used, thresholds=(ClassicalThreshold("otsu", 3.3, 0.45), ClassicalThreshold("false-alarm", 5.0, 0.09)))
+    (warning,) = warn_of_otsu(noise)
+    assert "45 %" in warning
+    assert "9.0 %" in warning
+    assert warn_of_otsu(replace(noise, used="false-alarm")) == ()
 
 
 def test_the_same_again_is_there_already(territory: BinaryTerritory, made: Path) -> None:

@@ -25,7 +25,7 @@ from landshift.pipeline.tiles import pieces
 
 SECOND = "raw_second.tif"
 """The IR-MAD map beside the raw map of a model; its name keeps it out of what is published."""
-_AT_ONCE = 1 << 20
+_AT_ONCE = 1 << 18
 """Pixels that are worked on at once: memory does not grow with the scene."""
 
 
@@ -73,7 +73,7 @@ def map_by_statistic(ws: Workspace, prepared: Pair, key: str, method: ClassicalM
 
 
 def map_second_opinion(ws: Workspace, prepared: Pair, key: str) -> SecondMap:
-    """Map a pair by IR-MAD and Otsu's threshold beside the map of a model, unless that is done already."""
+    """Map a pair by IR-MAD and the stricter of its thresholds beside the map of a model, unless that is done already."""
     folder = ws.work / key
     manifest = ws.manifest(folder)
     if not manifest.is_current("second", key):
@@ -102,10 +102,12 @@ def legend_in_use(ws: Workspace) -> Legend:
 
 def _write_second(path: Path, detector: ClassicalDetector, images: tuple[RasterReader, RasterReader], grid: Grid) -> Path:
     before, after = images
+    # The stricter one: where nothing changed, Otsu's threshold lies amid the noise.
+    threshold = max(detector.otsu, detector.false_alarm.value)
     with open_writer(path, Layout(grid, 1, "uint8", NOT_OBSERVED)) as write:
         for window in pieces((grid.shape[0], grid.shape[1]), _AT_ONCE):
             statistic = detector.statistic(before.read(window), after.read(window))
-            write(window, _codes(statistic, detector.otsu)[np.newaxis])
+            write(window, _codes(statistic, threshold)[np.newaxis])
     return path
 
 

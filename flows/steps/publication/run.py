@@ -22,6 +22,7 @@ from landshift.flows.steps.publication.maps import Maps
 from landshift.pipeline.change.areas import with_test_scores
 from landshift.pipeline.change.second_opinion import result_gates
 from landshift.pipeline.epochs.gates import Measured
+from landshift.pipeline.formatting import percent
 from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_name
 from landshift.pipeline.manifest import MANIFEST, file_hash, replace_when_done
@@ -36,11 +37,15 @@ from landshift.pipeline.run.record import (
     RunRecord,
     SpentSeconds,
     TerritoryShift,
+    UsedClassical,
     UsedModel,
     UsedRadiometry,
 )
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.gates import model_gates
+
+_AMID = 2.0
+"""Otsu's threshold is doubted where it maps more than so many times what the threshold of false alarms maps."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +79,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         *made.skipped,
         *made.unmasked,
         *warnings_of(gates),
+        *(warn_of_otsu(raw.classical) if raw.classical is not None else ()),
         *(notes or ()),
     ]
     if not areas.polygons:
@@ -124,6 +130,18 @@ def warn_of_phases(trained: int | None, used: int) -> list[str]:
         f"The map was made with `detect: phases: {used}`, the model was calibrated and scored with {trained}: its threshold, "
         f"probabilities and scores are those of {trained}. Set the same number, or train again."
     ]
+
+
+def warn_of_otsu(used: UsedClassical) -> tuple[str, ...]:
+    """Return a warning where a map rests on Otsu's threshold and that lies amid what unchanged ground shows."""
+    shares = {row.rule: row.changed_share for row in used.thresholds}
+    if used.used != "otsu" or shares["otsu"] <= _AMID * shares["false-alarm"]:
+        return ()
+    return (
+        f"Otsu's threshold maps {percent(shares['otsu'])} of the pixels, the one for {percent(used.rate)} false alarms "
+        f"{percent(shares['false-alarm'])}: the differences do not fall into two groups, and there may be little change, or "
+        f"only haze and season. Try `detect: classical_threshold: false-alarm`.",
+    )
 
 
 @dataclass(frozen=True)
