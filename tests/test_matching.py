@@ -1,5 +1,6 @@
 """Matching: both dates in one light, whatever light they came in; and what a model is given beside them."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,9 +16,11 @@ from landshift.pipeline.epochs.matching import (
     Treatment,
     count_priors,
     fit_radiometry,
+    matching_gate,
     prior_channels,
 )
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.gates import MARK, RULES
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.tiles import Window
@@ -177,3 +180,11 @@ def test_a_source_reads_what_a_model_is_given(tmp_path: Path) -> None:
         adapted = reader.read(window, ("ir-mad",))
     np.testing.assert_array_equal(adapted.priors, read.priors, "an adaptation is no part of the priors")
     assert not np.allclose(adapted.after, read.after, equal_nan=True)
+
+
+def test_a_gate_that_wants_more_invariant_ground_than_there_is_names_it() -> None:
+    matched = Radiometry(Treatment(matched=True), invariant=300, residuals=((0.2, 0.1),), notes=("The dates were matched.",))
+    rules = {**RULES, "invariant_pixels": replace(RULES["invariant_pixels"], limit=500)}
+    gate = matching_gate(matched, rules)
+    assert gate.outcome == MARK
+    assert gate.meaning == "The dates were matched on only 300 invariant pixels: choose dates with less change or cloud."

@@ -25,9 +25,12 @@ from torch import Tensor, nn
 
 from landshift.models.encoders.backbones import build_encoder, first_convolution
 from landshift.models.encoders.bands import match_bands
+from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.encoders.table import encoder_named, file_encoder
 from landshift.models.encoders.weight_files import read_tensors, weights_path
 from landshift.models.encoders.weights import CLOUD_CLASSES, cloud_model, fit_to_bands, load_encoder
+from landshift.models.estimators.model import model_of
+from landshift.models.network.siamese import NetworkSpec
 from landshift.pipeline.errors import InputError
 
 RGB = ("red", "green", "blue")
@@ -256,6 +259,26 @@ def test_timm_weights_load_whatever_the_layout(tag: str, tmp_path: Path) -> None
 @pytest.fixture(scope="module")
 def resnet() -> dict[str, Tensor]:
     return timm.create_model("resnet18", in_chans=2).state_dict()
+
+
+@pytest.mark.parametrize(
+    ("estimator", "priors", "decoders"),
+    [("network", ("ir-mad",), {"change_decoder"}), ("network", (), {"change_decoder"}), ("trees", ("ir-mad",), None)],
+)
+def test_a_model_that_landshift_trained_is_a_source_whatever_decides_in_it(
+    estimator: str, priors: tuple[str, ...], decoders: set[str] | None, tmp_path: Path
+) -> None:
+    spec = NetworkSpec("tu-test_efficientnet", RGB, RGB, "change", 0, priors=priors, estimator=estimator)
+    plain = Normalisation((0.0,) * 3, (1.0,) * 3, 1.0, "both dates")
+    trained = model_of(spec, build_encoder(spec.architecture, 3), plain)
+    # Trees that were not fitted share one array.
+    save_file({k: v.clone() for k, v in trained.state_dict().items()}, tmp_path / "weights.safetensors")
+    row = file_encoder(tmp_path / "weights.safetensors", architecture=spec.architecture, bands=RGB)
+    loaded = load_encoder(row, RGB)
+    for key, value in trained.encoder.state_dict().items():
+        assert torch.equal(loaded.model.state_dict()[key], value), key
+    found = None if loaded.decoder_state is None else {k.partition(".")[0] for k in loaded.decoder_state}
+    assert found == decoders
 
 
 @pytest.mark.parametrize("prefix", ["", "module.", "encoder.", "model.encoder.", "backbone."])

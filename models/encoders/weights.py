@@ -25,7 +25,9 @@ CLOUD_CLASSES = ("clear", "cloud", "cloud shadow")
 _HEADS = ("fc.", "head.", "classifier.", "norm.", "fc_norm.", "conv_head.", "bn2.")
 
 # A model that Landshift trained can be the source of another.
-_OUR_DECODERS = ("change_decoder.", "landuse_decoder.", "prior.")
+_OUR_DECODERS = ("change_decoder.", "landuse_decoder.")
+# What such a model has beside encoder and decoders belongs to its own territory: the line through the priors, trees, a probe.
+_OUR_OTHER_PARTS = ("prior.", "change.", "landuse.")
 
 # smp's EfficientNet has these, but its forward never reaches them; BatchNorm counts are no weights.
 _UNUSED = ("_conv_head.", "_bn1.")
@@ -81,7 +83,8 @@ def load_encoder(
         state = {k.removeprefix("encoder."): v for k, v in state.items() if k.startswith("encoder.")}
     ours = {k: v for k, v in state.items() if k.startswith(_OUR_DECODERS)}
     if ours:
-        decoder, state = ours, {k: v for k, v in state.items() if k not in ours}
+        decoder = ours
+    state = {k: v for k, v in state.items() if not k.startswith((*_OUR_DECODERS, *_OUR_OTHER_PARTS))}
     fitted = _name_tensors(encoder, model, state)
     broken = [k for k, v in fitted.items() if v.is_floating_point() and not torch.isfinite(v).all()]
     if broken:

@@ -309,5 +309,7 @@ def matching_gate(radiometry: Radiometry, rules: GateRules = RULES) -> Gate:
         "invariant_pixels", name, radiometry.invariant, rules, found=f"{radiometry.invariant} invariant pixels", limit=limit,
         met="The light of the date after was matched to the date before on ground that did not change"
         + (f"; in {len(gains)} bands the difference there went from {', '.join(gains)}." if gains else "; it agreed already."),
-        missed=reason,
+        missed=reason
+        if not radiometry.treatment.matched
+        else f"The dates were matched on only {radiometry.invariant} invariant pixels: choose dates with less change or cloud.",
     )  # fmt: skip

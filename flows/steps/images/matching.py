@@ -14,7 +14,7 @@ _FORMAT = 1
 """Raised whenever other numbers are fitted to the same images."""
 _NAME = "radiometry"
 _PIXELS = 150_000
-"""That it is fitted on, at most: invariant ones may be one in two hundred."""
+"""That it is fitted on, at most; about one in twenty unchanged ones is invariant."""
 
 
 def match_dates(ws: Workspace, units: str, before: EpochImage, after: EpochImage) -> Radiometry:
