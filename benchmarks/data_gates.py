@@ -92,7 +92,7 @@ def samples(data: Path, demo: Path) -> Iterator[Sample]:
         for file in sorted((territory / "scenes").glob("*.tif")):
             numbers, info = read(file), inspect(file)
             offset = -1000 if float(info.tags["PROCESSING_BASELINE"]) >= 4 else 0
-            seen = (numbers[:-1] > 0).all(axis=0) & decode_quality(SENSORS[0], numbers[-1].astype(np.uint8))
+            seen = (numbers[:-1] > 0).all(axis=0) & decode_quality("SCL", numbers[-1].astype(np.uint8))
             images[file.stem[-8:]] = np.where(seen, (numbers[:-1] + offset) / 10_000, np.nan).astype(np.float32)
         (first, before), (second, after) = images.items()
         known = tuple(SENTINEL_2_NM[d] for d in info.descriptions[:-1])

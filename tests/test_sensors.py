@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.scenes.sensors import (
+    QUALITY_RULES,
     SENSORS,
     Sensor,
     custom_sensor,
@@ -23,10 +24,11 @@ TM = sensor_named("landsat-c2-l2-tm")
 
 @pytest.mark.parametrize("sensor", SENSORS, ids=lambda s: s.name)
 def test_the_table_is_sound(sensor: Sensor) -> None:
-    names = [b.name for b in sensor.bands] + [b.native for b in sensor.bands]
-    assert len({n.casefold() for n in names}) == len(names)
+    names = [name for b in sensor.bands for name in {b.name.casefold(), b.native.casefold()}]
+    assert len(set(names)) == len(names)
     assert all(400 < (b.wavelength_nm or 0) < 2300 for b in sensor.bands)
-    assert sensor.nodata == 0
+    assert sensor.nodata == (-9999 if sensor.name == "hls" else 0)
+    assert sensor.quality is None or sensor.quality in QUALITY_RULES
     assert sensor_named(sensor.name) is sensor
     for band in sensor.bands:
         assert sensor.band_in(band.native) is sensor.band_in(f"SCENE_{band.native}") is band
@@ -114,17 +116,60 @@ def test_exactly_the_nodata_numbers_are_nan(numbers: list[int], nodata: float | 
 
 
 def test_the_scene_classification_of_sentinel_2() -> None:
-    seen = decode_quality(S2, np.arange(12, dtype=np.uint8))
+    seen = decode_quality("SCL", np.arange(12, dtype=np.uint8))
     assert np.flatnonzero(seen).tolist() == [2, 4, 5, 6, 7, 11]
 
 
 def test_the_bits_of_landsat() -> None:
     clear, water, fill, cloud, shadow, snow = 21824, 21952, 1, 22280, 23888, 30048
-    assert decode_quality(OLI, np.array([clear, water, fill, cloud, shadow, snow], np.uint16)).tolist() == [
+    assert decode_quality("QA_PIXEL", np.array([clear, water, fill, cloud, shadow, snow], np.uint16)).tolist() == [
         True, True, False, False, False, True,
     ]  # fmt: skip
 
 
 def test_a_sensor_without_a_quality_band() -> None:
-    with pytest.raises(ValueError, match="no quality rule"):
-        decode_quality(sensor_named("sentinel-2-l1c"), np.zeros(1, np.uint8))
+    with pytest.raises(ValueError, match="no rule"):
+        decode_quality("", np.zeros(1, np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("platform", "red", "nir"),
+    [("LT05", "SR_B3", "SR_B4"), ("LE07", "SR_B3", "SR_B4"), ("landsat-7", "SR_B3", "SR_B4"), ("LC08", "SR_B4", "SR_B5"),
+     ("landsat-9", "SR_B4", "SR_B5"), ("LANDSAT_8", "SR_B4", "SR_B5")],
+)  # fmt: skip
+def test_a_band_number_of_landsat_is_another_colour_on_another_satellite(platform: str, red: str, nir: str) -> None:
+    sensor = sensor_named("landsat-c2-l2").of_platform(platform, "a scene")
+    assert {b.native: b.name for b in sensor.bands}[red] == "red"
+    assert {b.native: b.name for b in sensor.bands}[nir] == "nir"
+
+
+def test_a_satellite_that_carries_another_sensor_is_refused() -> None:
+    with pytest.raises(InputError, match=r"LT05.*does not carry landsat-c2-l2-oli.*`sensor: name: landsat-c2-l2`"):
+        OLI.of_platform("LT05", "LT05_X")
+    with pytest.raises(InputError, match="which satellite"):
+        sensor_named("landsat-c2-l2").of_platform("", "stack.tif")
+    assert OLI.of_platform("", "stack.tif") is OLI
+
+
+def test_hls_has_its_narrow_infrared_under_one_name() -> None:
+    hls = sensor_named("hls")
+    natives = {p: {b.name: b.native for b in hls.of_platform(p, "a scene").bands}["nir08"] for p in ("S30", "L30", "landsat-8")}
+    assert natives == {"S30": "B8A", "L30": "B05", "landsat-8": "B05"}
+
+
+def test_two_greens_of_planetscope() -> None:
+    planet = sensor_named("planetscope")
+    found = [planet.band_in(text) for text in ("green_i", "green", "coastal_blue", "blue", "rededge")]
+    assert [b.name if b else None for b in found] == ["green05", "green", "coastal", "blue", "rededge071"]
+
+
+def test_further_quality_bands() -> None:
+    fmask = np.array([0b0100_0000, 0b0000_0010, 0b0000_0100, 0b0000_1000, 0b0001_0000, 255], np.uint8)
+    assert decode_quality("Fmask", fmask).tolist() == [True, False, False, False, True, False]
+    assert decode_quality("UDM2", np.array([0, 1], np.uint8)).tolist() == [False, True]
+    assert decode_quality("UDM", np.array([0, 1, 2], np.uint8)).tolist() == [True, False, False]
+    assert decode_quality("dataMask", np.array([0, 1, 255], np.uint8)).tolist() == [False, True, True]
+
+
+def test_factors_of_the_scene_go_before_those_of_the_sensor() -> None:
+    np.testing.assert_allclose(to_values(np.array([0, 10000], np.uint16), OLI, own=(4e-5, -0.2)), [np.nan, 0.2], atol=1e-6)

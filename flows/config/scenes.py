@@ -17,8 +17,12 @@ from landshift.pipeline.season import Season, month_and_day
 class SensorConfig(Section):
     """What the files hold."""
 
-    name: Literal["sentinel-2-l2a", "sentinel-2-l1c", "landsat-c2-l2-oli", "landsat-c2-l2-tm", "custom"]
-    """Row of the sensor table; `custom` needs the fields below."""
+    name: Literal[
+        "sentinel-2-l2a", "sentinel-2-l1c", "landsat-c2-l2", "landsat-c2-l2-oli", "landsat-c2-l2-tm", "landsat-c2-l1", "hls",
+        "planetscope", "custom",
+    ]  # fmt: skip
+    """Row of the sensor table; `custom` needs the fields below. `landsat-c2-l2`, `landsat-c2-l1` and `hls` stand for several
+    satellites: each scene is read by its own."""
     bands: tuple[str, ...] = ()
     """custom: the band names in the order of the file."""
     scale: Annotated[float, Field(gt=0)] | None = None

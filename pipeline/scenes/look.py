@@ -55,7 +55,7 @@ def read_scene(
     for name in bands:
         source = scene.bands[name]
         numbers = read_onto(source.path, grid, source.band, resampling, nodata=scene.sensor.nodata, window=window)
-        layers.append(to_values(numbers, scene.sensor, scene.number_offset))
+        layers.append(to_values(numbers, scene.sensor, scene.number_offset, source.factors))
     values = np.stack(layers)
     seen = np.isfinite(values).all(axis=0)
     if scene.sensor.nodata is None or np.isnan(scene.sensor.nodata):
@@ -64,7 +64,8 @@ def read_scene(
             seen &= read_coverage(path, grid, window)
     if scene.quality is not None:
         seen &= decode_quality(
-            scene.sensor, read_onto(scene.quality.path, grid, scene.quality.band, "nearest", nodata=None, window=window)
+            scene.sensor.quality or "",
+            read_onto(scene.quality.path, grid, scene.quality.band, "nearest", nodata=None, window=window),
         )
     if scene.mask is not None:
         seen &= read_onto(scene.mask.path, grid, scene.mask.band, "nearest", nodata=None, window=window) == CLEAR_OF_CLOUD

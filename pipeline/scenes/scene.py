@@ -28,6 +28,8 @@ class Source:
     """Key of the catalog's asset, empty where there is no catalog."""
     declared: Grid | None = None
     """The grid of the file as the catalog declares it; None where it does not."""
+    factors: tuple[float, float] | None = None
+    """Scale and offset of its numbers by the scene's metadata; None: those of the sensor."""
 
 
 @dataclass(frozen=True)

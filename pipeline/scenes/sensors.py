@@ -1,7 +1,7 @@
 """Sensors: bands, rules from numbers to reflectance, and pixels that count as observed."""
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -43,10 +43,43 @@ class Sensor:
     baseline_offset: bool = False
     """Whether products since processing baseline 04.00 carry 1000 more in every number (Sentinel-2)."""
     quality: str | None = None
-    """How the quality band is read: `SCL`, `QA_PIXEL` or None."""
+    """How the quality band is read, one of `QUALITY_RULES`; None without one."""
+    platforms: str = ""
+    """Pattern of the satellites that it flies on, as names of files and catalogs have them (`LC08`, `landsat-8`); empty: any."""
+    members: tuple["Sensor", ...] = ()
+    """Of a family: its sensors, of which each scene has the one of its satellite."""
+
+    def of_platform(self, platform: str, name: str) -> "Sensor":
+        """Return the sensor of a scene: this one, or of a family the member that flies on the scene's satellite.
+
+        Args:
+            platform: The satellite, empty where it is not known.
+            name: The scene, for errors.
+
+        Raises:
+            InputError: The satellite is not known, or carries another sensor.
+        """
+        rows = self.members or (self,)
+        if not platform and self.members:
+            raise InputError(
+                f"{name}: which satellite took it is in neither its name nor its metadata, and the numbers of its bands mean "
+                f"other colours on each. Set `sensor: name:` to one of {', '.join(m.name for m in rows)}."
+            )
+        for row in rows:
+            if not platform or not row.platforms or re.match(row.platforms, platform, re.IGNORECASE):
+                return row
+        right = next((s for s in SENSORS if s.members and any(_flies(m, platform) for m in s.members)), None)
+        advice = f"Set `sensor: name: {right.name}`" if right else "Correct `sensor: name:`"
+        raise InputError(
+            f"{name} was taken by {platform}, which does not carry {self.name}: its bands of the same numbers see other colours. "
+            f"{advice}, or leave the scene out with `scenes: pattern:` or `stac: leave_out:`."
+        )
 
     def band_in(self, text: str) -> Band | None:
         """Return the band that a file name or a band description names; None where it names no single one."""
+        whole = [b for b in self.bands if text.strip().casefold() in (b.native.casefold(), b.name.casefold())]
+        if len(whole) == 1:
+            return whole[0]
         for band in self.bands:
             if band.native and re.search(rf"(^|[^a-z0-9]){re.escape(band.native)}($|[^a-z0-9])", text, re.IGNORECASE):
                 return band
@@ -56,6 +89,10 @@ class Sensor:
         found = [band for band in self.bands if words & {band.name.casefold(), band.native.casefold()}]
         # "coastal blue" names two bands, so it decides nothing.
         return found[0] if len(found) == 1 else None
+
+
+def _flies(sensor: Sensor, platform: str) -> bool:
+    return bool(sensor.platforms and re.match(sensor.platforms, platform, re.IGNORECASE))
 
 
 _RED_EDGE = re.compile(r"red[\s_-]+edge[\s_-]*", re.IGNORECASE)
@@ -90,13 +127,55 @@ _LANDSAT_TM = tuple(
     ]
 )  # fmt: skip
 
+# At Level 1 the files are called by the number alone.
+_LANDSAT_OLI_1, _LANDSAT_TM_1 = (
+    tuple(replace(band, native=band.native.removeprefix("SR_")) for band in bands) for bands in (_LANDSAT_OLI, _LANDSAT_TM)
+)
+
+# Harmonized Landsat and Sentinel-2 2.0: https://lpdaac.usgs.gov/documents/1698/HLS_User_Guide_V2.pdf.
+_HLS_S30 = tuple(band for band in _SENTINEL_2 if band.native not in ("B09", "B10"))
+_HLS_L30 = tuple(
+    Band(name, native, wavelength)
+    for native, name, wavelength in [
+        ("B01", "coastal", 443), ("B02", "blue", 482), ("B03", "green", 561), ("B04", "red", 655),
+        ("B05", "nir08", 865), ("B06", "swir16", 1609), ("B07", "swir22", 2201),
+    ]
+)  # fmt: skip
+
+# SuperDove, and the same colours of the four bands before: https://docs.planet.com/data/imagery/planetscope/
+_PLANETSCOPE = tuple(
+    Band(name, native, wavelength)
+    for native, name, wavelength in [
+        ("coastal_blue", "coastal", 443), ("blue", "blue", 490), ("green_i", "green05", 531), ("green", "green", 565),
+        ("yellow", "yellow", 610), ("red", "red", 665), ("rededge", "rededge071", 705), ("nir", "nir", 865),
+    ]
+)  # fmt: skip
+
 _S2_SCALE = 1e-4
-_LANDSAT = Sensor("landsat-c2-l2-oli", _LANDSAT_OLI, scale=2.75e-5, offset=-0.2, nodata=0, quality="QA_PIXEL")
+_TM_ETM, _OLI = r"LT0?[45]|LE0?7|landsat[-_ ]?[457]", r"L[CO]0?[89]|landsat[-_ ]?[89]"
+_LANDSAT = Sensor(
+    "landsat-c2-l2-oli", _LANDSAT_OLI, scale=2.75e-5, offset=-0.2, nodata=0, quality="QA_PIXEL", platforms=_OLI
+)  # fmt: skip
+# The factors of Level 1 are in each scene's metadata.
+_LANDSAT_1 = replace(_LANDSAT, name="landsat-c2-l1-oli", bands=_LANDSAT_OLI_1, scale=2e-5, offset=-0.1)
+_TM = replace(_LANDSAT, name="landsat-c2-l2-tm", bands=_LANDSAT_TM, platforms=_TM_ETM)
+_TM_1 = replace(_LANDSAT_1, name="landsat-c2-l1-tm", bands=_LANDSAT_TM_1, platforms=_TM_ETM)
+_HLS = Sensor("hls-s30", _HLS_S30, scale=1e-4, nodata=-9999, quality="Fmask", platforms=r"S30|sentinel-?2|S2")
+
+
+def _family(name: str, *members: Sensor) -> Sensor:
+    return replace(members[0], name=name, platforms="", members=members)
+
+
 SENSORS: tuple[Sensor, ...] = (
     Sensor("sentinel-2-l2a", _SENTINEL_2, scale=_S2_SCALE, nodata=0, baseline_offset=True, quality="SCL"),
     Sensor("sentinel-2-l1c", _SENTINEL_2, scale=_S2_SCALE, nodata=0, baseline_offset=True),
     _LANDSAT,
-    replace(_LANDSAT, name="landsat-c2-l2-tm", bands=_LANDSAT_TM),
+    _TM,
+    _family("landsat-c2-l2", _LANDSAT, _TM),
+    _family("landsat-c2-l1", _LANDSAT_1, _TM_1),
+    _family("hls", _HLS, replace(_HLS, name="hls-l30", bands=_HLS_L30, platforms=r"L30|landsat|L[CO]0?[89]")),
+    Sensor("planetscope", _PLANETSCOPE, scale=1e-4, nodata=0, quality="UDM2"),
 )
 """Every sensor with a published rule; anything else is `custom`, where the user gives each field."""
 
@@ -106,6 +185,8 @@ _SCL_OBSERVED = (2, 4, 5, 6, 7, 11)
 """Dark areas, vegetation, bare soil, water, unclassified, snow. Left out: no data, defective, shadow, clouds, cirrus."""
 _QA_NOT_OBSERVED = 0b11111
 """Bits 0 to 4 of QA_PIXEL: fill, dilated cloud, cirrus, cloud, cloud shadow (USGS LSDS-1619, table 6-3)."""
+_FMASK_NOT_OBSERVED, _FMASK_FILL = 0b1110, 255
+"""Bits 1 to 3 of HLS's Fmask: cloud, next to cloud or shadow, shadow (HLS User Guide 2.0)."""
 
 
 def sensor_named(name: str) -> Sensor:
@@ -180,29 +261,51 @@ def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, 
     return _SENTINEL_2_OFFSET if value >= _OFFSET_SINCE_BASELINE else 0.0
 
 
-def to_values(numbers: np.ndarray, sensor: Sensor, added: float = 0.0) -> np.ndarray:
-    """Turn a file's numbers into the sensor's units; `added` is from `number_offset`.
+def to_values(numbers: np.ndarray, sensor: Sensor, added: float = 0.0, own: tuple[float, float] | None = None) -> np.ndarray:
+    """Turn a file's numbers into the sensor's units.
+
+    Args:
+        numbers: Of a file, any shape.
+        sensor: What the file holds.
+        added: From `number_offset`.
+        own: Scale and offset of this band of this scene, where its metadata have them; the sensor's where None.
 
     Returns:
         float32 of the same shape, NaN where the number is nodata or NaN.
     """
-    values = (numbers.astype(np.float32) + np.float32(added)) * np.float32(sensor.scale) + np.float32(sensor.offset)
+    scale, offset = own or (sensor.scale, sensor.offset)
+    values = (numbers.astype(np.float32) + np.float32(added)) * np.float32(scale) + np.float32(offset)
     if sensor.nodata is not None and not np.isnan(sensor.nodata):
         values[numbers == sensor.nodata] = np.nan
     return values
 
 
-def decode_quality(sensor: Sensor, quality: np.ndarray) -> np.ndarray:
+def decode_quality(rule: str, quality: np.ndarray) -> np.ndarray:
     """Return where the ground was seen, by the integer codes or bits of a quality band.
+
+    Args:
+        rule: One of `QUALITY_RULES`.
+        quality: Numbers of the band, any shape.
 
     Returns:
         bool of the same shape.
 
     Raises:
-        ValueError: The sensor has no quality rule.
+        ValueError: There is no such rule.
     """
-    if sensor.quality == "SCL":
-        return np.asarray(np.isin(quality, _SCL_OBSERVED))
-    if sensor.quality == "QA_PIXEL":
-        return np.asarray((quality.astype(np.uint32) & _QA_NOT_OBSERVED) == 0)
-    raise ValueError(f"sensor {sensor.name} has no quality rule")
+    if rule not in QUALITY_RULES:
+        raise ValueError(f"there is no rule {rule} for a quality band")
+    return np.asarray(QUALITY_RULES[rule](quality))
+
+
+QUALITY_RULES: Mapping[str, Callable[[np.ndarray], np.ndarray]] = {
+    "SCL": lambda codes: np.isin(codes, _SCL_OBSERVED),
+    "QA_PIXEL": lambda bits: (bits.astype(np.uint32) & _QA_NOT_OBSERVED) == 0,
+    "Fmask": lambda bits: ((bits.astype(np.uint32) & _FMASK_NOT_OBSERVED) == 0) & (bits != _FMASK_FILL),
+    # Band `clear` of Planet's usable data mask 2, of which all others are refinements.
+    "UDM2": lambda clear: clear == 1,
+    # Planet's first unusable data mask: any bit is a defect.
+    "UDM": lambda bits: bits == 0,
+    "dataMask": lambda seen: seen > 0,
+}
+"""How a quality band is read, by what it is called: true where the ground was seen."""

@@ -107,14 +107,15 @@ class Pair:
 def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
     """Hash the inputs of an epoch's image: two epochs with one key have the same image, byte by byte."""
     epoch = made.before if name == "before" else made.after
-    sensor, rule = made.sensor, ws.project.epochs.composite
+    rule = ws.project.epochs.composite
     facts = {
         "format": _FORMAT,
         "files": {ws.relative(p): place_hash(p) for s in epoch.scenes for p in s.paths},
         "scenes": [[_place(ws, s.bands[b]) for b in made.bands] + [_place(ws, s.quality)] for s in epoch.scenes],
-        "sensor": sensor.name,
+        "sensor": [s.sensor.name for s in epoch.scenes],
         "dates": [str(s.date) for s in epoch.scenes],
-        "numbers": [[s.number_offset, sensor.scale, sensor.offset, sensor.nodata, sensor.units] for s in epoch.scenes],
+        "numbers": [[s.number_offset, s.sensor.scale, s.sensor.offset, s.sensor.nodata, s.sensor.units] for s in epoch.scenes],
+        "factors": [[s.bands[b].factors for b in made.bands] for s in epoch.scenes],
         "acquired": [[s.platform, str(s.acquired)] for s in epoch.scenes],
         "bands": made.bands,
         "masks": [mask_rule(ws.project, s, made.cloud_model) for s in epoch.scenes],

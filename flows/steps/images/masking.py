@@ -64,7 +64,7 @@ def mask_key(ws: Workspace, scene: Scene, model: str | None, grid: Grid) -> str 
     sources = [scene.bands[band] for band in _bands_of(model)]
     facts = [
         rule,
-        [(ws.relative(s.path), place_hash(s.path), s.band) for s in sources],
+        [(ws.relative(s.path), place_hash(s.path), s.band, s.factors) for s in sources],
         [scene.number_offset, scene.sensor.scale, scene.sensor.offset, scene.sensor.nodata],
         [str(grid.crs), tuple(grid.transform)[:6], tuple(grid.shape)],
     ]  # fmt: skip
