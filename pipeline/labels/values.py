@@ -18,7 +18,8 @@ from landshift.pipeline.vector.read import burn
 CHANGE_NAMES = {"unchanged": 0, "changed": 1}
 """Values of `Labels.change`."""
 
-_NOT_LABELLED = (NOT_LABELLED, "not labelled", "Not labelled")
+NOT_LABELLED_WORDS = (NOT_LABELLED, "not labelled", "Not labelled")
+"""What stands for no label in a column and in `values:`."""
 
 NO_REGION = -1
 """Value of `Labels.region` outside all regions."""
@@ -75,7 +76,7 @@ def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str
     for key in keys:
         if key not in codes:
             try:
-                codes[key] = NOT_LABELLED if key is None or key in _NOT_LABELLED else read(key)
+                codes[key] = NOT_LABELLED if key is None or key in NOT_LABELLED_WORDS else read(key)
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error
     return [codes[key] for key in keys]
@@ -83,12 +84,12 @@ def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str
 
 def _plain_all(values: Sequence[Any], where: str) -> list[str | int | None]:
     try:
-        return [_plain(v) for v in values]
+        return [plain(v) for v in values]
     except InputError as error:
         raise InputError(f"{where}: {error}") from error
 
 
-def _plain(value: Any) -> str | int | None:  # noqa: ANN401 (whatever a vector file holds)
+def plain(value: Any) -> str | int | None:  # noqa: ANN401 (whatever a vector file holds)
     """Return a name, a number, or None for what is missing; `3`, 3.0 and "3" are one number."""
     if pd.api.types.is_list_like(value):
         raise InputError(f"{str(value)[:_SHOWN_TEXT]} is a list, not one name or number; split it into columns.")

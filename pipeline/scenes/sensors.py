@@ -45,7 +45,7 @@ class Sensor:
     quality: str | None = None
     """How the quality band is read, one of `QUALITY_RULES`; None without one."""
     platforms: str = ""
-    """Pattern of the satellites that it flies on, as names of files and catalogs have them (`LC08`, `landsat-8`); empty: any."""
+    """Pattern of the satellites that it flies on, as files and catalogs name them (`LC08`, `landsat-8`); empty: any."""
     members: tuple["Sensor", ...] = ()
     """Of a family: its sensors, of which each scene has the one of its satellite."""
 
@@ -71,7 +71,7 @@ class Sensor:
         right = next((s for s in SENSORS if s.members and any(_flies(m, platform) for m in s.members)), None)
         advice = f"Set `sensor: name: {right.name}`" if right else "Correct `sensor: name:`"
         raise InputError(
-            f"{name} was taken by {platform}, which does not carry {self.name}: its bands of the same numbers see other colours. "
+            f"{name} was taken by {platform}, which does not carry {self.name}: its bands of the same numbers see others. "
             f"{advice}, or leave the scene out with `scenes: pattern:` or `stac: leave_out:`."
         )
 
