@@ -121,7 +121,7 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
     """Map one pair and merge it, unless that is done already."""
     ws, state = run.ws, run.state
     ours = pair_workspace(ws, pair, run.model)
-    fingerprint = value_hash([config_as_published(ours), scenes_used(pair, run.findings, ws.project.epochs.part_of_year)])
+    fingerprint = value_hash([config_as_published(ours), scenes_used(pair, run.findings, ws.project.dates.part_of_year)])
     known = state.pairs.get(pair.name)
     is_same = known is not None and (known.fingerprint, known.register) == (fingerprint, register_name(ws))
     # A register that was lost, or restored from an older copy, gets back what it lacks.

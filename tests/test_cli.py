@@ -180,7 +180,7 @@ def test_init_writes_a_config_that_loads_and_lists_what_to_decide(territory: Ter
     assert "to decide: sensor: scale" in out
     project = load_project(territory.data / "landshift.yaml")
     assert project.sensor.bands == ("red", "nir")
-    assert str(project.epochs.before.start) == "2020-06-15"
+    assert str(project.dates.before.start) == "2020-06-15"
     assert project.scenes.pattern == "place_*.tif"
     assert project.labels is not None
 

@@ -40,7 +40,7 @@ def test_a_small_config_is_enough(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)
 def test_what_we_ship_is_valid(path: Path) -> None:
-    assert load_project(path).name
+    assert load_project(path, chips=True).name
     assert find_config(path.name).samefile(path)
 
 
@@ -95,7 +95,7 @@ S2 = {"name": "sentinel-2-l2a"}
         (give(epochs__before={"start": "2023-01-01", "end": "2023-02-01"}), "the dates must ascend"),
         (give(epochs__before__start="yesterday"), "epochs: before: start: .*yesterday"),
         (give(grid={"crs": "EPSG:32651", "pixel_size": 0, "bounds": [0, 0, 1, 1]}), "grid: pixel_size"),
-        (give(labels={}), "give either `polygons` or `rasters`"),
+        (give(labels={}), "give either `polygons`, `rasters` or `chips`"),
         (give(labels={"polygons": {"path": "a"}, "rasters": {"values": {}}}), "give either"),
         (give(model__heads="landuse"), "model: heads: landuse needs a `legend`"),
         (give(model__encoder="file"), "model: encoder: file needs `model: file:`"),

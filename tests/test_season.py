@@ -110,9 +110,9 @@ def test_the_monitor_pairs_the_season_alone_and_keeps_the_rule(years: Territory)
     assert [str(pair.after) for pair in daily.pairs] == ["2022-06-20", "2023-07-15"]
     pair = pairs_of(ws.project, findings, date(2025, 1, 1)).pairs[0]
     theirs = pair_workspace(ws, pair, years.data)
-    assert theirs.project.epochs.composite == "median"
+    assert theirs.project.dates.composite == "median"
     assert [s.id[6:] for s in plan(theirs).after.scenes] == ["20220620"], "the winter is left out"
-    before = scenes_used(pair, findings, ws.project.epochs.part_of_year)
+    before = scenes_used(pair, findings, ws.project.dates.part_of_year)
     assert [name for name, *_ in before] == ["place_20180615", "place_20190712", "place_20220620"]
 
 

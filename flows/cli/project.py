@@ -14,8 +14,13 @@ if TYPE_CHECKING:
     from landshift.flows.steps.project.workspace import Workspace
 
 
-def open_project(config: Path, data: Path | None) -> "tuple[Project, Path]":
+def open_project(config: Path, data: Path | None, *, chips: bool = False) -> "tuple[Project, Path]":
     """Return a project and its data folder.
+
+    Args:
+        config: The config.
+        data: The data folder; the config's own where None.
+        chips: Whether it may be a collection of chips.
 
     Raises:
         InputError: The config cannot be used, or the data folder is not there.
@@ -23,13 +28,15 @@ def open_project(config: Path, data: Path | None) -> "tuple[Project, Path]":
     from landshift.flows.config.paths import data_folder
     from landshift.flows.config.project import load_project
 
-    return load_project(config), data_folder(config, data)
+    return load_project(config, chips=chips), data_folder(config, data)
 
 
-def _open_workspace(config: Path, data: Path | None, output: Path | None, allow_outside: bool) -> "Workspace":
+def _open_workspace(
+    config: Path, data: Path | None, output: Path | None, allow_outside: bool, *, chips: bool = False
+) -> "Workspace":
     from landshift.flows.steps.project.workspace import workspace
 
-    project, folder = open_project(config, data)
+    project, folder = open_project(config, data, chips=chips)
     return workspace(project, folder, output, allow_outside=allow_outside)
 
 
@@ -80,9 +87,15 @@ def check(
 ) -> None:  # fmt: skip
     """Check a config and its files without heavy work, and print the plan."""
     with session(as_json, verbose):
+        ws = _open_workspace(config, data, output, allow_outside, chips=True)
+        if ws.project.chips is not None:
+            from landshift.flows.steps.chips.checking import check_chips
+
+            answer(*check_chips(ws), as_json)
+            return
         from landshift.flows.steps.inspection.check import check_project
 
-        answer(*check_project(_open_workspace(config, data, output, allow_outside)), as_json)
+        answer(*check_project(ws), as_json)
 
 
 def scenes(

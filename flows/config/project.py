@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import yaml
-from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, ValidationInfo, field_validator, model_validator
+from pydantic_core import PydanticCustomError
 
 from landshift.flows.config.alerts import AlertsConfig
 from landshift.flows.config.gates import GatesConfig
@@ -16,6 +17,7 @@ from landshift.flows.config.learning import AssessConfig, CalibrationConfig, Mod
 from landshift.flows.config.scenes import EpochsConfig, RadiometryConfig, ScenesConfig, SensorConfig
 from landshift.flows.config.sections import (
     AreasOfInterestConfig,
+    ChipLabels,
     ClassConfig,
     DetectConfig,
     EnergyConfig,
@@ -24,17 +26,32 @@ from landshift.flows.config.sections import (
     MonitorConfig,
     Section,
     SplitConfig,
+    default_of,
 )
 from landshift.pipeline.alerts.rules import require_known
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
+
+_OF_A_TERRITORY = (
+    "scenes",
+    "epochs",
+    "grid",
+    "bands",
+    "split",
+    "release",
+    "areas_of_interest",
+    "monitor",
+    "alerts",
+    "trained_model",
+)
+"""Keys that chips have no use for."""
 
 _LONGEST_NUMBER = 40
 """Characters; no number of a config needs more, and Python takes very long over some that have more."""
 
 
 class Project(Section):
-    """One territory and two dates."""
+    """One territory and two dates, or a collection of chips to learn from."""
 
     name: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     """Short name without spaces; outputs and ids carry it."""
@@ -42,8 +59,10 @@ class Project(Section):
     """What the files hold."""
     scenes: ScenesConfig = ScenesConfig()
     """Where the scenes are."""
-    epochs: EpochsConfig
-    """The two epochs."""
+    labels: LabelsConfig | None = None
+    """Needed to train."""
+    epochs: EpochsConfig | None = Field(default=None, validate_default=True)
+    """The two epochs; needed, but for chips."""
     radiometry: RadiometryConfig = RadiometryConfig()
     """How both dates are brought to one light."""
     grid: GridConfig | None = None
@@ -52,8 +71,6 @@ class Project(Section):
     """Bands to use, in order; empty takes all that every scene has."""
     legend: tuple[ClassConfig, ...] = ()
     """Land-use classes; empty for a binary project (changed or unchanged)."""
-    labels: LabelsConfig | None = None
-    """Needed to train."""
     split: SplitConfig = SplitConfig()
     """How labels are divided."""
     model: ModelConfig = ModelConfig()
@@ -83,12 +100,57 @@ class Project(Section):
     output: Path = Path("runs")
     """Folder of the outputs, relative to the working directory; the project's name is added."""
 
+    @field_validator("epochs")
+    @classmethod
+    def _are_there(cls, epochs: EpochsConfig | None, info: ValidationInfo) -> EpochsConfig | None:
+        # Here and not after all fields, so that it is named together with their faults.
+        labels = info.data.get("labels")
+        if epochs is None and "labels" in info.data and (labels is None or labels.chips is None):
+            raise PydanticCustomError("missing", "Field required")
+        return epochs
+
     @field_validator("output")
     @classmethod
     def _can_be_a_path(cls, output: Path) -> Path:
         if "\0" in str(output):
             raise ValueError("a path cannot hold a NUL character")
         return output
+
+    @model_validator(mode="after")
+    def _is_of_one_kind(self) -> "Project":
+        if self.chips is None:
+            return self
+        fields = type(self).model_fields
+        for key in _OF_A_TERRITORY:
+            if getattr(self, key) != default_of(fields[key]):
+                raise ValueError(f"`{key}` belongs to a territory, and `labels: chips:` has none: leave it out")
+        if self.sensor.name != "custom":
+            raise ValueError("sensor: chips need `name: custom` with `bands`, `scale`, `nodata` and `units` of their files")
+        if self.chips.before_label is not None and not self.legend:
+            raise ValueError("labels: chips: `before_label` and `after_label` need a `legend`")
+        if self.chips.before_label is None and self.legend:
+            raise ValueError("`legend` needs the classes of both dates: labels: chips: `before_label` and `after_label`")
+        return self
+
+    @property
+    def chips(self) -> ChipLabels | None:
+        """The collection that the project learns from instead of a territory; None for a territory."""
+        return None if self.labels is None else self.labels.chips
+
+    @property
+    def dates(self) -> EpochsConfig:
+        """The two epochs of a territory.
+
+        Raises:
+            InputError: The project is a collection of chips.
+        """
+        if self.epochs is None:
+            raise InputError(
+                f"{self.name} is a collection of chips (`labels: chips:`): it has no territory and no dates, so nothing can be "
+                f"mapped, monitored or released. `landshift train` makes a model of it; write a config of your territory that "
+                f"starts from this model (`model: file:`) or maps with it (`trained_model:`)."
+            )
+        return self.epochs
 
     @model_validator(mode="after")
     def _heads_fit(self) -> "Project":
@@ -162,11 +224,16 @@ class _Loader(yaml.SafeLoader):
         return content
 
 
-def load_project(path: Path) -> Project:
+def load_project(path: Path, *, chips: bool = False) -> Project:
     """Read and validate a config.
 
+    Args:
+        path: The config.
+        chips: Whether it may be a collection of chips instead of a territory.
+
     Raises:
-        InputError: The file is missing or not valid YAML, or keys or values are wrong; every fault is named at once.
+        InputError: The file is missing or not valid YAML, or keys or values are wrong (every fault is named at once); or it is
+            a collection of chips, and a territory is needed.
     """
     try:
         if not path.is_file():
@@ -186,12 +253,15 @@ def load_project(path: Path) -> Project:
     if not isinstance(content, dict):
         raise InputError(f"{path} holds {type(content).__name__}; expected keys such as `name:`, `sensor:` and `epochs:`.")
     try:
-        return Project.model_validate(content)
+        project = Project.model_validate(content)
     except ValidationError as error:
         count = error.error_count()
         raise InputError(
             f"{path} has {count} fault{'' if count == 1 else 's'}:\n" + "\n".join(_fault(e) for e in error.errors())
         ) from error
+    if not chips:
+        _ = project.dates
+    return project
 
 
 def with_method(project: Project, method: str | None) -> Project:

@@ -77,18 +77,70 @@ class RasterLabels(Section):
     """Raster value to class name or code, `changed`, `unchanged` or `not labelled`."""
 
 
+class ChipSplit(Section):
+    """Which chips train, validate and test: the split that the collection comes with."""
+
+    train: Path
+    """Folder of the split, above or below those of the dates (`train/A`, `A/train`), or a list of names (`.txt`)."""
+    validation: Path | Annotated[float, Field(gt=0, le=0.5)]
+    """As `train`; or the share of the training chips to hold out for it, where the collection has none."""
+    test: Path
+    """As `train`."""
+
+
+class ChipLabels(Section):
+    """Pairs of small pictures with their labels, as benchmarks of change detection have them; the project has no territory."""
+
+    folder: Path = Path()
+    """Of the collection, relative to the data folder."""
+    before: Path
+    """Folder of the pictures before, for example `A`."""
+    after: Path
+    """Folder of the pictures after, for example `B`; a pair has one name."""
+    label: Path | None = None
+    """Folder of the masks of change."""
+    before_label: Path | None = None
+    """Folder of the classes before; needs a legend."""
+    after_label: Path | None = None
+    """Folder of the classes after; needs a legend."""
+    values: dict[int | str, int | str] = Field(default_factory=dict)
+    """Value of the masks, a number or a colour `"#rrggbb"`, to `changed`, `unchanged` or `not labelled`."""
+    class_values: dict[int | str, int | str] = Field(default_factory=dict)
+    """Value of `before_label` and `after_label` to a class (name or code), `unchanged` or `not labelled`."""
+    split: ChipSplit
+    """Which chips train, validate and test."""
+
+    @model_validator(mode="after")
+    def _has_labels(self) -> "ChipLabels":
+        if (self.before_label is None) != (self.after_label is None):
+            raise ValueError("give both `before_label` and `after_label`, or neither")
+        if self.label is None and self.before_label is None:
+            raise ValueError("give `label`, the folder of the masks of change, or `before_label` and `after_label`")
+        for folder, name in ((self.label, "values"), (self.before_label, "class_values")):
+            if (folder is None) != (not getattr(self, name)):
+                wants = (
+                    "is missing: it names what each value of the labels means"
+                    if folder
+                    else "belongs to labels that are not given"
+                )
+                raise ValueError(f"`{name}` {wants}")
+        return self
+
+
 class LabelsConfig(Section):
-    """Where the labels are: polygons or rasters."""
+    """Where the labels are: polygons, rasters or chips."""
 
     polygons: PolygonLabels | None = None
     """A vector layer."""
     rasters: RasterLabels | None = None
     """Rasters."""
+    chips: ChipLabels | None = None
+    """Pairs of small pictures with their labels, instead of a territory."""
 
     @model_validator(mode="after")
     def _one(self) -> "LabelsConfig":
-        if (self.polygons is None) == (self.rasters is None):
-            raise ValueError("give either `polygons` or `rasters`")
+        if sum(kind is not None for kind in (self.polygons, self.rasters, self.chips)) != 1:
+            raise ValueError("give either `polygons`, `rasters` or `chips`")
         return self
 
 

@@ -20,6 +20,9 @@ _DRIVERS = {
 """First bytes of the formats accepted as input, and GDAL's driver. VRT and other indirect formats can point anywhere, so
 they are refused before GDAL sees them."""
 
+_PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG"}
+"""First bytes of the formats that chips may have too. They hold pixels alone, and are never scenes: they place nothing."""
+
 CACHE_BYTES = 512 * 2**20
 """GDAL's block cache: it must hold the block rows that a row of tiles spans on both dates, or blocks are read again."""
 
@@ -112,11 +115,12 @@ def keeping_open() -> Iterator[None]:
             source.close()
 
 
-def open_source(path: RasterPlace, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
+def open_source(path: RasterPlace, *, pictures: bool = False, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
     """Open a raster for the functions of this door.
 
     Args:
         path: The raster.
+        pictures: Whether it may be a PNG or a JPEG.
         options: Options of GDAL's GeoTIFF driver.
 
     Raises:
@@ -133,7 +137,12 @@ def open_source(path: RasterPlace, **options: str) -> Any:  # noqa: ANN401 (rast
     with _QUIET:
         try:
             with path.open("rb") as stream:
-                driver = _DRIVERS.get(stream.read(4))
+                first = stream.read(4)
+            driver = _DRIVERS.get(first)
+            if driver is None and pictures:
+                driver = next((name for start, name in _PICTURES.items() if first.startswith(start)), None)
+            if driver is None and pictures:
+                raise InputError(f"{path} is neither a PNG, a JPEG nor a GeoTIFF, whatever its name is. Convert or remove it.")
             if driver is None:
                 raise InputError(
                     f"{path} is neither a GeoTIFF nor JPEG 2000. VRT and other formats that point to further files are "

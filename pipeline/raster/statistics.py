@@ -75,7 +75,12 @@ def band_statistics(
     """
     changes = mapped or [None] * len(images)
     parts = [sample_image(image, mask=mask, mapped=change) for image, change in zip(images, changes, strict=True)]
-    pixels = np.concatenate(parts).astype(np.float64)
+    return describe_pixels(np.concatenate(parts))
+
+
+def describe_pixels(sample: np.ndarray) -> BandStatistics:
+    """Describe the bands of pixels (n, band)."""
+    pixels = sample.astype(np.float64)
     if not len(pixels):
         nothing: tuple[float, ...] = ()
         return BandStatistics(nothing, nothing, {}, 0)

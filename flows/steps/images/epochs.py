@@ -107,7 +107,7 @@ class Pair:
 def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
     """Hash the inputs of an epoch's image: two epochs with one key have the same image, byte by byte."""
     epoch = made.before if name == "before" else made.after
-    rule = ws.project.epochs.composite
+    rule = ws.project.dates.composite
     facts = {
         "format": _FORMAT,
         "files": {ws.relative(p): place_hash(p) for s in epoch.scenes for p in s.paths},
@@ -136,7 +136,7 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> EpochImage:
         epoch, clouds = mask_scenes(ws, epoch, made.cloud_model, made.grid)
         with step(f"Preparing {name} ({epoch.date})") as advance:
             observed = compose(
-                epoch, made.bands, made.grid, image, observation=observation, advance=advance, rule=ws.project.epochs.composite
+                epoch, made.bands, made.grid, image, observation=observation, advance=advance, rule=ws.project.dates.composite
             )
         manifest.record(name, key, [image, observation], content_of(_Facts(observed, clouds)))
     files = manifest.entries()[name]["files"]

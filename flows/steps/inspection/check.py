@@ -139,7 +139,7 @@ def check_project(ws: Workspace) -> Reply:
     method = ws.project.detect.method
     encoder, minutes = None, dict[str, float | None](train=None, detect=None)
     if method == "model" or labels is not None:
-        encoder, minutes = _measure_network(ws, made, read)
+        encoder, minutes = measure_network(ws, made.bands, made.wavelengths_nm, read)
     if method != "model":
         minutes["detect"] = None
     check = ProjectCheck(
@@ -176,7 +176,9 @@ def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
     return count, read
 
 
-def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts, dict[str, float | None]]:
+def measure_network(
+    ws: Workspace, bands: tuple[str, ...], wavelengths_nm: Mapping[str, float], read: int
+) -> tuple[EncoderFacts, dict[str, float | None]]:
     """Return the encoder, and the minutes of work by one window with random weights; detect reads `read` pixels."""
     from landshift.models.encoders.backbones import build_encoder
     from landshift.models.encoders.bands import match_bands
@@ -187,7 +189,7 @@ def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts
     from landshift.pipeline.scores.training import Temperatures
 
     encoder = encoder_of(ws)
-    matched = match_bands(encoder, made.bands, made.wavelengths_nm, extra=ws.project.model.extra_bands)
+    matched = match_bands(encoder, bands, wavelengths_nm, extra=ws.project.model.extra_bands)
     config, classes = ws.project.model, len(ws.project.legend)
     heads = ws.project.heads
     spec = NetworkSpec(
@@ -199,8 +201,8 @@ def _measure_network(ws: Workspace, made: Plan, read: int) -> tuple[EncoderFacts
     device = device_of(ws.project.detect.device)
     network = ChangeNetwork(spec, build_encoder(encoder.architecture, len(ones)), Normalisation(ones, ones, 1.0, "encoder"))
     network = network.eval().to(device)
-    bands = np.zeros((len(ones), _PROBE, _PROBE), dtype=np.float32)
-    window = PairWindow(bands, bands)
+    pixels = np.zeros((len(ones), _PROBE, _PROBE), dtype=np.float32)
+    window = PairWindow(pixels, pixels)
     predict(network, window, Temperatures())
     started = time.perf_counter()
     predict(network, window, Temperatures())

@@ -40,8 +40,8 @@ def list_scenes(ws: Workspace) -> Reply:
     """
     project = ws.project
     sensor = sensor_of(project.sensor)
-    ranges = {name: (epoch.start, epoch.end) for name, epoch in project.epochs.ranges}
-    wanted = Wanted(ranges, project.bands, region_of(project), project.epochs.part_of_year)
+    ranges = {name: (epoch.start, epoch.end) for name, epoch in project.dates.ranges}
+    wanted = Wanted(ranges, project.bands, region_of(project), project.dates.part_of_year)
     findings = find_scenes(ws, sensor, tolerant=True)
     uses = judge(findings, wanted, lambda scene, bands, grid: look_at(ws, scene, bands, grid))
     problems = _problems(findings, uses, wanted, "the catalog" if project.scenes.stac is not None else "the folder")

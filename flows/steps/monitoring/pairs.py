@@ -22,10 +22,10 @@ PAIRS = "pairs"
 
 def pairs_of(project: Project, findings: Sequence[Finding], today: date) -> PeriodPairs:
     """Return the pairs of periods to compare, from the scenes of a project."""
-    baseline, settings = project.epochs.before, project.monitor
-    days = in_season(project.epochs.part_of_year, [f.day for f in findings if f.day is not None and f.scene is not None])
+    baseline, settings = project.dates.before, project.monitor
+    days = in_season(project.dates.part_of_year, [f.day for f in findings if f.day is not None and f.scene is not None])
     return pair_periods(
-        days, Period(baseline.start, baseline.end), project.epochs.after.start, today, policy=settings.pairs,
+        days, Period(baseline.start, baseline.end), project.dates.after.start, today, policy=settings.pairs,
         days=settings.period_days, tolerance_days=settings.season_tolerance_days,
     )  # fmt: skip
 

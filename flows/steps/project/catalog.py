@@ -29,12 +29,12 @@ def find_in_catalog(ws: Workspace, config: StacConfig, sensor: Sensor) -> list[F
     grid = grid_from_bounds(project.grid.bounds, project.grid.crs, project.grid.pixel_size)
     # A cloud model may want bands that the images do not; where all are read, it finds them among those.
     bands = (*project.bands, *(b for b in mask_bands(project) if b not in project.bands)) if project.bands else ()
-    ranges = [(epoch.start, epoch.end) for _, epoch in project.epochs.ranges]
+    ranges = [(epoch.start, epoch.end) for _, epoch in project.dates.ranges]
     how = Reading(
         sensor, grid, ranges, lambda path, name: ws.input(path, name), bands=bands, assets=config.assets,
         max_cloud_cover=config.max_cloud_cover,
         leave_out=config.leave_out, declared_offset=project.sensor.number_offset, sign=signer(config.sign),
-        season=project.epochs.part_of_year,
+        season=project.dates.part_of_year,
     )  # fmt: skip
     query = Query(box_of(grid), ranges, config.collection, config.query, most=config.max_items)
     if config.url is not None:

@@ -82,13 +82,14 @@ def find(ws: Workspace) -> list[Finding]:
     """Find the scenes of a project; with `faulty: skip`, a scene that cannot be read is a finding with its fault.
 
     Raises:
-        InputError: The folder or the catalog cannot be read, or a scene not.
+        InputError: The folder or the catalog cannot be read, or a scene not; or the project has no territory.
     """
+    _ = ws.project.dates
     return find_scenes(ws, sensor_of(ws.project.sensor), tolerant=ws.project.scenes.faulty == "skip")
 
 
 def _is_wanted(ws: Workspace, day: date) -> bool:
-    epochs = ws.project.epochs
+    epochs = ws.project.dates
     return not outside(epochs.part_of_year, day) and any(epoch.start <= day <= epoch.end for _, epoch in epochs.ranges)
 
 
@@ -100,11 +101,11 @@ def choose(ws: Workspace, findings: Sequence[Finding]) -> Plan:
     """
     project, sensor = ws.project, sensor_of(ws.project.sensor)
     scenes = [f.scene for f in findings if f.scene is not None]
-    source, season = source_of(project, len(findings) - len(scenes)), project.epochs.part_of_year
+    source, season = source_of(project, len(findings) - len(scenes)), project.dates.part_of_year
     off_season = [f.day for f in findings if f.day is not None and outside(season, f.day)]
     before, after = (
         choose_epoch(name, epoch.start, epoch.end, scenes, source=source, season=season, others=off_season)
-        for name, epoch in project.epochs.ranges
+        for name, epoch in project.dates.ranges
     )
     require_pair(before, after)
     grid = region_of(project) or region_grid((before, after))

@@ -1,0 +1,1 @@
+"""Collections of chips: checked, learnt from and judged."""
