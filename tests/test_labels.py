@@ -190,7 +190,7 @@ def test_a_change_raster_of_a_binary_project(tmp_path: Path) -> None:
 
 def test_a_value_that_nobody_named_is_refused(tmp_path: Path) -> None:
     path = raster(tmp_path, "before.tif", [[10, 20, 40, 50, 0, 0]] * 4)
-    with pytest.raises(InputError, match=r"before.tif holds 40, 50, and `values` does not name it.*only 10, 20, 30, 0"):
+    with pytest.raises(InputError, match=r"before.tif holds 40 on 4 pixels .*50 on 4.*does not name them .only 10, 20, 30, 0"):
         labels_from_rasters(GRID, LEGEND, VALUES, {"before": path})
 
 
@@ -199,7 +199,7 @@ def test_another_grid_is_refused_or_read_as_declared(tmp_path: Path) -> None:
     path = write_raster(tmp_path / "coarse.tif", np.array([[10, 20], [30, 10]], dtype=np.int16), coarse)
     with pytest.raises(InputError, match="not on one grid"):
         labels_from_rasters(GRID, LEGEND, VALUES, {"before": path})
-    moved = read_values(path, GRID, resample=True)
+    moved = read_values(path, GRID)
     # Where the file does not reach, nothing is known, although 0 may have a meaning in it.
     assert moved.filled(-1).tolist() == [[10, 10, 20, 20, -1, -1]] * 2 + [[30, 30, 10, 10, -1, -1]] * 2
 

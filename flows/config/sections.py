@@ -1,5 +1,6 @@
 """The sections of a configuration about data, maps and monitoring, each key with its meaning, range and default."""
 
+import re
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -64,8 +65,11 @@ class PolygonLabels(Section):
     """Region of each polygon."""
 
 
+_COLOUR = re.compile("#[0-9a-f]{6}")
+
+
 class RasterLabels(Section):
-    """Labels in rasters on the grid of the scenes."""
+    """Labels in rasters on the grid of the scenes: one band of whole numbers, or colours in a palette or in three bands."""
 
     before: Path | None = None
     """Classes before."""
@@ -73,8 +77,22 @@ class RasterLabels(Section):
     """Classes after."""
     change: Path | None = None
     """Changed or unchanged."""
-    values: dict[int, str | int]
-    """Raster value to class name or code, `changed`, `unchanged` or `not labelled`."""
+    values: dict[int | str, str | int]
+    """Number in the raster, or colour as `"#rrggbb"`, to class name or code, `changed`, `unchanged` or `not labelled`."""
+
+    @field_validator("values")
+    @classmethod
+    def _of_one_kind(cls, values: dict[int | str, str | int]) -> dict[int | str, str | int]:
+        plain = {int(k) if isinstance(k, str) and k.isdecimal() else k: v for k, v in values.items()}
+        keys = {k.lower() if isinstance(k, str) else k: v for k, v in plain.items()}
+        wrong = [k for k in keys if isinstance(k, str) and not _COLOUR.fullmatch(k)]
+        if wrong:
+            raise ValueError(f'{wrong[0]!r} is neither a whole number nor a colour such as "#3ca03c"')
+        if len({isinstance(k, str) for k in keys}) > 1:
+            raise ValueError("name the raster's numbers or its colours, not both")
+        if len(keys) < len(values):
+            raise ValueError("a value is there twice")
+        return keys
 
 
 class ChipSplit(Section):

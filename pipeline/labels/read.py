@@ -11,6 +11,7 @@ from shapely.geometry import box
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name
+from landshift.pipeline.labels.rasters import Values, codes_from_raster
 from landshift.pipeline.labels.values import (
     CHANGE_NAMES,
     burn_codes,
@@ -19,11 +20,8 @@ from landshift.pipeline.labels.values import (
     class_reader,
     codes_of,
     extent_text,
-    read_values,
-    translate,
 )
 from landshift.pipeline.legend import NOT_LABELLED, Legend
-from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.vector.read import read_polygons
 
 
@@ -128,19 +126,20 @@ def labels_from_polygons(
     return _check(burnt, disagree, region, names, source=str(path))
 
 
-def labels_from_rasters(grid: Grid, legend: Legend, values: Mapping[int, str | int], paths: Mapping[str, Path]) -> Labels:
-    """Read labels from single-band rasters.
+def labels_from_rasters(grid: Grid, legend: Legend, values: Values, paths: Mapping[str, Path]) -> Labels:
+    """Read labels from rasters of classes: one band of whole numbers, or colours in a palette or in three bands.
 
     Args:
-        grid: Where the labels are needed; the rasters have the same one.
+        grid: Where the labels are needed; the rasters have the same pixels, and may cover a part of it or more.
         legend: The classes.
-        values: Value in the raster to a class (name or code), to `unchanged` / `changed` (or 0 / 1 for the change
-            raster), or to `not labelled` (or 255). The file's declared nodata and NaN are not labelled anyway.
+        values: Number in the raster, or colour `#rrggbb`, to a class (name or code), to `unchanged` / `changed` (or 0 / 1
+            for the change raster), or to `not labelled` (or 255). The file's declared nodata, NaN, its mask and alpha 0 are
+            not labelled anyway.
         paths: `before` and `after` (land use) and `change` (changed or unchanged), at least one.
 
     Raises:
-        InputError: No raster is given, a grid differs, a value is not in `values`, a class is unknown, the raster lies
-            outside the grid, no pixel is labelled or all have one class.
+        InputError: No raster is given, one cannot be read (as in `codes_from_raster`), no pixel is labelled or all have one
+            class.
     """
     if not paths:
         raise InputError("No label raster is given: set `before`, `after` or `change`.")
@@ -149,8 +148,7 @@ def labels_from_rasters(grid: Grid, legend: Legend, values: Mapping[int, str | i
     burnt = {role: np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8) for role in ("before", "after", "change")}
     for role, path in paths.items():
         reader = change_code if role == "change" else class_reader(legend)
-        codes = dict(zip(values, codes_of(list(values.values()), reader, f"values of {path}"), strict=True))
-        burnt[role] = translate(read_values(path, grid, resample=False), codes, inspect(path).nodata, path)
+        burnt[role] = codes_from_raster(path, grid, values, reader)
     nothing = np.zeros(tuple(grid.shape), dtype=bool)
     return _check(burnt, nothing, None, (), source=", ".join(str(p) for p in paths.values()))
 

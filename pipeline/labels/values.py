@@ -1,7 +1,7 @@
 """Codes on the grid, from the values in label files, which people chose."""
 
 import numbers
-from collections.abc import Callable, Hashable, Mapping, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,9 @@ import numpy as np
 import pandas as pd
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, crs_name, require_same_grid
+from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.legend import NOT_LABELLED, Legend
-from landshift.pipeline.raster.read import inspect, read_onto, read_raster
+from landshift.pipeline.raster.read import inspect, read_onto
 from landshift.pipeline.vector.read import burn
 
 CHANGE_NAMES = {"unchanged": 0, "changed": 1}
@@ -24,7 +24,6 @@ NOT_LABELLED_WORDS = (NOT_LABELLED, "not labelled", "Not labelled")
 NO_REGION = -1
 """Value of `Labels.region` outside all regions."""
 
-_SHOWN = 10
 _SHOWN_TEXT = 60
 _DIGITS = 9
 """Longer numbers are names: no code has so many digits."""
@@ -132,46 +131,20 @@ def burn_regions(frame: Any, column: str | None, grid: Grid) -> tuple[np.ndarray
     return region, names
 
 
-def read_values(path: Path, grid: Grid, *, resample: bool) -> np.ma.MaskedArray:
-    """Return the first band (y, x), masked where the file does not reach.
+def read_values(path: Path, grid: Grid) -> np.ma.MaskedArray:
+    """Return the first band (y, x) of a raster of any grid by nearest neighbour, masked where the file does not reach.
 
     Raises:
-        InputError: The file lies outside the grid, or has another one without `resample`.
+        InputError: The file lies outside the grid.
     """
     own = inspect(path).grid
     if own.extent.to_crs(str(grid.crs)).disjoint(grid.extent):
         raise InputError(
             f"{path} lies outside the grid: it covers {extent_text(own)} in {crs_name(own.crs)}, the grid {extent_text(grid)}."
         )
-    if not resample:
-        require_same_grid(own, grid, (str(path), "the grid of the labels"))
-        return np.ma.masked_array(read_raster(path)[0])
     extent = own.extent.to_crs(str(grid.crs), resolution=own.resolution.x * 16)
     reached = burn(gpd.GeoDataFrame(geometry=[extent.geom], crs=str(grid.crs)), [1], grid, 0) == 1
     return np.ma.masked_array(read_onto(path, grid, 1, "nearest"), mask=~reached)
-
-
-def translate(data: np.ma.MaskedArray, codes: Mapping[int, int], nodata: float | None, path: Path) -> np.ndarray:
-    """Replace the values of a raster by codes, uint8 (y, x); masked, nodata and NaN pixels become 255.
-
-    Raises:
-        InputError: The raster holds a value without a code.
-    """
-    out = np.full(data.shape, NOT_LABELLED, dtype=np.uint8)
-    absent = np.ma.getmaskarray(data) | np.isnan(data.data)
-    unknown = []
-    for value in np.unique(data.data[~absent]).tolist():
-        if value in codes:
-            out[~absent & (data.data == value)] = codes[value]
-        elif value != nodata:
-            unknown.append(f"{value:g}")
-    if unknown:
-        listed = ", ".join(unknown[:_SHOWN]) + (f" and {len(unknown) - _SHOWN} more" if len(unknown) > _SHOWN else "")
-        raise InputError(
-            f"{path} holds {listed}, and `values` does not name it (only {', '.join(str(v) for v in codes)}): name "
-            "the class of every value, or `not labelled`."
-        )
-    return out
 
 
 def extent_text(grid: Grid) -> str:

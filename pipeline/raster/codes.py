@@ -112,7 +112,7 @@ def read_codes(path: Path, *, colours: bool) -> np.ma.MaskedArray:
 
     Returns:
         (y, x), in the file's own type or, of colours, int32 red x 65536 + green x 256 + blue. Masked where the file has
-        nodata, NaN or a mask, or alpha is 0, or the palette has no such entry.
+        nodata, no finite number or a mask, or alpha is 0, or the palette has no such entry.
 
     Raises:
         InputError: The file cannot be read.
@@ -141,7 +141,7 @@ def _read_window(source: Any, window: Window, *, colours: bool) -> np.ma.MaskedA
             data += layer.astype(np.int32) * weight
     else:
         data = source.read(1, window=place)
-        absent = (data == facts.nodata) | np.isnan(data)
+        absent = (data == facts.nodata) | ~np.isfinite(data)
         if colours:
             table = np.full(max((code for code, _ in facts.palette), default=0) + 1, -1, dtype=np.int32)
             for code, colour in facts.palette:

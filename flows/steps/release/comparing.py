@@ -57,7 +57,7 @@ def read_seen(folder: Path, grid: Grid) -> np.ndarray | None:
     if not differences(inspect(path).grid, grid):
         return np.asarray(read_raster(path)[0] == 1)
     try:
-        moved = read_values(path, grid, resample=True)
+        moved = read_values(path, grid)
     except InputError:  # the territories do not meet
         return np.zeros(tuple(grid.shape), dtype=bool)
     # Another grid may lie half a pixel beside it.

@@ -1,0 +1,213 @@
+"""Codes on the grid, from rasters of classes: whole numbers, palettes and colours."""
+
+import math
+import shlex
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, crs_name, differences
+from landshift.pipeline.labels.values import codes_of, extent_text
+from landshift.pipeline.legend import NOT_LABELLED
+from landshift.pipeline.raster.codes import CodeFacts, colour_number, count_codes, inspect_codes, read_codes
+from landshift.pipeline.raster.read import inspect
+
+Values = Mapping[int | str, str | int]
+"""Number in a raster, or colour `#rrggbb`, to its class."""
+
+_TOLERANCE_PX = 1e-3
+_SHOWN, _SHOWN_COLOURS = 8, 16
+
+
+def codes_from_raster(path: Path, grid: Grid, values: Values, read: Callable[[str | int], int]) -> np.ndarray:
+    """Read a raster of classes onto a grid whose pixels are those of the raster; nothing is resampled.
+
+    Args:
+        path: One band of whole numbers, with a palette or without, or three bands of colours, with alpha or without.
+        grid: May be a part of the raster's, or reach past it.
+        values: What its numbers mean, or its colours: all keys are of one kind.
+        read: From a class to its code.
+
+    Returns:
+        uint8 (y, x): codes, 255 where the raster does not reach, where it has nodata, NaN, a mask or alpha 0, and where
+        `values` has `not labelled`.
+
+    Raises:
+        InputError: Its bands hold no such values, its pixels lie between those of the grid or elsewhere, `values` does not
+            name one that it holds or gives a class to the one that the file declares as nodata, or a class is unknown.
+    """
+    facts = inspect_codes(path)
+    given = dict(zip(values, codes_of(list(values.values()), read, f"values of {path}"), strict=True))
+    colours = any(isinstance(v, str) for v in given)
+    _require_such_bands(path, facts, colours=colours)
+    _require_free_nodata(path, facts, given)
+    top, left = _offset(path, inspect(path).grid, grid)
+    numbers = {colour_number(v) if isinstance(v, str) else v: code for v, code in given.items()}
+    found = _translate(path, read_codes(path, colours=colours), numbers, colours=colours)
+    out = np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8)
+    (rows, of_rows), (columns, of_columns) = (
+        _overlap(first, size, length)
+        for first, size, length in zip((top, left), found.shape, grid.shape, strict=True)
+    )  # fmt: skip
+    out[rows, columns] = found[of_rows, of_columns]
+    return out
+
+
+def _overlap(first: int, size: int, length: int) -> tuple[slice, slice]:
+    """Return the parts of the grid and of the raster that are the same, along one axis."""
+    start, stop = max(first, 0), max(min(first + size, length), 0)
+    return slice(start, stop), slice(start - first, stop - first)
+
+
+def _require_such_bands(path: Path, facts: CodeFacts, *, colours: bool) -> None:
+    """Refuse a raster whose bands hold other things than `values` names: one of three bands is no class."""
+    if colours and (facts.colour_bands or (facts.single and facts.palette)):
+        return
+    if not colours and facts.single:
+        return
+    if facts.colour_bands:
+        raise InputError(
+            f"{path} has {facts}: its classes are colours, and no band of it is the class. Name the colours, with quotes:\n"
+            + _block(path, colours=True)
+        )
+    if facts.single:
+        raise InputError(
+            f"{path} has {facts} and no palette, so it holds numbers, and `values` names colours. Name the numbers:\n"
+            + _block(path, colours=False)
+        )
+    raise InputError(
+        f"{path} has {facts}; expected one band of classes, or red, green and blue as uint8. Which band holds the classes is "
+        f"not known: take it out with `gdal_translate -b 1 {_from_to(path, 'classes')}`, 1 being its number, and name the new "
+        f"file in the config."
+    )
+
+
+def _block(path: Path, *, colours: bool) -> str:
+    """Write the section of the config that names what a raster holds, with the pixels of each."""
+    counted = count_codes(path, colours=colours)
+    lines = ["    values:"]
+    for value, pixels in counted.counts[:_SHOWN_COLOURS]:
+        key = f'"{value}"' if isinstance(value, str) else f"{value:g}"
+        lines.append(f"      {key}: not labelled # or the class; {pixels:,} pixels")
+    more = len(counted.counts) - _SHOWN_COLOURS
+    if more > 0:
+        kind = "colours" if colours else "numbers"
+        lines.append(
+            f"{'' if counted.is_complete else 'At least '}{more:,} further {kind} occur. Classes have few: was the picture "
+            f"saved with a lossy compression such as JPEG, or with smoothed edges? Export it again without."
+        )
+    return "\n".join(lines)
+
+
+def _require_free_nodata(path: Path, facts: CodeFacts, codes: Mapping[int | str, int]) -> None:
+    """Refuse `values` that make a class of what the file declares as nodata."""
+    nodata = facts.nodata
+    if nodata is None or math.isnan(nodata):
+        return
+    grey = int(nodata) if nodata.is_integer() else -1
+    colour = f"#{grey:02x}{grey:02x}{grey:02x}"
+    named: int | str = colour if facts.colour_bands else grey
+    if codes.get(named, NOT_LABELLED) != NOT_LABELLED:
+        raise InputError(
+            f"{path} declares {nodata:g} as nodata, so it is not labelled, and `values` makes a class of {named!r}. Write `not "
+            f"labelled` there; or, if the class is right, take the declaration out with "
+            f"`gdal_translate -a_nodata none {_from_to(path, 'all')}`, and name the new file in the config."
+        )
+
+
+def _from_to(path: Path, suffix: str) -> str:
+    """Write a file and a new one beside it, as a shell takes them."""
+    return f"{shlex.quote(str(path))} {shlex.quote(str(path.with_name(f'{path.stem}_{suffix}.tif')))}"
+
+
+def _offset(path: Path, own: Grid, grid: Grid) -> tuple[int, int]:
+    """Return row and column of the grid that a raster's upper left pixel lies on.
+
+    Raises:
+        InputError: The raster lies outside the grid, or its pixels are not those of the grid.
+    """
+    if own.extent.to_crs(str(grid.crs)).disjoint(grid.extent):
+        raise InputError(
+            f"{path} lies outside the grid: it covers {extent_text(own)} in {crs_name(own.crs)}, the grid {extent_text(grid)}."
+        )
+    a, b = own.transform, grid.transform
+    x, y = ~b @ (a.c, a.f)
+    same = own.crs == grid.crs and abs(a.a - b.a) <= 1e-9 * b.a and abs(a.e - b.e) <= 1e-9 * -b.e
+    if same and max(abs(x - round(x)), abs(y - round(y))) <= _TOLERANCE_PX:
+        return round(y), round(x)
+    raise InputError(_describe_offset(path, own, grid, (x, y) if same else None))
+
+
+def _describe_offset(path: Path, own: Grid, grid: Grid, corner: tuple[float, float] | None) -> str:
+    """Write how a raster lies beside the pixels of a grid, and the commands that put it there."""
+    files = _from_to(path, "on_grid")
+    text = f"{path} and the grid of the labels are not on one grid: {'; '.join(differences(own, grid))}. "
+    moved = ""
+    if corner is not None:
+        x, y = corner
+        dx, dy = x - round(x), y - round(y)
+        text += f"Its pixels lie {_way(dx, 'east', 'west')} and {_way(dy, 'south', 'north')} of the grid's. "
+        left, top = (grid.transform.c + grid.transform.a * round(x), grid.transform.f + grid.transform.e * round(y))
+        right, bottom = (left + own.transform.a * own.shape[1], top + own.transform.e * own.shape[0])
+        moved = (
+            f" If the classes were drawn on the grid's pixels, and only the file's corner is wrong, correct that instead: "
+            f"`gdal_translate -a_ullr {left:.10g} {top:.10g} {right:.10g} {bottom:.10g} {files}`."
+        )
+    west, south, east, north = grid.boundingbox.bbox
+    srs = shlex.quote(crs_name(grid.crs) if grid.crs is None or grid.crs.epsg else grid.crs.to_wkt())
+    return (
+        f"{text}Labels are never resampled, since each outline would move by up to half a pixel. If the file is right where it "
+        f"lies, do it once, by nearest neighbour: `gdalwarp -t_srs {srs} -te {west:.10g} {south:.10g} {east:.10g} {north:.10g} "
+        f"-tr {grid.transform.a:.10g} {-grid.transform.e:.10g} -r near -dstalpha {files}` (alpha is 0 where the file does "
+        f"not reach), and name the new file in the config.{moved}"
+    )
+
+
+def _way(pixels: float, onward: str, back: str) -> str:
+    return f"{abs(pixels):.2g} pixels {onward if pixels >= 0 else back}"
+
+
+def _translate(path: Path, data: np.ma.MaskedArray, codes: Mapping[int, int], *, colours: bool) -> np.ndarray:
+    """Replace numbers by codes, uint8 (y, x); masked pixels become 255.
+
+    Raises:
+        InputError: There is a number without a code; each is named with its pixels and the first place.
+    """
+    out = np.full(data.shape, NOT_LABELLED, dtype=np.uint8)
+    known = ~np.ma.getmaskarray(data)
+    different, counts = np.unique(data.data[known], return_counts=True)
+    unknown: list[tuple[int, float]] = []
+    for value, count in zip(different.tolist(), counts.tolist(), strict=True):
+        if value in codes:
+            out[known & (data.data == value)] = codes[int(value)]
+        else:
+            unknown.append((count, value))
+    if unknown:
+        raise InputError(_describe_unknown(path, np.where(known, data.data, np.nan), unknown, codes, colours=colours))
+    return out
+
+
+def _describe_unknown(
+    path: Path, data: np.ndarray, unknown: list[tuple[int, float]], codes: Mapping[int, int], *, colours: bool
+) -> str:
+    grid, listed = inspect(path).grid, list[str]()
+
+    def name(value: float) -> str:
+        return f"#{int(value):06x}" if colours else f"{value:g}"
+
+    for count, value in sorted(unknown, key=lambda entry: (-entry[0], entry[1]))[:_SHOWN]:
+        row, column = (int(i) for i in np.argwhere(data == value)[0])
+        x, y = grid.transform @ (column + 0.5, row + 0.5)
+        where = f"the first in row {row}, column {column}, at x {x:.10g}, y {y:.10g}" if len(listed) < 2 else ""
+        listed.append(f"{name(value)} on {count:,} pixels" + (f" ({where})" if where else ""))
+    more = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
+    fractions = any(not float(value).is_integer() for _, value in unknown)
+    remedy = "name the class of every value, or `not labelled`"
+    if fractions:
+        remedy = "classes are whole numbers: round the raster, or name the right file"
+    return (
+        f"{path} holds {', '.join(listed)}{more}, and `values` does not name "
+        f"{'it' if len(unknown) == 1 else 'them'} (only {', '.join(name(v) for v in codes)}): {remedy}."
+    )
