@@ -212,12 +212,14 @@ class TestBands:
 
     def test_an_unknown_baseline(self, territory: Territory) -> None:
         territory.config["sensor"] = {"name": "sentinel-2-l2a"}
-        refused(territory, territory.names[0], "processing baseline", "number_offset")
+        territory.write(territory.names[0], territory.numbers() + 3000)
+        scene = territory.names[0].removesuffix(".tif")
+        refused(territory, scene, "processing baseline", f"`sensor: number_offset: {{{scene}: -1000}}`")
 
     def test_a_baseline_that_is_none(self, territory: Territory) -> None:
         territory.config["sensor"] = {"name": "sentinel-2-l2a"}
         territory.write(territory.names[0], tags={"PROCESSING_BASELINE": "newest"})
-        refused(territory, territory.names[0], "'newest'", "05.09")
+        refused(territory, territory.names[0].removesuffix(".tif"), "'newest'", "05.09")
 
     @pytest.mark.parametrize("scale", [1, 1e-2])
     def test_an_implausible_scale(self, territory: Territory, scale: float) -> None:

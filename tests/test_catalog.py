@@ -13,7 +13,8 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scenes.choose import choose_epoch, common_bands, region_grid, require_pair
-from landshift.pipeline.scenes.folder import files_in, scenes_in
+from landshift.pipeline.scenes.folder import FolderReading, files_in, scenes_in
+from landshift.pipeline.scenes.products.scenes import Declared
 from landshift.pipeline.scenes.scene import Epoch, Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
 
@@ -31,10 +32,16 @@ def write(folder: Path, name: str, bands: int = 1, on: Grid | None = None, dtype
     return write_raster(folder / name, np.ones((bands, *on.shape), dtype=dtype), on, **more)
 
 
+def find(folder: Path, sensor: Sensor, pattern: str | None = None, **declared: Any) -> list[Scene]:
+    return scenes_in(
+        folder, FolderReading(sensor, pattern, Declared(declared.get("dates", {}), declared.get("declared_offset")))
+    )
+
+
 def test_one_file_a_date_with_described_bands(tmp_path: Path) -> None:
     write(tmp_path, "S2_N0509_20220620.tif", 3, descriptions=("B04 red", "B08", "SCL"))
     write(tmp_path, "S2_N0214_20200615.tif", 3, descriptions=("nir", "B4", ""))
-    first, second = scenes_in(tmp_path, S2)
+    first, second = find(tmp_path, S2)
     assert (first.date, second.date) == (date(2020, 6, 15), date(2022, 6, 20))
     assert {k: v.band for k, v in first.bands.items()} == {"nir": 1, "red": 2}
     assert {k: v.band for k, v in second.bands.items()} == {"red": 1, "nir": 2}
@@ -47,7 +54,7 @@ def test_one_file_a_date_with_described_bands(tmp_path: Path) -> None:
 def test_one_file_a_band_at_several_resolutions(tmp_path: Path) -> None:
     for name, size, side in [("B04_10m", 10, 8), ("B8A_20m", 20, 4), ("SCL_20m", 20, 4)]:
         write(tmp_path, f"T51RUQ_20220620T023551_N0509_{name}.tif", 1, grid(size, side))
-    [scene] = scenes_in(tmp_path, S2)
+    [scene] = find(tmp_path, S2)
     assert list(scene.bands) == ["red", "nir08"]
     assert scene.id == "T51RUQ_20220620T023551_N0509"
     assert scene.quality is not None
@@ -58,7 +65,7 @@ def test_one_file_a_band_at_several_resolutions(tmp_path: Path) -> None:
 def test_any_spelling_of_the_band_gives_one_scene(tmp_path: Path, names: tuple[str, str]) -> None:
     for name in names:
         write(tmp_path, f"place_20200615_{name}.tif")
-    scenes = scenes_in(tmp_path, S2, declared_offset=0)
+    scenes = find(tmp_path, S2, declared_offset=0)
     assert {b for s in scenes for b in s.bands} == {"red", "nir"}
     if "_" not in names[0].replace("_10m", ""):
         assert [s.id for s in scenes] == ["place_20200615"]
@@ -70,7 +77,7 @@ def test_landsat_as_it_is_delivered(tmp_path: Path) -> None:
     for name in ("SR_B4", "SR_B5"):
         write(tmp_path, f"{stem}_{name}.TIF", nodata=0)
     write(tmp_path, f"{stem}_QA_PIXEL.TIF", nodata=1)
-    [scene] = scenes_in(tmp_path, OLI, pattern="*.TIF")
+    [scene] = find(tmp_path, OLI, pattern="*.TIF")
     assert (scene.id, scene.date, list(scene.bands)) == (stem, date(2020, 6, 15), ["red", "nir"])
     assert scene.quality is not None
     assert scene.number_offset == 0
@@ -79,7 +86,7 @@ def test_landsat_as_it_is_delivered(tmp_path: Path) -> None:
 @pytest.mark.parametrize("names", [("red", "nir"), ("red",)])
 def test_custom_bands_are_in_the_order_of_the_file(tmp_path: Path, names: tuple[str, ...]) -> None:
     write(tmp_path, "a_2020-06-15.tif", len(names))
-    [scene] = scenes_in(tmp_path, custom_sensor(names, scale=1, offset=0, nodata=0, units="numbers"))
+    [scene] = find(tmp_path, custom_sensor(names, scale=1, offset=0, nodata=0, units="numbers"))
     assert [(n, s.band) for n, s in scene.bands.items()] == list(zip(names, (1, 2), strict=False))
 
 
@@ -101,7 +108,7 @@ def test_custom_bands_are_in_the_order_of_the_file(tmp_path: Path, names: tuple[
 )
 def test_dates(tmp_path: Path, name: str, tags: dict[str, str], dates: dict[str, date], expected: date) -> None:
     write(tmp_path, name, 2, tags=tags)
-    assert scenes_in(tmp_path, TWO, dates=dates)[0].date == expected
+    assert find(tmp_path, TWO, dates=dates)[0].date == expected
 
 
 @pytest.mark.parametrize("tag", ["DATE_ACQUIRED", "datetime", "TIFFTAG_DATETIME"])
@@ -110,7 +117,7 @@ def test_dates_that_were_exchanged_are_asked_about(tmp_path: Path, tag: str) -> 
     write(tmp_path, "a_20230620.tif", 2, tags={tag: "2020-06-15"})
     refused(tmp_path, TWO, rf"(?s)its name has 202\d-06-\d\d, and its tag {tag} has .*exchanged\?.*`scenes: dates: \{{a_20")
     days = {"a_20200615.tif": date(2023, 6, 20), "a_20230620.tif": date(2020, 6, 15)}
-    assert [s.date.year for s in scenes_in(tmp_path, TWO, dates=days)] == [2020, 2023]
+    assert [s.date.year for s in find(tmp_path, TWO, dates=days)] == [2020, 2023]
 
 
 def test_when_a_file_was_written_is_no_day_of_acquisition(tmp_path: Path) -> None:
@@ -120,17 +127,18 @@ def test_when_a_file_was_written_is_no_day_of_acquisition(tmp_path: Path) -> Non
 
 def test_the_baseline_may_be_in_the_tags(tmp_path: Path) -> None:
     write(tmp_path, "a_20220620.tif", 2, descriptions=("B04", "B08"), tags={"PROCESSING_BASELINE": "05.09"})
-    assert scenes_in(tmp_path, S2)[0].number_offset == -1000
+    assert find(tmp_path, S2)[0].number_offset == -1000
 
 
 def refused(folder: Path, sensor: Sensor, message: str, **more: Any) -> None:
     with pytest.raises(InputError, match=message):
-        scenes_in(folder, sensor, **more)
+        find(folder, sensor, **more)
 
 
 def test_no_folder_and_no_file(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere", TWO, "nowhere is not a folder.*`scenes: folder:`")
-    refused(tmp_path, TWO, r"holds no file like \*.tif")
+    refused(tmp_path, TWO, r"holds no raster .*`scenes: pattern:`")
+    refused(tmp_path, TWO, r"holds no file like \*.png", pattern="*.png")
     refused(tmp_path, TWO, "pattern: /etc/.*cannot be used", pattern="/etc/*")
     refused(tmp_path, TWO, "cannot be used", pattern="")
 
@@ -199,7 +207,7 @@ def test_nodata_of_file_and_config(tmp_path: Path, dtype: str, of_file: Any, of_
     if message:
         refused(tmp_path, custom, message)
     else:
-        assert len(scenes_in(tmp_path, custom)) == 1
+        assert len(find(tmp_path, custom)) == 1
 
 
 def scene(day: str, bands: tuple[str, ...] = ("red", "nir"), on: Grid | None = None) -> Scene:
@@ -257,4 +265,4 @@ def test_a_cloud_cover_that_is_none_is_not_known(tmp_path: Path, said: str) -> N
         path = write(tmp_path, f"S2_{day}.tif", 2)
         with rasterio.open(path, "r+") as file:
             file.update_tags(CLOUD_COVER=clouds)
-    assert [scene.cloud_cover for scene in scenes_in(tmp_path, TWO)] == [None, 12.5]
+    assert [scene.cloud_cover for scene in find(tmp_path, TWO)] == [None, 12.5]

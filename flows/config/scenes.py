@@ -13,6 +13,8 @@ from landshift.flows.config.sections import Section, default_of
 from landshift.pipeline.epochs.rules import MOST_OBSERVED, CompositeRule
 from landshift.pipeline.season import Season, month_and_day
 
+_Added = Annotated[float, Field(ge=-1e6, le=1e6)]
+
 
 class SensorConfig(Section):
     """What the files hold."""
@@ -35,8 +37,9 @@ class SensorConfig(Section):
     """custom: `reflectance` (0..1), or what the values are, for example `digital numbers`."""
     wavelengths_nm: dict[str, float] = Field(default_factory=dict)
     """custom: centre wavelengths by band name, where they differ from Sentinel-2's."""
-    number_offset: Annotated[float, Field(ge=-1e6, le=1e6)] | None = None
-    """Sentinel-2: what to add to every number (0 or -1000), where neither file name nor tags hold the baseline."""
+    number_offset: _Added | dict[str, _Added] | None = None
+    """Sentinel-2: what to add to every number (0 or -1000), where neither names nor metadata hold the baseline and the pixels
+    do not show it: by id or day of the scene (`{T33TWN_20190615T100031: 0}`), or one number for all scenes."""
 
     @field_serializer("nodata", when_used="json")
     def _nan_as_text(self, nodata: float | str | None) -> float | str | None:
@@ -144,8 +147,9 @@ class ScenesConfig(Section):
 
     folder: Path = Path()
     """Relative to the data folder."""
-    pattern: str = "*.tif"
-    """Which files of the folder."""
+    pattern: str | None = None
+    """Which files of the folder, such as `*.tif` or `*/response.tiff`; None: all that an archive calls by names of the sensor's
+    products, in subfolders, .zip and .tar too, or without such files, the rasters of the folder."""
     dates: dict[str, date] = Field(default_factory=dict)
     """File name to date, where neither name nor tags hold it."""
     faulty: Literal["stop", "skip"] = "stop"

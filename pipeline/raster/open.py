@@ -12,7 +12,7 @@ import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.raster.place import RETRIES, SUFFIXES, RasterPlace, RemoteFile, keeping_secrets
+from landshift.pipeline.raster.place import RETRIES, SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, keeping_secrets
 
 _DRIVERS = {
     b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff", b"\0\0\0\x0c": "JP2OpenJPEG",
@@ -128,6 +128,8 @@ def open_source(path: RasterPlace, *, pictures: bool = False, **options: str) ->
     """
     if isinstance(path, RemoteFile):
         return _keep_or_open(path, options)
+    if isinstance(path, ArchivedFile):
+        return _open_archived(path, options)
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise InputError(
@@ -153,6 +155,19 @@ def open_source(path: RasterPlace, *, pictures: bool = False, **options: str) ->
             raise InputError(
                 f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
                 f"copy or download it again."
+            ) from error
+
+
+def _open_archived(file: ArchivedFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
+    driver = _DRIVERS.get(file.read(4))
+    if driver is None:
+        raise InputError(f"{file} is neither a GeoTIFF nor JPEG 2000. Expected the raster that its name promises.")
+    with _QUIET:
+        try:
+            return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
+        except (RasterioError, OSError) as error:
+            raise InputError(
+                f"{file} cannot be read as a raster ({error}). The archive is damaged; download it again, or unpack it."
             ) from error
 
 

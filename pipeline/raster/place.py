@@ -1,6 +1,9 @@
 """Places of rasters: a path here, or a file on a server of which only the parts needed are read."""
 
+import hashlib
 import logging
+import tarfile
+import zipfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -82,7 +85,62 @@ class RemoteFile:
         return text
 
 
-RasterPlace = Path | RemoteFile
+@dataclass(frozen=True)
+class ArchivedFile:
+    """A file inside a .zip or .tar here, which is read where it lies."""
+
+    archive: Path
+    """The archive."""
+    member: str
+    """POSIX path inside it."""
+    size: int = field(default=0, compare=False)
+    """Bytes, unpacked."""
+    checksum: str | None = field(default=None, compare=False)
+    """Of its bytes, as the archive has it; None where it has none (.tar)."""
+
+    def __str__(self) -> str:
+        """Return archive and member as one path."""
+        return f"{self.archive}/{self.member}"
+
+    @property
+    def name(self) -> str:
+        """Last part of the path, as of a path here."""
+        return PurePosixPath(self.member).name
+
+    @property
+    def stem(self) -> str:
+        """The name without its suffix."""
+        return PurePosixPath(self.member).stem
+
+    @property
+    def suffix(self) -> str:
+        """Of the name, such as `.jp2`."""
+        return PurePosixPath(self.member).suffix
+
+    @property
+    def gdal_name(self) -> str:
+        """How GDAL calls it (https://gdal.org/en/stable/user/virtual_file_systems.html)."""
+        kind = "vsizip" if self.archive.suffix.lower() == ".zip" else "vsitar"
+        return f"/{kind}/{{{self.archive.resolve()}}}/{self.member}"
+
+    def read(self, at_most: int = -1) -> bytes:
+        """Return its bytes, or the first of them.
+
+        Raises:
+            InputError: The archive or the member cannot be read.
+        """
+        try:
+            if self.archive.suffix.lower() == ".zip":
+                with zipfile.ZipFile(self.archive) as archive, archive.open(self.member) as stream:
+                    return stream.read(at_most)
+            with tarfile.open(self.archive, "r:") as packed:
+                found = packed.extractfile(self.member)
+                return found.read(at_most) if found else b""
+        except (OSError, KeyError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError) as error:
+            raise InputError(f"{self} cannot be read ({error}). The archive is damaged; download it again.") from error
+
+
+RasterPlace = Path | RemoteFile | ArchivedFile
 """Where a raster lies."""
 
 
@@ -238,6 +296,8 @@ def place_hash(place: RasterPlace) -> str:
     """
     if isinstance(place, Path):
         return file_hash(place)
+    if isinstance(place, ArchivedFile):
+        return f"archived:{place.checksum or hashlib.sha256(place.read()).hexdigest()}:{place.size}"
     if place.is_checksum:
         return f"file:checksum:{place.version}"
     if urlsplit(place.address).scheme == "s3":
@@ -254,7 +314,7 @@ def place_hash(place: RasterPlace) -> str:
 @contextmanager
 def keeping_secrets(place: RasterPlace) -> Iterator[None]:
     """Keep a file's token out of what libraries log inside the block."""
-    if isinstance(place, Path) or place.address == place.url:
+    if not isinstance(place, RemoteFile) or place.address == place.url:
         yield
         return
 

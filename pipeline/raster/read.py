@@ -18,7 +18,7 @@ from rasterio.windows import Window as RasterioWindow
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, differences, grid_of
 from landshift.pipeline.raster.open import environment, open_source
-from landshift.pipeline.raster.place import RasterPlace, RemoteFile, ask
+from landshift.pipeline.raster.place import ArchivedFile, RasterPlace, RemoteFile, ask
 from landshift.pipeline.tiles import Window
 
 
@@ -72,7 +72,9 @@ def inspect(path: RasterPlace) -> RasterInfo:
     Raises:
         InputError: The file is missing, unreadable, truncated, of complex numbers or of a format that is not accepted.
     """
-    size = ask(path).size if isinstance(path, RemoteFile) and not path.url.startswith("s3:") else None
+    size = path.size if isinstance(path, ArchivedFile) else None
+    if isinstance(path, RemoteFile) and not path.url.startswith("s3:"):
+        size = ask(path).size
     with environment(path), open_source(path) as source:
         for band, dtype in enumerate(source.dtypes, start=1):
             if "complex" in dtype:
@@ -264,13 +266,13 @@ def rasterio_window(window: Window) -> RasterioWindow:
     return RasterioWindow(window.x, window.y, window.width, window.height)
 
 
-def read_preview(path: Path, bands: Sequence[int], side: int = 900) -> np.ndarray:
+def read_preview(path: RasterPlace, bands: Sequence[int], side: int = 900) -> np.ndarray:
     """Read bands at most `side` pixels wide and high, from overviews where there are some.
 
     Returns:
         (band, y, x) in the file's own type; nodata as it is in the file.
     """
-    with environment(), open_source(path) as source:
+    with environment(path), open_source(path) as source:
         step = max(source.height, source.width) / side
         shape = (len(bands), *(max(round(n / max(step, 1)), 1) for n in (source.height, source.width)))
         return np.asarray(source.read(list(bands), out_shape=shape, resampling=Resampling.nearest))

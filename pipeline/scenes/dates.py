@@ -1,14 +1,19 @@
 """Day on which a scene was acquired, from the config, the names of its files and their tags, which have to agree."""
 
 import re
+from calendar import isleap
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
+from pathlib import PurePosixPath
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.read import RasterInfo
 
 DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
 """Year, month and day in the name of a file or in a tag."""
+
+_DAY_OF_YEAR = re.compile(r"(?<!\d)((?:19|20)\d{2})(00[1-9]|0[1-9]\d|[12]\d\d|3[0-6]\d)(?=T\d{4,6}(?!\d))")
+"""Year and day of the year, with the time after it, as NASA writes them."""
 
 _ACQUIRED = ("DATATAKE_DATETIME", "SENSING_TIME", "DATE_ACQUIRED", "datetime")
 """Tags with the time of the acquisition."""
@@ -18,12 +23,26 @@ _ONE_DAY = timedelta(days=1)
 """Names and tags of one acquisition may be in another time zone each."""
 
 
-def acquisition_date(group: Sequence[RasterInfo], dates: Mapping[str, date]) -> date:
+def find_day(relative: str) -> date | None:
+    """Return the day in the name of a file, else in the innermost folder whose name has one; None where none has.
+
+    Args:
+        relative: POSIX path below the folder of the scenes.
+
+    Raises:
+        InputError: What looks like a day is not in the calendar.
+    """
+    parts = PurePosixPath(relative).parts
+    return next((day for part in reversed(parts) if (day := _day_in(relative, part)) is not None), None)
+
+
+def acquisition_date(group: Sequence[RasterInfo], dates: Mapping[str, date], named: date | None = None) -> date:
     """Return the day of a scene's files: of the config, which wins; else of a name, else of a tag of the acquisition.
 
     Args:
         group: The files of a scene.
         dates: File name to date, as the config has it.
+        named: Day that the names have; None: it is looked for in the names of the files.
 
     Raises:
         InputError: No day is known, what looks like one is not in the calendar, or name and tags contradict each other.
@@ -31,11 +50,11 @@ def acquisition_date(group: Sequence[RasterInfo], dates: Mapping[str, date]) -> 
     for info in group:
         if info.path.name in dates:
             return dates[info.path.name]
-    found = [day for info in group if (day := _day_of(info)) is not None]
+    found = [day for info in group if (day := _day_of(info, named)) is not None]
     if found:
         return found[0]
     first = group[0]
-    written = _day_in(first, first.tags.get(_WRITTEN, ""))
+    written = _day_in(str(first.path), first.tags.get(_WRITTEN, ""))
     only = "" if written is None else f" but {_WRITTEN} ({written}), which may be when the file was written"
     raise InputError(
         f"{first.path}: no date in its name (YYYYMMDD or YYYY-MM-DD), and none in its tags{only}. Set the day on which the "
@@ -43,16 +62,16 @@ def acquisition_date(group: Sequence[RasterInfo], dates: Mapping[str, date]) -> 
     )
 
 
-def _day_of(info: RasterInfo) -> date | None:
+def _day_of(info: RasterInfo, named: date | None) -> date | None:
     """Return the day in the name of a file, or in a tag of its acquisition."""
-    named = _day_in(info, info.path.name)
-    tagged = {tag: day for tag in _ACQUIRED if (day := _day_in(info, info.tags.get(tag, ""))) is not None}
+    named = named or _day_in(str(info.path), info.path.name)
+    tagged = {tag: day for tag in _ACQUIRED if (day := _day_in(str(info.path), info.tags.get(tag, ""))) is not None}
     if named is None:
         return next(iter(tagged.values()), None)
     for tag, day in tagged.items():
         if abs(day - named) > _ONE_DAY:
             raise _contradiction(info, named, f"its tag {tag} has {day}")
-    written = _day_in(info, info.tags.get(_WRITTEN, ""))
+    written = _day_in(str(info.path), info.tags.get(_WRITTEN, ""))
     if written is not None and named - written > _ONE_DAY:
         raise _contradiction(info, named, f"its tag {_WRITTEN} has an earlier day, {written}")
     return named
@@ -65,7 +84,10 @@ def _contradiction(info: RasterInfo, named: date, other: str) -> InputError:
     )
 
 
-def _day_in(info: RasterInfo, text: str) -> date | None:
+def _day_in(path: str, text: str) -> date | None:
+    of_year = _DAY_OF_YEAR.search(text)
+    if of_year is not None and (day := int(of_year[2])) <= 365 + isleap(int(of_year[1])):
+        return date(int(of_year[1]), 1, 1) + timedelta(day - 1)
     # TIFF writes 2020:06:15.
     found = DATE.search(text.replace(":", "-", 2))
     if found is None:
@@ -73,4 +95,4 @@ def _day_in(info: RasterInfo, text: str) -> date | None:
     try:
         return date(*(int(part) for part in found.groups()))
     except ValueError as error:
-        raise InputError(f"{info.path}: {found.group()} is no date ({error}). Set it in `scenes: dates:`.") from error
+        raise InputError(f"{path}: {found.group()} is no date ({error}). Set it in `scenes: dates:`.") from error

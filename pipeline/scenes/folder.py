@@ -2,26 +2,40 @@
 
 import difflib
 import re
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from datetime import date
-from pathlib import Path
-
-import numpy as np
+from pathlib import Path, PurePath, PurePosixPath
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import crs_name
+from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import RasterInfo, inspect
-from landshift.pipeline.scenes.dates import acquisition_date
+from landshift.pipeline.scenes.dates import acquisition_date, find_day
+from landshift.pipeline.scenes.declared import cloud_cover_in, require_nodata, require_one_crs
+from landshift.pipeline.scenes.products.metadata import read_metadata
+from landshift.pipeline.scenes.products.names import FoundFile, NamedFile, fits, metadata_key, name_file, sensors_of
+from landshift.pipeline.scenes.products.offsets import find_offset
+from landshift.pipeline.scenes.products.scenes import Declared, group_files, scene_of_files, set_aside
+from landshift.pipeline.scenes.products.walk import walk
 from landshift.pipeline.scenes.scene import Scene, Source
-from landshift.pipeline.scenes.sensors import Band, Sensor, number_offset
+from landshift.pipeline.scenes.sensors import Band, Sensor
 
-_CLOUD_TAGS = ("CLOUD_COVERAGE_ASSESSMENT", "CLOUD_COVER", "CLOUDY_PIXEL_PERCENTAGE")
 _BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
 """Control characters, line breaks, and what is left of bytes that are not UTF-8."""
-_RESOLUTION = re.compile(r"_(10|20|30|60)m$")
+_RESOLUTION = re.compile(r"_(10|20|30|60)m$|_\(raw\)$", re.IGNORECASE)
+"""What follows the band in the names of Sentinel-2, and of Sentinel Hub's browser."""
+_SATELLITES = ("SPACECRAFT_ID", "SATELLITE", "PLATFORM")
+_SATELLITE = re.compile(r"(?<![A-Z0-9])(?:L[CE]0[789]|LT0[45]|S2[A-D])(?![0-9])", re.IGNORECASE)
+CUSTOM = "custom"
+"""Name of the sensor that the user describes field by field."""
+
+
+RASTERS = (".tif", ".tiff", ".jp2")
+"""Suffixes of the rasters of a folder, lower case."""
+_METADATA = (".xml", ".txt")
 
 
 def files_in(folder: Path, pattern: str) -> list[Path]:
@@ -30,8 +44,7 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     Raises:
         InputError: No folder, no such file, an invalid pattern, or a name that cannot be written into the outputs.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check --data and `scenes: folder:`.")
+    require_folder(folder)
     try:
         paths = sorted(p for p in folder.glob(pattern) if p.is_file())
     except (ValueError, NotImplementedError) as error:
@@ -43,7 +56,17 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     return paths
 
 
-def require_printable(path: Path) -> None:
+def require_folder(folder: Path) -> None:
+    """Refuse what is no folder.
+
+    Raises:
+        InputError: It is not.
+    """
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check --data and `scenes: folder:`.")
+
+
+def require_printable(path: PurePath) -> None:
     """Refuse a file name that neither a config nor a terminal can show.
 
     Raises:
@@ -53,29 +76,31 @@ def require_printable(path: Path) -> None:
         raise InputError(f"The file name {str(path)!a} has control characters or is not UTF-8. Rename the file.")
 
 
-def scenes_in(
-    folder: Path,
-    sensor: Sensor,
-    *,
-    pattern: str = "*.tif",
-    dates: Mapping[str, date] | None = None,
-    declared_offset: float | None = None,
-    allowed: Callable[[Path], object] = lambda path: None,
-    refused: Callable[[str, InputError], None] | None = None,
-) -> list[Scene]:
-    """Find the scenes in a folder: one file a date with all bands, or one file a band.
+@dataclass(frozen=True)
+class FolderReading:
+    """How the files of a folder become scenes."""
 
-    Dates come from `dates`, else from the file names, else from tags of the acquisition, which must not contradict the names.
+    sensor: Sensor
+    """What the files hold."""
+    pattern: str | None = None
+    """Which files, as in a shell; None: all that belong to a product of the sensor, in subfolders and archives too, or without
+    such files, the rasters of the folder."""
+    declared: Declared = field(default_factory=Declared)
+    """What the config has about single scenes."""
+    allowed: Callable[[Path], object] = lambda path: None
+    """Called with each file before it is opened; raises where it may not be."""
+    refused: Callable[[str, InputError], None] | None = None
+    """Called with the name and the fault of each file or scene that cannot be used, which is left out then; None: the first
+    fault is raised."""
+    left_out: Callable[[str, date, str], None] = lambda name, day, why: None
+    """Called with name, day and reason of each scene that is not wanted, though nothing is wrong with it."""
 
-    Args:
-        folder: Where to look, with its subfolders where the pattern has `**`.
-        sensor: What the files hold.
-        pattern: Which files, as in a shell.
-        dates: File name to date, for files without a date in name and tags.
-        declared_offset: What to add to every number, where the user knows it.
-        allowed: Called with each file before it is opened; raises where it may not be.
-        refused: Called with the name and the fault of each file or scene that cannot be used, which is left out then;
-            None: the first fault is raised.
+
+def scenes_in(folder: Path, how: FolderReading) -> list[Scene]:
+    """Find the scenes in a folder: what an archive delivered, or one file a date with all bands, or one file a band.
+
+    Dates come from the config, else from the names of files or of their folders, else from tags of the acquisition, which must
+    not contradict the names.
 
     Returns:
         By date, then by id.
@@ -83,22 +108,76 @@ def scenes_in(
     Raises:
         InputError: No folder or file, a file that cannot be used, or a date, a band order or an offset that is not known.
     """
-    paths = files_in(folder, pattern)
-    infos = []
-    groups: dict[str, list[RasterInfo]] = defaultdict(list)
-    for path in paths:
-        with _catching(path.name, refused):
-            allowed(path)
-            infos.append(inspect(path))
-    _require_dates_used(dates or {}, [p.name for p in paths])
-    for info in infos:
-        with _catching(info.path.name, refused):
-            groups[_scene_id(info, sensor)].append(info)
-    scenes = []
-    for key, group in groups.items():
-        with _catching(key, refused):
-            scenes.append(_scene(key, group, sensor, dates or {}, declared_offset=declared_offset))
+    named, others = _files(folder, how)
+    _require_dates_used(how.declared.dates, [*(f.file.relative for f in named), *(f.relative for f in others)])
+    scenes = [*_product_scenes(folder, named, how), *_other_scenes(others, how)]
     return sorted(scenes, key=lambda s: (s.date, s.id))
+
+
+def _files(folder: Path, how: FolderReading) -> tuple[list[NamedFile], list[FoundFile]]:
+    """List the files: those that belong to a product, and the others."""
+    require_folder(folder)
+    if how.pattern is None:
+        found = list(walk(folder, how.refused or _raise, RASTERS))
+    else:
+        found = [FoundFile(p, p.relative_to(folder).as_posix()) for p in files_in(folder, how.pattern)]
+    named, others = [], []
+    for file in found:
+        with _catching(file.relative, how.refused):
+            require_printable(PurePosixPath(file.relative))
+            name = None if how.sensor.name == CUSTOM else name_file(file)
+            named.append(name) if name is not None else others.append(file)
+    if how.pattern is None:
+        # Without a pattern, what lies in subfolders is used only where its name shows what it is.
+        others = [] if any(fits(f, how.sensor) for f in named) else [f for f in others if "/" not in f.relative]
+        if not named and not others:
+            raise InputError(
+                f"{folder} holds no raster ({', '.join(RASTERS)}) of sensor {how.sensor.name}. Check `scenes: folder:`, or "
+                f"name the files with `scenes: pattern:`, such as `*/*.tif` for those one folder below."
+            )
+    return named, others
+
+
+def _raise(_: str, error: InputError) -> None:
+    raise error
+
+
+def _product_scenes(folder: Path, named: Sequence[NamedFile], how: FolderReading) -> Iterator[Scene]:
+    if not named:
+        return
+    metadata = {key: f for f in walk(folder, lambda *_: None, _METADATA) if (key := metadata_key(f)) is not None}
+    kept, others = set_aside(group_files(named), how.sensor)
+    if not kept and how.pattern is None and others:
+        files = others[0][0].first
+        raise InputError(
+            f"{folder} holds {files.product.name} {files.level}, and the config reads {how.sensor.name}. Set `sensor: name:` "
+            f"to {' or '.join(sensors_of(list(named)))}."
+        )
+    for found, why in others:
+        how.left_out(found.first.scene, found.first.day, why)
+    for found in kept:
+        with _catching(found.first.scene, how.refused):
+            facts = metadata.get(found.first.key)
+            for place in (*(f.file.place for f in found.files), *([facts.place] if facts else [])):
+                how.allowed(place.archive if isinstance(place, ArchivedFile) else Path(str(place)))
+            yield scene_of_files(replace(found, facts=read_metadata(facts) if facts else None), how.sensor, how.declared)
+
+
+def _other_scenes(files: Sequence[FoundFile], how: FolderReading) -> Iterator[Scene]:
+    groups: dict[str, list[tuple[FoundFile, RasterInfo]]] = defaultdict(list)
+    doubles = {stem for stem, count in Counter(Path(f.relative).stem for f in files).items() if count > 1}
+    for file in files:
+        with _catching(file.relative, how.refused):
+            how.allowed(Path(str(file.place)))
+            info = inspect(file.place)
+            key = _scene_id(info, how.sensor)
+            if Path(file.relative).stem in doubles:
+                # Files of one name in different folders are different scenes.
+                key = "_".join((*PurePosixPath(file.relative).parent.parts, key))
+            groups[key].append((file, info))
+    for key, group in groups.items():
+        with _catching(key, how.refused):
+            yield _scene(key, group, how)
 
 
 @contextmanager
@@ -112,10 +191,11 @@ def _catching(name: str, refused: Callable[[str, InputError], None] | None) -> I
         refused(name, error)
 
 
-def _require_dates_used(dates: Mapping[str, date], names: Sequence[str]) -> None:
-    for unknown in sorted(dates.keys() - set(names)):
+def _require_dates_used(dates: Mapping[str, date], files: Sequence[str]) -> None:
+    names = {name for file in files for name in (file, PurePosixPath(file).name)}
+    for unknown in sorted(dates.keys() - names):
         near = difflib.get_close_matches(unknown, names, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"The scenes are {', '.join(names[:5])}."
+        hint = f"Did you mean {near[0]}?" if near else f"The files are {', '.join(files[:5])}."
         raise InputError(f"`scenes: dates:` names {unknown}, but no scene has such a file. {hint}")
 
 
@@ -148,9 +228,10 @@ def _one_band(info: RasterInfo, sensor: Sensor) -> tuple[str, str, str | None]:
     return bare, "", None
 
 
-def _scene(
-    key: str, group: list[RasterInfo], sensor: Sensor, dates: Mapping[str, date], declared_offset: float | None
-) -> Scene:
+def _scene(key: str, found: Sequence[tuple[FoundFile, RasterInfo]], how: FolderReading) -> Scene:
+    group, declared = [info for _, info in found], how.declared
+    first, platform = group[0], _platform(group)
+    sensor = how.sensor.of_platform(platform, str(first.path))
     bands: dict[str, Source] = {}
     quality: Source | None = None
     for info in group:
@@ -165,88 +246,41 @@ def _scene(
                 bands[name] = Source(info.path, number)
         if names != [sensor.quality]:
             require_nodata(info, sensor)
-    _require_one_crs(group)
+    require_one_crs(group)
     if not bands:
         raise InputError(
             f"{group[0].path} is a quality band, and none of its scene's bands is there. Correct `scenes: pattern:`."
         )
-    first = group[0]
-    offset = number_offset(sensor, _baseline(group), declared_offset, str(first.path))
-    finest = min((i.grid for i in group), key=lambda g: float(g.transform.a))
+    dates = {info.path.name: declared.dates[file.relative] for file, info in found if file.relative in declared.dates}
+    day = acquisition_date(group, {**declared.dates, **dates}, find_day(found[0][0].relative))
     return Scene(
-        key,
-        acquisition_date(group, dates),
-        sensor,
-        bands,
-        quality=quality,
-        grid=finest,
-        number_offset=offset,
-        cloud_cover=_cloud_cover(group),
-    )
+        key, day, sensor, bands, quality=quality, grid=min((i.grid for i in group), key=lambda g: float(g.transform.a)),
+        number_offset=find_offset(sensor, key, day, bands=bands, baseline=_baseline(group), declared=declared.offset),
+        cloud_cover=cloud_cover_in(group), platform=platform,
+    )  # fmt: skip
 
 
-def _cloud_cover(group: Sequence[RasterInfo]) -> float | None:
+def _platform(group: Sequence[RasterInfo]) -> str:
+    """Return the satellite that tags or names of a scene's files have; empty where none has."""
     for info in group:
-        for tag in _CLOUD_TAGS:
-            try:
-                found = float(info.tags[tag])
-            except (KeyError, ValueError):
-                continue
-            # Some writers put -1 or NaN where they do not know.
-            if 0 <= found <= 100:
-                return found
-    return None
-
-
-def require_nodata(info: RasterInfo, sensor: Sensor) -> None:
-    """Refuse a file and a sensor that disagree on the number that means not observed."""
-    if sensor.nodata is None and info.nodata is not None:
-        raise InputError(
-            f"{info.path} declares nodata {info.nodata:g}, the config `nodata: none`. "
-            f"Set `sensor: nodata: {_yaml(info.nodata)}`, or unset it in the file (`gdal_edit.py -unsetnodata`)."
-        )
-    if sensor.nodata is None:
-        return
-    # NaN differs from itself.
-    if info.nodata is not None and not np.array_equal(info.nodata, sensor.nodata, equal_nan=True):
-        raise InputError(
-            f"{info.path} declares nodata {info.nodata:g}, but sensor {sensor.name} has nodata {sensor.nodata:g}. "
-            f"Correct `sensor: nodata:`, or the file (`gdal_edit.py -a_nodata`)."
-        )
-    kind = np.dtype(info.dtype)
-    if kind.kind in "iu" and not (np.iinfo(kind).min <= sensor.nodata <= np.iinfo(kind).max and sensor.nodata % 1 == 0):
-        raise InputError(
-            f"{info.path} holds {info.dtype}, which cannot be {sensor.nodata:g}, the nodata of the config. "
-            f"Set `sensor: nodata:` to the number that its empty pixels have, or to `none`."
-        )
-
-
-def _yaml(number: float) -> str:
-    return ".nan" if np.isnan(number) else f"{number:g}"
-
-
-def _require_one_crs(group: Sequence[RasterInfo]) -> None:
-    first = group[0]
-    for info in group[1:]:
-        if info.grid.crs != first.grid.crs:
-            raise InputError(
-                f"{first.path} is in {crs_name(first.grid.crs)}, {info.path} of the same scene in "
-                f"{crs_name(info.grid.crs)}. Expected one CRS a scene; warp one file (`gdalwarp -t_srs`), "
-                f"or rename it if it belongs to another scene."
-            )
+        tagged = next((info.tags[tag] for tag in _SATELLITES if info.tags.get(tag)), "")
+        named = _SATELLITE.search(info.path.stem)
+        if tagged or named:
+            return tagged or (named.group() if named else "")
+    return ""
 
 
 def _band_names(info: RasterInfo, sensor: Sensor) -> list[str | None]:
     """Name each band of a multi-band file, by its description or by the declared order."""
     described = [_name_in(d, sensor) for d in info.descriptions]
-    if sensor.name != "custom":
+    if sensor.name != CUSTOM:
         if not any(described):
             raise InputError(
                 f"{info.path} has {info.count} bands without descriptions, so their order is not known. Describe them "
                 f"(B02, B03, ...), or use `sensor: custom` and list the bands in their order."
             )
         return described
-    declared = [b.name for b in sensor.bands]
+    declared = list(sensor.layers)
     if info.count != len(declared):
         raise InputError(
             f"{info.path} has {info.count} bands ({', '.join(d or '?' for d in info.descriptions)}), but the config lists "

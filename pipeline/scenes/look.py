@@ -11,7 +11,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, differences, overlap_share, overlap_window
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.read import inspect, read_coverage, read_onto
-from landshift.pipeline.scenes.folder import require_nodata
+from landshift.pipeline.scenes.declared import require_nodata
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene, Source
 from landshift.pipeline.scenes.sensors import REFLECTANCE, decode_quality, to_values
 from landshift.pipeline.tiles import STRIP_ROWS, Window

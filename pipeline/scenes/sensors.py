@@ -46,6 +46,8 @@ class Sensor:
     """How the quality band is read, one of `QUALITY_RULES`; None without one."""
     platforms: str = ""
     """Pattern of the satellites that it flies on, as files and catalogs name them (`LC08`, `landsat-8`); empty: any."""
+    layers: tuple[str, ...] = ()
+    """custom: what each band of a file holds, in order: names of `bands`, and what the quality band is called."""
     members: tuple["Sensor", ...] = ()
     """Of a family: its sensors, of which each scene has the one of its satellite."""
 
@@ -213,7 +215,7 @@ def custom_sensor(
     """Build the sensor that the user describes field by field.
 
     Args:
-        bands: Names in the order of the file.
+        bands: Names in the order of the file; one of `QUALITY_RULES`, such as `dataMask`, is a mask and no spectral band.
         scale: Value = number x scale + offset.
         offset: See `scale`.
         nodata: Number that means not observed; None without one.
@@ -225,9 +227,10 @@ def custom_sensor(
     """
     if not bands or len(set(bands)) != len(bands):
         raise InputError(f"Sensor custom has the bands {list(bands)}; name each band of the file once, in its order.")
+    quality = next((name for name in bands if name in QUALITY_RULES), None)
     known = {b.name: b.wavelength_nm for b in _SENTINEL_2} | dict(wavelengths_nm or {})
-    rows = tuple(Band(name, "", known.get(name)) for name in bands)
-    return Sensor("custom", rows, scale=scale, offset=offset, nodata=nodata, units=units)
+    rows = tuple(Band(name, "", known.get(name)) for name in bands if name != quality)
+    return Sensor("custom", rows, scale=scale, offset=offset, nodata=nodata, units=units, quality=quality, layers=tuple(bands))
 
 
 def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, name: str) -> float:

@@ -1,7 +1,6 @@
 """Gates on the data of a run, before a model sees it."""
 
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 from prefect.artifacts import create_table_artifact
@@ -18,6 +17,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate, require_open
 from landshift.pipeline.grid import common_share
 from landshift.pipeline.manifest import value_hash
+from landshift.pipeline.raster.place import RemoteFile
 from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.scenes.look import look
@@ -71,7 +71,7 @@ def gates_of_look(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
         InputError: A file cannot be read.
     """
     scenes = [epoch.scenes[0] for epoch in made.epochs]
-    if not all(isinstance(path, Path) for scene in scenes for path in scene.paths):
+    if any(isinstance(path, RemoteFile) for scene in scenes for path in scene.paths):
         return ()
     before, after = (look(scene, made.bands, made.grid).T.astype(np.float64) for scene in scenes)
     if not (len(before) and len(after)):

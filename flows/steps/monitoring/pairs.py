@@ -4,7 +4,6 @@ from collections import Counter
 from collections.abc import Sequence
 from datetime import date
 from pathlib import Path
-from typing import Any
 
 from landshift.flows.config.project import Project
 from landshift.flows.steps.monitoring.state import MonitorState
@@ -12,6 +11,7 @@ from landshift.flows.steps.project.workspace import Workspace, require_no_model,
 from landshift.pipeline.alerts.rules import require_known
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash, short_hash
+from landshift.pipeline.raster.place import ArchivedFile, RasterPlace
 from landshift.pipeline.scenes.periods import Period, PeriodPair, PeriodPairs, pair_periods
 from landshift.pipeline.scenes.survey import Finding
 from landshift.pipeline.season import Season, in_season, outside
@@ -80,8 +80,10 @@ def scenes_used(pair: PeriodPair, findings: Sequence[Finding], season: Season | 
     return [[f.name, str(f.day), f.fault, [_version(p) for p in f.scene.paths] if f.scene else None] for f in wanted]
 
 
-def _version(place: Any) -> list[object]:  # noqa: ANN401 (a file, here or on a server)
+def _version(place: RasterPlace) -> list[object]:
     if isinstance(place, Path):
         status = place.stat()
         return [place.name, status.st_size, status.st_mtime_ns]
+    if isinstance(place, ArchivedFile):
+        return [*_version(place.archive), place.member]
     return [str(place), place.version]

@@ -8,8 +8,9 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_from_bounds
 from landshift.pipeline.raster.open import keeping_open
-from landshift.pipeline.scenes.folder import scenes_in
+from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.look import require_as_declared, require_offset_fits, require_plausible
+from landshift.pipeline.scenes.products.scenes import Declared
 from landshift.pipeline.scenes.scene import Scene
 from landshift.pipeline.scenes.sensors import Sensor
 from landshift.pipeline.scenes.survey import Finding, finding_of
@@ -56,11 +57,13 @@ def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> lis
             raise InputError(faults[0] + _MORE.format(len(faults) - 1) * (len(faults) > 1))
         return _in_order(findings)
     folder = ws.input(section.folder, "scenes: folder")
-    scenes = scenes_in(
-        folder, sensor, pattern=section.pattern, dates=section.dates, declared_offset=ws.project.sensor.number_offset,
+    reading = FolderReading(
+        sensor, section.pattern, Declared(section.dates, ws.project.sensor.number_offset),
         allowed=lambda path: ws.input(path, "scenes: pattern"),
         refused=(lambda name, error: findings.append(Finding(name, fault=str(error)))) if tolerant else None,
+        left_out=lambda name, day, why: findings.append(Finding(name, left_out=why, day=day)),
     )  # fmt: skip
+    scenes = scenes_in(folder, reading)
     findings += [finding_of(scene) for scene in scenes]
     return _in_order(findings)
 

@@ -11,7 +11,7 @@ from filelock import FileLock, Timeout
 from landshift.flows.config.project import Project
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import Manifest, remove_partials
-from landshift.pipeline.raster.place import RasterPlace, RemoteFile
+from landshift.pipeline.raster.place import ArchivedFile, RasterPlace, RemoteFile
 from landshift.pipeline.register.address import RegisterLocation, location_of
 from landshift.pipeline.releases import RELEASES, model_in_use
 
@@ -156,6 +156,8 @@ class Workspace:
         """Return a path as it may be published: relative to the data folder, else the bare name; of a server its address."""
         if isinstance(path, RemoteFile):
             return str(path)
+        if isinstance(path, ArchivedFile):
+            return f"{self.relative(path.archive)}/{path.member}"
         full = path.resolve()
         root = self.data.resolve()
         return full.relative_to(root).as_posix() if full.is_relative_to(root) else full.name

@@ -9,6 +9,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, overlap_share
 from landshift.pipeline.raster.place import RasterPlace, RemoteFile, is_remote, remote_file, resolve
 from landshift.pipeline.raster.read import inspect
+from landshift.pipeline.scenes.products.offsets import choose_declared
 from landshift.pipeline.scenes.scene import Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor
 from landshift.pipeline.scenes.stac.assets import QUALITY, assets_of
@@ -38,8 +39,8 @@ class Reading:
     """Percent, included."""
     leave_out: Collection[str] = ()
     """Ids of items not to use."""
-    declared_offset: float | None = None
-    """What the config adds to every number."""
+    declared_offset: float | Mapping[str, float] | None = None
+    """What the config adds to every number: of all items, or by id or day of the item."""
     sign: Callable[[str], str] = str
     """Signs the address of a file."""
     season: Season | None = None
@@ -146,7 +147,8 @@ def scene_of(item: Item, how: Reading) -> Scene:
     quality = sources.pop(QUALITY, None)
     if not sources:
         raise InputError(f"Item {item.id} lacks the band {how.bands[0]}; it has {', '.join(places)}. Correct `bands:`.")
-    offset = item_offset(item, how.sensor, [s.asset for s in sources.values()], how.declared_offset)
+    declared = choose_declared(item.id, day(item), how.declared_offset)
+    offset = item_offset(item, how.sensor, [s.asset for s in sources.values()], declared)
     grids = [s.declared if s.declared is not None else inspect(s.path).grid for s in sources.values()]
     finest = min(grids, key=lambda g: float(g.transform.a))
     return Scene(

@@ -1,0 +1,1 @@
+"""What archives deliver: files of a folder or an archive become scenes."""
