@@ -172,17 +172,3 @@ def test_one_dark_pixel_does_not_speak_for_a_strip(tmp_path: Path) -> None:
     numbers[0, [0, 249, 250, 499]] = 60_000
     one = scene(tmp_path, 1, numbers, custom_sensor(["red"], scale=1e-4, offset=0, nodata=0, units="reflectance"))
     require_plausible(one, ["red"], one.grid)
-
-
-@pytest.mark.parametrize("large", [False, True])
-def test_a_scene_is_looked_at_whole_before_it_is_called_empty(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, large: bool
-) -> None:
-    """A large one in evenly spaced rows."""
-    if large:
-        monkeypatch.setattr("landshift.pipeline.scenes.look._LOOK_PIXELS", 900 * 90)
-    numbers = np.zeros((900, 900), np.uint16)
-    numbers[300:320, 300:302] = 1500
-    require_plausible(scene(tmp_path, 1, numbers), ["red"], grid(900, 900))
-    with pytest.raises(InputError, match=r"2.tif \(2020-06-02\): no pixel of the region's grid was observed"):
-        require_plausible(scene(tmp_path, 2, np.zeros_like(numbers)), ["red"], grid(900, 900))

@@ -4,8 +4,10 @@ import os
 import threading
 import warnings
 from collections.abc import Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
+from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import rasterio
@@ -42,7 +44,18 @@ _REMOTE = {
 }
 """GDAL's settings for files on servers: https://gdal.org/en/stable/user/configoptions.html#networking-options"""
 
-_KEPT: ContextVar[dict[RemoteFile, Any] | None] = ContextVar("remote rasters that stay open", default=None)
+
+@dataclass(frozen=True)
+class _Kept:
+    """Rasters that stay open."""
+
+    here: bool
+    """Whether files of this machine stay open too."""
+    handles: dict[tuple[RasterPlace, bool], Any] = field(default_factory=dict)
+    """Open datasets, by place and whether pictures were accepted."""
+
+
+_KEPT: ContextVar[_Kept | None] = ContextVar("rasters that stay open", default=None)
 """Of this thread; handles must not be shared between threads."""
 
 
@@ -84,6 +97,11 @@ def environment(place: RasterPlace | None = None) -> Iterator[None]:
     Args:
         place: What is read; a file on a server needs more settings. Those that the operator has in the environment stay.
     """
+    kept = _KEPT.get()
+    if kept is not None and kept.here and not isinstance(place, RemoteFile):
+        # Set already: a look into hundreds of small files would spend more on this than on their pixels.
+        yield
+        return
     options = {
         "GDAL_CACHEMAX": CACHE_BYTES, "GDAL_DISABLE_READDIR_ON_OPEN": "EMPTY_DIR", "GDAL_NUM_THREADS": "ALL_CPUS",
     }  # fmt: skip
@@ -97,22 +115,27 @@ def environment(place: RasterPlace | None = None) -> Iterator[None]:
 
 
 @contextmanager
-def keeping_open() -> Iterator[None]:
+def keeping_open(*, here: bool = False) -> Iterator[None]:
     """Keep files on servers open inside the block, so that GDAL's block cache keeps what was downloaded of them.
 
     Without it, each read would download its blocks again. Blocks within blocks share; other threads do not.
+
+    Args:
+        here: Keep files of this machine open too. For the few of one scene: a process may not have many files open.
     """
-    if _KEPT.get() is not None:
+    outer = _KEPT.get()
+    if outer is not None and (outer.here or not here):
         yield
         return
-    kept: dict[RemoteFile, Any] = {}
-    token = _KEPT.set(kept)
-    try:
-        yield
-    finally:
-        _KEPT.reset(token)
-        for source in kept.values():
-            source.close()
+    kept = _Kept(here)
+    with environment() if here else nullcontext():
+        token = _KEPT.set(kept)
+        try:
+            yield
+        finally:
+            _KEPT.reset(token)
+            for source in kept.handles.values():
+                source.close()
 
 
 def open_source(path: RasterPlace, *, pictures: bool = False, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
@@ -126,10 +149,25 @@ def open_source(path: RasterPlace, *, pictures: bool = False, **options: str) ->
     Raises:
         InputError: The file is missing, unreadable or of a format that is not accepted.
     """
+    kept = _KEPT.get()
+    if kept is None or options or not (kept.here or isinstance(path, RemoteFile)):
+        return _open(path, options, pictures=pictures)
+    key = (path, pictures)
+    if key not in kept.handles:
+        kept.handles[key] = _open(path, options, pictures=pictures)
+    # Closed when the block that keeps it open ends.
+    return nullcontext(kept.handles[key])
+
+
+def _open(path: RasterPlace, options: Mapping[str, str], *, pictures: bool) -> Any:  # noqa: ANN401
     if isinstance(path, RemoteFile):
-        return _keep_or_open(path, options)
+        return _open_remote(path, options)
     if isinstance(path, ArchivedFile):
         return _open_archived(path, options)
+    return _open_here(path, options, pictures=pictures)
+
+
+def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any:  # noqa: ANN401
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise InputError(
@@ -169,16 +207,6 @@ def _open_archived(file: ArchivedFile, options: Mapping[str, str]) -> Any:  # no
             raise InputError(
                 f"{file} cannot be read as a raster ({error}). The archive is damaged; download it again, or unpack it."
             ) from error
-
-
-def _keep_or_open(file: RemoteFile, options: Mapping[str, str]) -> AbstractContextManager[Any]:
-    kept = _KEPT.get()
-    if kept is None:
-        opened: AbstractContextManager[Any] = _open_remote(file, options)
-        return opened
-    if file not in kept:
-        kept[file] = _open_remote(file, options)
-    return nullcontext(kept[file])
 
 
 def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401

@@ -9,18 +9,22 @@ import numpy as np
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, differences, overlap_share, overlap_window
+from landshift.pipeline.raster.blocks import list_parts, most_promising
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.read import inspect, read_coverage, read_onto
 from landshift.pipeline.scenes.declared import require_nodata
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene, Source
 from landshift.pipeline.scenes.sensors import REFLECTANCE, decode_quality, to_values
-from landshift.pipeline.tiles import STRIP_ROWS, Window
+from landshift.pipeline.tiles import Window
 
-_LOOK = 256
-_LOOK_PIXELS = 2**27
-"""Rasters up to this size, a Sentinel-2 tile for example, are looked at whole where a few windows show nothing."""
-_LOOK_ROWS = 4096
-"""Of larger ones at most so many rows, evenly spaced."""
+_LOOK = 128
+"""Side in pixels of the windows that are looked at: small, since each costs the blocks of the file that it touches."""
+_LOOKS = 3
+"""Windows along each axis."""
+_MEDIAN_OF = 20_000
+"""Pixels, about, that a median is taken of: more would not move it by what matters here."""
+_SEARCH_PIXELS = 2**25
+"""Of each band, where the windows show nothing: as many are searched for a value."""
 
 LOWEST, HIGHEST = -0.2, 2.0
 """Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
@@ -88,7 +92,7 @@ def require_overlap(scene: Scene, grid: Grid) -> None:
 
 
 def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
-    """Read up to nine windows of a scene, spread over what it covers of the grid.
+    """Read up to nine small windows of a scene, spread over what it covers of the grid, or all of a small one.
 
     Returns:
         float32 (band, pixel) in the sensor's units, observed pixels only.
@@ -98,15 +102,21 @@ def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
     """
     part = overlap_window(grid, scene.grid)
     rows, columns = min(_LOOK, part.height), min(_LOOK, part.width)
-    corners = [
-        (part.y + (part.height - rows) * i // 2, part.x + (part.width - columns) * j // 2) for i in range(3) for j in range(3)
-    ]
     if rows == 0 or columns == 0:
         return np.empty((len(bands), 0), dtype=np.float32)
-    with keeping_open():
-        looks = [read_scene(scene, bands, grid, Window(y, x, rows, columns)) for y, x in dict.fromkeys(corners)]
+    steps = range(_LOOKS)
+    corners = [
+        (part.y + (part.height - rows) * i // (_LOOKS - 1), part.x + (part.width - columns) * j // (_LOOKS - 1))
+        for i in steps for j in steps
+    ]  # fmt: skip
+    windows = [Window(y, x, rows, columns) for y, x in dict.fromkeys(corners)]
+    if part.height * part.width <= sum(w.height * w.width for w in windows):
+        windows = [part]
+    with keeping_open(here=True):
+        looks = [read_scene(scene, bands, grid, window) for window in windows]
     values = np.concatenate([v.reshape(len(bands), -1) for v in looks], axis=1)
-    return values[:, np.isfinite(values[0])]
+    seen = np.isfinite(values[0])
+    return values if seen.all() else values[:, seen]
 
 
 def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
@@ -122,7 +132,8 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
         return
     if scene.sensor.units != REFLECTANCE:
         return
-    for name, median in zip(bands, np.median(values, axis=1), strict=True):
+    few = values[:, :: max(values.shape[1] // _MEDIAN_OF, 1)]
+    for name, median in zip(bands, np.median(few, axis=1), strict=True):
         if not LOWEST <= median <= HIGHEST:
             raise InputError(
                 f"{scene.bands[name].path}, band {name}: the median is {median:.3g} after (number + "
@@ -132,24 +143,39 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
 
 
 def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
-    """Look for a value anywhere in a scene, in every k-th row where it is very large.
+    """Search a scene for a value, where its file has most bytes first; a very large one is not searched whole.
 
     Clouds count as values here: a date that is clouded all over adds nothing to an epoch of several, but is no mistake.
     """
-    bare = replace(scene, quality=None, mask=None)
-    part = overlap_window(grid, scene.grid)
-    whole = part.height * part.width <= _LOOK_PIXELS
-    rows = STRIP_ROWS if whole else 1
-    step = rows if whole else -(-part.height // min(_LOOK_ROWS, max(_LOOK_PIXELS // part.width, 1)))
-    for y in range(part.y, part.y + part.height, step):
-        window = Window(y, part.x, min(rows, part.y + part.height - y), part.width)
-        if np.isfinite(read_scene(bare, bands, grid, window)).any():
-            return
+    bare, source = replace(scene, quality=None, mask=None), scene.bands[bands[0]]
+    file = inspect(source.path).grid
+    parts = list_parts(source.path, source.band, overlap_window(file, grid))
+    chosen = most_promising(parts, _SEARCH_PIXELS)
+    with keeping_open(here=True):
+        for y, x in (part.window.slices for part in chosen):
+            window = overlap_window(grid, file[y, x])
+            # Where the first band holds nothing, the others need not be read.
+            if (
+                window.height
+                and window.width
+                and all(np.isfinite(read_scene(bare, some, grid, window)).any() for some in (bands[:1], bands))
+            ):
+                return
     nodata = "none" if scene.sensor.nodata is None else f"{scene.sensor.nodata:g}"
+    written = [part for part in parts if part.stored != 0]
+    if parts and not written:
+        found = "the file holds no pixels of the region's grid: none of its blocks there was ever written. Download it again"
+    else:
+        every = "no pixel of the region's grid was observed; every one"
+        if len(chosen) < len(written):
+            some = f"{len(chosen)} of {len(written)} parts of the file that were searched"
+            every = f"no pixel of the region's grid was observed in the {some}; every one"
+        found = (
+            f"{every} is nodata ({nodata}), not finite or outside. Check the file with `gdalinfo -stats`, `sensor: nodata:` "
+            f"and `grid:`"
+        )
     raise InputError(
-        f"{scene.bands[bands[0]].path} ({scene.date}): no pixel of the region's grid was observed; every one is nodata "
-        f"({nodata}), not finite or outside. Check the file with `gdalinfo -stats`, `sensor: nodata:` and `grid:`, or leave "
-        f"the scene out with `scenes: pattern:` or `stac: leave_out:`."
+        f"{source.path} ({scene.date}): {found}, or leave the scene out with `scenes: pattern:` or `stac: leave_out:`."
     )
 
 
