@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
+from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.place import RasterPlace
 from landshift.pipeline.scenes.sensors import Sensor
@@ -58,6 +59,22 @@ class Scene:
     """Which satellite, as published; empty where it is not known."""
     mask: Source | None = None
     """A cloud mask that was made of it: `CLEAR_OF_CLOUD` where the ground was seen; None without one."""
+
+    def __post_init__(self) -> None:
+        """Refuse a scene of which two bands are one band of one file, which cannot be two colours.
+
+        Raises:
+            InputError: Names both bands, the file and the remedy.
+        """
+        sources = self.bands if self.quality is None else self.bands | {"the quality band": self.quality}
+        seen: dict[tuple[str, int], str] = {}
+        for name, source in sources.items():
+            other = seen.setdefault((str(source.path), source.band), name)
+            if other != name:
+                raise InputError(
+                    f"{self.id}: {other} and {name} are both read from {source.path}, band {source.band}. Expected one colour "
+                    f"a band; correct `sensor: name:`, the names of the files, or `scenes: stac: assets:`."
+                )
 
     @property
     def paths(self) -> tuple[RasterPlace, ...]:

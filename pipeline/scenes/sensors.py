@@ -203,6 +203,11 @@ def sensor_named(name: str) -> Sensor:
     raise InputError(f"Sensor {name!r} is not known; expected one of {', '.join(s.name for s in SENSORS)}, or custom.")
 
 
+def is_satellite(text: str) -> bool:
+    """Whether a text names a satellite that a row of the table is bound to."""
+    return any(_flies(row, text) for sensor in SENSORS for row in (sensor, *sensor.members))
+
+
 def custom_sensor(
     bands: Sequence[str],
     *,

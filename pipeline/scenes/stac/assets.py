@@ -16,6 +16,11 @@ _LOOKS = frozenset({"thumbnail", "overview", "visual", "metadata"})
 """Roles of assets that are made to be looked at or read by people."""
 _RESOLUTION = re.compile(r"_(\d+)m$", re.IGNORECASE)
 _RASTER = re.compile(r"image/(tiff|vnd\.stac\.geotiff|x\.geotiff|geotiff|jp2)", re.IGNORECASE)
+_NEAR_INFRARED = ("nir", "nir08")
+"""Two names of one band where a sensor has only one of them: catalogs call Landsat's `nir08` (0.85 to 0.88 micrometres)."""
+_NEAR_NM = 60
+"""Catalogs round wavelengths, and HLS swaps two 40 nm apart; bands of one number on TM and OLI are 79 nm and more apart,
+but for the coastal and the blue one."""
 
 
 def assets_of(item: Item, sensor: Sensor, chosen: Mapping[str, str]) -> dict[str, tuple[str, int]]:
@@ -38,10 +43,50 @@ def assets_of(item: Item, sensor: Sensor, chosen: Mapping[str, str]) -> dict[str
     bands = [*sensor.bands, *([Band(QUALITY, sensor.quality, None)] if sensor.quality else [])]
     found = {}
     for band in bands:
-        place = _chosen(item, band, chosen[band.name]) if band.name in chosen else _find(item, band)
+        other = _other_name(band, sensor)
+        place = _chosen(item, band, chosen[band.name]) if band.name in chosen else _find(item, band, other)
         if place is not None:
             found[band.name] = place
     return found
+
+
+def _other_name(band: Band, sensor: Sensor) -> str:
+    """Return what catalogs may call a band besides its own names; empty where that could be another band of the sensor."""
+    names = [b.name for b in sensor.bands if b.name in _NEAR_INFRARED]
+    # The names of sensor custom are the user's own.
+    if names != [band.name] or sensor.name == "custom":
+        return ""
+    return next(n for n in _NEAR_INFRARED if n != band.name)
+
+
+def require_colour(item: Item, band: Band, place: tuple[str, int]) -> None:
+    """Refuse an asset that sees another colour than the band, by the wavelength that the catalog gives.
+
+    Raises:
+        InputError: They are more than 60 nm apart.
+    """
+    key, number = place
+    seen = _wavelength_nm(item.assets[key], number)
+    if not _fits(band, seen):
+        raise InputError(
+            f"Item {item.id}: asset {key} was taken for {band.name} ({band.wavelength_nm:g} nm), but sees {seen:g} nm by the "
+            f"catalog. Correct `sensor: name:`, or name the right asset in `scenes: stac: assets:`."
+        )
+
+
+def _wavelength_nm(asset: Json, number: int) -> float | None:
+    """Return the centre wavelength of a band of an asset in nanometres, None where the catalog has none."""
+    bands = bands_of(asset)
+    entry = bands[number - 1] if number <= len(bands) else {}
+    stated = entry.get("center_wavelength", entry.get("eo:center_wavelength"))
+    if isinstance(stated, bool) or not isinstance(stated, int | float):
+        return None
+    # In micrometres by the specification; some write nanometres.
+    return float(stated if stated > 100 else stated * 1000)
+
+
+def _fits(band: Band, seen: float | None) -> bool:
+    return band.wavelength_nm is None or seen is None or abs(seen - band.wavelength_nm) <= _NEAR_NM
 
 
 def _chosen(item: Item, band: Band, key: str) -> tuple[str, int]:
@@ -53,21 +98,21 @@ def _chosen(item: Item, band: Band, key: str) -> tuple[str, int]:
     return key, _number(item.assets[key], band) or 1
 
 
-def _number(asset: Json, band: Band) -> int | None:
+def _number(asset: Json, band: Band, other: str = "") -> int | None:
     """Return the number of a band in an asset, from 1, by the names in the asset; None where it is not among them."""
-    wanted = {n.casefold() for n in (band.name, band.native) if n}
+    own, common = {n.casefold() for n in (band.name, band.native) if n}, ("common_name", "eo:common_name")
     bands = bands_of(asset)
-    for keys in (("name",), ("common_name", "eo:common_name")):
+    for keys, wanted in ((("name",), own), (common, own), (("name", *common), {other} - {""})):
         for number, entry in enumerate(bands, start=1):
             if {str(entry.get(k, "")).casefold() for k in keys} & wanted:
                 return number
     return None
 
 
-def _find(item: Item, band: Band) -> tuple[str, int] | None:
+def _find(item: Item, band: Band, other: str = "") -> tuple[str, int] | None:
     rasters = {k: a for k, a in item.assets.items() if _is_raster(a)}
     folded = {key.casefold(): key for key in rasters}
-    for name in (band.name, band.native):
+    for name in (band.name, band.native, other):
         if name and name.casefold() in folded and len(bands_of(rasters[folded[name.casefold()]])) <= 1:
             return folded[name.casefold()], 1
     finest = sorted(
@@ -77,10 +122,14 @@ def _find(item: Item, band: Band) -> tuple[str, int] | None:
     )
     if finest:
         return finest[0][1], 1
-    named = {key: number for key, asset in rasters.items() if not _roles(asset) & _LOOKS and (number := _number(asset, band))}
+    named = {
+        key: number for key, asset in rasters.items() if not _roles(asset) & _LOOKS and (number := _number(asset, band, other))
+    }
     if not named:
         named = {key: 1 for key, asset in rasters.items() if band.native and _ends_in(str(asset["href"]), band.native)}
-    return _one(item, band, named)
+    # The number of a band may be that of another satellite's, its wavelength is not.
+    right = {key: number for key, number in named.items() if _fits(band, _wavelength_nm(rasters[key], number))}
+    return _one(item, band, right or named)
 
 
 def _is_raster(asset: Json) -> bool:

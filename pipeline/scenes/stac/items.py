@@ -10,7 +10,7 @@ from affine import Affine
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
-from landshift.pipeline.scenes.sensors import Sensor, number_offset
+from landshift.pipeline.scenes.sensors import Sensor, is_satellite, number_offset
 from landshift.pipeline.scenes.stac.search import Item, Json
 
 _TILES = ("grid:code", "s2:mgrs_tile", "s2:tile_id")
@@ -21,6 +21,12 @@ _LONGEST_SIDE = 10**7
 _NUMBERS = re.compile(r"\d{2}")
 """Of a baseline such as 05.09 or N0509."""
 _APPLIED = "earthsearch:boa_offset_applied"
+_NAMED = re.compile(
+    r"HLS[^/]*?([LS]30)|(?<![a-z0-9])(L[COTE]0?[4-9](?=[_\d])|landsat[-_ ]?[4-9](?!\d)|S2[A-D](?=_)|sentinel-?2)", re.IGNORECASE
+)  # fmt: skip
+"""A satellite in the id of an item or a collection: LT05_L2SP_..., HLS.L30.T18..., landsat-8-c2-l2."""
+_CARRIERS = {"tm": "landsat-5", "etm": "landsat-7", "etm+": "landsat-7", "oli": "landsat-8", "msi": "sentinel-2"}
+"""Instrument to one of its satellites."""
 
 
 def moment(item: Item) -> datetime:
@@ -64,6 +70,20 @@ def cloud_cover(item: Item) -> float | None:
     """Return `eo:cloud_cover` in percent; None without it."""
     found = item.properties.get("eo:cloud_cover")
     return float(found) if isinstance(found, int | float) and 0 <= found <= 100 else None
+
+
+def platform_of(item: Item) -> str:
+    """Return the satellite of an item: its `platform`, else by its id, its collection or its instruments; or empty."""
+    instruments = item.properties.get("instruments")
+    named = [m for text in (item.id, item.content.get("collection")) if (m := _NAMED.search(str(text or "")))]
+    told = [
+        str(item.properties.get("platform") or ""),
+        *(m[1] or m[2] for m in named),
+        *(_CARRIERS.get(str(i).casefold(), "") for i in (instruments if isinstance(instruments, list) else ())),
+    ]
+    # A platform may be no more than LANDSAT.
+    precise = (t for t in told if is_satellite(t) and any(map(str.isdigit, t)))
+    return next(precise, next(filter(None, told), ""))
 
 
 def newest(items: Sequence[Item]) -> tuple[list[Item], list[tuple[Item, str]]]:

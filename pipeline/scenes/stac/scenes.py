@@ -12,8 +12,8 @@ from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.scenes.products.offsets import choose_declared
 from landshift.pipeline.scenes.scene import Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor
-from landshift.pipeline.scenes.stac.assets import QUALITY, assets_of
-from landshift.pipeline.scenes.stac.items import cloud_cover, day, grid_by_catalog, item_offset, moment, newest
+from landshift.pipeline.scenes.stac.assets import QUALITY, assets_of, require_colour
+from landshift.pipeline.scenes.stac.items import cloud_cover, day, grid_by_catalog, item_offset, moment, newest, platform_of
 from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet, item_box
 from landshift.pipeline.scenes.survey import Finding, finding_of
 from landshift.pipeline.season import Season, outside
@@ -132,29 +132,35 @@ def scene_of(item: Item, how: Reading) -> Scene:
     """Turn an item into a scene, from the catalog; a file is opened only where the catalog has no grid of it.
 
     Raises:
-        InputError: A band, an address, a grid or an offset that is missing or not accepted.
+        InputError: A satellite, a band, an address, a grid or an offset that is missing or not accepted.
     """
-    places = assets_of(item, how.sensor, how.assets)
+    platform = platform_of(item)
+    sensor = how.sensor.of_platform(platform, f"Item {item.id}")
+    # A config may name assets of bands that only other satellites of the family have.
+    foreign = {b.name for m in how.sensor.members for b in m.bands} - {b.name for b in sensor.bands}
+    places = assets_of(item, sensor, {n: key for n, key in how.assets.items() if n not in foreign})
     if not set(places) - {QUALITY}:
         raise InputError(
             f"Item {item.id}: none of its assets ({', '.join(item.assets) or 'it has none'}) holds a band of sensor "
-            f"{how.sensor.name}. Check `sensor:`, or name them in `scenes: stac: assets:`."
+            f"{sensor.name}. Check `sensor:`, or name them in `scenes: stac: assets:`."
         )
     # A wanted band that is missing is reported where the bands are chosen.
     wanted = {n: p for n, p in places.items() if not how.bands or n in how.bands or n == QUALITY}
+    for band in sensor.bands:
+        if band.name in (wanted or places) and band.name not in how.assets:
+            require_colour(item, band, places[band.name])
     sources = {name: _source(item, key, number, how) for name, (key, number) in (wanted or places).items()}
     _require_apart(item, sources)
     quality = sources.pop(QUALITY, None)
     if not sources:
         raise InputError(f"Item {item.id} lacks the band {how.bands[0]}; it has {', '.join(places)}. Correct `bands:`.")
     declared = choose_declared(item.id, day(item), how.declared_offset)
-    offset = item_offset(item, how.sensor, [s.asset for s in sources.values()], declared)
+    offset = item_offset(item, sensor, [s.asset for s in sources.values()], declared)
     grids = [s.declared if s.declared is not None else inspect(s.path).grid for s in sources.values()]
     finest = min(grids, key=lambda g: float(g.transform.a))
     return Scene(
-        item.id, day(item), how.sensor, sources, quality=quality, grid=finest, number_offset=offset,
-        cloud_cover=cloud_cover(item), acquired=moment(item),
-        platform=str(item.properties.get("platform") or ""),
+        item.id, day(item), sensor, sources, quality=quality, grid=finest, number_offset=offset,
+        cloud_cover=cloud_cover(item), acquired=moment(item), platform=platform,
     )  # fmt: skip
 
 
