@@ -123,6 +123,50 @@ def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_
     return grid_of(transform, (max(top - bottom, 1), max(right - left, 1)), crs, "grid:")
 
 
+def shift_px(grid: Grid, other: Grid) -> tuple[float, float] | None:
+    """Return how many pixels down and right of the corner of a grid that of another lies.
+
+    None where their pixels are not of one size, or in another CRS.
+    """
+    a, b = grid.transform, other.transform
+    if grid.crs != other.crs or abs(a.a - b.a) > 1e-9 * a.a or abs(a.e - b.e) > 1e-9 * -a.e:
+        return None
+    return (b.f - a.f) / a.e, (b.c - a.c) / a.a
+
+
+def place_in(own: Grid, grid: Grid, window: Window) -> Window | None:
+    """Return the pixels of `own` that are those of a window of `grid`; None where they do not lie on each other.
+
+    Args:
+        own: Of a file.
+        grid: Of the region.
+        window: Of `grid`.
+
+    Returns:
+        A window of `own`, which may reach past its edges.
+    """
+    shift = shift_px(own, grid)
+    if shift is None or any(abs(v - round(v)) > _TOLERANCE_PX for v in shift):
+        return None
+    return Window(window.y + round(shift[0]), window.x + round(shift[1]), window.height, window.width)
+
+
+def cut_out(grid: Grid, window: Window) -> Grid:
+    """Return the part of a grid that a window inside it covers."""
+    return grid[window.slices]
+
+
+def pixels_per_pixel(grid: Grid, other: Grid) -> float:
+    """Return how many pixels of `other` a step of one pixel of `grid` crosses at its centre, along the longer way."""
+    y, x = grid.shape[0] / 2, grid.shape[1] / 2
+    spots = [grid.transform @ spot for spot in ((x, y), (x + 1, y), (x, y + 1))]
+    if grid.crs != other.crs and grid.crs is not None and other.crs is not None:
+        turn = grid.crs.transformer_to_crs(other.crs)
+        spots = [turn(*spot) for spot in spots]
+    here, right, below = (~other.transform @ spot for spot in spots)
+    return max(math.hypot(there[0] - here[0], there[1] - here[1]) for there in (right, below))
+
+
 def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, float, float]:
     """Return west, south, east and north in a CRS around grids of any CRS."""
     west, south, east, north = zip(*(_outline(g, crs).boundingbox.bbox for g in grids), strict=True)

@@ -18,11 +18,11 @@ from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.bands import read_bands
 from landshift.pipeline.raster.read import (
     RasterReader,
     inspect,
     open_readers,
-    read_coverage,
     read_onto,
     read_preview,
     read_raster,
@@ -76,7 +76,8 @@ def test_a_read_onto_the_own_grid_is_exact(tmp_path: Path, data: st.DataObject) 
     window = Window(y, x, data.draw(st.integers(1, height - y)), data.draw(st.integers(1, width - x)))
     how = data.draw(st.sampled_from(["nearest", "bilinear", "cubic"]))
     np.testing.assert_array_equal(read_onto(path, grid(height, width), 1, how, None, window), pixels[window.slices])
-    assert read_coverage(path, grid(height, width), window).all()
+    plain = write_raster(tmp_path / "b.tif", pixels, grid(height, width))
+    assert read_bands(plain, [1], grid(height, width), window).seen.all()
 
 
 @WORN
@@ -96,8 +97,13 @@ def test_a_whole_pixel_shift_moves_pixels_and_leaves_nodata(tmp_path: Path) -> N
     path = write_raster(tmp_path / "a.tif", pixels, grid(2, 3), nodata=99)
     moved = grid(3, 3, x=300_010, y=3_600_010)
     assert read_onto(path, moved).tolist() == [[99, 99, 99], [2, 3, 99], [5, 6, 99]]
-    assert read_coverage(path, moved).tolist() == [[False] * 3, [True, True, False], [True, True, False]]
-    assert read_coverage(path, moved, Window(1, 1, 2, 2)).tolist() == [[True, False], [True, False]]
+    plain = write_raster(tmp_path / "b.tif", pixels, grid(2, 3))
+    assert read_bands(plain, [1], moved, Window(0, 0, 3, 3)).seen.tolist() == [
+        [False] * 3,
+        [True, True, False],
+        [True, True, False],
+    ]
+    assert read_bands(plain, [1], moved, Window(1, 1, 2, 2)).seen.tolist() == [[True, False], [True, False]]
 
 
 def test_bilinear_leaves_nodata_out_of_the_mean(tmp_path: Path) -> None:
@@ -116,7 +122,8 @@ def test_another_zone_is_reprojected(tmp_path: Path) -> None:
     # 787,000 in zone 50 is close to 213,000 in zone 51.
     there = grid_of(Affine(100, 0, 213_000, 0, -100, 3_440_000), (10, 10), CRS)
     assert (read_onto(path, there) == 5).all()
-    assert read_coverage(path, there).all()
+    plain = write_raster(tmp_path / "b.tif", pixels, zone_50)
+    assert read_bands(plain, [1], there, Window(0, 0, 10, 10)).seen.all()
 
 
 def test_gdal_and_we_read_what_was_described(tmp_path: Path) -> None:

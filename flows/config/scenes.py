@@ -31,8 +31,9 @@ class SensorConfig(Section):
     """custom: value = number x scale + offset; above 0."""
     offset: float = 0.0
     """custom: see `scale`."""
-    nodata: Annotated[float, Field(allow_inf_nan=True)] | Literal["none"] | None = None
-    """custom: the number that means not observed, or `none` where every number is a measurement."""
+    nodata: Annotated[float, Field(allow_inf_nan=True)] | Literal["none", "declared"] | None = None
+    """custom: the number that means not observed; `none` where every number is a measurement; `declared`: what each file
+    declares, or none. NaN, infinite numbers, and what masks and alpha of a file mark are never observed."""
     units: str = "reflectance"
     """custom: `reflectance` (0..1), or what the values are, for example `digital numbers`."""
     wavelengths_nm: dict[str, float] = Field(default_factory=dict)

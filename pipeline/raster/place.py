@@ -16,6 +16,7 @@ from urllib3 import Retry
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, value_hash
+from landshift.pipeline.raster.beside import mask_file
 
 SCHEMES = ("http", "https", "s3")
 """Schemes that are read from servers; beside them only files, with or without `file://`."""
@@ -288,14 +289,15 @@ def _answer(file: RemoteFile, answer: requests.Response) -> ServerAnswer:
 def place_hash(place: RasterPlace) -> str:
     """Return a text that changes when a raster's content does.
 
-    Of a file here that is the hash of its bytes; a remote one is not downloaded for it: the catalog's checksum, else ETag,
-    size and last change, as server and catalog have them.
+    Of a file here that is the hash of its bytes, and of those of the mask file beside it; a remote one is not downloaded for
+    it: the catalog's checksum, else ETag, size and last change, as server and catalog have them.
 
     Raises:
         InputError: The server cannot be asked, or has no mark of a file's content.
     """
     if isinstance(place, Path):
-        return file_hash(place)
+        beside = mask_file(place)
+        return file_hash(place) if beside is None else value_hash([file_hash(place), file_hash(beside)])
     if isinstance(place, ArchivedFile):
         return f"archived:{place.checksum or hashlib.sha256(place.read()).hexdigest()}:{place.size}"
     if place.is_checksum:

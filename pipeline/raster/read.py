@@ -17,6 +17,7 @@ from rasterio.windows import Window as RasterioWindow
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, differences, grid_of
+from landshift.pipeline.raster.masks import alpha_bands, has_mask, require_mask_fits
 from landshift.pipeline.raster.open import environment, open_source
 from landshift.pipeline.raster.place import ArchivedFile, RasterPlace, RemoteFile, ask
 from landshift.pipeline.tiles import Window
@@ -55,6 +56,17 @@ class RasterInfo:
     statistics: tuple[dict[str, float], ...] = ()
     """Of each band, in its numbers: `minimum`, `maximum`, `mean`, `stddev` of the observed pixels; empty where the file
     has none."""
+    nodatas: tuple[float | None, ...] = ()
+    """Declared nodata value of each band, None where it has none."""
+    alpha: tuple[int, ...] = ()
+    """Numbers, from 1, of the bands that are 0 where the others were not observed: alpha, `dataMask`."""
+    masked: bool = False
+    """Whether the file has an internal mask, or a mask file (`.msk`) beside it."""
+
+    @property
+    def spectral(self) -> tuple[int, ...]:
+        """Numbers, from 1, of the bands that hold values."""
+        return tuple(band for band in range(1, self.count + 1) if band not in self.alpha)
 
     @property
     def grid(self) -> Grid:
@@ -82,6 +94,7 @@ def inspect(path: RasterPlace) -> RasterInfo:
                     f"{path}, band {band} holds {dtype} numbers, as radar's single look complex products do. Expected real "
                     f"ones; convert it to amplitude or backscatter first."
                 )
+        require_mask_fits(source, path)
         _require_complete(source, path, path.stat().st_size if isinstance(path, Path) else size)
         return RasterInfo(
             path=path,
@@ -98,6 +111,9 @@ def inspect(path: RasterPlace) -> RasterInfo:
             scales=tuple(source.scales),
             offsets=tuple(source.offsets),
             statistics=tuple(_statistics(source.tags(band)) for band in source.indexes),
+            nodatas=tuple(source.nodatavals),
+            alpha=alpha_bands(source),
+            masked=has_mask(source, path),
         )
 
 
@@ -152,7 +168,7 @@ def read_raster(path: RasterPlace, band: int = 1) -> tuple[np.ndarray, Grid]:
     """
     grid = inspect(path).grid
     with environment(path), open_source(path) as source:
-        return _pixels(path, band, lambda: source.read(band)), grid
+        return read_or_explain(path, band, lambda: source.read(band)), grid
 
 
 def read_onto(
@@ -181,12 +197,12 @@ def read_onto(
     """
     part = window or Window(0, 0, grid.shape[0], grid.shape[1])
     with environment(path), open_source(path) as source:
-        if not differences(_grid(source, path), grid):
-            return _pixels(path, band, lambda: source.read(band, window=rasterio_window(part)))
+        if not differences(grid_in(source, path), grid):
+            return read_or_explain(path, band, lambda: source.read(band, window=rasterio_window(part)))
         declared = source.nodata if nodata is None else nodata
         nodata = 0 if declared is None else declared
-        with _warp(source, grid, resampling=Resampling[resampling], src_nodata=declared, nodata=nodata) as warped:
-            return _pixels(path, band, lambda: warped.read(band, window=rasterio_window(part)))
+        with warp_onto(source, grid, resampling=Resampling[resampling], src_nodata=declared, nodata=nodata) as warped:
+            return read_or_explain(path, band, lambda: warped.read(band, window=rasterio_window(part)))
 
 
 def read_moved(path: Path, shift: tuple[float, float], window: Window, resampling: Literal["nearest", "cubic"]) -> np.ndarray:
@@ -206,47 +222,36 @@ def read_moved(path: Path, shift: tuple[float, float], window: Window, resamplin
     """
     dy, dx = shift
     with environment(), open_source(path) as source:
-        _grid(source, path)
+        grid_in(source, path)
         # What lies on a pixel moved by (dy, dx) belongs on the pixel itself.
         with WarpedVRT(
             source, crs=source.crs, transform=source.transform @ Affine.translation(dx, dy), height=source.height,
             width=source.width, resampling=Resampling[resampling], nodata=source.nodata, src_nodata=source.nodata,
         ) as moved:  # fmt: skip
-            return _pixels(path, 1, lambda: moved.read(window=rasterio_window(window)))
+            return read_or_explain(path, 1, lambda: moved.read(window=rasterio_window(window)))
 
 
-def read_coverage(path: RasterPlace, grid: Grid, window: Window | None = None) -> np.ndarray:
-    """Return where on a grid a file has pixels at all, whatever they hold.
-
-    Args:
-        path: The raster.
-        grid: Where to.
-        window: Part of `grid`; the whole where None. Must lie inside it.
-
-    Returns:
-        bool (y, x), True where the centre of the pixel lies on the file.
+def grid_in(source: Any, path: RasterPlace) -> Grid:  # noqa: ANN401
+    """Return the grid of an open dataset.
 
     Raises:
-        InputError: The file cannot be read, or has no usable grid.
+        InputError: It has no usable one.
     """
-    part = window or Window(0, 0, grid.shape[0], grid.shape[1])
-    with environment(path), open_source(path) as source:
-        if not differences(_grid(source, path), grid):
-            return np.ones((part.height, part.width), dtype=bool)
-        with _warp(source, grid, src_nodata=None, nodata=None, add_alpha=True) as warped:
-            return np.asarray(warped.read(warped.count, window=rasterio_window(part)) > 0)
-
-
-def _grid(source: Any, path: RasterPlace) -> Grid:  # noqa: ANN401
     return grid_of(source.transform, (source.height, source.width), source.crs, str(path))
 
 
-def _warp(source: Any, grid: Grid, **options: Any) -> WarpedVRT:  # noqa: ANN401
+def warp_onto(source: Any, grid: Grid, **options: Any) -> WarpedVRT:  # noqa: ANN401
+    """Open a view of a dataset on a grid; `options` are those of rasterio's WarpedVRT."""
     height, width = grid.shape.yx
     return WarpedVRT(source, crs=str(grid.crs), transform=grid.transform, height=height, width=width, **options)
 
 
-def _pixels(path: RasterPlace, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+def read_or_explain(path: RasterPlace, band: int, read: Callable[[], np.ndarray]) -> np.ndarray:
+    """Return the pixels that `read` reads of a band.
+
+    Raises:
+        InputError: They cannot be read.
+    """
     try:
         return read()
     except (RasterioError, IndexError) as error:

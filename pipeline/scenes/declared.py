@@ -1,5 +1,6 @@
 """What a scene's files declare, against its sensor and against each other."""
 
+import shlex
 from collections.abc import Sequence
 
 import numpy as np
@@ -14,30 +15,41 @@ _CLOUD_TAGS = ("CLOUD_COVERAGE_ASSESSMENT", "CLOUD_COVER", "CLOUDY_PIXEL_PERCENT
 
 
 def require_nodata(info: RasterInfo, sensor: Sensor) -> None:
-    """Refuse a file and a sensor that disagree on the number that means not observed."""
-    if sensor.nodata is None and info.nodata is not None:
-        raise InputError(
-            f"{info.path} declares nodata {info.nodata:g}, the config `nodata: none`. "
-            f"Set `sensor: nodata: {_yaml(info.nodata)}`, or unset it in the file (`gdal_edit.py -unsetnodata`)."
-        )
-    if sensor.nodata is None:
+    """Refuse a file and a sensor that disagree on the number that means not observed.
+
+    A file that declares NaN or an infinite number contradicts nothing: such pixels are never observed.
+
+    Raises:
+        InputError: The message has both numbers, and what to write where each file has its own.
+    """
+    declared = info.nodata if info.nodata is not None and np.isfinite(info.nodata) else None
+    if sensor.nodata_by_file:
         return
-    # NaN differs from itself.
-    if info.nodata is not None and not np.array_equal(info.nodata, sensor.nodata, equal_nan=True):
+    if sensor.nodata is None:
+        if declared is None:
+            return
         raise InputError(
-            f"{info.path} declares nodata {info.nodata:g}, but sensor {sensor.name} has nodata {sensor.nodata:g}. "
-            f"Correct `sensor: nodata:`, or the file (`gdal_edit.py -a_nodata`)."
+            f"{info.path} declares nodata {declared:g}, the config `nodata: none`. Set `sensor: nodata: {declared:g}` where "
+            f"that number means not observed in every file, `sensor: nodata: declared` where each file declares its own, or "
+            f"unset it in the file (`gdal_edit.py -unsetnodata`)."
+        )
+    nodata = sensor.nodata
+    if declared is not None and declared != nodata:
+        remedy = (
+            "Correct `sensor: nodata:` (`declared` takes what each file declares)"
+            if sensor.name == "custom"
+            else "The product's publisher has that number for all its files"
+        )
+        raise InputError(
+            f"{info.path} declares nodata {declared:g}, but sensor {sensor.name} has nodata {nodata:g}. {remedy}, or correct "
+            f"the file (`gdal_edit.py -a_nodata {nodata:g} {shlex.quote(str(info.path))}`)."
         )
     kind = np.dtype(info.dtype)
-    if kind.kind in "iu" and not (np.iinfo(kind).min <= sensor.nodata <= np.iinfo(kind).max and sensor.nodata % 1 == 0):
+    if kind.kind in "iu" and not (np.iinfo(kind).min <= nodata <= np.iinfo(kind).max and nodata % 1 == 0):
         raise InputError(
-            f"{info.path} holds {info.dtype}, which cannot be {sensor.nodata:g}, the nodata of the config. "
+            f"{info.path} holds {info.dtype}, which cannot be {nodata:g}, the nodata of the config. "
             f"Set `sensor: nodata:` to the number that its empty pixels have, or to `none`."
         )
-
-
-def _yaml(number: float) -> str:
-    return ".nan" if np.isnan(number) else f"{number:g}"
 
 
 def require_one_crs(group: Sequence[RasterInfo]) -> None:

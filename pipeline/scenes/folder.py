@@ -2,6 +2,7 @@
 
 import difflib
 import re
+import shlex
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -201,7 +202,7 @@ def _require_dates_used(dates: Mapping[str, date], files: Sequence[str]) -> None
 
 def _scene_id(info: RasterInfo, sensor: Sensor) -> str:
     stem = info.path.stem
-    if info.count > 1:
+    if len(info.spectral) > 1:
         return stem
     scene, _, band = _one_band(info, sensor)
     if band is None:
@@ -235,16 +236,16 @@ def _scene(key: str, found: Sequence[tuple[FoundFile, RasterInfo]], how: FolderR
     bands: dict[str, Source] = {}
     quality: Source | None = None
     for info in group:
-        whole = info.count > 1 or len(sensor.bands) == 1
-        names = _band_names(info, sensor) if whole else [_one_band(info, sensor)[2]]
-        for number, name in enumerate(names, start=1):
+        whole = len(info.spectral) > 1 or len(sensor.bands) == 1
+        names = _name_bands(info, sensor) if whole else [(info.spectral[0], _one_band(info, sensor)[2])]
+        for number, name in names:
             if name == sensor.quality and name is not None:
                 quality = Source(info.path, number)
             elif name is not None:
                 if name in bands:
                     raise InputError(f"{info.path}: band {name} is there twice, in {bands[name].path} too. Remove one.")
                 bands[name] = Source(info.path, number)
-        if names != [sensor.quality]:
+        if [name for _, name in names] != [sensor.quality]:
             require_nodata(info, sensor)
     require_one_crs(group)
     if not bands:
@@ -270,29 +271,45 @@ def _platform(group: Sequence[RasterInfo]) -> str:
     return ""
 
 
-def _band_names(info: RasterInfo, sensor: Sensor) -> list[str | None]:
-    """Name each band of a multi-band file, by its description or by the declared order."""
-    described = [_name_in(d, sensor) for d in info.descriptions]
+def _name_bands(info: RasterInfo, sensor: Sensor) -> list[tuple[int, str | None]]:
+    """Number and name the bands of a multi-band file, by their descriptions or by the declared order.
+
+    Alpha and `dataMask` are left out, unless the config lists them in their places.
+    """
+    listed = sensor.quality is not None and len(sensor.layers) == info.count
+    numbers = tuple(range(1, info.count + 1)) if listed else info.spectral
+    texts = [info.descriptions[number - 1] for number in numbers]
+    described = [_name_in(text, sensor) for text in texts]
     if sensor.name != CUSTOM:
         if not any(described):
             raise InputError(
-                f"{info.path} has {info.count} bands without descriptions, so their order is not known. Describe them "
+                f"{info.path} has {len(texts)} bands without descriptions, so their order is not known. Describe them "
                 f"(B02, B03, ...), or use `sensor: custom` and list the bands in their order."
             )
-        return described
+        return list(zip(numbers, described, strict=True))
     declared = list(sensor.layers)
-    if info.count != len(declared):
+    if len(texts) != len(declared):
         raise InputError(
-            f"{info.path} has {info.count} bands ({', '.join(d or '?' for d in info.descriptions)}), but the config lists "
-            f"{len(declared)}: {', '.join(declared)}. List every band of the file, in its order."
+            f"{info.path} has {len(texts)} bands ({', '.join(text or '?' for text in texts)}){_alpha_text(info)}, but the "
+            f"config lists {len(declared)}: {', '.join(declared)}. List every band of the file, in its order."
         )
-    for number, (own, name) in enumerate(zip(described, declared, strict=True), start=1):
+    for number, text, own, name in zip(numbers, texts, described, declared, strict=True):
         if own is not None and own != name:
             raise InputError(
-                f"{info.path}, band {number}: its description {info.descriptions[number - 1]!r} means {own}, the config has "
+                f"{info.path}, band {number}: its description {text!r} means {own}, the config has "
                 f"{name}. Put `sensor: bands:` in the order of the file."
             )
-    return list(declared)
+    return list(zip(numbers, declared, strict=True))
+
+
+def _alpha_text(info: RasterInfo) -> str:
+    if not info.alpha:
+        return ""
+    number = info.alpha[0]
+    return (
+        f" and alpha in band {number}, which is a mask and no band (if it holds values, "
+        f"`gdal_edit.py -colorinterp_{number} undefined {shlex.quote(str(info.path))}` makes it one)"
+    )
 
 
 def _name_in(text: str, sensor: Sensor) -> str | None:

@@ -38,6 +38,8 @@ class Sensor:
     """See `scale`; in the sensor's units."""
     nodata: float | None = None
     """Number that means not observed; None where the product has no such number."""
+    nodata_by_file: bool = False
+    """Whether each file declares its own, or that it has none; `nodata` is None then."""
     units: str = REFLECTANCE
     """`reflectance` (0..1, may exceed 1 a little), or what the user calls the numbers."""
     baseline_offset: bool = False
@@ -216,6 +218,7 @@ def custom_sensor(
     nodata: float | None,
     units: str,
     wavelengths_nm: Mapping[str, float] | None = None,
+    nodata_by_file: bool = False,
 ) -> Sensor:
     """Build the sensor that the user describes field by field.
 
@@ -226,6 +229,7 @@ def custom_sensor(
         nodata: Number that means not observed; None without one.
         units: `reflectance`, or what the values are (for example `digital numbers`).
         wavelengths_nm: Centre wavelengths by band name; where missing, those of the Sentinel-2 band of that name.
+        nodata_by_file: Whether each file declares its own.
 
     Raises:
         InputError: No bands, or a name twice.
@@ -235,7 +239,10 @@ def custom_sensor(
     quality = next((name for name in bands if name in QUALITY_RULES), None)
     known = {b.name: b.wavelength_nm for b in _SENTINEL_2} | dict(wavelengths_nm or {})
     rows = tuple(Band(name, "", known.get(name)) for name in bands if name != quality)
-    return Sensor("custom", rows, scale=scale, offset=offset, nodata=nodata, units=units, quality=quality, layers=tuple(bands))
+    return Sensor(
+        "custom", rows, scale=scale, offset=offset, nodata=nodata, nodata_by_file=nodata_by_file, units=units, quality=quality,
+        layers=tuple(bands),
+    )  # fmt: skip
 
 
 def number_offset(sensor: Sensor, baseline: str | None, declared: float | None, name: str) -> float:

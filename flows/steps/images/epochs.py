@@ -15,7 +15,7 @@ from landshift.pipeline.raster.place import place_hash
 from landshift.pipeline.records import IfAny, content_of, record_of
 from landshift.pipeline.scenes.scene import Source
 
-_FORMAT = 3
+_FORMAT = 4
 """Raised whenever the content of a prepared image changes for the same inputs."""
 
 

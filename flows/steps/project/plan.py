@@ -61,11 +61,11 @@ def sensor_of(config: SensorConfig) -> Sensor:
     """Build the project's sensor."""
     if config.name != "custom":
         return sensor_named(config.name)
-    nodata = None if config.nodata in ("none", None) else float(config.nodata)
+    nodata = None if config.nodata in ("none", "declared", None) else float(config.nodata)
     scale = 1.0 if config.scale is None else config.scale
     return custom_sensor(
         config.bands, scale=scale, offset=config.offset, nodata=nodata, units=config.units,
-        wavelengths_nm=config.wavelengths_nm,
+        wavelengths_nm=config.wavelengths_nm, nodata_by_file=config.nodata == "declared",
     )  # fmt: skip
 
 
