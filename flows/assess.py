@@ -114,6 +114,12 @@ def assess(
 ) -> Assessed:  # fmt: skip
     """Find out whether the project's encoder helps in its territory, or a model from elsewhere, and write down the evidence."""
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
+    if project.chips is not None:
+        raise InputError(
+            f"{project.name} is a collection of chips, and `landshift assess` holds out regions of a territory. "
+            f"`landshift train` scores every test image. Whether the pretrained encoder helps is seen with `training: "
+            f"strategy: auto, candidates: [full, scratch]`, which trains both and compares them on the validation chips."
+        )
     if project.labels is None and not ws.uses_other_model:
         raise InputError(
             "The config has no `labels:`, and no model was named. Whether an encoder helps can only be judged on labels; "

@@ -12,11 +12,14 @@ from landshift.flows.runtime.limits import model_slot
 from landshift.flows.runtime.tasks import as_task
 from landshift.flows.steps.assessment.current import current_assessment, require_harmless
 from landshift.flows.steps.assessment.publish import publish_assessment
+from landshift.flows.steps.chips.collection import look_through
+from landshift.flows.steps.chips.training import keep_best, require_network, train_on_chips
 from landshift.flows.steps.learning.baselines import classical_rows
+from landshift.flows.steps.learning.fitting import encoder_of
 from landshift.flows.steps.learning.labelling import divide_labels
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import plan
-from landshift.flows.steps.project.workspace import workspace
+from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.flows.steps.release.candidates import Trained, choose_model, train_seed
 from landshift.flows.steps.release.offering import Offered, offer_candidate, show_release
 from landshift.flows.steps.release.releases import settle_release
@@ -30,6 +33,11 @@ choose_model_task = as_task(choose_model, "choose-model")
 offer_candidate_task = as_task(offer_candidate, "release")
 
 
+look_through_task = as_task(look_through, "look-through-chips")
+train_on_chips_task = as_task(train_on_chips, "train-on-chips")
+keep_best_task = as_task(keep_best, "keep-best")
+
+
 @flow(name="train", persist_result=False)
 def train(
     project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, despite_verdict: bool = False
@@ -39,6 +47,8 @@ def train(
     A verdict that its encoder hurts here stops the training, unless overridden.
     """
     ws = workspace(project, data, output, allow_outside=allow_outside)
+    if project.chips is not None:
+        return train_on_collection(ws)
     if project.labels is None:
         raise InputError("The config has no `labels:`; training needs some. See configs/ for examples.")
     with ws.alone():
@@ -68,3 +78,23 @@ def train(
         offered: Offered = offer_candidate_task(ws, prepared)
         show_release(ws, offered)
         return Trained(ws.model if offered.promoted else ws.candidate, trained.report, offered.promoted, tuple(offered.lines))
+
+
+def train_on_collection(ws: Workspace) -> Trained:
+    """Train a project that is a collection of chips; its model is a source for territories, and in use for none.
+
+    Raises:
+        InputError: The collection has faults, or the config asks for what chips cannot train.
+    """
+    strategies, name = require_network(ws.project), ws.project.artifact_name
+    encoder_of(ws)
+    with ws.alone():
+        look_through_task(ws, thorough=True)
+        with model_slot():
+            scores = [train_on_chips_task(ws, seed, strategy) for strategy in strategies for seed in ws.project.training.seeds]
+        trained: Trained = keep_best_task(ws, scores)
+    table = [{"row": f"{s.strategy}, seed {s.seed}", **content_of(s.test)} for s in scores]
+    create_table_artifact(table, key=f"{name}-scores", description="Scores on the test images")
+    card = (trained.model / "card.md").read_text(encoding="utf-8")
+    create_markdown_artifact(card, key=f"{name}-model", description="Model card")
+    return trained

@@ -22,7 +22,7 @@ def assess(
 ) -> None:  # fmt: skip
     """Find out whether the pretrained encoder helps in this territory, and how far to trust the model."""
     with session(as_json, verbose):
-        project, folder = open_project(config, data)
+        project, folder = open_project(config, data, chips=True)
         from landshift.flows.assess import Measures
         from landshift.flows.assess import assess as flow
         from landshift.flows.runtime.progress import bars
@@ -47,7 +47,7 @@ def train(
 ) -> None:  # fmt: skip
     """Train a model, measure it on blocks it never saw, and use it where it is worse in no region than the one in use."""
     with session(as_json, verbose):
-        project, folder = open_project(config, data)
+        project, folder = open_project(config, data, chips=True)
         from landshift.flows.runtime.progress import bars
         from landshift.flows.steps.release.candidates import card_scores
         from landshift.flows.train import train as flow

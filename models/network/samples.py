@@ -19,7 +19,7 @@ _HAZY_SHARE = 0.25
 
 _DARK = 1e-12
 
-_HIDDEN_SHARE = 0.25
+HIDDEN_SHARE = 0.25
 """Share of the training chips that look as if they reached past the edge of the scene."""
 
 
@@ -134,7 +134,7 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
         chip = _chip(self._reader, self._masks, window, self._priors)
         if self._augmentation is not None:
             chip = with_other_radiometry(chip, rng, self._augmentation)
-            if rng.random() < _HIDDEN_SHARE:
+            if rng.random() < HIDDEN_SHARE:
                 chip = with_hidden_strip(chip, int(rng.integers(1, self._size // 2)))
             chip = augment(chip, int(rng.integers(4)), bool(rng.integers(2)), bool(rng.integers(2)))
         return {k: torch.from_numpy(np.ascontiguousarray(v)) for k, v in chip.items()}

@@ -195,17 +195,27 @@ def score_evidence(
     changed = truth == 1
     parts = (changed & mapped, ~changed & mapped, changed & ~mapped, ~changed & ~mapped)
     cells = np.stack([np.bincount(index, weights=part, minlength=len(names)) for part in parts])
+    return evidence_of_cells(cells, replicates=replicates, seed=seed)
+
+
+def evidence_of_cells(cells: np.ndarray, *, replicates: int = 1000, seed: int = 0) -> ScoreEvidence:
+    """Return the same as `score_evidence` from counts (4, block): hits, false alarms, misses, and unchanged pixels left so."""
+    count, changed = cells.shape[1], int(cells[[0, 2]].sum())
     bounds: list[tuple[float, float] | None] = [None, None]
-    if len(names) > 1 and changed.any():
-        drawn = np.random.default_rng(seed).multinomial(len(names), np.full(len(names), 1 / len(names)), size=replicates)
-        hit, false, missed, still = cells @ drawn.T
-        total = hit + false + missed + still
-        chance = (hit + false) * (hit + missed) + (missed + still) * (false + still)
-        scores = (_divide(total * (hit + still) - chance, total**2 - chance), _divide(2 * hit, 2 * hit + false + missed))
-        for number, values in enumerate(scores):
+    if count > 1 and changed:
+        drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
+        for number, values in enumerate(kappa_and_f1(cells @ drawn.T)):
             known = values[np.isfinite(values)]
             bounds[number] = tuple(np.quantile(known, [0.025, 0.975]).tolist()) if known.size else None
-    return ScoreEvidence(int(changed.sum()), len(names), bounds[0], bounds[1])
+    return ScoreEvidence(changed, count, bounds[0], bounds[1])
+
+
+def kappa_and_f1(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Return Cohen's kappa and F1 of changed, each (n,), NaN where not defined, from counts (4, n) as `evidence_of_cells`."""
+    hit, false, missed, still = cells.astype(np.float64)
+    total = hit + false + missed + still
+    chance = (hit + false) * (hit + missed) + (missed + still) * (false + still)
+    return _divide(total * (hit + still) - chance, total**2 - chance), _divide(2 * hit, 2 * hit + false + missed)
 
 
 def kind_scores(

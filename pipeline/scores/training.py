@@ -81,6 +81,64 @@ class Fit:
     """Wall time of the whole epochs with their validation, over all resumed parts; what a kill undid is not in it."""
 
 
+@dataclass(frozen=True)
+class ImageScore:
+    """Agreement of the map of one image with its labels."""
+
+    name: str
+    """Of the image."""
+    pixels: int
+    """Labelled and observed."""
+    changed: int
+    """Of these, labelled as changed."""
+    mapped: int
+    """Of these, mapped as changed."""
+    kappa: float | None
+    """Cohen's kappa, -1..1; None where the labels hold one class only."""
+    f1: float | None
+    """Of changed, 0..1; None where no pixel is labelled changed."""
+    iou: float | None
+    """Intersection over union of changed, 0..1; None where no pixel is labelled changed."""
+    false_alarms: float | None
+    """Share of the unchanged pixels that are mapped as changed, 0..1; None without unchanged ones."""
+
+
+@dataclass(frozen=True)
+class Quartiles:
+    """A score over images."""
+
+    low: float | None
+    """A quarter of the images lies below; None without an image for which the score is defined."""
+    median: float | None
+    """Half of the images lie below."""
+    high: float | None
+    """Three quarters of the images lie below."""
+    images: int
+    """For which the score is defined."""
+
+
+@dataclass(frozen=True)
+class ImageScores:
+    """The test images one by one."""
+
+    images: int
+    """With a labelled, observed pixel."""
+    with_change: int
+    """Of these, with a pixel labelled changed; only they have an F1."""
+    kappa: Quartiles
+    """Over images with changed and unchanged pixels."""
+    f1: Quartiles
+    """Over images with change."""
+    iou: Quartiles
+    """Over images with change."""
+    false_alarms: Quartiles
+    """Over images without change: share of their pixels that is mapped as changed."""
+    worst: tuple[ImageScore, ...]
+    """The images with the lowest F1, the lowest first; ten at most."""
+    worst_alarms: IfAny[ImageScore] = None
+    """The image without change of which the largest share is mapped as changed; None where none is."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class NetworkScores:
     """Calibration of a network on the validation blocks, and its scores on the test blocks."""
@@ -113,6 +171,8 @@ class NetworkScores:
     """Scores of each kind of change; None without land-use heads."""
     risk_control: IfAny[RiskControl] = None
     """The threshold that limits the share of missed change."""
+    images: IfAny[ImageScores] = None
+    """Of a collection of chips: the test images one by one."""
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -1,6 +1,6 @@
 """Fit: an encoder, a strategy and a budget to one trained network that is not yet calibrated."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,11 +17,13 @@ from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.labels.values import share_changed
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.raster.statistics import BandStatistics
 from landshift.pipeline.scores.training import Fit
 
 if TYPE_CHECKING:
     from landshift.models.encoders.bands import Encoder
     from landshift.models.encoders.normalisation import Normalisation
+    from landshift.models.network.learner import TrainingSettings
     from landshift.models.network.samples import Masks
     from landshift.models.network.siamese import Siamese
     from landshift.models.use.bundle import Bundle
@@ -95,14 +97,41 @@ def encoder_facts(encoder: "Encoder") -> dict[str, Any]:
     return {**facts, "weights": file_hash(Path(encoder.weights))} if encoder.source == "file" else facts
 
 
+@dataclass(frozen=True)
+class ModelInput:
+    """What a network is given."""
+
+    bands: tuple[str, ...]
+    """In order."""
+    wavelengths_nm: Mapping[str, float]
+    """Centre wavelength of each band that has a known one."""
+    units: str
+    """Of the values: those of the sensor, or `standardised values`, which have no unit that an encoder could know."""
+    statistics: BandStatistics
+    """Over both dates together."""
+
+
+STANDARDISED = "standardised values"
+
+
 def build_network(
     ws: Workspace, prepared: Pair, encoder: "Encoder", strategy: str, seed: int, priors: Sequence[str] = ()
+) -> Built:
+    """Build a network for the images of a project, as `build_for`."""
+    made = prepared.plan
+    units = STANDARDISED if prepared.radiometry.treatment.standardised else made.sensor.units
+    given = ModelInput(made.bands, made.wavelengths_nm, units, prepared.source.statistics())
+    return build_for(ws, given, encoder, strategy, seed=seed, priors=priors)
+
+
+def build_for(
+    ws: Workspace, given: ModelInput, encoder: "Encoder", strategy: str, *, seed: int, priors: Sequence[str] = ()
 ) -> Built:
     """Load an encoder for the project's bands and put the decoders on it; the same seed gives the same weights.
 
     Args:
         ws: The project.
-        prepared: Its images.
+        given: Bands and values that the network will see.
         encoder: Row of the encoder table, or a checkpoint.
         strategy: Row of the table of strategies.
         seed: Of the decoders' weights.
@@ -119,22 +148,18 @@ def build_network(
     from landshift.models.network.strategies import strategy_named
     from landshift.models.network.training import seed_everything
 
-    made, config, legend = prepared.plan, ws.project.model, legend_of(ws.project)
-    radiometry = prepared.radiometry
-    # Standardised pixels have no unit that an encoder could know.
-    units = "standardised values" if radiometry.treatment.standardised else made.sensor.units
+    config, legend = ws.project.model, legend_of(ws.project)
     if not strategy_named(strategy).pretrained:
         encoder = encoder_named(f"random:{encoder.architecture}")
-    statistics = prepared.source.statistics()
     seed_everything(seed)
-    loaded = load_encoder(encoder, made.bands, extra=config.extra_bands, wavelengths=made.wavelengths_nm)
+    loaded = load_encoder(encoder, given.bands, extra=config.extra_bands, wavelengths=given.wavelengths_nm)
     normalisation = normalisation_for(
-        encoder, made.bands, units, (statistics.mean, statistics.std), wavelengths=made.wavelengths_nm,
+        encoder, given.bands, given.units, (given.statistics.mean, given.statistics.std), wavelengths=given.wavelengths_nm,
         extra=config.extra_bands,
     )  # fmt: skip
     heads = ws.project.heads
     spec = NetworkSpec(
-        encoder.architecture, made.bands, loaded.bands, heads, classes=0 if heads == "change" else len(legend.classes),
+        encoder.architecture, given.bands, loaded.bands, heads, classes=0 if heads == "change" else len(legend.classes),
         decoder=config.decoder, fusion=config.fusion, decoder_channels=config.decoder_channels,
         priors=tuple(priors),
         estimator=strategy_named(strategy).estimator,
@@ -221,11 +246,9 @@ class _Course:
 def _fit_decoders(
     network: "Siamese", prepared: Pair, course: _Course, checkpoints: Path, *, advance: Callable[[float], None]
 ) -> Fit:
-    from landshift.models.network.learner import TrainingSettings
     from landshift.models.network.priors import start_from_priors
     from landshift.models.network.samples import Augmentation, LabelledTiles, TrainingChips
     from landshift.models.network.siamese import ChangeNetwork
-    from landshift.models.network.strategies import strategy_named
     from landshift.models.network.training import fit
 
     if not isinstance(network, ChangeNetwork):
@@ -237,11 +260,18 @@ def _fit_decoders(
     )  # fmt: skip
     validation = LabelledTiles(prepared.source, course.validation, priors=priors, size=config.chip)
     start_from_priors(network, LabelledTiles(prepared.source, course.training, priors=priors, size=config.chip))
-    settings = TrainingSettings(
+    return fit(network, training, validation, settings_of(config, recipe), folder=checkpoints, advance=advance)
+
+
+def settings_of(config: TrainingConfig, recipe: Recipe) -> "TrainingSettings":
+    """Return how long and how a network is trained."""
+    from landshift.models.network.learner import TrainingSettings
+    from landshift.models.network.strategies import strategy_named
+
+    return TrainingSettings(
         strategy_named(recipe.strategy), recipe.epochs, config.batch, config.learning_rate, weight_decay=config.weight_decay,
         patience=config.patience, loss=config.loss, seed=recipe.seed, workers=config.workers, precision=config.precision,
     )  # fmt: skip
-    return fit(network, training, validation, settings, folder=checkpoints, advance=advance)
 
 
 def require_mapper(ws: Workspace, made: Plan) -> None:

@@ -195,17 +195,25 @@ def judge(
         threshold=threshold, phases=ws.project.detect.phases,
         temperatures=temperatures, test=binary_scores(truth, scored, threshold),
         calibration_error=calibration_error_of(scored, truth), evidence=evidence,
-        kinds=_score_kinds(labels, decided.change, test, blocks, legend=bundle.legend),
+        kinds=score_kinds(labels, decided.change, test, blocks, legend=bundle.legend),
         warnings=tuple(sentence for sentence in (warning, evidence.caution) if sentence),
         risk_control=calibrated.risk, temperature_checks=calibrated.checks,
     )  # fmt: skip
-    if decided.before is not None and decided.after is not None:
-        scores = replace(
-            scores, landuse_before=_score_classes(labels.before, decided.before, test, bundle.legend),
-            landuse_after=_score_classes(labels.after, decided.after, test, bundle.legend),
-            transitions=_score_transitions(labels, decided.change, test, bundle.legend),
-        )  # fmt: skip
+    scores = score_landuse(scores, labels, decided, test, legend=bundle.legend)
     return replace(bundle, temperatures=temperatures, threshold=threshold), scores, calibrated
+
+
+def score_landuse(
+    scores: CandidateScores, labels: Labels, decided: Decision, test: np.ndarray, *, legend: Legend
+) -> CandidateScores:  # fmt: skip
+    """Add the scores of land use and of kinds of change, where the decision has land use, on the pixels of a mask."""
+    if decided.before is None or decided.after is None:
+        return scores
+    return replace(
+        scores, landuse_before=_score_classes(labels.before, decided.before, test, legend),
+        landuse_after=_score_classes(labels.after, decided.after, test, legend),
+        transitions=_score_transitions(labels, decided.change, test, legend),
+    )  # fmt: skip
 
 
 def predict_held_out(
@@ -261,9 +269,10 @@ def _score_transitions(labels: Labels, found: np.ndarray, test: np.ndarray, lege
     return transition_scores(truth, found[known], legend)
 
 
-def _score_kinds(
+def score_kinds(
     labels: Labels, found: np.ndarray, test: np.ndarray, blocks: np.ndarray, *, legend: Legend
 ) -> tuple[KindScore, ...]:  # fmt: skip
+    """Return how often each kind of change was right, and found, on the pixels of a mask."""
     if legend.binary:
         known = test & (labels.change != NOT_LABELLED) & (found != NOT_OBSERVED)
         truth = labels.change[known] + np.uint8(UNCHANGED)
