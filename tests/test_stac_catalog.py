@@ -433,8 +433,9 @@ def test_an_asset_that_is_missing(place: Place) -> None:
         ({"proj:transform": [20, 0, 300_000, 0, -20, 3_600_000]}, "do not agree: pixel size 20 x 20 and 10 x 10"),
         ({"proj:transform": [10, 0, 300_010, 0, -10, 3_600_000, 0, 0, 1]}, "do not agree: upper left corner"),
         ({"proj:transform": ["x"] * 6}, "are no grid"), ({"proj:shape": [0, 64]}, "is no size"),
-        ({"proj:shape": 64}, "are no grid"), ({"proj:code": "EPSG:4326"}, "whose unit is degrees"),
+        ({"proj:shape": 64}, "are no grid"), ({"proj:code": "EPSG:4326"}, "do not agree: CRS EPSG:4326 and EPSG:32651"),
         ({"proj:code": "nonsense"}, "CRS 'nonsense', which is not known"),
+        ({"proj:transform": [10, 0, 300_000, 0, 10, 3_600_000]}, "do not agree: pixel size 10 x -10 and 10 x 10"),
         ({"eo:bands": [{"name": "blue"}, {"name": "red"}]}, "has 1 bands, the catalog names band 2"),
     ],
 )  # fmt: skip
@@ -451,8 +452,58 @@ def test_a_catalog_that_says_nothing_about_grids(place: Place) -> None:
         del item["properties"]["proj:code"]
     assert place.used("after") == ["b"]
     made = plan(place.workspace())
-    assert made.before.scenes[0].bands["red"].declared is None
     assert made.before.scenes[0].grid == GRID
+
+
+@pytest.mark.parametrize("key", ["red", "nir", "scl"])
+@pytest.mark.parametrize(
+    ("lie", "message"),
+    [
+        ({"proj:epsg": 32650}, "CRS EPSG:32650 and EPSG:32651"), ({"proj:code": "EPSG:4326"}, "CRS EPSG:4326 and EPSG:32651"),
+        ({"proj:shape": [64, 65]}, "64 x 65 and 64 x 64 pixels"),
+        ({"proj:transform": [10, 0, 300_010, 0, -10, 3_600_000]}, "upper left corner"),
+    ],
+)  # fmt: skip
+def test_each_declared_part_is_compared_with_each_file_that_is_used(
+    place: Place, key: str, lie: dict[str, Any], message: str
+) -> None:
+    """Also where the catalog declares no more than that part; an asset that is not used may lie."""
+    place.sentinel()
+    items = place.two(**{"s2:processing_baseline": "02.14"})
+    for item in items:
+        file = f"{item['id']}_scl.tif"
+        place.site.files[f"/files/{file}"] = place.file(file, low=4, high=5)
+        item["assets"]["scl"] = {"href": f"{place.site.url}/files/{file}"}
+        item["assets"]["nir08"] = {"href": f"{place.site.url}/files/gone.tif"} | lie
+        del item["properties"]["proj:code"]
+        for asset in item["assets"].values():
+            for name in ("proj:shape", "proj:transform"):
+                asset.pop(name, None)
+    assert place.used("before") == ["a"]
+    items[0]["assets"][key] |= lie
+    said = place.refused(f"^Item a, asset {key}: the catalog and the file .*{key}.tif do not agree: {message}")
+    assert "report it to the catalog's keeper" in said
+    assert "do not agree" in place.listed()["a"]["fault"]
+    place.config["scenes"]["clouds"] = {"mask": "none"}
+    assert (key == "scl") == (place.used("before") == ["a"] if key == "scl" else False)
+
+
+def test_a_file_in_degrees(place: Place) -> None:
+    """It is what the catalog declares, and no grid for hectares; or the catalog declares a projected one."""
+    place.two()
+    degrees = grid_like(Affine(1e-4, 0, 120.9, 0, -1e-4, 32.6))
+    for path in list(place.site.files):
+        if path.startswith("/files/a_"):
+            place.site.files[path] = degrees
+    place.refused("^Item a, asset red: .*do not agree: CRS EPSG:32651 and EPSG:4326")
+
+
+def grid_like(transform: Affine) -> bytes:
+    with rasterio.MemoryFile() as memory:
+        profile = {"driver": "GTiff", "height": 64, "width": 64, "count": 1, "dtype": "uint16", "nodata": 0}
+        with memory.open(**profile, crs="EPSG:4326", transform=transform) as out:
+            out.write(np.full((1, 64, 64), 900, dtype=np.uint16))
+        return bytes(memory.read())
 
 
 @pytest.mark.parametrize(

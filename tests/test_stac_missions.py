@@ -6,16 +6,21 @@ from typing import Any
 
 import numpy as np
 import pytest
+from affine import Affine
 
 from landshift.flows.config.project import Project
 from landshift.flows.steps.inspection.scenes import list_scenes
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.read import inspect
+from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scenes.declared import require_declared_place
 from landshift.pipeline.scenes.look import read_scene
 from landshift.pipeline.scenes.sensors import sensor_named
 from landshift.pipeline.scenes.stac.assets import assets_of
-from landshift.pipeline.scenes.stac.items import platform_of
+from landshift.pipeline.scenes.stac.items import platform_of, read_declared
 from landshift.pipeline.scenes.stac.search import Item
 from landshift.pipeline.tiles import Window
 from tests.made_catalogs import CLOUDED, CRS, GRID, SEEN, Json, feature_collection, hls, landsat
@@ -175,3 +180,39 @@ def test_assets_that_only_some_satellites_have(tmp_path: Path) -> None:
     assert len(values(ws)) == 2
     with pytest.raises(InputError, match="names infrared; sensor landsat-c2-l2-tm has blue"):
         plan(project(tmp_path, "landsat-c2-l2", items, ["red", "nir"], assets={"infrared": "nir08"}))
+
+
+OPEN_DATUM = (
+    'PROJCS["UTM Zone 51, Northern Hemisphere",GEOGCS["Unknown datum based upon the WGS 84 ellipsoid",'
+    'DATUM["Not specified (based on WGS 84 spheroid)",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]]],'
+    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]]],PROJECTION["Transverse_Mercator"],'
+    'PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",123],PARAMETER["scale_factor",0.9996],'
+    'PARAMETER["false_easting",500000],PARAMETER["false_northing",0],UNIT["metre",1,AUTHORITY["EPSG","9001"]],'
+    'AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+)
+"""As files of HLS have it."""
+
+
+@pytest.mark.parametrize(
+    ("epsg", "transform", "message"),
+    [
+        (32651, None, ""), (32751, None, ""), (32651, (30, 0, 300_000, 0, -30, -1_500_000), ""),
+        (32751, (30, 0, 300_000, 0, -30, 8_500_000), ""),
+        (32751, (30, 0, 300_000, 0, -30, 8_500_030), "upper left corner .300000.000, -1499970.000. and .300000.000, -1500000"),
+        (32751, (30, 0, 300_000, 0, -30, -1_500_000), "upper left corner"), (32652, None, "CRS EPSG:32652 and UTM Zone 51"),
+        (32752, None, "CRS EPSG:32752"), (4326, None, "CRS EPSG:4326"), (32251, None, "CRS EPSG:32251"),
+    ],
+)  # fmt: skip
+def test_a_crs_is_compared_by_where_it_puts_the_file(
+    tmp_path: Path, epsg: int, transform: tuple[float, ...] | None, message: str
+) -> None:
+    """Items of HLS name the zone of their hemisphere; files count from the equator, and leave the datum open."""
+    grid = grid_of(Affine(30, 0, 300_000, 0, -30, -1_500_000), (8, 9), OPEN_DATUM)
+    path = write_raster(tmp_path / "a.tif", np.ones((1, *grid.shape), dtype=np.int16), grid, nodata=-9999)
+    content = {"proj:epsg": epsg, "proj:transform": transform and list(transform)}
+    declared = read_declared(Item({"id": "a", "properties": content, "assets": {"B04": {"href": "a.tif"}}}), "B04")
+    if not message:
+        require_declared_place(inspect(path), declared)
+        return
+    with pytest.raises(InputError, match=f"a.tif do not agree: {message}"):
+        require_declared_place(inspect(path), declared)

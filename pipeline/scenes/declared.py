@@ -4,14 +4,62 @@ import shlex
 from collections.abc import Sequence
 
 import numpy as np
+from affine import Affine
+from odc.geo.crs import CRS
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import crs_name
+from landshift.pipeline.grid import Grid, crs_name, differences
 from landshift.pipeline.raster.read import RasterInfo
+from landshift.pipeline.scenes.scene import DeclaredGrid
 from landshift.pipeline.scenes.sensors import Sensor
 
 _CLOUD_TAGS = ("CLOUD_COVERAGE_ASSESSMENT", "CLOUD_COVER", "CLOUDY_PIXEL_PERCENTAGE", "cloud_coverage")
 """Of GDAL's own Sentinel-2 reader, Landsat, Earth Engine and HLS."""
+_FALSE_NORTHINGS = (10e6, -10e6)
+"""Metres between the two halves of a UTM zone."""
+_NEAR_PX = 1e-3
+"""Pixels; closer than this is the same place, as of grids."""
+
+
+def require_declared_place(info: RasterInfo, declared: DeclaredGrid) -> None:
+    """Refuse a file whose pixels lie elsewhere than its catalog declares.
+
+    Two names of one CRS are the same, also the datum that files of HLS leave open. Of a UTM zone, catalogs name the southern
+    half where files count from the equator (HLS and Landsat do, with negative northings): also the same, where corners agree.
+
+    Args:
+        info: The file.
+        declared: By the catalog; what it leaves out is not compared.
+
+    Raises:
+        InputError: Names each difference, and the remedy.
+    """
+    own = CRS(info.crs) if info.crs else None
+    northing = 0.0 if own is None or not declared.crs else _northing(own, CRS(declared.crs), info)
+    found = [] if northing is not None else [f"CRS {crs_name(CRS(declared.crs))} and {crs_name(own)}"]
+    if not found:
+        transform = declared.transform or info.transform
+        stated = Affine.translation(0, -(northing or 0.0)) @ transform if declared.transform else transform
+        found = differences(Grid(declared.shape or info.shape, stated, own), Grid(info.shape, info.transform, own))
+    if found:
+        raise InputError(
+            f"the catalog and the file {info.path} do not agree: {'; '.join(found)} (the catalog first). "
+            f"Leave the item out with `scenes: stac: leave_out:`, and report it to the catalog's keeper."
+        )
+
+
+def _northing(own: CRS, declared: CRS, info: RasterInfo) -> float | None:
+    """Return what a CRS adds to the northings of a file in its own, 0 for the same place; None where they differ otherwise."""
+    if own == declared:
+        return 0.0
+    rows, columns = info.shape
+    turn = own.transformer_to_crs(declared)
+    spots = [info.transform @ spot for spot in ((0, 0), (columns, 0), (0, rows), (columns, rows), (columns / 2, rows / 2))]
+    moved = np.array([np.subtract(turn(*spot), spot) for spot in spots])
+    for northing in (0.0, *_FALSE_NORTHINGS):
+        if np.abs(moved - (0, northing)).max() <= _NEAR_PX * abs(info.transform.a):
+            return northing
+    return None
 
 
 def require_nodata(info: RasterInfo, sensor: Sensor) -> None:

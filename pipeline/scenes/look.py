@@ -9,13 +9,13 @@ from typing import Literal
 import numpy as np
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, crs_name, differences, overlap_share, overlap_window
+from landshift.pipeline.grid import Grid, crs_name, overlap_share, overlap_window
 from landshift.pipeline.raster.bands import read_bands, read_clear
 from landshift.pipeline.raster.blocks import list_parts, most_promising
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.place import RasterPlace
 from landshift.pipeline.raster.read import inspect
-from landshift.pipeline.scenes.declared import require_nodata
+from landshift.pipeline.scenes.declared import require_declared_place, require_nodata
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene, Source
 from landshift.pipeline.scenes.sensors import REFLECTANCE, decode_quality, to_values
 from landshift.pipeline.tiles import Window
@@ -33,7 +33,7 @@ LOWEST, HIGHEST = -0.2, 2.0
 """Surface reflectance outside this range, at the median, is a scaling mistake and no surface."""
 
 
-_AT_ONCE = 8
+AT_ONCE = 8
 """Files of one scene that are opened at the same time: opening is waiting for a server."""
 _DARKEST = 1.0
 """Percentile of the observed pixels: low, but not the one defect pixel."""
@@ -199,7 +199,7 @@ def require_as_declared(scene: Scene, bands: Sequence[str]) -> None:
         InputError: A file cannot be opened, lies on another grid, has fewer bands, or another nodata number than the sensor.
     """
     sources = [*(scene.bands[b] for b in bands), *([scene.quality] if scene.quality else [])]
-    with ThreadPoolExecutor(min(_AT_ONCE, len(sources))) as pool:
+    with ThreadPoolExecutor(min(AT_ONCE, len(sources))) as pool:
         for _ in pool.map(lambda source: _require_source(scene, source), sources):
             pass
 
@@ -210,12 +210,8 @@ def _require_source(scene: Scene, source: Source) -> None:
         info = inspect(source.path)
         if not 1 <= source.band <= info.count:
             raise InputError(f"{source.path} has {info.count} bands, the catalog names band {source.band}.")
-        found = [] if source.declared is None else differences(source.declared, info.grid)
-        if found:
-            raise InputError(
-                f"the catalog and the file {source.path} do not agree: {'; '.join(found)} (the catalog first). "
-                f"Leave the item out with `scenes: stac: leave_out:`, and report it to the catalog's keeper."
-            )
+        if source.declared is not None:
+            require_declared_place(info, source.declared)
         if source is not scene.quality:
             require_nodata(info, scene.sensor)
     except InputError as error:

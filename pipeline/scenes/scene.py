@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 from itertools import pairwise
 
+from affine import Affine
+
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.place import RasterPlace
@@ -18,6 +20,18 @@ _ONE_PASS = timedelta(minutes=30)
 
 
 @dataclass(frozen=True)
+class DeclaredGrid:
+    """Where a catalog declares the pixels of a file to be; any of it may be missing."""
+
+    crs: str = ""
+    """Anything that odc-geo reads as a CRS; empty where the catalog names none."""
+    transform: Affine | None = None
+    """Pixel (column, row) to CRS coordinates."""
+    shape: tuple[int, int] | None = None
+    """Rows and columns."""
+
+
+@dataclass(frozen=True)
 class Source:
     """One band of one file."""
 
@@ -27,8 +41,8 @@ class Source:
     """From 1."""
     asset: str = ""
     """Key of the catalog's asset, empty where there is no catalog."""
-    declared: Grid | None = None
-    """The grid of the file as the catalog declares it; None where it does not."""
+    declared: DeclaredGrid | None = None
+    """The grid of the file as the catalog declares it; None where there is no catalog."""
     factors: tuple[float, float] | None = None
     """Scale and offset of its numbers by the scene's metadata; None: those of the sensor."""
 

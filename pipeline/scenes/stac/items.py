@@ -7,9 +7,12 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from affine import Affine
+from odc.geo import CRSError
+from odc.geo.crs import CRS
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.scenes.scene import DeclaredGrid
 from landshift.pipeline.scenes.sensors import Sensor, is_satellite, number_offset
 from landshift.pipeline.scenes.stac.search import Item, Json
 
@@ -192,11 +195,11 @@ def _band_offset(asset: Json) -> float | None:
     return None
 
 
-def grid_by_catalog(item: Item, key: str) -> Grid | None:
-    """Return the grid that a catalog declares for an asset; None where it does not declare all of it.
+def read_declared(item: Item, key: str) -> DeclaredGrid:
+    """Return where a catalog declares the pixels of an asset to be: by the asset's own fields, else by the item's.
 
     Raises:
-        InputError: The declaration is not a grid.
+        InputError: The declaration is neither a grid nor a part of one.
     """
 
     def field(name: str) -> Any:  # noqa: ANN401 (JSON)
@@ -205,16 +208,32 @@ def grid_by_catalog(item: Item, key: str) -> Grid | None:
     epsg = field("proj:epsg")
     crs = field("proj:code") or (f"EPSG:{epsg}" if epsg else None) or field("proj:wkt2")
     transform, shape = field("proj:transform"), field("proj:shape")
-    if not (crs and transform and shape):
-        return None
     name = f"Item {item.id}, asset {key} (by the catalog)"
     try:
-        rows, columns = (int(v) for v in shape)
-        matrix = Affine(*(float(v) for v in transform[:6]))
+        matrix = Affine(*(float(v) for v in transform[:6])) if transform else None
+        rows, columns = (int(v) for v in shape) if shape else (1, 1)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
         raise InputError(f"{name}: proj:transform {transform!a:.100} and proj:shape {shape!a:.60} are no grid.") from error
-    if not all(map(math.isfinite, matrix)):
+    if matrix is not None and not (all(map(math.isfinite, matrix)) and matrix.determinant):
         raise InputError(f"{name}: proj:transform {transform!a:.100} is no grid.")
     if not (0 < rows < _LONGEST_SIDE and 0 < columns < _LONGEST_SIDE):
         raise InputError(f"{name}: proj:shape {shape!a:.60} is no size.")
-    return grid_of(matrix, (rows, columns), str(crs), name)
+    return DeclaredGrid(_require_crs(crs, name) if crs else "", matrix, (rows, columns) if shape else None)
+
+
+def _require_crs(crs: object, name: str) -> str:
+    try:
+        return CRS(str(crs)).crs_str
+    except CRSError as error:
+        raise InputError(f"{name} has the CRS {crs!a:.200}, which is not known ({error}).") from error
+
+
+def grid_by_catalog(declared: DeclaredGrid) -> Grid | None:
+    """Return a grid that a catalog declares in full and that maps can be made on; None where the file has to be opened."""
+    if not declared.crs or declared.transform is None or declared.shape is None:
+        return None
+    try:
+        return grid_of(declared.transform, declared.shape, declared.crs)
+    except InputError:
+        # Degrees, or not north-up: whether the file is what the catalog declares is seen when it is opened.
+        return None

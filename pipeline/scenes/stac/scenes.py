@@ -1,6 +1,7 @@
 """Scenes and findings made of the items of a catalog."""
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -9,11 +10,22 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, overlap_share
 from landshift.pipeline.raster.place import RasterPlace, RemoteFile, is_remote, remote_file, resolve
 from landshift.pipeline.raster.read import inspect
+from landshift.pipeline.scenes.declared import require_declared_place
+from landshift.pipeline.scenes.look import AT_ONCE
 from landshift.pipeline.scenes.products.offsets import choose_declared
-from landshift.pipeline.scenes.scene import Scene, Source
+from landshift.pipeline.scenes.scene import DeclaredGrid, Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor
 from landshift.pipeline.scenes.stac.assets import QUALITY, assets_of, require_colour
-from landshift.pipeline.scenes.stac.items import cloud_cover, day, grid_by_catalog, item_offset, moment, newest, platform_of
+from landshift.pipeline.scenes.stac.items import (
+    cloud_cover,
+    day,
+    grid_by_catalog,
+    item_offset,
+    moment,
+    newest,
+    platform_of,
+    read_declared,
+)
 from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet, item_box
 from landshift.pipeline.scenes.survey import Finding, finding_of
 from landshift.pipeline.season import Season, outside
@@ -156,18 +168,35 @@ def scene_of(item: Item, how: Reading) -> Scene:
         raise InputError(f"Item {item.id} lacks the band {how.bands[0]}; it has {', '.join(places)}. Correct `bands:`.")
     declared = choose_declared(item.id, day(item), how.declared_offset)
     offset = item_offset(item, sensor, [s.asset for s in sources.values()], declared)
-    grids = [s.declared if s.declared is not None else inspect(s.path).grid for s in sources.values()]
-    finest = min(grids, key=lambda g: float(g.transform.a))
+    finest = _finest(item, list(sources.values()))
     return Scene(
         item.id, day(item), sensor, sources, quality=quality, grid=finest, number_offset=offset,
         cloud_cover=cloud_cover(item), acquired=moment(item), platform=platform,
     )  # fmt: skip
 
 
+def _finest(item: Item, sources: Sequence[Source]) -> Grid:
+    """Return the finest grid of files, as the catalog declares them; of the files themselves where it does not."""
+    grids = [grid_by_catalog(source.declared or DeclaredGrid()) for source in sources]
+    unknown = [source for source, grid in zip(sources, grids, strict=True) if grid is None]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        found = [*filter(None, grids), *pool.map(lambda source: _grid_of_file(item, source), unknown)]
+    return min(found, key=lambda g: float(g.transform.a))
+
+
+def _grid_of_file(item: Item, source: Source) -> Grid:
+    try:
+        info = inspect(source.path)
+        require_declared_place(info, source.declared or DeclaredGrid())
+        return info.grid
+    except InputError as error:
+        raise InputError(f"Item {item.id}, asset {source.asset}: {error}") from None
+
+
 def _source(item: Item, key: str, number: int, how: Reading) -> Source:
     asset = item.assets[key]
     try:
-        return Source(_place(item, key, str(asset["href"]), how), number, key, grid_by_catalog(item, key))
+        return Source(_place(item, key, str(asset["href"]), how), number, key, read_declared(item, key))
     except InputError as error:
         prefix = f"Item {item.id}, asset {key}"
         raise error if str(error).startswith(prefix) else InputError(f"{prefix}: {error}") from None
