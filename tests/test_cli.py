@@ -177,7 +177,7 @@ def test_init_writes_a_config_that_loads_and_lists_what_to_decide(territory: Ter
     territory.write("label.tif", np.ones((1, *territory.grid.shape), np.uint8), nodata=None, descriptions=["label"])
     code, out, err = run("init", territory.data)
     assert code == 0, err
-    assert "to decide: sensor: scale" in out
+    assert "To decide: sensor: scale" in out
     project = load_project(territory.data / "landshift.yaml")
     assert project.sensor.bands == ("red", "nir")
     assert str(project.dates.before.start) == "2020-06-15"
@@ -197,7 +197,7 @@ def test_init_knows_sentinel_2_by_its_band_names(territory: Territory) -> None:
 
 def test_init_in_a_folder_named_like_a_number(territory: Territory) -> None:
     folder = territory.data.rename(territory.data.parent / "2020")
-    path, _ = write_config(folder, folder / "landshift.yaml")
+    path = write_config(folder, folder / "landshift.yaml").config
     assert load_project(path).name == "2020"
 
 

@@ -65,20 +65,21 @@ def demo(
 
 
 def init(
-    folder: Annotated[Path, typer.Argument(help="Folder with GeoTIFFs of at least two dates.", show_default=False)],
+    folder: Annotated[Path, typer.Argument(help="Folder with images of at least two dates.", show_default=False)],
     config: Annotated[
         Path | None, typer.Option(help="Config to write; FOLDER/landshift.yaml by default.", show_default=False)
     ] = None,
     as_json: Json = False,
     verbose: Verbose = False,
 ) -> None:
-    """Read the rasters in a folder, and write a commented config to complete."""
+    """Understand the images and labels in a folder, and write a commented config with what is left to decide."""
     with session(as_json, verbose):
         from landshift.flows.steps.inspection.init import write_config
+        from landshift.flows.steps.inspection.understood import show_understood
 
-        path, questions = write_config(folder, config or folder / "landshift.yaml")
-        lines = [f"Wrote {path}.", *(f"  to decide: {q}" for q in questions), f"Then run: landshift check {path}"]
-        answer({"config": path, "to_decide": questions}, lines, as_json)
+        made = write_config(folder, config or folder / "landshift.yaml")
+        elsewhere = "" if made.config.parent.resolve() == folder.resolve() else f" --data {folder}"
+        answer(*show_understood(made, f"landshift check {made.config}{elsewhere}"), as_json)
 
 
 def check(

@@ -47,6 +47,9 @@ _BADGES = {
                  "this map is."),
 }  # fmt: skip
 
+TableRow = dict[str, Any]
+"""Cells of a row of a table, for the template."""
+
 _MOST_RANKED = 5
 """Encoders that a short list names, beside the project's own."""
 
@@ -92,7 +95,7 @@ def _headline(assessment: Assessment) -> dict[str, str]:
     return {"verdict": verdict, "badge": badge, "symbol": symbol, "title": title, "advice": advice}
 
 
-def _compare(guard: Guard) -> list[dict[str, Any]]:
+def _compare(guard: Guard) -> list[TableRow]:
     """Tabulate each control: all regions together, then each with the mean F1 of both sides."""
     tables = []
     for name, control in guard.controls.items():
@@ -117,7 +120,7 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return sum(known) / len(known) if known else None
 
 
-def _regions_table(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _regions_table(evaluation: Evaluation) -> list[TableRow]:
     seeds = dict(sorted(evaluation.regions_by_seed.items(), key=lambda item: int(item[0])))
     return [
         {**vars(row), "mean": evaluation.worst.regions.get(row.name),
@@ -126,7 +129,7 @@ def _regions_table(evaluation: Evaluation) -> list[dict[str, Any]]:
     ]  # fmt: skip
 
 
-def _classes(evaluation: Evaluation) -> list[dict[str, Any]]:
+def _classes(evaluation: Evaluation) -> list[TableRow]:
     """Turn the rows of each date into a table of classes by regions."""
     tables = []
     for date, cells in (evaluation.classes or {}).items():

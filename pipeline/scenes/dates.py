@@ -17,7 +17,7 @@ _DAY_OF_YEAR = re.compile(r"(?<!\d)((?:19|20)\d{2})(00[1-9]|0[1-9]\d|[12]\d\d|3[
 
 _ACQUIRED = ("DATATAKE_DATETIME", "SENSING_TIME", "DATE_ACQUIRED", "datetime")
 """Tags with the time of the acquisition."""
-_WRITTEN = "TIFFTAG_DATETIME"
+WRITTEN = "TIFFTAG_DATETIME"
 """When the file was written: of some archives the time of the acquisition, of image editors and exports any later day."""
 _ONE_DAY = timedelta(days=1)
 """Names and tags of one acquisition may be in another time zone each."""
@@ -33,7 +33,7 @@ def find_day(relative: str) -> date | None:
         InputError: What looks like a day is not in the calendar.
     """
     parts = PurePosixPath(relative).parts
-    return next((day for part in reversed(parts) if (day := _day_in(relative, part)) is not None), None)
+    return next((day for part in reversed(parts) if (day := read_day(relative, part)) is not None), None)
 
 
 def acquisition_date(group: Sequence[RasterInfo], dates: Mapping[str, date], named: date | None = None) -> date:
@@ -54,8 +54,8 @@ def acquisition_date(group: Sequence[RasterInfo], dates: Mapping[str, date], nam
     if found:
         return found[0]
     first = group[0]
-    written = _day_in(str(first.path), first.tags.get(_WRITTEN, ""))
-    only = "" if written is None else f" but {_WRITTEN} ({written}), which may be when the file was written"
+    written = read_day(str(first.path), first.tags.get(WRITTEN, ""))
+    only = "" if written is None else f" but {WRITTEN} ({written}), which may be when the file was written"
     raise InputError(
         f"{first.path}: no date in its name (YYYYMMDD or YYYY-MM-DD), and none in its tags{only}. Set the day on which the "
         f"ground was seen in the config: `scenes: dates: {{{first.path.name}: {written or '2020-06-15'}}}`."
@@ -64,16 +64,16 @@ def acquisition_date(group: Sequence[RasterInfo], dates: Mapping[str, date], nam
 
 def _day_of(info: RasterInfo, named: date | None) -> date | None:
     """Return the day in the name of a file, or in a tag of its acquisition."""
-    named = named or _day_in(str(info.path), info.path.name)
-    tagged = {tag: day for tag in _ACQUIRED if (day := _day_in(str(info.path), info.tags.get(tag, ""))) is not None}
+    named = named or read_day(str(info.path), info.path.name)
+    tagged = {tag: day for tag in _ACQUIRED if (day := read_day(str(info.path), info.tags.get(tag, ""))) is not None}
     if named is None:
         return next(iter(tagged.values()), None)
     for tag, day in tagged.items():
         if abs(day - named) > _ONE_DAY:
             raise _contradiction(info, named, f"its tag {tag} has {day}")
-    written = _day_in(str(info.path), info.tags.get(_WRITTEN, ""))
+    written = read_day(str(info.path), info.tags.get(WRITTEN, ""))
     if written is not None and named - written > _ONE_DAY:
-        raise _contradiction(info, named, f"its tag {_WRITTEN} has an earlier day, {written}")
+        raise _contradiction(info, named, f"its tag {WRITTEN} has an earlier day, {written}")
     return named
 
 
@@ -84,7 +84,12 @@ def _contradiction(info: RasterInfo, named: date, other: str) -> InputError:
     )
 
 
-def _day_in(path: str, text: str) -> date | None:
+def read_day(path: str, text: str) -> date | None:
+    """Return the day in a text, None without one; `path` is for errors.
+
+    Raises:
+        InputError: What looks like a day is not in the calendar.
+    """
     of_year = _DAY_OF_YEAR.search(text)
     if of_year is not None and (day := int(of_year[2])) <= 365 + isleap(int(of_year[1])):
         return date(int(of_year[1]), 1, 1) + timedelta(day - 1)

@@ -1,166 +1,228 @@
-"""First config of a project, from the rasters in a folder, with what has to be decided."""
+"""First config of a project, from what lies in a folder, with what has to be decided."""
 
 import re
-from collections.abc import Sequence
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
+from typing import Any
 
-import yaml
+from pydantic import ValidationError
+from ruamel.yaml import YAML
+from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
+from landshift.flows.config.project import Project
+from landshift.flows.steps.inspection.folder import FolderContent, read_folder, sensor_of_products
+from landshift.flows.steps.inspection.label_offers import label_years, propose_labels
+from landshift.flows.steps.inspection.proposing import (
+    Content,
+    Draft,
+    propose_bands,
+    propose_custom_sensor,
+    propose_epochs,
+    propose_files,
+    propose_grid,
+)
+from landshift.flows.steps.learning.labelling import read_labels, split_labels
+from landshift.flows.steps.project.plan import plan, sensor_of
+from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.manifest import write_text
-from landshift.pipeline.raster.read import RasterInfo, inspect
-from landshift.pipeline.scenes.dates import DATE
-from landshift.pipeline.scenes.folder import require_printable
-from landshift.pipeline.scenes.sensors import SENSORS, Sensor
+from landshift.pipeline.scenes.folder import FolderReading, scenes_in
+from landshift.pipeline.scenes.products.scenes import Declared
+from landshift.pipeline.scenes.scene import Scene
 
-_LABEL = re.compile(r"label|truth|mask|reference|lulc", re.IGNORECASE)
-_RASTERS = (".tif", ".tiff", ".jp2")
-_VECTORS = (".gpkg", ".geojson", ".shp", ".fgb")
+_BLOCKS = ((64, 16, 50), (32, 8, 50), (32, 4, 20), (16, 4, 20), (16, 2, 10), (8, 2, 10), (8, 1, 5), (4, 0, 2))
+"""Side of a block, buffer and pixels of each class in each split, the safest first."""
+_DAY = "YYYY-MM-DD"
+"""Stands where a day has to be filled in; no date, so nothing runs before."""
+_ENOUGH_BLOCKS = 12
+"""So that validation and test have more than one each."""
+_INLINE = ("epochs.before", "epochs.after")
 
 
-def write_config(folder: Path, path: Path) -> tuple[Path, list[str]]:
-    """Write a commented config for the rasters in a folder.
+@dataclass(frozen=True)
+class Initialised:
+    """What `landshift init` wrote, and understood."""
 
-    Nothing is guessed: what the files do not show is written as a question.
+    config: Path
+    """The file."""
+    scenes: tuple[Scene, ...]
+    """That were found, by date."""
+    chosen: tuple[str, ...]
+    """Ids of the scenes of both epochs."""
+    to_decide: tuple[str, ...]
+    """What the user has to decide, each with its reason; sentences that begin with the key."""
+    notes: tuple[str, ...]
+    """What was left out and why; sentences."""
+
+
+def write_config(folder: Path, path: Path) -> Initialised:
+    """Write a commented config for what lies in a folder.
+
+    Nothing is guessed: what the files do not show is written as a question. What they do show is tried: scenes are looked into,
+    and labels divided.
 
     Args:
-        folder: Where the rasters are, in it or one level below.
+        folder: Where images and labels are, in it, below it, or in archives in it.
         path: The config to write; an existing one is not touched.
-
-    Returns:
-        The path, and what the user has to decide.
 
     Raises:
         InputError: No folder, fewer than two dates, a file name that cannot be shown, or a config is there already.
     """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Expected one with GeoTIFFs of at least two dates.")
     if path.exists():
         raise InputError(f"{path} is there already, and is not overwritten. Name another with --config, or remove it.")
-    files = sorted(f for pattern in ("*", "*/*") for f in folder.glob(pattern) if f.suffix.lower() in _RASTERS)
-    vectors = sorted(f for f in folder.iterdir() if f.suffix in _VECTORS)
-    for file in (*files, *vectors):
-        require_printable(file.relative_to(folder))
-    scenes = [f for f in files if DATE.search(f.name) and not _LABEL.search(f.name)]
-    dates = sorted({"-".join(DATE.search(f.name).groups()) for f in scenes})  # type: ignore[union-attr]
-    if len(dates) < 2:
+    content = read_folder(folder)
+    draft, notes = Draft(), list(content.notes)
+    draft.content["name"] = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:60] or "project"
+    scenes = _propose_scenes(draft, content, notes)
+    before, after = propose_epochs(draft, scenes, label_years(content))
+    propose_grid(draft, before, after)
+    propose_bands(draft, [*before, *after])
+    propose_labels(draft, content)
+    _propose_the_rest(draft, folder, [*before, *after])
+    text = _text(draft, content, scenes)
+    return Initialised(
+        write_text(path, text), tuple(scenes), tuple(s.id for s in (*before, *after)),
+        to_decide=tuple(dict.fromkeys(draft.questions)), notes=tuple(notes),
+    )  # fmt: skip
+
+
+def _propose_scenes(draft: Draft, content: FolderContent, notes: list[str]) -> list[Scene]:
+    """Write sensor and scenes; return the scenes that are found with them."""
+    if content.products:
+        name, others = sensor_of_products(content.products)
+        draft.content["sensor"] = {"name": name}
+        alike = [o for o in others if {f.key for f in content.products if not f.level}]
+        if alike:
+            draft.decide("sensor.name", f"the names do not have the level: {name} or {', '.join(alike)}")
+    elif content.files:
+        propose_custom_sensor(draft, content.files)
+        propose_files(draft, content.folder, content.files)
+    else:
+        why = "; ".join(content.notes) or "no .tif, .tiff, .jp2, .zip or .tar"
         raise InputError(
-            f"{folder} has scenes of {len(dates)} dates ({', '.join(dates) or 'no file name holds a date'}); expected two or "
-            f"more, with the date in the name (YYYYMMDD), as GeoTIFF."
+            f"{content.folder} has no image that could be a scene ({why}). "
+            f"Expected images of two or more dates, with the date (YYYYMMDD) in the names of files or folders."
         )
-    folders = {f.parent for f in scenes}
-    if len(folders) > 1:
-        raise InputError(f"Scenes lie in several folders: {', '.join(str(f) for f in sorted(folders))}. Give the one to use.")
-    info = inspect(scenes[0])
-    labels = [f for f in files if f not in scenes] + vectors
-    text, questions = _config(folder, scenes, info, dates, labels=labels)
-    return write_text(path, text), questions
+    sensor = sensor_of(Project.model_validate(_minimal(draft)).sensor)
+    section = draft.content.get("scenes", {})
+    refused: list[str] = []
+    how = FolderReading(
+        sensor, section.get("pattern"), Declared(section.get("dates", {})),
+        refused=lambda name, error: refused.append(str(error)),
+        left_out=lambda name, day, why: notes.append(f"{name} is left out: it {why}."),
+    )  # fmt: skip
+    scenes = scenes_in(content.folder, how)
+    if refused and len({s.date for s in scenes}) < 2:
+        raise InputError("\n".join([f"{len(refused)} of the images in {content.folder} cannot be used:", *refused[:3]]))
+    if refused:
+        draft.content.setdefault("scenes", {})["faulty"] = "skip"
+        draft.comments["scenes.faulty"] = f"{len(refused)} cannot be used; `landshift scenes` lists why"
+        notes += refused
+    if scenes and all(s.quality is None for s in scenes):
+        clouds = draft.content.setdefault("scenes", {}).setdefault("clouds", {})
+        clouds["mask"] = "none"
+        if sensor.name != "custom" or content.products:
+            draft.decide("scenes.clouds.mask", "no scene has a quality band; `none` if images are free of clouds, else `model`")
+    return scenes
 
 
-def _config(
-    folder: Path, scenes: Sequence[Path], info: RasterInfo, dates: Sequence[str], labels: Sequence[Path]
-) -> tuple[str, list[str]]:
-    name = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:60] or "project"
-    sensor, questions = _sensor(info)
-    inner = scenes[0].parent.relative_to(folder).as_posix()
-    lines = [
-        f"# {len(scenes)} rasters of {len(dates)} dates: {', '.join(dates)}",
-        f"# {scenes[0].name}: {info.shape[1]} x {info.shape[0]} pixels (width x height), {info.count} bands, {info.dtype}, "
-        f"nodata {_nodata(info)}",
-        "# Decide the lines marked DECIDE, then run `landshift check`. configs/schema.json explains every key.",
-        f"name: {_quote(name)}", "", *sensor, "", "scenes:", f"  folder: {_quote(inner)} # relative to the data folder",
-        f"  pattern: {_quote(_pattern(scenes, folder, labels))}", "", "epochs: # earlier and later dates to compare",
-        f"  before: {{start: {dates[0]}, end: {dates[0]}}}" + (" # DECIDE" if len(dates) > 2 else ""),
-        f"  after: {{start: {dates[-1]}, end: {dates[-1]}}}", "",
-    ]  # fmt: skip
-    if len(dates) > 2:
-        questions.append(f"epochs: the first and the last of {len(dates)} dates were taken; choose the two to compare")
-    lines += [
-        "# Land-use classes; without them the map has changed and unchanged only.", "# legend:",
-        '#   - {code: 1, name: Forest, colour: "#2f6b3c"}', '#   - {code: 2, name: Cropland, colour: "#ead27a"}', "",
-    ]  # fmt: skip
-    lines += _labels(folder, labels, questions)
-    lines += ["", "model:", "  encoder: imagenet-efficientnet-lite0 # `landshift encoders` lists them", "",
-              "training: # fewer epochs and chips are faster; `landshift check` shows how long it takes at most",
-              "  epochs: 12", "  chips_per_epoch: 160", "  chip: 64 # side in pixels, a multiple of 32",
-              "  seeds: [0] # [0, 1, 2] shows the spread, and takes three times as long", "",
-              "detect:", "  min_area_ha: 0.5 # minimum mapping unit in hectares"]  # fmt: skip
-    return "\n".join(lines) + "\n", questions
+def _minimal(draft: Draft) -> Content:
+    """Return a config that validates as far as the draft goes."""
+    days = {"before": {"start": "2000-01-01", "end": "2000-01-01"}, "after": {"start": "2001-01-01", "end": "2001-01-01"}}
+    return {"epochs": days, **draft.content}
 
 
-def _sensor(info: RasterInfo) -> tuple[list[str], list[str]]:
-    """Write the sensor section: a row of the table where the band names show it, else `custom` with questions."""
-    text = " ".join((info.path.stem, *info.descriptions)).upper()
-    for sensor in SENSORS:
-        natives = [b.native for b in sensor.bands if re.search(rf"(^|[\s_]){b.native}($|[\s_])", text)]
-        if len(natives) < min(info.count, 3):
+def _propose_the_rest(draft: Draft, folder: Path, scenes: Sequence[Scene]) -> None:
+    """Write the split that the labels can fill, the encoder, and the size of the chips; ask what `check` would object to."""
+    side = min(min(s.grid.shape) for s in scenes)
+    draft.content["model"] = {"encoder": "imagenet-efficientnet-lite0"}
+    draft.comments["model.encoder"] = "runs on any computer; `landshift encoders` lists those made for a satellite"
+    chip = 64 if side >= 64 else 32
+    draft.content["training"] = {"epochs": 12, "chips_per_epoch": 160, "chip": chip, "seeds": [0]}
+    draft.comments["training.epochs"] = "`landshift check` shows how long it takes at most"
+    draft.comments["training.seeds"] = "[0, 1, 2] shows the spread, and takes three times as long"
+    draft.content["detect"] = {"min_area_ha": 0.5}
+    draft.comments["detect.min_area_ha"] = "minimum mapping unit in hectares"
+    try:
+        project = Project.model_validate(draft.content)
+        with tempfile.TemporaryDirectory() as output:
+            ws = workspace(project, folder, Path(output))
+            made = plan(ws)
+            labels = None if project.labels is None else read_labels(ws, made.grid)
+            if labels is not None:
+                _propose_split(draft, labels, lambda content: workspace(Project.model_validate(content), folder, Path(output)))
+    except (InputError, ValidationError) as error:
+        draft.questions.append(f"before training: {error}")
+
+
+def _propose_split(draft: Draft, labels: Labels, open_with: Callable[[Content], Workspace]) -> None:
+    """Write the largest blocks that the labels fill in every split, enough of them where there are enough labels."""
+    fault, fallback = "", None
+    for block, buffer, pixels in _BLOCKS:
+        split = {"block_px": block, "buffer_px": buffer, "min_pixels": pixels}
+        try:
+            _, found = split_labels(open_with({**draft.content, "split": split}), labels)
+        except InputError as error:
+            fault = fault or str(error)
             continue
-        if sensor.quality is None or sensor.quality in text:
-            return _describe_sensor(sensor, natives)
-    common = Sensor("custom", SENSORS[0].bands)
-    found = [common.band_in(d) for d in info.descriptions]
-    bands = [b.name if b else f"band{i}" for i, b in enumerate(found, start=1)]
-    questions = [
-        "sensor: scale, offset and units: what turns the numbers into reflectance 0..1, or `units: digital numbers`",
+        fallback = fallback or split
+        if len(found.blocks) >= _ENOUGH_BLOCKS:
+            fallback = split
+            break
+    if fallback is None:
+        draft.questions.append(f"labels: {fault}")
+        return
+    draft.content["split"] = fallback
+    draft.comments["split"] = "blocks of pixels that the labels can fill"
+
+
+def _text(draft: Draft, content: FolderContent, scenes: Sequence[Scene]) -> str:
+    """Return the config as YAML, each key with its comment."""
+    days = sorted({str(s.date) for s in scenes})
+    shown = ", ".join(days[:8]) + (", ..." if len(days) > 8 else "")
+    head = [
+        f"{len(scenes)} scenes of {len(days)} dates: {shown}",
+        "Decide the lines marked DECIDE, if there are any, then run `landshift check`. configs/schema.json explains every key.",
     ]
-    if not all(found):
-        questions.insert(0, "sensor: bands: name them in the order of the file (blue, green, red, nir, swir16, swir22, ...)")
-    if info.nodata is None:
-        questions.append("sensor: nodata: the files declare none; `none` means that every number is a measurement")
-    lines = [
-        "sensor: # or one of " + ", ".join(s.name for s in SENSORS), "  name: custom",
-        f"  bands: [{', '.join(bands)}]" + ("" if all(found) else " # DECIDE: name them in the order of the file"),
-        "  scale: 1 # DECIDE: value = number x scale + offset", "  offset: 0",
-        f"  nodata: {_nodata(info)}" + (" # DECIDE: the files declare none" if info.nodata is None else ""),
-        "  units: digital numbers # DECIDE: `reflectance` once scale and offset give 0..1",
-    ]  # fmt: skip
-    return lines, questions
+    order = ("name", "sensor", "scenes", "epochs", "grid", "bands", "legend", "labels", "split", "model", "training", "detect")
+    written = {k: draft.content[k] for k in order if k in draft.content}
+    if draft.undated:
+        unknown = {"start": _DAY, "end": _DAY}
+        written["scenes"] = {**written["scenes"], "dates": dict.fromkeys(written["scenes"]["dates"], _DAY)}
+        written["epochs"] = {"before": unknown, "after": unknown}
+    root = _add_comments(written, draft.comments, "")
+    root.yaml_set_start_comment("\n".join(head))
+    writer = YAML()
+    writer.width = 10_000
+    # Configs are read without aliases: a few lines of them can stand for more than fits into memory.
+    writer.representer.ignore_aliases = lambda *_: True
+    stream = StringIO()
+    writer.dump(root, stream)
+    return stream.getvalue()
 
 
-def _describe_sensor(sensor: Sensor, natives: Sequence[str]) -> tuple[list[str], list[str]]:
-    lines = ["sensor:", f"  name: {sensor.name} # DECIDE: band names {', '.join(natives[:4])}, ... do not show the level"]
-    questions = [f"sensor: name: {sensor.name} or another product with these bands; syntheses (L3A and such) are `custom`"]
-    if sensor.baseline_offset:
-        lines.append("  # number_offset: 0 # DECIDE, where neither file names (_N0509_) nor tags hold the baseline: 0 or -1000")
-    return lines, questions
-
-
-def _labels(folder: Path, labels: Sequence[Path], questions: list[str]) -> list[str]:
-    if not labels:
-        questions.append("labels: none were found; training needs polygons or rasters")
-        return [
-            "# labels:", "#   polygons: {path: labels.gpkg, before_column: before, after_column: after}",
-        ]  # fmt: skip
-    first = labels[0].relative_to(folder).as_posix()
-    if labels[0].suffix in _VECTORS:
-        questions.append(f"labels: which columns of {first} hold the classes before and after")
-        return ["labels:", f"  polygons: {{path: {_quote(first)}, before_column: before, after_column: after}}"]
-    questions.append(f"labels: what the values of {first} mean")
-    return [
-        "labels:", "  rasters:", f"    change: {_quote(first)} # or `before:` and `after:` with classes",
-        "    values: {0: not labelled, 1: unchanged, 2: changed} # DECIDE",
-    ]  # fmt: skip
-
-
-def _pattern(scenes: Sequence[Path], folder: Path, labels: Sequence[Path]) -> str:
-    """Return a pattern that takes the scenes and leaves the label rasters beside them out."""
-    suffix = scenes[0].suffix
-    inside = {f for f in labels if f.parent == scenes[0].parent and f.suffix == suffix}
-    if not inside:
-        return f"*{suffix}"
-    prefix = scenes[0].name
-    for scene in scenes[1:]:
-        while not scene.name.startswith(prefix):
-            prefix = prefix[:-1]
-    prefix = prefix.rstrip("0123456789")
-    if prefix and not any(f.name.startswith(prefix) for f in inside):
-        return f"{prefix}*{suffix}"
-    return f"*[12][0-9][0-9][0-9]*{suffix}"
-
-
-def _nodata(info: RasterInfo) -> str:
-    return "none" if info.nodata is None else f"{info.nodata:.17g}"
-
-
-def _quote(text: str) -> str:
-    return yaml.safe_dump(text, default_style='"', width=1000, allow_unicode=True).strip()
+def _add_comments(value: Any, comments: dict[str, str], path: str) -> Any:  # noqa: ANN401 (a part of a config)
+    if isinstance(value, dict):
+        mapping = CommentedMap()
+        for key, inner in value.items():
+            below = f"{path}.{key}" if path else str(key)
+            mapping[key] = _add_comments(inner, comments, below)
+            if below in comments:
+                # ruamel hangs a comment behind a nested section on its first key otherwise.
+                mapping.yaml_add_eol_comment(comments[below], key)
+        if path in _INLINE:
+            mapping.fa.set_flow_style()
+        return mapping
+    if isinstance(value, list | tuple):
+        sequence = CommentedSeq([_add_comments(v, comments, f"{path}[]") for v in value])
+        sequence.fa.set_flow_style()
+        if value and isinstance(value[0], dict):
+            sequence.fa.set_block_style()
+            for item in sequence:
+                item.fa.set_flow_style()
+        return sequence
+    return value

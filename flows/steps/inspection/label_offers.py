@@ -1,0 +1,200 @@
+"""Proposals for the labels of a config: layers and rasters, their columns, values and classes."""
+
+import re
+from collections.abc import Iterable, Sequence
+from pathlib import Path
+
+from landshift.flows.steps.inspection.folder import FolderContent
+from landshift.flows.steps.inspection.proposing import Content, Draft
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.labels.columns import ClassColumn, LayerOffer, RasterOffer, offer_of_layers, offer_of_raster
+from landshift.pipeline.legend import MAX_CLASSES
+
+_COLOURS = {
+    "#2f6b3c": ("forest", "wood", "tree", "wald", "bosque", "foret"), "#ead27a": ("crop", "field", "agri", "farm", "arable"),
+    "#c4281b": ("built", "urban", "settlement", "artificial", "city", "house"), "#3b7dc4": ("water", "lake", "river", "sea"),
+    "#a6c84c": ("grass", "pasture", "meadow"), "#8f8f3f": ("shrub", "bush", "scrub"),
+    "#c8a47a": ("bare", "soil", "sand", "rock"), "#6fb7a8": ("wetland", "marsh", "mangrove", "swamp"),
+    "#e3eef5": ("snow", "ice", "glacier"),
+}  # fmt: skip
+"""Colours that planners know, by words in the names of classes."""
+_OTHERS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999", "#8c564b", "#9467bd",
+           "#17becf", "#bcbd22", "#7f7f7f", "#1f77b4", "#ff7f0e", "#2ca02c")  # fmt: skip
+"""Further ones, of the palettes of Okabe and Ito and of Tableau."""
+_OF_CHANGE = {0, 1, 2, 255}
+"""Values that masks of change have: 0 and 1, 1 and 2, 0 and 255."""
+
+
+def propose_labels(draft: Draft, content: FolderContent) -> None:
+    """Write the labels section and the legend from the layers and rasters of a folder."""
+    offers = [offer for path in content.layers for offer in _layers(draft, path)]
+    usable = [o for o in offers if o.of_polygons and (o.dates or o.changes or o.columns)]
+    if usable:
+        best = max(usable, key=lambda o: (bool(o.dates), bool(o.changes), o.features))
+        _propose_layer(draft, content.folder, best)
+        others = list(dict.fromkeys(o.path.name for o in usable if o.path != best.path))
+        if others:
+            draft.questions.append(f"labels: {best.path.name} was taken; {_some(others)} could be labels too")
+        return
+    rasters = [made for f in content.label_rasters if (made := _raster(draft, Path(str(f.place)))) is not None]
+    if rasters:
+        _propose_raster(draft, content.folder, rasters)
+        return
+    draft.questions.append(
+        "labels: none were found; without them `landshift detect --method ir-mad` maps the changes, and training needs "
+        "polygons or rasters"
+    )
+
+
+def label_years(content: FolderContent) -> tuple[int, int] | None:
+    """Return the years that the columns of the labels are called after; None without any."""
+    for path in content.layers:
+        try:
+            found = next((o.dates[0].years for o in offer_of_layers(path) if o.dates), None)
+        except InputError:
+            continue
+        if found is not None:
+            return found
+    return None
+
+
+def _layers(draft: Draft, path: Path) -> Sequence[LayerOffer]:
+    try:
+        return offer_of_layers(path)
+    except InputError as error:
+        draft.questions.append(f"labels: {error}")
+        return ()
+
+
+def _raster(draft: Draft, path: Path) -> RasterOffer | None:
+    try:
+        return offer_of_raster(path)
+    except InputError as error:
+        draft.questions.append(f"labels: {error}")
+        return None
+
+
+def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
+    polygons: Content = {"path": offer.path.relative_to(folder).as_posix()}
+    draft.content["labels"] = {"polygons": polygons}
+    if offer.layers > 1:
+        polygons["layer"] = offer.layer
+    if offer.encodings:
+        polygons["encoding"] = offer.encodings[0].name
+        draft.decide("labels.polygons.encoding", f"names in it are no UTF-8; {offer.encodings[0].name} fits")
+    if offer.crs is None:
+        draft.questions.append(f"labels: {offer.path.name} has no CRS; write it into the file (`ogr2ogr -a_srs EPSG:CODE`)")
+    if offer.dates:
+        pair = offer.dates[0]
+        polygons["before_column"], polygons["after_column"] = pair.before, pair.after
+        columns = [c for c in offer.columns if c.name in (pair.before, pair.after)]
+        if (pair.before, pair.after) != ("before", "after") and len(offer.dates) > 1:
+            draft.decide("labels.polygons.before_column", f"{len(offer.dates)} pairs of columns could be the two dates")
+        _propose_legend(draft, columns)
+    elif offer.changes:
+        polygons["change_column"] = offer.changes[0].name
+    else:
+        names = [c.name for c in offer.columns]
+        polygons["before_column"], polygons["after_column"] = names[0], names[min(1, len(names) - 1)]
+        draft.decide("labels.polygons.before_column", f"which columns hold the classes of both dates: {', '.join(names)}")
+        _propose_legend(draft, [c for c in offer.columns if c.name in names[:2]])
+
+
+def _propose_legend(draft: Draft, columns: Iterable[ClassColumn]) -> None:
+    """Write the classes in the columns; none where they are changed and unchanged."""
+    columns = list(columns)
+    values = list(dict.fromkeys(v.value for c in columns for v in c.counts))
+    pairs = [pair for c in columns for pair in c.alike]
+    if pairs:
+        draft.questions.append(
+            f"labels: {pairs[0][0]!r} and {pairs[0][1]!r} differ in capitals or spaces alone; are they one class?"
+        )
+    numbers = [v for v in values if isinstance(v, int)]
+    if len(values) > MAX_CLASSES or any(not 1 <= v <= MAX_CLASSES for v in numbers):
+        draft.questions.append(
+            f"legend: the columns hold {len(values)} values ({', '.join(map(str, values[:8]))}); a legend has at most "
+            f"{MAX_CLASSES} classes, with codes 1 to {MAX_CLASSES}: merge or renumber them"
+        )
+        return
+    if numbers:
+        draft.content["legend"] = [
+            {"code": v, "name": f"class {v}", "colour": _OTHERS[i % len(_OTHERS)]} for i, v in enumerate(sorted(numbers))
+        ]
+        draft.decide("legend", "the labels hold numbers; write what each class is called")
+        return
+    used: set[str] = set()
+    draft.content["legend"] = []
+    for code, name in enumerate((str(v) for v in values), start=1):
+        natural = next((c for c, words in _COLOURS.items() if any(w in name.casefold() for w in words) and c not in used), None)
+        colour = natural or next(c for c in _OTHERS if c not in used)
+        used.add(colour)
+        draft.content["legend"].append({"code": code, "name": name, "colour": colour})
+
+
+def _propose_raster(draft: Draft, folder: Path, offers: Sequence[RasterOffer]) -> None:
+    usable = [o for o in offers if o.counts]
+    classes = [o for o in usable if not {c.value for c in o.counts} <= _OF_CHANGE]
+    rasters: Content = {}
+    draft.content["labels"] = {"rasters": rasters}
+    if not usable:
+        rasters["change"] = offers[0].path.relative_to(folder).as_posix()
+        rasters["values"] = {0: "not labelled", 1: "unchanged", 2: "changed"}
+        draft.decide("labels.rasters.values", f"{offers[0].path.name} holds {offers[0].facts}, whose values are no classes")
+        return
+    if len(classes) < len(usable):
+        chosen = [next(o for o in usable if o not in classes)]
+        rasters["change"] = chosen[0].path.relative_to(folder).as_posix()
+    else:
+        # By year or by words of time in their names, which sort the right way more often than not; it is asked about.
+        chosen = sorted(classes, key=lambda o: (_order(o.path.stem), o.path.name))[:2]
+        for date, offer in zip(("before", "after") if len(chosen) > 1 else ("after",), chosen, strict=True):
+            rasters[date] = offer.path.relative_to(folder).as_posix()
+    values = sorted({c.value for o in chosen for c in o.counts}, key=lambda value: str(value).zfill(8))
+    numbers = {value: sum(c.count for o in chosen for c in o.counts if c.value == value) for value in values}
+    counts = ", ".join(f"{value}: {numbers[value]:,}" for value in values[:8])
+    if "change" in rasters:
+        rasters["values"] = {value: _meaning(value, values) for value in values}
+        draft.decide("labels.rasters.values", f"what each value means; pixels: {counts}")
+    elif len(values) > MAX_CLASSES:
+        rasters["values"] = dict.fromkeys(values, "not labelled")
+        draft.decide(
+            "labels.rasters.values", f"{len(values)} values; name at most {MAX_CLASSES} classes, here and in `legend:`"
+        )
+    else:
+        used = [value for value in values if value not in (0, 255)]
+        draft.content["legend"] = [
+            {"code": code, "name": f"class {value}", "colour": value if isinstance(value, str) else _OTHERS[code - 1]}
+            for code, value in enumerate(used, start=1)
+        ]
+        rasters["values"] = {value: f"class {value}" if value in used else "not labelled" for value in values}
+        draft.decide("legend", f"what each class is called; pixels: {counts}")
+    if len(offers) > len(chosen):
+        others = [o.path.name for o in offers if o not in chosen]
+        draft.questions.append(f"labels: {_some([o.path.name for o in chosen])} was taken; {_some(others)} could be labels too")
+    if len(chosen) == 1 and "change" not in rasters:
+        draft.decide("labels.rasters.after", "which date the classes are of, `before:` or `after:`; change needs both")
+
+
+def _some(names: Sequence[str]) -> str:
+    return ", ".join(names[:4]) + (f" and {len(names) - 4} more" if len(names) > 4 else "")
+
+
+def _order(stem: str) -> int:
+    """Return what sorts names by the year or the word of time in them."""
+    year = re.search(r"(?:19|20)\d{2}", stem)
+    if year:
+        return int(year.group())
+    words = ((0, r"before|pre|old|t1|a$"), (2, r"after|post|new|t2|b$"))
+    return next((rank for rank, pattern in words if re.search(pattern, stem, re.IGNORECASE)), 1)
+
+
+def _meaning(value: str | int, values: Sequence[str | int]) -> str:
+    """Return a first guess, which is always asked about."""
+    numbers = [v for v in values if isinstance(v, int)]
+    if numbers != list(values):
+        return "not labelled"
+    if max(numbers) == 2:
+        return {0: "not labelled", 1: "unchanged", 2: "changed"}[int(value)]
+    if value == max(numbers) == 255 and {0, 1} <= set(numbers):
+        return "not labelled"
+    return "changed" if value == max(v for v in numbers if v != 255 or len(numbers) == 2) else "unchanged"

@@ -1,0 +1,265 @@
+"""Proposals for a config, from what scenes and files show: sensor, dates, bands and grid."""
+
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import date
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from odc.geo.crs import CRS
+
+from landshift.flows.steps.inspection.folder import DatedFile
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import crs_name, differences
+from landshift.pipeline.scenes.folder import RASTERS
+from landshift.pipeline.scenes.scene import Scene
+from landshift.pipeline.scenes.sensors import SENSORS, Sensor
+
+_ONE_SEASON = 45
+"""Days of the year that two dates of one season lie apart at most."""
+_CLOUDY = 20.0
+"""Percent from which on another date is preferred."""
+_COARSE = 60.0
+"""Metres: bands of this pixel size, for the atmosphere, are left out beside finer ones."""
+_ROUND = (0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.6, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 6.0, 10.0, 15.0, 20.0, 30.0, 60.0, 100.0)
+"""Pixel sizes in metres that images are sold in."""
+_METRES_PER_DEGREE = 111_320.0
+
+
+Content = dict[str, Any]
+"""A config, or a section of it, before it is validated."""
+
+
+@dataclass
+class Draft:
+    """A config that grows: content, comments of its keys, and what the user has to decide."""
+
+    content: Content = field(default_factory=dict)
+    """As a config has it."""
+    comments: dict[str, str] = field(default_factory=dict)
+    """Dotted path of a key to the comment behind it."""
+    questions: list[str] = field(default_factory=list)
+    """What has to be decided, with the reason; sentences that begin with the key."""
+    undated: bool = False
+    """Whether days are stand-ins: they are not written, so that no map carries them."""
+
+    def decide(self, key: str, why: str) -> None:
+        """Note a decision, beside its key and in the list."""
+        self.comments[key] = f"DECIDE: {why}"
+        self.questions.append(f"{key.replace('.', ': ')}: {why}")
+
+
+def propose_custom_sensor(draft: Draft, files: Sequence[DatedFile]) -> None:
+    """Write the sensor section of files that belong to no product."""
+    infos = [f.info for f in files]
+    info = infos[0]
+    known = _sensor_by_names(files)
+    if known is not None:
+        draft.content["sensor"] = {"name": known.name}
+        draft.decide("sensor.name", "the band names do not show the level; syntheses (L3A and such) are `custom`")
+        return
+    colours = Sensor("custom", SENSORS[0].bands)
+    described = [colours.band_in(text) for text in info.descriptions]
+    names = [band.name if band else f"band{i}" for i, band in enumerate(described, start=1)]
+    spectral = [i for i in range(info.count) if i + 1 not in info.alpha]
+    names = [names[i] for i in spectral]
+    sensor: Content = {"name": "custom", "bands": names}
+    draft.content["sensor"] = sensor
+    if not all(described[i] for i in spectral):
+        if len(spectral) == 3 and info.dtype == "uint8":
+            sensor["bands"] = ["red", "green", "blue"]
+            draft.decide("sensor.bands", "the file does not name its bands; three bands of bytes are mostly red, green, blue")
+        else:
+            draft.decide("sensor.bands", "name them in the order of the file: blue, green, red, nir, swir16, swir22, ...")
+    scales, offsets = set(info.scales), set(info.offsets)
+    if scales != {1.0} or offsets != {0.0}:
+        sensor["scale"], sensor["offset"] = info.scales[0], info.offsets[0]
+        draft.comments["sensor.scale"] = "by the file's own tags"
+        sensor["units"] = "reflectance"
+        draft.decide("sensor.units", "the file's scale and offset give other numbers; `reflectance` if those are 0..1")
+    else:
+        sensor["scale"], sensor["offset"], sensor["units"] = 1, 0, "digital numbers"
+        if info.dtype != "uint8":
+            draft.decide("sensor.scale", "value = number x scale + offset, `units: reflectance` once that gives 0..1")
+    declared = {f.info.nodata for f in files}
+    sensor["nodata"] = "declared"
+    if declared == {None} and info.dtype[0] != "f" and not info.alpha and not info.masked:
+        draft.decide("sensor.nodata", "no file declares a number for empty pixels; `none` if every number is a measurement")
+
+
+def _sensor_by_names(files: Sequence[DatedFile]) -> Sensor | None:
+    """Return the row of the table that band names in descriptions or file names are of; None without such a row."""
+    texts = {text.upper() for f in files for text in (f.info.path.stem, *f.info.descriptions)}
+    together = " ".join(texts)
+    for sensor in SENSORS:
+        natives = [
+            b.native for b in sensor.bands if re.search(rf"(^|[\s_]){re.escape(b.native)}($|[\s_])", together, re.IGNORECASE)
+        ]
+        specific = [n for n in natives if n.casefold() not in {b.name.casefold() for b in sensor.bands}]
+        if len(specific) >= min(max(files[0].info.count, 1), 3) and (sensor.quality is None or sensor.quality in together):
+            return sensor
+    return None
+
+
+def propose_files(draft: Draft, folder: Path, files: Sequence[DatedFile]) -> None:
+    """Write which files are scenes, and the dates that their names do not have."""
+    scenes = draft.content.setdefault("scenes", {})
+    wanted = {f.file.relative for f in files}
+    pattern = next((p for p in _patterns(sorted(wanted)) if _matching(folder, p) == wanted), None)
+    if pattern is None:
+        scenes["pattern"] = "*" + PurePosixPath(min(wanted)).suffix
+        draft.decide("scenes.pattern", f"no pattern takes the {len(wanted)} images alone; move them into a folder of their own")
+    else:
+        scenes["pattern"] = pattern
+    dates, undated = {}, [f for f in files if f.day is None]
+    for number, found in enumerate(undated):
+        named = PurePosixPath(found.file.relative).name
+        key = named if sum(PurePosixPath(r).name == named for r in wanted) == 1 else found.file.relative
+        dates[key] = date(found.year or 1900 + number, 7, 1)
+    if undated:
+        scenes["dates"] = dates
+        draft.undated = any(f.year is None for f in undated)
+        why = "no name has a day" if draft.undated else "names have the year alone"
+        written = [f"{PurePosixPath(f.file.relative).name} was written on {f.written}" for f in undated if f.written]
+        if draft.undated and written:
+            why += f" ({', '.join(written[:2])}{', ...' if len(written) > 2 else ''}, which of exports is a later day)"
+        draft.decide("scenes.dates", f"{why}; write when the ground was seen" + (", here and in `epochs:`" * draft.undated))
+
+
+def _patterns(relatives: Sequence[str]) -> Iterable[str]:
+    """Yield patterns for files, the simplest first."""
+    paths = [PurePosixPath(r) for r in relatives]
+    suffixes, names = {p.suffix for p in paths}, {p.name for p in paths}
+    depths = {len(p.parts) for p in paths}
+    suffix = suffixes.pop() if len(suffixes) == 1 else ".*"
+    above = "/".join(["*"] * (depths.pop() - 1)) if len(depths) == 1 else "**"
+    above = f"{above}/" if above else ""
+    if len(names) == 1:
+        yield f"{above}{names.pop()}"
+    yield f"{above}*{suffix}"
+    first = paths[0].name
+    while first and not all(p.name.startswith(first) for p in paths):
+        first = first[:-1]
+    first = first.rstrip("0123456789")
+    if first:
+        yield f"{above}{first}*{suffix}"
+    yield f"{above}*[12][0-9][0-9][0-9]*{suffix}"
+
+
+def _matching(folder: Path, pattern: str) -> set[str]:
+    return {
+        p.relative_to(folder).as_posix() for p in folder.glob(pattern) if p.is_file() and p.suffix.lower() in RASTERS
+    }  # fmt: skip
+
+
+def propose_epochs(draft: Draft, scenes: Sequence[Scene], years: tuple[int, int] | None) -> tuple[list[Scene], list[Scene]]:
+    """Write the two dates to compare: of one season and clear, far apart; near the years of the labels where these have some.
+
+    Returns:
+        The scenes of both.
+
+    Raises:
+        InputError: There are fewer than two dates.
+    """
+    days = sorted({s.date for s in scenes})
+    if len(days) < 2:
+        raise InputError(
+            f"There are scenes of {len(days)} date{'s' if len(days) != 1 else ''} ({', '.join(map(str, days)) or 'none'}); "
+            f"expected two or more. Put the images of both dates below the folder."
+        )
+    pairs = [(a, b) for i, a in enumerate(days) for b in days[i + 1 :]]
+    clouds = {day: max((s.cloud_cover or 0.0 for s in scenes if s.date == day), default=0.0) for day in days}
+    before, after = min(pairs, key=lambda pair: _rank(pair, clouds, years))
+    stand_ins = set(draft.content.get("scenes", {}).get("dates", {}).values())
+    # Of a year alone the whole of it, so that the day can be filled in without touching the epochs.
+    draft.content["epochs"] = {
+        name: {"start": date(day.year, 1, 1) if day in stand_ins else day,
+               "end": date(day.year, 12, 31) if day in stand_ins else day}
+        for name, day in (("before", before), ("after", after))
+    }  # fmt: skip
+    if len(days) > 2:
+        why = "of one season" if _count_days_between(before, after) <= _ONE_SEASON else "the nearest in season"
+        draft.decide("epochs", f"of {len(days)} dates these two were taken: {why}, few clouds, far apart")
+    elif _count_days_between(before, after) > _ONE_SEASON:
+        draft.comments["epochs"] = (
+            f"{_count_days_between(before, after)} days of the year apart: plants look different, `landshift check` warns"
+        )
+    return [s for s in scenes if s.date == before], [s for s in scenes if s.date == after]
+
+
+def _rank(pair: tuple[date, date], clouds: Mapping[date, float], years: tuple[int, int] | None) -> tuple[float, ...]:
+    before, after = pair
+    off = 0 if years is None else abs(before.year - years[0]) + abs(after.year - years[1])
+    apart = _count_days_between(before, after)
+    return (
+        off, float(apart > _ONE_SEASON), float(max(clouds[before], clouds[after]) > _CLOUDY), (before - after).days // 365,
+        apart, clouds[before] + clouds[after],
+    )  # fmt: skip
+
+
+def _count_days_between(one: date, other: date) -> int:
+    """Return how many days of the year two dates are apart."""
+    days = abs(one.timetuple().tm_yday - other.timetuple().tm_yday)
+    return min(days, 365 - days)
+
+
+def propose_bands(draft: Draft, scenes: Sequence[Scene]) -> None:
+    """Write the bands that all scenes have, without those for the atmosphere; nothing where that is all of each scene."""
+    common = [b for b in scenes[0].bands if all(b in s.bands for s in scenes)]
+    sizes = {b: _pixel_of(scenes[0], b) for b in common}
+    finest = min(sizes.values(), default=0.0)
+    kept = [b for b in common if sizes[b] < _COARSE or finest >= _COARSE]
+    if any(list(s.bands) != kept for s in scenes):
+        draft.content["bands"] = kept
+        left = [b for b in dict.fromkeys(b for s in scenes for b in s.bands) if b not in kept]
+        draft.comments["bands"] = "that all scenes have" + (f"; not {', '.join(left)}" if left else "")
+
+
+def _pixel_of(scene: Scene, band: str) -> float:
+    found = re.search(r"_(\d{2})m\.", scene.bands[band].path.name)
+    return float(found[1]) if found else float(scene.grid.transform.a)
+
+
+def propose_grid(draft: Draft, before: Sequence[Scene], after: Sequence[Scene]) -> None:
+    """Write the region's grid where the scenes do not share one: what both dates cover, in metres."""
+    scenes = [*before, *after]
+    first = scenes[0].grid
+    if first.crs is not None and first.crs.projected and not any(differences(first, s.grid) for s in scenes[1:]):
+        return
+    projected = first.crs if first.crs is not None and first.crs.projected else _utm_of(scenes[0])
+    size = float(first.transform.a)
+    if projected != first.crs:
+        metres = abs(float(first.transform.e)) * _METRES_PER_DEGREE
+        size = min(_ROUND, key=lambda v: abs(math.log(v / metres)))
+        size = size if abs(size / metres - 1) < 0.1 else float(f"{metres:.2g}")
+    boxes = []
+    for side in (before, after):
+        outline = side[0].grid.extent.to_crs(projected)
+        for scene in side[1:]:
+            outline = outline | scene.grid.extent.to_crs(projected)
+        boxes.append(outline.boundingbox.bbox)
+    west, south = (max(b[i] for b in boxes) for i in (0, 1))
+    east, north = (min(b[i] for b in boxes) for i in (2, 3))
+    if west >= east or south >= north:
+        draft.questions.append("scenes: the scenes of both dates do not overlap; put those of one region below the folder")
+        return
+    # Whole pixels of the first scene, so that its own pixels are kept.
+    left, top = (float(first.transform.c), float(first.transform.f)) if projected == first.crs else (0.0, 0.0)
+    inward = ((west, left, math.ceil, -1e-6), (south, top, math.ceil, -1e-6),
+              (east, left, math.floor, 1e-6), (north, top, math.floor, 1e-6))  # fmt: skip
+    edges = [start + whole((edge - start) / size + tolerance) * size for edge, start, whole, tolerance in inward]
+    draft.content["grid"] = {"crs": crs_name(projected), "pixel_size": _plain(size), "bounds": [_plain(e) for e in edges]}
+    draft.comments["grid"] = "what both dates cover" + ("" if projected == first.crs else ", in metres, for hectares")
+
+
+def _utm_of(scene: Scene) -> CRS:
+    """Return the UTM zone of a scene's centre."""
+    longitude, latitude = scene.grid.extent.to_crs("EPSG:4326").centroid.coords[0]
+    zone = int((longitude + 180) // 6) % 60 + 1
+    return CRS(f"EPSG:{32600 + zone if latitude >= 0 else 32700 + zone}")
+
+
+def _plain(value: float) -> int | float:
+    return int(value) if float(value).is_integer() else round(value, 6)

@@ -1,0 +1,178 @@
+"""From a folder to a config: what the files show is written and tried, and only the rest is asked."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+import rasterio
+from typer.testing import CliRunner
+
+from landshift.flows.cli.main import app
+from landshift.flows.config.project import load_project
+from landshift.flows.steps.inspection.init import write_config
+from landshift.flows.steps.inspection.scenes import list_scenes
+from landshift.flows.steps.learning.labelling import read_labels, split_labels
+from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.pipeline.errors import InputError
+from tests.archives import BANDS, DELIVERIES, SPECTRA, deliver, land, reflectance, write, write_labels
+
+
+def open_written(folder: Path, output: Path) -> Workspace:
+    return workspace(load_project(folder / "landshift.yaml"), folder, output)
+
+
+@pytest.mark.parametrize("kind", DELIVERIES)
+def test_from_what_an_archive_delivers_to_a_training_without_an_edit(tmp_path: Path, kind: str) -> None:
+    folder = deliver(tmp_path / kind, kind)
+    write_labels(folder / "labels.gpkg", pixel=DELIVERIES[kind].pixel)
+    made = write_config(folder, folder / "landshift.yaml")
+    # Level-1C has no quality band: whether there are clouds cannot be known.
+    assert [q.partition(":")[0] for q in made.to_decide] == (["scenes"] if kind == "safe-l1c" else [])
+    assert ("DECIDE:" in made.config.read_text()) == (kind == "safe-l1c")
+    ws = open_written(folder, tmp_path / "out")
+    assert ws.project.sensor.name == DELIVERIES[kind].sensor
+    assert {c.name for c in ws.project.legend} == set(SPECTRA)
+    content, _ = list_scenes(ws)
+    assert content["problems"] == []
+    assert [sum(epoch["used"] for epoch in row["epochs"].values()) for row in content["scenes"]] == [1, 1]
+    found = plan(ws)
+    assert len(found.bands) == DELIVERIES[kind].bands
+    assert found.grid.transform.a == DELIVERIES[kind].pixel
+    _, splits = split_labels(ws, read_labels(ws, found.grid))
+    assert all(min(counts.values()) > 0 for counts in splits.counts.values())
+
+
+def test_the_table_that_is_printed_and_the_next_command(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "landsat", "landsat-mixed")
+    write_labels(folder / "labels.gpkg", before="LU_2010", after="LU_2023", pixel=30)
+    result = CliRunner().invoke(app, ["init", str(folder)])
+    assert result.exit_code == 0, result.output
+    lines = result.output.splitlines()
+    assert [line.split()[:4] for line in lines if line.startswith("*")] == [
+        ["*", "2010-06-15", "landsat-c2-l2-tm", "QA_PIXEL"], ["*", "2023-06-20", "landsat-c2-l2-oli", "QA_PIXEL"],
+    ]  # fmt: skip
+    assert f"Then run: landshift check {folder}/landshift.yaml" in lines
+    assert not [line for line in lines if line.startswith("To decide")]
+    assert "before_column: LU_2010" in (folder / "landshift.yaml").read_text()
+
+
+def test_two_dates_of_one_season_near_the_years_of_the_labels_are_chosen(tmp_path: Path) -> None:
+    for day, after in (("20090110", False), ("20100615", False), ("20160120", True), ("20230610", True)):
+        write(tmp_path / f"place_{day}.tif", np.stack(list(reflectance(after=after).values())), descriptions=BANDS)
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    assert made.chosen == ("place_20100615", "place_20230610")
+    assert [q for q in made.to_decide if q.startswith("epochs: of 4 dates these two were taken: of one season")]
+    (tmp_path / "landshift.yaml").unlink()
+    write_labels(tmp_path / "labels.gpkg", before="lc_2009", after="lc_2016")
+    assert write_config(tmp_path, tmp_path / "landshift.yaml").chosen == ("place_20090110", "place_20160120")
+
+
+def test_years_alone_and_dates_of_export_are_to_be_filled_in(tmp_path: Path) -> None:
+    for year, after in (("2015", False), ("2021", True)):
+        write(tmp_path / f"ortho_{year}.tif", np.stack(list(reflectance(after=after).values())[:3]), descriptions=BANDS[:3])
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    project = load_project(made.config)
+    assert {name: day.year for name, day in project.scenes.dates.items()} == {"ortho_2015.tif": 2015, "ortho_2021.tif": 2021}
+    assert [q for q in made.to_decide if q.startswith("scenes: dates: names have the year alone")]
+    assert plan(open_written(tmp_path, tmp_path / "out")).before.date.year == 2015
+
+
+def test_without_any_date_nothing_runs_before_days_are_filled_in(tmp_path: Path) -> None:
+    for name, after in (("old", False), ("new", True)):
+        path = write(tmp_path / f"mosaic_{name}.tif", np.stack(list(reflectance(after=after).values())), descriptions=BANDS)
+        with rasterio.open(path, "r+") as file:
+            file.update_tags(TIFFTAG_DATETIME="2024:03:04 09:00:00")
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    assert any("written on 2024-03-04, which of exports is a later day" in q for q in made.to_decide)
+    text = made.config.read_text()
+    assert "2024" not in text.replace("written on 2024-03-04", "")
+    with pytest.raises(InputError, match=r"(?s)mosaic_new.tif: .*date.*found 'YYYY-MM-DD'"):
+        load_project(made.config)
+    for name, day in (("old", "2015-06-01"), ("new", "2021-06-01")):
+        text = text.replace(f"mosaic_{name}.tif: YYYY-MM-DD", f"mosaic_{name}.tif: {day}")
+        text = text.replace("{start: YYYY-MM-DD, end: YYYY-MM-DD}", f"{{start: {day}, end: {day}}}", 1)
+    made.config.write_text(text)
+    assert plan(open_written(tmp_path, tmp_path / "out")).after.date.year == 2021
+
+
+def test_files_of_one_name_in_a_folder_a_date(tmp_path: Path) -> None:
+    for day, after in (("2019-06-15", False), ("2023-06-20", True)):
+        write(tmp_path / day / "response.tiff", np.stack(list(reflectance(after=after).values())).astype(np.float32),
+              descriptions=BANDS)  # fmt: skip
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    assert load_project(made.config).scenes.pattern == "*/response.tiff"
+    assert made.chosen == ("2019-06-15_response", "2023-06-20_response")
+
+
+def test_scenes_that_overlap_in_part_get_a_grid_on_their_own_pixels(tmp_path: Path) -> None:
+    numbers = np.stack([(v * 10000).astype(np.uint16) for v in reflectance(after=False).values()])
+    write(tmp_path / "a_20190615.tif", numbers[:, :, :100], descriptions=BANDS, nodata=0)
+    write(tmp_path / "a_20230620.tif", numbers[:, :90, :], descriptions=BANDS, nodata=0)
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    found = plan(open_written(tmp_path, tmp_path / "out"))
+    assert made.config.exists()
+    assert tuple(found.grid.shape) == (90, 100)
+    assert (found.grid.transform.c, found.grid.transform.f) == (500_010, 5_200_050)
+
+
+def test_what_cannot_be_used_is_left_out_with_the_reason_and_the_others_go_on(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "safe", "safe")
+    (folder / "notes.tar.gz").write_bytes(b"")
+    (folder / "S2B_MSIL2A_20210601T100031_N0301_R122_T33TWN_20210601T120000.SAFE" / "GRANULE").mkdir(parents=True)
+    bad = (
+        folder / "S2B_MSIL2A_20210601T100031_N0301_R122_T33TWN_20210601T120000.SAFE/GRANULE/T33TWN_20210601T100031_B02_10m.jp2"
+    )
+    bad.write_bytes(b"not an image")
+    made = write_config(folder, folder / "landshift.yaml")
+    assert [s.date.year for s in made.scenes] == [2019, 2023]
+    assert any("tar -xf notes.tar.gz" in note for note in made.notes)
+    assert any("T33TWN_20210601T100031_B02_10m.jp2" in note for note in made.notes)
+    assert load_project(made.config).scenes.faulty == "skip"
+    plan(open_written(folder, tmp_path / "out"))
+
+
+@pytest.mark.parametrize(
+    ("values", "expected"),
+    [((0, 255), {0: "unchanged", 255: "changed"}), ((0, 1), {0: "unchanged", 1: "changed"}),
+     ((0, 1, 2), {0: "not labelled", 1: "unchanged", 2: "changed"}),
+     ((0, 1, 255), {0: "unchanged", 1: "changed", 255: "not labelled"})],
+)  # fmt: skip
+def test_masks_of_change_are_offered_with_their_values_and_asked_about(
+    tmp_path: Path, values: tuple[int, ...], expected: dict[int, str]
+) -> None:
+    for day, after in (("20150601", False), ("20210601", True)):
+        write(tmp_path / f"a_{day}.tif", np.stack(list(reflectance(after=after).values())), descriptions=BANDS)
+    mask = np.full((128, 128), values[0], np.uint8)
+    mask[::3, ::2] = values[1]
+    mask[:9] = values[-1]
+    write(tmp_path / "label.tif", mask)
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    project = load_project(made.config)
+    assert project.labels is not None
+    assert project.labels.rasters is not None
+    assert project.labels.rasters.values == expected
+    assert any(q.startswith("labels: rasters: values: what each value means; pixels: 0:") for q in made.to_decide)
+
+
+def test_rasters_of_classes_of_two_years_become_before_and_after(tmp_path: Path) -> None:
+    for day, after in (("20150601", False), ("20210601", True)):
+        write(tmp_path / f"a_{day}.tif", np.stack(list(reflectance(after=after).values())), descriptions=BANDS)
+        write(tmp_path / f"lulc_{day[:4]}.tif", (land(after=after) * 10 + 10).astype(np.uint8), nodata=0)
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    project = load_project(made.config)
+    assert project.labels is not None
+    assert project.labels.rasters is not None
+    assert (str(project.labels.rasters.before), str(project.labels.rasters.after)) == ("lulc_2015.tif", "lulc_2021.tif")
+    assert [c.name for c in project.legend] == ["class 10", "class 20", "class 30"]
+    ws = open_written(tmp_path, tmp_path / "out")
+    split_labels(ws, read_labels(ws, plan(ws).grid))
+
+
+def test_one_date_is_not_enough(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "safe", "safe")
+    for path in folder.glob("S2A_MSIL2A_2023*"):
+        path.rename(tmp_path / path.name)
+    with pytest.raises(InputError, match=r"scenes of 1 date \(2019-06-15\); expected two or more"):
+        write_config(folder, folder / "landshift.yaml")
+    assert not (folder / "landshift.yaml").exists()
