@@ -125,17 +125,21 @@ class Legend:
         return table
 
     def code_of(self, name: str) -> int:
-        """Return the code of the class called `name`, whatever its case.
+        """Return the code of the class called `name`, whatever its capitals and spaces.
 
         Raises:
             InputError: No class is called so; the message names the nearest one.
         """
-        by_name = {c.name.casefold(): c.code for c in self.classes}
-        if name.casefold() in by_name:
-            return by_name[name.casefold()]
-        near = difflib.get_close_matches(name.casefold(), by_name, n=1)
-        hint = f" Did you mean {next(c.name for c in self.classes if c.name.casefold() == near[0])!r}?" if near else ""
+        by_name = {_fold(c.name): c for c in self.classes}
+        if _fold(name) in by_name:
+            return by_name[_fold(name)].code
+        near = difflib.get_close_matches(_fold(name), by_name, n=1)
+        hint = f" Did you mean {by_name[near[0]].name!r}?" if near else ""
         raise InputError(f"Class {name!r} is not in the legend ({', '.join(c.name for c in self.classes)}).{hint}")
+
+
+def _fold(name: str) -> str:
+    return " ".join(name.casefold().split())
 
 
 def _change_colour(before: LandUse, after: LandUse, classes: tuple[LandUse, ...]) -> str:

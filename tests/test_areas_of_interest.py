@@ -191,8 +191,8 @@ REFUSED = {
     "missing": (drawn(["a", " ", None]), None, r"2 of 3 .* no name in column 'name' \(the first is feature number 2\)"),
     "repeated": (drawn(["a", "b", "a ", "b", "c"]), None, "names in column 'name' repeat: a, b. Merge"),
     "none": (drawn(["a"]).iloc[:0], None, "holds no polygons"),
-    "points": (drawn(["a"], [shapely.Point(500_010, 4_999_990)]), None, "holds Point; expected polygons"),
-    "invalid": (drawn(["a"], [shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])]), None, "0 are empty and 1 invalid"),
+    "points": (drawn(["a"], [shapely.Point(500_010, 4_999_990)]), None, "Point, without area: feature number 1; expected"),
+    "invalid": (drawn(["a"], [shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])]), None, "Invalid.*: feature number 1; repair"),
     "elsewhere": (drawn(["a"], [box(100, 0, 101, 1)]), None, "no area .* from 501000 to 501010 in x .* map from 500000 to"),
     "touching": (drawn(["a"], [box(6, 0, 7, 1)]), None, "no area of interest lies on the map"),
     "the world": (

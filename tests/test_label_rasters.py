@@ -209,7 +209,7 @@ def test_values_in_a_config_are_numbers_or_colours() -> None:
     assert RasterLabels(values={"1": "Forest", 255: "not labelled"}).values == {1: "Forest", 255: "not labelled"}
     for wrong, why in (
         ({"Forest": 1}, "neither a whole number nor a colour"), ({"#3ca03c": "Forest", 0: 1}, "not both"),
-        ({"1": "Forest", 1: "Field"}, "there twice"), ({}, "at least 1"),
+        ({"1": "Forest", 1: "Field"}, "there twice"),
     ):  # fmt: skip
         with pytest.raises(ValidationError, match=why):
             RasterLabels(values=wrong)

@@ -154,7 +154,7 @@ def test_no_labelled_pixel_is_refused(tmp_path: Path) -> None:
 
 def test_missing_columns_are_named(tmp_path: Path) -> None:
     path = layer(tmp_path, TWO, klass=[1, 2], regoin=["a", "b"])
-    with pytest.raises(InputError, match=r"expected 'before', 'after' or a change column.*klass, regoin"):
+    with pytest.raises(InputError, match=r"expected 'before', 'after' or a change column.*klass .1: 1, 2: 1.; regoin"):
         labels_from_polygons(path, GRID, LEGEND)
     with pytest.raises(InputError, match="Did you mean 'regoin'"):
         labels_from_polygons(path, GRID, LEGEND, before_column="klass", region_column="region")

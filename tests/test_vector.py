@@ -326,9 +326,13 @@ BOW_TIE = shapely.Polygon([(0, 0), (1, 1), (1, 0), (0, 1)])
 @pytest.mark.parametrize(
     ("geometries", "says"),
     [
-        ([BOX, BOW_TIE, BOW_TIE], "of 3 polygons, 0 are empty and 2 invalid .*feature number 2"),
-        ([None, shapely.Polygon(), BOX], "of 3 polygons, 2 are empty and 0 invalid .*feature number 1"),
-        ([shapely.Point(0, 0)], "holds Point; expected polygons"),
+        (
+            [BOX, BOW_TIE, BOW_TIE],
+            "of 3 features, 2 cannot be used. Invalid.*feature numbers 2, 3; repair.*`ogr2ogr -makevalid",
+        ),
+        ([None, shapely.Polygon(), BOX], "of 3 features, 2 cannot be used. Empty: feature numbers 1, 2;"),
+        ([shapely.Point(0, 0)], "Point, without area: feature number 1; expected polygons"),
+        ([shapely.GeometryCollection([BOX, shapely.Point(0, 0)])], "1 only in part. Collections, .*feature number 1;"),
     ],
 )
 def test_geometries_that_cannot_be_used_are_counted(tmp_path: Path, geometries: list[object], says: str) -> None:
@@ -419,7 +423,7 @@ def test_a_shapefile_is_read_from_one_folder(tmp_path: Path) -> None:
     ("name", "says"),
     [
         ("labels.geojson", "not readable GeoJSON"),
-        ("labels.shp", "of 50 polygons, 34 are empty"),
+        ("labels.shp", "is damaged: it has 2,300 of its 6,900 bytes"),
         ("labels.gpkg", "not a readable vector file"),
         ("labels.fgb", "of its 50 polygons can be read"),
     ],

@@ -1,5 +1,6 @@
 """The sections of a configuration about data, maps and monitoring, each key with its meaning, range and default."""
 
+import codecs
 import re
 from pathlib import Path
 from typing import Annotated, Literal
@@ -55,6 +56,10 @@ class PolygonLabels(Section):
     """GeoPackage, FlatGeobuf, Shapefile or GeoJSON, any CRS."""
     layer: str | None = None
     """Layer, where the file has several."""
+    encoding: str | None = None
+    """Of the text of a Shapefile without .cpg file, such as `gbk`, `big5`, `cp1252` or `cp1251`; None: as the file declares."""
+    crs: str | None = None
+    """Of a file that declares none, such as a Shapefile without .prj file: `EPSG:32651`."""
     before_column: str = "before"
     """Class before: name or code."""
     after_column: str = "after"
@@ -63,6 +68,14 @@ class PolygonLabels(Section):
     """`changed` or `unchanged` (or 1 and 0), for a binary project."""
     region_column: str | None = None
     """Region of each polygon."""
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, encoding: str | None) -> str | None:
+        try:
+            return None if encoding is None else codecs.lookup(encoding).name
+        except LookupError as error:
+            raise ValueError("this encoding is not known; expected one such as gbk, big5, cp1252, cp1250 or cp1251") from error
 
 
 _COLOUR = re.compile("#[0-9a-f]{6}")

@@ -1,7 +1,8 @@
 """What label files offer: columns that can be classes, pairs of them that can be two dates, values and colours of rasters."""
 
+import difflib
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,6 +10,7 @@ import pandas as pd
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.values import NOT_LABELLED_WORDS, change_code, plain
+from landshift.pipeline.legend import Legend
 from landshift.pipeline.raster.codes import CodeFacts, count_codes, inspect_codes
 from landshift.pipeline.vector.attributes import LayerAttributes, read_attributes
 from landshift.pipeline.vector.text import FittingEncoding
@@ -25,6 +27,7 @@ _DATES = (
     ("antes", "despues"), ("antes", "depois"), ("前", "后"), ("0", "1"), ("1", "2"), ("a", "b"),
 )  # fmt: skip
 """Words that column names mark the earlier and the later date by, surest first; digits are words of their own."""
+_SHOWN = 6
 _CUT = 10
 """Length that Shapefiles cut column names to: then the last word may be a part of one."""
 _YEAR = re.compile(r"(?<!\d)(19[5-9]\d|20[0-4]\d)(?!\d)")
@@ -210,6 +213,75 @@ def date_columns(columns: Sequence[ClassColumn], years: tuple[int, int] | None =
             pair = DateColumns(first.name, second.name, of_years, shared=shared)
             ranked.append((rank, far, longest, pair))
     return tuple(entry[-1] for entry in sorted(ranked, key=lambda entry: entry[:3]))
+
+
+def choose_columns(path: Path, frame: pd.DataFrame, given: Mapping[str, str | None], legend: Legend) -> dict[str, str]:
+    """Return the columns that hold labels, by what they hold.
+
+    Args:
+        path: Of the file, for messages.
+        frame: Its attributes.
+        given: `before`, `after`, `change` and `region` to the column that is to hold it, None where none is; `before` and
+            `after` are those of the config or its defaults, of which one may be missing.
+        legend: A binary one has no use for `before` and `after`.
+
+    Raises:
+        InputError: A column is missing; those that the file has are listed with their values.
+    """
+    found = [str(c) for c in frame.columns if c != "geometry"]
+    dates = {} if legend.binary else {role: c for role, c in given.items() if c and role in ("before", "after")}
+    wanted = {role: c for role, c in given.items() if c and role not in ("before", "after")} | dates
+    folded = {c.casefold() for c in found}
+    # A default may be missing, but neither what a person wrote nor what differs in capitals only.
+    missing = [
+        (role, c) for role, c in wanted.items()
+        if c not in found and (c != role or role not in dates or c.casefold() in folded)
+    ]  # fmt: skip
+    if missing:
+        role, column = missing[0]
+        raise InputError(f"{path} has no column {column!r}{_hint(path, column, role, found)} {_describe(path, frame)}")
+    columns = {role: c for role, c in wanted.items() if c in found}
+    if not columns.keys() - {"region"}:
+        needed = (
+            "set `change_column`" if legend.binary else f"expected {given['before']!r}, {given['after']!r} or a change column"
+        )
+        raise InputError(f"{path} has no column that the legend can use: {needed}. {_describe(path, frame)}")
+    return columns
+
+
+def _hint(path: Path, column: str, role: str, found: Sequence[str]) -> str:
+    """Return what the column is probably called, and the end of the sentence."""
+    cut = [c for c in found if len(c) == _CUT and column.startswith(c)]
+    if len(column) > _CUT and path.suffix.lower() == ".shp":
+        rest = f": set `{role}_column: {cut[0]}`." if cut else "."
+        return f": Shapefiles cut names to {_CUT} characters{rest}"
+    near = difflib.get_close_matches(column.casefold(), [c.casefold() for c in found], n=1)
+    names = [c for c in found if near and c.casefold() == near[0]]
+    return f". Did you mean {names[0]!r}?" if names else "."
+
+
+def _describe(path: Path, frame: pd.DataFrame) -> str:
+    """List the columns, those that can be classes with their values, and name a pair that looks like two dates."""
+    offered = {c.name: c for c in class_columns(frame)}
+    parts = []
+    for name in (str(c) for c in frame.columns if c != "geometry"):
+        values = ", ".join(f"{v.value}: {v.count}" for v in offered[name].counts[:_SHOWN]) if name in offered else ""
+        more = ", ..." if values and len(offered[name].counts) > _SHOWN else ""
+        parts.append(f"{name} ({values}{more})" if values else name)
+    if not parts:
+        return "It has no columns at all; add some, in QGIS with the field calculator."
+    pairs = date_columns(tuple(offered.values()))
+    proposal = (
+        f" Two dates by their names: `before_column: {pairs[0].before}`, `after_column: {pairs[0].after}`." if pairs else ""
+    )
+    return f"Its columns, with the numbers of features of what can be classes: {'; '.join(parts)}.{proposal}"
+
+
+def note_alike(series: pd.Series, where: str, kind: str = "one class") -> list[str]:
+    """Return a sentence where a column writes one name in several ways; `kind` is what they count as."""
+    pairs = alike(series.dropna().unique().tolist())
+    listed = "; ".join(f"{a!r} and {b!r}" for a, b in pairs[:_SHOWN])
+    return [f"{where}: {listed} differ only in capitals or spaces, and count as {kind}."] if pairs else []
 
 
 def _pair(before: str, after: str) -> tuple[int, tuple[int, int] | None] | None:

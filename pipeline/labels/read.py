@@ -1,9 +1,8 @@
 """Labels of the land use of pixels, from polygons or rasters, checked before training."""
 
-import difflib
 import warnings
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,6 +10,7 @@ from shapely.geometry import box
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name
+from landshift.pipeline.labels.columns import choose_columns, note_alike
 from landshift.pipeline.labels.rasters import Values, codes_from_raster
 from landshift.pipeline.labels.values import (
     CHANGE_NAMES,
@@ -22,7 +22,7 @@ from landshift.pipeline.labels.values import (
     extent_text,
 )
 from landshift.pipeline.legend import NOT_LABELLED, Legend
-from landshift.pipeline.vector.read import read_polygons
+from landshift.pipeline.vector.read import StatedLayer, read_usable_polygons
 
 
 @dataclass(frozen=True, eq=False)
@@ -41,6 +41,8 @@ class Labels:
     """In alphabetical order."""
     contested: int = 0
     """Pixels on which labels disagree; they count as not labelled."""
+    notes: tuple[str, ...] = ()
+    """Sentences for a person: what of the file is not used, and what may be a mistake in it."""
 
     @property
     def labelled(self) -> np.ndarray:
@@ -66,6 +68,8 @@ class LabelSummary:
     """Name of the change (`Forest to Cropland`) to pixels; only those that occur."""
     regions: dict[str, int]
     """Region to labelled pixels."""
+    notes: tuple[str, ...] = ()
+    """Of `Labels`."""
 
 
 def labels_from_polygons(
@@ -77,12 +81,13 @@ def labels_from_polygons(
     after_column: str = "after",
     change_column: str | None = None,
     region_column: str | None = None,
-    layer: str | None = None,
+    stated: StatedLayer | None = None,
 ) -> Labels:
     """Burn a layer of polygons with the land use before, after, or both.
 
     Classes are names or codes. A missing value is not labelled at that date. Where polygons overlap and disagree, the
-    pixels are not labelled, with a warning: along borders that were drawn by hand neither side is sure.
+    pixels are not labelled, with a warning: along borders that were drawn by hand neither side is sure. Features that are not
+    valid polygons are left out, with a note that names them.
 
     Args:
         path: GeoPackage, FlatGeobuf, Shapefile or GeoJSON, any CRS.
@@ -92,20 +97,19 @@ def labels_from_polygons(
         after_column: Column with the class after; may be missing if there is another one.
         change_column: Column with `changed` / `unchanged` (or 1 / 0).
         region_column: Column with the name of the region.
-        layer: Layer of the file; the only one where None.
+        stated: What the config states of the layer.
 
     Raises:
-        InputError: There is no polygon, a column is missing, a class is unknown, the polygons lie outside the grid, no
-            pixel is labelled or all have one class.
+        InputError: The layer cannot be read (as in `read_usable_polygons`), there is no polygon, a column is missing, a
+            class is unknown, the polygons lie outside the grid, no pixel is labelled or all have one class.
     """
-    frame = read_polygons(path, grid.crs, layer)
+    given = {"before": before_column, "after": after_column, "change": change_column, "region": region_column}
+    stated = replace(stated or StatedLayer(), columns=frozenset(c for c in given.values() if c), likely_crs=crs_name(grid.crs))
+    read_layer = read_usable_polygons(path, grid.crs, stated)
+    frame = read_layer.frame
     if frame.empty:
         raise InputError(f"{path} holds no polygon; draw some, or set `layer:` to the layer that has them.")
-    dates = {} if legend.binary else {"before": before_column, "after": after_column}
-    columns = {role: column for role, column in dates.items() if column in frame.columns}
-    columns |= {"change": change_column} if change_column else {}
-    columns |= {"region": region_column} if region_column else {}
-    _require_columns(path, columns, [str(c) for c in frame.columns], legend, dates=(before_column, after_column))
+    columns = choose_columns(path, frame, given, legend)
     if not frame.geometry.intersects(box(*grid.boundingbox.bbox)).any():
         west, south, east, north = (round(float(v)) for v in frame.total_bounds)
         raise InputError(
@@ -114,16 +118,20 @@ def labels_from_polygons(
             "declares."
         )
     read = {"before": class_reader(legend), "after": class_reader(legend), "change": change_code}
+    notes = list(read_layer.notes)
     burnt: dict[str, np.ndarray] = {}
     disagree = np.zeros(tuple(grid.shape), dtype=bool)
     for role in ("before", "after", "change"):
         values = [NOT_LABELLED] * len(frame)
         if role in columns:
             values = codes_of(frame[columns[role]].tolist(), read[role], f"{path}, column {columns[role]!r}")
+            notes += note_alike(frame[columns[role]], f"{path}, column {columns[role]!r}")
         burnt[role], clash = burn_codes(frame, values, grid)
         disagree |= clash
     region, names = burn_regions(frame, columns.get("region"), grid)
-    return _check(burnt, disagree, region, names, source=str(path))
+    if "region" in columns:
+        notes += note_alike(frame[columns["region"]], f"{path}, column {columns['region']!r}", kind="regions of their own")
+    return replace(_check(burnt, disagree, region, names, source=str(path)), notes=tuple(notes))
 
 
 def labels_from_rasters(grid: Grid, legend: Legend, values: Values, paths: Mapping[str, Path]) -> Labels:
@@ -165,6 +173,7 @@ def summary(labels: Labels, legend: Legend) -> LabelSummary:
         after={c.name: int((labels.after == c.code).sum()) for c in legend.classes},
         change={name: int((labels.change == code).sum()) for name, code in CHANGE_NAMES.items()},
         transitions={c.name: int(pairs[c.code]) for c in legend.changes if c.from_code and pairs[c.code]},
+        notes=labels.notes,
         regions={
             name: int((known & (labels.region == k)).sum())
             for k, name in enumerate(labels.region_names)
@@ -208,17 +217,3 @@ def _check(
             "label at least two classes, or both changed and unchanged places."
         )
     return labels
-
-
-def _require_columns(
-    path: Path, columns: Mapping[str, str], found: Sequence[str], legend: Legend, dates: tuple[str, str]
-) -> None:
-    missing = [c for c in columns.values() if c not in found]
-    listed = ", ".join(c for c in found if c != "geometry") or "none"
-    if missing:
-        near = difflib.get_close_matches(missing[0], found, n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise InputError(f"{path} has no column {missing[0]!r}; it has {listed}.{hint}")
-    if not columns.keys() - {"region"}:
-        wanted = "set `change_column`" if legend.binary else f"expected {dates[0]!r}, {dates[1]!r} or a change column"
-        raise InputError(f"{path} has no column that the legend can use: {wanted}. Its columns are {listed}.")

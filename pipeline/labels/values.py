@@ -97,7 +97,7 @@ def plain(value: Any) -> str | int | None:  # noqa: ANN401 (whatever a vector fi
     if isinstance(value, numbers.Real):
         number = float(value)
         return int(number) if number.is_integer() else str(value)
-    text = str(value).strip()
+    text = " ".join(str(value).split())
     return int(text) if text.isdecimal() and len(text) <= _DIGITS else text or None
 
 

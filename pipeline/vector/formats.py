@@ -1,6 +1,7 @@
 """Vector files that GDAL may open: of four formats, none of which can point to another file or to the network."""
 
 import json
+import shlex
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +30,8 @@ _MAX_GEOJSON = 2**29
 _SIDECARS = (".shx", ".dbf", ".prj", ".cpg", ".qpj", ".qix", ".sbn", ".sbx", ".idm", ".ind")
 _CONTENT = (".dbf", ".prj", ".cpg")
 """Of the files of a Shapefile: attributes, CRS and encoding; the others are indices, which programs write anew."""
+_SHAPE_HEADER, _SHAPE_WORDS = 100, slice(24, 28)
+"""Bytes of a .shp's header, and those that hold its length in words of 16 bits."""
 _TYPES = ("FeatureCollection", "Feature")
 _CRS_TYPES = ("name", "EPSG")
 """Of GeoJSON's `crs`; the others, `link` and `url`, make GDAL fetch it from the network."""
@@ -56,6 +59,7 @@ def vector_source(path: Path) -> str:
         )
     if driver == "ESRI Shapefile":
         _require_own_sidecars(path, source)
+        _require_whole_shapefile(path)
     if driver == "GeoJSON":
         _require_plain_geojson(path)
         return f"GeoJSON:{source}"
@@ -75,6 +79,11 @@ def _driver_of(path: Path) -> str | None:
     if driver == "GPKG" and not (head.startswith(_SQLITE) and head[_APPLICATION_ID] in _GEOPACKAGES):
         return None
     return "GeoJSON" if head.removeprefix(_BOM).lstrip().startswith(b"{") else driver
+
+
+def new_beside(path: Path) -> str:
+    """Write a new GeoPackage and the file that it is made of, as `ogr2ogr` takes them."""
+    return f"{shlex.quote(str(path.with_name(f'{path.stem}_new.gpkg')))} {shlex.quote(str(path))}"
 
 
 def layer_hash(path: Path) -> str:
@@ -97,6 +106,15 @@ def _require_own_sidecars(path: Path, source: Path) -> None:
             raise InputError(
                 f"{path}: its {file.suffix} is a link to another folder; put all files of the Shapefile into one folder."
             )
+
+
+def _require_whole_shapefile(path: Path) -> None:
+    """Refuse a Shapefile that is shorter than it states: GDAL reads the features behind its end as empty."""
+    with path.open("rb") as stream:
+        head = stream.read(_SHAPE_HEADER)
+    expected, found = int.from_bytes(head[_SHAPE_WORDS], "big") * 2, path.stat().st_size
+    if found < expected:
+        raise InputError(f"{path} is damaged: it has {found:,} of its {expected:,} bytes. Export or copy it again.")
 
 
 def _require_plain_geojson(path: Path) -> None:

@@ -1,12 +1,9 @@
 """Text in Shapefiles: which encoding the files declare, and which ones fit the bytes where they declare none."""
 
-import codecs
 import unicodedata
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-
-from landshift.pipeline.errors import InputError
 
 RAW = "ISO-8859-1"
 """As GDAL reads text of an unknown encoding: each byte is one character, so nothing is lost."""
@@ -29,22 +26,6 @@ class FittingEncoding:
     """As Python and `encoding:` know it."""
     texts: tuple[str, ...]
     """The first few texts as they read in it."""
-
-
-def require_encoding(name: str) -> str:
-    """Return the name of an encoding of text.
-
-    Raises:
-        InputError: It is not known.
-    """
-    try:
-        return name if codecs.lookup(name)._is_text_encoding else _refuse(name)
-    except LookupError:
-        return _refuse(name)
-
-
-def _refuse(name: str) -> str:
-    raise InputError(f"Encoding {name[:40]!r} is not known; expected one such as utf-8, gbk, big5, cp1252, cp1250 or cp1251.")
 
 
 def is_undeclared(path: Path, read_as: str) -> bool:
@@ -142,6 +123,40 @@ def _is_rare(c: str, encoding: str) -> float:
     return 0.0 if common.get(encoding, False) else 0.5
 
 
-def describe_fitting(fitting: Iterable[FittingEncoding]) -> str:
-    """Write encodings and what they give: `gbk (林地, 耕地), cp1252 (...)`."""
-    return ", ".join(f"{f.name} ({', '.join(f.texts)})" for f in fitting)
+def describe_encodings(path: Path, fitting: Sequence[FittingEncoding], section: str) -> str:
+    """Write a message about a Shapefile whose text has no declared encoding.
+
+    Args:
+        path: The file.
+        fitting: From `fitting_encodings`.
+        section: Of the config, that has a key `encoding:`; empty where none has.
+    """
+    if not fitting:
+        return (
+            f"{path} does not declare the encoding of its text (it has no .cpg file), and none that is known here fits. Save "
+            f"it again as a GeoPackage where it is shown rightly."
+        )
+    listed = "; ".join(f"{f.name}: {', '.join(f.texts)}" for f in fitting)
+    key = f"set `{section}: encoding: {fitting[0].name}`, or " if section else ""
+    return (
+        f"{path} does not declare the encoding of its text (it has no .cpg file), and not all of it is UTF-8. What it reads in "
+        f"encodings that fit: {listed}. Choose the one in which it reads rightly: {key}write its name, such as "
+        f"{fitting[0].name}, into a text file {path.stem}.cpg beside it."
+    )
+
+
+def describe_wrong_encoding(path: Path, stated: str | None, section: str, error: UnicodeDecodeError) -> str:
+    """Write a message about text that does not fit the encoding that is declared for it."""
+    wrong = error.object[max(error.start - 8, 0) : error.end + 8].strip(b"\0 ")
+    fitting = fitting_encodings([wrong])
+    listed = f" Encodings that fit: {'; '.join(f'{f.name}: {f.texts[0]}' for f in fitting)}." if fitting else ""
+    if stated is not None:
+        return (
+            f"{path} holds text that is not {stated} (`{section}: encoding: {stated}`).{listed} Name another, or leave the key "
+            f"out."
+        )
+    key = f"set `{section}: encoding:` to the right one, or " if section else ""
+    return (
+        f"{path} holds text that is not {error.encoding}, which it declares.{listed} To mend it, {key}write its name into the "
+        f"text file {path.stem}.cpg beside it."
+    )

@@ -246,6 +246,7 @@ def _lines(check: ProjectCheck) -> list[str]:
         needs = "detect needs a trained model (or `--method ir-mad`), " if check.method == "model" else ""
         lines.append(f"Labels   none: {needs}train needs `labels:`")
     else:
+        lines += [f"Warning  {note}" for note in check.labels.notes]
         lines.append(f"Labels   {check.labels.labelled:,} pixels")
         lines += [
             f"  {role:<10} " + ", ".join(f"{k} {v:,}" for k, v in counts.items()) for role, counts in check.splits.items()

@@ -18,6 +18,7 @@ from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.vector.formats import layer_hash
+from landshift.pipeline.vector.read import StatedLayer
 
 LABELS, REGIONS, SPLITS = "labels.tif", "regions.tif", "splits.json"
 
@@ -45,7 +46,8 @@ def read_labels(ws: Workspace, grid: Grid) -> Labels:
     if polygons is not None:
         return labels_from_polygons(
             files["polygons"], grid, legend, before_column=polygons.before_column, after_column=polygons.after_column,
-            change_column=polygons.change_column, region_column=polygons.region_column, layer=polygons.layer,
+            change_column=polygons.change_column, region_column=polygons.region_column,
+            stated=StatedLayer(polygons.layer, polygons.encoding, polygons.crs, "labels: polygons"),
         )  # fmt: skip
     if rasters is None:
         raise InputError("`labels:` has neither polygons nor rasters.")
