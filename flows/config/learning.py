@@ -20,14 +20,14 @@ _USUAL = ReleaseRule()
 
 
 class EncoderFile(Section):
-    """A checkpoint of your own."""
+    """A checkpoint of your own, or a model that Landshift trained elsewhere."""
 
     path: Path
-    """.safetensors, or .pth that holds tensors only."""
-    architecture: str
-    """Encoder name in segmentation_models_pytorch, for example `resnet50`."""
-    bands: tuple[str, ...]
-    """Bands that it was trained on, in order."""
+    """.safetensors, .pth that holds tensors only, or the folder of a model, which knows the rest itself."""
+    architecture: str = ""
+    """Of a checkpoint: encoder name in segmentation_models_pytorch, for example `resnet50`."""
+    bands: tuple[str, ...] = ()
+    """Of a checkpoint: bands that it was trained on, in order."""
     mean: tuple[Annotated[float, Field(ge=-1e9, le=1e9)], ...] = ()
     """Of each band, in reflectance; empty: standardise with both dates together."""
     std: tuple[Annotated[float, Field(ge=1e-9, le=1e9)], ...] = ()

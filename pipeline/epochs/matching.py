@@ -37,6 +37,12 @@ class Treatment:
     standardised: bool = False
     """Whether each band has mean 0 and deviation 1 over both dates of the pair."""
 
+    @property
+    def setting(self) -> str:
+        """The section `radiometry:` of a config that asks for it."""
+        match, standardise = ("auto" if done else "none" for done in (self.matched, self.standardised))
+        return f"{{match: {match}, standardise: {standardise}}}"
+
     def __str__(self) -> str:
         """Describe it for people."""
         dates = "dates matched" if self.matched else "dates as they are"

@@ -71,10 +71,10 @@ def encoder_of(ws: Workspace) -> "Encoder":
 
 
 def encoder_called(ws: Workspace, name: str) -> "Encoder":
-    """Return an encoder by its name in a config; `file` is the config's own checkpoint.
+    """Return an encoder by its name in a config; `file` is the config's own checkpoint, or a model from elsewhere.
 
     Raises:
-        InputError: There is no such row or file.
+        InputError: There is no such row or file, or it lacks what it has to come with.
     """
     from landshift.models.encoders.table import encoder_named, file_encoder
 
@@ -82,6 +82,12 @@ def encoder_called(ws: Workspace, name: str) -> "Encoder":
     if name != "file" or config is None:
         return encoder_named(name)
     path = ws.input(config.path, "model: file: path")
+    if path.is_dir():
+        from landshift.models.use.source import encoder_of_model
+
+        return encoder_of_model(path)
+    if path.is_file() and not (config.architecture and config.bands):
+        raise InputError(f"model: file: {config.path} is a checkpoint: give its `architecture` and `bands`, in its order.")
     return file_encoder(path, architecture=config.architecture, bands=config.bands, mean=config.mean, std=config.std)
 
 
@@ -332,8 +338,8 @@ def require_same_treatment(ws: Workspace, prepared: Pair) -> None:
     if wanted != given:
         raise InputError(
             f"The model {ws.model_in_use} was trained on pairs with {wanted}; these images have {given}.{why} A map made so "
-            f"would look fine and be wrong. Set `radiometry:` as it was for the training, choose dates that can be matched, or "
-            f"train again."
+            f"would look fine and be wrong. Set `radiometry: {wanted.setting}` as it was for the training, choose dates that "
+            f"can be matched, or train again."
         )
     if bundle.spec.priors and radiometry.statistic is None:
         raise InputError(
