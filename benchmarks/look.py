@@ -105,7 +105,7 @@ def check_once(data: Path) -> dict[str, float | str]:
     try:
         check_project(ws)
     except InputError as error:
-        refused = str(error).replace(str(data), "")
+        refused = str(error).replace(f"{data.parent}/", "")
     seconds, cpu = time.perf_counter() - started, time.process_time() - used
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
     return {"seconds": round(seconds, 2), "cpu_seconds": round(cpu, 2), "peak_mb": round(peak), "refused": refused}

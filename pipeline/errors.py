@@ -9,6 +9,10 @@ class InputError(ValueError):
     """
 
 
+class UnreadableError(InputError):
+    """A file cannot be read: it is not there, damaged, cut off or of another format, or its server does not deliver it."""
+
+
 class UnavailableError(RuntimeError):
     """Something that is needed, such as a server, is away or busy for now: the same again may go well.
 

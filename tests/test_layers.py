@@ -43,7 +43,7 @@ ROOMS: dict[str, str] = {
     "models.use": "transfer estimators network encoders",
     "flows.config": "",
     "flows.runtime": "",
-    "flows.steps.project": "config",
+    "flows.steps.project": "config runtime",
     "flows.steps.images": "runtime steps.project",
     "flows.steps.learning": "config runtime steps.project steps.images",
     "flows.steps.assessment": "runtime steps.project steps.images steps.learning",

@@ -105,9 +105,12 @@ def scenes(
 ) -> None:  # fmt: skip
     """List the scenes that are found, which epoch uses them, and why not."""
     with session(as_json, verbose):
+        from landshift.flows.runtime.progress import bars
         from landshift.flows.steps.inspection.scenes import list_scenes
 
-        answer(*list_scenes(_open_workspace(config, data, output, allow_outside)), as_json)
+        with bars(as_json):
+            reply = list_scenes(_open_workspace(config, data, output, allow_outside))
+        answer(*reply, as_json)
 
 
 def encoders(as_json: Json = False, verbose: Verbose = False) -> None:

@@ -13,7 +13,7 @@ from typing import Any
 import rasterio
 from rasterio.errors import NotGeoreferencedWarning, RasterioError
 
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import UnreadableError
 from landshift.pipeline.raster.place import RETRIES, SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, keeping_secrets
 
 _DRIVERS = {
@@ -170,7 +170,7 @@ def _open(path: RasterPlace, options: Mapping[str, str], *, pictures: bool) -> A
 def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any:  # noqa: ANN401
     if not path.exists():
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
-        raise InputError(
+        raise UnreadableError(
             f"{path} is not there. "
             + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
         )
@@ -182,15 +182,17 @@ def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any
             if driver is None and pictures:
                 driver = next((name for start, name in _PICTURES.items() if first.startswith(start)), None)
             if driver is None and pictures:
-                raise InputError(f"{path} is neither a PNG, a JPEG nor a GeoTIFF, whatever its name is. Convert or remove it.")
+                raise UnreadableError(
+                    f"{path} is neither a PNG, a JPEG nor a GeoTIFF, whatever its name is. Convert or remove it."
+                )
             if driver is None:
-                raise InputError(
+                raise UnreadableError(
                     f"{path} is neither a GeoTIFF nor JPEG 2000. VRT and other formats that point to further files are "
                     f"not accepted; convert it once with `gdal_translate`."
                 )
             return rasterio.open(path, driver=driver, **(options if driver == "GTiff" else {}))
         except (RasterioError, OSError) as error:
-            raise InputError(
+            raise UnreadableError(
                 f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
                 f"copy or download it again."
             ) from error
@@ -199,12 +201,12 @@ def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any
 def _open_archived(file: ArchivedFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
     driver = _DRIVERS.get(file.read(4))
     if driver is None:
-        raise InputError(f"{file} is neither a GeoTIFF nor JPEG 2000. Expected the raster that its name promises.")
+        raise UnreadableError(f"{file} is neither a GeoTIFF nor JPEG 2000. Expected the raster that its name promises.")
     with _QUIET:
         try:
             return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
         except (RasterioError, OSError) as error:
-            raise InputError(
+            raise UnreadableError(
                 f"{file} cannot be read as a raster ({error}). The archive is damaged; download it again, or unpack it."
             ) from error
 
@@ -217,7 +219,7 @@ def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: 
             return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
         except (RasterioError, OSError) as error:
             # The cause holds the whole address, tokens too.
-            raise InputError(
+            raise UnreadableError(
                 f"{file} cannot be read as a raster ({file.without_secrets(str(error)).replace(file.gdal_name, str(file))}). "
                 f"Expected a GeoTIFF or JPEG 2000; the server failed, or the file is another."
             ) from None

@@ -14,7 +14,7 @@ import requests
 from requests.adapters import HTTPAdapter
 from urllib3 import Retry
 
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, UnreadableError
 from landshift.pipeline.manifest import file_hash, value_hash
 from landshift.pipeline.raster.beside import mask_file
 
@@ -138,7 +138,7 @@ class ArchivedFile:
                 found = packed.extractfile(self.member)
                 return found.read(at_most) if found else b""
         except (OSError, KeyError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError) as error:
-            raise InputError(f"{self} cannot be read ({error}). The archive is damaged; download it again.") from error
+            raise UnreadableError(f"{self} cannot be read ({error}). The archive is damaged; download it again.") from error
 
 
 RasterPlace = Path | RemoteFile | ArchivedFile
@@ -249,7 +249,7 @@ def ask(file: RemoteFile) -> ServerAnswer:
                 return _answer(file, answer)
     except requests.RequestException as error:
         # The cause holds the whole address, tokens too.
-        raise InputError(
+        raise UnreadableError(
             f"{file}: the server {failure_of(file.without_secrets(str(error)))}. Check the network, or try again later."
         ) from None
 
@@ -268,18 +268,18 @@ def failure_of(text: str) -> str:
 def _answer(file: RemoteFile, answer: requests.Response) -> ServerAnswer:
     code = answer.status_code
     if code in (404, 410):
-        raise InputError(
+        raise UnreadableError(
             f"{file} is not there (HTTP {code}), though the catalog names it. Leave the item out, or report it to its keeper."
         )
     if code in (401, 403):
-        raise InputError(
+        raise UnreadableError(
             f"{file} may not be read (HTTP {code}). The catalog's files may need signing: see `scenes: stac: sign:`."
         )
     if code >= 400:
-        raise InputError(f"{file}: the server answers HTTP {code} again and again. Try again later.")
+        raise UnreadableError(f"{file}: the server answers HTTP {code} again and again. Try again later.")
     total = answer.headers.get("Content-Range", "").rpartition("/")[2]
     if code != 206 or not total.isdigit():
-        raise InputError(
+        raise UnreadableError(
             f"{file}: the server cannot send parts of a file (HTTP range requests), so every read would download it whole. "
             f"Download it once, and use `scenes: folder:`."
         )

@@ -15,7 +15,7 @@ from rasterio.errors import RasterioError
 from rasterio.vrt import WarpedVRT
 from rasterio.windows import Window as RasterioWindow
 
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, UnreadableError
 from landshift.pipeline.grid import Grid, differences, grid_of
 from landshift.pipeline.raster.masks import alpha_bands, has_mask, require_mask_fits
 from landshift.pipeline.raster.open import environment, open_source
@@ -135,7 +135,7 @@ def _require_complete(source: Any, path: RasterPlace, size: int | None) -> None:
         # The last row of blocks lies last in nearly every file; the first one catches files written bottom-up.
         last = max((end for _, _, end in block_ends(source, band, only_edges=True)), default=0)
         if last > size:
-            raise InputError(
+            raise UnreadableError(
                 f"{path} is truncated: band {band} has a block that ends at byte {last}, the file has {size}. "
                 f"Download or copy it again."
             )
@@ -256,11 +256,11 @@ def read_or_explain(path: RasterPlace, band: int, read: Callable[[], np.ndarray]
         return read()
     except (RasterioError, IndexError) as error:
         if isinstance(path, RemoteFile):
-            raise InputError(
+            raise UnreadableError(
                 f"{path}, band {band}: the pixels cannot be read ({path.without_secrets(str(error))}). The server failed or "
                 f"stopped midway, or the file is damaged or has fewer bands; try again, or leave the item out."
             ) from None
-        raise InputError(
+        raise UnreadableError(
             f"{path}, band {band}: the pixels cannot be read ({error}). The file is damaged or has fewer bands; "
             f"run `gdalinfo -checksum` on it and copy it again."
         ) from error

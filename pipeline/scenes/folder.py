@@ -43,7 +43,7 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     """List the files of a folder that match a pattern, without opening them.
 
     Raises:
-        InputError: No folder, no such file, an invalid pattern, or a name that cannot be written into the outputs.
+        InputError: No folder, no such file, or an invalid pattern.
     """
     require_folder(folder)
     try:
@@ -51,9 +51,7 @@ def files_in(folder: Path, pattern: str) -> list[Path]:
     except (ValueError, NotImplementedError) as error:
         raise InputError(f"`scenes: pattern: {pattern}` cannot be used ({error}). Expected something like `*.tif`.") from error
     if not paths:
-        raise InputError(f"{folder} holds no file like {pattern}. Check `scenes: folder:` and `pattern:`.")
-    for path in paths:
-        require_printable(path.relative_to(folder))
+        raise InputError(f"{folder} holds no file like {pattern}. Check `scenes: folder:` and `scenes: pattern:`.")
     return paths
 
 
@@ -124,7 +122,8 @@ def _files(folder: Path, how: FolderReading) -> tuple[list[NamedFile], list[Foun
         found = [FoundFile(p, p.relative_to(folder).as_posix()) for p in files_in(folder, how.pattern)]
     named, others = [], []
     for file in found:
-        with _catching(file.relative, how.refused):
+        # The name of a file that is refused for its name goes into lists and records too.
+        with _catching(ascii(file.relative) if _UNPRINTABLE.search(file.relative) else file.relative, how.refused):
             require_printable(PurePosixPath(file.relative))
             name = None if how.sensor.name == CUSTOM else name_file(file)
             named.append(name) if name is not None else others.append(file)

@@ -215,7 +215,7 @@ def _require_source(scene: Scene, source: Source) -> None:
         if source is not scene.quality:
             require_nodata(info, scene.sensor)
     except InputError as error:
-        raise InputError(f"{name}: {error}") from None
+        raise type(error)(f"{name}: {error}") from None
 
 
 def require_offset_fits(scene: Scene, bands: Sequence[str], grid: Grid) -> None:

@@ -1,15 +1,30 @@
 """Scenes that were found, and the epochs that use them or why not."""
 
-from collections.abc import Callable, Sequence
+import os
+import re
+from collections import Counter
+from collections.abc import Callable, Iterable, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, UnreadableError
 from landshift.pipeline.grid import Grid, overlap_share, require_same_grid
+from landshift.pipeline.raster.place import RemoteFile
 from landshift.pipeline.scenes.choose import common_bands
 from landshift.pipeline.scenes.look import require_overlap
 from landshift.pipeline.scenes.scene import Epoch, Scene
 from landshift.pipeline.season import Season, outside
+
+UNREADABLE, UNFIT, UNLIKE = "cannot be read", "does not fit", "differs from the others"
+"""Kinds of faults: the file is damaged or not there; it is sound, but not what the config or the catalog describes; it lies on
+another grid, or has other bands, than most scenes."""
+
+_FEWEST_AT_ONCE, _MOST_AT_ONCE = 4, 16
+"""Scenes that are looked into at the same time: one a core, and more than the cores of small machines, since reading waits."""
+_NAMED = 3
+"""Scenes that a sentence names at most."""
+_NUMBER = re.compile(r"(?<![\w.:-])-?\d[\d.,e+-]*(?!\w)")
 
 
 @dataclass(frozen=True)
@@ -28,11 +43,22 @@ class Finding:
     """Day of the acquisition (UTC), None where it is not known."""
     cloud_cover: float | None = None
     """Percent, None where it is not known."""
+    kind: str = UNFIT
+    """Kind of the fault, where there is one."""
 
 
 def finding_of(scene: Scene) -> Finding:
     """Return the finding of a good scene."""
     return Finding(scene.id, scene, day=scene.date, cloud_cover=scene.cloud_cover)
+
+
+def finding_of_fault(name: str, error: InputError, *, day: date | None = None, cloud_cover: float | None = None) -> Finding:
+    """Return the finding of a scene, a file or an item that cannot be used."""
+    return Finding(name, fault=str(error), day=day, cloud_cover=cloud_cover, kind=_kind_of(error))
+
+
+def _kind_of(error: InputError) -> str:
+    return UNREADABLE if isinstance(error, UnreadableError) else UNFIT
 
 
 @dataclass(frozen=True)
@@ -79,6 +105,8 @@ class SceneUse:
     """By name of the epoch."""
     fault: str = ""
     """What is wrong with it, which stops `check`."""
+    kind: str = ""
+    """Kind of the fault: `cannot be read`, `does not fit` or `differs from the others`; empty without one."""
 
 
 Look = Callable[[Scene, tuple[str, ...], Grid], None]
@@ -86,10 +114,68 @@ Look = Callable[[Scene, tuple[str, ...], Grid], None]
 the region's grid."""
 
 
-def judge(findings: Sequence[Finding], wanted: Wanted, look: Look) -> list[SceneUse]:
-    """Return for each finding which epochs use it, and why others do not; a faulty one does not stop the others."""
-    dated = [f.scene for f in findings if f.scene is not None and _epochs_of(f.scene, wanted)]
-    return [_use(f, wanted, dated[0] if dated else None, look) for f in findings]
+def look_into(
+    scenes: Sequence[Scene], look: Callable[[Scene], None], advance: Callable[[float], None] = lambda share: None
+) -> list[InputError | None]:
+    """Look into scenes, several at once.
+
+    Args:
+        scenes: Which.
+        look: Raises what is wrong with a scene.
+        advance: Called with the share done, 0..1.
+
+    Returns:
+        The fault of each scene, in their order; None where it has none.
+    """
+
+    def ask(scene: Scene) -> InputError | None:
+        try:
+            look(scene)
+        except InputError as error:
+            return error
+        return None
+
+    remote = any(isinstance(path, RemoteFile) for scene in scenes for path in scene.paths)
+    at_once = _FEWEST_AT_ONCE if remote else min(max(os.cpu_count() or 1, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
+    faults: list[InputError | None] = []
+    with ThreadPoolExecutor(at_once) as pool:
+        try:
+            for fault in pool.map(ask, scenes):
+                faults.append(fault)
+                advance(len(faults) / len(scenes))
+        except BaseException:
+            pool.shutdown(cancel_futures=True)
+            raise
+    return faults
+
+
+def judge(
+    findings: Sequence[Finding], wanted: Wanted, look: Look, advance: Callable[[float], None] = lambda share: None
+) -> list[SceneUse]:
+    """Return for each finding which epochs use it, and why others do not; a faulty one does not stop the others.
+
+    Args:
+        findings: What was found.
+        wanted: Criteria.
+        look: Looks into a scene.
+        advance: Called with the share done, 0..1.
+    """
+    dated = {i: f.scene for i, f in enumerate(findings) if f.scene is not None and _epochs_of(f.scene, wanted)}
+    typical = _typical(list(dated.values()))
+    grid = wanted.grid if wanted.grid is not None else None if typical is None else typical.grid
+    faults = {i: (f.kind, f.fault) for i, f in enumerate(findings) if f.fault}
+    if typical is not None and grid is not None:
+        unlike = {i: _misfit(scene, wanted, typical) for i, scene in dated.items()}
+        faults |= {i: found for i, found in unlike.items() if found is not None}
+        rest = [i for i, found in unlike.items() if found is None]
+
+        def look_at_one(scene: Scene) -> None:
+            require_overlap(scene, grid)
+            look(scene, common_bands([Epoch("both", scene.date, scene.date, (typical, scene))], wanted.bands), grid)
+
+        found_inside = look_into([dated[i] for i in rest], look_at_one, advance)
+        faults |= {i: (_kind_of(error), str(error)) for i, error in zip(rest, found_inside, strict=True) if error is not None}
+    return [_use(finding, wanted, grid, faults.get(i, ("", ""))) for i, finding in enumerate(findings)]
 
 
 def _epochs_of(scene: Scene, wanted: Wanted) -> list[str]:
@@ -98,19 +184,24 @@ def _epochs_of(scene: Scene, wanted: Wanted) -> list[str]:
     return [name for name, (start, end) in wanted.epochs.items() if start <= scene.date <= end]
 
 
-def _use(finding: Finding, wanted: Wanted, first: Scene | None, look: Look) -> SceneUse:
-    scene, fault, share = finding.scene, finding.fault, None
+def _typical(scenes: Sequence[Scene]) -> Scene | None:
+    """Return a scene with the grid and the bands that most have; None without scenes."""
+    counted = Counter((s.grid, frozenset(s.bands)) for s in scenes)
+    return max(scenes, key=lambda s: counted[s.grid, frozenset(s.bands)], default=None)
+
+
+def _use(finding: Finding, wanted: Wanted, grid: Grid | None, found: tuple[str, str]) -> SceneUse:
+    scene, share = finding.scene, None
+    kind, fault = found
+    why = finding.left_out or (f"{kind}: {fault}" if fault else "")
     if scene is None:
-        reasons = dict.fromkeys(wanted.epochs, finding.left_out or f"damaged: {fault}")
+        reasons = dict.fromkeys(wanted.epochs, why)
     else:
-        grid = wanted.grid if wanted.grid is not None else first.grid if first is not None else None
         share = None if grid is None else round(overlap_share(grid, scene.grid), 6)
-        if grid is not None and first is not None and _epochs_of(scene, wanted):
-            fault = _fault(scene, wanted, first, grid, look=look)
         reasons = {}
         for name, (start, end) in wanted.epochs.items():
             early_or_late = "" if start <= scene.date <= end else f"outside the date range ({start} to {end})"
-            reasons[name] = early_or_late or outside(wanted.season, scene.date) or finding.left_out or fault
+            reasons[name] = early_or_late or outside(wanted.season, scene.date) or why
     return SceneUse(
         id=finding.name,
         date=None if finding.day is None else str(finding.day),
@@ -118,24 +209,79 @@ def _use(finding: Finding, wanted: Wanted, first: Scene | None, look: Look) -> S
         bands=() if scene is None else tuple(scene.bands),
         cloud_cover=finding.cloud_cover,
         region_share=share,
-        epochs={name: EpochUse(not why, why) for name, why in reasons.items()},
+        epochs={name: EpochUse(not reason, reason) for name, reason in reasons.items()},
         fault=fault,
+        kind=kind,
     )
 
 
-def _fault(scene: Scene, wanted: Wanted, first: Scene, grid: Grid, look: Look) -> str:
+def _misfit(scene: Scene, wanted: Wanted, typical: Scene) -> tuple[str, str] | None:
+    """Return kind and fault of a scene that lacks a band, or differs from the typical one; None where it fits."""
     missing = [b for b in wanted.bands if b not in scene.bands]
     if missing:
-        return f"lacks the band {missing[0]}; it has {', '.join(scene.bands)}"
+        return UNFIT, f"lacks the band {missing[0]}; it has {', '.join(scene.bands)}"
+    grid = typical.grid if wanted.grid is None else wanted.grid
     if overlap_share(grid, scene.grid) == 0:
-        return "does not overlap the region"
-    day = scene.date
+        return UNFIT, "does not overlap the region"
     try:
-        require_overlap(scene, grid)
         if wanted.grid is None:
-            require_same_grid(first.grid, scene.grid, (str(first.paths[0]), str(scene.paths[0])))
-        bands = common_bands([Epoch("both", day, day, (first, scene))], wanted.bands)
-        look(scene, bands, grid)
+            require_same_grid(typical.grid, scene.grid, (str(typical.paths[0]), str(scene.paths[0])))
+        common_bands([Epoch("both", scene.date, scene.date, (typical, scene))], wanted.bands)
     except InputError as error:
-        return f"damaged or unlike the others: {error}"
-    return ""
+        return UNLIKE, str(error)
+    return None
+
+
+@dataclass(frozen=True)
+class Alike:
+    """Scenes with the same fault."""
+
+    names: tuple[str, ...]
+    """At least one."""
+    fault: str
+    """In the words of the first."""
+
+    @property
+    def few(self) -> str:
+        """The first names, and how many more there are."""
+        return name_few(self.names)
+
+
+def name_few(names: Sequence[str]) -> str:
+    """Name the first few, and count the others."""
+    return ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+
+
+def group_alike(faults: Iterable[tuple[str, str]]) -> list[Alike]:
+    """Group faults that differ in the scene's name, in its files and in numbers alone.
+
+    Args:
+        faults: Names of scenes or files, and what is wrong with each.
+
+    Returns:
+        In the order of their first scenes.
+    """
+    groups: dict[str, list[tuple[str, str]]] = {}
+    for name, fault in faults:
+        pattern = re.compile(rf"\S*(?<!\w){re.escape(name)}(?![^\W_])\S*")
+        groups.setdefault(_NUMBER.sub("#", pattern.sub("@", fault)), []).append((name, fault))
+    return [Alike(tuple(name for name, _ in group), group[0][1]) for group in groups.values()]
+
+
+def sum_up(faults: Sequence[tuple[str, str]]) -> str:
+    """Return what is wrong with the first of several scenes, and how many others are faulty."""
+    first, *others = group_alike(faults)
+    more = [f"the same holds for {len(first.names) - 1} more: {name_few(first.names[1:])}"] if len(first.names) > 1 else []
+    if others:
+        count = sum(len(group.names) for group in others)
+        more.append(f"{count} more {'is' if count == 1 else 'are'} faulty otherwise")
+    return first.fault + (f" ({'; '.join(more)}; `landshift scenes` lists all.)" if more else "")
+
+
+def describe_skipped(faults: Sequence[tuple[str, str]]) -> tuple[str, ...]:
+    """Return a sentence for each fault of scenes that were skipped."""
+    return tuple(
+        f"{group.names[0]} was skipped: {group.fault}" if len(group.names) == 1
+        else f"{len(group.names)} scenes were skipped for the same reason ({group.few}), of the first: {group.fault}"
+        for group in group_alike(faults)
+    )  # fmt: skip

@@ -13,9 +13,7 @@ from landshift.pipeline.scenes.look import require_as_declared, require_offset_f
 from landshift.pipeline.scenes.products.scenes import Declared
 from landshift.pipeline.scenes.scene import Scene
 from landshift.pipeline.scenes.sensors import Sensor
-from landshift.pipeline.scenes.survey import Finding, finding_of
-
-_MORE = " ({} more are faulty; `landshift scenes` lists all.)"
+from landshift.pipeline.scenes.survey import Finding, finding_of, finding_of_fault, sum_up
 
 
 def source_of(project: Project, left_out: int) -> str:
@@ -46,30 +44,31 @@ def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> lis
         InputError: The folder cannot be read, or a scene not, unless tolerant.
     """
     section = ws.project.scenes
-    findings: list[Finding] = []
     if section.stac is not None:
         # A folder needs no client of catalogs, which takes a while to load.
         from landshift.flows.steps.project.catalog import find_in_catalog
 
-        findings = _in_order(find_in_catalog(ws, section.stac, sensor))
-        faults = [f.fault for f in findings if f.fault]
-        if faults and not tolerant:
-            raise InputError(faults[0] + _MORE.format(len(faults) - 1) * (len(faults) > 1))
-        return _in_order(findings)
-    folder = ws.input(section.folder, "scenes: folder")
+        findings = find_in_catalog(ws, section.stac, sensor)
+    else:
+        findings = _find_in_folder(ws, sensor)
+    findings.sort(key=lambda f: (str(f.day or ""), f.name))
+    faults = [(f.name, f.fault) for f in findings if f.fault]
+    if faults and not tolerant:
+        raise InputError(sum_up(faults))
+    return findings
+
+
+def _find_in_folder(ws: Workspace, sensor: Sensor) -> list[Finding]:
+    section = ws.project.scenes
+    findings: list[Finding] = []
     reading = FolderReading(
         sensor, section.pattern, Declared(section.dates, ws.project.sensor.number_offset),
         allowed=lambda path: ws.input(path, "scenes: pattern"),
-        refused=(lambda name, error: findings.append(Finding(name, fault=str(error)))) if tolerant else None,
+        refused=lambda name, error: findings.append(finding_of_fault(name, error)),
         left_out=lambda name, day, why: findings.append(Finding(name, left_out=why, day=day)),
     )  # fmt: skip
-    scenes = scenes_in(folder, reading)
-    findings += [finding_of(scene) for scene in scenes]
-    return _in_order(findings)
-
-
-def _in_order(findings: list[Finding]) -> list[Finding]:
-    return sorted(findings, key=lambda f: (str(f.day or ""), f.name))
+    scenes = scenes_in(ws.input(section.folder, "scenes: folder"), reading)
+    return findings + [finding_of(scene) for scene in scenes]
 
 
 def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> None:

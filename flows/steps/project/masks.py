@@ -9,6 +9,7 @@ from landshift.flows.config.project import Project
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.scenes.scene import Epoch, Scene
 from landshift.pipeline.scenes.sensors import REFLECTANCE, Sensor
+from landshift.pipeline.scenes.survey import name_few
 
 _FORMAT = 1
 """Raised whenever the content of a mask changes for the same inputs."""
@@ -16,9 +17,6 @@ _FORMAT = 1
 SIX_BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
 
 FOUR_BANDS = SIX_BANDS[:4]
-
-_NAMED = 3
-"""Scenes that a sentence names at most."""
 
 
 def mask_bands(project: Project) -> tuple[str, ...]:
@@ -84,7 +82,7 @@ def list_unmasked(project: Project, epochs: Iterable[Epoch]) -> tuple[str, ...]:
     if not names:
         return ()
     sensor = next(scene.sensor for epoch in epochs for scene in epoch.scenes)
-    shown = ", ".join(names[:_NAMED]) + (f" and {len(names) - _NAMED} more" if len(names) > _NAMED else "")
+    shown = name_few(names)
     why = f"the quality band ({sensor.quality}) is not there" if sensor.quality else f"sensor {sensor.name} has no quality band"
     remedy = "mask: model`, or `mask: none` where there are no clouds." if sensor.units == REFLECTANCE else (
         "mask: none` where there are no clouds; a cloud model would need reflectance."

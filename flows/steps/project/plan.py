@@ -6,6 +6,7 @@ from datetime import date
 
 from landshift.flows.config.project import Project
 from landshift.flows.config.scenes import SensorConfig
+from landshift.flows.runtime.progress import step
 from landshift.flows.steps.project.finding import find_scenes, look_at, region_of, source_of
 from landshift.flows.steps.project.masks import cloud_model_of, list_unmasked, without_unwanted_masks
 from landshift.flows.steps.project.workspace import Workspace
@@ -14,9 +15,9 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.scenes.choose import choose_epoch, common_bands, region_grid, require_pair
 from landshift.pipeline.scenes.look import require_overlap
-from landshift.pipeline.scenes.scene import Epoch
+from landshift.pipeline.scenes.scene import Epoch, Scene
 from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
-from landshift.pipeline.scenes.survey import Finding
+from landshift.pipeline.scenes.survey import Finding, describe_skipped, look_into, sum_up
 from landshift.pipeline.season import outside
 
 
@@ -35,7 +36,7 @@ class Plan:
     sensor: Sensor
     """Of every scene."""
     skipped: tuple[str, ...] = ()
-    """Scenes that could have been used and are faulty, each with what is wrong; sentences."""
+    """Scenes that could have been used and are faulty, with what is wrong; a sentence for all that have the same fault."""
     cloud_model: str | None = None
     """What masks the scenes that need it; None where none does."""
     unmasked: tuple[str, ...] = ()
@@ -125,22 +126,29 @@ def inspect(ws: Workspace, findings: Sequence[Finding]) -> Plan:
         InputError: As `choose`; or a scene is not what the config or the catalog describes, and is not to be skipped.
     """
     skip = ws.project.scenes.faulty == "skip"
-    unreadable = [f for f in findings if f.fault and (f.day is None or _is_wanted(ws, f.day))]
-    skipped = [f"{f.name} was skipped: {f.fault}" for f in unreadable]
+    skipped = [(f.name, f.fault) for f in findings if f.fault and (f.day is None or _is_wanted(ws, f.day))]
     faulty: set[str] = set()
     sound: set[tuple[str, tuple[str, ...], Grid]] = set()
     while True:
         made = choose(ws, [f for f in findings if f.scene is None or f.scene.id not in faulty])
         remaining = [s for epoch in made.epochs for s in epoch.scenes if (s.id, made.bands, made.grid) not in sound]
-        for scene in remaining:
-            try:
-                require_overlap(scene, made.grid)
-                look_at(ws, scene, made.bands, made.grid)
-                sound.add((scene.id, made.bands, made.grid))
-            except InputError as error:
-                if not skip:
-                    raise
-                skipped.append(f"{scene.id} was skipped: {error}")
-                faulty.add(scene.id)
-        if not faulty.intersection(scene.id for scene in remaining):
-            return replace(made, skipped=tuple(skipped))
+        faults = _look_into(ws, remaining, made)
+        if faults and not skip:
+            raise InputError(sum_up(faults))
+        if not faults:
+            return replace(made, skipped=describe_skipped(skipped))
+        skipped += faults
+        faulty |= {name for name, _ in faults}
+        sound |= {(s.id, made.bands, made.grid) for s in remaining if s.id not in faulty}
+
+
+def _look_into(ws: Workspace, scenes: Sequence[Scene], made: Plan) -> list[tuple[str, str]]:
+    """Look into scenes of a plan, and return the faulty ones, each with what is wrong."""
+
+    def look(scene: Scene) -> None:
+        require_overlap(scene, made.grid)
+        look_at(ws, scene, made.bands, made.grid)
+
+    with step("Looking into the scenes") as advance:
+        found = look_into(scenes, look, advance)
+    return [(scene.id, str(error)) for scene, error in zip(scenes, found, strict=True) if error is not None]

@@ -27,7 +27,7 @@ from landshift.pipeline.scenes.stac.items import (
     read_declared,
 )
 from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet, item_box
-from landshift.pipeline.scenes.survey import Finding, finding_of
+from landshift.pipeline.scenes.survey import Finding, finding_of, finding_of_fault
 from landshift.pipeline.season import Season, outside
 
 
@@ -102,7 +102,7 @@ def findings_of(items: Sequence[Item], how: Reading) -> list[Finding]:
             if not item.fault and (item.id in how.leave_out or any(a <= day(item) <= b for a, b in how.ranges)):
                 dated.append(item)
         except InputError as error:
-            findings.append(Finding(item.id, fault=str(error)))
+            findings.append(finding_of_fault(item.id, error))
     unwanted = [i for i in dated if i.id in how.leave_out]
     findings += [Finding(i.id, left_out="named in `scenes: stac: leave_out:`") for i in unwanted]
     kept, doubles = newest([i for i in dated if i.id not in how.leave_out])
@@ -125,7 +125,7 @@ def _finding(item: Item, how: Reading) -> Finding:
             _require_one_place(item, scene.grid)
             return Finding(item.id, left_out="does not overlap the region", day=scene.date, cloud_cover=clouds)
     except InputError as error:
-        return Finding(item.id, fault=str(error), day=day(item), cloud_cover=clouds)
+        return finding_of_fault(item.id, error, day=day(item), cloud_cover=clouds)
     return finding_of(scene)
 
 
@@ -199,7 +199,7 @@ def _source(item: Item, key: str, number: int, how: Reading) -> Source:
         return Source(_place(item, key, str(asset["href"]), how), number, key, read_declared(item, key))
     except InputError as error:
         prefix = f"Item {item.id}, asset {key}"
-        raise error if str(error).startswith(prefix) else InputError(f"{prefix}: {error}") from None
+        raise error if str(error).startswith(prefix) else type(error)(f"{prefix}: {error}") from None
 
 
 def _place(item: Item, key: str, href: str, how: Reading) -> RasterPlace:
