@@ -95,6 +95,9 @@ def test_custom_bands_are_in_the_order_of_the_file(tmp_path: Path, names: tuple[
     [
         ("a_20200615.tif", {}, {}, date(2020, 6, 15)),
         ("a_2020-06-15_x.tif", {}, {}, date(2020, 6, 15)),
+        ("IMG_PHR1A_MS_202006151030123_ORT.tif", {}, {}, date(2020, 6, 15)),
+        ("SPOT7_20200615103012_a.tif", {}, {}, date(2020, 6, 15)),
+        ("a_2020167T103012.tif", {}, {}, date(2020, 6, 15)),
         ("LC08_199026_20200615_20210101.tif", {}, {}, date(2020, 6, 15)),
         ("a.tif", {"DATE_ACQUIRED": "2020-06-15"}, {}, date(2020, 6, 15)),
         ("a.tif", {"DATE_ACQUIRED": "2020-06-15", "TIFFTAG_DATETIME": "2024:01:01 10:00:00"}, {}, date(2020, 6, 15)),

@@ -1,5 +1,6 @@
 """From a folder to a config: what the files show is written and tried, and only the rest is asked."""
 
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -167,6 +168,39 @@ def test_rasters_of_classes_of_two_years_become_before_and_after(tmp_path: Path)
     assert [c.name for c in project.legend] == ["class 10", "class 20", "class 30"]
     ws = open_written(tmp_path, tmp_path / "out")
     split_labels(ws, read_labels(ws, plan(ws).grid))
+
+
+def test_images_of_no_product_in_an_archive_are_to_be_unpacked_first(tmp_path: Path) -> None:
+    """As the browser of Sentinel Hub delivers them."""
+    names = [
+        f"{day}-00_00_{day}-23_59_Sentinel-2_L2A_{band}_(Raw).tiff"
+        for day in ("2019-06-15", "2023-06-20")
+        for band in ("B04", "B08")
+    ]
+    for name in names:
+        after = name.startswith("2023")
+        values = reflectance(after=after)["red" if "B04" in name else "nir"]
+        write(tmp_path / "in" / name, (values * 10000).astype(np.uint16))
+    with zipfile.ZipFile(tmp_path / "browser_images.zip", "w") as archive:
+        for name in names:
+            archive.write(tmp_path / "in" / name, name)
+    (tmp_path / "packed").mkdir()
+    (tmp_path / "browser_images.zip").rename(tmp_path / "packed" / "browser_images.zip")
+    with pytest.raises(InputError, match=r"browser_images.zip holds 4 images of no known product; unpack it"):
+        write_config(tmp_path / "packed", tmp_path / "packed" / "landshift.yaml")
+    made = write_config(tmp_path / "in", tmp_path / "in" / "landshift.yaml")
+    assert [(str(s.date), list(s.bands)) for s in made.scenes] == [
+        ("2019-06-15", ["red", "nir"]),
+        ("2023-06-20", ["red", "nir"]),
+    ]
+
+
+def test_a_collection_of_chips_is_no_territory(tmp_path: Path) -> None:
+    for name in ("A", "B", "label"):
+        (tmp_path / "train" / name).mkdir(parents=True)
+        (tmp_path / "train" / name / "0001.png").touch()
+    with pytest.raises(InputError, match=r"as a collection of chips has.*`labels: chips:`"):
+        write_config(tmp_path, tmp_path / "landshift.yaml")
 
 
 def test_one_date_is_not_enough(tmp_path: Path) -> None:

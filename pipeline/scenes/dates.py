@@ -9,8 +9,11 @@ from pathlib import PurePosixPath
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.read import RasterInfo
 
-DATE = re.compile(r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])(?!\d)")
-"""Year, month and day in the name of a file or in a tag."""
+DATE = re.compile(
+    r"(?<!\d)((?:19|20)\d{2})[-_]?(0[1-9]|1[0-2])[-_]?(0[1-9]|[12]\d|3[01])"
+    r"(?:(?!\d)|(?=[01]\d[0-5]\d(?:[0-5]\d\d{0,4})?(?!\d)|2[0-3][0-5]\d(?:[0-5]\d\d{0,4})?(?!\d)))"
+)
+"""Year, month and day in the name of a file or in a tag, with the time behind it or without."""
 
 _DAY_OF_YEAR = re.compile(r"(?<!\d)((?:19|20)\d{2})(00[1-9]|0[1-9]\d|[12]\d\d|3[0-6]\d)(?=T\d{4,6}(?!\d))")
 """Year and day of the year, with the time after it, as NASA writes them."""

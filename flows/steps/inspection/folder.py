@@ -8,6 +8,7 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.scenes.dates import WRITTEN, find_day, read_day
 from landshift.pipeline.scenes.folder import RASTERS, require_printable
@@ -17,6 +18,8 @@ from landshift.pipeline.scenes.products.walk import walk
 VECTORS = (".gpkg", ".geojson", ".shp", ".fgb")
 """Suffixes of layers that may hold labels."""
 _LABEL = re.compile(r"label|truth|mask|reference|lulc|landuse|land_use|landcover|classes", re.IGNORECASE)
+_CHIPS = (("a", "b"), ("before", "after"), ("im1", "im2"), ("t1", "t2"), ("time1", "time2"), ("pre", "post"))
+"""Folders of both dates of a collection of chips."""
 _YEAR = re.compile(r"(?<!\d)((?:19[7-9]|20[0-4])\d)(?!\d)")
 
 
@@ -62,6 +65,7 @@ def read_folder(folder: Path) -> FolderContent:
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Expected one with images of at least two dates.")
+    _require_territory(folder)
     notes: list[str] = []
     found = list(walk(folder, lambda name, error: notes.append(str(error)), (*RASTERS, *VECTORS)))
     for file in found:
@@ -78,6 +82,7 @@ def read_folder(folder: Path) -> FolderContent:
         return FolderContent(
             folder, tuple(products), files=(), label_rasters=tuple(labels), layers=tuple(layers), notes=tuple(notes)
         )
+    others = _leave_archived_out(others, notes)
     dated = [made for f in others if not _LABEL.search(PurePosixPath(f.relative).name) and (made := _date(f, notes))]
     labels = [f for f in others if _LABEL.search(PurePosixPath(f.relative).name)]
     kept = _of_one_kind(dated)
@@ -87,6 +92,27 @@ def read_folder(folder: Path) -> FolderContent:
     return FolderContent(
         folder, products=(), files=tuple(kept), label_rasters=tuple(labels), layers=tuple(layers), notes=tuple(notes)
     )
+
+
+def _require_territory(folder: Path) -> None:
+    """Refuse a collection of chips, which is no territory."""
+    folders = [p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_dir()]
+    names = {p.name.casefold() for p in folders}
+    pair = next((pair for pair in _CHIPS if set(pair) <= names), None)
+    if pair is not None and any(f.suffix.lower() in (".png", ".jpg", ".jpeg", *RASTERS) and find_day(f.name) is None
+                                for p in folders if p.name.casefold() == pair[0] for f in p.iterdir()):  # fmt: skip
+        raise InputError(
+            f"{folder} has the folders {pair[0]} and {pair[1]}, as a collection of chips has, and no grid of its own. "
+            f"Name its folders in a config with `labels: chips:` (`configs/chips.yaml` is an example), then run "
+            f"`landshift check`."
+        )
+
+
+def _leave_archived_out(others: Sequence[FoundFile], notes: list[str]) -> list[FoundFile]:
+    """Return the files that lie in no archive: of others only the name of a product shows what they are."""
+    archives = Counter(str(f.place.archive.name) for f in others if isinstance(f.place, ArchivedFile))
+    notes += [f"{name} holds {count} images of no known product; unpack it to use them." for name, count in archives.items()]
+    return [f for f in others if not isinstance(f.place, ArchivedFile)]
 
 
 def _find_product(file: FoundFile, notes: list[str]) -> NamedFile | None:
