@@ -26,6 +26,7 @@ from landshift.flows.steps.assessment.overlap import compare_blocks
 from landshift.flows.steps.assessment.publish import Assessed, publish_assessment
 from landshift.flows.steps.assessment.ranking import rank_encoders
 from landshift.flows.steps.assessment.trials import Trial, TrialResult, budget, run_trial
+from landshift.flows.steps.chips.training import assess_chips
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import encoder_label, encoder_of, require_model_fits, require_same_treatment
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
@@ -115,11 +116,8 @@ def assess(
     """Find out whether the project's encoder helps in its territory, or a model from elsewhere, and write down the evidence."""
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
     if project.chips is not None:
-        raise InputError(
-            f"{project.name} is a collection of chips, and `landshift assess` holds out regions of a territory. "
-            f"`landshift train` scores every test image. Whether the pretrained encoder helps is seen with `training: "
-            f"strategy: auto, candidates: [full, scratch]`, which trains both and compares them on the validation chips."
-        )
+        with ws.alone():
+            return assess_chips(ws)
     if project.labels is None and not ws.uses_other_model:
         raise InputError(
             "The config has no `labels:`, and no model was named. Whether an encoder helps can only be judged on labels; "

@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from landshift.flows.assess import assess
 from landshift.flows.cli.main import app
 from landshift.flows.steps.chips.collection import look_through
 from landshift.flows.steps.chips.training import prepare_input
@@ -21,7 +22,10 @@ from landshift.models.use.bundle import describe
 from landshift.pipeline.chips.scoring import score_images, scores_of_cells, summarise_images
 from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.pages.assessment import summary_lines
+from landshift.pipeline.records import read_record
 from landshift.pipeline.scores.accuracy import binary_scores, score_evidence
+from landshift.pipeline.scores.assessment import Assessment
 from tests.chip_collection import ChipCollection, chip_of
 
 
@@ -91,10 +95,24 @@ def test_trees_are_refused(tmp_path: Path, prefect_server: None) -> None:
         train(squares.workspace(training={"strategy": "boosted"}).project, squares.data, squares.output)
 
 
-def test_assess_explains_what_to_do_instead(tmp_path: Path) -> None:
-    result = CliRunner().invoke(app, ["assess", str(ChipCollection(tmp_path).write_config())])
+def test_assess_needs_a_model(tmp_path: Path, prefect_server: None) -> None:
+    result = CliRunner().invoke(
+        app, ["assess", str(ChipCollection(tmp_path).write_config()), "--output", str(tmp_path / "out")]
+    )
     assert result.exit_code == 2, result.output
-    assert "candidates: [full, scratch]" in result.output
+    assert "run `landshift train` first" in result.output
+
+
+def test_assess_shows_the_test_images(learnt: Whole) -> None:
+    page = (learnt.ws.output / "assessment/assessment.html").read_text()
+    worst = learnt.report["seeds"][0]["images"]["worst"][0]["name"]
+    assert f"<bdi>{worst}</bdi>" in page
+    assert "on 14 test images of squares" in page
+    found = assess(learnt.ws.project, learnt.squares.data, learnt.squares.output)
+    assert found.page.read_text() == page
+    lines = summary_lines(read_record(found.report, Assessment))
+    assert lines[0].startswith("Test images: F1 ")
+    assert any(worst in line for line in lines)
 
 
 def test_windows_are_those_of_the_files(tmp_path: Path) -> None:

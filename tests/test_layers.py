@@ -51,7 +51,7 @@ ROOMS: dict[str, str] = {
     "flows.steps.publication": "config runtime steps.project steps.images steps.learning steps.assessment steps.detection",
     "flows.steps.release": "runtime steps.project steps.images steps.learning",
     "flows.steps.inspection": "config runtime steps.project steps.images steps.learning steps.publication",
-    "flows.steps.chips": "config runtime steps.project steps.learning steps.release steps.inspection",
+    "flows.steps.chips": "config runtime steps.project steps.learning steps.assessment steps.release steps.inspection",
     "flows.steps.register": "runtime",
     "flows.steps.suggestion": "runtime steps.project steps.images steps.learning",
     "flows.steps.alerts": "config runtime steps.project",

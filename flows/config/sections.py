@@ -95,17 +95,26 @@ class RasterLabels(Section):
 
     @field_validator("values")
     @classmethod
-    def _of_one_kind(cls, values: dict[int | str, str | int]) -> dict[int | str, str | int]:
-        plain = {int(k) if isinstance(k, str) and k.isdecimal() else k: v for k, v in values.items()}
-        keys = {k.lower() if isinstance(k, str) else k: v for k, v in plain.items()}
-        wrong = [k for k in keys if isinstance(k, str) and not _COLOUR.fullmatch(k)]
-        if wrong:
-            raise ValueError(f'{wrong[0]!r} is neither a whole number nor a colour such as "#3ca03c"')
-        if len({isinstance(k, str) for k in keys}) > 1:
-            raise ValueError("name the raster's numbers or its colours, not both")
-        if len(keys) < len(values):
-            raise ValueError("a value is there twice")
-        return keys
+    def _are_of_one_kind(cls, values: dict[int | str, str | int]) -> dict[int | str, str | int]:
+        return _of_one_kind(values)
+
+
+def _of_one_kind(values: dict[int | str, str | int]) -> dict[int | str, str | int]:
+    """Return what the values of labels mean: all numbers or all colours, which are in lower case.
+
+    Raises:
+        ValueError: They are mixed, something else, or there twice.
+    """
+    plain = {int(k) if isinstance(k, str) and k.isdecimal() else k: v for k, v in values.items()}
+    keys = {k.lower() if isinstance(k, str) else k: v for k, v in plain.items()}
+    wrong = [k for k in keys if isinstance(k, str) and not _COLOUR.fullmatch(k)]
+    if wrong:
+        raise ValueError(f'{wrong[0]!r} is neither a whole number nor a colour such as "#3ca03c"')
+    if len({isinstance(k, str) for k in keys}) > 1:
+        raise ValueError("name the numbers or the colours of the labels, not both")
+    if len(keys) < len(values):
+        raise ValueError("a value is there twice")
+    return keys
 
 
 class ChipSplit(Section):
@@ -140,6 +149,11 @@ class ChipLabels(Section):
     """Value of `before_label` and `after_label` to a class (name or code), `unchanged` or `not labelled`."""
     split: ChipSplit
     """Which chips train, validate and test."""
+
+    @field_validator("values", "class_values")
+    @classmethod
+    def _are_of_one_kind(cls, values: dict[int | str, int | str]) -> dict[int | str, int | str]:
+        return _of_one_kind(values)
 
     @model_validator(mode="after")
     def _has_labels(self) -> "ChipLabels":

@@ -1,6 +1,5 @@
 """Read a chip: both dates as a model is given them, and what its labels mean."""
 
-import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -17,7 +16,6 @@ from landshift.pipeline.scenes.sensors import Sensor, to_values
 
 _SAME = 254
 """Code of pixels of a date that are labelled as unchanged instead of with a class."""
-_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _SHOWN = 5
 
 
@@ -81,22 +79,16 @@ def value_table(values: Mapping[int | str, int | str], read: Callable[[str | int
     """Return what the values of a label mean.
 
     Args:
-        values: Number or colour `#rrggbb` to a name, or to a code.
+        values: Numbers, or colours `#rrggbb`, to a name, or to a code.
         read: Gives the code of a name.
         where: The key of the config, for errors.
 
     Raises:
-        InputError: Numbers and colours are mixed, a key is neither, or `read` refuses a name.
+        InputError: `read` refuses a name.
     """
-    coloured = [isinstance(v, str) for v in values]
-    wrong = [v for v in values if isinstance(v, str) and not _COLOUR.fullmatch(v)]
-    if wrong or len(set(coloured)) > 1:
-        raise InputError(
-            f'{where}: {", ".join(map(str, values))}; expected whole numbers, or colours such as "#ff0000" for all of them'
-        )
     codes = codes_of(list(values.values()), read, where)
     keys = [int(v[1:], 16) if isinstance(v, str) else v for v in values]
-    return ValueTable(dict(zip(keys, codes, strict=True)), any(coloured))
+    return ValueTable(dict(zip(keys, codes, strict=True)), any(isinstance(v, str) for v in values))
 
 
 def class_or_same(legend: Legend) -> Callable[[str | int], int]:

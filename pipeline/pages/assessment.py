@@ -1,11 +1,12 @@
 """An assessment for people: its page, its lines in the terminal, and its part of a model's card."""
 
 from landshift.pipeline.drawing.rendering import template_environment
-from landshift.pipeline.formatting import duration, energy, figure, gas, interval
+from landshift.pipeline.formatting import duration, energy, figure, gas, interval, percent
 from landshift.pipeline.gates import warnings_of
 from landshift.pipeline.pages.assessment_view import ARMS, assessment_view
 from landshift.pipeline.scores.adaptation import AdaptationCheck, ScoredBaseline
 from landshift.pipeline.scores.assessment import Assessment, Evaluation, LabelCurve, NoEvaluation
+from landshift.pipeline.scores.training import CandidateScores
 
 _MOST_SHARES = 5
 """Points of the curve that the terminal names."""
@@ -31,6 +32,7 @@ def summary_lines(assessment: Assessment) -> list[str]:
     if guard:
         others = [(n, v) for n, v in guard.controls.items() if v.sentence != guard.sentence]
         lines += [f"Against {ARMS.get(n, n)}: F1 {interval(v.interval, signed=True)}, {v.verdict}." for n, v in others]
+    lines += image_lines(assessment.chips) if assessment.chips else []
     lines += _ranking_lines(assessment)
     if assessment.overlap:
         lines.append(f"Overlap: {assessment.overlap.sentence}")
@@ -48,6 +50,27 @@ def summary_lines(assessment: Assessment) -> list[str]:
     if cost:
         lines.append(f"Cost: {duration(cost.seconds)}, {energy(cost.kwh)}, {gas(cost.co2e_kg)} CO2e ({cost.how}).")
     return lines + _warning_lines(assessment)
+
+
+def image_lines(scores: CandidateScores) -> list[str]:
+    """Summarise how the test images of a collection do."""
+    found = scores.images
+    if found is None:
+        return []
+    f1, alarms = found.f1, found.false_alarms
+    lines = [
+        f"Test images: {found.images:,}, {found.with_change:,} of them with change. F1 of an image: "
+        f"median {figure(f1.median)}, quartiles {figure(f1.low)} and {figure(f1.high)}."
+    ]
+    if found.worst:
+        worst = ", ".join(f"{image.name} ({figure(image.f1)})" for image in found.worst[:5])
+        lines.append(f"Lowest F1: {worst}.")
+    if alarms.images:
+        lines.append(
+            f"Of {alarms.images:,} images without change, the median has {percent(alarms.median)} of its pixels mapped as "
+            f"changed."
+        )
+    return [*lines, "Every test image is in test_images.csv."]
 
 
 def _ranking_lines(assessment: Assessment) -> list[str]:

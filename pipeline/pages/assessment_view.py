@@ -6,6 +6,7 @@ from dataclasses import fields
 from typing import Any
 
 from landshift.pipeline.drawing.plots import CurveDot, Dot, ReliabilityDot, curve_plot, interval_plot, reliability_plot
+from landshift.pipeline.formatting import figure
 from landshift.pipeline.gates import warnings_of
 from landshift.pipeline.scores.assessment import Assessment, Evaluation, Guard, RegionF1
 from landshift.pipeline.scores.evidence import HELPS, HURTS, NO_EVIDENCE
@@ -78,6 +79,10 @@ def assessment_view(assessment: Assessment, *, plots: bool = True) -> dict[str, 
 
 def _headline(assessment: Assessment) -> dict[str, str]:
     guard, adaptation = assessment.guard, assessment.adaptation
+    if assessment.chips is not None:
+        images = 0 if assessment.chips.images is None else assessment.chips.images.images
+        title = f"F1 {figure(assessment.chips.test.f1)} on {images:,} test images of {assessment.project}"
+        return {"verdict": NOT_MEASURED, "badge": "Test images", "symbol": "○", "title": title, "advice": ""}
     if assessment.encoder is None and adaptation is not None:
         # A model from elsewhere was tried, and no encoder was judged.
         verdict = NOT_MEASURED

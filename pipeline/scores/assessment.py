@@ -10,7 +10,7 @@ from landshift.pipeline.scores.evidence import HURTS, TransferVerdict
 from landshift.pipeline.scores.ranking import EncoderRanking, RankAgreement
 from landshift.pipeline.scores.regional import ClassRegion, OptimismGap, Regional
 from landshift.pipeline.scores.reliability import CalibrationRow, ReliabilityBin
-from landshift.pipeline.scores.training import BandFinding, Cost
+from landshift.pipeline.scores.training import BandFinding, CandidateScores, Cost
 
 
 @dataclass(frozen=True)
@@ -331,6 +331,8 @@ class Assessment:
     """Of each trial, by name."""
     cost: IfAny[Cost] = None
     """Of all trials."""
+    chips: IfAny[CandidateScores] = None
+    """Of a collection of chips: the model's scores, with the test images one by one."""
 
     @property
     def is_harmful(self) -> bool:

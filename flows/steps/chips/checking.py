@@ -5,6 +5,7 @@ from dataclasses import dataclass
 
 from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.chips.collection import look_through, reader_of
+from landshift.flows.steps.chips.training import require_network
 from landshift.flows.steps.inspection.check import EncoderFacts, measure_network
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.chips.survey import RoleCount
@@ -43,6 +44,7 @@ def check_chips(ws: Workspace) -> Reply:
         InputError: Whatever would stop `train` but damaged pixels, which only reading all of them shows.
     """
     ws.require_writable()
+    require_network(ws.project)
     survey, sensor = look_through(ws, thorough=False), reader_of(ws).sensor
     bands = tuple(b.name for b in sensor.bands)
     wavelengths = {b.name: b.wavelength_nm for b in sensor.bands if b.wavelength_nm}

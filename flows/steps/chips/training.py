@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 from landshift.flows.config.project import Project
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.assessment.publish import Assessed, publish_assessment
 from landshift.flows.steps.chips.collection import look_through, reader_of
 from landshift.flows.steps.chips.judging import judge_on_chips
 from landshift.flows.steps.learning.fitting import (
@@ -19,6 +20,7 @@ from landshift.flows.steps.learning.fitting import (
     Recipe,
     build_for,
     encoder_facts,
+    encoder_label,
     encoder_of,
     settings_of,
 )
@@ -31,15 +33,16 @@ from landshift.pipeline.chips.scoring import table_of_images
 from landshift.pipeline.chips.survey import Survey
 from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.formatting import figure, percent
 from landshift.pipeline.labels.search import ROLES, TRAIN
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_json, write_text
+from landshift.pipeline.pages.assessment import image_lines
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.raster.statistics import BandStatistics
 from landshift.pipeline.records import content_of, read_record, write_record
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 from landshift.pipeline.scores.accuracy import mean_and_spread
+from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.release import BlockTally
 from landshift.pipeline.scores.training import CandidateScores, ImageScore
 
@@ -213,26 +216,35 @@ def keep_best(ws: Workspace, scores: Sequence[CandidateScores]) -> Trained:
         save(ws.model, bundle, network, model_card(content, content_of(bundle)))
         write_json(report, content)
         write_text(ws.output / IMAGES, (folder / IMAGES).read_text(encoding="utf-8"))
+        show_images(ws, best)
         manifest.record("model", key, [report, ws.output / IMAGES, *(ws.model / n for n in (WEIGHTS, MODEL, CARD))])
-    return Trained(ws.model, report, told=tuple(_describe(best)))
+    return Trained(ws.model, report, told=tuple(image_lines(best)))
 
 
-def _describe(best: CandidateScores) -> list[str]:
-    """Return how the test images do, for people at a terminal."""
-    found = best.images
-    if found is None:
-        return []
-    f1, alarms = found.f1, found.false_alarms
-    lines = [
-        f"Test images: {found.images:,}, {found.with_change:,} of them with change. F1 of an image: "
-        f"median {figure(f1.median)}, quartiles {figure(f1.low)} and {figure(f1.high)}."
-    ]
-    if found.worst:
-        worst = ", ".join(f"{image.name} ({figure(image.f1)})" for image in found.worst[:5])
-        lines.append(f"Lowest F1: {worst}.")
-    if alarms.images:
-        lines.append(
-            f"Of {alarms.images:,} images without change, the median has {percent(alarms.median)} of its pixels mapped as "
-            f"changed."
+def show_images(ws: Workspace, scores: CandidateScores) -> Assessed:
+    """Write the page of the test images, in the place and form of a territory's assessment."""
+    found = Assessment(
+        project=ws.project.name, versions=versions(), key=value_hash(content_of(scores)), encoder=ws.project.model.encoder,
+        encoder_label=encoder_label(ws), strategy=scores.strategy, chips=scores,
+    )  # fmt: skip
+    return publish_assessment(ws, found)
+
+
+def assess_chips(ws: Workspace) -> Assessed:
+    """Show how the model that was trained last does on each test image; nothing is measured anew.
+
+    Raises:
+        InputError: No model was trained yet.
+    """
+    from landshift.models.use.bundle import MODEL, describe
+
+    if not (ws.model / MODEL).is_file():
+        raise InputError(
+            f"{ws.project.name} is a collection of chips, and its assessment shows how the trained model does on each test "
+            f"image: run `landshift train` first. Whether the pretrained encoder helps is seen with `training: candidates: "
+            f"[full, scratch]`, which trains both and compares them on the validation chips."
         )
-    return [*lines, f"Every test image is in {IMAGES}."]
+    scores = describe(ws.model).facts.scores
+    if scores is None:
+        raise InputError(f"{ws.model} holds no scores; run `landshift train` again.")
+    return show_images(ws, scores)
