@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import rasterio
 from affine import Affine
 
 from landshift.pipeline.grid import Grid, grid_of
@@ -45,7 +46,12 @@ def write_band(path: Path, number: int, nodata: float | None, *, kind: str = "ui
     values = np.full((1, *GRID.shape), number, dtype=kind)
     if clouded is not None:
         values[(0, *CLOUDED)] = clouded
-    write_raster(path, values, GRID, nodata=nodata)
+    if path.suffix == ".jp2":
+        profile = {"driver": "JP2OpenJPEG", "height": GRID.shape[0], "width": GRID.shape[1], "count": 1, "dtype": kind}
+        with rasterio.open(path, "w", **profile, crs=CRS, transform=GRID.transform, quality=100, reversible=True) as out:
+            out.write(values)
+    else:
+        write_raster(path, values, GRID, nodata=nodata)
     return path.name
 
 
@@ -138,6 +144,87 @@ def hls(folder: Path, half: str, day: str, *, collection: str = "") -> Json:
         "eo:cloud_cover": 3.0, "proj:epsg": 32651,
     }  # fmt: skip
     return item(name, collection or f"hls2-{half.lower()}", properties, assets)
+
+
+S2 = [("B01", "coastal", 0.443), ("B02", "blue", 0.49), ("B03", "green", 0.56), ("B04", "red", 0.665),
+      ("B05", "rededge071", 0.704), ("B08", "nir", 0.842), ("B8A", "nir08", 0.865), ("B11", "swir16", 1.61),
+      ("B12", "swir22", 2.19)]  # fmt: skip
+_SCL, _CLOUD = 4, 9
+_PLACE = {"proj:shape": list(GRID.shape), "proj:transform": list(GRID.transform)[:6]}
+_TILE = "51SUR"
+
+
+def sentinel_2(folder: Path, provider: str, day: str, baseline: str) -> Json:
+    """Make a scene of Level 2A as a provider describes it; numbers have 1000 added where its files have."""
+    added = 1000 if float(baseline) >= 4 and provider != "earth-search" else 0
+    compact = day.replace("-", "")
+    jp2 = provider == "copernicus"
+    name = f"S2B_MSIL2A_{compact}T023551_N{baseline.replace('.', '')}_R089_T{_TILE}_{compact}T060000"
+    assets: dict[str, Json] = {}
+    for native, seen, wavelength in S2:
+        number = round(SEEN[seen] * 1e4) + added
+        asset: Json
+        if jp2:
+            key, asset = f"{native}_{'20m' if native in ('B05', 'B8A', 'B11', 'B12') else '10m'}", {
+                "type": JP2, "roles": ["data", "reflectance", "sampling:original"], "nodata": 0, "data_type": "uint16",
+                "bands": [{"name": native, "eo:common_name": seen.rstrip("0123456789"), "eo:center_wavelength": wavelength}],
+                "raster:scale": 1e-4, "raster:offset": -0.1 if added else 0, "proj:code": CRS,
+            }  # fmt: skip
+            path = folder / f"{name}.SAFE/GRANULE/L2A/IMG_DATA/R{key[4:]}/T{_TILE}_{compact}T023551_{key}.jp2"
+        elif provider == "planetary-computer":
+            key, path = native, folder / f"{name}.SAFE/T{_TILE}_{compact}T023551_{native}_10m.tif"
+            asset = {"type": COG, "roles": ["data"], "eo:bands": [
+                {"name": native, "common_name": seen if seen != "nir08" else "rededge", "center_wavelength": wavelength}
+            ]}  # fmt: skip
+        else:
+            key = {"rededge071": "rededge1"}.get(seen, seen)
+            path = folder / f"S2B_{_TILE}_{compact}_0_L2A/{native}.tif"
+            asset = {
+                "type": COG, "roles": ["data", "reflectance"], "eo:bands": [
+                    {"name": key, "common_name": key.rstrip("1"), "center_wavelength": wavelength}
+                ],
+                # As the real items have it, also where the offset was taken off.
+                "raster:bands": [{"nodata": 0, "scale": 1e-4, "offset": -0.1 if float(baseline) >= 4 else 0}],
+            }  # fmt: skip
+            assets[f"{key}-jp2"] = {"href": f"s3://sentinel-s2-l2a/{native}.jp2", "type": JP2, "roles": ["data", "reflectance"]}
+        # The darkest pixel shows what was added.
+        write_band(path, number, None if jp2 else 0, clouded=added + 60)
+        assets[key] = {"href": str(path.relative_to(folder)), **_PLACE} | asset
+    scl = {"copernicus": "SCL_20m", "planetary-computer": "SCL", "earth-search": "scl"}[provider]
+    path = folder / f"{name}_SCL_20m.{'jp2' if jp2 else 'tif'}"
+    write_band(path, _SCL, None if jp2 else 0, kind="uint8", clouded=_CLOUD)
+    assets[scl] = {"href": path.name, "type": JP2 if jp2 else COG, "roles": ["data"], **_PLACE} | (
+        {"proj:code": CRS} if jp2 else {}
+    )
+    assets["visual" if not jp2 else "TCI_10m"] = {"href": "TCI.jp2", "type": JP2 if jp2 else COG, "roles": ["visual"]}
+    properties: Json = {
+        "datetime": f"{day}T02:35:51.024000Z", "platform": "Sentinel-2B" if provider == "planetary-computer" else "sentinel-2b",
+        "instruments": ["msi"], "eo:cloud_cover": 3.0,
+    }  # fmt: skip
+    if jp2:
+        properties |= {
+            "start_datetime": f"{day}T02:35:51.024000Z", "end_datetime": f"{day}T02:35:51.024000Z",
+            "grid:code": f"MGRS-{_TILE}", "processing:version": baseline, "updated": "2026-06-28T20:39:38.813921Z",
+            "storage:schemes": {
+                "creodias-s3": {"type": "custom-s3", "platform": "https://eodata.cloudferro.com", "requester_pays": True},
+                "cdse-s3": {"type": "custom-s3", "platform": "https://eodata.dataspace.copernicus.eu", "requester_pays": False},
+            },
+        }  # fmt: skip
+        for asset in assets.values():
+            asset |= {
+                "alternate:name": "S3", "storage:refs": ["creodias-s3", "cdse-s3"], "auth:refs": ["s3"],
+                "alternate": {"https": {
+                    "href": "https://download.dataspace.copernicus.eu/odata/v1/Products(1)/Nodes(a.jp2)/$value",
+                    "alternate:name": "HTTPS", "auth:refs": ["oidc"], "storage:refs": [],
+                }},
+            }  # fmt: skip
+        return item(name, "sentinel-2-l2a", properties, assets)
+    properties |= {"proj:epsg": 32651, "s2:processing_baseline": baseline, "s2:mgrs_tile": _TILE}
+    if provider == "earth-search":
+        properties |= {"earthsearch:boa_offset_applied": float(baseline) >= 4, "updated": "2023-06-28T15:42:10.537Z",
+                       "grid:code": f"MGRS-{_TILE}"}  # fmt: skip
+        return item(f"S2B_{_TILE}_{compact}_0_L2A", "sentinel-2-l2a", properties, assets)
+    return item(name.replace(f"_N{baseline.replace('.', '')}", ""), "sentinel-2-l2a", properties, assets)
 
 
 def feature_collection(items: Sequence[Json]) -> Json:

@@ -28,6 +28,8 @@ class Site:
         """Path to what happens at its next requests: (`status`, code), (`slow`, seconds) or (`cut`, bytes); `!` stays."""
         self.sent: dict[str, int] = defaultdict(int)
         self.asked: list[str] = []
+        self.heads: list[tuple[str, dict[str, str]]] = []
+        """Path and headers of each request, names in lower case."""
         self.marks: dict[str, str] = {}
         """ETags, where they are not the path."""
         self.ranges = True
@@ -111,6 +113,7 @@ class Handler(BaseHTTPRequestHandler):
     def reply(self, code: int, body: bytes, headers: dict[str, str] | None = None) -> None:
         path = self.path.partition("?")[0]
         self.site.asked.append(self.path)
+        self.site.heads.append((path, {k.casefold(): v for k, v in self.headers.items()}))
         kind, how = next(((f[0], f[1]) for f in self.site.faults[path][:1]), ("", 0.0))
         if self.site.faults[path] and kind.rstrip("!") == kind:
             self.site.faults[path].pop(0)

@@ -25,7 +25,7 @@ for verb, example in (
     (demo, "landshift demo landshift-demo"),
     (init, "landshift init my-scenes"),
     (check, "landshift check configs/taizhou.yaml --data taizhou"),
-    (scenes, "landshift scenes configs/stac.yaml"),
+    (scenes, "landshift scenes configs/stac_earth_search.yaml"),
     (assess, "landshift assess configs/taizhou.yaml --data taizhou --curve"),
     (train, "landshift train configs/taizhou.yaml --data taizhou"),
     (detect, "landshift detect configs/taizhou.yaml --data taizhou"),

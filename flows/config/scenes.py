@@ -78,8 +78,8 @@ class StacConfig(Section):
     """Address of a STAC API, for example `https://earth-search.aws.element84.com/v1`."""
     catalog: str | None = None
     """A static catalog or collection: a JSON file in the data folder, or an address."""
-    collection: str | None = None
-    """Id of the collection; an API needs it."""
+    collection: str | tuple[str, ...] | None = None
+    """Id of the collection, or a list of ids; an API needs it."""
     max_cloud_cover: Annotated[float, Field(ge=0, le=100)] | None = None
     """Percent of an item's `eo:cloud_cover`, included; cloudier items are left out, and so are those without it."""
     query: dict[str, Any] = Field(default_factory=dict)
@@ -92,8 +92,15 @@ class StacConfig(Section):
     """Seconds to wait for the catalog, to connect and between two bytes."""
     leave_out: tuple[str, ...] = ()
     """Ids of items not to use."""
+    alternate: Annotated[str, Field(min_length=1)] | None = None
+    """Which of the addresses of a file is read, where a catalog has several (`alternate` of its assets): `s3`, `https`."""
     sign: Literal["none", "planetary-computer"] = "none"
     """How the addresses of files are signed; `planetary-computer` needs the extra of that name."""
+
+    @property
+    def collections(self) -> tuple[str, ...]:
+        """Ids of the collections, none where all of a static catalog are meant."""
+        return (self.collection,) if isinstance(self.collection, str) else self.collection or ()
 
     @field_validator("url", "catalog")
     @classmethod
@@ -115,7 +122,7 @@ class StacConfig(Section):
             raise ValueError("give either `url` (an API) or `catalog` (a static catalog)")
         if self.url is not None and urlsplit(self.url).scheme not in ("http", "https"):
             raise ValueError("`url` is the address of an API, https://...; a file is a `catalog`")
-        if self.url is not None and self.collection is None:
+        if self.url is not None and not self.collections:
             raise ValueError("`url` needs `collection`, the id of the collection to search")
         if self.query and self.url is None:
             raise ValueError("`query` belongs to `url`; a static catalog cannot be queried")

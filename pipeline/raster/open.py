@@ -221,5 +221,5 @@ def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: 
             # The cause holds the whole address, tokens too.
             raise UnreadableError(
                 f"{file} cannot be read as a raster ({file.without_secrets(str(error)).replace(file.gdal_name, str(file))}). "
-                f"Expected a GeoTIFF or JPEG 2000; the server failed, or the file is another."
+                f"Expected a GeoTIFF or JPEG 2000; the server failed, or the file is another. {file.advice}".rstrip()
             ) from None

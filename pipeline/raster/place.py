@@ -47,6 +47,8 @@ class RemoteFile:
     """Of its content, from the catalog: a checksum, or when it was updated."""
     is_checksum: bool = field(default=False, compare=False)
     """Whether `version` is a checksum of the bytes."""
+    advice: str = field(default="", repr=False, compare=False)
+    """What opens it, by its catalog; a sentence for messages, empty where nothing is known."""
 
     def __str__(self) -> str:
         """Return the address without secrets."""
@@ -145,8 +147,8 @@ RasterPlace = Path | RemoteFile | ArchivedFile
 """Where a raster lies."""
 
 
-def remote_file(address: str, version: str | None = None, *, is_checksum: bool = False) -> RemoteFile:
-    """Build a remote file from its address.
+def remote_file(address: str, version: str | None = None, *, is_checksum: bool = False, advice: str = "") -> RemoteFile:
+    """Build a remote file from its address; the rest is as the fields of `RemoteFile`.
 
     Raises:
         InputError: A scheme, a name or a host that is not accepted.
@@ -160,7 +162,7 @@ def remote_file(address: str, version: str | None = None, *, is_checksum: bool =
     shown = urlunsplit((parts.scheme, f"{host or ''}{port}" if parts.scheme != "s3" else parts.netloc, parts.path, "", ""))
     if parts.scheme not in SCHEMES or not host or not address.isprintable():
         raise InputError(f"{shown!a:.200} is not accepted: expected a file, file://, {', '.join(f'{s}://' for s in SCHEMES)}.")
-    file = RemoteFile(shown, address, version, is_checksum)
+    file = RemoteFile(shown, address, version, is_checksum, advice=advice)
     if file.suffix.lower() not in SUFFIXES:
         raise InputError(f"{shown} does not end in {', '.join(SUFFIXES)}. Expected a GeoTIFF or JPEG 2000.")
     return file
@@ -266,22 +268,23 @@ def failure_of(text: str) -> str:
 
 
 def _answer(file: RemoteFile, answer: requests.Response) -> ServerAnswer:
-    code = answer.status_code
+    code, hint = answer.status_code, f" {file.advice}".rstrip()
     if code in (404, 410):
         raise UnreadableError(
-            f"{file} is not there (HTTP {code}), though the catalog names it. Leave the item out, or report it to its keeper."
+            f"{file} is not there (HTTP {code}), though the catalog names it. Leave the item out, or report it to its "
+            f"keeper.{hint}"
         )
     if code in (401, 403):
         raise UnreadableError(
-            f"{file} may not be read (HTTP {code}). The catalog's files may need signing: see `scenes: stac: sign:`."
+            f"{file} may not be read (HTTP {code}). The catalog's files may need signing: see `scenes: stac: sign:`.{hint}"
         )
     if code >= 400:
-        raise UnreadableError(f"{file}: the server answers HTTP {code} again and again. Try again later.")
+        raise UnreadableError(f"{file}: the server answers HTTP {code} again and again. Try again later.{hint}")
     total = answer.headers.get("Content-Range", "").rpartition("/")[2]
     if code != 206 or not total.isdigit():
         raise UnreadableError(
             f"{file}: the server cannot send parts of a file (HTTP range requests), so every read would download it whole. "
-            f"Download it once, and use `scenes: folder:`."
+            f"Download it once, and use `scenes: folder:`.{hint}"
         )
     return ServerAnswer(int(total), answer.headers.get("ETag"), answer.headers.get("Last-Modified"))
 

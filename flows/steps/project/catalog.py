@@ -34,9 +34,9 @@ def find_in_catalog(ws: Workspace, config: StacConfig, sensor: Sensor) -> list[F
         sensor, grid, ranges, lambda path, name: ws.input(path, name), bands=bands, assets=config.assets,
         max_cloud_cover=config.max_cloud_cover,
         leave_out=config.leave_out, declared_offset=project.sensor.number_offset, sign=signer(config.sign),
-        season=project.dates.part_of_year,
+        alternate=config.alternate, season=project.dates.part_of_year,
     )  # fmt: skip
-    query = Query(box_of(grid), ranges, config.collection, config.query, most=config.max_items)
+    query = Query(box_of(grid), ranges, config.collections, config.query, most=config.max_items)
     if config.url is not None:
         return findings_of(search_api(config.url, query, config.timeout_s), how)
     place = str(config.catalog)

@@ -15,6 +15,7 @@ from landshift.pipeline.scenes.look import AT_ONCE
 from landshift.pipeline.scenes.products.offsets import choose_declared
 from landshift.pipeline.scenes.scene import DeclaredGrid, Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor
+from landshift.pipeline.scenes.stac.access import advise, choose_address
 from landshift.pipeline.scenes.stac.assets import QUALITY, assets_of, require_colour
 from landshift.pipeline.scenes.stac.items import (
     cloud_cover,
@@ -55,6 +56,8 @@ class Reading:
     """What the config adds to every number: of all items, or by id or day of the item."""
     sign: Callable[[str], str] = str
     """Signs the address of a file."""
+    alternate: str | None = None
+    """Which address of a file is read, where it has several; None: its own."""
     season: Season | None = None
     """The part of the year that is wanted; None: all of it."""
 
@@ -190,27 +193,29 @@ def _grid_of_file(item: Item, source: Source) -> Grid:
         require_declared_place(info, source.declared or DeclaredGrid())
         return info.grid
     except InputError as error:
-        raise InputError(f"Item {item.id}, asset {source.asset}: {error}") from None
+        raise type(error)(f"Item {item.id}, asset {source.asset}: {error}") from None
 
 
 def _source(item: Item, key: str, number: int, how: Reading) -> Source:
-    asset = item.assets[key]
     try:
-        return Source(_place(item, key, str(asset["href"]), how), number, key, read_declared(item, key))
+        return Source(_place(item, key, how), number, key, read_declared(item, key))
     except InputError as error:
         prefix = f"Item {item.id}, asset {key}"
         raise error if str(error).startswith(prefix) else type(error)(f"{prefix}: {error}") from None
 
 
-def _place(item: Item, key: str, href: str, how: Reading) -> RasterPlace:
-    address = resolve(href, item.href)
+def _place(item: Item, key: str, how: Reading) -> RasterPlace:
+    chosen = choose_address(item, key, how.alternate)
+    address = resolve(str(chosen["href"]), item.href)
     if not is_remote(address):
         return how.local(Path(address), f"item {item.id}, asset {key}")
-    checksum, updated = item.assets[key].get("file:checksum"), item.properties.get("updated")
+    checksum = chosen.get("file:checksum") or item.assets[key].get("file:checksum")
+    updated = item.properties.get("updated")
     version = str(checksum or updated) if checksum or updated else None
+    advice = advise(item, key, chosen, address, signed=how.sign is not str)
     # Refused before it is signed: a token is not given to any address.
     remote_file(address)
-    return remote_file(how.sign(address), version, is_checksum=bool(checksum))
+    return remote_file(how.sign(address), version, is_checksum=bool(checksum), advice=advice)
 
 
 def _require_apart(item: Item, sources: Mapping[str, Source]) -> None:

@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from itertools import islice
+from itertools import islice, product
 from pathlib import Path
 from typing import Any
 
@@ -70,8 +70,8 @@ class Query:
     """Of the region."""
     ranges: Sequence[tuple[date, date]]
     """First and last day (UTC, included) of each epoch."""
-    collection: str | None = None
-    """Id of the collection; None: any, in a static catalog."""
+    collections: Sequence[str] = ()
+    """Ids of the collections; none: any, in a static catalog."""
     conditions: Json = field(default_factory=dict)
     """For the API's query extension."""
     most: int = 500
@@ -117,9 +117,10 @@ def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
         with strict():
             client = Client.open(url, stac_io=io, timeout=timeout)
             methods = {str(li.extra_fields.get("method", "")) for li in client.get_links("search")}
-            for start, end in query.ranges:
+            # Some APIs take one collection at once.
+            for (start, end), collection in product(query.ranges, query.collections):
                 search = client.search(
-                    method="GET" if methods == {"GET"} else "POST", collections=query.collection,
+                    method="GET" if methods == {"GET"} else "POST", collections=collection,
                     bbox=list(query.box), datetime=f"{start}T00:00:00Z/{end}T23:59:59.999999Z",
                     query=dict(query.conditions) or None, limit=min(_PAGE, query.most),
                 )  # fmt: skip
@@ -199,9 +200,9 @@ def read_catalog(place: str, query: Query, allowed: Callable[[Path], Path], time
     """
     reader = _Reader(allowed, timeout)
     items = []
-    for item in _below(place, reader, query.collection):
+    for item in _below(place, reader, query.collections):
         box = item_box(item)
-        if not item.fault and query.collection not in (None, item.content.get("collection")):
+        if not item.fault and query.collections and item.content.get("collection") not in query.collections:
             continue
         if box is None or boxes_meet(box, query.box):
             items.append(item)
@@ -218,7 +219,7 @@ def item_box(item: Item) -> Box | None:
     return found[0], found[1], found[half], found[half + 1]
 
 
-def _below(place: str, reader: _Reader, collection: str | None) -> Iterator[Item]:
+def _below(place: str, reader: _Reader, collections: Sequence[str]) -> Iterator[Item]:
     waiting, seen = [place], set()
     while waiting:
         href = waiting.pop(0)
@@ -237,7 +238,7 @@ def _below(place: str, reader: _Reader, collection: str | None) -> Iterator[Item
             except Exception as error:
                 # Whatever is missing or of another type in it: pystac raises errors of every kind.
                 raise InputError(f"{shown} is no STAC catalog ({type(error).__name__}: {error!s:.200}).") from error
-            other = isinstance(catalog, pystac.Collection) and collection not in (None, catalog.id)
+            other = bool(collections) and isinstance(catalog, pystac.Collection) and catalog.id not in collections
             waiting += [resolve(li.href, href) for li in catalog.get_links("child") if isinstance(li.href, str)]
             links = [] if other else [resolve(li.href, href) for li in catalog.get_links("item") if isinstance(li.href, str)]
             yield from (_item(link, reader) for link in links)
