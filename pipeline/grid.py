@@ -1,9 +1,10 @@
-"""Grids: the projected, north-up one of a region, how two differ and how far they overlap."""
+"""Grids: that of a region, which is projected, and those of files; how two differ and how far they overlap."""
 
+import json
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import reduce
-from operator import or_
+from operator import and_, or_
 from typing import Any
 
 import pyproj
@@ -14,17 +15,23 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.outlines import meet, outline, utm_zone
 from landshift.pipeline.tiles import Window
 
 Grid = GeoBox
 """Shape (y, x) in pixels, affine transform and CRS in one frozen value."""
 
+Bounds = tuple[float, float, float, float]
+"""West, south, east, north in the units of a CRS."""
+
+_POLE, _TURNS = 91.0, 541.0
+"""Degrees that a grid may reach: half a pixel beyond a pole, and past the antimeridian."""
 _TOLERANCE_PX = 1e-3
 """Origins closer than this are the same grid: well under what any resampling could show."""
 
 
 def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "raster") -> Grid:  # noqa: ANN401 (any CRS type)
-    """Build a grid and refuse what a map in hectares cannot be made on.
+    """Build a grid of pixels that lie along the axes of a CRS, projected or geographic.
 
     Args:
         transform: Pixel (column, row) to CRS coordinates.
@@ -33,7 +40,8 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
         name: What to call it in errors.
 
     Raises:
-        InputError: No CRS, one that is unknown or not projected, or a transform that is rotated, mirrored or south-up.
+        InputError: No CRS, one that is unknown or neither projected nor geographic, or a transform that is rotated, mirrored
+            or south-up.
     """
     if not crs:
         raise InputError(
@@ -46,18 +54,43 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
         raise InputError(
             f"{name} has the CRS {crs!r}, which is not known ({error}). Expected one such as EPSG:32651."
         ) from error
-    if not system.projected:
-        fault = "whose unit is degrees" if system.geographic else "which is not projected"
+    if not (system.projected or system.geographic):
         raise InputError(
-            f"{name} is in {crs_name(system)}, {fault}; hectares need a projected CRS. "
-            f"Reproject it first (for example `gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone), or set `grid: crs:`."
+            f"{name} is in {crs_name(system)}, which is neither projected nor geographic. Reproject it first (for example "
+            f"`gdalwarp -t_srs EPSG:326ZZ`, ZZ the UTM zone)."
         )
     if transform.b or transform.d or transform.a <= 0 or transform.e >= 0:
         raise InputError(
             f"{name} has the transform {tuple(transform)[:6]}: rotated, mirrored or not north-up. "
             f"Expected pixels along the axes with rows going south; run `gdalwarp` on it once."
         )
-    return GeoBox(shape, transform, system)
+    grid = GeoBox(shape, transform, system)
+    if system.geographic:
+        _require_degrees(grid, name)
+    return grid
+
+
+def _require_degrees(grid: Grid, name: str) -> None:
+    west, south, east, north = grid.extent.boundingbox.bbox
+    if south < -_POLE or north > _POLE or west < -_TURNS or east > _TURNS:
+        raise InputError(
+            f"{name} is in {crs_name(grid.crs)}, whose unit is degrees, but reaches from x {west:g} to {east:g} and from y "
+            f"{south:g} to {north:g}: its CRS or its transform is wrong. Write the right one into the file "
+            f"(`gdal_edit.py -a_srs EPSG:... FILE`)."
+        )
+
+
+def require_projected(grid: Grid, name: str) -> None:
+    """Refuse a grid in degrees: a map in hectares cannot be made on it.
+
+    Raises:
+        InputError: The message has a grid that covers the same.
+    """
+    if grid.crs is not None and not grid.crs.projected:
+        raise InputError(
+            f"{name} is in {crs_name(grid.crs)}, whose unit is degrees; hectares need a projected CRS. Put into the config: "
+            f"`{grid_line(grid_in_metres(grid))}`. A smaller part will do."
+        )
 
 
 def differences(first: Grid, second: Grid) -> list[str]:
@@ -103,7 +136,7 @@ def common_grid(grids: Iterable[tuple[str, Grid]]) -> Grid:
     return named[0][1]
 
 
-def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_size: float) -> Grid:
+def grid_from_bounds(bounds: Bounds, crs: str, pixel_size: float) -> Grid:
     """Build the grid that covers bounds, its edges on whole pixels.
 
     Args:
@@ -117,10 +150,48 @@ def grid_from_bounds(bounds: tuple[float, float, float, float], crs: str, pixel_
     west, south, east, north = bounds
     if not (west < east and south < north and pixel_size > 0 and all(map(math.isfinite, (*bounds, pixel_size)))):
         raise InputError(f"Grid bounds {bounds} with pixels of {pixel_size:g}: expected west < east and south < north.")
-    left, bottom = (math.floor(v / pixel_size + _TOLERANCE_PX) for v in (west, south))
-    right, top = (math.ceil(v / pixel_size - _TOLERANCE_PX) for v in (east, north))
-    transform = Affine(pixel_size, 0, left * pixel_size, 0, -pixel_size, top * pixel_size)
-    return grid_of(transform, (max(top - bottom, 1), max(right - left, 1)), crs, "grid:")
+    grid = grid_around(bounds, grid_of(Affine(pixel_size, 0, 0, 0, -pixel_size, 0), (1, 1), crs, "grid:"))
+    require_projected(grid, "grid:")
+    return grid
+
+
+def grid_around(bounds: Bounds, like: Grid) -> Grid:
+    """Return the grid that covers bounds, in the CRS of another, on its pixels: of the other's bounds, the other itself."""
+    west, south, east, north = bounds
+    t = like.transform
+    left, right = math.floor((west - t.c) / t.a + _TOLERANCE_PX), math.ceil((east - t.c) / t.a - _TOLERANCE_PX)
+    top, bottom = math.floor((north - t.f) / t.e + _TOLERANCE_PX), math.ceil((south - t.f) / t.e - _TOLERANCE_PX)
+    corner = Affine(t.a, 0, t.c + left * t.a, 0, t.e, t.f + top * t.e)
+    return GeoBox((max(bottom - top, 1), max(right - left, 1)), corner, like.crs)
+
+
+def snap(grid: Grid, bounds: Bounds, others: Sequence[Grid]) -> Grid:
+    """Put the edges of a grid on the pixels that most others of its CRS and pixel size have; as it is without such others.
+
+    Args:
+        grid: That covers `bounds`.
+        bounds: West, south, east, north.
+        others: Of the scenes.
+    """
+    alike = [(other, shift) for other in others if (shift := shift_px(grid, other)) is not None]
+    if not alike:
+        return grid
+    phases = [tuple(round(v % 1, 3) % 1 for v in shift) for _, shift in alike]
+    most = max(phases, key=phases.count)
+    return grid_around(bounds, alike[phases.index(most)][0])
+
+
+def describe_resampling(own: Grid, grid: Grid) -> str:
+    """Return in words from what the pixels of a file are resampled onto a grid; empty where they lie on its pixels."""
+    if own.crs != grid.crs:
+        return f"from {crs_name(own.crs)}"
+    shift = shift_px(grid, own)
+    if shift is None:
+        return f"from pixels of {own.transform.a:.6g} x {-own.transform.e:.6g}"
+    aside = [v - round(v) for v in shift]
+    if all(abs(v) <= _TOLERANCE_PX for v in aside):
+        return ""
+    return f"from pixels that lie {abs(aside[1]):.2g} of a pixel aside in x and {abs(aside[0]):.2g} in y"
 
 
 def shift_px(grid: Grid, other: Grid) -> tuple[float, float] | None:
@@ -167,16 +238,15 @@ def pixels_per_pixel(grid: Grid, other: Grid) -> float:
     return max(math.hypot(there[0] - here[0], there[1] - here[1]) for there in (right, below))
 
 
-def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> tuple[float, float, float, float]:
+def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> Bounds:
     """Return west, south, east and north in a CRS around grids of any CRS."""
-    west, south, east, north = zip(*(_outline(g, crs).boundingbox.bbox for g in grids), strict=True)
+    west, south, east, north = zip(*(outline(g, crs).boundingbox.bbox for g in grids), strict=True)
     return min(west), min(south), max(east), max(north)
 
 
 def overlap_share(grid: Grid, other: Grid) -> float:
     """Return the share of `grid`'s rectangle that `other` covers, 0..1, whatever their CRS."""
-    region = grid.extent
-    return float((region & _outline(other, grid.crs)).area / region.area)
+    return float(meet(grid, other).area / grid.extent.area)
 
 
 def overlap_window(grid: Grid, other: Grid, around: int = 2) -> Window:
@@ -190,9 +260,10 @@ def overlap_window(grid: Grid, other: Grid, around: int = 2) -> Window:
     Returns:
         A window inside `grid`, empty where they lie apart.
     """
-    box = (grid.extent & _outline(other, grid.crs)).boundingbox if overlap_share(grid, other) else None
-    if box is None:
+    common = meet(grid, other)
+    if not common.area:
         return Window(0, 0, 0, 0)
+    box = common.boundingbox
     (x0, y1), (x1, y0) = (~grid.transform @ corner for corner in ((box.left, box.bottom), (box.right, box.top)))
     left, top = (math.floor(v + _TOLERANCE_PX) - around for v in (x0, y0))
     right, bottom = (math.ceil(v - _TOLERANCE_PX) + around for v in (x1, y1))
@@ -200,24 +271,36 @@ def overlap_window(grid: Grid, other: Grid, around: int = 2) -> Window:
     return reach.clip(grid.shape.yx)
 
 
-def common_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> float:
-    """Return the share of `grid`'s rectangle that grids of both dates cover, 0..1: the union of each date's, intersected.
+def common_part(grid: Grid, dates: Iterable[Iterable[Grid]]) -> Geometry:
+    """Return the part of `grid`'s rectangle that grids of all dates cover: the union of each date's, intersected.
 
     Args:
         grid: Of the region.
-        before: Grids of the scenes before, any CRS.
-        after: Grids of the scenes after, any CRS.
+        dates: Grids of the scenes of each date, any CRS.
     """
-    region = grid.extent
-    common = region
-    for date in (before, after):
-        common = common & reduce(or_, (_outline(other, grid.crs) for other in date))
-    return float(common.area / region.area)
+    found: Geometry = reduce(and_, (reduce(or_, (meet(grid, other) for other in date)) for date in dates))
+    return found
 
 
-def _outline(grid: Grid, crs: CRS | None) -> Geometry:
-    """Return the outline of a grid in a CRS; in its own where None."""
-    return grid.extent if crs is None or grid.crs == crs else grid.extent.to_crs(crs, resolution=grid.resolution.x * 16)
+def common_share(grid: Grid, before: Iterable[Grid], after: Iterable[Grid]) -> float:
+    """Return the share of `grid`'s rectangle that grids of both dates cover, 0..1; see `common_part`."""
+    return float(common_part(grid, (before, after)).area / grid.extent.area)
+
+
+def grid_in_metres(grid: Grid) -> Grid:
+    """Return a grid in the UTM zone of another's centre that covers it, with pixels as long in metres as its longer side."""
+    zone = utm_zone(grid.extent)
+    centre = grid[grid.shape[0] // 2 : grid.shape[0] // 2 + 1, grid.shape[1] // 2 : grid.shape[1] // 2 + 1]
+    west, south, east, north = outline(centre, zone).boundingbox.bbox
+    size = float(f"{max(east - west, north - south):.2g}")
+    return grid_around(bounds_of(zone, [grid]), GeoBox((1, 1), Affine(size, 0, 0, 0, -size, 0), zone))
+
+
+def grid_line(grid: Grid) -> str:
+    """Return the line that makes a config name a grid."""
+    system = f"EPSG:{grid.crs.epsg}" if grid.crs is not None and grid.crs.epsg else json.dumps(str(grid.crs))
+    bounds = ", ".join(f"{v:.12g}" for v in grid.extent.boundingbox.bbox)
+    return f"grid: {{crs: {system}, pixel_size: {grid.transform.a:.12g}, bounds: [{bounds}]}}"
 
 
 def pixel_area_ha(grid: Grid) -> float:

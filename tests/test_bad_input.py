@@ -131,7 +131,9 @@ class TestGrids:
 
     def test_geographic(self, territory: Territory) -> None:
         rewrite(territory.data / territory.names[1], crs="EPSG:4326", transform=Affine(1e-4, 0, 120, 0, -1e-4, 30))
-        refused(territory, territory.names[1], "EPSG:4326, whose unit is degrees", "gdalwarp -t_srs")
+        refused(
+            territory, territory.names[1], "CRS EPSG:32651 and EPSG:4326", "`grid: {crs: EPSG:32651, pixel_size: 10, bounds: ["
+        )
 
     def test_rotated(self, territory: Territory) -> None:
         rewrite(territory.data / territory.names[0], transform=territory.grid.transform @ Affine.rotation(5))

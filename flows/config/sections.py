@@ -36,6 +36,9 @@ class GridConfig(Section):
     """In the units of the CRS, mostly metres."""
     bounds: tuple[float, float, float, float]
     """West, south, east, north in the CRS."""
+    snap: bool = True
+    """Where scenes have this CRS and pixel size, the edges go out to the edges of their pixels, so that nothing is resampled;
+    else, and with false, to whole multiples of the pixel size."""
 
 
 class ClassConfig(Section):

@@ -54,6 +54,8 @@ class MapGrid:
     """Side of a pixel, metres."""
     transform: tuple[float, float, float, float, float, float]
     """Affine, pixel (column, row) to CRS coordinates, row by row."""
+    notes: tuple[str, ...] = ()
+    """What did not lie on these pixels, and from what it was resampled; sentences."""
 
 
 @dataclass(frozen=True)

@@ -2,11 +2,30 @@
 
 from collections.abc import Iterable, Sequence
 from datetime import date
+from typing import Any
+
+from shapely import box as box_of
+from shapely.affinity import scale
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, bounds_of, common_grid, crs_name
+from landshift.pipeline.grid import (
+    Bounds,
+    Grid,
+    bounds_of,
+    common_grid,
+    common_part,
+    crs_name,
+    describe_resampling,
+    grid_around,
+    grid_in_metres,
+    grid_line,
+    overlap_share,
+)
 from landshift.pipeline.scenes.scene import Epoch, Scene
 from landshift.pipeline.season import Season, outside
+
+_FULL, _HALF = 0.95, 0.5
+"""Shares of a rectangle: covered well enough as it is; and the least that is left when it is shrunk."""
 
 
 def choose_epoch(
@@ -86,14 +105,71 @@ def region_grid(epochs: Sequence[Epoch]) -> Grid:
     """Return the grid that all scenes share.
 
     Raises:
-        InputError: Two scenes differ, in their UTM zones for example; the message names a grid that would hold all.
+        InputError: Two scenes differ, in their UTM zones for example, or lie in degrees; the message has a line of the config
+            that names a grid for all.
     """
     scenes = [s for e in epochs for s in e.scenes]
+    first = scenes[0].grid
     try:
-        return common_grid((str(s.paths[0]), s.grid) for s in scenes)
+        common_grid((str(s.paths[0]), s.grid) for s in scenes)
     except InputError as error:
-        first, around = scenes[0].grid, bounds_of(scenes[0].grid.crs, [s.grid for s in scenes])
+        if first.crs is not None and not first.crs.projected:
+            raise InputError(f"{error} What both dates cover lies in `{grid_line(_propose_grid(epochs))}`.") from error
+        around = grid_around(bounds_of(first.crs, [s.grid for s in scenes]), first)
+        raise InputError(f"{error} All scenes lie in `{grid_line(around)}`; a smaller part will do.") from error
+    if first.crs is not None and not first.crs.projected:
         raise InputError(
-            f"{error} All scenes lie in `grid: {{crs: {crs_name(first.crs)}, pixel_size: {first.transform.a:g}, "
-            f"bounds: [{', '.join(f'{v:.0f}' for v in around)}]}}`; a smaller part will do."
-        ) from error
+            f"{scenes[0].paths[0]} is in {crs_name(first.crs)}, whose unit is degrees; hectares need a projected CRS. Put into "
+            f"the config: `{grid_line(_propose_grid(epochs))}`, onto which the scenes are resampled; a smaller part will do."
+        )
+    return first
+
+
+def _propose_grid(epochs: Sequence[Epoch]) -> Grid:
+    """Return a grid in metres of what both dates cover, for scenes in degrees."""
+    grids = [[s.grid for s in e.scenes] for e in epochs]
+    around = grid_in_metres(grids[0][0])
+    around = grid_around(bounds_of(around.crs, [g for date in grids for g in date]), around)
+    common = common_part(around, grids)
+    if not common.area:
+        return around
+    box = common.boundingbox
+    # A rectangle of degrees stands askew in metres: corners would be empty.
+    west, south, east, north = _shrink(box.bbox, common.geom) if common.area < _FULL * box.span_x * box.span_y else box.bbox
+    pixel = around.transform.a
+    if min(east - west, north - south) > 4 * pixel:
+        # Edges go out to whole pixels.
+        west, south, east, north = west + pixel, south + pixel, east - pixel, north - pixel
+    grid = grid_around((west, south, east, north), around)
+    # A scene beside the grid would be refused.
+    return grid if all(overlap_share(grid, g) > 0 for date in grids for g in date) else around
+
+
+def _shrink(box: Bounds, shape: Any) -> Bounds:  # noqa: ANN401 (a geometry of shapely)
+    """Return the largest rectangle of a box's form and centre inside a shape; the box where that is less than half as large."""
+    west, south, east, north = box
+    x, y, low, high = (west + east) / 2, (south + north) / 2, 0.0, 1.0
+    for _ in range(20):
+        middle = (low + high) / 2
+        inner = scale(box_of(*box), middle, middle, origin=(x, y))
+        low, high = (middle, high) if shape.contains(inner) else (low, middle)
+    if low**2 < _HALF:
+        return box
+    return x - (x - west) * low, y - (y - south) * low, x + (east - x) * low, y + (north - y) * low
+
+
+def list_resampled(epochs: Sequence[Epoch], bands: Sequence[str], grid: Grid) -> tuple[str, ...]:
+    """List what is resampled onto a grid, and from what; sentences, each for all scenes of which it is true."""
+    found: dict[tuple[str, str], list[str]] = {}
+    for scene in (s for e in epochs for s in e.scenes):
+        own: dict[str, list[str]] = {}
+        for band in bands:
+            file_grid = scene.bands[band].grid or scene.grid
+            own.setdefault(describe_resampling(file_grid, grid), []).append(band)
+        for what, names in own.items():
+            if what:
+                found.setdefault((what, "" if len(names) == len(bands) else f"{', '.join(names)} "), []).append(scene.id)
+    return tuple(
+        f"{ids[0]}{f' and {len(ids) - 1} more' if len(ids) > 1 else ''}: {part}resampled {what} (bilinear)."
+        for (what, part), ids in found.items()
+    )

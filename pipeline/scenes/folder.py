@@ -239,11 +239,11 @@ def _scene(key: str, found: Sequence[tuple[FoundFile, RasterInfo]], how: FolderR
         names = _name_bands(info, sensor) if whole else [(info.spectral[0], _one_band(info, sensor)[2])]
         for number, name in names:
             if name == sensor.quality and name is not None:
-                quality = Source(info.path, number)
+                quality = Source(info.path, number, grid=info.grid)
             elif name is not None:
                 if name in bands:
                     raise InputError(f"{info.path}: band {name} is there twice, in {bands[name].path} too. Remove one.")
-                bands[name] = Source(info.path, number)
+                bands[name] = Source(info.path, number, grid=info.grid)
         if [name for _, name in names] != [sensor.quality]:
             require_nodata(info, sensor)
     require_one_crs(group)

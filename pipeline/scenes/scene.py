@@ -45,6 +45,8 @@ class Source:
     """The grid of the file as the catalog declares it; None where there is no catalog."""
     factors: tuple[float, float] | None = None
     """Scale and offset of its numbers by the scene's metadata; None: those of the sensor."""
+    grid: Grid | None = None
+    """Of the file; None where it was not opened."""
 
 
 @dataclass(frozen=True)

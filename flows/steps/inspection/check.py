@@ -103,6 +103,8 @@ class ProjectCheck:
     """Faulty scenes, in sentences."""
     clouds: CloudFacts
     """Masks of clouds."""
+    resampled: tuple[str, ...]
+    """What does not lie on the pixels of the grid, and from what it is resampled; sentences."""
     areas_of_interest: IfAny[AreaList] = None
     """None without a file of them."""
     labels: IfAny[LabelSummary] = None
@@ -156,6 +158,7 @@ def check_project(ws: Workspace) -> Reply:
         gates=tuple(gates),
         skipped=made.skipped,
         clouds=CloudFacts(ws.project.scenes.clouds.mask, made.cloud_model, made.unmasked),
+        resampled=made.resampled,
         areas_of_interest=None if areas is None else AreaList(tuple(areas.frame["name"]), tuple(areas.notes)),
         labels=None if labels is None else summary(labels, legend_of(ws.project)),
         splits=None if splits is None else splits.counts,
@@ -233,6 +236,7 @@ def _lines(check: ProjectCheck) -> list[str]:
         *(f"{name.capitalize():<8} {', '.join(scenes)}" for name, scenes in check.scenes.items()),
         f"Grid     {grid.columns} x {grid.rows} pixels (width x height) of {grid.pixel_size_m:g} m, {grid.crs}, "
         f"{grid.area_ha:,.0f} ha",
+        *(f"         {sentence}" for sentence in check.resampled),
         f"Bands    {', '.join(check.bands)} ({check.units})",
         *([f"Method   {check.method}: detect needs no model"] if check.method != "model" else []),
         *([f"Encoder  {check.encoder.name} on {check.encoder.device}"] if check.encoder else []),

@@ -12,7 +12,7 @@ from landshift.flows.steps.project.plan import sensor_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.records import content_of
-from landshift.pipeline.scenes.choose import choose_epoch, require_pair
+from landshift.pipeline.scenes.choose import choose_epoch, region_grid, require_pair
 from landshift.pipeline.scenes.survey import UNFIT, UNLIKE, UNREADABLE, Finding, SceneUse, Wanted, group_alike, judge
 from landshift.pipeline.season import outside
 
@@ -46,8 +46,9 @@ def list_scenes(ws: Workspace) -> Reply:
     project = ws.project
     sensor = sensor_of(project.sensor)
     ranges = {name: (epoch.start, epoch.end) for name, epoch in project.dates.ranges}
-    wanted = Wanted(ranges, project.bands, region_of(project), project.dates.part_of_year)
     findings = find_scenes(ws, sensor, tolerant=True)
+    region = region_of(project, [finding.scene for finding in findings if finding.scene is not None])
+    wanted = Wanted(ranges, project.bands, region, project.dates.part_of_year)
     with step("Looking into the scenes") as advance:
         uses = judge(findings, wanted, lambda scene, bands, grid: look_at(ws, scene, bands, grid), advance)
     problems = _problems(findings, uses, wanted, "the catalog" if project.scenes.stac is not None else "the folder")
@@ -79,6 +80,8 @@ def _problems(findings: Sequence[Finding], uses: Sequence[SceneUse], wanted: Wan
     if len(epochs) == len(wanted.epochs):
         try:
             require_pair(*epochs)
+            if wanted.grid is None and not any(use.fault for use in uses):
+                region_grid(epochs)
         except InputError as error:
             problems.append(str(error))
     return problems

@@ -6,7 +6,7 @@ from landshift.flows.config.project import Project
 from landshift.flows.steps.project.masks import mask_bands
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, grid_from_bounds
+from landshift.pipeline.grid import Grid, grid_from_bounds, snap
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.look import require_as_declared, require_offset_fits, require_plausible
@@ -23,10 +23,21 @@ def source_of(project: Project, left_out: int) -> str:
     return "the catalog" + (f", without {left_out} left out (`landshift scenes` lists why)," if left_out else "")
 
 
-def region_of(project: Project) -> Grid | None:
-    """Return the grid that the config names, None where it names none."""
+def region_of(project: Project, scenes: Sequence[Scene] = ()) -> Grid | None:
+    """Return the grid that the config names, None where it names none.
+
+    Args:
+        project: The configuration.
+        scenes: On whose pixels its edges are put, as far as they are known: a catalog is searched before they are.
+
+    Raises:
+        InputError: The CRS is not known or not projected, or the bounds hold nothing.
+    """
     named = project.grid
-    return None if named is None else grid_from_bounds(named.bounds, named.crs, named.pixel_size)
+    if named is None:
+        return None
+    grid = grid_from_bounds(named.bounds, named.crs, named.pixel_size)
+    return snap(grid, named.bounds, [scene.grid for scene in scenes]) if named.snap else grid
 
 
 def find_scenes(ws: Workspace, sensor: Sensor, *, tolerant: bool = False) -> list[Finding]:

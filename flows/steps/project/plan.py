@@ -13,7 +13,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.scenes.choose import choose_epoch, common_bands, region_grid, require_pair
+from landshift.pipeline.scenes.choose import choose_epoch, common_bands, list_resampled, region_grid, require_pair
 from landshift.pipeline.scenes.look import require_overlap
 from landshift.pipeline.scenes.scene import Epoch, Scene
 from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
@@ -41,6 +41,8 @@ class Plan:
     """What masks the scenes that need it; None where none does."""
     unmasked: tuple[str, ...] = ()
     """Scenes in which nothing masks clouds, though the config does not declare them free of clouds; sentences."""
+    resampled: tuple[str, ...] = ()
+    """What does not lie on the pixels of the grid, and from what it is resampled; sentences."""
 
     @property
     def epochs(self) -> tuple[Epoch, Epoch]:
@@ -109,11 +111,14 @@ def choose(ws: Workspace, findings: Sequence[Finding]) -> Plan:
         for name, epoch in project.dates.ranges
     )
     require_pair(before, after)
-    grid = region_of(project) or region_grid((before, after))
+    grid = region_of(project, (*before.scenes, *after.scenes)) or region_grid((before, after))
     bands = common_bands((before, after), project.bands)
     before, after = (without_unwanted_masks(project, epoch) for epoch in (before, after))
     model = cloud_model_of(project, sensor, (*before.scenes, *after.scenes))
-    return Plan(before, after, grid, bands, sensor=sensor, cloud_model=model, unmasked=list_unmasked(project, (before, after)))
+    return Plan(
+        before, after, grid, bands, sensor=sensor, cloud_model=model, unmasked=list_unmasked(project, (before, after)),
+        resampled=list_resampled((before, after), bands, grid),
+    )  # fmt: skip
 
 
 def inspect(ws: Workspace, findings: Sequence[Finding]) -> Plan:

@@ -92,7 +92,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         ),
         grid=MapGrid(
             crs=crs_name(made.grid.crs), rows=made.grid.shape[0], columns=made.grid.shape[1],
-            pixel_size_m=made.grid.transform.a, transform=tuple(made.grid.transform)[:6],
+            pixel_size_m=made.grid.transform.a, transform=tuple(made.grid.transform)[:6], notes=made.resampled,
         ),
         clouds={e: tuple(content_of(image.clouds)) for e, image in (("before", prepared.before), ("after", prepared.after))},
         bands=tuple(made.bands), units=made.sensor.units, legend=legend_in_use(ws).classes,

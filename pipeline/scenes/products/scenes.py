@@ -109,7 +109,7 @@ def scene_of_files(found: SceneFiles, sensor: Sensor, declared: Declared) -> Sce
         quality = Source(quality_file.file.place, 1)
     require_one_crs(group)
     bands = {
-        name: Source(file.file.place, number, factors=facts.factors.get(_native(row, name)))
+        name: Source(file.file.place, number, grid=infos[file.file.place].grid, factors=facts.factors.get(_native(row, name)))
         for name, (file, number) in chosen.items()
     }
     day = acquisition_date(group, declared.dates, first.day)
