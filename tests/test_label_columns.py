@@ -49,8 +49,14 @@ def test_values_and_their_counts_are_listed(tmp_path: Path) -> None:
     assert found.columns[0].missing == 1
     assert found.columns[1].counts == (ValueCount(3, 2), ValueCount(1, 1))
     assert [c.name for c in found.changes] == ["change"]
+    assert found.splits == ()
     assert found.dates == ()
     assert found.encodings == ()
+
+
+def test_a_column_of_roles_is_found(tmp_path: Path) -> None:
+    found = offer(tmp_path, fold=["Train", "val", "TEST"], half=["train", "train", "test"])
+    assert [c.name for c in found.splits] == ["fold"]
 
 
 def test_more_values_than_a_legend_has_are_no_classes(tmp_path: Path) -> None:

@@ -56,7 +56,8 @@ class PolygonLabels(Section):
     """Labels in a vector layer."""
 
     path: Path
-    """GeoPackage, FlatGeobuf, Shapefile or GeoJSON, any CRS."""
+    """GeoPackage, FlatGeobuf, Shapefile or GeoJSON, any CRS; with `split: by: folder`, the folder that holds train, val and
+    test."""
     layer: str | None = None
     """Layer, where the file has several."""
     encoding: str | None = None
@@ -85,7 +86,10 @@ _COLOUR = re.compile("#[0-9a-f]{6}")
 
 
 class RasterLabels(Section):
-    """Labels in rasters on the grid of the scenes: one band of whole numbers, or colours in a palette or in three bands."""
+    """Labels in rasters on the grid of the scenes: one band of whole numbers, or colours in a palette or in three bands.
+
+    With `split: by: folder`, the paths are folders that hold train, val and test.
+    """
 
     before: Path | None = None
     """Classes before."""
@@ -193,18 +197,42 @@ class LabelsConfig(Section):
 
 
 class SplitConfig(Section):
-    """How labels are divided into training, validation and test by spatial blocks."""
+    """How labels are divided into training, validation and test: by spatial blocks, or as they come divided."""
 
+    by: Literal["blocks", "column", "folder", "file"] = "blocks"
+    """`blocks` divides them; else the split is given: by a `column` of the polygons, by the `folder` (train, val, test) that
+    the files lie in, or by a `file` of zones."""
+    column: str = "split"
+    """`by: column`, or the column of a `file` of polygons or a CSV table: train, validation (val), test."""
+    file: Path | None = None
+    """`by: file`: polygons, a raster on the grid, or a CSV table of another column of the labels and the role."""
+    layer: str | None = None
+    """Layer of `file`, where it has several."""
+    roles: dict[int | str, Literal["train", "validation", "test", "unused"]] = {}
+    """What other words or numbers of a given split mean; of a raster all."""
     block_px: int = Field(default=64, ge=4)
     """Side of a block in pixels."""
     buffer_px: int = Field(default=16, ge=0)
-    """Labels closer than this to a block of another split are not used."""
+    """Labels closer than this to a block of another split are not used; of a given split they are counted in a warning."""
     fractions: tuple[float, float, float] = (0.6, 0.2, 0.2)
     """Shares of training, validation and test."""
     min_pixels: int = Field(default=50, ge=1)
-    """Pixels that each class needs in each split."""
+    """Pixels that each class needs in each split; of a given split, fewer are named in a warning."""
     seed: Seed = 0
     """Which assignment of blocks."""
+
+    @model_validator(mode="after")
+    def _fits_its_kind(self) -> "SplitConfig":
+        if (self.by == "file") != (self.file is not None):
+            raise ValueError("`by: file` and `file:` belong together: give both, or neither")
+        of_kind = {"column": ("column", "file"), "layer": ("file",), "roles": ("column", "file")}
+        for key, kinds in of_kind.items():
+            # A config that is written out holds every key, with its default.
+            if getattr(self, key) != default_of(type(self).model_fields[key]) and self.by not in kinds:
+                raise ValueError(
+                    f"`{key}` belongs to `by: {' or `by: '.join(f'{k}`' for k in kinds)}, and this is `by: {self.by}`"
+                )
+        return self
 
     @field_validator("fractions")
     @classmethod

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.labels.values import NOT_LABELLED_WORDS, change_code, plain
+from landshift.pipeline.labels.values import NOT_LABELLED_WORDS, ROLE_WORDS, change_code, plain
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.raster.codes import CodeFacts, count_codes, inspect_codes
 from landshift.pipeline.vector.attributes import LayerAttributes, read_attributes
@@ -100,6 +100,8 @@ class LayerOffer:
     """That can be before and after, the likeliest first."""
     changes: tuple[ClassColumn, ...]
     """That can be the change: `changed` and `unchanged`, or 1 and 0."""
+    splits: tuple[ClassColumn, ...] = ()
+    """That hold words for train, validation and test, all three: `split: by: column`."""
 
     @property
     def of_polygons(self) -> bool:
@@ -158,7 +160,7 @@ def _offer(path: Path, layer: LayerAttributes, layers: int, years: tuple[int, in
     return LayerOffer(
         path=path, layer=layer.name, layers=layers, features=len(layer.frame), geometry=layer.geometry, crs=layer.crs,
         encodings=layer.encodings, columns=columns, dates=date_columns(columns, years),
-        changes=tuple(c for c in columns if _is_change(c)),
+        changes=tuple(c for c in columns if _is_change(c)), splits=tuple(c for c in columns if _is_split(c)),
     )  # fmt: skip
 
 
@@ -279,7 +281,7 @@ def _describe(path: Path, frame: pd.DataFrame) -> str:
 
 def note_alike(series: pd.Series, where: str, kind: str = "one class") -> list[str]:
     """Return a sentence where a column writes one name in several ways; `kind` is what they count as."""
-    pairs = alike(series.dropna().unique().tolist())
+    pairs = alike(v for v in series.tolist() if isinstance(v, str))
     listed = "; ".join(f"{a!r} and {b!r}" for a, b in pairs[:_SHOWN])
     return [f"{where}: {listed} differ only in capitals or spaces, and count as {kind}."] if pairs else []
 
@@ -319,3 +321,9 @@ def _is_change(column: ClassColumn) -> bool:
     except InputError:
         return False
     return bool(_CHANGE.search(column.name)) or (len(codes) > 1 and all(isinstance(v.value, str) for v in column.counts))
+
+
+def _is_split(column: ClassColumn) -> bool:
+    """Return whether a column holds words for all three roles, and nothing else."""
+    roles = [ROLE_WORDS.get(str(v.value).casefold()) for v in column.counts]
+    return None not in roles and len(set(roles)) == len(set(ROLE_WORDS.values()))

@@ -21,7 +21,9 @@ _TOLERANCE_PX = 1e-3
 _SHOWN, _SHOWN_COLOURS = 8, 16
 
 
-def codes_from_raster(path: Path, grid: Grid, values: Values, read: Callable[[str | int], int]) -> np.ndarray:
+def codes_from_raster(
+    path: Path, grid: Grid, values: Values, read: Callable[[str | int], int], *, key: str = "values"
+) -> np.ndarray:
     """Read a raster of classes onto a grid whose pixels are those of the raster; nothing is resampled.
 
     Args:
@@ -29,6 +31,7 @@ def codes_from_raster(path: Path, grid: Grid, values: Values, read: Callable[[st
         grid: May be a part of the raster's, or reach past it.
         values: What its numbers mean, or its colours: all keys are of one kind.
         read: From a class to its code.
+        key: What `values` is called in the config.
 
     Returns:
         uint8 (y, x): codes, 255 where the raster does not reach, where it has nodata, NaN, a mask or alpha 0, and where
@@ -41,11 +44,11 @@ def codes_from_raster(path: Path, grid: Grid, values: Values, read: Callable[[st
     facts = inspect_codes(path)
     given = dict(zip(values, codes_of(list(values.values()), read, f"values of {path}"), strict=True))
     colours = any(isinstance(v, str) for v in given)
-    _require_such_bands(path, facts, colours=colours)
-    _require_free_nodata(path, facts, given)
+    _require_such_bands(path, facts, key, colours=colours)
+    _require_free_nodata(path, facts, given, key)
     top, left = _offset(path, inspect(path).grid, grid)
     numbers = {colour_number(v) if isinstance(v, str) else v: code for v, code in given.items()}
-    found = _translate(path, read_codes(path, colours=colours), numbers, colours=colours)
+    found = _translate(path, read_codes(path, colours=colours), numbers, key, colours=colours)
     out = np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8)
     (rows, of_rows), (columns, of_columns) = (
         _overlap(first, size, length)
@@ -61,7 +64,7 @@ def _overlap(first: int, size: int, length: int) -> tuple[slice, slice]:
     return slice(start, stop), slice(start - first, stop - first)
 
 
-def _require_such_bands(path: Path, facts: CodeFacts, *, colours: bool) -> None:
+def _require_such_bands(path: Path, facts: CodeFacts, key: str, *, colours: bool) -> None:
     """Refuse a raster whose bands hold other things than `values` names: one of three bands is no class."""
     if colours and (facts.colour_bands or (facts.single and facts.palette)):
         return
@@ -70,12 +73,12 @@ def _require_such_bands(path: Path, facts: CodeFacts, *, colours: bool) -> None:
     if facts.colour_bands:
         raise InputError(
             f"{path} has {facts}: its classes are colours, and no band of it is the class. Name the colours, with quotes:\n"
-            + _block(path, colours=True)
+            + _block(path, key, colours=True)
         )
     if facts.single:
         raise InputError(
-            f"{path} has {facts} and no palette, so it holds numbers, and `values` names colours. Name the numbers:\n"
-            + _block(path, colours=False)
+            f"{path} has {facts} and no palette, so it holds numbers, and `{key}` names colours. Name the numbers:\n"
+            + _block(path, key, colours=False)
         )
     raise InputError(
         f"{path} has {facts}; expected one band of classes, or red, green and blue as uint8. Which band holds the classes is "
@@ -84,10 +87,10 @@ def _require_such_bands(path: Path, facts: CodeFacts, *, colours: bool) -> None:
     )
 
 
-def _block(path: Path, *, colours: bool) -> str:
+def _block(path: Path, key: str, *, colours: bool) -> str:
     """Write the section of the config that names what a raster holds, with the pixels of each."""
     counted = count_codes(path, colours=colours)
-    lines = ["    values:"]
+    lines = [f"    {key}:"]
     for value, pixels in counted.counts[:_SHOWN_COLOURS]:
         key = f'"{value}"' if isinstance(value, str) else f"{value:g}"
         lines.append(f"      {key}: not labelled # or the class; {pixels:,} pixels")
@@ -101,7 +104,7 @@ def _block(path: Path, *, colours: bool) -> str:
     return "\n".join(lines)
 
 
-def _require_free_nodata(path: Path, facts: CodeFacts, codes: Mapping[int | str, int]) -> None:
+def _require_free_nodata(path: Path, facts: CodeFacts, codes: Mapping[int | str, int], key: str) -> None:
     """Refuse `values` that make a class of what the file declares as nodata."""
     nodata = facts.nodata
     if nodata is None or math.isnan(nodata):
@@ -111,7 +114,7 @@ def _require_free_nodata(path: Path, facts: CodeFacts, codes: Mapping[int | str,
     named: int | str = colour if facts.colour_bands else grey
     if codes.get(named, NOT_LABELLED) != NOT_LABELLED:
         raise InputError(
-            f"{path} declares {nodata:g} as nodata, so it is not labelled, and `values` makes a class of {named!r}. Write `not "
+            f"{path} declares {nodata:g} as nodata, so it is not labelled, and `{key}` makes a class of {named!r}. Write `not "
             f"labelled` there; or, if the class is right, take the declaration out with "
             f"`gdal_translate -a_nodata none {_from_to(path, 'all')}`, and name the new file in the config."
         )
@@ -169,7 +172,7 @@ def _way(pixels: float, onward: str, back: str) -> str:
     return f"{abs(pixels):.2g} pixels {onward if pixels >= 0 else back}"
 
 
-def _translate(path: Path, data: np.ma.MaskedArray, codes: Mapping[int, int], *, colours: bool) -> np.ndarray:
+def _translate(path: Path, data: np.ma.MaskedArray, codes: Mapping[int, int], key: str, *, colours: bool) -> np.ndarray:
     """Replace numbers by codes, uint8 (y, x); masked pixels become 255.
 
     Raises:
@@ -185,12 +188,18 @@ def _translate(path: Path, data: np.ma.MaskedArray, codes: Mapping[int, int], *,
         else:
             unknown.append((count, value))
     if unknown:
-        raise InputError(_describe_unknown(path, np.where(known, data.data, np.nan), unknown, codes, colours=colours))
+        raise InputError(_describe_unknown(path, np.where(known, data.data, np.nan), unknown, codes, key=key, colours=colours))
     return out
 
 
 def _describe_unknown(
-    path: Path, data: np.ndarray, unknown: list[tuple[int, float]], codes: Mapping[int, int], *, colours: bool
+    path: Path,
+    data: np.ndarray,
+    unknown: list[tuple[int, float]],
+    codes: Mapping[int, int],
+    *,
+    key: str,
+    colours: bool,
 ) -> str:
     grid, listed = inspect(path).grid, list[str]()
 
@@ -208,6 +217,6 @@ def _describe_unknown(
     if fractions:
         remedy = "classes are whole numbers: round the raster, or name the right file"
     return (
-        f"{path} holds {', '.join(listed)}{more}, and `values` does not name "
-        f"{'it' if len(unknown) == 1 else 'them'} (only {', '.join(name(v) for v in codes)}): {remedy}."
+        f"{path} holds {', '.join(listed)}{more}, and `{key}` does not name "
+        f"{'it' if len(unknown) == 1 else 'them'} (only {', '.join(name(v) for v in codes) or 'nothing'}): {remedy}."
     )

@@ -1,28 +1,19 @@
 """Labels of the land use of pixels, from polygons or rasters, checked before training."""
 
 import warnings
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
-from shapely.geometry import box
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, crs_name
-from landshift.pipeline.labels.columns import choose_columns, note_alike
+from landshift.pipeline.grid import Grid
+from landshift.pipeline.labels.polygons import CODES, LabelColumns, LabelPolygons, read_label_polygons
 from landshift.pipeline.labels.rasters import Values, codes_from_raster
-from landshift.pipeline.labels.values import (
-    CHANGE_NAMES,
-    burn_codes,
-    burn_regions,
-    change_code,
-    class_reader,
-    codes_of,
-    extent_text,
-)
+from landshift.pipeline.labels.values import CHANGE_NAMES, burn_codes, burn_regions, change_code, class_reader
 from landshift.pipeline.legend import NOT_LABELLED, Legend
-from landshift.pipeline.vector.read import StatedLayer, read_usable_polygons
+from landshift.pipeline.vector.read import StatedLayer
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,38 +94,26 @@ def labels_from_polygons(
         InputError: The layer cannot be read (as in `read_usable_polygons`), there is no polygon, a column is missing, a
             class is unknown, the polygons lie outside the grid, no pixel is labelled or all have one class.
     """
-    given = {"before": before_column, "after": after_column, "change": change_column, "region": region_column}
-    stated = replace(stated or StatedLayer(), columns=frozenset(c for c in given.values() if c), likely_crs=crs_name(grid.crs))
-    read_layer = read_usable_polygons(path, grid.crs, stated)
-    frame = read_layer.frame
-    if frame.empty:
-        raise InputError(f"{path} holds no polygon; draw some, or set `layer:` to the layer that has them.")
-    columns = choose_columns(path, frame, given, legend)
-    if not frame.geometry.intersects(box(*grid.boundingbox.bbox)).any():
-        west, south, east, north = (round(float(v)) for v in frame.total_bounds)
-        raise InputError(
-            f"{path}: all {len(frame)} polygons lie outside the grid. They cover x {west} to {east} and y {south} "
-            f"to {north}, the grid {extent_text(grid)}, in {crs_name(grid.crs)}: check the region, or the CRS that the file "
-            "declares."
-        )
-    read = {"before": class_reader(legend), "after": class_reader(legend), "change": change_code}
-    notes = list(read_layer.notes)
+    columns = LabelColumns(before_column, after_column, change_column, region_column)
+    return burn_polygons(read_label_polygons({path: NOT_LABELLED}, grid, legend, columns, stated=stated), grid)
+
+
+def burn_polygons(polygons: LabelPolygons, grid: Grid) -> Labels:
+    """Burn polygons with codes onto a grid.
+
+    Raises:
+        InputError: No pixel is labelled, or all have one class.
+    """
+    frame, disagree = polygons.frame, np.zeros(tuple(grid.shape), dtype=bool)
     burnt: dict[str, np.ndarray] = {}
-    disagree = np.zeros(tuple(grid.shape), dtype=bool)
-    for role in ("before", "after", "change"):
-        values = [NOT_LABELLED] * len(frame)
-        if role in columns:
-            values = codes_of(frame[columns[role]].tolist(), read[role], f"{path}, column {columns[role]!r}")
-            notes += note_alike(frame[columns[role]], f"{path}, column {columns[role]!r}")
-        burnt[role], clash = burn_codes(frame, values, grid)
+    for role in CODES:
+        burnt[role], clash = burn_codes(frame, frame[role].tolist(), grid)
         disagree |= clash
-    region, names = burn_regions(frame, columns.get("region"), grid)
-    if "region" in columns:
-        notes += note_alike(frame[columns["region"]], f"{path}, column {columns['region']!r}", kind="regions of their own")
-    return replace(_check(burnt, disagree, region, names, source=str(path)), notes=tuple(notes))
+    region, names = burn_regions(frame, "region" if polygons.has_regions else None, grid)
+    return replace(_check(burnt, disagree, region, names, source=polygons.source), notes=polygons.notes)
 
 
-def labels_from_rasters(grid: Grid, legend: Legend, values: Values, paths: Mapping[str, Path]) -> Labels:
+def labels_from_rasters(grid: Grid, legend: Legend, values: Values, paths: Mapping[str, Path | Sequence[Path]]) -> Labels:
     """Read labels from rasters of classes: one band of whole numbers, or colours in a palette or in three bands.
 
     Args:
@@ -143,7 +122,8 @@ def labels_from_rasters(grid: Grid, legend: Legend, values: Values, paths: Mappi
         values: Number in the raster, or colour `#rrggbb`, to a class (name or code), to `unchanged` / `changed` (or 0 / 1
             for the change raster), or to `not labelled` (or 255). The file's declared nodata, NaN, its mask and alpha 0 are
             not labelled anyway.
-        paths: `before` and `after` (land use) and `change` (changed or unchanged), at least one.
+        paths: `before` and `after` (land use) and `change` (changed or unchanged), at least one; each a file, or several that
+            lie side by side. Where they overlap and disagree, nothing is labelled.
 
     Raises:
         InputError: No raster is given, one cannot be read (as in `codes_from_raster`), no pixel is labelled or all have one
@@ -153,12 +133,17 @@ def labels_from_rasters(grid: Grid, legend: Legend, values: Values, paths: Mappi
         raise InputError("No label raster is given: set `before`, `after` or `change`.")
     if legend.binary and set(paths) != {"change"}:
         raise InputError("The legend has no classes, so labels must be a change raster: set `change`, or add classes.")
-    burnt = {role: np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8) for role in ("before", "after", "change")}
-    for role, path in paths.items():
+    burnt = {role: np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8) for role in CODES}
+    disagree = np.zeros(tuple(grid.shape), dtype=bool)
+    files = {role: (path,) if isinstance(path, Path) else tuple(path) for role, path in paths.items()}
+    for role, parts in files.items():
         reader = change_code if role == "change" else class_reader(legend)
-        burnt[role] = codes_from_raster(path, grid, values, reader)
-    nothing = np.zeros(tuple(grid.shape), dtype=bool)
-    return _check(burnt, nothing, None, (), source=", ".join(str(p) for p in paths.values()))
+        for path in parts:
+            found = codes_from_raster(path, grid, values, reader)
+            here, known = found != NOT_LABELLED, burnt[role] != NOT_LABELLED
+            disagree |= here & known & (found != burnt[role])
+            burnt[role][here] = found[here]
+    return _check(burnt, disagree, None, (), source=", ".join(str(p) for parts in files.values() for p in parts))
 
 
 def summary(labels: Labels, legend: Legend) -> LabelSummary:

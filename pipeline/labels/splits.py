@@ -35,15 +35,20 @@ class Splits:
     block: int
     """Side of a block in pixels."""
     buffer: int
-    """Pixels along rows and columns: pixels of one role lie further than this from the blocks of a later one."""
+    """Pixels along rows and columns: pixels of one role lie further than this from the blocks of a later one. Of a given
+    split, nothing is taken away, and its notes count the pixels that lie nearer."""
     seed: int
-    """Of the search."""
+    """Of the search; 0 where the split is given."""
     buffered: int
-    """Labelled pixels lost to the buffer."""
+    """Labelled pixels lost to the buffer; of a given split, those without a role."""
     counts: Mapping[str, Mapping[str, int]]
     """Role to class (`Forest (before)`, `changed`) to pixels."""
     blocks: tuple[Block, ...]
-    """The blocks that have labels, row by row."""
+    """The blocks that have labels, row by row; of a given split, a block is there once for each role in it."""
+    by: str = "blocks"
+    """`blocks`, or where a given split comes from: `column`, `folder` or `file`."""
+    notes: tuple[str, ...] = ()
+    """Sentences for a person, of a given split: how near the roles lie, and what is short."""
 
 
 @dataclass(frozen=True, eq=False)

@@ -21,6 +21,12 @@ CHANGE_NAMES = {"unchanged": 0, "changed": 1}
 NOT_LABELLED_WORDS = (NOT_LABELLED, "not labelled", "Not labelled")
 """What stands for no label in a column and in `values:`."""
 
+ROLE_WORDS = {
+    "train": "train", "training": "train", "validation": "validation", "val": "validation", "valid": "validation",
+    "dev": "validation", "test": "test", "testing": "test",
+}  # fmt: skip
+"""Words that labels come with for what they are for, whatever their capitals, and the name of the role."""
+
 NO_REGION = -1
 """Value of `Labels.region` outside all regions."""
 
@@ -71,7 +77,7 @@ def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str
         InputError: `read` refuses a value.
     """
     codes: dict[Hashable, int] = {}
-    keys = _plain_all(values, where)
+    keys = plain_all(values, where)
     for key in keys:
         if key not in codes:
             try:
@@ -81,7 +87,12 @@ def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str
     return [codes[key] for key in keys]
 
 
-def _plain_all(values: Sequence[Any], where: str) -> list[str | int | None]:
+def plain_all(values: Sequence[Any], where: str) -> list[str | int | None]:
+    """Return what `plain` returns of each value; `where` is named in the error.
+
+    Raises:
+        InputError: A value is a list.
+    """
     try:
         return [plain(v) for v in values]
     except InputError as error:
@@ -121,7 +132,7 @@ def burn_regions(frame: Any, column: str | None, grid: Grid) -> tuple[np.ndarray
     """Return int16 (y, x), -1 where there is no region, and the names it counts; None where there is no column."""
     if column is None:
         return None, ()
-    keys = _plain_all(frame[column].tolist(), f"column {column!r}")
+    keys = plain_all(frame[column].tolist(), f"column {column!r}")
     named = [None if key is None else str(key) for key in keys]
     names = tuple(sorted({n for n in named if n is not None}))
     region = np.full(tuple(grid.shape), NO_REGION, dtype=np.int16)

@@ -10,7 +10,7 @@ from landshift.flows.config.learning import TrainingConfig
 from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.images.gating import gates_of_look, gates_of_plan
 from landshift.flows.steps.learning.fitting import encoder_of, require_model_fits
-from landshift.flows.steps.learning.labelling import read_labels, split_labels
+from landshift.flows.steps.learning.labelling import assign_roles, read_labels
 from landshift.flows.steps.project.disk import bytes_required, free_bytes, require_disk
 from landshift.flows.steps.project.plan import Plan, legend_of, plan
 from landshift.flows.steps.project.workspace import Workspace
@@ -111,6 +111,8 @@ class ProjectCheck:
     """None without labels."""
     splits: IfAny[Mapping[str, Mapping[str, int]]] = None
     """Role to class to pixels; None without labels."""
+    split_notes: tuple[str, ...] = ()
+    """Of a given split: how near its roles lie, and what is short, in sentences."""
     method: str
     """What maps the changes: `model`, `ir-mad` or `cva`."""
     encoder: IfAny[EncoderFacts] = None
@@ -136,7 +138,7 @@ def check_project(ws: Workspace) -> Reply:
     if ws.project.trained_model is not None:
         require_model_fits(ws, made)
     areas, labels = areas_in(ws, made.grid), None if ws.project.labels is None else read_labels(ws, made.grid)
-    splits = None if labels is None else split_labels(ws, labels)[1]
+    splits = None if labels is None else assign_roles(ws, labels, made.grid)[1]
     (height, width), (count, read) = made.grid.shape, _tiling(ws, made)
     method = ws.project.detect.method
     encoder, minutes = None, dict[str, float | None](train=None, detect=None)
@@ -161,7 +163,7 @@ def check_project(ws: Workspace) -> Reply:
         resampled=made.resampled,
         areas_of_interest=None if areas is None else AreaList(tuple(areas.frame["name"]), tuple(areas.notes)),
         labels=None if labels is None else summary(labels, legend_of(ws.project)),
-        splits=None if splits is None else splits.counts,
+        splits=None if splits is None else splits.counts, split_notes=() if splits is None else splits.notes,
         method=method, encoder=encoder,
         expected_minutes=minutes,
     )  # fmt: skip
@@ -250,7 +252,7 @@ def _lines(check: ProjectCheck) -> list[str]:
         needs = "detect needs a trained model (or `--method ir-mad`), " if check.method == "model" else ""
         lines.append(f"Labels   none: {needs}train needs `labels:`")
     else:
-        lines += [f"Warning  {note}" for note in check.labels.notes]
+        lines += [f"Warning  {note}" for note in (*check.labels.notes, *check.split_notes)]
         lines.append(f"Labels   {check.labels.labelled:,} pixels")
         lines += [
             f"  {role:<10} " + ", ".join(f"{k} {v:,}" for k, v in counts.items()) for role, counts in check.splits.items()

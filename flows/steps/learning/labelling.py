@@ -1,24 +1,23 @@
 """Labels as masks, regions and splits, on disk for the steps that follow."""
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
+from landshift.flows.steps.learning.given import give_roles, label_files, label_hashes, read_polygons_of
 from landshift.flows.steps.project.plan import legend_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.labels.read import Labels, LabelSummary, labels_from_polygons, labels_from_rasters, summary
+from landshift.pipeline.labels.given import divide_as_given
+from landshift.pipeline.labels.read import Labels, LabelSummary, burn_polygons, labels_from_rasters, summary
 from landshift.pipeline.labels.splits import DividedLabels, Splits, spatial_split
 from landshift.pipeline.labels.values import NO_REGION
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.manifest import file_hash, value_hash
+from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import read_record, write_record
-from landshift.pipeline.vector.formats import layer_hash
-from landshift.pipeline.vector.read import StatedLayer
 
 LABELS, REGIONS, SPLITS = "labels.tif", "regions.tif", "splits.json"
 
@@ -42,30 +41,15 @@ def read_labels(ws: Workspace, grid: Grid) -> Labels:
     project, legend = ws.project, legend_of(ws.project)
     if project.labels is None:
         raise InputError("The config has no `labels:`; training needs some. See configs/ for examples.")
-    polygons, rasters, files = project.labels.polygons, project.labels.rasters, _label_files(ws)
-    if polygons is not None:
-        return labels_from_polygons(
-            files["polygons"], grid, legend, before_column=polygons.before_column, after_column=polygons.after_column,
-            change_column=polygons.change_column, region_column=polygons.region_column,
-            stated=StatedLayer(polygons.layer, polygons.encoding, polygons.crs, "labels: polygons"),
-        )  # fmt: skip
-    if rasters is None:
+    if project.labels.polygons is not None:
+        return burn_polygons(read_polygons_of(ws, grid), grid)
+    if project.labels.rasters is None:
         raise InputError("`labels:` has neither polygons nor rasters.")
-    return labels_from_rasters(grid, legend, rasters.values, files)
-
-
-def _label_files(ws: Workspace) -> dict[str, Path]:
-    labels = ws.project.labels
-    if labels is None:
-        return {}
-    if labels.polygons is not None:
-        return {"polygons": ws.input(labels.polygons.path, "labels: polygons: path")}
-    paths = {role: getattr(labels.rasters, role) for role in ("before", "after", "change")}
-    return {role: ws.input(path, f"labels: rasters: {role}") for role, path in paths.items() if path is not None}
+    return labels_from_rasters(grid, legend, project.labels.rasters.values, {k: tuple(v) for k, v in label_files(ws).items()})
 
 
 def split_labels(ws: Workspace, labels: Labels) -> tuple[np.ndarray, Splits]:
-    """Divide labels into training, validation and test, as `spatial_split` does."""
+    """Divide labels into training, validation and test by blocks, as `spatial_split` does."""
     split = ws.project.split
     return spatial_split(
         labels, legend_of(ws.project), block=split.block_px, buffer=split.buffer_px, fractions=split.fractions,
@@ -73,10 +57,19 @@ def split_labels(ws: Workspace, labels: Labels) -> tuple[np.ndarray, Splits]:
     )  # fmt: skip
 
 
-def label_hashes(ws: Workspace) -> dict[str, str]:
-    """Return the hash of each file that holds labels: of `polygons`, or of `before`, `after` and `change`."""
-    hash_of = {"polygons": layer_hash}
-    return {role: hash_of.get(role, file_hash)(path) for role, path in _label_files(ws).items() if path.is_file()}
+def assign_roles(ws: Workspace, labels: Labels, grid: Grid) -> tuple[np.ndarray, Splits]:
+    """Divide labels into training, validation and test, by blocks or as the config states that they come divided.
+
+    Raises:
+        InputError: Some class cannot be in every role, or a given split cannot be read or leaves a role without labels.
+    """
+    split = ws.project.split
+    if split.by == "blocks":
+        return split_labels(ws, labels)
+    return divide_as_given(
+        labels, legend_of(ws.project), give_roles(ws, grid), by=split.by, block=split.block_px, buffer=split.buffer_px,
+        min_pixels=split.min_pixels,
+    )  # fmt: skip
 
 
 def divide_labels(ws: Workspace, grid: Grid) -> str:
@@ -88,7 +81,7 @@ def divide_labels(ws: Workspace, grid: Grid) -> str:
     key, manifest = _key(ws, grid), ws.manifest(ws.training)
     if not manifest.is_current("labels", key):
         labels = read_labels(ws, grid)
-        role, splits = split_labels(ws, labels)
+        role, splits = assign_roles(ws, labels, grid)
         files = [ws.training / LABELS, ws.training / SPLITS]
         layers = np.stack([labels.before, labels.after, labels.change, role])
         write_raster(files[0], layers, grid, nodata=NOT_LABELLED, descriptions=("before", "after", "change", "split"))

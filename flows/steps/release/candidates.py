@@ -169,7 +169,7 @@ def choose_model(
         labels = read_record(ws.training / SPLITS, LabelRecord)
         warnings = [
             *warn_of_prior(tallies[best.strategy, best.seed], prior_tallies(ws)), *best.warnings, *_better_rows(best, rows),
-            *labels.labels.notes,
+            *labels.labels.notes, *labels.splits.notes,
         ]  # fmt: skip
         if assessment.guard is not None and assessment.is_harmful:
             warnings.append(f"The assessment advises against this model. {assessment.guard.sentence}")

@@ -7,7 +7,7 @@ from prefect.artifacts import create_table_artifact
 
 from landshift.flows.runtime.person import login_name
 from landshift.flows.steps.images.epochs import Pair
-from landshift.flows.steps.learning.labelling import label_hashes
+from landshift.flows.steps.learning.given import label_hashes
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release.comparing import compare_models, comparison_lines, refuse_to_compare
 from landshift.flows.steps.release.releases import CARD, KEPT, MODEL, hashes_of, identity, now, settle_release, show_model
