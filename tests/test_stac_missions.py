@@ -172,6 +172,35 @@ def test_two_bands_of_one_file_are_refused(tmp_path: Path) -> None:
         plan(ws)
 
 
+@pytest.mark.parametrize(
+    ("asset", "message"),
+    [
+        ({"raster:bands": [{"scale": 1e-4, "offset": -0.2}]}, "the scale of its numbers is 0.0001, by sensor .*-tm 2.75e-05"),
+        ({"raster:scale": 2.75e-05, "raster:offset": 0}, "the offset of its numbers is 0, by sensor .*-tm -0.2"),
+        ({"raster:bands": [{"scale": 2.75e-05, "offset": -0.2}]}, ""), ({"raster:bands": [{"scale": True}, 3]}, ""),
+    ],
+)  # fmt: skip
+def test_what_the_catalog_states_of_the_numbers(tmp_path: Path, asset: Json, message: str) -> None:
+    items = [
+        landsat(tmp_path, "usgs", "landsat-5", "2010-06-15"), landsat(tmp_path, "usgs", "landsat-8", "2022-06-20"),
+    ]  # fmt: skip
+    items[0]["assets"]["nir08"] |= asset
+    ws = project(tmp_path, "landsat-c2-l2", items, ["red", "nir"])
+    if not message:
+        assert len(values(ws)) == 2
+        return
+    with pytest.raises(InputError, match=f"^Item LT05.*, asset nir08: by the catalog {message}"):
+        plan(ws)
+    assert len(values(project(tmp_path, "landsat-c2-l2", items, ["red", "swir16"]))) == 2, "that asset is not used"
+
+
+def test_level_1_of_landsat_needs_its_metadata(tmp_path: Path) -> None:
+    """The table's factors are those before the height of the sun is taken into account."""
+    items = [landsat(tmp_path, "usgs", s, d) for s, d in (("landsat-5", "2010-06-15"), ("landsat-8", "2022-06-20"))]
+    with pytest.raises(InputError, match=r"^Item LT05.*numbers of Level 1 .* MTL file .* Use Level 2, or download"):
+        plan(project(tmp_path, "landsat-c2-l1", items, ["red", "nir"]))
+
+
 def test_assets_that_only_some_satellites_have(tmp_path: Path) -> None:
     items = [
         landsat(tmp_path, "usgs", "landsat-5", "2010-06-15"), landsat(tmp_path, "usgs", "landsat-8", "2022-06-20"),

@@ -2,8 +2,9 @@
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, date, datetime
+from itertools import product
 from typing import Any
 
 from affine import Affine
@@ -13,7 +14,7 @@ from odc.geo.crs import CRS
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.scenes.scene import DeclaredGrid
-from landshift.pipeline.scenes.sensors import Sensor, is_satellite, number_offset
+from landshift.pipeline.scenes.sensors import REFLECTANCE, Sensor, is_satellite, number_offset
 from landshift.pipeline.scenes.stac.search import Item, Json
 
 _TILES = ("grid:code", "s2:mgrs_tile", "s2:tile_id")
@@ -159,7 +160,7 @@ def item_offset(item: Item, sensor: Sensor, keys: Sequence[str], declared: float
     if applied is True or str(applied).casefold() == "true":
         # Some items of that catalog still carry the offset in raster:bands; it would be taken off twice.
         return 0.0
-    stated = {round(o / sensor.scale, 6) for k in keys if (o := _band_offset(item.assets[k])) is not None}
+    stated = {round(o / sensor.scale, 6) for k in keys if (o := _factor(item.assets[k], 1, "offset")) is not None}
     known = baseline(item)
     if len(stated) > 1:
         raise InputError(
@@ -185,14 +186,45 @@ def bands_of(asset: Json) -> list[Json]:
     return []
 
 
-def _band_offset(asset: Json) -> float | None:
-    rasters = asset.get("raster:bands")
-    first = rasters[0] if isinstance(rasters, list) and rasters and isinstance(rasters[0], Mapping) else {}
-    bands = bands_of(asset)
-    for found in (first.get("offset"), bands[0].get("raster:offset") if bands else None, asset.get("raster:offset")):
-        if isinstance(found, int | float):
+def _factor(asset: Json, number: int, name: str) -> float | None:
+    """Return the `scale` or the `offset` of a band of an asset, from 1, as STAC 1.1 or the raster extension state it."""
+    rasters, bands = asset.get("raster:bands"), bands_of(asset)
+    old = rasters[number - 1] if isinstance(rasters, list) and len(rasters) >= number else {}
+    new = bands[number - 1] if len(bands) >= number else {}
+    for found in (old.get(name) if isinstance(old, Mapping) else None, new.get(f"raster:{name}"), asset.get(f"raster:{name}")):
+        if isinstance(found, int | float) and not isinstance(found, bool):
             return float(found)
     return None
+
+
+def require_factors(item: Item, sensor: Sensor, places: Iterable[tuple[str, int]]) -> None:
+    """Refuse assets of which the catalog states another way from numbers to reflectance than the sensor has.
+
+    The offset of Sentinel-2 is another matter, of `item_offset`.
+
+    Args:
+        item: The item.
+        sensor: Of its satellite.
+        places: Asset and band number of each spectral band that is read.
+
+    Raises:
+        InputError: A scale or an offset that differs; or Level 1 of Landsat, of which catalogs do not have the factors.
+    """
+    if sensor.name.startswith("landsat-c2-l1"):
+        raise InputError(
+            f"Item {item.id}: the numbers of Level 1 become reflectance by the height of the sun, which is in the MTL file of "
+            f"the scene and not in the catalog. Use Level 2, or download the scene with that file and use `scenes: folder:`."
+        )
+    if sensor.units != REFLECTANCE:
+        return
+    names = ("scale",) if sensor.baseline_offset else ("scale", "offset")
+    for (key, number), name in product(places, names):
+        stated, own = _factor(item.assets[key], number, name), getattr(sensor, name)
+        if stated is not None and not math.isclose(stated, own, rel_tol=1e-6, abs_tol=1e-12):
+            raise InputError(
+                f"Item {item.id}, asset {key}: by the catalog the {name} of its numbers is {stated:g}, by sensor {sensor.name} "
+                f"{own:g}. Correct `sensor:`, or leave the item out with `scenes: stac: leave_out:`."
+            )
 
 
 def read_declared(item: Item, key: str) -> DeclaredGrid:

@@ -26,6 +26,7 @@ from landshift.pipeline.scenes.stac.items import (
     newest,
     platform_of,
     read_declared,
+    require_factors,
 )
 from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet, item_box
 from landshift.pipeline.scenes.survey import Finding, finding_of, finding_of_fault
@@ -164,6 +165,7 @@ def scene_of(item: Item, how: Reading) -> Scene:
     for band in sensor.bands:
         if band.name in (wanted or places) and band.name not in how.assets:
             require_colour(item, band, places[band.name])
+    require_factors(item, sensor, [place for name, place in (wanted or places).items() if name != QUALITY])
     sources = {name: _source(item, key, number, how) for name, (key, number) in (wanted or places).items()}
     _require_apart(item, sources)
     quality = sources.pop(QUALITY, None)
