@@ -15,7 +15,7 @@ from landshift.flows.config.project import Project, load_project
 from landshift.flows.steps.chips.checking import check_chips
 from landshift.flows.steps.chips.collection import look_through, reader_of
 from landshift.pipeline.chips.layout import ChipFolders, find_chips
-from landshift.pipeline.chips.survey import Survey
+from landshift.pipeline.chips.survey import Survey, warn_of_copies
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster import picture
 from tests.chip_collection import ChipCollection, chip_of, write_picture
@@ -74,6 +74,19 @@ def test_validation_is_held_out_where_there_is_none(squares: ChipCollection) -> 
     assert {role: len(v) for role, v in names(found).items()} == {"train": 4, "validation": 2, "test": 4}
     assert names(found) == names(look_through(squares.workspace(chips=changes), thorough=False))
     assert "2 training chips" in found.notes[0]
+
+
+def test_copies_of_training_chips_are_counted(squares: ChipCollection) -> None:
+    for part in ("A", "B"):
+        shutil.copy(squares.folder / f"train/{part}/0002.png", squares.folder / f"test/{part}/0010.png")
+    (copies,) = warn_of_copies(look_through(squares.workspace(), thorough=True))
+    assert copies.startswith("1 test chips have the very pictures of training chips")
+
+
+def test_a_split_above_and_below_is_not_guessed(squares: ChipCollection) -> None:
+    shutil.copytree(squares.folder / "train/A", squares.folder / "A/train")
+    with pytest.raises(InputError, match="which is meant is not known"):
+        look_through(squares.workspace(), thorough=False)
 
 
 def test_pairs_in_no_list_are_counted(squares: ChipCollection) -> None:

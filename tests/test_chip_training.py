@@ -72,6 +72,7 @@ def test_every_test_image_is_scored_by_name(learnt: Whole) -> None:
     assert "drawing the test\nimages anew" in card
     assert "blocks" not in card.partition("## A threshold with a promise")[0]
     assert "median" in learnt.trained.told[0]
+    assert "Not trained: boosted, probe, which need the IR-MAD statistic of a whole pair." in learnt.report["notes"]
 
 
 def test_nothing_is_done_twice(learnt: Whole) -> None:

@@ -88,6 +88,11 @@ def _in_folder(layout: ChipFolders, role: str, split: Path, faults: list[str]) -
             f"The split `{role}: {split}` is neither in {above[BEFORE]} nor in {below[BEFORE]}. {_content(layout.folder)} "
             f"Correct `labels: chips:`."
         )
+    if len(there) > 1:
+        raise InputError(
+            f"The split `{role}: {split}` is both in {above[BEFORE]} and in {below[BEFORE]}: which is meant is not known. "
+            f"Move one of them away."
+        )
     indices = {part: _index(path, faults) for part, path in there[0].items()}
     names = dict.fromkeys(name for index in indices.values() for name in index)
     chips = _complete(role, names, indices, listed=None, faults=faults)

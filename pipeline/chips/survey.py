@@ -92,6 +92,16 @@ class Survey:
         return f"sha256:{total.hexdigest()}"
 
 
+def warn_of_copies(survey: Survey) -> list[str]:
+    """Return a sentence where validation or test chips have the very files of training chips, under whatever name."""
+    known = {f.digests[:2] for f in survey.of(ROLES[TRAIN])}
+    counts = {role: sum(f.digests[:2] in known for f in survey.of(role)) for role in ROLES[1:]}
+    return [
+        f"{count:,} {role} chips have the very pictures of training chips: what they score is memory. Take them out of one."
+        for role, count in counts.items() if count
+    ]  # fmt: skip
+
+
 def survey_chips(
     chips: Sequence[Chip], faults: Sequence[str], reader: ChipReader, legend: Legend, *, thorough: bool,
     advance: Callable[[float], None] = lambda share: None,

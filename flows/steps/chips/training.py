@@ -30,7 +30,7 @@ from landshift.flows.steps.release.candidates import Trained
 from landshift.flows.steps.release.choosing import best_candidate, describe_choice
 from landshift.pipeline.chips.read import ChipReader
 from landshift.pipeline.chips.scoring import table_of_images
-from landshift.pipeline.chips.survey import Survey
+from landshift.pipeline.chips.survey import Survey, warn_of_copies
 from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import ROLES, TRAIN
@@ -71,6 +71,12 @@ def require_network(project: Project) -> tuple[str, ...]:
             f"which chips are too small for: they train the network only. Set `strategy: full`, or another one of a network."
         )
     return strategies
+
+
+def _leave_out(project: Project) -> list[str]:
+    """Name the strategies of the config that a collection is not trained with, in a sentence."""
+    names = [name for name in project.training.strategies if name not in project.training.network_strategies]
+    return [f"Not trained: {', '.join(names)}, which need the IR-MAD statistic of a whole pair."] * bool(names)
 
 
 def prepare_input(ws: Workspace, survey: Survey) -> tuple[ModelInput, ChipReader, Treatment]:
@@ -207,8 +213,9 @@ def keep_best(ws: Workspace, scores: Sequence[CandidateScores]) -> Trained:
         bundle, network = load(folder / "model")
         alike = [s.test for s in scores if s.strategy == best.strategy]
         content = {
-            "warnings": best.warnings, "gates": [], "project": ws.project.name, "encoder": content_of(bundle.encoder),
-            "strategy": bundle.facts.strategy, "notes": [*survey.notes, *bundle.notes],
+            "warnings": [*warn_of_copies(survey), *best.warnings], "gates": [],
+            "project": ws.project.name, "encoder": content_of(bundle.encoder),
+            "strategy": bundle.facts.strategy, "notes": [*_leave_out(ws.project), *survey.notes, *bundle.notes],
             "network": {k: asdict(v) for k, v in mean_and_spread(alike).items()},
             "seeds": measured, "kept_seed": best.seed, "choice": describe_choice(best, scores, tallies),
             "classical": {}, "chips": content_of(survey.counts), "versions": versions(),
