@@ -81,8 +81,13 @@ def outline(grid: GeoBox, crs: CRS | None) -> Geometry:
 
 
 def utm_zone(shape: Geometry) -> CRS:
-    """Return the UTM zone of a shape's centre on WGS 84; beyond 84 degrees north and 80 south a polar stereographic CRS."""
+    """Return the UTM zone of a shape's centre; see `utm_at`."""
     ((longitude, latitude),) = shape.centroid.to_crs("EPSG:4326").coords
+    return utm_at(longitude, latitude)
+
+
+def utm_at(longitude: float, latitude: float) -> CRS:
+    """Return the UTM zone of a place on WGS 84; beyond 84 degrees north and 80 south a polar stereographic CRS."""
     if not -80 <= latitude <= 84:
         return CRS("EPSG:3413" if latitude > 0 else "EPSG:3031")
     return CRS(f"EPSG:{(32600 if latitude >= 0 else 32700) + int((longitude + 180) // 6) % 60 + 1}")

@@ -142,7 +142,7 @@ class TestGrids:
     @pytest.mark.filterwarnings("ignore::rasterio.errors.NotGeoreferencedWarning")
     def test_no_transform(self, territory: Territory) -> None:
         rewrite(territory.data / territory.names[0], transform=Affine.identity())
-        refused(territory, territory.names[0], "not north-up")
+        refused(territory, territory.names[0], "nothing in it shows where it lies", "gdal_edit.py -a_ullr")
 
     def test_two_zones(self, territory: Territory) -> None:
         territory.write(territory.names[1], grid=small_grid(crs="EPSG:32650"))

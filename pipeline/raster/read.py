@@ -20,6 +20,7 @@ from landshift.pipeline.grid import Grid, differences, grid_of
 from landshift.pipeline.raster.masks import alpha_bands, has_mask, require_mask_fits
 from landshift.pipeline.raster.open import environment, open_source
 from landshift.pipeline.raster.place import ArchivedFile, RasterPlace, RemoteFile, ask
+from landshift.pipeline.raster.placing import explain_place
 from landshift.pipeline.tiles import Window
 
 
@@ -62,6 +63,8 @@ class RasterInfo:
     """Numbers, from 1, of the bands that are 0 where the others were not observed: alpha, `dataMask`."""
     masked: bool = False
     """Whether the file has an internal mask, or a mask file (`.msk`) beside it."""
+    unplaced: str = ""
+    """Why its pixels have no grid, and the command that mends it; empty where nothing keeps them from one."""
 
     @property
     def spectral(self) -> tuple[int, ...]:
@@ -73,8 +76,10 @@ class RasterInfo:
         """The file's own grid.
 
         Raises:
-            InputError: No CRS, a geographic CRS or a transform that is not north-up.
+            InputError: No CRS, control points, or a transform that is not north-up.
         """
+        if self.unplaced:
+            raise InputError(self.unplaced)
         return grid_of(self.transform, self.shape, self.crs, str(self.path))
 
 
@@ -114,6 +119,7 @@ def inspect(path: RasterPlace) -> RasterInfo:
             nodatas=tuple(source.nodatavals),
             alpha=alpha_bands(source),
             masked=has_mask(source, path),
+            unplaced=explain_place(source, path),
         )
 
 
