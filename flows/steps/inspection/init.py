@@ -122,11 +122,10 @@ def _propose_scenes(draft: Draft, content: FolderContent, notes: list[str]) -> l
         draft.content.setdefault("scenes", {})["faulty"] = "skip"
         draft.comments["scenes.faulty"] = f"{len(refused)} cannot be used; `landshift scenes` lists why"
         notes += refused
-    if scenes and all(s.quality is None for s in scenes):
-        clouds = draft.content.setdefault("scenes", {}).setdefault("clouds", {})
-        clouds["mask"] = "none"
-        if sensor.name != "custom" or content.products:
-            draft.decide("scenes.clouds.mask", "no scene has a quality band; `none` if images are free of clouds, else `model`")
+    if content.products and scenes and all(s.quality is None for s in scenes):
+        # The default, which warns until it is decided.
+        draft.content.setdefault("scenes", {})["clouds"] = {"mask": "quality"}
+        draft.decide("scenes.clouds.mask", "no scene has a quality band; `none` if images are free of clouds, else `model`")
     return scenes
 
 
