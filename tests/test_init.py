@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import rasterio
+from affine import Affine
 from typer.testing import CliRunner
 
 from landshift.flows.cli.main import app
@@ -115,6 +116,26 @@ def test_scenes_that_overlap_in_part_get_a_grid_on_their_own_pixels(tmp_path: Pa
     assert made.config.exists()
     assert tuple(found.grid.shape) == (90, 100)
     assert (found.grid.transform.c, found.grid.transform.f) == (500_010, 5_200_050)
+
+
+def test_tiles_in_degrees_get_a_grid_in_metres(tmp_path: Path) -> None:
+    """As Earth Engine exports them: two tiles a date, NaN where masked."""
+    for day, after in (("20190601", False), ("20230601", True)):
+        values = np.stack(list(reflectance(after=after).values()))
+        values[:, :5] = np.nan
+        for column in (0, 64):
+            place = Affine(1e-4, 0, 15.0 + column * 1e-4, 0, -1e-4, 46.9)
+            with rasterio.open(
+                tmp_path / f"S2_{day}-0000000000-00000000{column:02}.tif", "w", driver="GTiff", height=128, width=64, count=6,
+                dtype="float64", crs="EPSG:4326", transform=place,
+            ) as file:  # fmt: skip
+                file.write(values[:, :, column : column + 64])
+                file.descriptions = BANDS
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    assert len(made.scenes) == 4
+    found = plan(open_written(tmp_path, tmp_path / "out"))
+    assert (str(found.grid.crs), len(found.before.scenes)) == ("EPSG:32633", 2)
+    assert found.grid.shape[0] * found.grid.transform.a == pytest.approx(128 * 1e-4 * 111_180, rel=0.05)
 
 
 def test_what_cannot_be_used_is_left_out_with_the_reason_and_the_others_go_on(tmp_path: Path) -> None:

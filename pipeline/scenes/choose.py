@@ -109,26 +109,31 @@ def region_grid(epochs: Sequence[Epoch]) -> Grid:
             that names a grid for all.
     """
     scenes = [s for e in epochs for s in e.scenes]
-    first = scenes[0].grid
+    first, grids = scenes[0].grid, [[s.grid for s in e.scenes] for e in epochs]
     try:
         common_grid((str(s.paths[0]), s.grid) for s in scenes)
     except InputError as error:
         if first.crs is not None and not first.crs.projected:
-            raise InputError(f"{error} What both dates cover lies in `{grid_line(_propose_grid(epochs))}`.") from error
+            raise InputError(f"{error} What both dates cover lies in `{grid_line(propose_grid(grids))}`.") from error
         around = grid_around(bounds_of(first.crs, [s.grid for s in scenes]), first)
         raise InputError(f"{error} All scenes lie in `{grid_line(around)}`; a smaller part will do.") from error
     if first.crs is not None and not first.crs.projected:
         raise InputError(
             f"{scenes[0].paths[0]} is in {crs_name(first.crs)}, whose unit is degrees; hectares need a projected CRS. Put into "
-            f"the config: `{grid_line(_propose_grid(epochs))}`, onto which the scenes are resampled; a smaller part will do."
+            f"the config: `{grid_line(propose_grid(grids))}`, onto which the scenes are resampled; a smaller part will do."
         )
     return first
 
 
-def _propose_grid(epochs: Sequence[Epoch]) -> Grid:
-    """Return a grid in metres of what both dates cover, for scenes in degrees."""
-    grids = [[s.grid for s in e.scenes] for e in epochs]
-    around = grid_in_metres(grids[0][0])
+def propose_grid(grids: Sequence[Sequence[Grid]]) -> Grid:
+    """Return a grid of what all dates cover: on the pixels of the first scene; in metres where that one is in degrees.
+
+    Args:
+        grids: Of the scenes of each date; those of a date may lie side by side.
+    """
+    first = grids[0][0]
+    is_projected = first.crs is not None and first.crs.projected
+    around = first if is_projected else grid_in_metres(first)
     around = grid_around(bounds_of(around.crs, [g for date in grids for g in date]), around)
     common = common_part(around, grids)
     if not common.area:
@@ -137,7 +142,7 @@ def _propose_grid(epochs: Sequence[Epoch]) -> Grid:
     # A rectangle of degrees stands askew in metres: corners would be empty.
     west, south, east, north = _shrink(box.bbox, common.geom) if common.area < _FULL * box.span_x * box.span_y else box.bbox
     pixel = around.transform.a
-    if min(east - west, north - south) > 4 * pixel:
+    if not is_projected and min(east - west, north - south) > 4 * pixel:
         # Edges go out to whole pixels.
         west, south, east, north = west + pixel, south + pixel, east - pixel, north - pixel
     grid = grid_around((west, south, east, north), around)

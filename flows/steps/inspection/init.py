@@ -22,7 +22,7 @@ from landshift.flows.steps.inspection.proposing import (
     propose_custom_sensor,
     propose_epochs,
     propose_files,
-    propose_grid,
+    propose_region,
 )
 from landshift.flows.steps.learning.labelling import read_labels, split_labels
 from landshift.flows.steps.project.plan import plan, sensor_of
@@ -33,6 +33,7 @@ from landshift.pipeline.manifest import write_text
 from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.products.scenes import Declared
 from landshift.pipeline.scenes.scene import Scene
+from landshift.pipeline.scenes.survey import group_alike, sum_up
 
 _BLOCKS = ((64, 16, 50), (32, 8, 50), (32, 4, 20), (16, 4, 20), (16, 2, 10), (8, 2, 10), (8, 1, 5), (4, 0, 2))
 """Side of a block, buffer and pixels of each class in each split, the safest first."""
@@ -79,7 +80,7 @@ def write_config(folder: Path, path: Path) -> Initialised:
     draft.content["name"] = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:60] or "project"
     scenes = _propose_scenes(draft, content, notes)
     before, after = propose_epochs(draft, scenes, label_years(content))
-    propose_grid(draft, before, after)
+    propose_region(draft, before, after)
     propose_bands(draft, [*before, *after])
     propose_labels(draft, content)
     _propose_the_rest(draft, folder, [*before, *after])
@@ -109,19 +110,19 @@ def _propose_scenes(draft: Draft, content: FolderContent, notes: list[str]) -> l
         )
     sensor = sensor_of(Project.model_validate(_minimal(draft)).sensor)
     section = draft.content.get("scenes", {})
-    refused: list[str] = []
+    refused: list[tuple[str, str]] = []
     how = FolderReading(
         sensor, section.get("pattern"), Declared(section.get("dates", {})),
-        refused=lambda name, error: refused.append(str(error)),
+        refused=lambda name, error: refused.append((name, str(error))),
         left_out=lambda name, day, why: notes.append(f"{name} is left out: it {why}."),
     )  # fmt: skip
     scenes = scenes_in(content.folder, how)
     if refused and len({s.date for s in scenes}) < 2:
-        raise InputError("\n".join([f"{len(refused)} of the images in {content.folder} cannot be used:", *refused[:3]]))
+        raise InputError(f"{len(refused)} of the images in {content.folder} cannot be used: {sum_up(refused)}")
     if refused:
         draft.content.setdefault("scenes", {})["faulty"] = "skip"
         draft.comments["scenes.faulty"] = f"{len(refused)} cannot be used; `landshift scenes` lists why"
-        notes += refused
+        notes += [f"{group.few}: {group.fault}" for group in group_alike(refused)]
     if content.products and scenes and all(s.quality is None for s in scenes):
         # The default, which warns until it is decided.
         draft.content.setdefault("scenes", {})["clouds"] = {"mask": "quality"}

@@ -1,6 +1,5 @@
 """Proposals for a config, from what scenes and files show: sensor, dates, bands and grid."""
 
-import math
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -8,11 +7,10 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from odc.geo.crs import CRS
-
 from landshift.flows.steps.inspection.folder import DatedFile
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import crs_name, differences
+from landshift.pipeline.grid import common_share, crs_name, differences
+from landshift.pipeline.scenes.choose import propose_grid
 from landshift.pipeline.scenes.folder import RASTERS
 from landshift.pipeline.scenes.scene import Scene
 from landshift.pipeline.scenes.sensors import SENSORS, Sensor
@@ -23,9 +21,6 @@ _CLOUDY = 20.0
 """Percent from which on another date is preferred."""
 _COARSE = 60.0
 """Metres: bands of this pixel size, for the atmosphere, are left out beside finer ones."""
-_ROUND = (0.1, 0.15, 0.2, 0.25, 0.3, 0.5, 0.6, 1.0, 1.5, 2.0, 2.5, 3.0, 5.0, 6.0, 10.0, 15.0, 20.0, 30.0, 60.0, 100.0)
-"""Pixel sizes in metres that images are sold in."""
-_METRES_PER_DEGREE = 111_320.0
 
 
 Content = dict[str, Any]
@@ -222,43 +217,19 @@ def _pixel_of(scene: Scene, band: str) -> float:
     return float(found[1]) if found else float(scene.grid.transform.a)
 
 
-def propose_grid(draft: Draft, before: Sequence[Scene], after: Sequence[Scene]) -> None:
-    """Write the region's grid where the scenes do not share one: what both dates cover, in metres."""
-    scenes = [*before, *after]
-    first = scenes[0].grid
-    if first.crs is not None and first.crs.projected and not any(differences(first, s.grid) for s in scenes[1:]):
+def propose_region(draft: Draft, before: Sequence[Scene], after: Sequence[Scene]) -> None:
+    """Write the region's grid where the scenes do not share one in metres: what both dates cover."""
+    grids = [[s.grid for s in side] for side in (before, after)]
+    first = grids[0][0]
+    if first.crs is not None and first.crs.projected and not any(differences(first, g) for side in grids for g in side):
         return
-    projected = first.crs if first.crs is not None and first.crs.projected else _utm_of(scenes[0])
-    size = float(first.transform.a)
-    if projected != first.crs:
-        metres = abs(float(first.transform.e)) * _METRES_PER_DEGREE
-        size = min(_ROUND, key=lambda v: abs(math.log(v / metres)))
-        size = size if abs(size / metres - 1) < 0.1 else float(f"{metres:.2g}")
-    boxes = []
-    for side in (before, after):
-        outline = side[0].grid.extent.to_crs(projected)
-        for scene in side[1:]:
-            outline = outline | scene.grid.extent.to_crs(projected)
-        boxes.append(outline.boundingbox.bbox)
-    west, south = (max(b[i] for b in boxes) for i in (0, 1))
-    east, north = (min(b[i] for b in boxes) for i in (2, 3))
-    if west >= east or south >= north:
+    found = propose_grid(grids)
+    if common_share(found, *grids) == 0:
         draft.questions.append("scenes: the scenes of both dates do not overlap; put those of one region below the folder")
         return
-    # Whole pixels of the first scene, so that its own pixels are kept.
-    left, top = (float(first.transform.c), float(first.transform.f)) if projected == first.crs else (0.0, 0.0)
-    inward = ((west, left, math.ceil, -1e-6), (south, top, math.ceil, -1e-6),
-              (east, left, math.floor, 1e-6), (north, top, math.floor, 1e-6))  # fmt: skip
-    edges = [start + whole((edge - start) / size + tolerance) * size for edge, start, whole, tolerance in inward]
-    draft.content["grid"] = {"crs": crs_name(projected), "pixel_size": _plain(size), "bounds": [_plain(e) for e in edges]}
-    draft.comments["grid"] = "what both dates cover" + ("" if projected == first.crs else ", in metres, for hectares")
-
-
-def _utm_of(scene: Scene) -> CRS:
-    """Return the UTM zone of a scene's centre."""
-    longitude, latitude = scene.grid.extent.to_crs("EPSG:4326").centroid.coords[0]
-    zone = int((longitude + 180) // 6) % 60 + 1
-    return CRS(f"EPSG:{32600 + zone if latitude >= 0 else 32700 + zone}")
+    bounds = [_plain(edge) for edge in found.extent.boundingbox.bbox]
+    draft.content["grid"] = {"crs": crs_name(found.crs), "pixel_size": _plain(found.transform.a), "bounds": bounds}
+    draft.comments["grid"] = "what both dates cover" + ("" if found.crs == first.crs else ", in metres, for hectares")
 
 
 def _plain(value: float) -> int | float:
