@@ -36,7 +36,7 @@ def write(path: Path, bands: object, place: Affine = PLACE, mask: object = None,
     data = data[None] if data.ndim == 2 else data
     with rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True), rasterio.open(
         path, "w", driver="GTiff", height=data.shape[1], width=data.shape[2], count=len(data), dtype=data.dtype,
-        crs="EPSG:32651", transform=place, **options,
+        transform=place, **{"crs": "EPSG:32651", **options},
     ) as file:  # fmt: skip
         file.write(data)
         if mask is not None:
@@ -200,6 +200,22 @@ def test_another_crs_is_refused_with_a_command_that_works(tmp_path: Path, kind: 
     expected = np.array([[N, 1, 2, 3][c] for c in big.ravel()]).reshape(big.shape)
     assert (found[:, :32] == expected).mean() > 0.8
     assert (found[:, 33:] == N).all()
+
+
+@needs_gdal
+def test_a_mask_file_is_read_and_a_raster_without_place_is_refused(tmp_path: Path) -> None:
+    plain = write(tmp_path / "plain.tif", np.where(np.array(CODES) == 3, 0, CODES))
+    subprocess.run(["gdal_translate", "-q", "-mask", "1", plain, tmp_path / "masked.tif"], check=True)
+    assert (tmp_path / "masked.tif.msk").is_file()
+    assert read(tmp_path / "masked.tif", {1: "Forest", 2: "Field"}) == [[N, 1, 1, 2], [N, 2, 2, N], [1, 1, N, N]]
+    nowhere = write(tmp_path / "nowhere.tif", CODES, crs=None)
+    text = refusal(nowhere, NUMBERS)
+    assert "no CRS, so it is not known where it lies: its upper left corner is x 300000, y 3600000" in text
+    assert read_after(text, tmp_path / "nowhere_placed.tif", NUMBERS) == LABELS
+    north = write(tmp_path / "north.tif", CODES[::-1], place=Affine(10, 0, 300_000, 0, 10, 3_599_970))
+    text = refusal(north, NUMBERS)
+    assert "do not go south along the axes" in text
+    assert read_after(text, tmp_path / "north_on_grid.tif", NUMBERS) == LABELS
 
 
 def test_values_in_a_config_are_numbers_or_colours() -> None:

@@ -174,6 +174,14 @@ def test_text_of_an_unknown_encoding_is_never_guessed(tmp_path: Path) -> None:
     assert "is not utf-8, which it declares. Encodings that fit: gbk: 林地" in refusal(path, stated=stated())
 
 
+def test_an_encoding_is_for_shapefiles_only(tmp_path: Path) -> None:
+    assert "text in" in refusal(write(tmp_path / "a.gpkg"), stated=stated(encoding="gbk"))
+    path = write_bare(tmp_path / "gbk.shp", "gbk", ["林地", "耕地", "耕地"])
+    (tmp_path / "gbk.cpg").write_text("UTF-8")
+    # What a person states goes before what a file declares wrongly.
+    assert read(path, CHINESE, stated=stated(encoding="gbk")).before[:, 0].tolist() == [1, 2, 2]
+
+
 def test_utf8_is_recognised_and_other_columns_do_not_matter(tmp_path: Path) -> None:
     path = write_bare(tmp_path / "utf8.shp", "utf-8", ["林地", "耕地", "耕地"])
     assert read(path, CHINESE).before[:, 0].tolist() == [1, 2, 2]

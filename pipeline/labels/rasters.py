@@ -46,7 +46,7 @@ def codes_from_raster(
     colours = any(isinstance(v, str) for v in given)
     _require_such_bands(path, facts, key, colours=colours)
     _require_free_nodata(path, facts, given, key)
-    top, left = _offset(path, inspect(path).grid, grid)
+    top, left = _offset(path, _own_grid(path, grid), grid)
     numbers = {colour_number(v) if isinstance(v, str) else v: code for v, code in given.items()}
     found = _translate(path, read_codes(path, colours=colours), numbers, key, colours=colours)
     out = np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8)
@@ -145,7 +145,6 @@ def _offset(path: Path, own: Grid, grid: Grid) -> tuple[int, int]:
 
 def _describe_offset(path: Path, own: Grid, grid: Grid, corner: tuple[float, float] | None) -> str:
     """Write how a raster lies beside the pixels of a grid, and the commands that put it there."""
-    files = _from_to(path, "on_grid")
     text = f"{path} and the grid of the labels are not on one grid: {'; '.join(differences(own, grid))}. "
     moved = ""
     if corner is not None:
@@ -156,16 +155,48 @@ def _describe_offset(path: Path, own: Grid, grid: Grid, corner: tuple[float, flo
         right, bottom = (left + own.transform.a * own.shape[1], top + own.transform.e * own.shape[0])
         moved = (
             f" If the classes were drawn on the grid's pixels, and only the file's corner is wrong, correct that instead: "
-            f"`gdal_translate -a_ullr {left:.10g} {top:.10g} {right:.10g} {bottom:.10g} {files}`."
+            f"`gdal_translate -a_ullr {left:.10g} {top:.10g} {right:.10g} {bottom:.10g} {_from_to(path, 'on_grid')}`."
         )
-    west, south, east, north = grid.boundingbox.bbox
-    srs = shlex.quote(crs_name(grid.crs) if grid.crs is None or grid.crs.epsg else grid.crs.to_wkt())
     return (
         f"{text}Labels are never resampled, since each outline would move by up to half a pixel. If the file is right where it "
-        f"lies, do it once, by nearest neighbour: `gdalwarp -t_srs {srs} -te {west:.10g} {south:.10g} {east:.10g} {north:.10g} "
-        f"-tr {grid.transform.a:.10g} {-grid.transform.e:.10g} -r near -dstalpha {files}` (alpha is 0 where the file does "
-        f"not reach), and name the new file in the config.{moved}"
+        f"lies, do it once: {_warp(path, grid)}.{moved}"
     )
+
+
+def _warp(path: Path, grid: Grid) -> str:
+    """Write the command that puts a raster onto a grid."""
+    west, south, east, north = grid.boundingbox.bbox
+    return (
+        f"`gdalwarp -t_srs {_srs(grid)} -te {west:.10g} {south:.10g} {east:.10g} {north:.10g} -tr {grid.transform.a:.10g} "
+        f"{-grid.transform.e:.10g} -r near -dstalpha {_from_to(path, 'on_grid')}` (nearest neighbour; alpha is 0 where the "
+        f"file does not reach), and name the new file in the config"
+    )
+
+
+def _srs(grid: Grid) -> str:
+    return shlex.quote(crs_name(grid.crs) if grid.crs is None or grid.crs.epsg else grid.crs.to_wkt())
+
+
+def _own_grid(path: Path, grid: Grid) -> Grid:
+    """Return the grid of a raster of labels.
+
+    Raises:
+        InputError: It has no CRS, or its pixels do not lie along the axes of one.
+    """
+    info = inspect(path)
+    if info.crs is None and not info.unplaced:
+        raise InputError(
+            f"{path} has no CRS, so it is not known where it lies: its upper left corner is x {info.transform.c:.10g}, y "
+            f"{info.transform.f:.10g}. If it is in that of the scenes, write it into a new file: `gdal_translate -a_srs "
+            f"{_srs(grid)} {_from_to(path, 'placed')}`, and name that one in the config."
+        )
+    try:
+        return info.grid
+    except InputError as error:
+        raise InputError(
+            f"{path}: its rows do not go south along the axes of a CRS (it has control points, is rotated or mirrored, or its "
+            f"CRS is not known). Put it onto the grid once: {_warp(path, grid)}."
+        ) from error
 
 
 def _way(pixels: float, onward: str, back: str) -> str:

@@ -7,10 +7,11 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from rasterio.enums import ColorInterp, MaskFlags
+from rasterio.enums import ColorInterp
 from rasterio.errors import RasterioError
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.raster.masks import alpha_bands, read_unmasked
 from landshift.pipeline.raster.open import environment, open_source
 from landshift.pipeline.raster.read import rasterio_window
 from landshift.pipeline.tiles import Window
@@ -36,6 +37,8 @@ class CodeFacts:
     """Declared for band 1."""
     interpretations: tuple[str, ...]
     """What each band is, as the file declares it: `red`, `gray`, `palette`, `alpha`, `undefined`."""
+    alpha: tuple[int, ...]
+    """Bands, from 1, that mark where the others hold something."""
     palette: tuple[tuple[int, str], ...]
     """Number and colour `#rrggbb` of each entry; empty without a palette."""
     colour_bands: tuple[int, ...]
@@ -44,7 +47,7 @@ class CodeFacts:
     @property
     def single(self) -> bool:
         """Whether one band holds the numbers, and nothing else is there but alpha."""
-        return self.bands - self.interpretations.count("alpha") == 1
+        return self.bands - len(self.alpha) == 1
 
     def __str__(self) -> str:
         """Describe the bands in a few words."""
@@ -80,14 +83,16 @@ def _facts(source: Any) -> CodeFacts:  # noqa: ANN401 (rasterio is not typed)
     kinds = tuple(source.colorinterp)
     palette: Mapping[int, Sequence[int]] = source.colormap(1) if kinds[0] == ColorInterp.palette else {}
     colours: tuple[int, ...] = ()
-    spectral = [i for i, kind in enumerate(kinds, start=1) if kind != ColorInterp.alpha]
+    alpha = alpha_bands(source)
+    spectral = [i for i in source.indexes if i not in alpha]
     declared = tuple(kinds.index(c) + 1 for c in _COLOURS if c in kinds)
     if set(source.dtypes) == {"uint8"} and len(spectral) in (3, 4):
         # A fourth band beside declared colours is alpha that was not declared.
         colours = declared if len(declared) == len(_COLOURS) else tuple(spectral) if len(spectral) == len(_COLOURS) else ()
     return CodeFacts(
         bands=source.count, dtype=source.dtypes[0], nodata=source.nodata, interpretations=tuple(k.name for k in kinds),
-        palette=tuple((code, _name(np.array(c[:3]) @ _WEIGHTS)) for code, c in sorted(palette.items())), colour_bands=colours,
+        alpha=alpha, palette=tuple((code, _name(np.array(c[:3]) @ _WEIGHTS)) for code, c in sorted(palette.items())),
+        colour_bands=colours,
     )  # fmt: skip
 
 
@@ -123,7 +128,7 @@ def read_codes(path: Path, *, colours: bool) -> np.ma.MaskedArray:
 
 def _read(path: Path, source: Any, window: Window, *, colours: bool) -> np.ma.MaskedArray:  # noqa: ANN401
     try:
-        return _read_window(source, window, colours=colours)
+        return _read_window(path, source, window, colours=colours)
     except RasterioError as error:
         raise InputError(
             f"{path}: the pixels cannot be read ({error}). The file is damaged; run `gdalinfo -checksum` on it and copy it "
@@ -131,7 +136,7 @@ def _read(path: Path, source: Any, window: Window, *, colours: bool) -> np.ma.Ma
         ) from error
 
 
-def _read_window(source: Any, window: Window, *, colours: bool) -> np.ma.MaskedArray:  # noqa: ANN401
+def _read_window(path: Path, source: Any, window: Window, *, colours: bool) -> np.ma.MaskedArray:  # noqa: ANN401
     facts, place = _facts(source), rasterio_window(window)
     if colours and facts.colour_bands:
         layers = [source.read(number, window=place) for number in facts.colour_bands]
@@ -148,10 +153,9 @@ def _read_window(source: Any, window: Window, *, colours: bool) -> np.ma.MaskedA
                 table[code] = colour_number(colour)
             data = table[np.minimum(data, len(table) - 1)]
             absent |= data < 0
-    if "alpha" in facts.interpretations:
-        absent |= source.read(facts.interpretations.index("alpha") + 1, window=place) == 0
-    elif MaskFlags.per_dataset in source.mask_flag_enums[0]:
-        absent |= source.read_masks(1, window=place) == 0
+    marked = read_unmasked(source, path, [1], place)
+    if marked is not None:
+        absent |= ~marked
     return np.ma.masked_array(data, mask=absent)
 
 

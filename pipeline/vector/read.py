@@ -99,6 +99,10 @@ def read_frame(
 ) -> tuple[str, gpd.GeoDataFrame]:
     """Return the name of the layer that was read, and all that it holds, in the file's CRS."""
     source, stated = vector_source(path), stated or StatedLayer(layer)
+    if stated.encoding is not None and path.suffix.lower() != ".shp":
+        raise InputError(
+            f"`{stated.section}: encoding: {stated.encoding}` is for Shapefiles; text in {path} is always UTF-8: leave it out."
+        )
     try:
         name = _choose_layer(path, source, layer, expected, preferred=preferred)
         info = pyogrio.read_info(source, layer=name)

@@ -21,6 +21,8 @@ from landshift.pipeline.labels.polygons import LabelColumns, LabelPolygons, read
 from landshift.pipeline.labels.rasters import codes_from_raster
 from landshift.pipeline.labels.search import NO_ROLE
 from landshift.pipeline.legend import NOT_LABELLED
+from landshift.pipeline.manifest import file_hash, value_hash
+from landshift.pipeline.raster.beside import mask_file
 from landshift.pipeline.vector.formats import layer_hash
 from landshift.pipeline.vector.read import StatedLayer
 
@@ -63,7 +65,13 @@ def label_hashes(ws: Workspace) -> dict[str, str]:
         files["split", place] = place
     several = len({kind for kind, _ in files}) < len(files)
     names = {key: f"{key[0]} {key[1].parent.name}/{key[1].name}" if several else key[0] for key in files}
-    return {names[key]: layer_hash(path) for key, path in files.items() if path.is_file()}
+    return {names[key]: _hash(path) for key, path in files.items() if path.is_file()}
+
+
+def _hash(path: Path) -> str:
+    """Hash a file with what is read beside it."""
+    mask = mask_file(path)
+    return layer_hash(path) if mask is None else value_hash([layer_hash(path), file_hash(mask)])
 
 
 def read_polygons_of(ws: Workspace, grid: Grid) -> LabelPolygons:
