@@ -47,21 +47,25 @@ def test_a_survey_counts_what_was_drawn(squares: ChipCollection) -> None:
     assert look_through(squares.workspace(), thorough=True) == survey
 
 
-@pytest.mark.parametrize("layout", ["split above", "split below", "lists"])
-def test_layouts_of_benchmarks_are_one_collection(squares: ChipCollection, layout: str) -> None:
-    wanted = names(look_through(squares.workspace(), thorough=False))
-    old, changes = squares.folder, dict[str, Any]()
-    if layout != "split above":
-        new = old.parent / "other"
-        for path in sorted(old.rglob("*.png")):
-            split, part, name = path.relative_to(old).parts
-            target = new / part / split / name if layout == "split below" else new / part / name
-            target.parent.mkdir(parents=True, exist_ok=True)
-            shutil.copy(path, target)
+def move(old: Path, layout: str) -> Path:
+    """Copy a collection whose splits are above the dates into another layout."""
+    new = old.parent / "other"
+    for path in sorted(old.rglob("*.png")):
+        split, part, name = path.relative_to(old).parts
+        target = new / part / split / name if layout == "split below" else new / part / name
+        target.parent.mkdir(parents=True, exist_ok=True)
+        shutil.copy(path, target)
+        if layout == "lists":
             (new / "list").mkdir(exist_ok=True)
             with (new / "list" / f"{split}.txt").open("a") as stream:
                 stream.write(f"{name}\n" * (part == "A"))
-        changes = {"folder": "other"}
+    return new
+
+
+@pytest.mark.parametrize("layout", ["split below", "lists"])
+def test_layouts_of_benchmarks_are_one_collection(squares: ChipCollection, layout: str) -> None:
+    wanted = names(look_through(squares.workspace(), thorough=False))
+    changes: dict[str, Any] = {"folder": move(squares.folder, layout).name}
     if layout == "lists":
         changes["split"] = {"train": "list/train.txt", "validation": "list/val.txt", "test": "list/test.txt"}
         wanted = {role: [n.rpartition("/")[2] for n in found] for role, found in wanted.items()}
@@ -268,3 +272,33 @@ def test_check_takes_chips(squares: ChipCollection) -> None:
     assert result.exit_code == 0, result.output
     assert "everything fits" in result.output
     assert load_project(path, chips=True).chips is not None
+
+
+@pytest.mark.parametrize("layout", ["split above", "split below", "lists"])
+def test_init_writes_what_check_accepts(squares: ChipCollection, layout: str) -> None:
+    folder = squares.folder if layout == "split above" else move(squares.folder, layout)
+    result = CliRunner().invoke(app, ["init", str(folder)])
+    assert result.exit_code == 0, result.output
+    assert "to decide" not in result.output
+    assert "0 (" in result.output
+    project = load_project(folder / "landshift.yaml", chips=True)
+    assert project.chips is not None
+    assert project.chips.values == {0: "unchanged", 255: "changed"}
+    assert project.sensor.bands == ("red", "green", "blue")
+    result = CliRunner().invoke(app, ["check", str(folder / "landshift.yaml"), "--output", str(squares.output)])
+    assert result.exit_code == 0, result.output
+    assert "train 6, validation 3, test 4" in result.output
+
+
+def test_init_asks_what_values_mean(squares: ChipCollection) -> None:
+    shutil.rmtree(squares.folder / "val")
+    _write(squares, "train/label/0003.png", GREY)
+    result = CliRunner().invoke(app, ["init", str(squares.folder)])
+    assert result.exit_code == 0, result.output
+    assert "labels.chips.values: what each value" in result.output
+    text = (squares.folder / "landshift.yaml").read_text()
+    assert "validation: 0.1" in text
+    assert "128: DECIDE" in text
+    result = CliRunner().invoke(app, ["check", str(squares.folder / "landshift.yaml"), "--output", str(squares.output)])
+    assert result.exit_code == 2, result.output
+    assert "DECIDE" in result.output

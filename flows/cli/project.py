@@ -74,12 +74,17 @@ def init(
 ) -> None:
     """Understand the images and labels in a folder, and write a commented config with what is left to decide."""
     with session(as_json, verbose):
+        from landshift.flows.steps.chips.proposing import is_collection, write_chips_config
         from landshift.flows.steps.inspection.init import write_config
         from landshift.flows.steps.inspection.understood import show_understood
 
-        made = write_config(folder, config or folder / "landshift.yaml")
-        elsewhere = "" if made.config.parent.resolve() == folder.resolve() else f" --data {folder}"
-        answer(*show_understood(made, f"landshift check {made.config}{elsewhere}"), as_json)
+        path = config or folder / "landshift.yaml"
+        elsewhere = "" if path.parent.resolve() == folder.resolve() else f" --data {folder}"
+        command = f"landshift check {path}{elsewhere}"
+        if is_collection(folder):
+            answer(*write_chips_config(folder, path, command), as_json)
+            return
+        answer(*show_understood(write_config(folder, path), command), as_json)
 
 
 def check(

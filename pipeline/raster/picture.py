@@ -33,6 +33,8 @@ class Picture:
     """bool (y, x): where every band holds the nodata value that the file declares; None where it declares none."""
     palette: np.ndarray | None
     """uint8 (256, 3): red, green and blue of each number; None where the file has no palette."""
+    colours: tuple[str, ...]
+    """What each band is, as the file declares it: `red`, `gray`, `palette`, `undefined`."""
 
 
 def measure_picture(path: Path) -> tuple[int, tuple[int, int]]:
@@ -66,7 +68,8 @@ def read_picture(path: Path) -> Picture:
             palette = np.zeros((256, 3), dtype=np.uint8)
             for number, colour in source.colormap(1).items():
                 palette[number] = colour[:3]
-        return Picture(numbers, seen, empty, palette)
+        colours = tuple(source.colorinterp[band - 1].name for band in bands)
+        return Picture(numbers, seen, empty, palette, colours=colours)
 
 
 def _has_alpha(source: Any) -> bool:  # noqa: ANN401 (rasterio is not typed)

@@ -18,7 +18,9 @@ from landshift.pipeline.scenes.products.walk import walk
 VECTORS = (".gpkg", ".geojson", ".shp", ".fgb")
 """Suffixes of layers that may hold labels."""
 _LABEL = re.compile(r"label|truth|mask|reference|lulc|landuse|land_use|landcover|classes", re.IGNORECASE)
-_CHIPS = (("a", "b"), ("before", "after"), ("im1", "im2"), ("t1", "t2"), ("time1", "time2"), ("pre", "post"))
+_CHIPS = (
+    ("a", "b"), ("before", "after"), ("im1", "im2"), ("image1", "image2"), ("t1", "t2"), ("time1", "time2"), ("pre", "post"),
+)  # fmt: skip
 """Folders of both dates of a collection of chips."""
 _YEAR = re.compile(r"(?<!\d)((?:19[7-9]|20[0-4])\d)(?!\d)")
 
@@ -94,13 +96,22 @@ def read_folder(folder: Path) -> FolderContent:
     )
 
 
-def _require_territory(folder: Path) -> None:
-    """Refuse a collection of chips, which is no territory."""
+def find_chip_folders(folder: Path) -> tuple[str, str] | None:
+    """Return the names, in lower case, of the folders of both dates of a collection of chips; None for any other folder."""
     folders = [p for pattern in ("*", "*/*") for p in folder.glob(pattern) if p.is_dir()]
     names = {p.name.casefold() for p in folders}
     pair = next((pair for pair in _CHIPS if set(pair) <= names), None)
-    if pair is not None and any(f.suffix.lower() in (".png", ".jpg", ".jpeg", *RASTERS) and find_day(f.name) is None
-                                for p in folders if p.name.casefold() == pair[0] for f in p.iterdir()):  # fmt: skip
+    if pair is None:
+        return None
+    inside = (f for p in folders if p.name.casefold() == pair[0] for f in (*p.iterdir(), *p.glob("*/*")))
+    is_chip = any(f.suffix.lower() in (".png", ".jpg", ".jpeg", *RASTERS) and find_day(f.name) is None for f in inside)
+    return pair if is_chip else None
+
+
+def _require_territory(folder: Path) -> None:
+    """Refuse a collection of chips, which is no territory."""
+    pair = find_chip_folders(folder)
+    if pair is not None:
         raise InputError(
             f"{folder} has the folders {pair[0]} and {pair[1]}, as a collection of chips has, and no grid of its own. "
             f"Name its folders in a config with `labels: chips:` (`configs/chips.yaml` is an example), then run "
