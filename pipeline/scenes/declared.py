@@ -1,7 +1,8 @@
 """What a scene's files declare, against its sensor and against each other."""
 
+import math
 import shlex
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 from affine import Affine
@@ -9,14 +10,17 @@ from odc.geo.crs import CRS
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, differences
+from landshift.pipeline.raster.place import RemoteFile
 from landshift.pipeline.raster.read import RasterInfo
-from landshift.pipeline.scenes.scene import DeclaredGrid
+from landshift.pipeline.scenes.scene import DeclaredGrid, Scene
 from landshift.pipeline.scenes.sensors import Sensor
 
 _CLOUD_TAGS = ("CLOUD_COVERAGE_ASSESSMENT", "CLOUD_COVER", "CLOUDY_PIXEL_PERCENTAGE", "cloud_coverage")
 """Of GDAL's own Sentinel-2 reader, Landsat, Earth Engine and HLS."""
 _FALSE_NORTHINGS = (10e6, -10e6)
 """Metres between the two halves of a UTM zone."""
+_IDENTITY = (1.0, 0.0)
+"""Scale and offset where a file has none."""
 _NEAR_PX = 1e-3
 """Pixels; closer than this is the same place, as of grids."""
 
@@ -98,6 +102,54 @@ def require_nodata(info: RasterInfo, sensor: Sensor) -> None:
             f"{info.path} holds {info.dtype}, which cannot be {nodata:g}, the nodata of the config. "
             f"Set `sensor: nodata:` to the number that its empty pixels have, or to `none`."
         )
+
+
+def require_factors(scene: Scene, infos: Iterable[RasterInfo]) -> None:
+    """Refuse scale and offset tags of files that contradict how a scene's numbers are read; without tags nothing does.
+
+    Args:
+        scene: With its bands and what is added to its numbers.
+        infos: Of its files; those that hold none of its bands are left alone.
+
+    Raises:
+        InputError: The message has both, and the lines to write.
+    """
+    for info in infos:
+        tags = {
+            name: (info.scales[source.band - 1], info.offsets[source.band - 1])
+            for name, source in scene.bands.items()
+            if source.path == info.path
+        }
+        for name, tagged in tags.items():
+            if tagged != _IDENTITY:
+                _require_like_tag(scene, info, name, tagged, differ=len(set(tags.values())) > 1)
+
+
+def _require_like_tag(scene: Scene, info: RasterInfo, name: str, tagged: tuple[float, float], *, differ: bool) -> None:
+    sensor, source = scene.sensor, scene.bands[name]
+    scale, offset = source.factors or (sensor.scale, sensor.offset)
+    offset += scene.number_offset * scale
+    # Catalogs take the 1000 of Sentinel-2 off and leave the tag as it was; the pixels decide there.
+    is_free = sensor.baseline_offset and isinstance(info.path, RemoteFile)
+    if math.isclose(scale, tagged[0], rel_tol=1e-6) and (is_free or abs(offset - tagged[1]) <= 0.01 * abs(scale)):
+        return
+    own = "the config has" if sensor.name == "custom" else f"sensor {sensor.name} has"
+    file = shlex.quote(str(info.path))
+    if differ:
+        copy = shlex.quote(f"{info.path.stem}_values.tif")
+        remedy = (
+            f"Its bands have different ones: `gdal_translate -unscale -ot Float32 {file} {copy}` makes values that need none"
+        )
+    elif sensor.name == "custom":
+        remedy = f"Set `scale: {tagged[0]:.9g}` and `offset: {tagged[1]:.9g}` under `sensor:`"
+    elif sensor.baseline_offset and math.isclose(scale, tagged[0], rel_tol=1e-6):
+        remedy = f"Set `sensor: number_offset: {tagged[1] / tagged[0]:.6g}`"
+    else:
+        remedy = "Take another `sensor:`, such as `custom`, if the file is another product"
+    raise InputError(
+        f"{info.path}, band {source.band} ({name}): the file has scale {tagged[0]:.9g} and offset {tagged[1]:.9g}, {own} scale "
+        f"{scale:.9g} and offset {offset:.9g}. {remedy}; or, if the file is wrong, `gdal_edit.py -scale 1 -offset 0 {file}`."
+    )
 
 
 def require_one_crs(group: Sequence[RasterInfo]) -> None:

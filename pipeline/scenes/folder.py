@@ -14,7 +14,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.scenes.dates import acquisition_date, find_day
-from landshift.pipeline.scenes.declared import cloud_cover_in, require_nodata, require_one_crs
+from landshift.pipeline.scenes.declared import cloud_cover_in, require_factors, require_nodata, require_one_crs
 from landshift.pipeline.scenes.products.metadata import read_metadata
 from landshift.pipeline.scenes.products.names import FoundFile, NamedFile, fits, metadata_key, name_file, sensors_of
 from landshift.pipeline.scenes.products.offsets import find_offset
@@ -253,11 +253,13 @@ def _scene(key: str, found: Sequence[tuple[FoundFile, RasterInfo]], how: FolderR
         )
     dates = {info.path.name: declared.dates[file.relative] for file, info in found if file.relative in declared.dates}
     day = acquisition_date(group, {**declared.dates, **dates}, find_day(found[0][0].relative))
-    return Scene(
+    scene = Scene(
         key, day, sensor, bands, quality=quality, grid=min((i.grid for i in group), key=lambda g: float(g.transform.a)),
         number_offset=find_offset(sensor, key, day, bands=bands, baseline=_baseline(group), declared=declared.offset),
         cloud_cover=cloud_cover_in(group), platform=platform,
     )  # fmt: skip
+    require_factors(scene, group)
+    return scene
 
 
 def _platform(group: Sequence[RasterInfo]) -> str:

@@ -15,7 +15,7 @@ from landshift.pipeline.raster.blocks import list_parts, most_promising
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.place import RasterPlace
 from landshift.pipeline.raster.read import inspect
-from landshift.pipeline.scenes.declared import require_declared_place, require_nodata
+from landshift.pipeline.scenes.declared import require_declared_place, require_factors, require_nodata
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene, Source
 from landshift.pipeline.scenes.sensors import REFLECTANCE, decode_quality, to_values
 from landshift.pipeline.tiles import Window
@@ -196,7 +196,8 @@ def require_as_declared(scene: Scene, bands: Sequence[str]) -> None:
     """Open the files of a scene, and refuse what its catalog declares otherwise.
 
     Raises:
-        InputError: A file cannot be opened, lies on another grid, has fewer bands, or another nodata number than the sensor.
+        InputError: A file cannot be opened, lies on another grid, has fewer bands, or another nodata number or other
+            factors than the sensor.
     """
     sources = [*(scene.bands[b] for b in bands), *([scene.quality] if scene.quality else [])]
     with ThreadPoolExecutor(min(AT_ONCE, len(sources))) as pool:
@@ -214,6 +215,7 @@ def _require_source(scene: Scene, source: Source) -> None:
             require_declared_place(info, source.declared)
         if source is not scene.quality:
             require_nodata(info, scene.sensor)
+            require_factors(replace(scene, bands={b: s for b, s in scene.bands.items() if s == source}), [info])
     except InputError as error:
         raise type(error)(f"{name}: {error}") from None
 

@@ -10,7 +10,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.scenes.dates import acquisition_date
-from landshift.pipeline.scenes.declared import cloud_cover_in, require_nodata, require_one_crs
+from landshift.pipeline.scenes.declared import cloud_cover_in, require_factors, require_nodata, require_one_crs
 from landshift.pipeline.scenes.products.metadata import SceneFacts
 from landshift.pipeline.scenes.products.names import NamedFile, fits, matches
 from landshift.pipeline.scenes.products.offsets import find_offset
@@ -114,12 +114,14 @@ def scene_of_files(found: SceneFiles, sensor: Sensor, declared: Declared) -> Sce
     }
     day = acquisition_date(group, declared.dates, first.day)
     clouds = cloud_cover_in(group)
-    return Scene(
+    scene = Scene(
         first.scene, day, row, bands, quality=quality, grid=_finest(list(infos.values())),
         number_offset=_offset(first, facts, row, day, bands=bands, declared=declared),
         cloud_cover=facts.cloud_cover if facts.cloud_cover is not None else clouds,
         acquired=first.acquired if day == first.day else None, platform=first.platform or facts.platform,
     )  # fmt: skip
+    require_factors(scene, infos.values())
+    return scene
 
 
 def _finest(infos: Sequence[RasterInfo]) -> Grid:
