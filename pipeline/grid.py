@@ -2,8 +2,9 @@
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
-from functools import reduce
+from functools import lru_cache, reduce
 from operator import and_, or_
 from typing import Any
 
@@ -26,6 +27,7 @@ Bounds = tuple[float, float, float, float]
 
 _POLE, _TURNS = 91.0, 541.0
 """Degrees that a grid may reach: half a pixel beyond a pole, and past the antimeridian."""
+_OPEN_DATUM = re.compile(r"(not[ _]specified|unknown)[ _(]+based[ _]on[ _]wgs[ _]?84", re.IGNORECASE)
 _TOLERANCE_PX = 1e-3
 """Origins closer than this are the same grid: well under what any resampling could show."""
 
@@ -64,10 +66,20 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
             f"{name} has the transform {tuple(transform)[:6]}: rotated, mirrored or not north-up. "
             f"Expected pixels along the axes with rows going south; run `gdalwarp` on it once."
         )
-    grid = GeoBox(shape, transform, system)
+    grid = GeoBox(shape, transform, _name_zone(system))
     if system.geographic:
         _require_degrees(grid, name)
     return grid
+
+
+@lru_cache(maxsize=256)
+def _name_zone(system: CRS) -> CRS:
+    """Return the UTM zone of WGS 84 for one of that ellipsoid and an open datum (HLS): a name alone resamples nothing."""
+    datum, zone = system.proj.datum, system.proj.utm_zone
+    metres = system.proj.axis_info[0].unit_conversion_factor == 1
+    if datum is None or zone is None or not metres or not _OPEN_DATUM.match(datum.name):
+        return system
+    return CRS(f"EPSG:{(32700 if zone.endswith('S') else 32600) + int(zone[:-1])}")
 
 
 def _require_degrees(grid: Grid, name: str) -> None:

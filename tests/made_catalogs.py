@@ -11,12 +11,22 @@ from typing import Any
 import numpy as np
 import rasterio
 from affine import Affine
+from odc.geo.crs import CRS
 
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.write import write_raster
 
-CRS = "EPSG:32651"
-GRID = grid_of(Affine(30, 0, 300_015, 0, -30, 3_600_015), (32, 32), CRS)
+EPSG = "EPSG:32651"
+OPEN_DATUM = (
+    'PROJCS["UTM Zone 51, Northern Hemisphere",GEOGCS["Unknown datum based upon the WGS 84 ellipsoid",'
+    'DATUM["Not specified (based on WGS 84 spheroid)",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]]],'
+    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]]],PROJECTION["Transverse_Mercator"],'
+    'PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",123],PARAMETER["scale_factor",0.9996],'
+    'PARAMETER["false_easting",500000],PARAMETER["false_northing",0],UNIT["metre",1,AUTHORITY["EPSG","9001"]],'
+    'AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
+)
+"""As files of HLS have it."""
+GRID = grid_of(Affine(30, 0, 300_015, 0, -30, 3_600_015), (32, 32), EPSG)
 """USGS puts corners on odd multiples of 15 m."""
 SEEN = {"coastal": 0.04, "blue": 0.05, "green": 0.08, "red": 0.10, "nir": 0.30, "nir08": 0.31, "swir16": 0.20, "swir22": 0.15,
         "rededge071": 0.16, "rededge075": 0.24, "rededge078": 0.28, "cirrus": 0.01, "nir09": 0.29}  # fmt: skip
@@ -40,7 +50,9 @@ LANDSATS = {
 Json = dict[str, Any]
 
 
-def write_band(path: Path, number: int, nodata: float | None, *, kind: str = "uint16", clouded: int | None = None) -> str:
+def write_band(
+    path: Path, number: int, nodata: float | None, *, kind: str = "uint16", clouded: int | None = None, grid: Grid = GRID
+) -> str:
     """Write a file of one number, and another one at the clouded pixel."""
     path.parent.mkdir(parents=True, exist_ok=True)
     values = np.full((1, *GRID.shape), number, dtype=kind)
@@ -48,10 +60,10 @@ def write_band(path: Path, number: int, nodata: float | None, *, kind: str = "ui
         values[(0, *CLOUDED)] = clouded
     if path.suffix == ".jp2":
         profile = {"driver": "JP2OpenJPEG", "height": GRID.shape[0], "width": GRID.shape[1], "count": 1, "dtype": kind}
-        with rasterio.open(path, "w", **profile, crs=CRS, transform=GRID.transform, quality=100, reversible=True) as out:
+        with rasterio.open(path, "w", **profile, crs=EPSG, transform=GRID.transform, quality=100, reversible=True) as out:
             out.write(values)
     else:
-        write_raster(path, values, GRID, nodata=nodata)
+        write_raster(path, values, grid, nodata=nodata)
     return path.name
 
 
@@ -123,6 +135,9 @@ _HLS_SEEN = {"S30 B05": "rededge071", "S30 B06": "rededge075", "S30 B07": "reded
              "L30 B05": "nir08"}  # fmt: skip
 
 
+_OPEN = Grid(GRID.shape, GRID.transform, CRS(OPEN_DATUM))
+
+
 def hls(folder: Path, half: str, day: str, *, collection: str = "") -> Json:
     """Make a scene of HLS 2.0 as LP DAAC and Planetary Computer describe it: of its grid, only the EPSG code is told."""
     platform, instrument, bands = HLS[half]
@@ -130,10 +145,10 @@ def hls(folder: Path, half: str, day: str, *, collection: str = "") -> Json:
     assets: dict[str, Json] = {}
     for key, common, wavelength in bands:
         seen = SEEN[_HLS_SEEN.get(f"{half} {key}", common)]
-        file = write_band(folder / f"{name}.{key}.tif", round(seen * 1e4), -9999, kind="int16")
+        file = write_band(folder / f"{name}.{key}.tif", round(seen * 1e4), -9999, kind="int16", grid=_OPEN)
         band = {"name": key, "center_wavelength": wavelength} | ({"common_name": common} if common else {})
         assets[key] = {"href": file, "type": COG, "roles": ["data"], "eo:bands": [band]}
-    file = write_band(folder / f"{name}.Fmask.tif", 64, 255, kind="uint8", clouded=66)
+    file = write_band(folder / f"{name}.Fmask.tif", 64, 255, kind="uint8", clouded=66, grid=_OPEN)
     assets["Fmask"] = {"href": file, "type": COG, "roles": ["data"], "eo:bands": [{"name": "Fmask"}]}
     for key in ("SZA", "VAA"):
         assets[key] = {"href": f"{name}.{key}.tif", "type": COG, "roles": ["data"], "eo:bands": [{"name": key}]}
@@ -168,7 +183,7 @@ def sentinel_2(folder: Path, provider: str, day: str, baseline: str) -> Json:
             key, asset = f"{native}_{'20m' if native in ('B05', 'B8A', 'B11', 'B12') else '10m'}", {
                 "type": JP2, "roles": ["data", "reflectance", "sampling:original"], "nodata": 0, "data_type": "uint16",
                 "bands": [{"name": native, "eo:common_name": seen.rstrip("0123456789"), "eo:center_wavelength": wavelength}],
-                "raster:scale": 1e-4, "raster:offset": -0.1 if added else 0, "proj:code": CRS,
+                "raster:scale": 1e-4, "raster:offset": -0.1 if added else 0, "proj:code": EPSG,
             }  # fmt: skip
             path = folder / f"{name}.SAFE/GRANULE/L2A/IMG_DATA/R{key[4:]}/T{_TILE}_{compact}T023551_{key}.jp2"
         elif provider == "planetary-computer":
@@ -194,7 +209,7 @@ def sentinel_2(folder: Path, provider: str, day: str, baseline: str) -> Json:
     path = folder / f"{name}_SCL_20m.{'jp2' if jp2 else 'tif'}"
     write_band(path, _SCL, None if jp2 else 0, kind="uint8", clouded=_CLOUD)
     assets[scl] = {"href": path.name, "type": JP2 if jp2 else COG, "roles": ["data"], **_PLACE} | (
-        {"proj:code": CRS} if jp2 else {}
+        {"proj:code": EPSG} if jp2 else {}
     )
     assets["visual" if not jp2 else "TCI_10m"] = {"href": "TCI.jp2", "type": JP2 if jp2 else COG, "roles": ["visual"]}
     properties: Json = {

@@ -4,6 +4,7 @@ import pytest
 from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from odc.geo.crs import CRS
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import (
@@ -263,3 +264,17 @@ def test_the_line_of_a_grid() -> None:
     fine = grid_of(Affine(0.5, 0, 300_000.25, 0, -0.5, 3_600_000.75), (4, 6), UTM)
     line = "grid: {crs: EPSG:32651, pixel_size: 0.5, bounds: [300000.25, 3599998.75, 300003.25, 3600000.75]}"
     assert grid_line(fine) == line
+
+
+@pytest.mark.parametrize(
+    ("crs", "same"),
+    [
+        ("+proj=utm +zone=51 +ellps=WGS84", "EPSG:32651"), ("+proj=utm +zone=51 +south +ellps=WGS84", "EPSG:32751"),
+        ("+proj=utm +zone=51 +ellps=GRS80", ""), ("+proj=utm +zone=51 +ellps=WGS84 +units=us-ft", ""), ("EPSG:25832", ""),
+        ("+proj=tmerc +lon_0=123 +k=0.9999 +x_0=500000 +ellps=WGS84", ""),
+    ],
+)  # fmt: skip
+def test_a_zone_of_an_open_datum_is_that_of_wgs_84(crs: str, same: str) -> None:
+    """Files of HLS leave their datum open, on the ellipsoid of WGS 84."""
+    found = grid_of(Affine(30, 0, 300_000, 0, -30, 4_000_020), (4, 5), crs)
+    assert found.crs == CRS(same or crs)

@@ -7,13 +7,14 @@ from typing import Any
 import numpy as np
 import pytest
 from affine import Affine
+from odc.geo.crs import CRS
 
 from landshift.flows.config.project import Project
 from landshift.flows.steps.inspection.scenes import list_scenes
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import grid_of
+from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scenes.declared import require_declared_place
@@ -23,7 +24,7 @@ from landshift.pipeline.scenes.stac.assets import assets_of
 from landshift.pipeline.scenes.stac.items import platform_of, read_declared
 from landshift.pipeline.scenes.stac.search import Item
 from landshift.pipeline.tiles import Window
-from tests.made_catalogs import CLOUDED, CRS, GRID, SEEN, Json, feature_collection, hls, landsat
+from tests.made_catalogs import CLOUDED, EPSG, GRID, OPEN_DATUM, SEEN, Json, feature_collection, hls, landsat
 
 PROVIDERS = ("planetary-computer", "earth-search", "usgs")
 LANDSAT_BANDS = ["blue", "green", "red", "nir", "swir16", "swir22"]
@@ -34,7 +35,7 @@ def project(data: Path, sensor: str, items: list[Json], bands: list[str], **stac
     west, south, east, north = (float(v) for v in GRID.extent.boundingbox.bbox)
     config = {
         "name": "place", "sensor": {"name": sensor}, "bands": bands, "scenes": {"stac": {"catalog": "items.json"} | stac},
-        "grid": {"crs": CRS, "pixel_size": 30, "bounds": [west, south, east, north]},
+        "grid": {"crs": EPSG, "pixel_size": 30, "bounds": [west, south, east, north]},
         "epochs": {
             "before": {"start": "2010-06-01", "end": "2010-08-30"}, "after": {"start": "2022-06-01", "end": "2022-08-30"},
         },
@@ -125,8 +126,10 @@ def test_both_halves_of_hls(tmp_path: Path, drop: tuple[str, ...]) -> None:
         for key in drop:
             del made["properties"][key]
     bands = ["coastal", "blue", "green", "red", "nir08", "swir16", "swir22"]
-    found = values(project(tmp_path, "hls", items, bands))
+    ws = project(tmp_path, "hls", items, bands)
+    found = values(ws)
     assert len(found) == 3
+    assert {scene.grid for epoch in plan(ws).epochs for scene in epoch.scenes} == {GRID}, "nothing is resampled"
     for seen in found.values():
         assert seen == pytest.approx({b: SEEN[b] for b in bands}, abs=1e-4)
 
@@ -211,17 +214,6 @@ def test_assets_that_only_some_satellites_have(tmp_path: Path) -> None:
         plan(project(tmp_path, "landsat-c2-l2", items, ["red", "nir"], assets={"infrared": "nir08"}))
 
 
-OPEN_DATUM = (
-    'PROJCS["UTM Zone 51, Northern Hemisphere",GEOGCS["Unknown datum based upon the WGS 84 ellipsoid",'
-    'DATUM["Not specified (based on WGS 84 spheroid)",SPHEROID["WGS 84",6378137,298.257223563,AUTHORITY["EPSG","7030"]]],'
-    'PRIMEM["Greenwich",0],UNIT["degree",0.0174532925199433,AUTHORITY["EPSG","9122"]]],PROJECTION["Transverse_Mercator"],'
-    'PARAMETER["latitude_of_origin",0],PARAMETER["central_meridian",123],PARAMETER["scale_factor",0.9996],'
-    'PARAMETER["false_easting",500000],PARAMETER["false_northing",0],UNIT["metre",1,AUTHORITY["EPSG","9001"]],'
-    'AXIS["Easting",EAST],AXIS["Northing",NORTH]]'
-)
-"""As files of HLS have it."""
-
-
 @pytest.mark.parametrize(
     ("epsg", "transform", "message"),
     [
@@ -236,7 +228,7 @@ def test_a_crs_is_compared_by_where_it_puts_the_file(
     tmp_path: Path, epsg: int, transform: tuple[float, ...] | None, message: str
 ) -> None:
     """Items of HLS name the zone of their hemisphere; files count from the equator, and leave the datum open."""
-    grid = grid_of(Affine(30, 0, 300_000, 0, -30, -1_500_000), (8, 9), OPEN_DATUM)
+    grid = Grid((8, 9), Affine(30, 0, 300_000, 0, -30, -1_500_000), CRS(OPEN_DATUM))
     path = write_raster(tmp_path / "a.tif", np.ones((1, *grid.shape), dtype=np.int16), grid, nodata=-9999)
     content = {"proj:epsg": epsg, "proj:transform": transform and list(transform)}
     declared = read_declared(Item({"id": "a", "properties": content, "assets": {"B04": {"href": "a.tif"}}}), "B04")

@@ -18,7 +18,7 @@ from landshift.pipeline.scenes.look import read_scene
 from landshift.pipeline.scenes.stac.access import advise, choose_address
 from landshift.pipeline.scenes.stac.search import Item
 from landshift.pipeline.tiles import Window
-from tests.made_catalogs import CLOUDED, CRS, GRID, SEEN, Json, hls, landsat, sentinel_2
+from tests.made_catalogs import CLOUDED, EPSG, GRID, SEEN, Json, hls, landsat, sentinel_2
 from tests.stac_server import Site, serving
 
 CONFIGS = Path(__file__).parents[1] / "configs"
@@ -45,7 +45,7 @@ def ready(site: Site, folder: Path, config: str, items: list[Json], **changed: A
     content |= changed
     stac["url"] = site.url
     west, south, east, north = (float(v) for v in GRID.extent.boundingbox.bbox)
-    content["grid"] = {"crs": CRS, "pixel_size": 30, "bounds": [west, south, east, north]}
+    content["grid"] = {"crs": EPSG, "pixel_size": 30, "bounds": [west, south, east, north]}
     content["epochs"] |= {"before": {"start": "2019-06-01", "end": "2019-07-31"},
                           "after": {"start": "2023-06-01", "end": "2023-07-31"}}  # fmt: skip
     site.items[:] = items
@@ -129,6 +129,7 @@ def test_landsat_of_planetary_computer(site: Site, tmp_path: Path, satellites: t
     items = [landsat(tmp_path, "planetary-computer", s, day) for s, day in zip(satellites, (BEFORE, AFTER), strict=True)]
     ws = ready(site, tmp_path, "stac_planetary_computer.yaml", at(f"{site.url}/files", items), sign="none")
     require_truth(ws, {"nir": "nir08"})
+    assert plan(ws).grid == GRID, "on the pixels of the scenes, whose corners lie on odd multiples of 15 m"
 
 
 def test_hls_of_planetary_computer(site: Site, tmp_path: Path) -> None:
