@@ -109,7 +109,7 @@ def _read_schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
         return schedule
     except (ZoneInfoNotFoundError, ValueError, OSError) as error:
         raise InputError(
-            f"{config}: `monitor: cron: {cron!r}, timezone: {timezone!r}` cannot be used ({error}). Expected five fields "
+            f"{config}: `monitor: {{cron: {cron!r}, timezone: {timezone!r}}}` cannot be used ({error}). Expected five fields "
             f'such as "0 2 * * *", and a name such as Europe/Berlin.'
         ) from error
 

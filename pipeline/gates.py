@@ -138,6 +138,6 @@ def require_open(gates: Sequence[Gate]) -> None:
         reasons = "\n".join(f"  {g.setting}: found {g.found}, expected {g.limit}. {g.meaning}" for g in shut)
         raise InputError(
             f"The run was stopped by {'a gate' if len(shut) == 1 else f'{len(shut)} gates'}, and an earlier run is left as it "
-            f"is:\n{reasons}\nTo go on all the same, set another `limit:` or `otherwise: mark` under `gates:` "
-            f"{', '.join(f'`{g.setting}:`' for g in shut)}."
+            f"is:\n{reasons}\nTo go on all the same, set "
+            f"{'; '.join(f'`gates: {g.setting}: otherwise: mark` or another `limit:`' for g in shut)}."
         )

@@ -185,7 +185,7 @@ def test_the_column_with_the_names_is_found(
 
 
 REFUSED = {
-    "two texts": (drawn(["a"], column="x", y=["b"]), None, r"no column `name`, .*columns are x, y\. .*`name_column:`"),
+    "two texts": (drawn(["a"], column="x", y=["b"]), None, r"no column `name`, .*are x, y\. .*`areas_of_interest: name_col"),
     "no such column": (drawn(["a"]), "unit", r"no column 'unit'; its columns are name"),
     "no columns": (drawn(["a"]).drop(columns="name"), None, "its columns are none"),
     "missing": (drawn(["a", " ", None]), None, r"2 of 3 .* no name in column 'name' \(the first is feature number 2\)"),

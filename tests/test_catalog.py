@@ -198,7 +198,7 @@ def test_two_crs_in_one_scene(tmp_path: Path) -> None:
         ("uint16", 0, 0, None), ("uint16", None, 0, None), ("uint16", None, None, None), ("float32", "nan", "nan", None),
         ("float32", None, "nan", None), ("float32", None, -9999, None), ("int16", -9999, -9999, None),
         ("uint16", 65535, 0, "declares nodata 65535, but sensor custom has nodata 0"),
-        ("uint16", 0, None, "declares nodata 0, the config `nodata: none`"),
+        ("uint16", 0, None, "declares nodata 0, the config has `sensor: nodata: none`"),
         ("float32", "nan", None, None), ("float32", -9999, "nan", "declares nodata -9999"),
         ("uint16", None, -9999, "uint16, which cannot be -9999"), ("uint8", None, "nan", "uint8, which cannot be nan"),
         ("uint8", None, 0.5, "uint8, which cannot be 0.5"),

@@ -36,12 +36,12 @@ def tag(territory: Territory, scale: Any, offset: Any, *, names: tuple[str, ...]
             1e-4,
             0,
             {"scale": 1},
-            r"Set `scale: 0.0001` and `offset: 0` under `sensor:`; or, if the file is wrong, `gdal_ed",
+            r"Set `sensor: scale: 0.0001` and `sensor: offset: 0`; or, if the file is wrong, `gdal_ed",
         ),
         (1e-4, -0.1, {}, "Set `scale: 0.0001` and `offset: -0.1` under"),
         (2.75e-5, -0.2, {}, "Set `scale: 2.75e-05` and `offset: -0.2` under"),
         (1e-4, 0, {"offset": -0.1}, "has scale 0.0001 and offset 0, the config has scale 0.0001 and offset -0.1"),
-        ((1e-4, 2e-4), 0, {}, r"band 2 \(nir\).*Its bands differ: `gdal_translate -unscale -ot Float32 "),
+        ((1e-4, 2e-4), 0, {}, r"band 2 \(nir\).*Its bands have different ones: `gdal_translate -unscale -ot Float32 "),
     ],
 )
 def test_a_config_that_contradicts_the_file(

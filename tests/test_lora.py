@@ -97,7 +97,7 @@ def test_without_adapters_merging_does_nothing() -> None:
 
 
 def test_what_cannot_be_adapted_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
-    with pytest.raises(InputError, match=r"transformers.*`strategy: discriminative` or `full`"):
+    with pytest.raises(InputError, match=r"transformers.*`training: strategy: discriminative` or `full`"):
         add_lora(build_encoder("resnet18", 2), RANK)
     # ConvNeXt has linear layers, but no attention.
     with pytest.raises(InputError, match="no attention"):

@@ -296,7 +296,9 @@ def test_nodata_as_each_file_declares_it(territory: Territory) -> None:
     territory.write(territory.names[0], data=data, nodata=0)
     territory.write(territory.names[1], data=data, nodata=None)
     territory.config["sensor"]["nodata"] = "none"
-    with pytest.raises(InputError, match=r"declares nodata 0, the config `nodata: none`.*`sensor: nodata: declared`"):
+    with pytest.raises(
+        InputError, match=r"declares nodata 0, the config has `sensor: nodata: none`.*`sensor: nodata: declared`"
+    ):
         territory.plan()
     territory.config["sensor"]["nodata"] = "declared"
     before, after = territory.plan().epochs

@@ -92,7 +92,9 @@ def test_without_a_baseline_pixels_decide_where_they_can(tmp_path: Path) -> None
 
 def test_one_number_for_all_scenes_does_not_go_before_a_known_baseline(tmp_path: Path) -> None:
     deliver(tmp_path, "safe")
-    with pytest.raises(InputError, match=r"has the baseline 0213, so 0 has to be added.*`number_offset: -1000` for all scenes"):
+    with pytest.raises(
+        InputError, match=r"has the baseline 0213, so 0 has to be added.*`sensor: number_offset: -1000` for all scenes"
+    ):
         find(tmp_path, "sentinel-2-l2a", -1000)
 
 

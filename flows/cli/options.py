@@ -21,7 +21,7 @@ Method = Annotated[
     str | None,
     typer.Option(
         "--method",
-        help="What maps the changes, instead of the config's `detect: method`: model, or, without any model, ir-mad or cva.",
+        help="What maps the changes, instead of the config's `detect: method:`: model, or, without any model, ir-mad or cva.",
         show_default=False,
     ),
 ]

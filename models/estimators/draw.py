@@ -96,7 +96,7 @@ def draw_rows(
     rng = np.random.default_rng(seed)
     training, validation = (_thin(mask, rng) for mask in masks)
     if not training.labelled.any():
-        raise InputError("The training split has no labelled pixel; label more, or use smaller blocks.")
+        raise InputError("The training split has no labelled pixel; label more, or lower `split: block_px:`.")
     labelled = np.logical_or(training.labelled, validation.labelled)
     free = ~(masks[0].labelled | masks[1].labelled)
     asked = "ir-mad" in model.spec.priors and model.change is not None

@@ -118,7 +118,9 @@ def _join(rows: Rows, prior: Prior | None) -> tuple[np.ndarray, np.ndarray]:
     if prior is not None:
         values, labels = np.concatenate([values, prior.rows.values]), np.concatenate([labels, prior.rows.labels])
     if np.unique(labels).size < 2:
-        raise InputError("The training labels are all of one class: label pixels of another one too, or use smaller blocks.")
+        raise InputError(
+            "The training labels are all of one class: label pixels of another one too, or lower `split: block_px:`."
+        )
     return values, labels
 
 

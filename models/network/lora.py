@@ -42,11 +42,15 @@ def add_lora(encoder: nn.Module, rank: int) -> int:
     if not layers:
         raise InputError(
             "Strategy 'lora' adapts the linear layers of transformers, and this encoder has no attention with such layers. "
-            "Choose an encoder such as 'vit_small_patch16_224' or 'swin_v2_t', or `strategy: discriminative` or `full`."
+            "Choose an encoder such as 'vit_small_patch16_224' or 'swin_v2_t', or "
+            "`training: strategy: discriminative` or `full`."
         )
     names = [n for n in _call_order(encoder) if n in layers and min(layers[n].in_features, layers[n].out_features) > rank]
     if not names:
-        raise InputError(f"A rank of {rank} is not below the width of any layer of this encoder; lower the rank.")
+        raise InputError(
+            f"A rank of {rank} is not below the width of any layer of this encoder. Choose a wider one, or "
+            "`training: strategy: discriminative`."
+        )
     inject_adapter_in_model(LoraConfig(r=rank, lora_alpha=rank, target_modules=names), encoder)
     return sum(isinstance(m, LoraLayer) for m in encoder.modules())
 

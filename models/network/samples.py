@@ -114,7 +114,7 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
         self._changed = changed
         self._strata = [s for s in strata if len(s)]
         if not len(changed) and not self._strata:
-            raise InputError("The training split has no labelled pixel; label more, or use smaller blocks.")
+            raise InputError("The training split has no labelled pixel; label more, or lower `split: block_px:`.")
 
     def __len__(self) -> int:
         """Return the number of chips in an epoch."""

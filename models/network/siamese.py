@@ -77,7 +77,7 @@ class NetworkSpec:
         if unknown:
             raise InputError(f"priors {unknown[0]!r} is not known; expected some of {', '.join(PRIORS)}.")
         if self.heads != "change" and self.classes < 2:
-            raise InputError(f"heads: {self.heads} needs a legend with at least two classes; it has {self.classes}.")
+            raise InputError(f"`model: heads: {self.heads}` needs a `legend:` of at least two classes; it has {self.classes}.")
         self._check_channels()
 
     @property
@@ -89,12 +89,13 @@ class NetworkSpec:
         wanted = _STAGES if self.decoder == "unet" else 1
         if len(self.decoder_channels) < wanted or min(self.decoder_channels) < 1:
             raise InputError(
-                f"decoder_channels: {list(self.decoder_channels)}; decoder {self.decoder!r} needs {wanted} positive numbers."
+                f"`model: decoder_channels: {list(self.decoder_channels)}`: decoder {self.decoder!r} needs {wanted} "
+                f"positive numbers."
             )
         # smp's FPN normalises half of the width in 32 groups.
         if self.decoder == "fpn" and self.decoder_channels[0] % 64:
             raise InputError(
-                f"decoder_channels: {list(self.decoder_channels)}; decoder 'fpn' needs a multiple of 64 as the first."
+                f"`model: decoder_channels: {list(self.decoder_channels)}`: decoder 'fpn' needs a multiple of 64 as the first."
             )
 
 

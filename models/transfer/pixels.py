@@ -95,7 +95,9 @@ def read_pixels(pair: PairSource, sample: Pixels, tile: int, margin: int) -> Ite
         ValueError: A pixel lies outside the images.
     """
     if not len(sample):
-        raise InputError("No pixel is sampled: none is labelled inside a region or block. Label more, or use smaller blocks.")
+        raise InputError(
+            "No pixel is sampled: none is labelled inside a region or block. Label more, or lower `split: block_px:`."
+        )
     with pair.open() as reader:
         height, width = shape = reader.shape
         if min(sample.y.min(), sample.x.min()) < 0 or sample.y.max() >= height or sample.x.max() >= width:

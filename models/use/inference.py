@@ -70,11 +70,11 @@ def device_of(wanted: str = "auto") -> torch.device:
     try:
         device = torch.device(wanted)
     except RuntimeError as error:
-        raise InputError(f"`device: {wanted}` is not known; set it to auto, cpu or cuda.") from error
+        raise InputError(f"`detect: device: {wanted}` is not known; set it to auto, cpu or cuda.") from error
     if device.type == "cuda" and not (torch.cuda.is_available() and (device.index or 0) < torch.cuda.device_count()):
         raise InputError(
-            f"`device: {wanted}` is wanted, and PyTorch finds no such GPU here: set `device: auto` or `device: cpu`, or "
-            "install a PyTorch with CUDA and the GPU's driver."
+            f"`detect: device: {wanted}` is wanted, and PyTorch finds no such GPU here: set `detect: device: auto` or `cpu`, "
+            "or install a PyTorch with CUDA and the GPU's driver."
         )
     return device
 

@@ -58,7 +58,9 @@ class Outbox:
         try:
             content = self.path.read_bytes() if self.path.exists() else b""
         except OSError as error:
-            raise InputError(f"{self.path} cannot be read ({error.strerror}); it records which alerts were sent.") from error
+            raise InputError(
+                f"{self.path} cannot be read ({error.strerror}); it records which alerts were sent. Check its permissions."
+            ) from error
         begun: dict[tuple[str, str], Sending] = {}
         sent: set[tuple[str, str]] = set()
         for number, line in enumerate(content.split(b"\n")[:-1], start=1):
@@ -103,7 +105,8 @@ class Outbox:
                 os.fsync(stream.fileno())
         except OSError as error:
             raise InputError(
-                f"{self.path} cannot be written to ({error.strerror}), so nothing is sent: there would be no record of it."
+                f"{self.path} cannot be written to ({error.strerror}), so nothing is sent: there would be no record of it. "
+                f"Make room, or check its permissions."
             ) from error
 
 

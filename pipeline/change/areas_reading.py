@@ -75,8 +75,8 @@ def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]
     if len(chosen) != 1:
         what = f"no column {wanted!r}" if wanted is not None else "no column `name`, and not just one column of text"
         raise InputError(
-            f"{path} has {what}; its columns are {', '.join(columns) or 'none'}. Set `name_column:` to the one that holds "
-            f"the names of the areas of interest."
+            f"{path} has {what}; its columns are {', '.join(columns) or 'none'}. Name the one with the names of the "
+            f"areas of interest: `areas_of_interest: name_column:`, or --name-column for `landshift estimate`."
         )
     values = found[chosen[0]]
     if pd.api.types.is_float_dtype(values) and (values.dropna() % 1 == 0).all():
@@ -86,7 +86,8 @@ def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]
     if missing:
         raise InputError(
             f"{path}: {len(missing)} of {len(names)} areas of interest have no name in column {chosen[0]!r} (the first is "
-            f"feature number {missing[0]}). Name them, or set `name_column:` to another of {', '.join(columns)}."
+            f"feature number {missing[0]}). Name them, or name another column of {', '.join(columns)}: "
+            f"`areas_of_interest: name_column:`, or --name-column for `landshift estimate`."
         )
     repeated = [name for name, times in Counter(names).items() if times > 1]
     if repeated:

@@ -90,7 +90,7 @@ def compose(
         if seen_pixels == 0:
             raise InputError(
                 f"Epoch {epoch.name} ({tags['DATES']}): no pixel was observed; every one is nodata, cloud or outside. "
-                f"Check `sensor: nodata:` and the quality band of {epoch.scenes[0].paths[0]}."
+                f"Check `sensor: nodata:` and `scenes: clouds: mask:` against {epoch.scenes[0].paths[0]}, or widen the epoch."
             )
     return seen_pixels / (height * width)
 

@@ -53,11 +53,13 @@ def choose_epoch(
     if not chosen and off_season:
         raise InputError(
             f"No scene from {start} to {end} for epoch {name} lies in the season ({season}); {source} has "
-            f"{', '.join(map(str, off_season))} there. Widen `epochs: season:` or the epoch."
+            f"{', '.join(map(str, off_season))} there. Widen `epochs: season:` or `epochs: {name}:`."
         )
     if not chosen:
         there = ", ".join(sorted({str(s.date) for s in scenes}))
-        raise InputError(f"No scene from {start} to {end} for epoch {name}; {source} has {there or 'none'}. Widen the epoch.")
+        raise InputError(
+            f"No scene from {start} to {end} for epoch {name}; {source} has {there or 'none'}. Widen `epochs: {name}:`."
+        )
     return Epoch(name, start, end, chosen)
 
 

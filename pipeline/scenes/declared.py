@@ -81,8 +81,9 @@ def require_nodata(info: RasterInfo, sensor: Sensor) -> None:
         if declared is None:
             return
         raise InputError(
-            f"{info.path} declares nodata {declared:g}, the config `nodata: none`. Set `sensor: nodata: {declared:g}` where "
-            f"that number means not observed in every file, `sensor: nodata: declared` where each file declares its own, or "
+            f"{info.path} declares nodata {declared:g}, the config has `sensor: nodata: none`. Set "
+            f"`sensor: nodata: {declared:g}` where that number means not observed in every "
+            f"file, `sensor: nodata: declared` where each file declares its own, or "
             f"unset it in the file (`gdal_edit.py -unsetnodata`)."
         )
     nodata = sensor.nodata
@@ -141,7 +142,7 @@ def _require_like_tag(scene: Scene, info: RasterInfo, name: str, tagged: tuple[f
             f"Its bands have different ones: `gdal_translate -unscale -ot Float32 {file} {copy}` makes values that need none"
         )
     elif sensor.name == "custom":
-        remedy = f"Set `scale: {tagged[0]:.9g}` and `offset: {tagged[1]:.9g}` under `sensor:`"
+        remedy = f"Set `sensor: scale: {tagged[0]:.9g}` and `sensor: offset: {tagged[1]:.9g}`"
     elif sensor.baseline_offset and math.isclose(scale, tagged[0], rel_tol=1e-6):
         remedy = f"Set `sensor: number_offset: {tagged[1] / tagged[0]:.6g}`"
     else:
@@ -163,7 +164,8 @@ def require_one_crs(group: Sequence[RasterInfo]) -> None:
         if info.grid.crs != first.grid.crs:
             raise InputError(
                 f"{first.path} is in {crs_name(first.grid.crs)}, {info.path} of the same scene in "
-                f"{crs_name(info.grid.crs)}. Expected one CRS a scene; warp one file (`gdalwarp -t_srs`), "
+                f"{crs_name(info.grid.crs)}. Expected one CRS a scene; warp one file "
+                f"(`gdalwarp -t_srs {crs_name(first.grid.crs)} {shlex.quote(str(info.path))} WARPED.tif`), "
                 f"or rename it if it belongs to another scene."
             )
 

@@ -285,7 +285,7 @@ def _name_bands(info: RasterInfo, sensor: Sensor) -> list[tuple[int, str | None]
         if not any(described):
             raise InputError(
                 f"{info.path} has {len(texts)} bands without descriptions, so their order is not known. Describe them "
-                f"(B02, B03, ...), or use `sensor: custom` and list the bands in their order."
+                f"(B02, B03, ...), or use `sensor: name: custom` and list the bands in their order."
             )
         return list(zip(numbers, described, strict=True))
     declared = list(sensor.layers)

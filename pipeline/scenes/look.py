@@ -100,7 +100,7 @@ def require_overlap(scene: Scene, grid: Grid) -> None:
         west, south, east, north = (round(v) for v in grid.extent.boundingbox.bbox)
         raise InputError(
             f"{scene.paths[0]} does not overlap the region's grid (x {west} to {east}, y {south} to {north} in "
-            f"{crs_name(grid.crs)}). Check `grid:`, or leave the scene out with `scenes: pattern:` or `stac: leave_out:`."
+            f"{crs_name(grid.crs)}). Check `grid:`, or leave the scene out with {scene.way_out}."
         )
 
 
@@ -151,8 +151,19 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
             raise InputError(
                 f"{scene.bands[name].path}, band {name}: the median is {median:.3g} after (number + "
                 f"{scene.number_offset:g}) x {scene.sensor.scale:g} + {scene.sensor.offset:g}, which is no reflectance (0..1). "
-                f"Correct `sensor: scale:`, `offset:` or `number_offset:`, or set `units:` to what the numbers are."
+                f"{_mend_units(scene)}"
             )
+
+
+def _mend_units(scene: Scene) -> str:
+    """Return what to do about numbers that are no reflectance: only the fields of sensor custom can be set."""
+    if scene.sensor.name == "custom":
+        return "Correct `sensor: scale:` or `sensor: offset:`, or set `sensor: units:` to what the numbers are."
+    added = f"Correct `sensor: number_offset: {{{scene.id}: 0}}`" if scene.sensor.baseline_offset else "Correct the file"
+    return (
+        f"{added}, or describe what it holds with `sensor: name: custom`, its bands, scale and offset; or leave the scene out "
+        f"with {scene.way_out}."
+    )
 
 
 def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
@@ -187,9 +198,7 @@ def _require_values(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
             f"{every} is nodata ({nodata}), not finite or outside. Check the file with `gdalinfo -stats`, `sensor: nodata:` "
             f"and `grid:`"
         )
-    raise InputError(
-        f"{source.path} ({scene.date}): {found}, or leave the scene out with `scenes: pattern:` or `stac: leave_out:`."
-    )
+    raise InputError(f"{source.path} ({scene.date}): {found}, or leave the scene out with {scene.way_out}.")
 
 
 def require_as_declared(scene: Scene, bands: Sequence[str]) -> None:
@@ -236,12 +245,13 @@ def require_offset_fits(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
             raise InputError(
                 f"Item {scene.id}, asset {scene.bands[name].asset}: the darkest pixels of {name} have a reflectance of "
                 f"{dark:.3f} after adding {scene.number_offset:g}. The 1000 of baseline 04.00 was taken off before, it seems. "
-                f"If so, set `sensor: number_offset: 0`; if the numbers are right, set it to {scene.number_offset:g}."
+                f"If so, set `sensor: number_offset: {{{scene.id}: 0}}`; if the numbers are right, "
+                f"`{{{scene.id}: {scene.number_offset:g}}}`."
             )
     lowest = float(values.min()) / scene.sensor.scale
     if scene.number_offset == 0 and lowest >= _ADDED - 0.5:
         raise InputError(
             f"Item {scene.id}: by the catalog nothing has to be taken off, but no number is below {_ADDED} (the lowest "
-            f"is {lowest:.0f}), as if the 1000 of baseline 04.00 were still in. If so, set `sensor: number_offset: -1000`; if "
-            f"the ground is that bright everywhere, set it to 0."
+            f"is {lowest:.0f}), as if the 1000 of baseline 04.00 were still in. If so, set "
+            f"`sensor: number_offset: {{{scene.id}: -1000}}`; if the ground is that bright everywhere, `{{{scene.id}: 0}}`."
         )

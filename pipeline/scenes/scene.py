@@ -93,6 +93,13 @@ class Scene:
                 )
 
     @property
+    def way_out(self) -> str:
+        """How to leave it out, for messages."""
+        if any(source.asset for source in self.bands.values()):
+            return f"`scenes: stac: leave_out: [{self.id}]`"
+        return "`scenes: faulty: skip`, or move its files out of the folder"
+
+    @property
     def paths(self) -> tuple[RasterPlace, ...]:
         """Every file of the scene, once, in order."""
         sources = [*self.bands.values(), *([self.quality] if self.quality else [])]

@@ -76,7 +76,7 @@ class Sensor:
         advice = f"Set `sensor: name: {right.name}`" if right else "Correct `sensor: name:`"
         raise InputError(
             f"{name} was taken by {platform}, which does not carry {self.name}: its bands of the same numbers see others. "
-            f"{advice}, or leave the scene out with `scenes: pattern:` or `stac: leave_out:`."
+            f"{advice}, or leave the scene out with `scenes: faulty: skip` or `scenes: stac: leave_out:`."
         )
 
     def band_in(self, text: str) -> Band | None:

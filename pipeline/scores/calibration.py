@@ -190,7 +190,7 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray, *, near: float | 
     if not 0 < changed < y.size:
         raise InputError(
             f"The validation labels hold {changed} changed and {y.size - changed} unchanged pixels; a threshold needs "
-            "both: add labels or let the split use smaller blocks."
+            "both: add labels, or lower `split: block_px:`."
         )
     precision, recall, upper = precision_recall_curve(y, p)
     precision, recall = precision[:-1], recall[:-1]  # the last point stands for no pixel at all and has no threshold

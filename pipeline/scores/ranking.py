@@ -144,7 +144,7 @@ def resample_groups(groups: np.ndarray, replicates: int, seed: int) -> list[np.n
     if len(members) < 2:
         raise InputError(
             f"The {groups.size} labelled samples lie in {len(members)} region or block; drawing regions anew needs at least "
-            "2: name more regions, or let the split use smaller blocks."
+            "2: name more regions, or lower `split: block_px:`."
         )
     rng = np.random.default_rng(seed)
     return [

@@ -79,7 +79,7 @@ def judge_controls(ws: Workspace, outcomes: Mapping[Trial, TrialResult], regions
     elif strategy == "scratch":
         sentence = "The configured model starts from random weights itself, so there is no transfer to judge."
     else:
-        sentence = "Random weights are not among the controls, so there is no verdict: add `random` to `assess: controls`."
+        sentence = "Random weights are not among the controls, so there is no verdict: add `random` to `assess: controls:`."
     return Guard(
         verdict=first.verdict if first else NO_EVIDENCE, sentence=sentence,
         folds=len({folds[region.name] for region in first.regions}) if first else 0,

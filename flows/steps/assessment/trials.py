@@ -127,7 +127,8 @@ def roles_of(ws: Workspace, trial: Trial, regions: Regions) -> DividedLabels:
         if min(counts) < _FEWEST:
             raise InputError(
                 f"{100 * trial.share:g} % of the labels ({trial.split}) leave {counts[0]} changed and {counts[1]} unchanged "
-                f"pixels for {name}; at least {_FEWEST} of each are needed. Label more, or take a larger share."
+                f"pixels for {name}; at least {_FEWEST} of each are needed. Label more, or take a larger share "
+                f"(`assess: fractions:`)."
             )
     return DividedLabels(labels, role)
 

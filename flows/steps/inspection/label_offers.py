@@ -172,7 +172,9 @@ def _propose_raster(draft: Draft, folder: Path, offers: Sequence[RasterOffer]) -
         others = [o.path.name for o in offers if o not in chosen]
         draft.questions.append(f"labels: {_some([o.path.name for o in chosen])} was taken; {_some(others)} could be labels too")
     if len(chosen) == 1 and "change" not in rasters:
-        draft.decide("labels.rasters.after", "which date the classes are of, `before:` or `after:`; change needs both")
+        draft.decide(
+            "labels.rasters.after", "which date the classes are of, `labels: rasters: before:` or `after:`; change needs both"
+        )
 
 
 def _some(names: Sequence[str]) -> str:

@@ -77,7 +77,7 @@ def propose_custom_sensor(draft: Draft, files: Sequence[DatedFile]) -> None:
     else:
         sensor["scale"], sensor["offset"], sensor["units"] = 1, 0, "digital numbers"
         if info.dtype != "uint8":
-            draft.decide("sensor.scale", "value = number x scale + offset, `units: reflectance` once that gives 0..1")
+            draft.decide("sensor.scale", "value = number x scale + offset, `sensor: units: reflectance` once that gives 0..1")
     declared = {f.info.nodata for f in files}
     sensor["nodata"] = "declared"
     if declared == {None} and info.dtype[0] != "f" and not info.alpha and not info.masked:

@@ -10,6 +10,7 @@ from landshift.pipeline.grid import Grid, grid_from_bounds, snap
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.look import require_as_declared, require_offset_fits, require_plausible
+from landshift.pipeline.scenes.products.offsets import choose_declared
 from landshift.pipeline.scenes.products.scenes import Declared
 from landshift.pipeline.scenes.scene import Scene
 from landshift.pipeline.scenes.sensors import Sensor
@@ -94,5 +95,5 @@ def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> No
     require_as_declared(scene, [*bands, *(b for b in mask_bands(ws.project) if b not in bands and b in scene.bands)])
     with keeping_open():
         require_plausible(scene, bands, grid)
-        if ws.project.sensor.number_offset is None:
+        if choose_declared(scene.id, scene.date, ws.project.sensor.number_offset) is None:
             require_offset_fits(scene, bands, grid)

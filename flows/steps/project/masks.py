@@ -84,10 +84,10 @@ def list_unmasked(project: Project, epochs: Iterable[Epoch]) -> tuple[str, ...]:
     sensor = next(scene.sensor for epoch in epochs for scene in epoch.scenes)
     shown = name_few(names)
     why = f"the quality band ({sensor.quality}) is not there" if sensor.quality else f"sensor {sensor.name} has no quality band"
-    remedy = "mask: model`, or `mask: none` where there are no clouds." if sensor.units == REFLECTANCE else (
-        "mask: none` where there are no clouds; a cloud model would need reflectance."
-    )  # fmt: skip
-    return (f"Nothing masks clouds in {shown}: {why}. Set `scenes: clouds: {remedy}",)
+    remedy = "Set `scenes: clouds: mask: none` where there are no clouds; a cloud model would need reflectance."
+    if sensor.units == REFLECTANCE:
+        remedy = "Set `scenes: clouds: mask: model`, or `mask: none` where there are no clouds."
+    return (f"Nothing masks clouds in {shown}: {why}. {remedy}",)
 
 
 def mask_rule(project: Project, scene: Scene, model: str | None) -> list[object] | None:

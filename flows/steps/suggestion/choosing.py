@@ -123,7 +123,7 @@ def choose(ground: Ground, blocks: int, patches: int) -> Choice:
             held = int(table.labelled.sum())
             raise InputError(
                 f"No block of {side} pixels can be suggested: {held} of {table.labelled.size} hold labels, and the others are "
-                f"hardly observed. Make `split: block_px` smaller, or choose less cloudy dates."
+                f"hardly observed. Make `split: block_px:` smaller, or choose less cloudy dates."
             )
         suggested, found = [], []
         methods = len(ground.members) + 1

@@ -71,12 +71,12 @@ def _sentinel_2(file: FoundFile, text: str) -> SceneFacts:
     if divisors - {10000.0}:
         raise InputError(
             f"{file.relative}: its numbers are divided by {', '.join(f'{d:g}' for d in sorted(divisors))}; Sentinel-2 is known "
-            f"with 10000. Use `sensor: custom` with the scale that is right."
+            f"with 10000. Use `sensor: name: custom` with the scale that is right."
         )
     if len(offsets) > 1:
         raise InputError(
             f"{file.relative}: its bands have different offsets ({', '.join(f'{o:g}' for o in sorted(offsets))}); expected "
-            f"one. Leave the scene out with `scenes: pattern:`."
+            f"one. Leave the scene out with `scenes: faulty: skip`."
         )
     starts, clouds = values("PRODUCT_START_TIME"), values("Cloud_Coverage_Assessment")
     return SceneFacts(

@@ -55,7 +55,7 @@ def find_offset(
     if declared is not None and known is not None and declared != known:
         raise InputError(
             f"{scene} has the baseline {baseline}, so {known:g} has to be added to its numbers; the config has "
-            f"`number_offset: {declared:g}` for all scenes. Remove it, or name the scenes that it is for: "
+            f"`sensor: number_offset: {declared:g}` for all scenes. Remove it, or name the scenes that it is for: "
             f"`sensor: number_offset: {{{scene}: {declared:g}}}`."
         )
     if known is not None:

@@ -91,7 +91,7 @@ def scene_of_files(found: SceneFiles, sensor: Sensor, declared: Declared) -> Sce
         raise InputError(
             f"{first.scene}: none of its {len(found.files)} files holds a band of {row.name} "
             f"({', '.join(b.native for b in row.bands)}); there are {', '.join(sorted({f.band for f in found.files}))}. "
-            f"Download the missing ones, or leave the scene out with `scenes: pattern:`."
+            f"Download the missing ones, or leave the scene out with `scenes: faulty: skip`."
         )
     if row.name.startswith("landsat-c2-l1") and not facts.factors:
         raise InputError(
@@ -178,7 +178,7 @@ def _require_agreement(first: NamedFile, facts: SceneFacts) -> None:
         if named and stated and alike(str(named)) != alike(str(stated)):
             raise InputError(
                 f"{first.scene}: {what} is {named} by its name and {stated} by {facts.name}. Which is right is not guessed: "
-                f"download the scene again, or leave it out with `scenes: pattern:`."
+                f"download the scene again, or leave it out with `scenes: faulty: skip`."
             )
 
 

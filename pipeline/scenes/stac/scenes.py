@@ -118,7 +118,7 @@ def _finding(item: Item, how: Reading) -> Finding:
     clouds = cloud_cover(item)
     left_out = outside(how.season, day(item))
     if not left_out and how.max_cloud_cover is not None and clouds is None:
-        left_out = "has no cloud cover (eo:cloud_cover), and `max_cloud_cover:` is set"
+        left_out = "has no cloud cover (eo:cloud_cover), and `scenes: stac: max_cloud_cover:` is set"
     elif not left_out and how.max_cloud_cover is not None and clouds is not None and clouds > how.max_cloud_cover:
         left_out = f"too cloudy: {clouds:.3g} %, at most {how.max_cloud_cover:g} % are wanted"
     if left_out:
