@@ -3,6 +3,7 @@
 import zipfile
 from pathlib import Path
 
+import geopandas as gpd
 import numpy as np
 import pytest
 import rasterio
@@ -13,7 +14,7 @@ from landshift.flows.cli.main import app
 from landshift.flows.config.project import load_project
 from landshift.flows.steps.inspection.init import write_config
 from landshift.flows.steps.inspection.scenes import list_scenes
-from landshift.flows.steps.learning.labelling import read_labels, split_labels
+from landshift.flows.steps.learning.labelling import assign_roles, read_labels, split_labels
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
@@ -68,6 +69,24 @@ def test_two_dates_of_one_season_near_the_years_of_the_labels_are_chosen(tmp_pat
     (tmp_path / "landshift.yaml").unlink()
     write_labels(tmp_path / "labels.gpkg", before="lc_2009", after="lc_2016")
     assert write_config(tmp_path, tmp_path / "landshift.yaml").chosen == ("place_20090110", "place_20160120")
+
+
+def test_a_split_that_the_labels_come_with_is_kept(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "safe", "safe")
+    write_labels(folder / "labels.gpkg", pixel=DELIVERIES["safe"].pixel)
+    frame = gpd.read_file(folder / "labels.gpkg")
+    thirds = np.array_split(frame.geometry.centroid.x.argsort(), 3)
+    for name, rows in zip(("Train", "val", "test"), thirds, strict=True):
+        frame.loc[rows, "fold"] = name
+    frame.to_file(folder / "labels.gpkg")
+    made = write_config(folder, folder / "landshift.yaml")
+    assert made.to_decide == ()
+    ws = open_written(folder, tmp_path / "out")
+    assert (ws.project.split.by, ws.project.split.column) == ("column", "fold")
+    grid = plan(ws).grid
+    role, splits = assign_roles(ws, read_labels(ws, grid), grid)
+    assert splits.by == "column"
+    assert {0, 1, 2} <= set(np.unique(role).tolist())
 
 
 def test_years_alone_and_dates_of_export_are_to_be_filled_in(tmp_path: Path) -> None:

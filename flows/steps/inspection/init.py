@@ -24,7 +24,7 @@ from landshift.flows.steps.inspection.proposing import (
     propose_files,
     propose_region,
 )
-from landshift.flows.steps.learning.labelling import read_labels, split_labels
+from landshift.flows.steps.learning.labelling import assign_roles, read_labels, split_labels
 from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
@@ -153,7 +153,9 @@ def _propose_the_rest(draft: Draft, folder: Path, scenes: Sequence[Scene]) -> No
             ws = workspace(project, folder, Path(output))
             made = plan(ws)
             labels = None if project.labels is None else read_labels(ws, made.grid)
-            if labels is not None:
+            if labels is not None and "split" in draft.content:
+                assign_roles(ws, labels, made.grid)
+            elif labels is not None:
                 _propose_split(draft, labels, lambda content: workspace(Project.model_validate(content), folder, Path(output)))
     except (InputError, ValidationError) as error:
         draft.questions.append(f"before training: {error}")

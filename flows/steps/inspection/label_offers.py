@@ -84,6 +84,9 @@ def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
         draft.decide("labels.polygons.encoding", f"names in it are no UTF-8; {offer.encodings[0].name} fits")
     if offer.crs is None:
         draft.questions.append(f"labels: {offer.path.name} has no CRS; write it into the file (`ogr2ogr -a_srs EPSG:CODE`)")
+    if offer.splits:
+        draft.content["split"] = {"by": "column", "column": offer.splits[0].name}
+        draft.comments["split"] = "as the labels come divided; without this section, blocks divide them"
     if offer.dates:
         pair = offer.dates[0]
         polygons["before_column"], polygons["after_column"] = pair.before, pair.after
@@ -94,7 +97,7 @@ def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
     elif offer.changes:
         polygons["change_column"] = offer.changes[0].name
     else:
-        names = [c.name for c in offer.columns]
+        names = [c.name for c in offer.columns if c not in offer.splits] or [offer.columns[0].name]
         polygons["before_column"], polygons["after_column"] = names[0], names[min(1, len(names) - 1)]
         draft.decide("labels.polygons.before_column", f"which columns hold the classes of both dates: {', '.join(names)}")
         _propose_legend(draft, [c for c in offer.columns if c.name in names[:2]])
