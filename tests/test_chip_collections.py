@@ -174,7 +174,7 @@ FAULTS = [
     (lambda s: _remove(s, "train/B/0002.png"), ["1 fault", "0002.png has no counterpart in after"]),
     (lambda s: _remove(s, "val/label/0006.png"), ["1 fault", "0006.png has no counterpart in label"]),
     (lambda s: _write(s, "test/A/0010.png", np.zeros((3, 64, 32))), ["0010.png has 32 x 64 pixels", "its label 64 x 64"]),
-    (lambda s: _write(s, "test/A/0010.png", np.zeros((64, 64))), ["0010.png has 1 bands", "expected 3: red, green, blue"]),
+    (lambda s: _write(s, "test/A/0010.png", np.zeros((64, 64))), ["0010.png has 1 band;", "expected 3: red, green, blue"]),
     (lambda s: _write(s, "train/label/0003.png", GREY), ["0003.png holds 128 (4096 pixels)", "0, 255"]),
     (lambda s: (s.folder / "train/A/0001.png").write_bytes(b"<VRTDataset/>"), ["0001.png is neither a PNG, a JPEG nor"]),
     (lambda s: shutil.copy(s.folder / "train/A/0001.png", s.folder / "train/A/0001.jpg"), ["have one name"]),
@@ -196,6 +196,17 @@ def test_a_truncated_picture_is_found_by_a_thorough_look(tmp_path: Path, suffix:
     squares = ChipCollection(tmp_path, suffix=suffix)
     _truncate(squares, f"test/B/0011{suffix}")
     with pytest.raises(InputError, match="0011"):
+        look_through(squares.workspace(), thorough=True)
+
+
+def test_a_palette_is_no_band(squares: ChipCollection) -> None:
+    path = write_picture(squares.folder / "train/A/0000.png", np.zeros((64, 64), dtype=np.uint8))
+    with rasterio.open(path) as source:
+        profile = source.profile
+    with rasterio.open(path, "w", **profile) as target:
+        target.write(np.zeros((1, 64, 64), dtype=np.uint8))
+        target.write_colormap(1, {0: (1, 2, 3, 255)})
+    with pytest.raises(InputError, match="gdal_translate -expand rgb"):
         look_through(squares.workspace(), thorough=True)
 
 

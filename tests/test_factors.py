@@ -38,8 +38,8 @@ def tag(territory: Territory, scale: Any, offset: Any, *, names: tuple[str, ...]
             {"scale": 1},
             r"Set `sensor: scale: 0.0001` and `sensor: offset: 0`; or, if the file is wrong, `gdal_ed",
         ),
-        (1e-4, -0.1, {}, "Set `scale: 0.0001` and `offset: -0.1` under"),
-        (2.75e-5, -0.2, {}, "Set `scale: 2.75e-05` and `offset: -0.2` under"),
+        (1e-4, -0.1, {}, "Set `sensor: scale: 0.0001` and `sensor: offset: -0.1`"),
+        (2.75e-5, -0.2, {}, "Set `sensor: scale: 2.75e-05` and `sensor: offset: -0.2`"),
         (1e-4, 0, {"offset": -0.1}, "has scale 0.0001 and offset 0, the config has scale 0.0001 and offset -0.1"),
         ((1e-4, 2e-4), 0, {}, r"band 2 \(nir\).*Its bands have different ones: `gdal_translate -unscale -ot Float32 "),
     ],
@@ -74,7 +74,7 @@ def test_the_line_to_write_works(territory: Territory) -> None:
     tag(territory, 2e-4, -0.05)
     with pytest.raises(InputError) as error:
         plan(territory.workspace())
-    found = re.search(r"`scale: (\S+)` and `offset: (\S+)`", str(error.value))
+    found = re.search(r"`sensor: scale: (\S+)` and `sensor: offset: (\S+)`", str(error.value))
     assert found is not None
     territory.config["sensor"] |= {"scale": float(found[1]), "offset": float(found[2])}
     plan(territory.workspace())

@@ -188,10 +188,10 @@ class RadiometryConfig(Section):
 
     match: Literal["auto", "none"] = "auto"
     """`auto`: the date after is matched to the date before on ground that IR-MAD finds unchanged, in each band where that
-    brings held-out ground closer. `none`: the dates stay as they are."""
+    brings held-out ground closer; chips are too small for it, and stay as they are. `none`: the dates stay as they are."""
     standardise: Literal["auto", "none"] = "auto"
-    """`auto`: values that are no reflectance are standardised with mean and deviation of each band over both dates of the pair.
-    `none`: they stay as they are."""
+    """`auto`: values that are no reflectance are standardised with mean and deviation of each band over both dates of the pair,
+    of chips over all training chips. `none`: they stay as they are."""
 
 
 class SeasonConfig(Section):

@@ -151,10 +151,10 @@ class ChipReader:
         return before, after, labels
 
     def _read_date(self, path: Path) -> np.ndarray:
-        picture, bands = read_picture(path), len(self.sensor.bands)
-        if len(picture.numbers) != bands or picture.palette is not None:
-            found = "a palette" if picture.palette is not None else f"{len(picture.numbers)} bands"
-            raise InputError(f"{path} has {found}; expected {bands}: {', '.join(b.name for b in self.sensor.bands)}")
+        picture = read_picture(path)
+        if picture.palette is not None:
+            raise InputError(f"{path} has a palette; make its colours bands: `gdal_translate -expand rgb IN.png OUT.png`")
+        require_bands(path, len(picture.numbers), self.sensor)
         values = to_values(picture.numbers, self.sensor)
         for unseen in (None if picture.seen is None else ~picture.seen, picture.empty):
             if unseen is not None:
@@ -201,6 +201,19 @@ def _combine(before: np.ndarray, after: np.ndarray, change: np.ndarray) -> Label
 def count_change(labels: Labels) -> dict[str, int]:
     """Return the pixels of a chip that are labelled `unchanged` and `changed`."""
     return {name: int((labels.change == code).sum()) for name, code in CHANGE_NAMES.items()}
+
+
+def require_bands(path: Path, found: int, sensor: Sensor) -> None:
+    """Refuse a picture that has not the bands of the sensor.
+
+    Raises:
+        InputError: Names both.
+    """
+    names = [b.name for b in sensor.bands]
+    if found != len(names):
+        raise InputError(
+            f"{path} has {found} band{'s' * (found != 1)}; expected {len(names)}: {', '.join(names)}, as `sensor: bands:` names"
+        )
 
 
 def require_size(chip: Chip, part: str, found: tuple[int, ...], wanted: tuple[int, ...]) -> None:

@@ -10,7 +10,7 @@ from typing import TypeVar
 import numpy as np
 
 from landshift.pipeline.chips.layout import AFTER, BEFORE, Chip
-from landshift.pipeline.chips.read import ChipReader, count_change, require_size
+from landshift.pipeline.chips.read import ChipReader, count_change, require_bands, require_size
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.search import ROLES, TRAIN
@@ -164,13 +164,10 @@ def _require_both(survey: Survey) -> None:
 def _glance(chip: Chip, reader: ChipReader, legend: Legend) -> ChipFacts:
     """Measure the pictures by their headers, and read the labels."""
     labels = reader.read_labels(chip)
-    wanted, shape = len(reader.sensor.bands), labels.change.shape
+    shape = labels.change.shape
     for part in (BEFORE, AFTER):
         bands, size = measure_picture(chip.files[part])
-        if bands != wanted:
-            raise InputError(
-                f"{chip.files[part]} has {bands} bands; expected {wanted}: {', '.join(b.name for b in reader.sensor.bands)}"
-            )
+        require_bands(chip.files[part], bands, reader.sensor)
         require_size(chip, part, size, shape)
     return _facts(chip, (shape[0], shape[1]), labels, legend)
 

@@ -35,7 +35,7 @@ class Treatment:
     matched: bool = False
     """Whether the date after was brought to the light of the date before."""
     standardised: bool = False
-    """Whether each band has mean 0 and deviation 1 over both dates of the pair."""
+    """Whether each band has mean 0 and deviation 1 over both dates of the pair; of chips, of all training chips."""
 
     @property
     def setting(self) -> str:

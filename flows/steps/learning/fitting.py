@@ -174,7 +174,8 @@ def build_for(
     notes = [*loaded.notes, *normalisation.notes]
     if loaded.decoder_state is not None and isinstance(network, ChangeNetwork):
         taken = network.load_decoder(loaded.decoder_state)
-        notes.append(f"The pretrained decoder starts these decoders: {', '.join(taken) or 'none (its shape differs)'}.")
+        started = ", ".join(taken) or "none (bands, decoder, fusion or priors differ)"
+        notes.append(f"The pretrained decoder starts these decoders: {started}.")
     return Built(network, encoder, normalisation, tuple(notes), weights_hash=loaded.weights_hash)
 
 
