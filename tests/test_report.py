@@ -367,6 +367,12 @@ def test_scores_of_the_card_have_intervals_and_kinds() -> None:
     assert "All blocks lie in one territory" in card
 
 
+def test_the_card_states_that_a_split_was_given() -> None:
+    sentence = "The split came with the labels (`split: by: column`): the roles are not kept apart by blocks"
+    assert sentence in model_card(report(1) | {"splits": {"by": "column"}}, MODEL)
+    assert "The split came with" not in model_card(report(1) | {"splits": {"by": "blocks"}}, MODEL)
+
+
 def test_several_seeds_have_mean_and_spread_and_the_warnings_are_said() -> None:
     card = model_card(report(2), MODEL)
     assert "| Network, mean ± standard deviation | 0.500 ± 0.100 |" in card
