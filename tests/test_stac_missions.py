@@ -21,7 +21,7 @@ from landshift.pipeline.scenes.declared import require_declared_place
 from landshift.pipeline.scenes.look import read_scene
 from landshift.pipeline.scenes.sensors import sensor_named
 from landshift.pipeline.scenes.stac.assets import assets_of
-from landshift.pipeline.scenes.stac.items import platform_of, read_declared
+from landshift.pipeline.scenes.stac.items import platform_of, read_declared, require_level
 from landshift.pipeline.scenes.stac.search import Item
 from landshift.pipeline.tiles import Window
 from tests.made_catalogs import CLOUDED, EPSG, GRID, OPEN_DATUM, SEEN, Json, feature_collection, hls, landsat
@@ -197,9 +197,34 @@ def test_what_the_catalog_states_of_the_numbers(tmp_path: Path, asset: Json, mes
     assert len(values(project(tmp_path, "landsat-c2-l2", items, ["red", "swir16"]))) == 2, "that asset is not used"
 
 
+@pytest.mark.parametrize(
+    ("content", "level"),
+    [
+        ({"id": "LC08_L1TP_118038_20220620_20220628_02_T1"}, 1), ({"id": "LT05_L2SP_118038_20100615_02_T1"}, 2),
+        ({"properties": {"landsat:correction": "L1GT"}}, 1), ({"properties": {"landsat:correction": "L2SR"}}, 2),
+        ({"id": "S2B_MSIL1C_20200615T023551_N0509_R089_T51SUR_20200615T060000"}, 1), ({"id": "S2A_51RUQ_20190612_0_L2A"}, 2),
+        ({"properties": {"s2:product_type": "S2MSI2A"}}, 2), ({"properties": {"product:type": "S2MSI1C"}}, 1),
+        ({"id": "HLS.L30.T51SUR.2022171T023018.v2.0"}, 0), ({"id": "L1C"}, 1), ({"id": "scene_L12_AB"}, 0),
+    ],
+)  # fmt: skip
+def test_an_item_of_another_level_is_a_fault(content: Json, level: int) -> None:
+    """USGS, Copernicus and Earth Search have both levels, with assets of the same keys."""
+    made = Item({"id": "a", "properties": {}} | content)
+    for name, own in (("landsat-c2-l2-oli", 2), ("sentinel-2-l2a", 2), ("sentinel-2-l1c", 1), ("landsat-c2-l1", 1), ("hls", 0)):
+        if level and own and level != own:
+            with pytest.raises(InputError, match=f"is of Level {level}, sensor {name} reads Level {own}. Correct"):
+                require_level(made, sensor_named(name))
+        else:
+            require_level(made, sensor_named(name))
+
+
 def test_level_1_of_landsat_needs_its_metadata(tmp_path: Path) -> None:
     """The table's factors are those before the height of the sun is taken into account."""
     items = [landsat(tmp_path, "usgs", s, d) for s, d in (("landsat-5", "2010-06-15"), ("landsat-8", "2022-06-20"))]
+    for made in items:
+        made["properties"]["landsat:correction"] = "L1TP"
+    with pytest.raises(InputError, match=r"^Item LT05.* is of Level 1, sensor landsat-c2-l2-tm reads Level 2"):
+        plan(project(tmp_path, "landsat-c2-l2", items, ["red", "nir"]))
     with pytest.raises(InputError, match=r"^Item LT05.*numbers of Level 1 .* MTL file .* Use Level 2, or download"):
         plan(project(tmp_path, "landsat-c2-l1", items, ["red", "nir"]))
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from landshift.flows.config.project import Project
-from landshift.flows.steps.project.plan import plan
+from landshift.flows.steps.project.plan import find, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.place import RemoteFile
@@ -141,6 +141,9 @@ def test_hls_of_planetary_computer(site: Site, tmp_path: Path) -> None:
         site, tmp_path, "stac_planetary_computer.yaml", at(f"{site.url}/files", items), sign="none", sensor={"name": "hls"},
         collection=["hls2-l30", "hls2-s30"], bands=["blue", "green", "red", "nir08", "swir16", "swir22"],
     )  # fmt: skip
+    assert [f.fault for f in find(ws)] == [""] * 3
+    opened = {path.rpartition(".v2.0.")[2] for path in site.asked if path.endswith(".tif")}
+    assert opened == {"B02.tif"}, "the items state no grid; one file of each is enough to find it"
     require_truth(ws)
     assert [len(epoch.scenes) for epoch in plan(ws).epochs] == [1, 2]
 

@@ -29,6 +29,9 @@ _NAMED = re.compile(
     r"HLS[^/]*?([LS]30)|(?<![a-z0-9])(L[COTE]0?[4-9](?=[_\d])|landsat[-_ ]?[4-9](?!\d)|S2[A-D](?=_)|sentinel-?2)", re.IGNORECASE
 )  # fmt: skip
 """A satellite in the id of an item or a collection: LT05_L2SP_..., HLS.L30.T18..., landsat-8-c2-l2."""
+_LEVEL = re.compile(r"(?:MSIL?|(?:^|_)L)([12])(?:[AC]|[A-Z]{2})(?:_|$)")
+"""Of a product: S2MSI2A, S2B_MSIL1C_..., L2SP, LC08_L1TP_..., ..._0_L2A."""
+_LEVEL_OF_SENSOR = re.compile(r"-l([12])")
 _CARRIERS = {"tm": "landsat-5", "etm": "landsat-7", "etm+": "landsat-7", "oli": "landsat-8", "msi": "sentinel-2"}
 """Instrument to one of its satellites."""
 
@@ -88,6 +91,22 @@ def platform_of(item: Item) -> str:
     # A platform may be no more than LANDSAT.
     precise = (t for t in told if is_satellite(t) and any(map(str.isdigit, t)))
     return next(precise, next(filter(None, told), ""))
+
+
+def require_level(item: Item, sensor: Sensor) -> None:
+    """Refuse an item of another processing level than the sensor reads: assets of Level 1 and 2 have the same keys.
+
+    Raises:
+        InputError: Both levels are known, and differ.
+    """
+    told = [item.properties.get(k) for k in ("landsat:correction", "s2:product_type", "product:type")]
+    level = next((m[1] for text in (*told, item.id) if (m := _LEVEL.search(str(text or "")))), None)
+    own = _LEVEL_OF_SENSOR.search(sensor.name)
+    if level and own and level != own[1]:
+        raise InputError(
+            f"Item {item.id} is of Level {level}, sensor {sensor.name} reads Level {own[1]}. Correct `sensor: name:` or "
+            f"`scenes: stac: collection:`."
+        )
 
 
 def newest(items: Sequence[Item]) -> tuple[list[Item], list[tuple[Item, str]]]:

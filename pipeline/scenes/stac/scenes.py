@@ -27,6 +27,7 @@ from landshift.pipeline.scenes.stac.items import (
     platform_of,
     read_declared,
     require_factors,
+    require_level,
 )
 from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet, item_box
 from landshift.pipeline.scenes.survey import Finding, finding_of, finding_of_fault
@@ -111,7 +112,9 @@ def findings_of(items: Sequence[Item], how: Reading) -> list[Finding]:
     findings += [Finding(i.id, left_out="named in `scenes: stac: leave_out:`") for i in unwanted]
     kept, doubles = newest([i for i in dated if i.id not in how.leave_out])
     findings += [Finding(i.id, left_out=why, day=day(i), cloud_cover=cloud_cover(i)) for i, why in doubles]
-    return findings + [_finding(item, how) for item in kept]
+    with ThreadPoolExecutor(AT_ONCE) as pool:
+        # Where a catalog declares no grid, a file is opened, which is waiting for a server.
+        return findings + list(pool.map(lambda item: _finding(item, how), kept))
 
 
 def _finding(item: Item, how: Reading) -> Finding:
@@ -152,6 +155,7 @@ def scene_of(item: Item, how: Reading) -> Scene:
     """
     platform = platform_of(item)
     sensor = how.sensor.of_platform(platform, f"Item {item.id}")
+    require_level(item, sensor)
     # A config may name assets of bands that only other satellites of the family have.
     foreign = {b.name for m in how.sensor.members for b in m.bands} - {b.name for b in sensor.bands}
     places = assets_of(item, sensor, {n: key for n, key in how.assets.items() if n not in foreign})
@@ -173,20 +177,20 @@ def scene_of(item: Item, how: Reading) -> Scene:
         raise InputError(f"Item {item.id} lacks the band {how.bands[0]}; it has {', '.join(places)}. Correct `bands:`.")
     declared = choose_declared(item.id, day(item), how.declared_offset)
     offset = item_offset(item, sensor, [s.asset for s in sources.values()], declared)
-    finest = _finest(item, list(sources.values()))
+    finest = _finest(item, sensor, list(sources.values()))
     return Scene(
         item.id, day(item), sensor, sources, quality=quality, grid=finest, number_offset=offset,
         cloud_cover=cloud_cover(item), acquired=moment(item), platform=platform,
     )  # fmt: skip
 
 
-def _finest(item: Item, sources: Sequence[Source]) -> Grid:
+def _finest(item: Item, sensor: Sensor, sources: Sequence[Source]) -> Grid:
     """Return the finest grid of files, as the catalog declares them; of the files themselves where it does not."""
     grids = [grid_by_catalog(source.declared or DeclaredGrid()) for source in sources]
     unknown = [source for source, grid in zip(sources, grids, strict=True) if grid is None]
-    with ThreadPoolExecutor(AT_ONCE) as pool:
-        found = [*filter(None, grids), *pool.map(lambda source: _grid_of_file(item, source), unknown)]
-    return min(found, key=lambda g: float(g.transform.a))
+    # All bands of Landsat and of HLS are on one grid; the other files are opened when the scene is used.
+    to_open = unknown[:1] if sensor.platforms else unknown
+    return min([*filter(None, grids), *(_grid_of_file(item, source) for source in to_open)], key=lambda g: float(g.transform.a))
 
 
 def _grid_of_file(item: Item, source: Source) -> Grid:
