@@ -266,7 +266,7 @@ class TestNodata:
         territory.write(territory.names[1], nodata=65535)
         refused(territory, territory.names[1], "declares nodata 65535", "has nodata 0", "`sensor: nodata:`")
         territory.config["sensor"]["nodata"] = "none"
-        refused(territory, "declares nodata 0, the config `nodata: none`", "Set `sensor: nodata: 0`")
+        refused(territory, "declares nodata 0, the config has `sensor: nodata: none`", "Set `sensor: nodata: 0`")
 
     def test_a_number_that_the_file_cannot_hold(self, territory: Territory) -> None:
         for name in territory.names:

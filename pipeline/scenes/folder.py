@@ -13,12 +13,13 @@ from pathlib import Path, PurePath, PurePosixPath
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import RasterInfo, inspect
+from landshift.pipeline.scenes.at_once import ask_all
 from landshift.pipeline.scenes.dates import acquisition_date, find_day
 from landshift.pipeline.scenes.declared import cloud_cover_in, require_factors, require_nodata, require_one_crs
 from landshift.pipeline.scenes.products.metadata import read_metadata
 from landshift.pipeline.scenes.products.names import FoundFile, NamedFile, fits, metadata_key, name_file, sensors_of
 from landshift.pipeline.scenes.products.offsets import find_offset
-from landshift.pipeline.scenes.products.scenes import Declared, group_files, scene_of_files, set_aside
+from landshift.pipeline.scenes.products.scenes import Declared, SceneFiles, group_files, scene_of_files, set_aside
 from landshift.pipeline.scenes.products.walk import walk
 from landshift.pipeline.scenes.scene import Scene, Source
 from landshift.pipeline.scenes.sensors import Band, Sensor
@@ -155,21 +156,32 @@ def _product_scenes(folder: Path, named: Sequence[NamedFile], how: FolderReading
         )
     for found, why in others:
         how.left_out(found.first.scene, found.first.day, why)
-    for found in kept:
+
+    def make_scene(found: SceneFiles) -> Scene:
+        facts = metadata.get(found.first.key)
+        for place in (*(f.file.place for f in found.files), *([facts.place] if facts else [])):
+            how.allowed(place.archive if isinstance(place, ArchivedFile) else Path(str(place)))
+        return scene_of_files(replace(found, facts=read_metadata(facts) if facts else None), how.sensor, how.declared)
+
+    for found, made in zip(kept, ask_all(kept, make_scene), strict=True):
         with _catching(found.first.scene, how.refused):
-            facts = metadata.get(found.first.key)
-            for place in (*(f.file.place for f in found.files), *([facts.place] if facts else [])):
-                how.allowed(place.archive if isinstance(place, ArchivedFile) else Path(str(place)))
-            yield scene_of_files(replace(found, facts=read_metadata(facts) if facts else None), how.sensor, how.declared)
+            if isinstance(made, InputError):
+                raise made
+            yield made
 
 
 def _other_scenes(files: Sequence[FoundFile], how: FolderReading) -> Iterator[Scene]:
     groups: dict[str, list[tuple[FoundFile, RasterInfo]]] = defaultdict(list)
     doubles = {stem for stem, count in Counter(Path(f.relative).stem for f in files).items() if count > 1}
-    for file in files:
+
+    def inspect_allowed(file: FoundFile) -> RasterInfo:
+        how.allowed(Path(str(file.place)))
+        return inspect(file.place)
+
+    for file, info in zip(files, ask_all(files, inspect_allowed), strict=True):
         with _catching(file.relative, how.refused):
-            how.allowed(Path(str(file.place)))
-            info = inspect(file.place)
+            if isinstance(info, InputError):
+                raise info
             key = _scene_id(info, how.sensor)
             if Path(file.relative).stem in doubles:
                 # Files of one name in different folders are different scenes.

@@ -1,16 +1,15 @@
 """Scenes that were found, and the epochs that use them or why not."""
 
-import os
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import date
 
 from landshift.pipeline.errors import InputError, UnreadableError
 from landshift.pipeline.grid import Grid, overlap_share, require_same_grid
 from landshift.pipeline.raster.place import RemoteFile
+from landshift.pipeline.scenes.at_once import FEWEST, ask_all
 from landshift.pipeline.scenes.choose import common_bands
 from landshift.pipeline.scenes.look import require_overlap
 from landshift.pipeline.scenes.scene import Epoch, Scene
@@ -20,8 +19,6 @@ UNREADABLE, UNFIT, UNLIKE = "cannot be read", "does not fit", "differs from the 
 """Kinds of faults: the file is damaged or not there; it is sound, but not what the config or the catalog describes; it lies on
 another grid, or has other bands, than most scenes."""
 
-_FEWEST_AT_ONCE, _MOST_AT_ONCE = 4, 16
-"""Scenes that are looked into at the same time: one a core, and more than the cores of small machines, since reading waits."""
 _NAMED = 3
 """Scenes that a sentence names at most."""
 _NUMBER = re.compile(r"(?<![\w.:-])-?\d[\d.,e+-]*(?!\w)")
@@ -127,25 +124,12 @@ def look_into(
     Returns:
         The fault of each scene, in their order; None where it has none.
     """
-
-    def ask(scene: Scene) -> InputError | None:
-        try:
-            look(scene)
-        except InputError as error:
-            return error
-        return None
-
-    remote = any(isinstance(path, RemoteFile) for scene in scenes for path in scene.paths)
-    at_once = _FEWEST_AT_ONCE if remote else min(max(os.cpu_count() or 1, _FEWEST_AT_ONCE), _MOST_AT_ONCE)
+    # A server is asked for several files of a scene at once already.
+    at_once = FEWEST if any(isinstance(path, RemoteFile) for scene in scenes for path in scene.paths) else None
     faults: list[InputError | None] = []
-    with ThreadPoolExecutor(at_once) as pool:
-        try:
-            for fault in pool.map(ask, scenes):
-                faults.append(fault)
-                advance(len(faults) / len(scenes))
-        except BaseException:
-            pool.shutdown(cancel_futures=True)
-            raise
+    for fault in ask_all(scenes, look, at_once):
+        faults.append(fault)
+        advance(len(faults) / len(scenes))
     return faults
 
 
