@@ -250,3 +250,14 @@ def test_one_date_is_not_enough(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"scenes of 1 date \(2019-06-15\); expected two or more"):
         write_config(folder, folder / "landshift.yaml")
     assert not (folder / "landshift.yaml").exists()
+
+
+@pytest.mark.parametrize(("kind", "model"), [("safe-l1c", "l1c"), ("landsat-l1", "l1c"), ("landsat", "l2a")])
+def test_the_cloud_model_fits_the_reflectance_of_the_product(tmp_path: Path, kind: str, model: str) -> None:
+    folder = deliver(tmp_path / kind, kind)
+    made = write_config(folder, folder / "landshift.yaml")
+    project = load_project(made.config)
+    clouds = project.scenes.clouds.model_copy(update={"mask": "model"})
+    scenes = project.scenes.model_copy(update={"clouds": clouds})
+    ws = workspace(project.model_copy(update={"scenes": scenes}), folder, tmp_path / "out")
+    assert plan(ws).cloud_model == f"ukis-csmask-6b-{model}"

@@ -18,6 +18,9 @@ SIX_BANDS = ("blue", "green", "red", "nir", "swir16", "swir22")
 
 FOUR_BANDS = SIX_BANDS[:4]
 
+_TOP_OF_ATMOSPHERE = ("sentinel-2-l1c", "landsat-c2-l1")
+"""Sensors whose reflectance is not that of the surface."""
+
 
 def mask_bands(project: Project) -> tuple[str, ...]:
     """Return the bands that the cloud model of a project may take; none where it wants no model."""
@@ -71,7 +74,7 @@ def cloud_model_of(project: Project, sensor: Sensor, scenes: Sequence[Scene]) ->
             "`scenes: clouds: model: auto` cannot know whether the reflectance of sensor custom is that at the top of the "
             f"atmosphere or of the surface. Set `model: ukis-csmask-{len(wanted)}b-l1c` or `ukis-csmask-{len(wanted)}b-l2a`."
         )
-    return f"ukis-csmask-{len(wanted)}b-{'l1c' if sensor.name.endswith('l1c') else 'l2a'}"
+    return f"ukis-csmask-{len(wanted)}b-{'l1c' if sensor.name in _TOP_OF_ATMOSPHERE else 'l2a'}"
 
 
 def list_unmasked(project: Project, epochs: Iterable[Epoch]) -> tuple[str, ...]:
