@@ -142,6 +142,23 @@ def test_a_value_without_a_name_is_refused_with_its_place(tmp_path: Path) -> Non
     assert "classes are whole numbers" in refusal(write(tmp_path / "f.tif", [[0.5] * 4] * 3, dtype="float32"), NUMBERS)
 
 
+def test_an_image_that_is_taken_for_labels_is_refused_at_once(tmp_path: Path) -> None:
+    """Each of its 480,000 numbers is another one: to look for each of them would take an hour."""
+    index = np.random.default_rng(0).random((600, 800), dtype=np.float32)
+    text = refusal(write(tmp_path / "index.tif", index, dtype="float32"), NUMBERS, grid_of(PLACE, (600, 800), "EPSG:32651"))
+    assert "more, and `values` does not name them (only 0, 1, 2, 3): classes are whole numbers" in text
+
+
+def test_classes_are_read_over_many_strips(tmp_path: Path) -> None:
+    codes = (np.arange(1200)[:, None] // 7 + np.arange(5)) % 4
+    path = write(tmp_path / "tall.tif", codes)
+    grid = grid_of(PLACE, (1200, 5), "EPSG:32651")
+    np.testing.assert_array_equal(read(path, NUMBERS, grid), np.where(codes == 0, N, codes))
+    codes[1100, 3] = 9
+    text = refusal(write(tmp_path / "tall.tif", codes), NUMBERS, grid)
+    assert "9 on 1 pixels (the first in row 1100, column 3, at x 300035, y 3588995)" in text
+
+
 @needs_gdal
 def test_other_bands_are_refused(tmp_path: Path) -> None:
     text = refusal(write(tmp_path / "two bands.tif", [CODES, CODES]), NUMBERS)

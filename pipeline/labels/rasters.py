@@ -2,6 +2,7 @@
 
 import math
 import shlex
+from collections import Counter
 from collections.abc import Callable, Mapping
 from pathlib import Path
 
@@ -11,14 +12,16 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, differences
 from landshift.pipeline.labels.values import codes_of, extent_text
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.raster.codes import CodeFacts, colour_number, count_codes, inspect_codes, read_codes
+from landshift.pipeline.raster.codes import CodeFacts, colour_number, count_codes, inspect_codes, read_codes, tally
 from landshift.pipeline.raster.read import inspect
 
 Values = Mapping[int | str, str | int]
 """Number in a raster, or colour `#rrggbb`, to its class."""
 
 _TOLERANCE_PX = 1e-3
-_SHOWN, _SHOWN_COLOURS = 8, 16
+_SHOWN, _SHOWN_COLOURS, _PLACED = 8, 16, 2
+_MOST_UNKNOWN = 1024
+"""Values without a code after which reading stops: the raster does not hold classes."""
 
 
 def codes_from_raster(
@@ -48,13 +51,18 @@ def codes_from_raster(
     _require_free_nodata(path, facts, given, key)
     top, left = _offset(path, _own_grid(path, grid), grid)
     numbers = {colour_number(v) if isinstance(v, str) else v: code for v, code in given.items()}
-    found = _translate(path, read_codes(path, colours=colours), numbers, key, colours=colours)
-    out = np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8)
-    (rows, of_rows), (columns, of_columns) = (
-        _overlap(first, size, length)
-        for first, size, length in zip((top, left), found.shape, grid.shape, strict=True)
-    )  # fmt: skip
-    out[rows, columns] = found[of_rows, of_columns]
+    out, unknown = np.full(tuple(grid.shape), NOT_LABELLED, dtype=np.uint8), _Unknown(numbers)
+    for first, part in read_codes(path, colours=colours):
+        found = _translate(part, numbers, unknown, first)
+        (rows, of_rows), (columns, of_columns) = (
+            _overlap(start, size, length)
+            for start, size, length in zip((top + first, left), found.shape, grid.shape, strict=True)
+        )  # fmt: skip
+        out[rows, columns] = found[of_rows, of_columns]
+        if len(unknown.pixels) >= _MOST_UNKNOWN:
+            break
+    if unknown.pixels:
+        raise InputError(unknown.describe(path, key, colours=colours))
     return out
 
 
@@ -203,51 +211,58 @@ def _way(pixels: float, onward: str, back: str) -> str:
     return f"{abs(pixels):.2g} pixels {onward if pixels >= 0 else back}"
 
 
-def _translate(path: Path, data: np.ma.MaskedArray, codes: Mapping[int, int], key: str, *, colours: bool) -> np.ndarray:
-    """Replace numbers by codes, uint8 (y, x); masked pixels become 255.
+class _Unknown:
+    """Values of a raster that have no code: how often each occurs, and where first."""
 
-    Raises:
-        InputError: There is a number without a code; each is named with its pixels and the first place.
+    def __init__(self, codes: Mapping[int, int]) -> None:
+        self._codes, self._first = codes, dict[float, tuple[int, int]]()
+        self.pixels: Counter[float] = Counter()
+
+    def note(self, value: float, count: int, place: tuple[int, int] | None) -> None:
+        """Add pixels of a value, the first of them at a row and column; None where that is not known."""
+        self.pixels[value] += count
+        if place is not None:
+            self._first.setdefault(value, place)
+
+    def describe(self, path: Path, key: str, *, colours: bool) -> str:
+        """Write which values those are, with their pixels and the first place."""
+        transform, listed = inspect(path).grid.transform, list[str]()
+
+        def name(value: float) -> str:
+            return f"#{int(value):06x}" if colours else f"{value:g}"
+
+        for value, count in sorted(self.pixels.items(), key=lambda entry: (-entry[1], entry[0]))[:_SHOWN]:
+            where = ""
+            if value in self._first and len(listed) < _PLACED:
+                row, column = self._first[value]
+                x, y = transform @ (column + 0.5, row + 0.5)
+                where = f" (the first in row {row}, column {column}, at x {x:.10g}, y {y:.10g})"
+            listed.append(f"{name(value)} on {count:,} pixels{where}")
+        more = f" and {len(self.pixels) - _SHOWN:,} more" if len(self.pixels) > _SHOWN else ""
+        remedy = "name the class of every value, or `not labelled`"
+        if any(not float(value).is_integer() for value in self.pixels):
+            remedy = "classes are whole numbers: round the raster, or name the right file"
+        known, which = ", ".join(name(v) for v in self._codes) or "nothing", "it" if len(self.pixels) == 1 else "them"
+        return f"{path} holds {', '.join(listed)}{more}, and `{key}` does not name {which} (only {known}): {remedy}."
+
+
+def _translate(data: np.ma.MaskedArray, codes: Mapping[int, int], unknown: _Unknown, first: int) -> np.ndarray:
+    """Replace numbers by codes, uint8 (y, x); masked pixels become 255, and numbers without a code are noted.
+
+    Args:
+        data: Pixels of whole rows.
+        codes: Number to code.
+        unknown: Takes what has no code.
+        first: The raster's row that `data` begins with.
     """
     out = np.full(data.shape, NOT_LABELLED, dtype=np.uint8)
-    known = ~np.ma.getmaskarray(data)
-    different, counts = np.unique(data.data[known], return_counts=True)
-    unknown: list[tuple[int, float]] = []
-    for value, count in zip(different.tolist(), counts.tolist(), strict=True):
-        if value in codes:
-            out[known & (data.data == value)] = codes[int(value)]
-        else:
-            unknown.append((count, value))
-    if unknown:
-        raise InputError(_describe_unknown(path, np.where(known, data.data, np.nan), unknown, codes, key=key, colours=colours))
+    masked = np.ma.getmaskarray(data)
+    values, counts = tally(data)
+    named = np.isin(values, list(codes))
+    for value in values[named].tolist():
+        out[(data.data == value) & ~masked] = codes[int(value)]
+    others = sorted(zip(counts[~named].tolist(), values[~named].tolist(), strict=True), key=lambda entry: (-entry[0], entry[1]))
+    for number, (count, value) in enumerate(others[:_MOST_UNKNOWN]):
+        place = np.argwhere((data.data == value) & ~masked)[0].tolist() if number < _SHOWN else None
+        unknown.note(value, count, place if place is None else (first + place[0], place[1]))
     return out
-
-
-def _describe_unknown(
-    path: Path,
-    data: np.ndarray,
-    unknown: list[tuple[int, float]],
-    codes: Mapping[int, int],
-    *,
-    key: str,
-    colours: bool,
-) -> str:
-    grid, listed = inspect(path).grid, list[str]()
-
-    def name(value: float) -> str:
-        return f"#{int(value):06x}" if colours else f"{value:g}"
-
-    for count, value in sorted(unknown, key=lambda entry: (-entry[0], entry[1]))[:_SHOWN]:
-        row, column = (int(i) for i in np.argwhere(data == value)[0])
-        x, y = grid.transform @ (column + 0.5, row + 0.5)
-        where = f"the first in row {row}, column {column}, at x {x:.10g}, y {y:.10g}" if len(listed) < 2 else ""
-        listed.append(f"{name(value)} on {count:,} pixels" + (f" ({where})" if where else ""))
-    more = f" and {len(unknown) - _SHOWN:,} more" if len(unknown) > _SHOWN else ""
-    fractions = any(not float(value).is_integer() for _, value in unknown)
-    remedy = "name the class of every value, or `not labelled`"
-    if fractions:
-        remedy = "classes are whole numbers: round the raster, or name the right file"
-    return (
-        f"{path} holds {', '.join(listed)}{more}, and `{key}` does not name "
-        f"{'it' if len(unknown) == 1 else 'them'} (only {', '.join(name(v) for v in codes) or 'nothing'}): {remedy}."
-    )

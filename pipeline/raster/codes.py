@@ -108,22 +108,24 @@ def colour_number(colour: str) -> int:
     return int(colour.removeprefix("#"), 16)
 
 
-def read_codes(path: Path, *, colours: bool) -> np.ma.MaskedArray:
-    """Read the classes of a raster whole.
+def read_codes(path: Path, *, colours: bool) -> Iterator[tuple[int, np.ma.MaskedArray]]:
+    """Read the classes of a raster, strip by strip.
 
     Args:
         path: The raster.
         colours: As colours: of three bands, or of the palette; else the numbers of band 1.
 
-    Returns:
-        (y, x), in the file's own type or, of colours, int32 red x 65536 + green x 256 + blue. Masked where the file has
-        nodata, no finite number or a mask, or alpha is 0, or the palette has no such entry.
+    Yields:
+        The first row of a strip, and its pixels (y, x) over the whole width, in the file's own type or, of colours, int32 red
+        x 65536 + green x 256 + blue. Masked where the file has nodata, no finite number or a mask, or alpha is 0, or the
+        palette has no such entry.
 
     Raises:
         InputError: The file cannot be read.
     """
     with environment(path), open_source(path) as source:
-        return _read(path, source, Window(0, 0, source.height, source.width), colours=colours)
+        for window in _strips(source.height, source.width):
+            yield window.y, _read(path, source, window, colours=colours)
 
 
 def _read(path: Path, source: Any, window: Window, *, colours: bool) -> np.ma.MaskedArray:  # noqa: ANN401
@@ -168,9 +170,9 @@ def count_codes(path: Path, *, colours: bool) -> CodeCounts:
     counted: Counter[float] = Counter()
     masked = seen = 0
     with environment(path), open_source(path) as source:
-        for window in _strips(source.height, source.width):
+        for window in _strips(source.height, source.width, step=max(-(-source.height * source.width // _MOST_COUNTED), 1)):
             part = _read(path, source, window, colours=colours)
-            values, counts = np.unique(part.compressed(), return_counts=True)
+            values, counts = tally(part)
             counted.update(dict(zip(values.tolist(), counts.tolist(), strict=True)))
             seen += part.size
             masked += part.size - int(counts.sum())
@@ -184,8 +186,16 @@ def count_codes(path: Path, *, colours: bool) -> CodeCounts:
     )  # fmt: skip
 
 
-def _strips(height: int, width: int) -> Iterator[Window]:
-    tops = range(0, height, _STRIP)
-    step = max(-(-height * width // _MOST_COUNTED), 1)
-    for top in tops[::step]:
+def tally(pixels: np.ma.MaskedArray) -> tuple[np.ndarray, np.ndarray]:
+    """Return the different values of pixels that are not masked, ascending, and how often each occurs."""
+    known = pixels.compressed()
+    if known.dtype not in (np.uint8, np.uint16):
+        return np.unique(known, return_counts=True)
+    counts = np.bincount(known)
+    values = np.flatnonzero(counts)
+    return values, counts[values]
+
+
+def _strips(height: int, width: int, step: int = 1) -> Iterator[Window]:
+    for top in range(0, height, _STRIP * step):
         yield Window(top, 0, min(_STRIP, height - top), width)
