@@ -28,8 +28,12 @@ from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
+from landshift.pipeline.raster.open import keeping_open
+from landshift.pipeline.raster.place import RemoteFile
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.scenes.look import read_scene
+from landshift.pipeline.tiles import Window
 from tests.stac_server import Site, add_item, serving
 
 CRS = "EPSG:32651"
@@ -650,6 +654,29 @@ def test_files_in_a_bucket(place: Place, monkeypatch: pytest.MonkeyPatch) -> Non
     for item in place.site.items:
         item["properties"]["updated"] = "2024-01-01T00:00:00Z"
     assert place.prepare("s3") == expected
+
+
+def test_signatures_are_renewed(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They expire within the hour; a plan is read for longer, and its files stay open meanwhile."""
+    place.two()
+    place.config["scenes"]["stac"]["sign"] = "planetary-computer"
+    token = ["sig=first1"]
+    fake = types.ModuleType("planetary_computer")
+    fake.__dict__["sign_url"] = lambda address: f"{address}?{token[0]}"
+    monkeypatch.setitem(sys.modules, "planetary_computer", fake)
+    scene = plan(place.workspace()).before.scenes[0]
+    file = scene.bands["red"].path
+    assert isinstance(file, RemoteFile)
+    with keeping_open():
+        first = read_scene(scene, ["red", "nir"], GRID, Window(0, 0, 8, 8))
+        token[0] = "sig=second2"
+        place.site.asked.clear()
+        assert np.array_equal(read_scene(scene, ["red", "nir"], GRID, Window(0, 0, 8, 8)), first)
+    assert place.site.asked
+    assert all(path.endswith("?sig=second2") for path in place.site.asked)
+    late = f"{file.url}?sig=first1: HTTP 403; {file.address} too"
+    assert file.without_secrets(late) == f"{file.url} HTTP 403; {file.url} too"
+    assert "second2" not in repr(file)
 
 
 def test_signing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -51,8 +51,8 @@ class _Kept:
 
     here: bool
     """Whether files of this machine stay open too."""
-    handles: dict[tuple[RasterPlace, bool], Any] = field(default_factory=dict)
-    """Open datasets, by place and whether pictures were accepted."""
+    handles: dict[tuple[RasterPlace, str, bool], Any] = field(default_factory=dict)
+    """Open datasets, by place, address with its signature, and whether pictures were accepted."""
 
 
 _KEPT: ContextVar[_Kept | None] = ContextVar("rasters that stay open", default=None)
@@ -152,7 +152,8 @@ def open_source(path: RasterPlace, *, pictures: bool = False, **options: str) ->
     kept = _KEPT.get()
     if kept is None or options or not (kept.here or isinstance(path, RemoteFile)):
         return _open(path, options, pictures=pictures)
-    key = (path, pictures)
+    # A file whose signature was renewed is opened anew.
+    key = (path, path.gdal_name if isinstance(path, RemoteFile) else "", pictures)
     if key not in kept.handles:
         kept.handles[key] = _open(path, options, pictures=pictures)
     # Closed when the block that keeps it open ends.

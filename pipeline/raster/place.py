@@ -2,9 +2,10 @@
 
 import hashlib
 import logging
+import re
 import tarfile
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
@@ -41,14 +42,21 @@ class RemoteFile:
 
     url: str
     """Without user and query: how it is called in messages, hashes and outputs."""
-    address: str = field(repr=False)
-    """With everything that opens it; never to be shown."""
+    raw: str = field(repr=False)
+    """As the catalog has it, with user and query; never to be shown."""
     version: str | None = field(default=None, compare=False)
     """Of its content, from the catalog: a checksum, or when it was updated."""
     is_checksum: bool = field(default=False, compare=False)
     """Whether `version` is a checksum of the bytes."""
     advice: str = field(default="", repr=False, compare=False)
     """What opens it, by its catalog; a sentence for messages, empty where nothing is known."""
+    sign: Callable[[str], str] | None = field(default=None, repr=False, compare=False)
+    """Signs its address each time it is opened, since signatures expire; None: it needs none."""
+
+    @property
+    def address(self) -> str:
+        """With everything that opens it now; never to be shown."""
+        return self.sign(self.raw) if self.sign else self.raw
 
     def __str__(self) -> str:
         """Return the address without secrets."""
@@ -81,7 +89,8 @@ class RemoteFile:
         user = parts.netloc.rpartition("@")[0]
         values = [v for _, value in parse_qsl(parts.query) for v in (value, unquote(value))]
         raw = [piece.partition("=")[2] for piece in parts.query.split("&")]
-        text = text.replace(self.address, self.url)
+        # An earlier signature too, of a file that is still open by it.
+        text = re.sub(re.escape(self.url) + r"\?[^\s'\"]+", self.url, text.replace(self.address, self.url))
         for secret in sorted({parts.query, user, *user.split(":"), *values, *raw}, key=len, reverse=True):
             if len(secret) >= _SHORTEST_SECRET:
                 text = text.replace(secret, "...")

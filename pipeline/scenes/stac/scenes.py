@@ -2,8 +2,9 @@
 
 from collections.abc import Callable, Collection, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import date
+from functools import partial
 from pathlib import Path
 
 from landshift.pipeline.errors import InputError
@@ -80,16 +81,15 @@ def signer(name: str) -> Callable[[str], str]:
             "`pip install landshift[planetary-computer]`."
         ) from error
 
-    def sign(address: str) -> str:
-        try:
-            return str(sign_url(address))
-        except Exception as error:
-            # Whatever stops it, the network mostly; its message may hold a key.
-            raise InputError(
-                f"the address cannot be signed ({type(error).__name__}). Check the network, or try again."
-            ) from None
+    return partial(_sign, sign_url)
 
-    return sign
+
+def _sign(sign_url: Callable[[str], str], address: str) -> str:
+    try:
+        return str(sign_url(address))
+    except Exception as error:
+        # Whatever stops it, the network mostly; its message may hold a key.
+        raise InputError(f"the address cannot be signed ({type(error).__name__}). Check the network, or try again.") from None
 
 
 def findings_of(items: Sequence[Item], how: Reading) -> list[Finding]:
@@ -220,8 +220,8 @@ def _place(item: Item, key: str, how: Reading) -> RasterPlace:
     version = str(checksum or updated) if checksum or updated else None
     advice = advise(item, key, chosen, address, signed=how.sign is not str)
     # Refused before it is signed: a token is not given to any address.
-    remote_file(address)
-    return remote_file(how.sign(address), version, is_checksum=bool(checksum), advice=advice)
+    file = remote_file(address, version, is_checksum=bool(checksum), advice=advice)
+    return file if how.sign is str else replace(file, sign=how.sign)
 
 
 def _require_apart(item: Item, sources: Mapping[str, Source]) -> None:
