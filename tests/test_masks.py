@@ -95,6 +95,15 @@ def test_a_hole_lends_its_numbers_to_no_neighbour(tmp_path: Path, kind: str, dty
     np.testing.assert_allclose(found.numbers[0][found.seen], LAND, rtol=1e-6)
 
 
+def test_a_centre_on_the_edge_of_a_file_is_not_observed(tmp_path: Path) -> None:
+    """Six rows of 10 m end where the fifth row of 12 m, begun 6 m further down, has its centres."""
+    path = write(tmp_path / "a.tif")
+    there = grid(dy=6, size=12, shape=(7, 9))
+    found = read_bands(path, [1], there, whole(there), resampling="bilinear")
+    assert found.seen[3].any()
+    assert not found.seen[4:].any()
+
+
 @WORN
 @given(st.sampled_from(KINDS), st.integers(-40, 40), st.integers(-40, 40), st.sampled_from([3, 5, 8, 12, 20, 25]), st.data())
 def test_no_hole_is_observed_whatever_the_grid(

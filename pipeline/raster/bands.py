@@ -23,6 +23,8 @@ Kernel = Literal["nearest", "bilinear", "average"]
 
 _LOOSE = 0.75
 """Pixels: what a pixel's centre and GDAL's approximate transformation may put between a value and the mask over it."""
+_ON_EDGE = 1e-6
+"""Pixels from the edge of a file within which a centre lies on it."""
 _COARSE = 2.0
 """From so many pixels of a file to one of the grid, GDAL may read its overviews, whose pixels mix further ones."""
 
@@ -233,9 +235,10 @@ def _take_nearest(flags: np.ndarray, own: Grid, target: Grid) -> np.ndarray:
     height, width = target.shape.yx
     if own.crs == target.crs:
         inverse = ~own.transform @ target.transform
-        rows = np.floor(inverse.f + inverse.e * (np.arange(height) + 0.5)).astype(int)
-        columns = np.floor(inverse.c + inverse.a * (np.arange(width) + 0.5)).astype(int)
-        inside = [(v >= 0) & (v < n) for v, n in ((rows, own.shape[0]), (columns, own.shape[1]))]
+        down, right = inverse.f + inverse.e * (np.arange(height) + 0.5), inverse.c + inverse.a * (np.arange(width) + 0.5)
+        rows, columns = np.floor(down).astype(int), np.floor(right).astype(int)
+        # A centre that lies on the edge itself has no value: GDAL and rounding do not agree on its side.
+        inside = [(v > _ON_EDGE) & (v < n - _ON_EDGE) for v, n in ((down, own.shape[0]), (right, own.shape[1]))]
         taken = flags[rows.clip(0, own.shape[0] - 1)][:, columns.clip(0, own.shape[1] - 1)]
         return np.asarray(taken & inside[0][:, np.newaxis] & inside[1])
     out = np.zeros((height, width), dtype=np.uint8)
