@@ -118,6 +118,16 @@ def test_what_tells_the_satellite() -> None:
     assert told(platform="PlanetScope", id="20200615_023551_1012") == "PlanetScope"
 
 
+@pytest.mark.parametrize(
+    ("platform", "right"),
+    [("landsat-5", "landsat-c2-l2"), ("LC09", "landsat-c2-l2"), ("S30", "hls"), ("S2B", "sentinel-2-l2a"), ("Terra", "")],
+)  # fmt: skip
+def test_the_right_sensor_is_named(platform: str, right: str) -> None:
+    wrong = sensor_named("landsat-c2-l2-oli" if platform == "landsat-5" else "landsat-c2-l2-tm")
+    with pytest.raises(InputError, match=f"Set `sensor: name: {right}`" if right else "Correct `sensor: name:`,"):
+        wrong.of_platform(platform, "Item a")
+
+
 @pytest.mark.parametrize("drop", [(), ("platform",), ("platform", "instruments")])
 def test_both_halves_of_hls(tmp_path: Path, drop: tuple[str, ...]) -> None:
     """B05 is a red edge of one half, and the near infrared of the other; Fmask masks both."""

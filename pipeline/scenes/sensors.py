@@ -72,8 +72,11 @@ class Sensor:
         for row in rows:
             if not platform or not row.platforms or re.match(row.platforms, platform, re.IGNORECASE):
                 return row
-        right = next((s for s in SENSORS if s.members and any(_flies(m, platform) for m in s.members)), None)
-        advice = f"Set `sensor: name: {right.name}`" if right else "Correct `sensor: name:`"
+        # What flies on Sentinel-2 is rarely meant to be read as HLS.
+        right = "sentinel-2-l2a" if re.match("sentinel|S2", platform, re.IGNORECASE) else next(
+            (s.name for s in SENSORS if s.members and any(_flies(m, platform) for m in s.members)), ""
+        )  # fmt: skip
+        advice = f"Set `sensor: name: {right}`" if right else "Correct `sensor: name:`"
         raise InputError(
             f"{name} was taken by {platform}, which does not carry {self.name}: its bands of the same numbers see others. "
             f"{advice}, or leave the scene out with `scenes: faulty: skip` or `scenes: stac: leave_out:`."
