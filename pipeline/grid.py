@@ -240,14 +240,15 @@ def cut_out(grid: Grid, window: Window) -> Grid:
 
 
 def pixels_per_pixel(grid: Grid, other: Grid) -> float:
-    """Return how many pixels of `other` a step of one pixel of `grid` crosses at its centre, along the longer way."""
+    """Return how many pixels of `other` a step of one pixel of `grid` crosses at its centre; 1 where `other` has no place."""
     y, x = grid.shape[0] / 2, grid.shape[1] / 2
     spots = [grid.transform @ spot for spot in ((x, y), (x + 1, y), (x, y + 1))]
     if grid.crs != other.crs and grid.crs is not None and other.crs is not None:
         turn = grid.crs.transformer_to_crs(other.crs)
         spots = [turn(*spot) for spot in spots]
     here, right, below = (~other.transform @ spot for spot in spots)
-    return max(math.hypot(there[0] - here[0], there[1] - here[1]) for there in (right, below))
+    step = max(math.hypot(there[0] - here[0], there[1] - here[1]) for there in (right, below))
+    return step if math.isfinite(step) else 1.0
 
 
 def bounds_of(crs: CRS | None, grids: Iterable[Grid]) -> Bounds:

@@ -24,7 +24,7 @@ Kernel = Literal["nearest", "bilinear", "average"]
 _LOOSE = 0.75
 """Pixels: what a pixel's centre and GDAL's approximate transformation may put between a value and the mask over it."""
 _ON_EDGE = 1e-6
-"""Pixels from the edge of a file within which a centre lies on it."""
+"""Pixels from the edge of a file or of a pixel within which a centre lies on it, whatever rounding makes of it in a window."""
 _COARSE = 2.0
 """From so many pixels of a file to one of the grid, GDAL may read its overviews, whose pixels mix further ones."""
 
@@ -169,12 +169,17 @@ def _read_in_place(
     """Return the numbers of a window of the file's own pixels, `fill` past its edge, and where no mask lies over them."""
     inside = there.clip((source.height, source.width))
     held, window = inside.within(there).slices, rasterio_window(inside)
-    numbers = np.full((len(bands), there.height, there.width), fill, dtype=source.dtypes[0])
-    seen = np.zeros(numbers.shape[1:], dtype=bool)
-    if inside.height and inside.width:
-        numbers[:, *held] = _read_all(path, bands, lambda some: source.read(some, window=window))
-        unmasked = read_unmasked(source, path, bands, window)
-        seen[held] = True if unmasked is None else unmasked
+    if not (inside.height and inside.width):
+        shape = (there.height, there.width)
+        return np.full((len(bands), *shape), fill, dtype=source.dtypes[0]), np.zeros(shape, dtype=bool)
+    numbers = _read_all(path, bands, lambda some: source.read(some, window=window))
+    unmasked = read_unmasked(source, path, bands, window)
+    seen = np.ones(numbers.shape[1:], dtype=bool) if unmasked is None else unmasked
+    if inside != there:
+        part, part_seen = numbers, seen
+        numbers = np.full((len(bands), there.height, there.width), fill, dtype=part.dtype)
+        seen = np.zeros(numbers.shape[1:], dtype=bool)
+        numbers[:, *held], seen[held] = part, part_seen
     return numbers, seen
 
 
@@ -219,7 +224,8 @@ def _place_flags(own: Grid, part: _Part, read: Callable[[Window], np.ndarray], *
         is_grown: Whether what is not observed grows by what a bilinear kernel reaches.
     """
     target = cut_out(part.grid, part.window)
-    step = max(pixels_per_pixel(target, own), 1.0)
+    # Of the whole, so that a window is the same part of it.
+    step = max(pixels_per_pixel(part.grid, own), 1.0)
     pixels = math.ceil(step * (1.5 if step >= _COARSE else 1.0) + _LOOSE) - 1 if is_grown else 0
     around = overlap_window(own, target, pixels + 2)
     if not (around.height and around.width):
@@ -236,7 +242,7 @@ def _take_nearest(flags: np.ndarray, own: Grid, target: Grid) -> np.ndarray:
     if own.crs == target.crs:
         inverse = ~own.transform @ target.transform
         down, right = inverse.f + inverse.e * (np.arange(height) + 0.5), inverse.c + inverse.a * (np.arange(width) + 0.5)
-        rows, columns = np.floor(down).astype(int), np.floor(right).astype(int)
+        rows, columns = (np.floor(v + _ON_EDGE).astype(int) for v in (down, right))
         # A centre that lies on the edge itself has no value: GDAL and rounding do not agree on its side.
         inside = [(v > _ON_EDGE) & (v < n - _ON_EDGE) for v, n in ((down, own.shape[0]), (right, own.shape[1]))]
         taken = flags[rows.clip(0, own.shape[0] - 1)][:, columns.clip(0, own.shape[1] - 1)]

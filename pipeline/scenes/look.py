@@ -69,7 +69,10 @@ def read_scene(
         part = read_bands(path, [s.band for s in sources], grid, window, resampling=resampling, nodata=scene.sensor.nodata)
         for row, source, numbers in zip(rows, sources, part.numbers, strict=True):
             values[row] = to_values(numbers, scene.sensor, scene.number_offset, source.factors)
-        seen &= part.seen & np.isfinite(values[rows]).all(axis=0)
+            if numbers.dtype.kind == "f":
+                # Large numbers may be finite in the file alone.
+                seen &= np.isfinite(values[row])
+        seen &= part.seen
         if part.resampled_from is not None and resampling == "bilinear" and part.resampled_from not in grids:
             grids.append(part.resampled_from)
     for mask, clear in (
