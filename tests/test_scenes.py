@@ -245,5 +245,9 @@ def test_faulty_scenes_are_skipped_where_that_is_asked_for(territory: Territory)
 def test_skipping_all_scenes_of_an_epoch_is_an_error(territory: Territory) -> None:
     (territory.data / territory.names[1]).write_bytes(b"no raster")
     territory.config["scenes"] |= {"faulty": "skip"}
-    with pytest.raises(InputError, match="No scene from 2022-06-01 to 2022-06-30"):
+    told = r"No scene from 2022-06-01 to 2022-06-30 for epoch after; the folder, without 1 left out or faulty .* has 2020-06-15"
+    with pytest.raises(InputError, match=told):
+        territory.plan()
+    territory.write(territory.names[1], np.full((2, *territory.grid.shape), 60_000, dtype=np.uint16))
+    with pytest.raises(InputError, match=told):
         territory.plan()

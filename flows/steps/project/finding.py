@@ -19,9 +19,8 @@ from landshift.pipeline.scenes.survey import Finding, finding_of, finding_of_fau
 
 def source_of(project: Project, left_out: int) -> str:
     """Return where the scenes come from, for errors."""
-    if project.scenes.stac is None:
-        return "the folder"
-    return "the catalog" + (f", without {left_out} left out (`landshift scenes` lists why)," if left_out else "")
+    place = "the folder" if project.scenes.stac is None else "the catalog"
+    return place + (f", without {left_out} left out or faulty (`landshift scenes` lists why)," if left_out else "")
 
 
 def region_of(project: Project, scenes: Sequence[Scene] = ()) -> Grid | None:

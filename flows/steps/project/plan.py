@@ -135,7 +135,7 @@ def inspect(ws: Workspace, findings: Sequence[Finding]) -> Plan:
     faulty: set[str] = set()
     sound: set[tuple[str, tuple[str, ...], Grid]] = set()
     while True:
-        made = choose(ws, [f for f in findings if f.scene is None or f.scene.id not in faulty])
+        made = choose(ws, [replace(f, scene=None) if f.name in faulty else f for f in findings])
         remaining = [s for epoch in made.epochs for s in epoch.scenes if (s.id, made.bands, made.grid) not in sound]
         faults = _look_into(ws, remaining, made)
         if faults and not skip:
