@@ -222,7 +222,10 @@ def _require_source(scene: Scene, source: Source) -> None:
     try:
         info = inspect(source.path)
         if not 1 <= source.band <= info.count:
-            raise InputError(f"{source.path} has {info.count} bands, the catalog names band {source.band}.")
+            raise InputError(
+                f"{source.path} has {info.count} bands, the catalog names band {source.band}. "
+                f"Leave the item out with {scene.way_out}, and report it to the catalog's keeper."
+            )
         if source.declared is not None:
             require_declared_place(info, source.declared)
         if source is not scene.quality:

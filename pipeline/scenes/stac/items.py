@@ -35,6 +35,8 @@ _LEVEL_OF_SENSOR = re.compile(r"-l([12])")
 _CARRIERS = {"tm": "landsat-5", "etm": "landsat-7", "etm+": "landsat-7", "oli": "landsat-8", "msi": "sentinel-2"}
 """Instrument to one of its satellites."""
 
+_FAULTY_ITEM = "Leave the item out with `scenes: stac: leave_out:`, and report it to the catalog's keeper."
+
 
 def moment(item: Item) -> datetime:
     """Return when an item was acquired, in UTC; a time without zone is taken as UTC, as STAC demands.
@@ -264,11 +266,13 @@ def read_declared(item: Item, key: str) -> DeclaredGrid:
         matrix = Affine(*(float(v) for v in transform[:6])) if transform else None
         rows, columns = (int(v) for v in shape) if shape else (1, 1)
     except (TypeError, ValueError, KeyError, OverflowError) as error:
-        raise InputError(f"{name}: proj:transform {transform!a:.100} and proj:shape {shape!a:.60} are no grid.") from error
+        raise InputError(
+            f"{name}: proj:transform {transform!a:.100} and proj:shape {shape!a:.60} are no grid. {_FAULTY_ITEM}"
+        ) from error
     if matrix is not None and not (all(map(math.isfinite, matrix)) and matrix.determinant):
-        raise InputError(f"{name}: proj:transform {transform!a:.100} is no grid.")
+        raise InputError(f"{name}: proj:transform {transform!a:.100} is no grid. {_FAULTY_ITEM}")
     if not (0 < rows < _LONGEST_SIDE and 0 < columns < _LONGEST_SIDE):
-        raise InputError(f"{name}: proj:shape {shape!a:.60} is no size.")
+        raise InputError(f"{name}: proj:shape {shape!a:.60} is no size. {_FAULTY_ITEM}")
     return DeclaredGrid(_require_crs(crs, name) if crs else "", matrix, (rows, columns) if shape else None)
 
 
@@ -276,7 +280,7 @@ def _require_crs(crs: object, name: str) -> str:
     try:
         return CRS(str(crs)).crs_str
     except CRSError as error:
-        raise InputError(f"{name} has the CRS {crs!a:.200}, which is not known ({error}).") from error
+        raise InputError(f"{name} has the CRS {crs!a:.200}, which is not known ({error}). {_FAULTY_ITEM}") from error
 
 
 def grid_by_catalog(declared: DeclaredGrid) -> Grid | None:
