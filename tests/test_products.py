@@ -1,8 +1,11 @@
 """What archives deliver becomes the right scenes: the reflectance that was put in comes out, clouds masked."""
 
 import shutil
+import subprocess
+import sys
 import tarfile
 import zipfile
+from dataclasses import replace
 from datetime import date
 from io import BytesIO
 from pathlib import Path
@@ -14,11 +17,13 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.place import ArchivedFile, place_hash
 from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.look import read_scene
+from landshift.pipeline.scenes.products.metadata import SceneFacts, read_metadata
+from landshift.pipeline.scenes.products.names import FoundFile
 from landshift.pipeline.scenes.products.scenes import Declared
 from landshift.pipeline.scenes.scene import Scene
 from landshift.pipeline.scenes.sensors import sensor_named
 from landshift.pipeline.tiles import Window
-from tests.archives import BANDS, DELIVERIES, SIDE, deliver, landsat, reflectance, safe, write
+from tests.archives import BANDS, DELIVERIES, SIDE, deliver, landsat, planet, reflectance, safe, write
 
 WHOLE = Window(0, 0, SIDE, SIDE)
 
@@ -144,12 +149,22 @@ def test_the_newer_processing_of_an_acquisition_is_used(tmp_path: Path) -> None:
     assert not faults
     assert "N0500" in scene.id
     assert scene.number_offset == -1000
-    assert (
-        "another processing of the same acquisition" in others["S2A_MSIL2A_20190615T100031_N0213_R122_T33TWN_20190615T100031"]
-    )
+    assert others == {
+        "S2A_MSIL2A_20190615T100031_N0213_R122_T33TWN_20190615T100031": "is another processing of the same "
+        "acquisition; S2A_MSIL2A_20190615T100031_N0500_R122_T33TWN_20230714T120000.SAFE is newer and used"
+    }
     landsat(tmp_path / "l", "LC08", "20190615", after=False, processed="20190620")
     newer = landsat(tmp_path / "l", "LC08", "20190615", after=False, processed="20200829")
     assert [s.id for s in find(tmp_path / "l", "landsat-c2-l2")] == [newer]
+
+
+def test_of_copies_the_one_with_the_shortest_path_is_used(tmp_path: Path) -> None:
+    original = safe(tmp_path, "20190615", "N0213", after=False)
+    shutil.copytree(original, tmp_path / "a backup" / original.name)
+    [scene], faults, others = refusals(tmp_path, "sentinel-2-l2a")
+    assert not faults
+    assert original in scene.bands["red"].path.parents
+    assert others[scene.id] == f"is there twice: a backup/{original.name} is a copy of {original.name}, which is used"
 
 
 def test_another_level_is_left_out_and_another_product_is_named(tmp_path: Path) -> None:
@@ -211,3 +226,131 @@ def test_files_of_one_name_in_different_folders_are_different_scenes(tmp_path: P
         (date(2019, 6, 15), "2019-06-15_response"),
         (date(2023, 6, 20), "2023-06-20_response"),
     ]
+
+
+def metadata_of(folder: Path, name: str, content: str | bytes) -> SceneFacts:
+    (folder / name).write_bytes(content if isinstance(content, bytes) else content.encode())
+    return read_metadata(FoundFile(folder / name, name))
+
+
+HOSTILE = {
+    "open tags": "<PROCESSING_BASELINE ", "tags of nothing": "<PROCESSING_BASELINE>", "open comments": "<!--",
+    "blanks": "<PROCESSING_BASELINE" + " " * 1000, "names": "<" + "A" * 1000, "closed": "</A></A ", "equals": "GROUP = A\n= ",
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("kind", HOSTILE)
+@pytest.mark.parametrize("name", ["MTD_MSIL2A.xml", "LC08_MTL.xml", "LC08_MTL.txt"])
+def test_hostile_metadata_are_read_in_one_pass(tmp_path: Path, kind: str, name: str) -> None:
+    """Of four million bytes, a pass that began anew at each tag would take hours; a process of its own ends it."""
+    text = HOSTILE[kind]
+    (tmp_path / name).write_text(text * (4 * 2**20 // len(text)))
+    code = (
+        "import sys; from pathlib import Path; from landshift.pipeline.scenes.products.metadata import read_metadata; "
+        "from landshift.pipeline.scenes.products.names import FoundFile; "
+        "print(read_metadata(FoundFile(Path(sys.argv[1]), 'a/' + Path(sys.argv[1]).name)).baseline)"
+    )
+    done = subprocess.run([sys.executable, "-c", code, tmp_path / name], capture_output=True, text=True, timeout=120)
+    assert (done.returncode, done.stdout.strip()) == (0, "None"), done.stderr
+
+
+def test_metadata_of_more_than_four_million_bytes_are_refused(tmp_path: Path) -> None:
+    with pytest.raises(InputError, match=r"has more than 4,194,304 bytes"):
+        metadata_of(tmp_path, "MTD_MSIL2A.xml", " " * (4 * 2**20 + 1))
+
+
+def test_one_baseline_is_expected_and_comments_count_for_nothing(tmp_path: Path) -> None:
+    one = "<PROCESSING_BASELINE>05.09</PROCESSING_BASELINE>"
+    assert metadata_of(tmp_path, "MTD_MSIL2A.xml", f"<!-- {one.replace('05', '02')} -->{one * 2}<!--").baseline == "05.09"
+    with pytest.raises(InputError, match=r"2 processing baselines \(02.09, 05.09\)"):
+        metadata_of(tmp_path, "MTD_MSIL2A.xml", one + one.replace("05", "02"))
+
+
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_metadata_are_decoded_by_their_byte_order_mark(tmp_path: Path, encoding: str) -> None:
+    text = "<A><PROCESSING_BASELINE>05.09</PROCESSING_BASELINE></A>"
+    assert metadata_of(tmp_path, "MTD_MSIL2A.xml", text.encode(encoding)).baseline == "05.09"
+
+
+@pytest.mark.parametrize(("written", "expected"), [("2.5", 2.5), ("n/a", None), ("nan", None), ("-1", None), ("", None)])
+def test_a_cloud_cover_that_is_no_number_is_passed_by(tmp_path: Path, written: str, expected: float | None) -> None:
+    xml = f"<Cloud_Coverage_Assessment>{written}</Cloud_Coverage_Assessment>"
+    assert metadata_of(tmp_path, "MTD_MSIL2A.xml", xml).cloud_cover == expected
+    assert metadata_of(tmp_path, "LC08_MTL.txt", f"CLOUD_COVER = {written}").cloud_cover == expected
+
+
+@pytest.mark.parametrize("written", ["nan", "0", "-12.5", "none", "inf"])
+def test_a_sun_that_is_not_up_is_named(tmp_path: Path, written: str) -> None:
+    landsat(tmp_path, "LC08", "20190615", after=False, level="L1TP")
+    [metadata] = tmp_path.glob("*_MTL.txt")
+    metadata.write_text(metadata.read_text().replace("SUN_ELEVATION = 60.0", f"SUN_ELEVATION = {written}"))
+    with pytest.raises(InputError, match=rf"_MTL.txt has SUN_ELEVATION = {written}; expected degrees above 0"):
+        find(tmp_path, "landsat-c2-l1")
+
+
+def test_a_band_of_level_1_without_factors_is_named(tmp_path: Path) -> None:
+    landsat(tmp_path, "LC08", "20190615", after=False, level="L1TP")
+    [metadata] = tmp_path.glob("*_MTL.txt")
+    text = metadata.read_text()
+    metadata.write_text(text.replace("REFLECTANCE_ADD_BAND_4", "ELSE"))
+    with pytest.raises(InputError, match=r"_MTL.txt has no REFLECTANCE_MULT_BAND_4 and REFLECTANCE_ADD_BAND_4"):
+        find(tmp_path, "landsat-c2-l1")
+    metadata.unlink()
+    with pytest.raises(InputError, match=r"without its metadata \(LC08_\S+_MTL.txt or _MTL.xml\)"):
+        find(tmp_path, "landsat-c2-l1")
+
+
+def as_xml(text: str) -> str:
+    """Return the metadata of a Landsat scene as the XML that USGS delivers beside them."""
+    lines = []
+    for line in text.splitlines():
+        key, _, value = (part.strip() for part in line.partition("="))
+        tags = {"GROUP": f"<{value}>", "END_GROUP": f"</{value}>", "END": ""}
+        lines.append(tags.get(key, f"<{key}>{value.strip(chr(34))}</{key}>"))
+    return '<?xml version="1.0" encoding="UTF-8" standalone="no"?>\n' + "\n".join(lines)
+
+
+@pytest.mark.parametrize("packed", [False, True])
+def test_metadata_of_landsat_as_xml_hold_what_the_text_holds(tmp_path: Path, packed: bool) -> None:
+    landsat(tmp_path, "LC08", "20190615", after=False, level="L1TP")
+    [metadata] = tmp_path.glob("*_MTL.txt")
+    before, found = read_metadata(FoundFile(metadata, metadata.name)), find(tmp_path, "landsat-c2-l1")
+    xml = metadata.with_suffix(".xml")
+    xml.write_text(as_xml(metadata.read_text()))
+    after = read_metadata(FoundFile(xml, xml.name))
+    assert replace(after, name="") == replace(before, name="")
+    assert (len(after.factors), after.platform, after.cloud_cover) == (6, "LANDSAT_8", 3.1)
+    # Beside the text, the XML is not even opened.
+    right, wrong = xml.read_text(), as_xml(metadata.read_text()).replace("60.0", "10.0")
+    for text, kept in ((wrong, True), (right, False)):
+        xml.write_text(text)
+        if not kept:
+            metadata.unlink()
+        folder = tmp_path
+        if packed:
+            folder = tmp_path / f"packed {kept}"
+            folder.mkdir()
+            with tarfile.open(folder / "scene.tar", "w") as archive:
+                for file in sorted(f for f in tmp_path.iterdir() if f.is_file()):
+                    archive.add(file, file.name)
+        again = find(folder, "landsat-c2-l1")
+        assert [b.factors for b in again[0].bands.values()] == [b.factors for b in found[0].bands.values()]
+
+
+def test_two_frames_of_planet_within_a_second_are_both_used(tmp_path: Path) -> None:
+    scene = planet(tmp_path, "20190615", after=False)
+    for path in list(tmp_path.iterdir()):
+        shutil.copy(path, tmp_path / path.name.replace("_100031_45_", "_100031_98_"))
+    scenes, _, others = refusals(tmp_path, "planetscope")
+    assert [s.id for s in scenes] == [scene, scene.replace("_45_", "_98_")]
+    assert not others
+
+
+def test_radiance_of_planet_is_not_reflectance(tmp_path: Path) -> None:
+    scene = planet(tmp_path, "20190615", after=False, bands=4)
+    stack = tmp_path / f"{scene}_3B_AnalyticMS_SR_clip.tif"
+    stack.rename(tmp_path / f"{scene}_3B_AnalyticMS_clip.tif")
+    with pytest.raises(
+        InputError, match=r"AnalyticMS_clip.tif holds at-sensor radiance.*AnalyticMS_SR.*`sensor: name: custom`"
+    ):
+        find(tmp_path, "planetscope")

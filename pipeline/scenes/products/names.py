@@ -2,12 +2,12 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
-from pathlib import PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.raster.place import RasterPlace
+from landshift.pipeline.raster.place import ArchivedFile, RasterPlace
 from landshift.pipeline.scenes.products.table import PRODUCTS, Product
 from landshift.pipeline.scenes.sensors import Sensor
 
@@ -58,7 +58,8 @@ class NamedFile:
     @property
     def acquisition(self) -> tuple[str, ...]:
         """What two processings of one acquisition share."""
-        return self.product.name, self.platform.upper(), self.tile.upper(), str(self.acquired or self.day)
+        # Without tiles (PlanetScope) the scene is one acquisition, and a satellite takes several within a second.
+        return self.product.name, self.platform.upper(), (self.tile or self.scene).upper(), str(self.acquired or self.day)
 
     @property
     def rank(self) -> tuple[str, str]:
@@ -95,15 +96,31 @@ def name_file(file: FoundFile) -> NamedFile | None:
 
 
 def metadata_key(file: FoundFile) -> str | None:
-    """Return the key of the scene that a metadata file belongs to; None where it is something else."""
+    """Return the key of the scene that a metadata file belongs to; None where it is something else.
+
+    Landsat's `_MTL.xml` has what its `_MTL.txt` has, and is passed by where that one lies beside it.
+    """
     path = PurePosixPath(file.relative)
     for product in PRODUCTS:
         own = product.metadata.fullmatch(path.name) if product.metadata else None
         if own is None:
             continue
+        if path.name.lower().endswith("_mtl.xml") and _has_text(file):
+            return None
         folder, _ = _folder_of(product, path)
         return folder or str(path.parent / own.groupdict().get("scene", path.parent.name))
     return None
+
+
+def _has_text(file: FoundFile) -> bool:
+    """Return whether the same name with `.txt` lies beside a file."""
+    if isinstance(file.place, ArchivedFile):
+        try:
+            replace(file.place, member=str(PurePosixPath(file.place.member).with_suffix(".txt"))).read(1)
+        except InputError:
+            return False
+        return True
+    return isinstance(file.place, Path) and file.place.with_suffix(".txt").is_file()
 
 
 def _folder_of(product: Product, path: PurePosixPath) -> tuple[str, Mapping[str, str]]:

@@ -11,7 +11,7 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.scenes.dates import acquisition_date
 from landshift.pipeline.scenes.declared import cloud_cover_in, require_factors, require_nodata, require_one_crs
-from landshift.pipeline.scenes.products.metadata import SceneFacts
+from landshift.pipeline.scenes.products.metadata import SceneFacts, sine_of_sun
 from landshift.pipeline.scenes.products.names import NamedFile, fits, matches
 from landshift.pipeline.scenes.products.offsets import find_offset
 from landshift.pipeline.scenes.scene import Scene, Source
@@ -52,21 +52,30 @@ def group_files(files: Sequence[NamedFile]) -> list[SceneFiles]:
 
 
 def set_aside(scenes: Sequence[SceneFiles], sensor: Sensor) -> tuple[list[SceneFiles], list[tuple[SceneFiles, str]]]:
-    """Keep of each acquisition what the sensor reads, in its newest processing.
+    """Keep of each acquisition what the sensor reads, in its newest processing; of copies, the one whose path is shortest.
 
     Returns:
-        The kept ones, and the others with the reason.
+        The kept ones, and the others with the reason, which continues "it ".
     """
     fitting = [s for s in scenes if fits(s.first, sensor)]
     others = [(s, f"is {s.first.product.name} {s.first.level}, and the config reads {sensor.name}".replace("  ", " "))
               for s in scenes if not fits(s.first, sensor)]  # fmt: skip
     kept = []
-    ordered = sorted(fitting, key=lambda s: (s.first.acquisition, s.first.rank, s.first.key))
+    ordered = sorted(fitting, key=lambda s: s.first.acquisition)
     for _, group in groupby(ordered, key=lambda s: s.first.acquisition):
-        *older, newest = group
+        processings = list(group)
+        rank = max(s.first.rank for s in processings)
+        newest = min((s for s in processings if s.first.rank == rank), key=lambda s: (len(s.first.key), s.first.key))
         kept.append(newest)
-        others += [(s, f"another processing of the same acquisition, {newest.first.key}, is newer and used") for s in older]
+        others += [(s, _why_older(s.first, newest.first)) for s in processings if s is not newest]
     return kept, others
+
+
+def _why_older(older: NamedFile, newest: NamedFile) -> str:
+    if older.rank == newest.rank and older.scene.casefold() == newest.scene.casefold():
+        return f"is there twice: {older.key} is a copy of {newest.key}, which is used"
+    newer = "newer and " if older.rank != newest.rank else ""
+    return f"is another processing of the same acquisition; {newest.key} is {newer}used"
 
 
 def scene_of_files(found: SceneFiles, sensor: Sensor, declared: Declared) -> Scene:
@@ -88,16 +97,14 @@ def scene_of_files(found: SceneFiles, sensor: Sensor, declared: Declared) -> Sce
     row, quality_file = _quality(found.files, row)
     chosen = _bands(found.files, row)
     if not chosen:
+        _refuse_unread(found.files)
         raise InputError(
             f"{first.scene}: none of its {len(found.files)} files holds a band of {row.name} "
             f"({', '.join(b.native for b in row.bands)}); there are {', '.join(sorted({f.band for f in found.files}))}. "
             f"Download the missing ones, or leave the scene out with `scenes: faulty: skip`."
         )
-    if row.name.startswith("landsat-c2-l1") and not facts.factors:
-        raise InputError(
-            f"{first.scene}: without its metadata ({first.scene}_MTL.txt) the numbers of Level 1 cannot be turned into "
-            f"reflectance: the height of the sun is in there. Download that file too, or use Level 2."
-        )
+    if row.name.startswith("landsat-c2-l1"):
+        _require_sun(first.scene, found.facts, [_native(row, name) for name in chosen])
     infos = {place: inspect(place) for place in dict.fromkeys(file.file.place for file, _ in chosen.values())}
     for info in infos.values():
         require_nodata(info, row)
@@ -122,6 +129,35 @@ def scene_of_files(found: SceneFiles, sensor: Sensor, declared: Declared) -> Sce
     )  # fmt: skip
     require_factors(scene, infos.values())
     return scene
+
+
+def _refuse_unread(files: Sequence[NamedFile]) -> None:
+    for file in files:
+        for pattern, why in file.product.unread.items():
+            if matches(pattern, file.band):
+                raise InputError(f"{file.file.relative} holds {why}.")
+
+
+def _require_sun(scene: str, facts: SceneFacts | None, natives: Sequence[str]) -> None:
+    """Refuse a scene of Level 1 whose metadata do not turn its numbers into reflectance."""
+    if facts is None:
+        raise InputError(
+            f"{scene}: without its metadata ({scene}_MTL.txt or _MTL.xml) the numbers of Level 1 cannot be turned into "
+            f"reflectance: the height of the sun is in there. Download that file too, or use Level 2."
+        )
+    missing = [native.removeprefix("B") for native in natives if native not in facts.factors]
+    if not facts.sun_elevation:
+        fault = "has no SUN_ELEVATION"
+    elif not sine_of_sun(facts.sun_elevation):
+        fault = f"has SUN_ELEVATION = {facts.sun_elevation:.40}; expected degrees above 0, up to 90"
+    elif missing:
+        fault = f"has no REFLECTANCE_MULT_BAND_{missing[0]} and REFLECTANCE_ADD_BAND_{missing[0]}"
+    else:
+        return
+    raise InputError(
+        f"{scene}: {facts.name} {fault}. Without it the numbers of Level 1 cannot be turned into reflectance: download that "
+        f"file again, or use Level 2."
+    )
 
 
 def _finest(infos: Sequence[RasterInfo]) -> Grid:

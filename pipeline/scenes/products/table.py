@@ -25,6 +25,8 @@ class Product:
     """Name of a text file with a scene's metadata; groups `scene` or none inside a `folder`."""
     stacks: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """Pattern of what a file with all bands is called, to the provider's names of its bands in order."""
+    unread: Mapping[str, str] = field(default_factory=dict)
+    """Pattern of what a file that holds no reflectance is called, to what it holds and what to do, for errors."""
 
     def level_of(self, text: str) -> str:
         """Return the key of `sensors` that a level belongs to: the longest that it begins with; empty where none."""
@@ -62,7 +64,9 @@ LANDSAT = Product(
     ),
     {"L2": "landsat-c2-l2", "L1": "landsat-c2-l1"},
     quality={"QA_PIXEL": "QA_PIXEL"},
-    metadata=re.compile(r"(?P<scene>L[COTEM]\d{2}_L[12]\w{2}_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2))_MTL\.txt", re.IGNORECASE),
+    metadata=re.compile(
+        r"(?P<scene>L[COTEM]\d{2}_L[12]\w{2}_\d{6}_\d{8}_\d{8}_02_(?:T1|T2|RT|A1|A2))_MTL\.(?:txt|xml)", re.IGNORECASE
+    ),
 )
 
 HLS = Product(
@@ -89,6 +93,10 @@ PLANETSCOPE = Product(
     stacks={
         r"AnalyticMS_SR_8b(?:_harmonized)?(?:_clip)?": _EIGHT,
         r"AnalyticMS_SR(?:_harmonized)?(?:_clip)?": _FOUR,
+    },
+    unread={
+        r"AnalyticMS(?:_8b)?(?:_harmonized)?(?:_clip)?": "at-sensor radiance, not reflectance. Order the surface reflectance "
+        "(AnalyticMS_SR), or use `sensor: name: custom` with units of your own",
     },
 )
 
