@@ -135,29 +135,34 @@ def main() -> int:
     made = round(time.perf_counter() - started, 1)
     inputs = size_of(data)
     config.unlink(missing_ok=True)
-    rows = [measure("init", ["init", str(data)], output)]
+    content: dict[str, Any] = {
+        "side": given.side, "processor": processor(), "cpus": os.cpu_count(), "made_in_seconds": made,
+        "inputs_gb": round(inputs / 1e9, 2), "steps": [],
+    }  # fmt: skip
+
+    def keep(row: dict[str, Any] | None = None, **more: float) -> None:
+        """Write what is known so far: a step takes long."""
+        content["steps"] += [{**row, "load": round(os.getloadavg()[0], 1)}] if row else []
+        content.update(more)
+        given.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+
+    keep(measure("init", ["init", str(data)], output))
     text = config.read_text(encoding="utf-8")
+    keep(to_decide=text.count("DECIDE:"))
     config.write_text(
         text.replace("epochs: 12", "epochs: 2").replace("chips_per_epoch: 160", "chips_per_epoch: 96"), encoding="utf-8"
     )
     for verb in ("check", "train", "detect"):
-        rows.append(measure(verb, [verb, str(config), "--output", str(output)], output))
-    run = output / "data" / "run"
+        keep(measure(verb, [verb, str(config), "--output", str(output)], output))
     half = FIELD // 2
-    with rasterio.open(run / "change.tif") as file:
+    with rasterio.open(output / "data" / "run" / "change.tif") as file:
         # The centre of each field: what it became is known.
         found = np.stack(
             [file.read(1, window=Window(0, y, given.side, 1))[0, half::FIELD] for y in range(half, given.side, FIELD)]
         )
     truth = classes(given.side, after=False) != classes(given.side, after=True)
     truth, seen = truth[: found.shape[0], : found.shape[1]], found > 0
-    content = {
-        "side": given.side, "processor": processor(), "cpus": os.cpu_count(),
-        "load": round(os.getloadavg()[0], 1), "made_in_seconds": made,
-        "inputs_gb": round(inputs / 1e9, 2), "to_decide": text.count("DECIDE:"),
-        "steps": rows, "fields": int(seen.sum()), "fields_right": round(float(((found > 1) == truth)[seen].mean()), 4),
-    }  # fmt: skip
-    given.out.write_text(json.dumps(content, indent=2) + "\n", encoding="utf-8")
+    keep(fields=int(seen.sum()), fields_right=round(float(((found > 1) == truth)[seen].mean()), 4))
     print(json.dumps(content, indent=2))
     if not given.keep and given.folder is None:
         shutil.rmtree(folder)
