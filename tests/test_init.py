@@ -18,6 +18,8 @@ from landshift.flows.steps.learning.labelling import assign_roles, read_labels, 
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.scenes.folder import FolderReading, scenes_in
+from landshift.pipeline.scenes.sensors import custom_sensor
 from tests.archives import BANDS, DELIVERIES, SPECTRA, deliver, land, reflectance, write, write_labels
 
 
@@ -230,9 +232,9 @@ def test_images_of_no_product_in_an_archive_are_to_be_unpacked_first(tmp_path: P
         write_config(tmp_path / "packed", tmp_path / "packed" / "landshift.yaml")
     made = write_config(tmp_path / "in", tmp_path / "in" / "landshift.yaml")
     assert [(str(s.date), list(s.bands)) for s in made.scenes] == [
-        ("2019-06-15", ["red", "nir"]),
-        ("2023-06-20", ["red", "nir"]),
+        (day, ["B04", "B08"]) for day in ("2019-06-15", "2023-06-20")
     ]
+    assert [q for q in made.to_decide if q.startswith("sensor: scale")]
 
 
 def test_a_collection_of_chips_is_no_territory(tmp_path: Path) -> None:
@@ -261,3 +263,76 @@ def test_the_cloud_model_fits_the_reflectance_of_the_product(tmp_path: Path, kin
     scenes = project.scenes.model_copy(update={"clouds": clouds})
     ws = workspace(project.model_copy(update={"scenes": scenes}), folder, tmp_path / "out")
     assert plan(ws).cloud_model == f"ukis-csmask-6b-{model}"
+
+
+def numbers(*, after: bool, count: int = 6) -> np.ndarray:
+    return np.stack([(v * 10000).astype(np.uint16) for v in reflectance(after=after).values()])[:count]
+
+
+OLI_NAMES = ("SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B6", "SR_B7")
+TM_NAMES = ("SR_B1", "SR_B2", "SR_B3", "SR_B4", "SR_B5", "SR_B7")
+
+
+@pytest.mark.parametrize(
+    ("descriptions", "name", "bands"),
+    [
+        (OLI_NAMES, "place", list(BANDS)),
+        (TM_NAMES, "LT05_place", list(BANDS)),
+        (TM_NAMES, "place", None),
+        (("B2", "B3", "B4", "B5", "B6", "B7"), "place", None),
+        (("B2", "B3", "B4", "B5", "B6", "B7"), "LC08_place", list(BANDS)),
+        (("B2", "B3", "B4", "B8", "B11", "B12"), "place", list(BANDS)),
+        (("B1_blue", "B2_green", "B3_red", "B4_nir", "B5_swir1", "B6_swir2"), "x", list(BANDS)),
+        (("red", "nir", "green", "red", "nir", "green"), "stack", None),
+    ],
+)  # fmt: skip
+def test_a_band_number_is_a_colour_only_where_it_can_be_no_other(
+    tmp_path: Path, descriptions: tuple[str, ...], name: str, bands: list[str] | None
+) -> None:
+    for day, after in (("20150601", False), ("20210601", True)):
+        write(tmp_path / f"{name}_{day}.tif", numbers(after=after), descriptions=descriptions, nodata=0)
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    project = load_project(made.config)
+    asked = [q for q in made.to_decide if q.startswith("sensor: bands")]
+    assert project.sensor.name == "custom"
+    assert list(project.sensor.bands) == (bands or [f"band{i}" for i in range(1, 7)])
+    assert bool(asked) == (bands is None)
+
+
+@pytest.mark.parametrize(
+    ("names", "bands"),
+    [(("red", "green", "blue", "nir"), ["red", "green", "blue", "nir"]),
+     (("B02", "B03", "B04", "B08"), ["B02", "B03", "B04", "B08"])],
+)  # fmt: skip
+@pytest.mark.parametrize("layout", ["{day}/{band}.tif", "area_{day}_{band}.tif"])
+def test_one_file_a_band_is_one_scene_a_date(tmp_path: Path, names: tuple[str, ...], bands: list[str], layout: str) -> None:
+    for day, after in (("20150601", False), ("20210601", True)):
+        for band, values in zip(names, numbers(after=after), strict=False):
+            write(tmp_path / layout.format(day=day, band=band), values, nodata=0)
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    assert [len(s.bands) for s in made.scenes] == [4, 4]
+    project = load_project(made.config)
+    assert sorted(project.sensor.bands) == sorted(bands)
+    found = plan(open_written(tmp_path, tmp_path / "out"))
+    assert found.wavelengths_nm[bands[0]] in (665, 493)
+
+
+def test_a_colour_in_the_name_of_a_file_that_is_not_the_band_of_the_config(tmp_path: Path) -> None:
+    for band in ("red", "green"):
+        write(tmp_path / f"area_20190615_{band}.tif", numbers(after=False)[0], nodata=0)
+    red = custom_sensor(["red"], scale=1, offset=0, nodata=0, units="digital numbers")
+    with pytest.raises(InputError, match=r"area_20190615_green.tif: its name ends in green, .*the band red alone"):
+        scenes_in(tmp_path, FolderReading(red))
+
+
+def test_masks_beside_pictures_are_no_scenes_and_a_missing_mask_is_asked_about(tmp_path: Path) -> None:
+    for day, after in (("20150601", False), ("20210601", True)):
+        write(tmp_path / f"composite_{day}.tif", numbers(after=after), nodata=0, descriptions=BANDS)
+        write(tmp_path / f"composite_{day}_udm2.tif", numbers(after=after).astype(np.uint8))
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    assert len(made.scenes) == 2
+    assert sum("is a mask or a quality band" in note for note in made.notes) == 2
+    folder = deliver(tmp_path / "landsat", "landsat")
+    next(folder.glob("*2023*QA_PIXEL.TIF")).unlink()
+    made = write_config(folder, folder / "landshift.yaml")
+    assert [q for q in made.to_decide if q.startswith("scenes: nothing masks clouds in LC08_L2SP_190027_20230620")]

@@ -22,7 +22,7 @@ from landshift.pipeline.scenes.products.offsets import find_offset
 from landshift.pipeline.scenes.products.scenes import Declared, SceneFiles, group_files, scene_of_files, set_aside
 from landshift.pipeline.scenes.products.walk import walk
 from landshift.pipeline.scenes.scene import Scene, Source
-from landshift.pipeline.scenes.sensors import Band, Sensor
+from landshift.pipeline.scenes.sensors import SENSORS, Band, Sensor
 
 _BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
 _UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
@@ -31,6 +31,7 @@ _RESOLUTION = re.compile(r"_(10|20|30|60)m$|_\(raw\)$", re.IGNORECASE)
 """What follows the band in the names of Sentinel-2, and of Sentinel Hub's browser."""
 _SATELLITES = ("SPACECRAFT_ID", "SATELLITE", "PLATFORM")
 _SATELLITE = re.compile(r"(?<![A-Z0-9])(?:L[CE]0[789]|LT0[45]|S2[A-D])(?![0-9])", re.IGNORECASE)
+_COLOURS = {band.name.casefold() for sensor in SENSORS for band in sensor.bands}
 CUSTOM = "custom"
 """Name of the sensor that the user describes field by field."""
 
@@ -183,9 +184,10 @@ def _other_scenes(files: Sequence[FoundFile], how: FolderReading) -> Iterator[Sc
             if isinstance(info, InputError):
                 raise info
             key = _scene_id(info, how.sensor)
-            if Path(file.relative).stem in doubles:
-                # Files of one name in different folders are different scenes.
-                key = "_".join((*PurePosixPath(file.relative).parent.parts, key))
+            if not key or Path(file.relative).stem in doubles:
+                # Files of one name in different folders are different scenes; those called by the band alone share a folder.
+                parts = (*PurePosixPath(file.relative).parent.parts, *([key] if key else []))
+                key = "_".join(parts) or Path(file.relative).stem
             groups[key].append((file, info))
     for key, group in groups.items():
         with _catching(key, how.refused):
@@ -218,6 +220,12 @@ def _scene_id(info: RasterInfo, sensor: Sensor) -> str:
     scene, _, band = _one_band(info, sensor)
     if band is None:
         if len(sensor.bands) == 1:
+            colour = stem.rpartition("_")[2].casefold()
+            if colour in _COLOURS and colour != sensor.bands[0].name.casefold():
+                raise InputError(
+                    f"{info.path}: its name ends in {colour}, and the config has the band {sensor.bands[0].name} alone. List "
+                    f"the bands of all files of a scene in `sensor: bands:`, or take some with `scenes: pattern:`."
+                )
             return stem
         raise InputError(
             f"{info.path} has one band, and its name ends in none of {', '.join(b.native or b.name for b in sensor.bands)}. "
@@ -236,7 +244,7 @@ def _one_band(info: RasterInfo, sensor: Sensor) -> tuple[str, str, str | None]:
         last = "_".join(pieces[-count:])
         band: Band | None = sensor.band_in(last) if len(pieces) >= count else None
         if band is not None and (count == 1 or last.casefold() in (band.native.casefold(), band.name.casefold())):
-            return "_".join(pieces[:-count]) or bare, last, band.name
+            return "_".join(pieces[:-count]), last, band.name
     return bare, "", None
 
 

@@ -22,6 +22,10 @@ _CHIPS = (
     ("a", "b"), ("before", "after"), ("im1", "im2"), ("image1", "image2"), ("t1", "t2"), ("time1", "time2"), ("pre", "post"),
 )  # fmt: skip
 """Folders of both dates of a collection of chips."""
+_MASK = re.compile(
+    r"(?:^|_)(?:udm2?|pixel_qa|radsat_qa|sr_cloud_qa|bqa|qa60|cloud_?mask|cloudprob\w*)(?:_clip)?$", re.IGNORECASE
+)
+"""Ends of names of masks; SCL and QA_PIXEL beside their bands are read."""
 _YEAR = re.compile(r"(?<!\d)((?:19[7-9]|20[0-4])\d)(?!\d)")
 
 
@@ -85,6 +89,7 @@ def read_folder(folder: Path) -> FolderContent:
             folder, tuple(products), files=(), label_rasters=tuple(labels), layers=tuple(layers), notes=tuple(notes)
         )
     others = _leave_archived_out(others, notes)
+    others = _leave_masks_out(others, notes)
     dated = [made for f in others if not _LABEL.search(PurePosixPath(f.relative).name) and (made := _date(f, notes))]
     labels = [f for f in others if _LABEL.search(PurePosixPath(f.relative).name)]
     kept = _of_one_kind(dated)
@@ -124,6 +129,13 @@ def _leave_archived_out(others: Sequence[FoundFile], notes: list[str]) -> list[F
     archives = Counter(str(f.place.archive.name) for f in others if isinstance(f.place, ArchivedFile))
     notes += [f"{name} holds {count} images of no known product; unpack it to use them." for name, count in archives.items()]
     return [f for f in others if not isinstance(f.place, ArchivedFile)]
+
+
+def _leave_masks_out(others: Sequence[FoundFile], notes: list[str]) -> list[FoundFile]:
+    """Return the files that are not called as masks and quality bands are, which would be taken for pictures."""
+    masks = [f for f in others if _MASK.search(PurePosixPath(f.relative).stem)]
+    notes += [f"{f.relative} is left out: by its name it is a mask or a quality band." for f in masks]
+    return [f for f in others if f not in masks]
 
 
 def _find_product(file: FoundFile, notes: list[str]) -> NamedFile | None:

@@ -80,6 +80,11 @@ def write_config(folder: Path, path: Path) -> Initialised:
     draft.content["name"] = re.sub(r"[^A-Za-z0-9._-]+", "-", folder.resolve().name).strip("-._")[:60] or "project"
     scenes = _propose_scenes(draft, content, notes)
     before, after = propose_epochs(draft, scenes, label_years(content))
+    bare = [s.id for s in (*before, *after) if s.quality is None]
+    if bare and len(bare) < len(before) + len(after):
+        draft.questions.append(
+            f"scenes: nothing masks clouds in {', '.join(bare[:3])}: the quality band is missing; download it too"
+        )
     propose_region(draft, before, after)
     propose_bands(draft, [*before, *after])
     propose_labels(draft, content)

@@ -7,14 +7,16 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 from typing import Any
 
+from landshift.flows.steps.inspection.band_names import BandNames, read_band_names
 from landshift.flows.steps.inspection.folder import DatedFile
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import common_share, crs_name, differences
 from landshift.pipeline.scenes.choose import propose_grid
 from landshift.pipeline.scenes.folder import RASTERS
 from landshift.pipeline.scenes.scene import Scene
-from landshift.pipeline.scenes.sensors import SENSORS, Sensor
+from landshift.pipeline.scenes.sensors import SENSORS
 
+_QUALITY = re.compile(r"scl|qa|fmask|udm|mask", re.IGNORECASE)
 _ONE_SEASON = 45
 """Days of the year that two dates of one season lie apart at most."""
 _CLOUDY = 20.0
@@ -48,26 +50,16 @@ class Draft:
 
 def propose_custom_sensor(draft: Draft, files: Sequence[DatedFile]) -> None:
     """Write the sensor section of files that belong to no product."""
-    infos = [f.info for f in files]
-    info = infos[0]
-    known = _sensor_by_names(files)
+    info, names = files[0].info, read_band_names(files)
+    known = _sensor_by_quality(files, names)
     if known is not None:
-        draft.content["sensor"] = {"name": known.name}
+        draft.content["sensor"] = {"name": known}
         draft.decide("sensor.name", "the band names do not show the level; syntheses (L3A and such) are `custom`")
         return
-    colours = Sensor("custom", SENSORS[0].bands)
-    described = [colours.band_in(text) for text in info.descriptions]
-    names = [band.name if band else f"band{i}" for i, band in enumerate(described, start=1)]
-    spectral = [i for i in range(info.count) if i + 1 not in info.alpha]
-    names = [names[i] for i in spectral]
-    sensor: Content = {"name": "custom", "bands": names}
+    sensor: Content = {"name": "custom", "bands": _propose_names(draft, files, names)}
     draft.content["sensor"] = sensor
-    if not all(described[i] for i in spectral):
-        if len(spectral) == 3 and info.dtype == "uint8":
-            sensor["bands"] = ["red", "green", "blue"]
-            draft.decide("sensor.bands", "the file does not name its bands; three bands of bytes are mostly red, green, blue")
-        else:
-            draft.decide("sensor.bands", "name them in the order of the file: blue, green, red, nir, swir16, swir22, ...")
+    if names.by_file and names.bands and "names" not in names.readings:
+        sensor["wavelengths_nm"] = {text: b.wavelength_nm for text, b in zip(names.texts, names.bands, strict=True)}
     scales, offsets = set(info.scales), set(info.offsets)
     if scales != {1.0} or offsets != {0.0}:
         sensor["scale"], sensor["offset"] = info.scales[0], info.offsets[0]
@@ -77,25 +69,58 @@ def propose_custom_sensor(draft: Draft, files: Sequence[DatedFile]) -> None:
     else:
         sensor["scale"], sensor["offset"], sensor["units"] = 1, 0, "digital numbers"
         if info.dtype != "uint8":
-            draft.decide("sensor.scale", "value = number x scale + offset, `sensor: units: reflectance` once that gives 0..1")
+            raw = " (numbers as ESA delivers them: `sensor: name: sentinel-2-l2a`)" if "Sentinel-2" in names.readings else ""
+            draft.decide(
+                "sensor.scale", f"value = number x scale + offset, `sensor: units: reflectance` once that gives 0..1{raw}"
+            )
     declared = {f.info.nodata for f in files}
     sensor["nodata"] = "declared"
     if declared == {None} and info.dtype[0] != "f" and not info.alpha and not info.masked:
         draft.decide("sensor.nodata", "no file declares a number for empty pixels; `none` if every number is a measurement")
 
 
-def _sensor_by_names(files: Sequence[DatedFile]) -> Sensor | None:
-    """Return the row of the table that band names in descriptions or file names are of; None without such a row."""
+def _propose_names(draft: Draft, files: Sequence[DatedFile], names: BandNames) -> list[str]:
+    """Return the names of the bands, in the order of the file; asked about where the files do not show them."""
+    info = files[0].info
+    if names.by_file:
+        if len(names.readings) > 1 and not names.bands:
+            draft.decide("sensor.bands", f"{', '.join(names.texts)} are other colours of {' and of '.join(names.readings)}: "
+                         "add their `wavelengths_nm:`")  # fmt: skip
+        plain = "names" in names.readings
+        return [b.name for b in names.bands] if plain else list(names.texts)
+    found = [b.name for b in names.bands]
+    if found and len(set(found)) == len(found):
+        if "names" not in names.readings:
+            draft.comments["sensor.bands"] = f"{', '.join(names.texts)} of {' or '.join(names.readings)}"
+        return found
+    count = len(info.spectral)
+    unknown = [f"band{i}" for i in range(1, count + 1)]
+    if found:
+        twice = next(name for name in found if found.count(name) > 1)
+        draft.decide(
+            "sensor.bands", f"{twice} is there twice: are several dates in one file? `gdal_translate -b N` takes bands out"
+        )
+    elif len(names.readings) > 1:
+        draft.decide(
+            "sensor.bands", f"{', '.join(names.texts)} are other colours of {' and of '.join(names.readings)}: name them"
+        )
+    elif count == 3 and info.dtype == "uint8":
+        draft.decide("sensor.bands", "the file does not name its bands; three bands of bytes are mostly red, green, blue")
+        return ["red", "green", "blue"]
+    else:
+        named = f" ({', '.join(t for t in info.descriptions if t)})" if any(info.descriptions) else ""
+        draft.decide("sensor.bands", f"name them in the order of the file{named}: blue, green, red, nir, swir16, swir22, ...")
+    return unknown
+
+
+def _sensor_by_quality(files: Sequence[DatedFile], names: BandNames) -> str | None:
+    """Return the row of the table whose quality band the files carry, beside bands of it alone; None without one."""
     texts = {text.upper() for f in files for text in (f.info.path.stem, *f.info.descriptions)}
-    together = " ".join(texts)
-    for sensor in SENSORS:
-        natives = [
-            b.native for b in sensor.bands if re.search(rf"(^|[\s_]){re.escape(b.native)}($|[\s_])", together, re.IGNORECASE)
-        ]
-        specific = [n for n in natives if n.casefold() not in {b.name.casefold() for b in sensor.bands}]
-        if len(specific) >= min(max(files[0].info.count, 1), 3) and (sensor.quality is None or sensor.quality in together):
-            return sensor
-    return None
+    rows = [s for s in SENSORS if s.quality and not s.members]
+    rules = [s for s in rows if any(re.search(rf"(^|[\s_]){str(s.quality).upper()}$", text) for text in texts)]
+    spectral = [d for d in files[0].info.descriptions if d and not _QUALITY.search(d)] or list(names.texts)
+    fitting = [s.name for s in rules if spectral and all(s.band_in(text) is not None for text in spectral)]
+    return fitting[0] if len(fitting) == 1 and files[0].info.dtype[0] in "ui" else None
 
 
 def propose_files(draft: Draft, folder: Path, files: Sequence[DatedFile]) -> None:
@@ -141,6 +166,9 @@ def _patterns(relatives: Sequence[str]) -> Iterable[str]:
     if first:
         yield f"{above}{first}*{suffix}"
     yield f"{above}*[12][0-9][0-9][0-9]*{suffix}"
+    shapes = {re.sub(r"\d", "[0-9]", name) for name in names}
+    if len(shapes) == 1:
+        yield f"{above}{shapes.pop()}"
 
 
 def _matching(folder: Path, pattern: str) -> set[str]:
@@ -206,7 +234,11 @@ def propose_bands(draft: Draft, scenes: Sequence[Scene]) -> None:
     sizes = {b: _pixel_of(scenes[0], b) for b in common}
     finest = min(sizes.values(), default=0.0)
     kept = [b for b in common if sizes[b] < _COARSE or finest >= _COARSE]
-    if any(list(s.bands) != kept for s in scenes):
+    if not kept:
+        draft.questions.append(
+            "bands: no band is in all scenes that were taken; are files of one date called differently, or is one missing?"
+        )
+    elif any(list(s.bands) != kept for s in scenes):
         draft.content["bands"] = kept
         left = [b for b in dict.fromkeys(b for s in scenes for b in s.bands) if b not in kept]
         draft.comments["bands"] = "that all scenes have" + (f"; not {', '.join(left)}" if left else "")
