@@ -334,6 +334,10 @@ class TestLabels:
         self.label(territory, ["Forest", "Forest"])
         self.refused(territory, "labels.gpkg", "one class", "label at least two")
 
+    def test_of_which_all_changed(self, territory: Territory) -> None:
+        self.label(territory, ["Forest", "Cropland"])
+        self.refused(territory, "640 changed and 0 did not", "label unchanged places too")
+
     def test_of_an_unknown_class(self, territory: Territory) -> None:
         self.label(territory, ["Forest", "Croplnd"])
         self.refused(territory, "labels.gpkg", "'Croplnd'", "Did you mean 'Cropland'")
@@ -344,7 +348,7 @@ class TestLabels:
         self.refused(territory, "labels: polygons: path", "outside the data folder")
 
     def test_too_few_for_three_parts(self, territory: Territory) -> None:
-        self.label(territory, ["Forest", "Cropland"])
+        self.label(territory, ["Forest", "Cropland", "Cropland", "Forest", "Cropland", "Cropland"])
         territory.config["split"]["min_pixels"] = 5000
         self.refused(territory, "5000", "Use blocks smaller")
 

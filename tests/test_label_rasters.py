@@ -13,7 +13,7 @@ import yaml
 from affine import Affine
 from pydantic import ValidationError
 
-from landshift.flows.config.sections import RasterLabels
+from landshift.flows.config.labels import RasterLabels
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.labels.rasters import Values, codes_from_raster

@@ -14,7 +14,7 @@ from affine import Affine
 from pydantic import ValidationError
 from shapely.geometry import GeometryCollection, LineString, Point, Polygon, box
 
-from landshift.flows.config.sections import PolygonLabels
+from landshift.flows.config.labels import PolygonLabels
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.labels.read import Labels, labels_from_polygons

@@ -13,16 +13,15 @@ from pydantic_core import PydanticCustomError
 
 from landshift.flows.config.alerts import AlertsConfig
 from landshift.flows.config.gates import GatesConfig
+from landshift.flows.config.labels import ChipLabels, LabelsConfig
 from landshift.flows.config.learning import AssessConfig, CalibrationConfig, ModelConfig, ReleaseConfig, TrainingConfig
 from landshift.flows.config.scenes import EpochsConfig, RadiometryConfig, ScenesConfig, SensorConfig
 from landshift.flows.config.sections import (
     AreasOfInterestConfig,
-    ChipLabels,
     ClassConfig,
     DetectConfig,
     EnergyConfig,
     GridConfig,
-    LabelsConfig,
     MonitorConfig,
     Section,
     SplitConfig,

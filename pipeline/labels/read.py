@@ -167,6 +167,27 @@ def summary(labels: Labels, legend: Legend) -> LabelSummary:
     )
 
 
+def require_both_kinds(labels: Labels) -> None:
+    """Refuse labels to learn from whose pixels that are known to be changed or unchanged are all of one kind.
+
+    Labels of one date alone have no such pixels, and pass.
+
+    Raises:
+        InputError: None of these pixels changed, or all did.
+    """
+    unchanged, changed = (int((labels.change == code).sum()) for code in CHANGE_NAMES.values())
+    if bool(unchanged) == bool(changed):
+        return
+    kind, other = ("changed", "unchanged") if changed else ("unchanged", "changed")
+    both = int(((labels.before != NOT_LABELLED) & (labels.after != NOT_LABELLED)).sum())
+    raise InputError(
+        f"Labels: of {unchanged + changed:,} pixels whose change is known ({both:,} by their classes at both dates), "
+        f"{changed:,} changed and {unchanged:,} did not, so all are {kind} and what changes cannot be learnt. If the classes "
+        f"of both dates come from one column or file, name that of each date (`before_column` and `after_column`, or `before` "
+        f"and `after`); where only one date is known, leave the other one out; else label {other} places too."
+    )
+
+
 def _check(
     burnt: Mapping[str, np.ndarray],
     disagree: np.ndarray,

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from landshift.flows.config.sections import ChipLabels
+from landshift.flows.config.labels import ChipLabels
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.project.plan import legend_of, sensor_of
 from landshift.flows.steps.project.workspace import Workspace

@@ -2,12 +2,22 @@
 
 import re
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from itertools import combinations
 from pathlib import Path
 
 from landshift.flows.steps.inspection.folder import FolderContent
 from landshift.flows.steps.inspection.proposing import Content, Draft
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.labels.columns import ClassColumn, LayerOffer, RasterOffer, offer_of_layers, offer_of_raster
+from landshift.pipeline.labels.columns import (
+    ClassColumn,
+    LayerOffer,
+    RasterOffer,
+    date_columns,
+    offer_of_layers,
+    offer_of_raster,
+)
 from landshift.pipeline.legend import MAX_CLASSES
 
 _COLOURS = {
@@ -29,6 +39,10 @@ def propose_labels(draft: Draft, content: FolderContent) -> None:
     """Write the labels section and the legend from the layers and rasters of a folder."""
     offers = [offer for path in content.layers for offer in _layers(draft, path)]
     usable = [o for o in offers if o.of_polygons and (o.dates or o.changes or o.columns)]
+    pair = _find_pair(usable)
+    if pair is not None:
+        draft.questions.append(_describe_pair(content.folder, *pair))
+        return
     if usable:
         best = max(usable, key=lambda o: (bool(o.dates), bool(o.changes), o.features))
         _propose_layer(draft, content.folder, best)
@@ -48,14 +62,13 @@ def propose_labels(draft: Draft, content: FolderContent) -> None:
 
 def label_years(content: FolderContent) -> tuple[int, int] | None:
     """Return the years that the columns of the labels are called after; None without any."""
+    offers: list[LayerOffer] = []
     for path in content.layers:
-        try:
-            found = next((o.dates[0].years for o in offer_of_layers(path) if o.dates), None)
-        except InputError:
-            continue
-        if found is not None:
-            return found
-    return None
+        with suppress(InputError):
+            offers += [o for o in offer_of_layers(path) if o.of_polygons]
+    found = next((o.dates[0].years for o in offers if o.dates and o.dates[0].years is not None), None)
+    pair = _find_pair(offers)
+    return found if pair is None else _years_of(*pair)
 
 
 def _layers(draft: Draft, path: Path) -> Sequence[LayerOffer]:
@@ -72,6 +85,78 @@ def _raster(draft: Draft, path: Path) -> RasterOffer | None:
     except InputError as error:
         draft.questions.append(f"labels: {error}")
         return None
+
+
+@dataclass(frozen=True)
+class _OneDate:
+    """A layer that holds the classes of one date."""
+
+    offer: LayerOffer
+    """The layer."""
+    column: ClassColumn
+    """With the classes."""
+    time: int | None
+    """Year, or 0 or 2 by words of time, in the name of the column or else of the layer; None without any."""
+
+
+def _find_pair(offers: Sequence[LayerOffer]) -> tuple[_OneDate, _OneDate] | None:
+    """Return two layers that hold one date each, the earlier one first; None where a layer holds both dates, or the change."""
+    if any(o.dates or o.changes for o in offers):
+        return None
+    parts = [_OneDate(o, c, _time_of(o, c)) for o in offers for c in o.columns if _is_class(o, c)]
+    found: list[tuple[tuple[int, int], tuple[_OneDate, _OneDate]]] = []
+    for one, other in combinations(parts, 2):
+        shared = len({v.value for v in one.column.counts} & {v.value for v in other.column.counts})
+        if one.offer == other.offer or not shared:
+            continue
+        of_names = date_columns((one.column, other.column))
+        if of_names:
+            found.append(((2, shared), (one, other) if of_names[0].before == one.column.name else (other, one)))
+        elif one.time is not None and other.time is not None and one.time != other.time and (one.time > 2) == (other.time > 2):
+            found.append(((int(one.column.name == other.column.name), shared), _in_order(one, other)))
+    return max(found, key=lambda entry: entry[0])[1] if found else None
+
+
+def _is_class(offer: LayerOffer, column: ClassColumn) -> bool:
+    """Return whether a column can be classes, and neither roles nor numbers that each feature has its own of."""
+    return column not in offer.splits and len(column.counts) < max(offer.features, 2)
+
+
+def _in_order(one: _OneDate, other: _OneDate) -> tuple[_OneDate, _OneDate]:
+    return (one, other) if (one.time or 0) < (other.time or 0) else (other, one)
+
+
+def _time_of(offer: LayerOffer, column: ClassColumn) -> int | None:
+    """Return the year, 0 = before or 2 = after that the name of a column, or else of its layer or file, holds."""
+    return next((t for name in (column.name, offer.layer, offer.path.stem) if (t := _order(name)) != 1), None)
+
+
+def _years_of(before: _OneDate, after: _OneDate) -> tuple[int, int] | None:
+    """Return the years of two layers, where their names hold them."""
+    of_names = date_columns((before.column, after.column))
+    if of_names and of_names[0].years is not None:
+        return of_names[0].years
+    times = before.time or 0, after.time or 0
+    return times if min(times) > 2 else None
+
+
+def _describe_pair(folder: Path, before: _OneDate, after: _OneDate) -> str:
+    """Write which layers hold one date each, and the line that joins them."""
+    reads, names = [], []
+    for part, date in ((before, "before"), (after, "after")):
+        layer = f", layer={part.offer.layer!r}" if part.offer.layers > 1 else ""
+        place = part.offer.path.relative_to(folder).as_posix()
+        names.append(f"{place}{f', layer {part.offer.layer},' if layer else ''} ({part.column.name})")
+        rename = f".rename(columns={{{part.column.name!r}: {date!r}}})[[{date!r}, 'geometry']]"
+        reads.append(f"g.read_file({place!r}{layer}){rename}")
+    to = ".to_crs(a.crs)" if before.offer.crs is not None and after.offer.crs is not None else ""
+    return (
+        f"labels: {names[0]} and {names[1]} hold one date each; one layer has to hold both. Join them, in the folder "
+        f'{folder}: `python -c "import geopandas as g; a = {reads[0]}; b = {reads[1]}{to}; '
+        f"g.overlay(a, b, how='union').to_file('labels_joined.gpkg')\"`, or in QGIS: Vector, Geoprocessing Tools, Union. Then "
+        f"remove this config and run `landshift init` again, or write `labels: polygons:` with `path`, `before_column` and "
+        f"`after_column`."
+    )
 
 
 def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
@@ -98,8 +183,17 @@ def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
         polygons["change_column"] = offer.changes[0].name
     else:
         names = [c.name for c in offer.columns if c not in offer.splits] or [offer.columns[0].name]
-        polygons["before_column"], polygons["after_column"] = names[0], names[min(1, len(names) - 1)]
-        draft.decide("labels.polygons.before_column", f"which columns hold the classes of both dates: {', '.join(names)}")
+        if len(names) > 1:
+            polygons["before_column"], polygons["after_column"] = names[:2]
+            draft.decide("labels.polygons.before_column", f"which columns hold the classes of both dates: {', '.join(names)}")
+        else:
+            is_before = names[0] == "before" or _time_of(offer, offer.columns[0]) == 0
+            key = "before_column" if is_before else "after_column"
+            polygons[key] = names[0]
+            draft.decide(
+                f"labels.polygons.{key}",
+                "the layer has one column of classes: of which date (`before_column`, `after_column`)? Change needs both",
+            )
         _propose_legend(draft, [c for c in offer.columns if c.name in names[:2]])
 
 
@@ -189,7 +283,7 @@ def _order(stem: str) -> int:
     year = re.search(r"(?:19|20)\d{2}", stem)
     if year:
         return int(year.group())
-    words = ((0, r"before|pre|old|t1|a$"), (2, r"after|post|new|t2|b$"))
+    words = ((0, r"before|(?<![a-z])(?:pre|old|t1|a)(?![a-z])"), (2, r"after|(?<![a-z])(?:post|new|t2|b)(?![a-z])"))
     return next((rank for rank, pattern in words if re.search(pattern, stem, re.IGNORECASE)), 1)
 
 

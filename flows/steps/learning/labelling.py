@@ -10,7 +10,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.labels.given import divide_as_given
-from landshift.pipeline.labels.read import Labels, LabelSummary, burn_polygons, labels_from_rasters, summary
+from landshift.pipeline.labels.read import Labels, LabelSummary, burn_polygons, labels_from_rasters, require_both_kinds, summary
 from landshift.pipeline.labels.splits import DividedLabels, Splits, spatial_split
 from landshift.pipeline.labels.values import NO_REGION
 from landshift.pipeline.legend import NOT_LABELLED
@@ -49,8 +49,13 @@ def read_labels(ws: Workspace, grid: Grid) -> Labels:
 
 
 def split_labels(ws: Workspace, labels: Labels) -> tuple[np.ndarray, Splits]:
-    """Divide labels into training, validation and test by blocks, as `spatial_split` does."""
+    """Divide labels into training, validation and test by blocks, as `spatial_split` does.
+
+    Raises:
+        InputError: Some class cannot be in every role, or no labelled pixel changed, or all did.
+    """
     split = ws.project.split
+    require_both_kinds(labels)
     return spatial_split(
         labels, legend_of(ws.project), block=split.block_px, buffer=split.buffer_px, fractions=split.fractions,
         min_pixels=split.min_pixels, seed=split.seed,
@@ -61,11 +66,13 @@ def assign_roles(ws: Workspace, labels: Labels, grid: Grid) -> tuple[np.ndarray,
     """Divide labels into training, validation and test, by blocks or as the config states that they come divided.
 
     Raises:
-        InputError: Some class cannot be in every role, or a given split cannot be read or leaves a role without labels.
+        InputError: Some class cannot be in every role, a given split cannot be read or leaves a role without labels, or no
+            labelled pixel changed, or all did.
     """
     split = ws.project.split
     if split.by == "blocks":
         return split_labels(ws, labels)
+    require_both_kinds(labels)
     return divide_as_given(
         labels, legend_of(ws.project), give_roles(ws, grid), by=split.by, block=split.block_px, buffer=split.buffer_px,
         min_pixels=split.min_pixels,
