@@ -336,3 +336,17 @@ def test_masks_beside_pictures_are_no_scenes_and_a_missing_mask_is_asked_about(t
     next(folder.glob("*2023*QA_PIXEL.TIF")).unlink()
     made = write_config(folder, folder / "landshift.yaml")
     assert [q for q in made.to_decide if q.startswith("scenes: nothing masks clouds in LC08_L2SP_190027_20230620")]
+
+
+def test_numbers_of_bands_that_mean_nothing_known_are_asked_about(tmp_path: Path) -> None:
+    for day, after in (("20150601", False), ("20210601", True)):
+        for band, values in zip(("sr_band2", "sr_band3", "pixel_qa"), numbers(after=after), strict=False):
+            write(tmp_path / f"LE07_190027_{day}_{band}.tif", values, nodata=0)
+    made = write_config(tmp_path, tmp_path / "landshift.yaml")
+    assert [q for q in made.to_decide if q.startswith("sensor: bands: sr_band2, sr_band3 are no names of colours")]
+
+
+def test_several_dates_in_one_file_are_to_be_taken_apart(tmp_path: Path) -> None:
+    write(tmp_path / "stack.tif", numbers(after=False), descriptions=BANDS, nodata=0)
+    with pytest.raises(InputError, match=r"one image, .*stack.tif, without a day.*`gdal_translate -b 1 -b 2 -b 3"):
+        write_config(tmp_path, tmp_path / "landshift.yaml")

@@ -83,9 +83,11 @@ def _propose_names(draft: Draft, files: Sequence[DatedFile], names: BandNames) -
     """Return the names of the bands, in the order of the file; asked about where the files do not show them."""
     info = files[0].info
     if names.by_file:
-        if len(names.readings) > 1 and not names.bands:
-            draft.decide("sensor.bands", f"{', '.join(names.texts)} are other colours of {' and of '.join(names.readings)}: "
-                         "add their `wavelengths_nm:`")  # fmt: skip
+        if not names.bands:
+            whose = f"are other colours of {' and of '.join(names.readings)}" if names.readings else "are no names of colours"
+            draft.decide(
+                "sensor.bands", f"{', '.join(names.texts)} {whose}: add their `wavelengths_nm:`, in nanometres by name"
+            )
         plain = "names" in names.readings
         return [b.name for b in names.bands] if plain else list(names.texts)
     found = [b.name for b in names.bands]
@@ -188,6 +190,11 @@ def propose_epochs(draft: Draft, scenes: Sequence[Scene], years: tuple[int, int]
     """
     days = sorted({s.date for s in scenes})
     if len(days) < 2:
+        if draft.undated:
+            raise InputError(
+                f"There is one image, {scenes[0].paths[0]}, without a day in its name; expected images of two dates. Bands of "
+                f"several dates in one file are taken apart with `gdal_translate -b 1 -b 2 -b 3 FILE DATE.tif`."
+            )
         raise InputError(
             f"There are scenes of {len(days)} date{'s' if len(days) != 1 else ''} ({', '.join(map(str, days)) or 'none'}); "
             f"expected two or more. Put the images of both dates below the folder."
