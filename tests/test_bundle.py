@@ -345,7 +345,7 @@ def test_json_without_end_is_refused(folder: Path) -> None:
 def test_a_gpu_that_is_not_there_is_refused_with_a_remedy(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     assert device_of("auto") == device_of("cpu") == torch.device("cpu")
-    with pytest.raises(InputError, match="set `device: auto`"):
+    with pytest.raises(InputError, match="set `detect: device: auto`"):
         device_of("cuda")
     with pytest.raises(InputError, match="is not known"):
         device_of("gpu")

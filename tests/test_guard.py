@@ -105,7 +105,7 @@ def test_without_random_weights_there_is_no_verdict(place: BinaryTerritory) -> N
         assert set(said["controls"]) == {"imagenet", "frozen"}
         assert {said["controls"][name]["verdict"] for name in said["controls"]} == {HELPS if better > 0 else HURTS}
         assert said["verdict"] == NO_EVIDENCE
-        assert "add `random` to `assess: controls`" in said["sentence"]
+        assert "add `random` to `assess: controls:`" in said["sentence"]
         assert not is_harmful(said)
 
 

@@ -85,9 +85,7 @@ def _propose_names(draft: Draft, files: Sequence[DatedFile], names: BandNames) -
     if names.by_file:
         if not names.bands:
             whose = f"are other colours of {' and of '.join(names.readings)}" if names.readings else "are no names of colours"
-            draft.decide(
-                "sensor.bands", f"{', '.join(names.texts)} {whose}: add their `wavelengths_nm:`, in nanometres by name"
-            )
+            draft.decide("sensor.bands", f"{', '.join(names.texts)} {whose}: set `sensor: wavelengths_nm:`")
         plain = "names" in names.readings
         return [b.name for b in names.bands] if plain else list(names.texts)
     found = [b.name for b in names.bands]
