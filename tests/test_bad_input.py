@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sys
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
 from types import FrameType
@@ -22,6 +23,7 @@ import landshift
 from landshift.flows.steps.project.plan import plan
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
+from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import RasterReader, inspect, read_raster
 from landshift.pipeline.tiles import Window
 from tests.conftest import Territory, small_grid
@@ -60,10 +62,23 @@ class TestFiles:
         (territory.data / territory.names[1]).unlink()
         refused(territory, "No scene from 2022-06-01 to 2022-06-30 for epoch after", "the folder has 2020-06-15", "Widen")
 
-    @pytest.mark.parametrize("content", [b"", b"II", b"this is no picture", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04"])
+    @pytest.mark.parametrize("content", [b"II", b"this is no picture", b"\x89PNG\r\n\x1a\n", b"PK\x03\x04"])
     def test_unreadable(self, territory: Territory, content: bytes) -> None:
         (territory.data / territory.names[0]).write_bytes(content)
         refused(territory, territory.names[0], "neither a GeoTIFF nor JPEG 2000", "gdal_translate")
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [(b"", "has 0 bytes"), (b"version https://git-lfs.github.com/spec/v1\noid sha256:00\n", "is a Git LFS pointer")],
+    )
+    def test_never_fetched(self, territory: Territory, content: bytes, message: str) -> None:
+        (territory.data / territory.names[0]).write_bytes(content)
+        refused(territory, territory.names[0], message, "ownload")
+        archive = territory.data.parent / "images.zip"
+        with zipfile.ZipFile(archive, "w") as packed:
+            packed.writestr("a_20200615.tif", content)
+        with pytest.raises(InputError, match=rf"images.zip/a_20200615.tif {message}"):
+            inspect(ArchivedFile(archive, "a_20200615.tif", len(content)))
 
     def test_a_tiff_of_nonsense(self, territory: Territory) -> None:
         (territory.data / territory.names[0]).write_bytes(b"II*\0" + b"\xff" * 300)

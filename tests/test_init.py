@@ -1,5 +1,6 @@
 """From a folder to a config: what the files show is written and tried, and only the rest is asked."""
 
+import shlex
 import zipfile
 from pathlib import Path
 
@@ -20,7 +21,7 @@ from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.sensors import custom_sensor
-from tests.archives import BANDS, DELIVERIES, SPECTRA, deliver, land, reflectance, write, write_labels
+from tests.archives import BANDS, DELIVERIES, SPECTRA, deliver, land, reflectance, safe, write, write_labels
 
 
 def open_written(folder: Path, output: Path) -> Workspace:
@@ -350,3 +351,62 @@ def test_several_dates_in_one_file_are_to_be_taken_apart(tmp_path: Path) -> None
     write(tmp_path / "stack.tif", numbers(after=False), descriptions=BANDS, nodata=0)
     with pytest.raises(InputError, match=r"one image, .*stack.tif, without a day.*`gdal_translate -b 1 -b 2 -b 3"):
         write_config(tmp_path, tmp_path / "landshift.yaml")
+
+
+def test_the_fault_of_an_archive_is_listed_once(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "landsat", "landsat")
+    (folder / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
+    made = write_config(folder, folder / "landshift.yaml")
+    assert [note.count("cut.zip") for note in made.notes if "cut.zip" in note] == [1]
+    assert load_project(made.config).scenes.faulty == "skip"
+
+
+def test_files_whose_name_cannot_be_shown_are_passed_by(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "landsat", "landsat")
+    for name in ("bad\nname_20200101.tif", "bad\nname.gpkg"):
+        (folder / name).write_bytes(b"nothing")
+    made = write_config(folder, folder / "landshift.yaml")
+    assert len(made.scenes) == 2
+    assert sorted(made.notes) == [
+        f"The file name '{name}' has control characters or is not UTF-8. Rename the file."
+        for name in ("bad\\nname.gpkg", "bad\\nname_20200101.tif")
+    ]
+    plan(open_written(folder, tmp_path / "out"))
+
+
+def test_without_two_dates_every_kind_of_fault_is_in_the_error(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "landsat", "landsat")
+    first, second = sorted(folder.glob("*_SR_B4.TIF"))
+    first.write_bytes(b"")
+    second.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 12\n")
+    (folder / "cut.zip").write_bytes(b"PK\x03\x04 and no more")
+    with pytest.raises(InputError) as caught:
+        write_config(folder, folder / "landshift.yaml")
+    head, *faults = str(caught.value).splitlines()
+    assert head == f"3 of the images in {folder} cannot be used:"
+    assert len(faults) == 3
+    assert faults[0].startswith("- cut.zip cannot be read as an archive")
+    assert f"{first} has 0 bytes" in faults[1]
+    assert f"{second} is a Git LFS pointer" in faults[2]
+    assert "landshift scenes" not in str(caught.value)
+    assert not (folder / "landshift.yaml").exists()
+
+
+def test_a_scene_left_out_has_a_sentence(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "safe", "safe")
+    older = safe(folder, "20230620", "N0400", after=True)
+    made = write_config(folder, folder / "landshift.yaml")
+    newer = older.name.replace("N0400", "N0509")
+    assert made.notes == (
+        f"{older.stem} is left out: it is another processing of the same acquisition; {newer} is newer and used.",
+    )
+
+
+def test_the_next_command_quotes_paths_with_blanks(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "my images", "landsat")
+    result = CliRunner().invoke(app, ["init", str(folder), "--config", str(tmp_path / "a b.yaml")])
+    assert result.exit_code == 0, result.output
+    *_, line = result.output.splitlines()
+    assert shlex.split(line) == [
+        "Then", "run:", "landshift", "check", str(tmp_path / "a b.yaml"), "--data", str(folder),
+    ]  # fmt: skip

@@ -1,5 +1,6 @@
 """The verbs around a project: `landshift demo`, `init`, `check`, `scenes` and `encoders`."""
 
+import shlex
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated
@@ -79,8 +80,8 @@ def init(
         from landshift.flows.steps.inspection.understood import show_understood
 
         path = config or folder / "landshift.yaml"
-        elsewhere = "" if path.parent.resolve() == folder.resolve() else f" --data {folder}"
-        command = f"landshift check {path}{elsewhere}"
+        elsewhere = "" if path.parent.resolve() == folder.resolve() else f" --data {shlex.quote(str(folder))}"
+        command = f"landshift check {shlex.quote(str(path))}{elsewhere}"
         if is_collection(folder):
             answer(*write_chips_config(folder, path, command), as_json)
             return

@@ -25,6 +25,9 @@ they are refused before GDAL sees them."""
 _PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG"}
 """First bytes of the formats that chips may have too. They hold pixels alone, and are never scenes: they place nothing."""
 
+_POINTER = b"version https://git-lfs"
+"""First bytes of what Git LFS leaves in the place of a file that was not fetched."""
+
 CACHE_BYTES = 512 * 2**20
 """GDAL's block cache: it must hold the block rows that a row of tiles spans on both dates, or blocks are read again."""
 
@@ -178,8 +181,9 @@ def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any
     with _QUIET:
         try:
             with path.open("rb") as stream:
-                first = stream.read(4)
-            driver = _DRIVERS.get(first)
+                first = stream.read(len(_POINTER))
+            _require_content(path, first)
+            driver = _DRIVERS.get(first[:4])
             if driver is None and pictures:
                 driver = next((name for start, name in _PICTURES.items() if first.startswith(start)), None)
             if driver is None and pictures:
@@ -199,8 +203,21 @@ def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any
             ) from error
 
 
+def _require_content(path: RasterPlace, first: bytes) -> None:
+    """Refuse a file whose first bytes show that its content was never fetched."""
+    if not first:
+        raise UnreadableError(f"{path} has 0 bytes: its download or copy failed. Download it again.")
+    if first.startswith(_POINTER):
+        raise UnreadableError(
+            f"{path} is a Git LFS pointer, which stands for a raster that is elsewhere. Download that one (`git lfs pull` in "
+            f"its repository)."
+        )
+
+
 def _open_archived(file: ArchivedFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
-    driver = _DRIVERS.get(file.read(4))
+    first = file.read(len(_POINTER))
+    _require_content(file, first)
+    driver = _DRIVERS.get(first[:4])
     if driver is None:
         raise UnreadableError(f"{file} is neither a GeoTIFF nor JPEG 2000. Expected the raster that its name promises.")
     with _QUIET:

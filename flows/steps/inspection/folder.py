@@ -67,15 +67,14 @@ def read_folder(folder: Path) -> FolderContent:
     """Look through a folder, its subfolders and the archives in it; no pixel is read.
 
     Raises:
-        InputError: No folder, or a file name that cannot be shown.
+        InputError: No folder, or a collection of chips.
     """
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Expected one with images of at least two dates.")
     _require_territory(folder)
     notes: list[str] = []
-    found = list(walk(folder, lambda name, error: notes.append(str(error)), (*RASTERS, *VECTORS)))
-    for file in found:
-        require_printable(PurePosixPath(file.relative))
+    walked = walk(folder, lambda name, error: notes.append(str(error)), (*RASTERS, *VECTORS))
+    found = [file for file in walked if _can_show(file, notes)]
     layers = [Path(str(f.place)) for f in found if f.relative.lower().endswith(VECTORS) and isinstance(f.place, Path)]
     rasters = [f for f in found if not f.relative.lower().endswith(VECTORS)]
     products, others = [], []
@@ -136,6 +135,16 @@ def _leave_masks_out(others: Sequence[FoundFile], notes: list[str]) -> list[Foun
     masks = [f for f in others if _MASK.search(PurePosixPath(f.relative).stem)]
     notes += [f"{f.relative} is left out: by its name it is a mask or a quality band." for f in masks]
     return [f for f in others if f not in masks]
+
+
+def _can_show(file: FoundFile, notes: list[str]) -> bool:
+    """Return whether a config and a terminal can show a file's name; with a note where they cannot."""
+    try:
+        require_printable(PurePosixPath(file.relative))
+    except InputError as error:
+        notes.append(str(error))
+        return False
+    return True
 
 
 def _find_product(file: FoundFile, notes: list[str]) -> NamedFile | None:

@@ -33,7 +33,7 @@ from landshift.pipeline.manifest import write_text
 from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.products.scenes import Declared
 from landshift.pipeline.scenes.scene import Scene
-from landshift.pipeline.scenes.survey import group_alike, sum_up
+from landshift.pipeline.scenes.survey import Alike, group_alike
 
 _BLOCKS = ((64, 16, 50), (32, 8, 50), (32, 4, 20), (16, 4, 20), (16, 2, 10), (8, 2, 10), (8, 1, 5), (4, 0, 2))
 """Side of a block, buffer and pixels of each class in each split, the safest first."""
@@ -41,6 +41,7 @@ _DAY = "YYYY-MM-DD"
 """Stands where a day has to be filled in; no date, so nothing runs before."""
 _ENOUGH_BLOCKS = 12
 """So that validation and test have more than one each."""
+_MOST_FAULTS = 5
 _INLINE = ("epochs.before", "epochs.after")
 
 
@@ -71,7 +72,7 @@ def write_config(folder: Path, path: Path) -> Initialised:
         path: The config to write; an existing one is not touched.
 
     Raises:
-        InputError: No folder, fewer than two dates, a file name that cannot be shown, or a config is there already.
+        InputError: No folder, fewer than two dates, or a config is there already.
     """
     if path.exists():
         raise InputError(f"{path} is there already, and is not overwritten. Name another with --config, or remove it.")
@@ -108,7 +109,7 @@ def _propose_scenes(draft: Draft, content: FolderContent, notes: list[str]) -> l
         propose_custom_sensor(draft, content.files)
         propose_files(draft, content.folder, content.files)
     else:
-        why = "; ".join(content.notes) or "no .tif, .tiff, .jp2, .zip or .tar"
+        why = "; ".join(note.rstrip(".") for note in content.notes) or "no .tif, .tiff, .jp2, .zip or .tar"
         raise InputError(
             f"{content.folder} has no image that could be a scene ({why}). "
             f"Expected images of two or more dates, with the date (YYYYMMDD) in the names of files or folders."
@@ -123,16 +124,31 @@ def _propose_scenes(draft: Draft, content: FolderContent, notes: list[str]) -> l
     )  # fmt: skip
     scenes = scenes_in(content.folder, how)
     if refused and len({s.date for s in scenes}) < 2:
-        raise InputError(f"{len(refused)} of the images in {content.folder} cannot be used: {sum_up(refused)}")
+        raise InputError(f"{len(refused)} of the images in {content.folder} cannot be used:{_list_faults(refused)}")
     if refused:
         draft.content.setdefault("scenes", {})["faulty"] = "skip"
         draft.comments["scenes.faulty"] = f"{len(refused)} cannot be used; `landshift scenes` lists why"
-        notes += [f"{group.few}: {group.fault}" for group in group_alike(refused)]
+        # What the first look through the folder met already, such as a damaged archive, is listed once.
+        listed = {fault for _, fault in refused}
+        notes[:] = [note for note in notes if note not in listed] + [_describe(group) for group in group_alike(refused)]
     if content.products and scenes and all(s.quality is None for s in scenes):
         # The default, which warns until it is decided.
         draft.content.setdefault("scenes", {})["clouds"] = {"mask": "quality"}
         draft.decide("scenes.clouds.mask", "no scene has a quality band; `none` if images are free of clouds, else `model`")
     return scenes
+
+
+def _list_faults(refused: Sequence[tuple[str, str]]) -> str:
+    """Return the first kinds of faults, a line each: without a config `landshift scenes` cannot list them."""
+    groups = group_alike(refused)
+    more = sum(len(group.names) for group in groups[_MOST_FAULTS:])
+    lines = [*map(_describe, groups[:_MOST_FAULTS]), *([f"and {more} more for other reasons"] if more else [])]
+    return "".join(f"\n- {line}" for line in lines)
+
+
+def _describe(group: Alike) -> str:
+    named = len(group.names) == 1 and group.names[0] in group.fault
+    return group.fault if named else f"{group.few}: {group.fault}"
 
 
 def _minimal(draft: Draft) -> Content:

@@ -53,6 +53,8 @@ def read_metadata(file: FoundFile) -> SceneFacts:
         if name.endswith(".xml"):
             return _sentinel_2(file, _without_comments(text))
         return _landsat(file, _groups_of_text(text))
+    except InputError:
+        raise
     except ValueError as error:
         raise InputError(
             f"{file.relative}: a value in it cannot be read ({error!s:.200}). Download the scene again."
