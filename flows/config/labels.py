@@ -32,6 +32,9 @@ class PolygonLabels(Section):
     """`changed` or `unchanged` (or 1 and 0), for a binary project."""
     region_column: str | None = None
     """Region of each polygon."""
+    values: dict[int | str, str | int] = Field(default_factory=dict)
+    """Value in these columns (but for regions), a number or a word, to class name or code, `changed`, `unchanged` or `not
+    labelled`: then it names every value that occurs. Empty: the values are names or codes themselves."""
 
     @field_validator("encoding")
     @classmethod
@@ -40,6 +43,13 @@ class PolygonLabels(Section):
             return None if encoding is None else codecs.lookup(encoding).name
         except LookupError as error:
             raise ValueError("this encoding is not known; expected one such as gbk, big5, cp1252, cp1250 or cp1251") from error
+
+    @field_validator("values")
+    @classmethod
+    def _are_there_once(cls, values: dict[int | str, str | int]) -> dict[int | str, str | int]:
+        if len({str(key).casefold() for key in values}) < len(values):
+            raise ValueError("a value is there twice")
+        return values
 
     @model_validator(mode="after")
     def _has_two_dates(self) -> "PolygonLabels":

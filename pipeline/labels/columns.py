@@ -92,6 +92,8 @@ class LayerOffer:
     """Type that the layer declares, such as `Polygon`, `MultiPolygon`, `Point` or `Unknown`."""
     crs: str | None
     """As the file names it, None where it names none and `crs:` must be set."""
+    in_degrees: bool
+    """Whether all coordinates can be degrees."""
     encodings: tuple[FittingEncoding, ...]
     """Where `encoding:` must be set: those that fit, the likeliest first, which names and values here are read in."""
     columns: tuple[ClassColumn, ...]
@@ -159,6 +161,7 @@ def _offer(path: Path, layer: LayerAttributes, layers: int, years: tuple[int, in
     columns = class_columns(layer.frame)
     return LayerOffer(
         path=path, layer=layer.name, layers=layers, features=len(layer.frame), geometry=layer.geometry, crs=layer.crs,
+        in_degrees=layer.in_degrees,
         encodings=layer.encodings, columns=columns, dates=date_columns(columns, years),
         changes=tuple(c for c in columns if _is_change(c)), splits=tuple(c for c in columns if _is_split(c)),
     )  # fmt: skip
@@ -244,11 +247,21 @@ def choose_columns(path: Path, frame: pd.DataFrame, given: Mapping[str, str | No
         raise InputError(f"{path} has no column {column!r}{_hint(path, column, role, found)} {_describe(path, frame)}")
     columns = {role: c for role, c in wanted.items() if c in found}
     if not columns.keys() - {"region"}:
-        needed = (
-            "set `change_column`" if legend.binary else f"expected {given['before']!r}, {given['after']!r} or a change column"
-        )
-        raise InputError(f"{path} has no column that the legend can use: {needed}. {_describe(path, frame)}")
+        raise InputError(f"{path} {_why_useless(given, found, legend)}. {_describe(path, frame)}")
     return columns
+
+
+def _why_useless(given: Mapping[str, str | None], found: Sequence[str], legend: Legend) -> str:
+    """Return why none of the columns can be used, and what to do."""
+    classes = [c for role, c in given.items() if role in ("before", "after") and c in found]
+    if legend.binary and classes:
+        return (
+            f"has the classes in {' and '.join(map(repr, classes))}, and the config has no `legend:` for them: add their names "
+            f"with codes 1 to {MOST_CLASSES} (`values:` beside `path:` states which value of the file is which class), or set "
+            f"`change_column` to one with `changed` and `unchanged`"
+        )
+    needed = "set `change_column`" if legend.binary else f"expected {given['before']!r}, {given['after']!r} or a change column"
+    return f"has no column that the legend can use: {needed}"
 
 
 def _hint(path: Path, column: str, role: str, found: Sequence[str]) -> str:

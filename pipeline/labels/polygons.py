@@ -1,7 +1,7 @@
 """Polygons of labels with their codes, from one layer or from several files that are parts of one."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import geopandas as gpd
@@ -12,7 +12,7 @@ from shapely.geometry import box
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.labels.columns import choose_columns, note_alike
-from landshift.pipeline.labels.values import change_code, class_reader, codes_of, extent_text, plain_all
+from landshift.pipeline.labels.values import change_code, class_reader, codes_of, extent_text, plain_all, translate
 from landshift.pipeline.legend import NOT_LABELLED, Legend
 from landshift.pipeline.vector.read import StatedLayer, read_usable_polygons
 
@@ -34,6 +34,8 @@ class LabelColumns:
     """Name of the region."""
     role: str | None = None
     """What the polygon is for, or a key that stands for it."""
+    meanings: Mapping[int | str, str | int] = field(default_factory=dict)
+    """What the values of the columns of classes and of change mean, each of them; empty where they are names or codes."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -72,8 +74,8 @@ def read_label_polygons(
         read_role: From a value of the column of the role to its number.
 
     Raises:
-        InputError: A layer cannot be read (as in `read_usable_polygons`), there is no polygon, a column is missing, a class
-            or a role is unknown, or the polygons lie outside the grid.
+        InputError: A layer cannot be read (as in `read_usable_polygons`), there is no polygon, a column is missing, a class,
+            a value or a role is unknown, or the polygons lie outside the grid.
     """
     frames, notes = [], list[str]()
     for path, role in parts.items():
@@ -126,7 +128,11 @@ def _read_part(
         elif name == "role" and read_role is not None:
             out["role"] = codes_of(frame[column].tolist(), read_role, where)
         elif name in read:
-            out[name] = codes_of(frame[column].tolist(), read[name], where)
+            values = frame[column].tolist()
+            if columns.meanings:
+                out[name] = codes_of(translate(values, columns.meanings, where), read[name], f"{where}, `values`")
+                continue
+            out[name] = codes_of(values, read[name], where)
             notes += note_alike(frame[column], where)
     if "region" in chosen:
         notes += note_alike(out["region"], f"{path}, column {chosen['region']!r}", kind="regions of their own")

@@ -1,7 +1,8 @@
 """Codes on the grid, from the values in label files, which people chose."""
 
 import numbers
-from collections.abc import Callable, Hashable, Sequence
+from collections import Counter
+from collections.abc import Callable, Hashable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -30,7 +31,7 @@ ROLE_WORDS = {
 NO_REGION = -1
 """Value of `Labels.region` outside all regions."""
 
-_SHOWN_TEXT = 60
+_SHOWN_TEXT, _SHOWN_VALUES = 60, 8
 _DIGITS = 9
 """Longer numbers are names: no code has so many digits."""
 
@@ -85,6 +86,35 @@ def codes_of(values: Sequence[Any], read: Callable[[str | int], int], where: str
             except InputError as error:
                 raise InputError(f"{where}: {error}") from error
     return [codes[key] for key in keys]
+
+
+def translate(values: Sequence[Any], meanings: Mapping[int | str, str | int], where: str) -> list[str | int | None]:
+    """Return what the values of a column mean, a class or a word each; None for a missing one.
+
+    Args:
+        values: Of the column.
+        meanings: `values:` of the config, which names every value; capitals and spaces do not matter.
+        where: Named in the error.
+
+    Raises:
+        InputError: A value is not named.
+    """
+    known = {_fold(plain(key)): meaning for key, meaning in meanings.items()}
+    keys = plain_all(values, where)
+    used = [key for key in keys if key is not None and (_fold(key) in known or key not in NOT_LABELLED_WORDS)]
+    unknown = Counter(key for key in used if _fold(key) not in known)
+    if unknown:
+        listed = ", ".join(f"{key} in {count:,} features" for key, count in unknown.most_common(_SHOWN_VALUES))
+        more = f" and {len(unknown) - _SHOWN_VALUES:,} more" if len(unknown) > _SHOWN_VALUES else ""
+        raise InputError(
+            f"{where} holds {listed}{more}, and `values` does not name {'it' if len(unknown) == 1 else 'them'} (only "
+            f"{', '.join(map(str, meanings))}): name the class of every value, or `not labelled`."
+        )
+    return [known.get(_fold(key)) for key in keys]
+
+
+def _fold(key: str | int | None) -> str | int | None:
+    return key.casefold() if isinstance(key, str) else key
 
 
 def plain_all(values: Sequence[Any], where: str) -> list[str | int | None]:

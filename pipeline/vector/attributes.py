@@ -1,5 +1,6 @@
 """What a vector file holds besides outlines, read leniently: for proposals, not for work."""
 
+import math
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +24,8 @@ class LayerAttributes:
     """As the file names it, None where it names none."""
     geometry: str
     """Type that the layer declares, such as `Polygon`, `MultiPolygon` or `Unknown`."""
+    in_degrees: bool
+    """Whether all coordinates lie within -180..180 and -90..90."""
     encodings: tuple[FittingEncoding, ...] = ()
     """Where no encoding is declared and the text needs one: those that fit, the likeliest first; `frame` is read in the
     first."""
@@ -45,8 +48,12 @@ def read_attributes(path: Path) -> tuple[LayerAttributes, ...]:
 
 
 def _read(path: Path, source: str, name: str) -> LayerAttributes:
-    info = pyogrio.read_info(source, layer=name)
-    facts = {"name": name, "crs": info["crs"], "geometry": str(info["geometry_type"])}
+    info = pyogrio.read_info(source, layer=name, force_total_bounds=True)
+    west, south, east, north = info["total_bounds"] or (math.nan,) * 4
+    facts = {
+        "name": name, "crs": info["crs"], "geometry": str(info["geometry_type"]),
+        "in_degrees": -180 <= west <= east <= 180 and -90 <= south <= north <= 90,
+    }  # fmt: skip
     if path.suffix.lower() != ".shp":
         return LayerAttributes(frame=pyogrio.read_dataframe(source, layer=name, read_geometry=False), **facts)
     try:

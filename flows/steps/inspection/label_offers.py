@@ -10,6 +10,7 @@ from pathlib import Path
 from landshift.flows.steps.inspection.folder import FolderContent
 from landshift.flows.steps.inspection.proposing import Content, Draft
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import crs_name
 from landshift.pipeline.labels.columns import (
     ClassColumn,
     LayerOffer,
@@ -19,6 +20,7 @@ from landshift.pipeline.labels.columns import (
     offer_of_raster,
 )
 from landshift.pipeline.legend import MAX_CLASSES
+from landshift.pipeline.raster.read import inspect
 
 _COLOURS = {
     "#2f6b3c": ("forest", "wood", "tree", "wald", "bosque", "foret"), "#ead27a": ("crop", "field", "agri", "farm", "arable"),
@@ -31,6 +33,12 @@ _COLOURS = {
 _OTHERS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999", "#8c564b", "#9467bd",
            "#17becf", "#bcbd22", "#7f7f7f", "#1f77b4", "#ff7f0e", "#2ca02c")  # fmt: skip
 """Further ones, of the palettes of Okabe and Ito and of Tableau."""
+_LABEL = re.compile(r"label|truth|reference|lulc|land_?use|land_?cover|class|chang|mask")
+"""What rasters of labels are called, whatever they hold."""
+_NO_LABEL = re.compile(
+    r"cloud|udm|(?<![a-z])(?:dem|dsm|dtm|slope|aspect|hillshade|ndvi|evi|savi|ndwi|ndbi|nbr|qa|scl|fmask)(?![a-z])"
+)
+"""Heights, indices and masks of quality, which lie beside images."""
 _OF_CHANGE = {0, 1, 2, 255}
 """Values that masks of change have: 0 and 1, 1 and 2, 0 and 255."""
 
@@ -45,12 +53,12 @@ def propose_labels(draft: Draft, content: FolderContent) -> None:
         return
     if usable:
         best = max(usable, key=lambda o: (bool(o.dates), bool(o.changes), o.features))
-        _propose_layer(draft, content.folder, best)
+        _propose_layer(draft, content.folder, best, _crs_of_scenes(content) if best.crs is None else None)
         others = list(dict.fromkeys(o.path.name for o in usable if o.path != best.path))
         if others:
             draft.questions.append(f"labels: {best.path.name} was taken; {_some(others)} could be labels too")
         return
-    rasters = [made for f in content.label_rasters if (made := _raster(draft, Path(str(f.place)))) is not None]
+    rasters = [made for f in content.label_rasters if (made := _raster(draft, Path(str(f.place)))) is not None and _fits(made)]
     if rasters:
         _propose_raster(draft, content.folder, rasters)
         return
@@ -77,6 +85,14 @@ def _layers(draft: Draft, path: Path) -> Sequence[LayerOffer]:
     except InputError as error:
         draft.questions.append(f"labels: {error}")
         return ()
+
+
+def _fits(offer: RasterOffer) -> bool:
+    """Return whether a raster can be labels, by its name and by what it holds."""
+    stem = offer.path.stem.casefold()
+    if _NO_LABEL.search(stem) and not re.search("label|truth", stem):
+        return False
+    return bool(offer.counts) or _LABEL.search(stem) is not None
 
 
 def _raster(draft: Draft, path: Path) -> RasterOffer | None:
@@ -159,7 +175,26 @@ def _describe_pair(folder: Path, before: _OneDate, after: _OneDate) -> str:
     )
 
 
-def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
+def _crs_of_scenes(content: FolderContent) -> str | None:
+    """Return the CRS of the first image that names one; None without any."""
+    for file in (*(f.file for f in content.products), *(f.file for f in content.files)):
+        with suppress(InputError):
+            return crs_name(inspect(file.place).grid.crs)
+    return None
+
+
+def _propose_crs(draft: Draft, polygons: Content, offer: LayerOffer, crs: str | None) -> None:
+    """Write a CRS for a layer without one: degrees by its numbers, or that of the scenes."""
+    why = "the numbers look like degrees" if offer.in_degrees else "that of the scenes"
+    proposed = "EPSG:4326" if offer.in_degrees else crs
+    if proposed is None or not proposed.startswith("EPSG:"):
+        draft.questions.append(f"labels: {offer.path.name} has no CRS; write it into the file (`ogr2ogr -a_srs EPSG:CODE`)")
+        return
+    polygons["crs"] = proposed
+    draft.decide("labels.polygons.crs", f"{offer.path.name} has no CRS; here {why}, `EPSG:CODE` if it was drawn in another")
+
+
+def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer, crs: str | None) -> None:
     polygons: Content = {"path": offer.path.relative_to(folder).as_posix()}
     draft.content["labels"] = {"polygons": polygons}
     if offer.layers > 1:
@@ -168,7 +203,7 @@ def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
         polygons["encoding"] = offer.encodings[0].name
         draft.decide("labels.polygons.encoding", f"names in it are no UTF-8; {offer.encodings[0].name} fits")
     if offer.crs is None:
-        draft.questions.append(f"labels: {offer.path.name} has no CRS; write it into the file (`ogr2ogr -a_srs EPSG:CODE`)")
+        _propose_crs(draft, polygons, offer, crs)
     if offer.splits:
         draft.content["split"] = {"by": "column", "column": offer.splits[0].name}
         draft.comments["split"] = "as the labels come divided; without this section, blocks divide them"
@@ -178,7 +213,7 @@ def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
         columns = [c for c in offer.columns if c.name in (pair.before, pair.after)]
         if (pair.before, pair.after) != ("before", "after") and len(offer.dates) > 1:
             draft.decide("labels.polygons.before_column", f"{len(offer.dates)} pairs of columns could be the two dates")
-        _propose_legend(draft, columns)
+        _propose_legend(draft, polygons, columns)
     elif offer.changes:
         polygons["change_column"] = offer.changes[0].name
     else:
@@ -194,11 +229,11 @@ def _propose_layer(draft: Draft, folder: Path, offer: LayerOffer) -> None:
                 f"labels.polygons.{key}",
                 "the layer has one column of classes: of which date (`before_column`, `after_column`)? Change needs both",
             )
-        _propose_legend(draft, [c for c in offer.columns if c.name in names[:2]])
+        _propose_legend(draft, polygons, [c for c in offer.columns if c.name in names[:2]])
 
 
-def _propose_legend(draft: Draft, columns: Iterable[ClassColumn]) -> None:
-    """Write the classes in the columns; none where they are changed and unchanged."""
+def _propose_legend(draft: Draft, polygons: Content, columns: Iterable[ClassColumn]) -> None:
+    """Write the classes in the columns, and which value is which class where the values are no codes of a legend."""
     columns = list(columns)
     values = list(dict.fromkeys(v.value for c in columns for v in c.counts))
     pairs = [pair for c in columns for pair in c.alike]
@@ -207,11 +242,21 @@ def _propose_legend(draft: Draft, columns: Iterable[ClassColumn]) -> None:
             f"labels: {pairs[0][0]!r} and {pairs[0][1]!r} differ in capitals or spaces alone; are they one class?"
         )
     numbers = [v for v in values if isinstance(v, int)]
-    if len(values) > MAX_CLASSES or any(not 1 <= v <= MAX_CLASSES for v in numbers):
+    if len(values) > MAX_CLASSES:
         draft.questions.append(
             f"legend: the columns hold {len(values)} values ({', '.join(map(str, values[:8]))}); a legend has at most "
-            f"{MAX_CLASSES} classes, with codes 1 to {MAX_CLASSES}: merge or renumber them"
+            f"{MAX_CLASSES} classes: write them, and the class of each value in `labels: polygons: values: {{211: 1, 212: 1}}`"
         )
+        return
+    if numbers and not all(isinstance(v, int) and 1 <= v <= MAX_CLASSES for v in values):
+        order = sorted(values, key=lambda v: (isinstance(v, str), v if isinstance(v, int) else 0, str(v)))
+        draft.content["legend"] = [
+            {"code": code, "name": f"class {v}" if isinstance(v, int) else v, "colour": _OTHERS[code - 1]}
+            for code, v in enumerate(order, start=1)
+        ]
+        polygons["values"] = {v: code for code, v in enumerate(order, start=1)}
+        draft.comments["labels.polygons.values"] = "value in the file: code in the legend, or `not labelled`"
+        draft.decide("legend", "the labels hold numbers; write what each class is called")
         return
     if numbers:
         draft.content["legend"] = [

@@ -90,7 +90,10 @@ def read_polygons_of(ws: Workspace, grid: Grid) -> LabelPolygons:
 
     return read_label_polygons(
         label_files(ws)["polygons"], grid, legend_of(ws.project),
-        LabelColumns(polygons.before_column, polygons.after_column, polygons.change_column, polygons.region_column, role=role),
+        LabelColumns(
+            polygons.before_column, polygons.after_column, polygons.change_column, polygons.region_column,
+            role=role, meanings=polygons.values,
+        ),
         stated=StatedLayer(polygons.layer, polygons.encoding, polygons.crs, "labels: polygons"), read_role=reader,
     )  # fmt: skip
 
