@@ -48,7 +48,7 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
     if not crs:
         raise InputError(
             f"{name} has no CRS, so it is not known where it lies. Write it into the file (for example "
-            f"`gdal_edit.py -a_srs EPSG:32651 FILE`), or set `crs:` beside the scene if you are sure of it."
+            f"`gdal_edit.py -a_srs EPSG:32651 FILE`, with its own code)."
         )
     try:
         system = CRS(crs)

@@ -2,6 +2,7 @@
 
 import os
 import re
+import shlex
 import shutil
 import subprocess
 from pathlib import Path
@@ -183,3 +184,18 @@ def test_a_project_of_two_strips(territory: Territory) -> None:
     made = territory.plan()
     assert made.grid.crs == UTM
     assert made.resampled == ()
+
+
+@pytest.mark.parametrize(
+    ("content", "code"),
+    [(rasterio.crs.CRS.from_epsg(32633).to_wkt(version="WKT1_ESRI"), "32633"), ("no WKT", "32651"), ("", "32651")],
+)
+def test_a_raster_without_crs_takes_the_code_of_the_prj_beside_it(tmp_path: Path, content: str, code: str) -> None:
+    """The code in the command is that of the .prj, or without a readable one an example."""
+    path = write(tmp_path / "my scene.tif", picture(), transform=HERE.transform)
+    path.with_suffix(".prj").write_text(content)
+    with pytest.raises(InputError, match=r"my scene.tif has no CRS") as caught:
+        _ = inspect(path).grid
+    assert f"`gdal_edit.py -a_srs EPSG:{code} " in str(caught.value)
+    assert (shlex.quote(str(path)) in str(caught.value)) == (code == "32633")
+    assert "crs:" not in str(caught.value)

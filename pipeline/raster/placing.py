@@ -4,7 +4,9 @@ import shlex
 from pathlib import Path
 from typing import Any
 
+import pyproj
 from odc.geo.crs import CRS
+from pyproj.exceptions import CRSError
 
 from landshift.pipeline.grid import crs_name
 from landshift.pipeline.outlines import utm_at
@@ -13,6 +15,10 @@ from landshift.pipeline.raster.place import RasterPlace
 
 FOLDER = "north_up"
 """Beside a raster, for what is made of it; the name stays, since it may hold the date and the band."""
+
+
+_LARGEST_PRJ = 2**16
+"""Bytes; a CRS in words has a few thousand."""
 
 
 def explain_place(source: Any, path: RasterPlace) -> str:  # noqa: ANN401 (rasterio is not typed)
@@ -44,7 +50,11 @@ def explain_place(source: Any, path: RasterPlace) -> str:  # noqa: ANN401 (raste
             f"{_command(source, path, f'-rpc -t_srs {_system(target)} -r bilinear')}"
         )
     if source.crs is None:
-        return ""
+        code = _code_beside(path)
+        return code and (
+            f"{path} has no CRS, so it is not known where it lies; the .prj beside it, which is not read, has EPSG:{code}. "
+            f"Write it into the file: `gdal_edit.py -a_srs EPSG:{code} {shlex.quote(str(path))}`."
+        )
     if t.is_identity:
         return (
             f"{path} is in {crs_name(CRS(source.crs.to_wkt()))}, but its transform is {tuple(t)[:6]}: nothing in it shows "
@@ -60,6 +70,20 @@ def explain_place(source: Any, path: RasterPlace) -> str:  # noqa: ANN401 (raste
         fault = "its rows go north" if t.e >= 0 else "its columns go west"
         return f"{path} is mirrored: {fault} (transform {tuple(t)[:6]}). Turn it once: {_command(source, path, '-r near')}"
     return ""
+
+
+def _code_beside(path: RasterPlace) -> str:
+    """Return the EPSG code that a .prj beside a raster stands for; empty without a .prj or a code in it."""
+    if not isinstance(path, Path):
+        return ""
+    beside = path.with_suffix(".prj")
+    if beside.is_symlink() or not beside.is_file() or beside.stat().st_size > _LARGEST_PRJ:
+        return ""
+    try:
+        code = pyproj.CRS.from_wkt(beside.read_text(errors="replace")).to_epsg()
+    except (CRSError, OSError):
+        return ""
+    return "" if code is None else str(code)
 
 
 def _middle(values: list[float]) -> float:
