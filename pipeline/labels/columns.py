@@ -257,7 +257,7 @@ def _why_useless(given: Mapping[str, str | None], found: Sequence[str], legend: 
     if legend.binary and classes:
         return (
             f"has the classes in {' and '.join(map(repr, classes))}, and the config has no `legend:` for them: add their names "
-            f"with codes 1 to {MOST_CLASSES} (`values:` beside `path:` states which value of the file is which class), or set "
+            f"with codes 1 to {MOST_CLASSES} (`labels: polygons: values:` states which value is which class), or set "
             f"`change_column` to one with `changed` and `unchanged`"
         )
     needed = "set `change_column`" if legend.binary else f"expected {given['before']!r}, {given['after']!r} or a change column"
