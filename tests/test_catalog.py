@@ -138,6 +138,15 @@ def refused(folder: Path, sensor: Sensor, message: str, **more: Any) -> None:
         find(folder, sensor, **more)
 
 
+def test_an_archive_beside_files_of_one_s_own_is_none_of_the_scenes(tmp_path: Path) -> None:
+    write(tmp_path, "a_20200615.tif", 2)
+    (tmp_path / "kept").mkdir()
+    write(tmp_path / "kept", "b_20210615.tif", 2)
+    (tmp_path / "notes.zip").write_bytes(b"no archive")
+    (tmp_path / "backup.tar.gz").write_bytes(b"")
+    assert [s.id for s in find(tmp_path, TWO)] == ["a_20200615"]
+
+
 def test_no_folder_and_no_file(tmp_path: Path) -> None:
     refused(tmp_path / "nowhere", TWO, "nowhere is not a folder.*`scenes: folder:`")
     refused(tmp_path, TWO, r"holds no raster .*`scenes: pattern:`")

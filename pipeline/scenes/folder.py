@@ -118,7 +118,10 @@ def scenes_in(folder: Path, how: FolderReading) -> list[Scene]:
 def _files(folder: Path, how: FolderReading) -> tuple[list[NamedFile], list[FoundFile]]:
     """List the files: those that belong to a product, and the others."""
     require_folder(folder)
-    if how.pattern is None:
+    if how.pattern is None and how.sensor.name == CUSTOM:
+        # No name of a product could show what subfolders and archives hold.
+        found = [FoundFile(p, p.name) for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in RASTERS]
+    elif how.pattern is None:
         found = list(walk(folder, how.refused or _raise, RASTERS))
     else:
         found = [FoundFile(p, p.relative_to(folder).as_posix()) for p in files_in(folder, how.pattern)]

@@ -137,7 +137,7 @@ def propose_files(draft: Draft, folder: Path, files: Sequence[DatedFile]) -> Non
     for number, found in enumerate(undated):
         named = PurePosixPath(found.file.relative).name
         key = named if sum(PurePosixPath(r).name == named for r in wanted) == 1 else found.file.relative
-        dates[key] = date(found.year or 1900 + number, 7, 1)
+        dates[key] = date(found.year or 1900 + number % 8000, 7, 1)
     if undated:
         scenes["dates"] = dates
         draft.undated = any(f.year is None for f in undated)
