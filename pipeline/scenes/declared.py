@@ -1,8 +1,11 @@
 """What a scene's files declare, against its sensor and against each other."""
 
+import difflib
 import math
 import shlex
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from datetime import date
+from pathlib import PurePosixPath
 
 import numpy as np
 from affine import Affine
@@ -168,6 +171,23 @@ def require_one_crs(group: Sequence[RasterInfo]) -> None:
                 f"(`gdalwarp -t_srs {crs_name(first.grid.crs)} {shlex.quote(str(info.path))} WARPED.tif`), "
                 f"or rename it if it belongs to another scene."
             )
+
+
+def require_dates_used(dates: Mapping[str, date], files: Sequence[str]) -> None:
+    """Refuse dates of the config for files that no scene has.
+
+    Args:
+        dates: By file, with or without its folder.
+        files: Of all scenes, relative to the folder.
+
+    Raises:
+        InputError: Names the file, and one like it.
+    """
+    names = {name for file in files for name in (file, PurePosixPath(file).name)}
+    for unknown in sorted(dates.keys() - names):
+        near = difflib.get_close_matches(unknown, names, n=1)
+        hint = f"Did you mean {near[0]}?" if near else f"The files are {', '.join(files[:5])}."
+        raise InputError(f"`scenes: dates:` names {unknown}, but no scene has such a file. {hint}")
 
 
 def cloud_cover_in(group: Sequence[RasterInfo]) -> float | None:

@@ -1,10 +1,9 @@
 """Scenes in a folder of GeoTIFFs."""
 
-import difflib
 import re
 import shlex
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
@@ -15,7 +14,13 @@ from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.scenes.at_once import ask_all
 from landshift.pipeline.scenes.dates import acquisition_date, find_day
-from landshift.pipeline.scenes.declared import cloud_cover_in, require_factors, require_nodata, require_one_crs
+from landshift.pipeline.scenes.declared import (
+    cloud_cover_in,
+    require_dates_used,
+    require_factors,
+    require_nodata,
+    require_one_crs,
+)
 from landshift.pipeline.scenes.products.metadata import read_metadata
 from landshift.pipeline.scenes.products.names import FoundFile, NamedFile, fits, metadata_key, name_file, sensors_of
 from landshift.pipeline.scenes.products.offsets import find_offset
@@ -110,7 +115,7 @@ def scenes_in(folder: Path, how: FolderReading) -> list[Scene]:
         InputError: No folder or file, a file that cannot be used, or a date, a band order or an offset that is not known.
     """
     named, others = _files(folder, how)
-    _require_dates_used(how.declared.dates, [*(f.file.relative for f in named), *(f.relative for f in others)])
+    require_dates_used(how.declared.dates, [*(f.file.relative for f in named), *(f.relative for f in others)])
     scenes = [*_product_scenes(folder, named, how), *_other_scenes(others, how)]
     return sorted(scenes, key=lambda s: (s.date, s.id))
 
@@ -206,14 +211,6 @@ def _catching(name: str, refused: Callable[[str, InputError], None] | None) -> I
         if refused is None:
             raise
         refused(name, error)
-
-
-def _require_dates_used(dates: Mapping[str, date], files: Sequence[str]) -> None:
-    names = {name for file in files for name in (file, PurePosixPath(file).name)}
-    for unknown in sorted(dates.keys() - names):
-        near = difflib.get_close_matches(unknown, names, n=1)
-        hint = f"Did you mean {near[0]}?" if near else f"The files are {', '.join(files[:5])}."
-        raise InputError(f"`scenes: dates:` names {unknown}, but no scene has such a file. {hint}")
 
 
 def _scene_id(info: RasterInfo, sensor: Sensor) -> str:
