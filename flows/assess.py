@@ -4,11 +4,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from prefect import flow
-
 from landshift.flows.config.project import Project
 from landshift.flows.prepare import ask_gates, prepare_images
-from landshift.flows.runtime.tasks import as_task
+from landshift.flows.runtime.tasks import as_flow, as_task
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import check_adaptations
 from landshift.flows.steps.assessment.comparison import (
@@ -108,7 +106,7 @@ def assess_transfer(
     return replace(found, costs=costs, cost=total_cost(costs.values())) if costs else found
 
 
-@flow(name="assess", persist_result=False)
+@as_flow("assess")
 def assess(
     project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None,
     measures: Measures = _PLAIN,

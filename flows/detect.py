@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from prefect import flow
-
 from landshift.flows.config.project import Project
 from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.compute import Cluster, each, on_cluster, results
-from landshift.flows.runtime.tasks import as_task
+from landshift.flows.runtime.tasks import as_flow, as_task
 from landshift.flows.steps.detection.classical import map_by_statistic, map_second_opinion
 from landshift.flows.steps.detection.raw_map import RawMap, join_shards, raw_map_of
 from landshift.flows.steps.detection.settle import Settled, settle
@@ -29,7 +27,7 @@ write_maps_task = as_task(write_maps, "write-maps")
 publish_run_task = as_task(publish_run, "publish-run")
 
 
-@flow(name="detect", persist_result=False)
+@as_flow("detect")
 def detect(
     project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None
 ) -> Detected:

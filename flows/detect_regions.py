@@ -2,12 +2,10 @@
 
 from collections.abc import Sequence
 
-from prefect import flow
-from prefect.artifacts import create_table_artifact
-
 from landshift.flows.detect import detect
+from landshift.flows.runtime.artifacts import show_table
 from landshift.flows.runtime.compute import Cluster, each, on_cluster
-from landshift.flows.runtime.tasks import as_task
+from landshift.flows.runtime.tasks import as_flow, as_task
 from landshift.flows.steps.publication.regions import Outcome, Region, outcome_of
 from landshift.flows.steps.publication.run import Detected
 
@@ -19,10 +17,10 @@ def detect_region(region: Region) -> Detected:
 
 
 # The steps within are tried again where that may help; the whole once more would try each of them nine times.
-detect_region_task = as_task(detect_region, "detect-region").with_options(retries=0)
+detect_region_task = as_task(detect_region, "detect-region", retries=0)
 
 
-@flow(name="detect-regions", persist_result=False)
+@as_flow("detect-regions")
 def detect_regions(regions: Sequence[Region]) -> tuple[Outcome, ...]:
     """Detect many regions: on a cluster at once, here one after the other.
 
@@ -32,7 +30,7 @@ def detect_regions(regions: Sequence[Region]) -> tuple[Outcome, ...]:
     found = each(detect_region_task, [(region,) for region in regions], f"Detecting {len(regions)} regions")
     outcomes = tuple(outcome_of(region, what) for region, what in zip(regions, found, strict=True))
     table = [{"region": o.region, "outcome": o.outcome, "changed_ha": o.changed_ha, "message": o.message} for o in outcomes]
-    create_table_artifact(table, key="landshift-regions", description="Regions, in the order that they were named")
+    show_table(table, key="landshift-regions", description="Regions, in the order that they were named")
     return outcomes
 
 

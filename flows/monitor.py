@@ -5,12 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
 
-from prefect import flow
-
 from landshift.flows.config.project import Project, load_project
 from landshift.flows.detect import detect_planned
 from landshift.flows.runtime.progress import step
-from landshift.flows.runtime.tasks import run_as_subflow
+from landshift.flows.runtime.tasks import as_flow, run_as_subflow
 from landshift.flows.steps.monitoring.images import borrow_images, remove_old_images
 from landshift.flows.steps.monitoring.outcome import (
     Compared,
@@ -36,7 +34,7 @@ from landshift.pipeline.scenes.periods import PeriodPair
 from landshift.pipeline.scenes.survey import Finding
 
 
-@flow(name="monitor", persist_result=False)
+@as_flow("monitor")
 def monitor(
     project: Project | Path, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None,
     today: date | None = None, again: bool = False,

@@ -2,10 +2,8 @@
 
 from pathlib import Path
 
-from prefect import flow
-
 from landshift.flows.config.project import Project
-from landshift.flows.runtime.tasks import as_task
+from landshift.flows.runtime.tasks import as_flow, as_task
 from landshift.flows.steps.images.aligning import align
 from landshift.flows.steps.images.epochs import EpochImage, Pair, prepare_epoch
 from landshift.flows.steps.images.gating import gates_of_data, measure, require_all_open
@@ -22,7 +20,7 @@ align_task = as_task(align, "align")
 match_dates_task = as_task(match_dates, "match-dates")
 
 
-@flow(name="prepare", persist_result=False)
+@as_flow("prepare")
 def prepare(project: Project, data: Path, output: Path | None = None, allow_outside: bool = False) -> Pair:
     """Make the images of both epochs."""
     ws = workspace(project, data, output, allow_outside=allow_outside)

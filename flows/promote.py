@@ -2,11 +2,9 @@
 
 from pathlib import Path
 
-from prefect import flow
-
 from landshift.flows.config.project import Project
 from landshift.flows.prepare import prepare_images
-from landshift.flows.runtime.tasks import as_task
+from landshift.flows.runtime.tasks import as_flow, as_task
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import workspace
 from landshift.flows.steps.release.offering import Offered, promote_candidate, require_promotable, show_release
@@ -14,7 +12,7 @@ from landshift.flows.steps.release.offering import Offered, promote_candidate, r
 promote_candidate_task = as_task(promote_candidate, "release")
 
 
-@flow(name="promote", persist_result=False)
+@as_flow("promote")
 def promote(
     project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, despite_verdict: bool = False,
     reason: str | None = None, who: str | None = None,

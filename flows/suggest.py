@@ -2,12 +2,10 @@
 
 from pathlib import Path
 
-from prefect import flow
-
 from landshift.flows.config.project import Project
 from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.reply import Reply
-from landshift.flows.runtime.tasks import as_task
+from landshift.flows.runtime.tasks import as_flow, as_task
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import workspace
 from landshift.flows.steps.suggestion.giving import Wish, suggest_for_project
@@ -15,7 +13,7 @@ from landshift.flows.steps.suggestion.giving import Wish, suggest_for_project
 suggest_task = as_task(suggest_for_project, "suggest-blocks")
 
 
-@flow(name="suggest", persist_result=False)
+@as_flow("suggest")
 def suggest(
     project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None,
     wish: Wish | None = None,

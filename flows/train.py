@@ -2,14 +2,12 @@
 
 from pathlib import Path
 
-from prefect import flow
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-
 from landshift.flows.assess import Measures, assess_transfer
 from landshift.flows.config.project import Project
 from landshift.flows.prepare import ask_gates, prepare_images
+from landshift.flows.runtime.artifacts import show_table, show_text
 from landshift.flows.runtime.limits import model_slot
-from landshift.flows.runtime.tasks import as_task
+from landshift.flows.runtime.tasks import as_flow, as_task
 from landshift.flows.steps.assessment.current import current_assessment, require_harmless
 from landshift.flows.steps.assessment.publish import publish_assessment
 from landshift.flows.steps.chips.collection import look_through
@@ -38,7 +36,7 @@ train_on_chips_task = as_task(train_on_chips, "train-on-chips")
 keep_best_task = as_task(keep_best, "keep-best")
 
 
-@flow(name="train", persist_result=False)
+@as_flow("train")
 def train(
     project: Project, data: Path, output: Path | None = None, allow_outside: bool = False, despite_verdict: bool = False
 ) -> Trained:
@@ -72,9 +70,9 @@ def train(
         trained: Trained = choose_model_task(ws, prepared.plan, scores, rows, assessment, gates=gates)
         table = [{"row": f"{s.strategy}, seed {s.seed}", **content_of(s.test)} for s in scores]
         table += [{"row": name, **content_of(row)} for name, row in rows.items()]
-        create_table_artifact(table, key=f"{project.artifact_name}-scores", description="Scores on the test blocks")
+        show_table(table, key=f"{project.artifact_name}-scores", description="Scores on the test blocks")
         card = (trained.model / "card.md").read_text(encoding="utf-8")
-        create_markdown_artifact(card, key=f"{project.artifact_name}-model", description="Model card")
+        show_text(card, key=f"{project.artifact_name}-model", description="Model card")
         offered: Offered = offer_candidate_task(ws, prepared)
         show_release(ws, offered)
         return Trained(ws.model if offered.promoted else ws.candidate, trained.report, offered.promoted, tuple(offered.lines))
@@ -94,7 +92,7 @@ def train_on_collection(ws: Workspace) -> Trained:
             scores = [train_on_chips_task(ws, seed, strategy) for strategy in strategies for seed in ws.project.training.seeds]
         trained: Trained = keep_best_task(ws, scores)
     table = [{"row": f"{s.strategy}, seed {s.seed}", **content_of(s.test)} for s in scores]
-    create_table_artifact(table, key=f"{name}-scores", description="Scores on the test images")
+    show_table(table, key=f"{name}-scores", description="Scores on the test images")
     card = (trained.model / "card.md").read_text(encoding="utf-8")
-    create_markdown_artifact(card, key=f"{name}-model", description="Model card")
+    show_text(card, key=f"{name}-model", description="Model card")
     return trained

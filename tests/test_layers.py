@@ -55,7 +55,7 @@ ROOMS: dict[str, str] = {
     "flows.steps.register": "runtime",
     "flows.steps.suggestion": "runtime steps.project steps.images steps.learning",
     "flows.steps.alerts": "config runtime steps.project",
-    "flows.steps.monitoring": "config steps.project steps.images steps.alerts",
+    "flows.steps.monitoring": "config runtime steps.project steps.images steps.alerts",
     "flows": ANY,
     "flows.demo": ANY,
     "flows.cli": ANY,

@@ -1,9 +1,26 @@
 """The Prefect server, which keeps schedules, limits and the log of what runs."""
 
+import os
+
 from prefect.client.orchestration import get_client
+from prefect.context import FlowRunContext, TaskRunContext
 from prefect.settings import get_current_settings
 
 from landshift.pipeline.errors import InputError
+
+_TEMPORARY = ("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE")
+"""Either in the environment asks for the temporary server that Prefect's default profile would start for each process."""
+
+
+def is_watched() -> bool:
+    """Return whether Prefect runs flows and tasks: where a server is named, or within a flow of someone's own.
+
+    Without a server Prefect would start one for this process alone, in a child process, and stop it at the end: twice the
+    time of a small map, for records that no page shows. What was done stands in our manifests either way.
+    """
+    if get_current_settings().api.url or FlowRunContext.get() is not None or TaskRunContext.get() is not None:
+        return True
+    return any(os.environ.get(name, "").lower() in ("1", "true") for name in _TEMPORARY)
 
 
 def server_address(why: str) -> str:

@@ -4,8 +4,7 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-from prefect.artifacts import create_markdown_artifact, create_table_artifact
-
+from landshift.flows.runtime.artifacts import show_table, show_text
 from landshift.flows.steps.assessment.current import ASSESSMENT, PAGE
 from landshift.flows.steps.learning.fitting import encoder_of
 from landshift.flows.steps.project.workspace import Workspace
@@ -65,10 +64,10 @@ def publish_assessment(ws: Workspace, assessment: Assessment) -> Assessed:
     _refresh_card(ws, assessment)
     name = ws.project.artifact_name
     if assessment.ranking is not None:
-        create_table_artifact(
+        show_table(
             [{"encoder": r.name, "rank": r.rank, **r.scores} for r in assessment.ranking.rows],
             key=f"{name}-ranking", description=assessment.ranking.sentence,
         )  # fmt: skip
     summary = "\n".join(f"- {line}" for line in summary_lines(assessment) if line)
-    create_markdown_artifact(summary, key=f"{name}-assessment", description="Assessment")
+    show_text(summary, key=f"{name}-assessment", description="Assessment")
     return Assessed(ws.assessment / ASSESSMENT, page)

@@ -3,8 +3,8 @@
 from collections.abc import Sequence
 
 import numpy as np
-from prefect.artifacts import create_table_artifact
 
+from landshift.flows.runtime.artifacts import show_table
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan
@@ -108,4 +108,4 @@ def show_gates(ws: Workspace, gates: Sequence[Gate]) -> None:
     """Show the gates as a table in Prefect's UI."""
     rows = [{"check": g.name, "outcome": g.outcome, "found": g.found, "expected": g.limit, "meaning": g.meaning} for g in gates]
     key = f"{ws.project.artifact_name}-gates"
-    create_table_artifact(rows, key=key, description="Checks of data and model: pass, mark, stop or not measured")
+    show_table(rows, key=key, description="Checks of data and model: pass, mark, stop or not measured")

@@ -5,8 +5,7 @@ from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from prefect.artifacts import create_table_artifact
-
+from landshift.flows.runtime.artifacts import show_table
 from landshift.flows.steps.alerts.sending import send_alerts
 from landshift.flows.steps.monitoring.state import FAILED, MonitorState, write_state
 from landshift.flows.steps.project.workspace import Workspace
@@ -150,4 +149,4 @@ def _count(what: dict[str, int]) -> str:
 def show_monitored(ws: Workspace, result: Monitored) -> None:
     """Show the pairs of a monitor run in Prefect."""
     key = f"{ws.project.artifact_name}-pairs"
-    create_table_artifact([asdict(pair) for pair in result.pairs], key=key, description="Pairs of periods, by date")
+    show_table([asdict(pair) for pair in result.pairs], key=key, description="Pairs of periods, by date")

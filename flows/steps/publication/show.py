@@ -1,7 +1,7 @@
 """Artifacts of a detect run in Prefect's UI."""
 
-from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
-
+from landshift.flows.runtime.artifacts import show_link, show_table, show_text
+from landshift.flows.runtime.server import is_watched
 from landshift.flows.steps.images.gating import show_gates
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.run import Detected
@@ -13,14 +13,14 @@ from landshift.pipeline.run.record import read_run
 
 
 def show_detected(ws: Workspace, detected: Detected, areas: MappedAreas) -> None:
-    """Show gates, areas, the report and a preview of a detect run in Prefect."""
+    """Show gates, areas, the report and a preview of a detect run in Prefect, where a server keeps them."""
+    if not is_watched():
+        return
     name = ws.project.artifact_name
     show_gates(ws, detected.gates)
-    create_table_artifact(
-        content_of(areas.changes), key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)"
-    )
-    create_link_artifact(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", link_text="Report")
+    show_table(content_of(areas.changes), key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)")
+    show_link(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", text="Report")
     after = display_picture(detected.run / "image_after.tif", side=360)
     changes = Legend(read_run(detected.run).legend).changes
     picture = data_uri(change_picture(detected.run / "change.tif", changes, after, side=360))
-    create_markdown_artifact(f"![Mapped change]({picture})", key=f"{name}-preview", description="Preview of the change map")
+    show_text(f"![Mapped change]({picture})", key=f"{name}-preview", description="Preview of the change map")

@@ -3,8 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from prefect.artifacts import create_table_artifact
-
+from landshift.flows.runtime.artifacts import show_table
 from landshift.flows.runtime.person import login_name
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.given import label_hashes
@@ -214,4 +213,4 @@ def show_release(ws: Workspace, offered: Offered) -> None:
         for row in (comparison.rows if comparison else ())
     ]  # fmt: skip
     if rows:
-        create_table_artifact(rows, key=f"{ws.project.artifact_name}-release", description=offered.entry.reason)
+        show_table(rows, key=f"{ws.project.artifact_name}-release", description=offered.entry.reason)
