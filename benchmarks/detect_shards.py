@@ -29,12 +29,11 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     from gpu_check import network
 
     from landshift.models.use.inference import device_of, stream, write_behind
-    from landshift.pipeline.change.decision import decide
+    from landshift.pipeline.change.decision import decide, probability_codes
     from landshift.pipeline.demo.files import demo_legend
     from landshift.pipeline.epochs.matching import PairSource
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer
-    from landshift.pipeline.run.rasters import probability_codes
     from landshift.pipeline.scores.training import Temperatures
     from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
 
@@ -106,7 +105,7 @@ def around(folder: Path, core: int) -> dict[str, Any]:
     import numpy as np
 
     from landshift.pipeline.change.decision import Decision
-    from landshift.pipeline.change.polygons import map_layers
+    from landshift.pipeline.change.polygons import find_map_patches, map_layers
     from landshift.pipeline.demo.files import demo_landscape, demo_legend
     from landshift.pipeline.demo.territories import TERRITORIES
     from landshift.pipeline.raster.read import RasterReader, inspect
@@ -139,8 +138,8 @@ def around(folder: Path, core: int) -> dict[str, Any]:
         "writing_core_seconds_per_mpx": measure(lambda: write_rasters(folder, decision, legend, info.grid, {})),
         "vectorising_core_seconds_per_mpx": measure(
             lambda: map_layers(
-                decision.change, decision.change_probability, info.grid, legend, date(2019, 6, 12), date(2023, 6, 18),
-                prefix="bench",
+                find_map_patches(decision.change), decision.change_probability, info.grid, legend,
+                before_date=date(2019, 6, 12), after_date=date(2023, 6, 18), prefix="bench",
             )
         ),
         "images_bytes_per_pixel": round(sum((folder / f"{n}.tif").stat().st_size for n in ("before", "after")) / size**2, 2),

@@ -9,7 +9,7 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.change.polygons import find_map_patches, map_layers
 from landshift.pipeline.grid import crs_of
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.register.runs import MergeableRun
@@ -33,7 +33,7 @@ def run(
     codes = codes_of(picture)
     grid = small_grid(*codes.shape, crs=crs)
     dates = (date.fromisoformat(before), date.fromisoformat(after))
-    layers = map_layers(codes, np.full(codes.shape, 0.9), grid, legend, *dates, prefix=prefix)
+    layers = map_layers(find_map_patches(codes), np.full(codes.shape, 0.9), grid, legend, *dates, prefix=prefix)
     patches = layers.changes[["change_id", "change_code", "to_code", "area_ha", "change_probability", "geometry"]]
     t = grid.transform
     extent = shapely.box(t.c, t.f + t.e * codes.shape[0], t.c + t.a * codes.shape[1], t.f)

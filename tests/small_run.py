@@ -12,7 +12,7 @@ import shapely
 
 from landshift.pipeline.change.areas import METHOD, MappedAreas, MappedChange, OnTestBlocks, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
-from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.change.polygons import find_map_patches, map_layers
 from landshift.pipeline.columns import KnownHere
 from landshift.pipeline.epochs.gates import coverage_gate
 from landshift.pipeline.legend import Change, LandUse, Legend
@@ -78,14 +78,14 @@ def write_run(
     for where, code, sure in () if quiet else patches:
         codes[where], probability[where] = code if classes else 2, sure
     codes[UNSEEN] = 0
-    layers = map_layers(codes, probability, grid, legend, *DATES, prefix=project)
+    layers = map_layers(find_map_patches(codes), probability, grid, legend, *DATES, prefix=project)
     changes, summary = layers.changes, None
     if names:
         left, top = grid.transform.c, grid.transform.f
         boxes = [shapely.box(left + 300 * i, top - 400, left + 300 * (i + 1), top + 100) for i in range(len(names))]
         areas = AreasOfInterest(gpd.GeoDataFrame({"name": list(names)}, geometry=boxes, crs=changes.crs), grid)
         changes["areas_of_interest"] = names_of(areas, changes)
-        summary = area_summary(areas, codes, changes, grid, legend, DATES)
+        summary = area_summary(areas, find_map_patches(codes), changes, grid, legend, DATES)
     write_changes(
         folder / "changes.gpkg", changes, legend, known=KnownHere(calibration.is_known, tested),
         not_observed=layers.not_observed,
@@ -97,7 +97,7 @@ def write_run(
         picture[:, codes == 0] = 0
         write_raster(folder / f"image_{epoch}.tif", picture, grid, nodata=0, descriptions=("red", "green", "blue"))
     plain = run_record(legend, project)
-    mapped = measure_areas(codes, changes, layers.not_observed, legend, grid)
+    mapped = measure_areas(changes, layers.not_observed, legend, grid)
     run = replace(
         plain, model=replace(plain.model, tested_here=tested), areas=mapped,
         areas_of_interest=AreasNotes(()) if names else None, assessment=assessment or Assessment(),

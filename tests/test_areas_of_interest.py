@@ -23,7 +23,7 @@ from landshift.pipeline.change.areas_of_interest import (
     split_names,
 )
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
-from landshift.pipeline.change.polygons import map_layers
+from landshift.pipeline.change.polygons import find_map_patches, map_layers
 from landshift.pipeline.columns import AREA_COLUMNS
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
@@ -39,6 +39,7 @@ CHANGE = np.array([
     [1, 1, 1, 3, 3, 1],
     [1, 1, 1, 3, 1, 1],
 ], dtype=np.uint8)  # fmt: skip
+PATCHES = find_map_patches(CHANGE)
 PIXEL_HA = 0.01 / 0.9996**2
 
 
@@ -53,13 +54,13 @@ def areas(**shapes: shapely.Geometry) -> AreasOfInterest:
 
 
 def changes() -> gpd.GeoDataFrame:
-    return map_layers(CHANGE, np.full(CHANGE.shape, 0.9), GRID, LEGEND, *DATES).changes
+    return map_layers(PATCHES, np.full(CHANGE.shape, 0.9), GRID, LEGEND, *DATES).changes
 
 
 def test_each_area_says_what_its_pixels_say() -> None:
     found = area_summary(
         areas(west=box(0, 0, 3, 4), all=box(0, 0, 6, 4), unseen=box(0, 0, 2, 2), beyond=box(5, 3, 7, 4), quiet=box(0, 2, 2, 4)),
-        CHANGE, changes(), GRID, LEGEND, DATES,
+        PATCHES, changes(), GRID, LEGEND, DATES,
     ).set_index("name", drop=False)  # fmt: skip
     assert [*found.columns] == [c.name for c in AREA_COLUMNS] + ["geometry"]
     assert found["total_ha"].tolist() == pytest.approx([n * PIXEL_HA for n in (12, 24, 4, 1, 4)], abs=1e-4)
@@ -80,8 +81,8 @@ def test_hectares_of_an_area_are_those_of_the_ellipsoid_where_it_lies() -> None:
     grid = grid_of(Affine(1000, 0, 230_000, 0, -1000, 5_000_000), (20, 20), "EPSG:32633")
     change = np.full((20, 20), 1, dtype=np.uint8)
     whole = AreasOfInterest(gpd.GeoDataFrame({"name": ["w"]}, geometry=[grid.extent.geom], crs="EPSG:32633"), grid)
-    layers = map_layers(change * 0, change * 0.9, grid, LEGEND, *DATES)
-    found = area_summary(whole, change, layers.changes, grid, LEGEND, DATES)
+    layers = map_layers(find_map_patches(change * 0), change * 0.9, grid, LEGEND, *DATES)
+    found = area_summary(whole, find_map_patches(change), layers.changes, grid, LEGEND, DATES)
     assert found["total_ha"].iloc[0] == pytest.approx(layers.not_observed["area_ha"].sum(), rel=1e-7)
     assert found["total_ha"].iloc[0] < 39_990
 
@@ -108,7 +109,7 @@ def test_a_pixel_belongs_to_every_area_that_its_centre_lies_in() -> None:
 def test_counting_and_membership_follow_one_rule(corners: list, points: list) -> None:
     triangles = [shapely.Polygon(np.array(c).reshape(3, 2) * (10, -10) + (500_000, 5_000_000)) for c in corners]
     shapes = areas(**{f"t{k}": t for k, t in enumerate(triangles)})
-    counts = counts_by_code(shapes, CHANGE, GRID)
+    counts = counts_by_code(shapes, PATCHES, GRID)
     everywhere = membership(shapes, *(index.ravel() for index in np.indices(CHANGE.shape)))
     np.testing.assert_array_equal(counts, [np.bincount(CHANGE.ravel()[inside], minlength=256) for inside in everywhere])
     rows, columns = (np.array([p[k] for p in points], dtype=int) for k in (0, 1))
@@ -117,10 +118,10 @@ def test_counting_and_membership_follow_one_rule(corners: list, points: list) ->
 
 def test_a_map_on_another_grid_is_refused() -> None:
     with pytest.raises(ValueError, match="on"):
-        counts_by_code(areas(a=box(0, 0, 6, 4)), CHANGE[:3], GRID)
+        counts_by_code(areas(a=box(0, 0, 6, 4)), find_map_patches(CHANGE[:3]), GRID)
     other = grid_of(Affine(10, 0, 500_010, 0, -10, 5_000_000), (4, 6), "EPSG:32633")
     with pytest.raises(ValueError, match="upper left corner"):
-        counts_by_code(areas(a=box(0, 0, 6, 4)), CHANGE, other)
+        counts_by_code(areas(a=box(0, 0, 6, 4)), PATCHES, other)
 
 
 def test_changes_name_the_areas_that_they_reach_into() -> None:
@@ -156,7 +157,7 @@ def test_areas_are_read_in_any_crs_and_with_any_names(tmp_path: Path, crs: str) 
     assert found.frame.crs == "EPSG:32633"
     assert found.frame.geometry.hausdorff_distance(drawn(HOSTILE).geometry).max() < 0.01
     assert found.notes == ()
-    assert counts_by_code(found, CHANGE, GRID).sum() == 16
+    assert counts_by_code(found, PATCHES, GRID).sum() == 16
 
 
 def test_long_edges_stay_where_they_are_in_the_file(tmp_path: Path) -> None:
@@ -225,7 +226,7 @@ def test_a_reader_is_told_what_limits_the_figures(tmp_path: Path) -> None:
         "Area of interest 'dot' holds the centre of no pixel: it is too small or narrow for this map.",
         "Areas of interest overlap, so their hectares must not be added up: 'A' and 'B' (0.0 ha).",
     )
-    summary = area_summary(found, CHANGE, changes(), GRID, LEGEND, DATES)
+    summary = area_summary(found, PATCHES, changes(), GRID, LEGEND, DATES)
     assert summary["total_ha"].iloc[[1, 2]].tolist() == [0, 0]
     assert summary["outside_ha"].iloc[1] == pytest.approx(8 * PIXEL_HA, rel=1e-3)
 
@@ -243,4 +244,4 @@ def test_neighbours_that_share_a_border_do_not_overlap(tmp_path: Path) -> None:
     found = read_areas_of_interest(saved(tmp_path, degrees), grid)
     assert found.notes == ()
     moved = [translate(g, 0, 0) for g in found.frame.geometry]
-    assert counts_by_code(AreasOfInterest(found.frame.set_geometry(moved), grid), CHANGE, grid).sum() == 24
+    assert counts_by_code(AreasOfInterest(found.frame.set_geometry(moved), grid), PATCHES, grid).sum() == 24

@@ -1,5 +1,7 @@
 """A pixel is changed if and only if its codes differ; patches below the minimum mapping unit become unchanged."""
 
+from dataclasses import fields
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -7,14 +9,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from landshift.pipeline.change.decision import (
-    Decision,
     decide,
-    drop_small,
-    drop_unchanged,
-    min_patch_pixels,
-    small_patch_pixels,
 )
-from landshift.pipeline.change.patches import find_patches
+from landshift.pipeline.change.mapping_unit import divide_by_size, drop_small, min_patch_pixels
+from landshift.pipeline.change.patches import Patches
+from landshift.pipeline.change.polygons import find_map_patches
 from landshift.pipeline.legend import LandUse, Legend
 
 FOREST, CROP, TOWN = 1, 4, 7
@@ -148,46 +147,55 @@ def test_the_pair_is_the_most_probable_one(before: np.ndarray, after: np.ndarray
         assert joint[i, j, y, x] == joint[:, :, y, x].max()
 
 
-def decision(change: np.ndarray) -> Decision:
-    """Forest everywhere before; after, cropland for code 2 and town for code 3."""
+def dropped(change: np.ndarray, least: int, strip: int = 3) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Codes, land use before and after once small patches are dropped, some rows at a time.
+
+    Forest everywhere before; after, cropland for code 2 and town for code 3.
+    """
     before = np.where(change == 0, 0, FOREST).astype(np.uint8)
-    after = np.choose(change, [0, FOREST, CROP, TOWN]).astype(np.uint8)
-    return Decision(change, before, after, np.where(change == 0, NAN, 0.75).astype(np.float32))
+    layers = change.copy(), before, np.choose(change, [0, FOREST, CROP, TOWN]).astype(np.uint8)
+    small = divide_by_size(find_map_patches(change), least)[1]
+    for top in range(0, len(change), strip):
+        drop_small(small, top, *(layer[top : top + strip] for layer in layers))
+    np.testing.assert_array_equal(before, np.where(change == 0, 0, FOREST))
+    return layers
 
 
 def test_patches_below_the_unit_become_unchanged_and_nothing_else() -> None:
-    before = decision(picture(
+    change, before, after = dropped(picture(
         "22.3 ",
         "2..33",
         ".2..3",
         "3222.",
-    ))  # fmt: skip
-    after = drop_small(before, 4)
-    np.testing.assert_array_equal(after.change, picture(
+    ), 4)  # fmt: skip
+    np.testing.assert_array_equal(change, picture(
         "...3 ",
         "...33",
         ".2..3",
         ".222.",
     ))  # fmt: skip
-    np.testing.assert_array_equal(after.change >= 2, after.before != after.after)
-    np.testing.assert_array_equal(after.change_probability, before.change_probability)
+    np.testing.assert_array_equal(change >= 2, before != after)
 
 
-def test_dropping_does_not_alter_its_input_and_works_without_land_use() -> None:
+def test_dropping_works_without_land_use() -> None:
     change = picture("2..", "...")
-    assert drop_small(Decision(change, None, None, np.ones((2, 3), np.float32)), 2).change.max() == 1
-    assert change.max() == 2
+    drop_small(divide_by_size(find_map_patches(change), 2)[1], 0, change, None, after=None)
+    assert change.max() == 1
 
 
-@given(arrays(np.uint8, (7, 6), elements=st.integers(0, 3)), st.integers(1, 9))
+@given(arrays(np.uint8, (7, 6), elements=st.integers(0, 3)), st.integers(1, 9), st.integers(1, 7))
 @settings(deadline=None)
-def test_the_unit_holds_after_dropping_and_dropping_again_does_nothing(change: np.ndarray, least: int) -> None:
-    once = drop_small(decision(change), least)
-    left = find_patches(drop_unchanged(once.change))
-    assert (left.pixel_count >= least).all()
-    assert len(small_patch_pixels(once.change, least)) == 0
-    np.testing.assert_array_equal(once.change == 0, change == 0)
-    np.testing.assert_array_equal(once.change[once.change >= 2], change[once.change >= 2])
+def test_the_unit_holds_after_dropping_and_dropping_again_does_nothing(change: np.ndarray, least: int, strip: int) -> None:
+    once, _, _ = dropped(change, least, strip)
+    stays, small = divide_by_size(find_map_patches(once), least)
+    assert (stays.pixel_count[stays.code >= 2] >= least).all()
+    assert len(small) == 0
+    np.testing.assert_array_equal(once == 0, change == 0)
+    np.testing.assert_array_equal(once[once >= 2], change[once >= 2])
+    # What stays is found without going through the map again.
+    kept = divide_by_size(find_map_patches(change), least)[0]
+    for field in fields(Patches):
+        np.testing.assert_array_equal(getattr(kept, field.name), getattr(stays, field.name))
 
 
 @pytest.mark.parametrize(

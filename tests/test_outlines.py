@@ -9,9 +9,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 from pyproj import CRS, Geod
+from rasterio.features import shapes
 
-from landshift.pipeline.change.outlines import ellipsoidal_area_ha, outlines, simplify_coverage, to_map
+from landshift.pipeline.change.outlines import ellipsoidal_area_ha, simplify_coverage, to_map
 from landshift.pipeline.change.patches import find_patches
+from landshift.pipeline.change.tracing import outlines
 from landshift.pipeline.grid import grid_of
 
 MAPS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3))
@@ -23,7 +25,7 @@ BLOCKS = MAPS.map(lambda codes: codes.repeat(3, axis=0).repeat(3, axis=1))
 @settings(deadline=None)
 def test_outlines_are_valid_and_measure_their_pixels(codes: np.ndarray) -> None:
     patches = find_patches(codes)
-    exact = outlines(codes, patches)
+    exact = outlines(patches)
     assert shapely.is_valid(exact).all()
     np.testing.assert_array_equal(shapely.area(exact), patches.pixel_count)
     y, x = np.divmod(patches.first_pixel, codes.shape[1])
@@ -35,7 +37,7 @@ def test_outlines_are_valid_and_measure_their_pixels(codes: np.ndarray) -> None:
 @settings(deadline=None)
 def test_simplified_outlines_are_valid_and_neither_gap_nor_overlap(codes: np.ndarray) -> None:
     patches = find_patches(codes)
-    exact = outlines(codes, patches)
+    exact = outlines(patches)
     simple = simplify_coverage(exact, patches)
     assert len(simple) == len(patches)
     assert shapely.is_valid(simple).all()
@@ -50,10 +52,33 @@ def test_simplified_outlines_are_valid_and_neither_gap_nor_overlap(codes: np.nda
         )
 
 
+@given(MAPS | BLOCKS)
+@settings(deadline=None)
+def test_outlines_are_those_that_gdal_finds_in_the_map(codes: np.ndarray) -> None:
+    found = [shapely.Polygon(f["coordinates"][0], f["coordinates"][1:]) for f, _ in shapes(codes, codes != 0, connectivity=4)]
+    expected = shapely.segmentize(np.array(found, dtype=object), 1.0)
+    assert {g.normalize().wkt for g in outlines(find_patches(codes))} == {g.normalize().wkt for g in expected}
+
+
+def test_where_a_patch_touches_itself_at_a_corner_its_rings_stay_apart() -> None:
+    codes = np.array([
+        [2, 2, 2, 2],
+        [2, 0, 2, 2],
+        [2, 2, 0, 2],
+        [2, 2, 2, 0],
+    ], dtype=np.uint8)  # fmt: skip
+    (polygon,) = outlines(find_patches(codes))
+    assert polygon.is_valid
+    assert [shapely.Polygon(ring).area for ring in polygon.interiors] == [1, 1]
+    assert polygon.exterior.coords[0] == (0, 0)
+    assert polygon.exterior.coords[1] == (0, 1)
+    assert shapely.is_ccw(polygon.exterior) != shapely.is_ccw(polygon.interiors[0])
+
+
 def test_a_slanted_border_loses_its_staircase_and_stays_shared() -> None:
     codes = np.tril(np.ones((20, 20), dtype=np.uint8)) + 1
     patches = find_patches(codes)
-    exact = outlines(codes, patches)
+    exact = outlines(patches)
     simple = simplify_coverage(exact, patches)
     assert shapely.get_num_coordinates(simple).sum() < shapely.get_num_coordinates(exact).sum() / 8
     shared = shapely.intersection(shapely.boundary(simple[0]), shapely.boundary(simple[1]))
@@ -64,7 +89,7 @@ def test_a_single_pixel_stays_a_square_beside_a_patch_that_is_simplified() -> No
     codes = np.tril(np.ones((20, 20), dtype=np.uint8))
     codes[10, 11] = 2
     patches = find_patches(codes)
-    simple = simplify_coverage(outlines(codes, patches), patches)
+    simple = simplify_coverage(outlines(patches), patches)
     assert shapely.area(simple[patches.code == 2]).tolist() == [1.0]
     assert shapely.coverage_is_valid(simple)
 
@@ -93,7 +118,7 @@ def test_areas_are_those_of_the_ellipsoid(crs: str) -> None:
 def test_pixels_lie_where_the_grid_says() -> None:
     grid = grid_of(Affine(10, 0, 500_000, 0, -20, 4_000_000), (2, 3), "EPSG:32633")
     codes = np.array([[0, 0, 0], [0, 5, 5]], dtype=np.uint8)
-    placed = to_map(outlines(codes, find_patches(codes)), grid)
+    placed = to_map(outlines(find_patches(codes)), grid)
     assert shapely.bounds(placed).tolist() == [[500_010, 3_999_960, 500_030, 3_999_980]]
 
 
@@ -103,6 +128,6 @@ def test_small_patches_near_large_ones_stay_apart_from_them(blocks: np.ndarray, 
     height, width = blocks.shape
     codes = np.where(blocks == 0, specks[:height, :width], blocks)
     patches = find_patches(codes)
-    simple = simplify_coverage(outlines(codes, patches), patches)
+    simple = simplify_coverage(outlines(patches), patches)
     assert not len(simple) or shapely.coverage_is_valid(simple)
     assert shapely.is_valid(simple).all()

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from landshift.pipeline.change.areas import OnTestBlocks, add_kind_scores
-from landshift.pipeline.change.polygons import MapLayers, map_layers
+from landshift.pipeline.change.polygons import MapLayers, find_map_patches, map_layers
 from landshift.pipeline.columns import CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import LandUse, Legend
@@ -30,12 +30,13 @@ PROBABILITY = np.array([
     [np.nan, 0.7, 0.9, 0.9, 0.5],
     [0.9, 0.9, 0.6, 1.0, 1.0],
 ], dtype=np.float32)  # fmt: skip
+PATCHES = find_map_patches(CHANGE)
 GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_000_000), (3, 5), "EPSG:32633")
 
 
 @pytest.fixture
 def layers() -> MapLayers:
-    return map_layers(CHANGE, PROBABILITY, GRID, LEGEND, BEFORE, AFTER, prefix="run7")
+    return map_layers(PATCHES, PROBABILITY, GRID, LEGEND, BEFORE, AFTER, prefix="run7")
 
 
 def test_each_patch_is_one_row_that_says_what_its_pixels_say(layers: MapLayers) -> None:
@@ -82,29 +83,31 @@ def test_what_was_not_observed_is_a_layer_of_its_own(layers: MapLayers) -> None:
 
 
 def test_a_binary_project_has_no_land_use_codes() -> None:
-    found = map_layers(np.where(CHANGE == 3, 2, CHANGE), PROBABILITY, GRID, Legend(), BEFORE, AFTER).changes
+    found = map_layers(find_map_patches(np.where(CHANGE == 3, 2, CHANGE)), PROBABILITY, GRID, Legend(), BEFORE, AFTER).changes
     assert found[["from_code", "from_name", "to_code"]].isna().to_numpy().all()
     assert found["to_name"].tolist() == ["Changed", "Changed"]
 
 
 @pytest.mark.parametrize(("code", "changed", "unseen"), [(0, 0, 1), (1, 0, 0), (2, 1, 0)])
 def test_a_map_of_one_code_has_one_patch_or_none(code: int, changed: int, unseen: int) -> None:
-    found = map_layers(np.full((3, 5), code, dtype=np.uint8), np.nan_to_num(PROBABILITY), GRID, LEGEND, BEFORE, AFTER)
+    found = map_layers(
+        find_map_patches(np.full((3, 5), code, dtype=np.uint8)), np.nan_to_num(PROBABILITY), GRID, LEGEND, BEFORE, AFTER
+    )
     assert (len(found.changes), len(found.not_observed)) == (changed, unseen)
-    dtypes = map_layers(CHANGE, PROBABILITY, GRID, LEGEND, BEFORE, AFTER).changes.dtypes
+    dtypes = map_layers(PATCHES, PROBABILITY, GRID, LEGEND, BEFORE, AFTER).changes.dtypes
     pd.testing.assert_series_equal(found.changes.dtypes, dtypes)
 
 
 def test_arrays_that_are_not_on_the_grid_are_refused() -> None:
     with pytest.raises(ValueError, match="expected one shape"):
-        map_layers(CHANGE[:2], PROBABILITY, GRID, LEGEND, BEFORE, AFTER)
+        map_layers(find_map_patches(CHANGE[:2]), PROBABILITY, GRID, LEGEND, BEFORE, AFTER)
 
 
 @given(arrays(np.uint8, (8, 9), elements=st.integers(0, 3)))
 @settings(deadline=None, max_examples=50)
 def test_every_pixel_is_counted_once(change: np.ndarray) -> None:
     grid = grid_of(GRID.transform, (8, 9), "EPSG:32633")
-    found = map_layers(change, np.full(change.shape, 0.9), grid, LEGEND, BEFORE, AFTER)
+    found = map_layers(find_map_patches(change), np.full(change.shape, 0.9), grid, LEGEND, BEFORE, AFTER)
     for frame, pixels in ((found.changes, change >= 2), (found.not_observed, change == 0)):
         assert frame["pixel_count"].sum() == pixels.sum()
         assert frame["area_ha"].sum() == pytest.approx(pixels.sum() * 0.01 / 0.9996**2, rel=1e-5)
@@ -117,7 +120,7 @@ def test_every_pixel_is_counted_once(change: np.ndarray) -> None:
 @settings(deadline=None, max_examples=50)
 def test_the_two_layers_share_their_borders(change: np.ndarray) -> None:
     grid = grid_of(GRID.transform, (15, 18), "EPSG:32633")
-    found = map_layers(change, np.full(change.shape, 0.9), grid, LEGEND, BEFORE, AFTER)
+    found = map_layers(find_map_patches(change), np.full(change.shape, 0.9), grid, LEGEND, BEFORE, AFTER)
     together = np.concatenate([found.changes.geometry.to_numpy(), found.not_observed.geometry.to_numpy()])
     assert not len(together) or shapely.coverage_is_valid(together)
 
@@ -125,7 +128,7 @@ def test_the_two_layers_share_their_borders(change: np.ndarray) -> None:
 def test_a_slanted_border_between_the_layers_is_one_line() -> None:
     change = np.tril(np.full((20, 20), 2, dtype=np.uint8))
     grid = grid_of(GRID.transform, change.shape, "EPSG:32633")
-    found = map_layers(change, np.full(change.shape, 0.9), grid, LEGEND, BEFORE, AFTER)
+    found = map_layers(find_map_patches(change), np.full(change.shape, 0.9), grid, LEGEND, BEFORE, AFTER)
     ours, theirs = found.changes.geometry.iloc[0], found.not_observed.geometry.iloc[0]
     assert len(ours.exterior.coords) < 12
     assert shapely.area(shapely.intersection(ours, theirs)) == 0
@@ -137,7 +140,9 @@ def crop(change: np.ndarray, top: int, left: int, legend: Legend = LEGEND) -> gp
     """The map of a smaller extent."""
     part = change[top:, left:]
     grid = grid_of(Affine(10, 0, 500_000 + 10 * left, 0, -10, 5_000_000 - 10 * top), part.shape, "EPSG:32633")
-    return map_layers(part, np.full(part.shape, 0.9), grid, legend, date(2021, 1, 1), date(2024, 1, 1)).changes
+    return map_layers(
+        find_map_patches(part), np.full(part.shape, 0.9), grid, legend, date(2021, 1, 1), date(2024, 1, 1)
+    ).changes
 
 
 def test_ids_depend_neither_on_the_extent_nor_on_the_dates() -> None:

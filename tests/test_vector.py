@@ -19,7 +19,7 @@ import shapely
 from geopandas.testing import assert_geodataframe_equal
 from pyproj import CRS
 
-from landshift.pipeline.change.polygons import MapLayers, map_layers
+from landshift.pipeline.change.polygons import MapLayers, find_map_patches, map_layers
 from landshift.pipeline.columns import (
     AREA_COLUMNS,
     CHANGE_COLUMNS,
@@ -49,7 +49,7 @@ SQUARES = [shapely.box(499_000, 4_999_000, 500_015, 5_001_000), shapely.box(500_
 
 
 def layers_of(change: np.ndarray = CHANGE, legend: Legend = LEGEND) -> MapLayers:
-    return map_layers(change, np.nan_to_num(PROBABILITY), GRID, legend, BEFORE, AFTER, prefix="run7")
+    return map_layers(find_map_patches(change), np.nan_to_num(PROBABILITY), GRID, legend, BEFORE, AFTER, prefix="run7")
 
 
 @pytest.fixture

@@ -93,29 +93,26 @@ class MappedAreas:
     """The kinds that occur, the largest first."""
 
 
-def measure_areas(
-    change: np.ndarray, changes: gpd.GeoDataFrame, not_observed: gpd.GeoDataFrame, legend: Legend, grid: Grid
-) -> MappedAreas:
+def measure_areas(changes: gpd.GeoDataFrame, not_observed: gpd.GeoDataFrame, legend: Legend, grid: Grid) -> MappedAreas:
     """Add up the areas of a map.
 
     Args:
-        change: uint8 (y, x) change codes of the whole map.
-        changes: Its polygons, with `change_code` and `area_ha`.
+        changes: The polygons of the map's changes, with `change_code`, `pixel_count` and `area_ha`.
         not_observed: The polygons of what was not observed, with `area_ha`.
         legend: The project's legend.
         grid: Where the pixels are.
     """
-    counts = np.bincount(change.ravel(), minlength=256)
     rows = []
     for entry in legend.changes[CHANGED:]:
-        if not counts[entry.code]:
-            continue
         patches = changes[changes["change_code"] == entry.code]
+        if patches.empty:
+            continue
         rows.append(
             MappedChange(
                 code=entry.code, name=entry.name, from_code=entry.from_code, from_name=entry.from_name or None,
                 to_code=entry.to_code, to_name=entry.to_name or entry.name, colour=entry.colour,
-                pixels=int(counts[entry.code]), polygons=len(patches), area_ha=round(float(patches["area_ha"].sum()), 4),
+                pixels=int(patches["pixel_count"].sum()), polygons=len(patches),
+                area_ha=round(float(patches["area_ha"].sum()), 4),
             )
         )  # fmt: skip
     total, changed, unseen = _region_ha(grid), float(changes["area_ha"].sum()), float(not_observed["area_ha"].sum())

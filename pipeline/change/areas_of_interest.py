@@ -12,12 +12,15 @@ from affine import Affine
 from rasterio.features import rasterize
 
 from landshift.pipeline.change.outlines import ellipsoidal_area_ha
+from landshift.pipeline.change.patches import Patches
 from landshift.pipeline.columns import AREA_COLUMNS, frame_of
 from landshift.pipeline.grid import Grid, crs_of, differences
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
 
 _SLIVER_PX = 0.25
 """An area reaches into a patch from a quarter of a pixel on, which a square corner holds of a pixel whose centre it holds."""
+_STRIP_ROWS = 256
+"""Rows of the map in which areas are counted at once."""
 EXTENT_STEPS = 256
 """Long edges are cut into parts of this share of the extent before they are bent: under a metre remains in a country."""
 
@@ -45,7 +48,7 @@ class AreasOfInterest:
 
 def area_summary(
     areas: AreasOfInterest,
-    change: np.ndarray,
+    patches: Patches,
     changes: gpd.GeoDataFrame,
     grid: Grid,
     legend: Legend,
@@ -58,8 +61,8 @@ def area_summary(
 
     Args:
         areas: On this grid.
-        change: uint8 (y, x) change codes of the whole map.
-        changes: Its polygons, from `map_layers`.
+        patches: Of the whole map, from `find_map_patches`.
+        changes: Their polygons, from `map_layers`.
         grid: Where the pixels are.
         legend: The project's legend.
         dates: Of the images before and after.
@@ -67,7 +70,7 @@ def area_summary(
     Returns:
         Columns `AREA_COLUMNS` and the user's whole polygons.
     """
-    counts = counts_by_code(areas, change, grid)
+    counts = counts_by_code(areas, patches, grid)
     pixel_ha, outside_ha = _measures(areas)
     changed, unchanged, unseen = counts[:, CHANGED:].sum(axis=1), counts[:, UNCHANGED], counts[:, NOT_OBSERVED]
     observed = changed + unchanged
@@ -90,12 +93,12 @@ def area_summary(
     return frame_of(values, AREA_COLUMNS, areas.frame.geometry.to_numpy(), crs_of(grid))
 
 
-def counts_by_code(areas: AreasOfInterest, change: np.ndarray, grid: Grid) -> np.ndarray:
+def counts_by_code(areas: AreasOfInterest, patches: Patches, grid: Grid) -> np.ndarray:
     """Count the pixels of each area by change code.
 
     Args:
         areas: On this grid.
-        change: uint8 (y, x) change codes of the whole map.
+        patches: Of the whole map, from `find_map_patches`.
         grid: Where the pixels are.
 
     Returns:
@@ -104,11 +107,18 @@ def counts_by_code(areas: AreasOfInterest, change: np.ndarray, grid: Grid) -> np
     Raises:
         ValueError: The map does not fit the grid, or the areas are on another one.
     """
-    if change.shape != tuple(grid.shape) or differences(areas.grid, grid):
-        raise ValueError(f"change {change.shape} on {tuple(grid.shape)} pixels: {differences(areas.grid, grid) or 'no grid'}")
+    if patches.shape != tuple(grid.shape) or differences(areas.grid, grid):
+        raise ValueError(f"change {patches.shape} on {tuple(grid.shape)} pixels: {differences(areas.grid, grid) or 'no grid'}")
     counts = np.zeros((len(areas), 256), dtype=np.int64)
-    for number, (window, mask) in enumerate(masks(areas)):
-        counts[number] = np.bincount(change[window][mask], minlength=256)
+    for number, (rows, columns), mask in masks(areas):
+        runs = patches.rows(rows.start, len(mask))
+        y, left = np.divmod(runs.start, patches.shape[1])
+        inside = np.zeros((len(mask), mask.shape[1] + 1), dtype=np.int32)
+        np.cumsum(mask, axis=1, out=inside[:, 1:])
+        first, last = (np.clip(x - columns.start, 0, mask.shape[1]) for x in (left, left + runs.length))
+        found = inside[y, last] - inside[y, first]
+        counts[number] += np.bincount(patches.code[runs.patch], weights=found, minlength=256).astype(np.int64)
+        counts[number, UNCHANGED] += int(inside[:, -1].sum() - found.sum())
     return counts
 
 
@@ -125,7 +135,7 @@ def membership(areas: AreasOfInterest, rows: np.ndarray, columns: np.ndarray) ->
     """
     result = np.zeros((len(areas), len(rows)), dtype=bool)
     y, x = np.asarray(rows, dtype=np.int64), np.asarray(columns, dtype=np.int64)
-    for number, (window, mask) in enumerate(masks(areas)):
+    for number, window, mask in masks(areas):
         top, left = window[0].start, window[1].start
         here = np.flatnonzero((y >= top) & (y < top + mask.shape[0]) & (x >= left) & (x < left + mask.shape[1]))
         result[number, here] = mask[y[here] - top, x[here] - left]
@@ -195,20 +205,24 @@ def _touching(areas: AreasOfInterest, changes: gpd.GeoDataFrame) -> tuple[np.nda
     return area[kept], row[kept]
 
 
-def masks(areas: AreasOfInterest) -> Iterator[tuple[tuple[slice, slice], np.ndarray]]:
-    """Yield for each area the window of the map that it spans, and bool (y, x): which pixels' centres lie in it."""
+def masks(areas: AreasOfInterest) -> Iterator[tuple[int, tuple[slice, slice], np.ndarray]]:
+    """Yield which pixels' centres lie in each area, strip by strip, so that memory does not grow with the areas.
+
+    Yields:
+        Number of the area, a window of the map, and bool (y, x) of the window; none for an area that spans no pixel.
+    """
     height, width = areas.grid.shape
     t = areas.grid.transform
-    for geometry in areas.frame.geometry:
+    for number, geometry in enumerate(areas.frame.geometry):
         west, south, east, north = geometry.bounds
         left, right = (int(np.clip(v, 0, width)) for v in (np.floor((west - t.c) / t.a), np.ceil((east - t.c) / t.a)))
         top, bottom = (int(np.clip(v, 0, height)) for v in (np.floor((north - t.f) / t.e), np.ceil((south - t.f) / t.e)))
-        window = (slice(top, bottom), slice(left, right))
-        mask = np.zeros((bottom - top, right - left), dtype=bool)
-        if mask.size:
-            here = Affine(t.a, 0, t.c + left * t.a, 0, t.e, t.f + top * t.e)
-            mask = rasterize([(geometry, 1)], out_shape=mask.shape, transform=here, dtype=np.uint8).astype(bool)
-        yield window, mask
+        for begin in range(top - top % _STRIP_ROWS, bottom if right > left and bottom > top else 0, _STRIP_ROWS):
+            rows, columns = slice(max(begin, top), min(begin + _STRIP_ROWS, bottom)), slice(left, right)
+            here = Affine(t.a, 0, t.c + left * t.a, 0, t.e, t.f + rows.start * t.e)
+            shape = (rows.stop - rows.start, right - left)
+            mask = rasterize([(geometry, 1)], out_shape=shape, transform=here, dtype=np.uint8).view(bool)
+            yield number, (rows, columns), mask
 
 
 def map_box(grid: Grid) -> shapely.Polygon:

@@ -128,7 +128,9 @@ def _repair(geometry: shapely.Geometry) -> shapely.Geometry:
 
 def _outside_notes(areas: AreasOfInterest, share: np.ndarray) -> list[str]:
     """Name the areas that reach beyond the map, and those that hold no pixel; `share` (area) is the part on the map, 0..1."""
-    pixels = np.array([int(mask.sum()) for _, mask in masks(areas)])
+    pixels = np.zeros(len(areas), dtype=np.int64)
+    for number, _, mask in masks(areas):
+        pixels[number] += int(mask.sum())
     notes = []
     for name, part, count in zip(areas.names, share.tolist(), pixels.tolist(), strict=True):
         if part == 0:

@@ -1,11 +1,14 @@
 """From probabilities to change codes, under one rule: a pixel is changed if and only if its land-use codes differ."""
 
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 import numpy as np
 
-from landshift.pipeline.change.patches import find_patches
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
+
+PROBABILITY_SCALE = 0.005
+"""change_probability.tif holds round(probability / 0.005) in 0..200."""
+PROBABILITY_NODATA = 255
 
 
 @dataclass(frozen=True)
@@ -132,57 +135,20 @@ def _best_two(probability: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarr
     return best, second, probability[best, columns], probability[second, columns]
 
 
-def drop_unchanged(change: np.ndarray) -> np.ndarray:
-    """Return the change codes from 2 on, and 0 for unchanged and not observed; uint8 (y, x)."""
-    return np.where(change >= CHANGED, change, np.uint8(0))
-
-
-def min_patch_pixels(min_area_ha: float, pixel_area_ha: float) -> int:
-    """Return the fewest pixels that make up the minimum mapping unit, at least 1.
+def probability_codes(probability: np.ndarray) -> np.ndarray:
+    """Return what `change_probability.tif` holds.
 
     Args:
-        min_area_ha: Hectares, 0 or more; 0 keeps every patch.
-        pixel_area_ha: Hectares of one pixel.
+        probability: Of change, float32 (y, x), 0..1, NaN where not observed.
 
-    Examples:
-        >>> min_patch_pixels(0.5, 0.01), min_patch_pixels(0.3, 0.1), min_patch_pixels(0.5, 0.09)
-        (50, 3, 6)
-        >>> min_patch_pixels(0.07, 0.01)
-        7
+    Returns:
+        uint8 (y, x), 0..200, 255 where not observed.
     """
-    # 0.07 / 0.01 is 7.000000000000001: a millionth of a pixel of tolerance keeps whole numbers of pixels whole.
-    return max(1, int(np.ceil(min_area_ha / pixel_area_ha - 1e-6)))
+    codes = np.rint(np.nan_to_num(probability) / PROBABILITY_SCALE).astype(np.uint8)
+    codes[np.isnan(probability)] = PROBABILITY_NODATA
+    return np.asarray(codes)
 
 
-def small_patch_pixels(change: np.ndarray, min_pixels: int) -> np.ndarray:
-    """Return the flat indices, ascending, of the pixels in patches of change with fewer than `min_pixels` pixels.
-
-    Args:
-        change: uint8 (y, x) change codes of the whole map; a tile would cut patches.
-        min_pixels: 1 or more.
-    """
-    patches = find_patches(drop_unchanged(change))
-    return patches.pixels(patches.pixel_count < min_pixels)
-
-
-def drop_small(decision: Decision, min_pixels: int) -> Decision:
-    """Apply the minimum mapping unit: changes below it become unchanged.
-
-    A patch is a 4-connected area of one change code. A small one never becomes another change, as a sieve would make
-    it: it becomes unchanged and keeps the land use of the date before on both dates (so the rule still holds). Its
-    probability of change stays as it is.
-
-    Args:
-        decision: Of the whole map; a tile would cut patches. It is not altered.
-        min_pixels: Patches with fewer pixels are dropped; 1 drops nothing.
-    """
-    if min_pixels <= 1:
-        return decision
-    pixels = small_patch_pixels(decision.change, min_pixels)
-    change = decision.change.copy()
-    change.flat[pixels] = UNCHANGED
-    if decision.before is None or decision.after is None:
-        return replace(decision, change=change)
-    after = decision.after.copy()
-    after.flat[pixels] = decision.before.flat[pixels]
-    return replace(decision, change=change, after=after)
+def probability_of(codes: np.ndarray) -> np.ndarray:
+    """Return the probability of change that codes stand for: float32 (y, x), 0..1, NaN where not observed."""
+    return np.where(codes == PROBABILITY_NODATA, np.nan, codes * np.float32(PROBABILITY_SCALE)).astype(np.float32)

@@ -1,11 +1,10 @@
-"""Outlines of patches: polygons along pixel edges, their areas, and their simplification as a coverage."""
+"""Outlines of patches as polygons: on the map, their areas, and their simplification as a coverage."""
 
 import numpy as np
 import shapely
 from pyproj import CRS, Transformer
 from pyproj.crs import ProjectedCRS
 from pyproj.crs.coordinate_operation import LambertAzimuthalEqualAreaConversion
-from rasterio.features import shapes
 
 from landshift.pipeline.change.patches import Patches
 from landshift.pipeline.errors import InputError
@@ -21,36 +20,6 @@ _LARGEST_DEVIATION = 1 / 3
 """No drawn area differs from its pixels' by more than this share."""
 _DOUBTFUL_DEVIATION = 1 / 4
 """Where some patch exceeds the largest, all beyond this keep their outline, so that one repetition is mostly enough."""
-
-
-def outlines(codes: np.ndarray, patches: Patches) -> np.ndarray:
-    """Return the exact outlines of patches.
-
-    Args:
-        codes: uint8 (y, x); 0 is background.
-        patches: Of these codes.
-
-    Returns:
-        Valid polygons (patch) in pixel coordinates (x right, y down), with a vertex at every pixel corner that they
-        pass, so that neighbours have the same vertices on their common border.
-    """
-    if not len(patches):
-        return np.zeros(0, dtype=object)
-    features = shapes(codes, mask=codes != 0, connectivity=4)
-    found = np.array([_polygon(feature["coordinates"]) for feature, _ in features])
-    # The first pixel of a patch, in row-major order, lies right below the leftmost of its topmost corners.
-    corners, owner = shapely.get_coordinates(found, return_index=True)
-    order = np.lexsort((corners[:, 0], corners[:, 1], owner))
-    topmost = order[np.unique(owner[order], return_index=True)[1]]
-    first_pixel = corners[topmost].astype(np.int64) @ np.array([1, patches.width])
-    if not np.array_equal(np.sort(first_pixel), patches.first_pixel):
-        raise RuntimeError("the polygons are not those of the patches: both must be 4-connected and of the same codes")
-    # Rounded, because stepping along an edge must give the same numbers from both of its ends.
-    return np.asarray(shapely.transform(shapely.segmentize(found[np.argsort(first_pixel)], 1.0), np.round))
-
-
-def _polygon(rings: list[list[tuple[float, float]]]) -> shapely.Polygon:
-    return shapely.Polygon(rings[0], rings[1:])
 
 
 def to_map(geometries: np.ndarray, grid: Grid) -> np.ndarray:
@@ -111,7 +80,7 @@ def _simplify(exact: np.ndarray, patches: Patches, apart: float | None) -> np.nd
     while not protected.all():
         free = np.flatnonzero(~protected)
         held = protected if apart is None else _near(exact, protected, apart)
-        coverage = np.concatenate([exact[free], _pixel_fans(patches.pixels(held), patches.width)])
+        coverage = np.concatenate([exact[free], _pixel_fans(patches.choose(held))])
         simplified = shapely.coverage_simplify(coverage, _TOLERANCE_PX)[: len(free)]
         deviation = np.abs(shapely.area(simplified) / patches.pixel_count[free] - 1)
         sound = shapely.is_valid(simplified) & (shapely.get_type_id(simplified) == shapely.GeometryType.POLYGON)
@@ -132,9 +101,9 @@ def _near(exact: np.ndarray, protected: np.ndarray, distance: float) -> np.ndarr
     return near
 
 
-def _pixel_fans(pixels: np.ndarray, width: int) -> np.ndarray:
-    """Cut each pixel (flat index) into the four triangles between its edges and its centre."""
-    y, x = np.divmod(pixels, width)
+def _pixel_fans(patches: Patches) -> np.ndarray:
+    """Cut each pixel into the four triangles between its edges and its centre."""
+    y, x = np.divmod(patches.rows(0, patches.shape[0]).pixels(), patches.shape[1])
     corner = np.stack([x, y], axis=-1).astype(float)
     around = np.array([(0, 0), (1, 0), (1, 1), (0, 1)])
     triangles = [np.stack([corner + around[k], corner + around[k - 3], corner + 0.5], axis=1) for k in range(4)]

@@ -7,15 +7,17 @@ import geopandas as gpd
 import numpy as np
 
 from landshift.pipeline.change.areas import KIND_FIELDS
+from landshift.pipeline.change.decision import probability_of
 from landshift.pipeline.change.identity import first_pixel_ids
-from landshift.pipeline.change.outlines import ellipsoidal_area_ha, outlines, simplify_coverage, to_map
-from landshift.pipeline.change.patches import Patches, find_patches
+from landshift.pipeline.change.outlines import ellipsoidal_area_ha, simplify_coverage, to_map
+from landshift.pipeline.change.patches import MapRows, Patches, blocks_of, find_patches
+from landshift.pipeline.change.tracing import outlines
 from landshift.pipeline.columns import AREAS_LAYER, CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, frame_of
 from landshift.pipeline.grid import Grid, crs_of
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
 
-_UNSEEN = np.uint8(UNCHANGED)
-"""What stands for "not observed" while patches are sought, where 0 is the background: unchanged pixels are that here."""
+_OF_CODE = probability_of(np.arange(256, dtype=np.uint8)).astype(np.float64)
+"""The probability that each code of `change_probability.tif` stands for."""
 
 
 @dataclass(frozen=True)
@@ -29,8 +31,8 @@ class MapLayers:
 
 
 def map_layers(
-    change: np.ndarray,
-    change_probability: np.ndarray,
+    patches: Patches,
+    change_probability: MapRows,
     grid: Grid,
     legend: Legend,
     before_date: date,
@@ -45,8 +47,8 @@ def map_layers(
     by at most a third (much less in patches of more than a few pixels).
 
     Args:
-        change: uint8 (y, x) change codes of the whole map.
-        change_probability: float (y, x), 0..1.
+        patches: Of the whole map's change codes, those of unchanged pixels being the background: `find_map_patches`.
+        change_probability: The map or its rows block by block: float, 0..1, or uint8 codes as `probability_codes` makes them.
         grid: Where the pixels are.
         legend: The project's legend.
         before_date: Date of the image before.
@@ -58,18 +60,15 @@ def map_layers(
         `areas_of_interest` and the columns of `add_kind_scores` are null everywhere.
 
     Raises:
-        ValueError: An array does not have the grid's shape.
+        ValueError: The patches or the probabilities are not of the grid's shape.
     """
-    if not change.shape == change_probability.shape == tuple(grid.shape):
-        shapes = f"change {change.shape}, change_probability {change_probability.shape}, grid {tuple(grid.shape)}"
-        raise ValueError(f"{shapes}; expected one shape")
-    codes = np.where(change == NOT_OBSERVED, _UNSEEN, np.where(change == UNCHANGED, np.uint8(0), change))
-    patches = find_patches(codes)
-    exact = outlines(codes, patches)
+    if patches.shape != tuple(grid.shape):
+        raise ValueError(f"patches of a map of {patches.shape}, grid {tuple(grid.shape)}; expected one shape")
+    seen = patches.code != NOT_OBSERVED
+    mean, lowest = _patch_statistics(patches.choose(seen), change_probability)
+    exact = outlines(patches)
     area_ha = ellipsoidal_area_ha(to_map(exact, grid), crs_of(grid))
     geometry = to_map(simplify_coverage(exact, patches), grid)
-    seen = patches.code != _UNSEEN
-    mean, lowest = _patch_statistics(patches, seen, change_probability)
 
     by_code = {entry.code: entry for entry in legend.changes}
     kinds = [by_code[code] for code in patches.code[seen].tolist()]
@@ -96,16 +95,30 @@ def map_layers(
     )
 
 
-def _patch_statistics(patches: Patches, chosen: np.ndarray, values: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Mean and minimum of (y, x) values over each of the chosen patches, bool (patch); both float64 (chosen)."""
-    number = int(chosen.sum())
-    if not number:
-        return np.zeros(0), np.zeros(0)
-    runs = chosen[patches.run_patch]
-    length, patch = patches.run_length[runs], (np.cumsum(chosen) - 1)[patches.run_patch[runs]]
-    start = np.cumsum(length) - length
-    inside = np.ravel(values)[patches.pixels(chosen)].astype(np.float64)
-    total = np.bincount(patch, weights=np.add.reduceat(inside, start))
-    lowest = np.full(number, np.inf)
-    np.minimum.at(lowest, patch, np.minimum.reduceat(inside, start))
-    return total / patches.pixel_count[chosen], lowest
+def find_map_patches(change: MapRows) -> Patches:
+    """Find the patches of a map: of each change, and of what was not observed (code 0).
+
+    Args:
+        change: uint8 change codes, the whole map or its rows block by block.
+    """
+    return find_patches(change, background=UNCHANGED)
+
+
+def _patch_statistics(patches: Patches, values: MapRows) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and minimum of values, the map or its rows, over each patch; both float64 (patch)."""
+    total, lowest, top = np.zeros(len(patches)), np.full(len(patches), np.inf), 0
+    for block in blocks_of(values):
+        if block.shape[1] != patches.shape[1]:
+            raise ValueError(f"probabilities {block.shape} on a map of {patches.shape}; expected one width")
+        runs = patches.rows(top, len(block))
+        top += len(block)
+        if not len(runs.start):
+            continue
+        found = np.ravel(block)[runs.pixels()]
+        inside = _OF_CODE[found] if block.dtype == np.uint8 else found.astype(np.float64)
+        first = np.cumsum(runs.length) - runs.length
+        np.add.at(total, runs.patch, np.add.reduceat(inside, first))
+        np.minimum.at(lowest, runs.patch, np.minimum.reduceat(inside, first))
+    if top != patches.shape[0]:
+        raise ValueError(f"{top} rows of probabilities on a map of {patches.shape}; expected one shape")
+    return total / patches.pixel_count, lowest

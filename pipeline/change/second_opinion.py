@@ -50,15 +50,15 @@ class SecondOpinion:
         return self.both_changed + self.only_classical
 
 
-def compare_maps(change: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, SecondOpinion]:
-    """Compare two maps of one pair, pixel by pixel.
+def compare_maps(change: np.ndarray, other: np.ndarray) -> np.ndarray:
+    """Compare two maps of one pair, or some rows of them, pixel by pixel.
 
     Args:
         change: uint8 (y, x) change codes of the map: 0 = not observed, 1 = unchanged, from 2 on changed.
         other: The same of the other map.
 
     Returns:
-        uint8 (y, x) codes of `ENTRIES`, and the agreement. Not observed in one map is not observed.
+        uint8 (y, x) codes of `ENTRIES`. Not observed in one map is not observed.
     """
     # Bytes alone: a whole map of wider numbers would not fit into memory beside the others.
     codes = np.full(change.shape, BOTH_UNCHANGED, dtype=np.uint8)
@@ -66,12 +66,21 @@ def compare_maps(change: np.ndarray, other: np.ndarray) -> tuple[np.ndarray, Sec
     codes[other >= CHANGED] += np.uint8(ONLY_CLASSICAL - BOTH_UNCHANGED)
     codes[codes > ONLY_CLASSICAL] = BOTH_CHANGED
     codes[(change == NOT_OBSERVED) | (other == NOT_OBSERVED)] = NOT_OBSERVED
-    counts = np.bincount(codes.ravel(), minlength=len(ENTRIES))[1:]
-    total = int(counts.sum())
+    return codes
+
+
+def form_opinion(counts: np.ndarray) -> SecondOpinion:
+    """Return how far two maps agree.
+
+    Args:
+        counts: int (code): pixels of the whole map with each of the codes of `compare_maps`.
+    """
+    seen = np.asarray(counts, dtype=np.int64)[1 : len(ENTRIES)]
+    total = int(seen.sum())
     if total == 0:
-        return codes, lack_opinion("no pixel was observed on both dates")
-    shares = counts / total
-    return codes, SecondOpinion(
+        return lack_opinion("no pixel was observed on both dates")
+    shares = seen / total
+    return SecondOpinion(
         _kappa(shares), _condition_kappa(shares), both_changed=float(shares[BOTH_CHANGED - 1]),
         only_model=float(shares[ONLY_MODEL - 1]), only_classical=float(shares[ONLY_CLASSICAL - 1]),
     )  # fmt: skip

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from landshift.pipeline.change.decision import Decision
+from landshift.pipeline.change.decision import PROBABILITY_NODATA, PROBABILITY_SCALE, Decision, probability_codes
 from landshift.pipeline.change.second_opinion import ENTRIES
 from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.qml import continuous_qml, dates_qml, raster_qml
@@ -20,32 +20,10 @@ from landshift.pipeline.raster.write import Layout, open_writer, write_cog, writ
 from landshift.pipeline.run.record import DISAGREEMENT
 from landshift.pipeline.tiles import strips
 
-PROBABILITY_SCALE = 0.005
-"""change_probability.tif holds round(probability / 0.005) in 0..200."""
-PROBABILITY_NODATA = 255
 NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""
 
 _EPOCH_DAY = np.datetime64("1970-01-01", "D")
-
-
-def probability_codes(probability: np.ndarray) -> np.ndarray:
-    """Return what `change_probability.tif` holds.
-
-    Args:
-        probability: Of change, float32 (y, x), 0..1, NaN where not observed.
-
-    Returns:
-        uint8 (y, x), 0..200, 255 where not observed.
-    """
-    codes = np.rint(np.nan_to_num(probability) / PROBABILITY_SCALE).astype(np.uint8)
-    codes[np.isnan(probability)] = PROBABILITY_NODATA
-    return np.asarray(codes)
-
-
-def probability_of(codes: np.ndarray) -> np.ndarray:
-    """Return the probability of change that codes stand for: float32 (y, x), 0..1, NaN where not observed."""
-    return np.where(codes == PROBABILITY_NODATA, np.nan, codes * np.float32(PROBABILITY_SCALE)).astype(np.float32)
 
 
 def write_rasters(

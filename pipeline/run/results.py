@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 import xarray as xr
 
+from landshift.pipeline.change.decision import probability_of
 from landshift.pipeline.change.second_opinion import ENTRIES
 from landshift.pipeline.columns import (
     AREA_COLUMNS,
@@ -28,7 +29,7 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import Json, content_of, read_record
-from landshift.pipeline.run.rasters import NEVER, probability_of
+from landshift.pipeline.run.rasters import NEVER
 from landshift.pipeline.run.record import ESTIMATES, LAYERS, list_altered_files, read_run
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.catalog import vector_layers

@@ -11,6 +11,7 @@ from landshift.flows.runtime.progress import step
 from landshift.flows.steps.detection.raw_map import RawMap
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.change.decision import PROBABILITY_NODATA, probability_codes
 from landshift.pipeline.epochs.agreement import spread_pixels
 from landshift.pipeline.epochs.detector import SAMPLED, TITLES, ClassicalDetector, ClassicalMethod, fit_detector
 from landshift.pipeline.errors import InputError
@@ -19,7 +20,6 @@ from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
 from landshift.pipeline.raster.read import RasterReader, open_readers
 from landshift.pipeline.raster.write import Layout, open_writer
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.rasters import PROBABILITY_NODATA, probability_codes
 from landshift.pipeline.run.record import ClassicalThreshold, UsedAdaptation, UsedClassical
 from landshift.pipeline.tiles import pieces
 

@@ -16,13 +16,12 @@ from landshift.flows.steps.detection.settle import SETTLED, Settled, require_sha
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.change.decision import decide
+from landshift.pipeline.change.decision import PROBABILITY_NODATA, decide, probability_codes
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.write import Layout, open_writer, write_raster
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.rasters import PROBABILITY_NODATA, probability_codes
 from landshift.pipeline.scores.training import Cost
 from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
 

@@ -13,6 +13,8 @@ from landshift.flows.steps.publication.sample import DEFAULT_FOLDER, RECORD
 from landshift.pipeline.change.areas import pixel_area_spread
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, counts_by_code, membership
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
+from landshift.pipeline.change.patches import Patches
+from landshift.pipeline.change.polygons import find_map_patches
 from landshift.pipeline.columns import AREAS_LAYER, CHANGES_LAYER
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name
@@ -88,8 +90,9 @@ def estimate_run(
     with step("Estimating areas") as advance:
         mapped = _map_facts(run, described, change, legend, references=references)
         places = _areas_of_interest(run, described, grid, areas, layer=layer, name_column=name_column)
+        patches = find_map_patches(change)
         found = estimates(
-            legend, references, mapped, _area_facts(places, change, grid, references), run=described.key,
+            legend, references, mapped, _area_facts(places, patches, grid, references), run=described.key,
             seed=record.seed, file=samples.name, drawn=record.sizes,
         )  # fmt: skip
         found = replace(found, notes=(*found.notes, *(places.notes if places is not None else ()), *_uneven_pixels(grid)))
@@ -99,7 +102,7 @@ def estimate_run(
         summary = None
         if places is not None:
             changes = read_layer(run / LAYERS, CHANGES_LAYER)
-            summary = add_estimates(area_summary(places, change, changes, grid, legend=legend, dates=dates), found)
+            summary = add_estimates(area_summary(places, patches, changes, grid, legend=legend, dates=dates), found)
         with replace_when_done(run) as target:
             _link(run, target)
             write_record(target / ESTIMATES, found)
@@ -179,11 +182,11 @@ def _uneven_pixels(grid: Grid) -> list[str]:
     ]
 
 
-def _area_facts(places: AreasOfInterest | None, change: np.ndarray, grid: Grid, references: References) -> AreaFacts | None:
+def _area_facts(places: AreasOfInterest | None, patches: Patches, grid: Grid, references: References) -> AreaFacts | None:
     if places is None:
         return None
     inside = membership(places, references.rows, references.columns).T
-    return AreaFacts(tuple(places.names), counts_by_code(places, change, grid), inside)
+    return AreaFacts(tuple(places.names), counts_by_code(places, patches, grid), inside)
 
 
 def _record_of(samples: Path, run: Path, key: str) -> tuple[Path, DrawnSample]:

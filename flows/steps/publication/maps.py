@@ -4,6 +4,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.detection.classical import SECOND, legend_in_use, map_second_opinion
@@ -14,22 +16,22 @@ from landshift.flows.steps.publication.known import find_known, kinds_on_test
 from landshift.pipeline.change.areas import MappedAreas, add_kind_scores, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
-from landshift.pipeline.change.decision import Decision, drop_small, min_patch_pixels, small_patch_pixels
+from landshift.pipeline.change.decision import Decision, probability_of
 from landshift.pipeline.change.identity import keep_ids
-from landshift.pipeline.change.polygons import map_layers
-from landshift.pipeline.change.second_opinion import SecondOpinion, compare_maps, lack_opinion
+from landshift.pipeline.change.mapping_unit import divide_by_size, drop_small, min_patch_pixels
+from landshift.pipeline.change.polygons import find_map_patches, map_layers
+from landshift.pipeline.change.second_opinion import ENTRIES, SecondOpinion, compare_maps, form_opinion, lack_opinion
 from landshift.pipeline.columns import CHANGES_LAYER
 from landshift.pipeline.drawing.pictures import stretches_of, write_image
 from landshift.pipeline.drawing.qml import vector_qml
 from landshift.pipeline.drawing.sld import vector_sld
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, pixel_area_ha
-from landshift.pipeline.legend import UNCHANGED, Legend
+from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.rasters import (
-    probability_of,
     write_disagreement,
     write_domain_shift,
     write_last_observed,
@@ -82,16 +84,17 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
         advance(0.6)
         dates = (made.before.date, made.after.date)
         probability = decision.change_probability
-        layers = map_layers(decision.change, probability, made.grid, legend, *dates, prefix=ws.project.name)
+        patches = find_map_patches(decision.change)
+        layers = map_layers(patches, probability, made.grid, legend, *dates, prefix=ws.project.name)
         changes, unseen = layers.changes, layers.not_observed
-        areas = measure_areas(decision.change, changes, unseen, legend, grid=made.grid)
+        areas = measure_areas(changes, unseen, legend, made.grid)
         add_kind_scores(changes, kinds_on_test(ws))
         changes["area_ha"], unseen["area_ha"] = changes["area_ha"].round(4), unseen["area_ha"].round(4)
         changes["change_id"] = keep_ids(changes, _earlier_changes(ws))
         summary = None
         if areas_of_interest is not None:
             changes["areas_of_interest"] = names_of(areas_of_interest, changes)
-            summary = area_summary(areas_of_interest, decision.change, changes, made.grid, legend=legend, dates=dates)
+            summary = area_summary(areas_of_interest, patches, changes, made.grid, legend=legend, dates=dates)
         advance(0.9)
         path = folder / "changes.gpkg"
         files.append(write_changes(path, changes, legend, known=known, not_observed=unseen, areas_of_interest=summary))
@@ -117,8 +120,10 @@ def _write_second_opinion(
     if not second.is_there:
         return lack_opinion(second.reason), []
     other = read_raster(folder / SECOND)[0]
-    other.flat[small_patch_pixels(other, min_patch_pixels(ws.project.detect.min_area_ha, pixel_area_ha(grid)))] = UNCHANGED
-    codes, opinion = compare_maps(decision.change, other)
+    least = min_patch_pixels(ws.project.detect.min_area_ha, pixel_area_ha(grid))
+    drop_small(divide_by_size(find_map_patches(other), least)[1], 0, other, None, after=None)
+    codes = compare_maps(decision.change, other)
+    opinion = form_opinion(np.bincount(codes.ravel(), minlength=len(ENTRIES)))
     return opinion, write_disagreement(folder, codes, grid, tags)
 
 
@@ -177,4 +182,6 @@ def _drop_small(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: floa
     codes = read_raster(folder / "raw_change_probability.tif")[0]
     probability = probability_of(codes)
     dates = [None, None] if legend.binary else [read_raster(folder / f"raw_{n}.tif")[0] for n in ("before", "after")]
-    return drop_small(Decision(change, dates[0], dates[1], probability), min_patch_pixels(min_area_ha, pixel_ha))
+    small = divide_by_size(find_map_patches(change), min_patch_pixels(min_area_ha, pixel_ha))[1]
+    drop_small(small, 0, change, *dates)
+    return Decision(change, dates[0], dates[1], probability)

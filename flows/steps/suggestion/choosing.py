@@ -10,6 +10,7 @@ from affine import Affine
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.suggestion.ground import Ground
+from landshift.pipeline.change.decision import PROBABILITY_NODATA, PROBABILITY_SCALE
 from landshift.pipeline.epochs.agreement import spread_pixels
 from landshift.pipeline.epochs.detector import SAMPLED, ClassicalDetector, fit_detector
 from landshift.pipeline.epochs.matching import PairReader
@@ -30,7 +31,6 @@ from landshift.pipeline.labels.suggesting import (
 )
 from landshift.pipeline.raster.read import RasterReader, open_readers
 from landshift.pipeline.review.suggestions import SuggestedBlock, SuggestedPatch
-from landshift.pipeline.run.rasters import PROBABILITY_NODATA, PROBABILITY_SCALE
 from landshift.pipeline.tiles import Window, spread_windows, strips
 
 _RATE = 0.01

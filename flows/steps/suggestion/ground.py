@@ -13,14 +13,13 @@ from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.labelling import LABELS, current_labels
 from landshift.flows.steps.project.plan import legend_of
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.change.decision import decide
+from landshift.pipeline.change.decision import PROBABILITY_NODATA, decide, probability_codes
 from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_LABELLED, Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import Layout, open_writer
-from landshift.pipeline.run.rasters import PROBABILITY_NODATA, probability_codes
 from landshift.pipeline.run.record import read_run
 from landshift.pipeline.tiles import tiles
 
