@@ -7,8 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
-from sklearn.covariance import LedoitWolf
-from sklearn.metrics.pairwise import euclidean_distances
 
 from landshift.models.transfer.scores import centre
 from landshift.pipeline.errors import InputError
@@ -122,6 +120,9 @@ def _pool(x: np.ndarray, y: np.ndarray, seed: int, limit: int) -> tuple[np.ndarr
     rng = np.random.default_rng(seed)
     drawn = [f if len(f) <= limit else f[rng.choice(len(f), size=limit, replace=False)] for f in (x, y)]
     # Centred, because the fast formula for distances loses digits far from the origin.
+    # Slow to import, and a map needs none.
+    from sklearn.metrics.pairwise import euclidean_distances
+
     squared = euclidean_distances(centre(np.concatenate(drawn)), squared=True)
     upper = squared[np.triu_indices_from(squared, k=1)]
     apart = upper[upper > _SAME_PLACE * upper.max()]
@@ -197,6 +198,9 @@ def fit_domain(features: np.ndarray) -> Domain:
             f"A domain needs samples that differ, and {len(seen)} were observed"
             f"{', all of them the same' if len(seen) > 1 else ''}: take more samples of the training regions."
         )
+    # Slow to import, and a map needs none.
+    from sklearn.covariance import LedoitWolf
+
     fitted = LedoitWolf().fit(seen)
     whole = Domain(fitted.location_, fitted.precision_, np.zeros(1))
     own = np.sort(whole.distance(seen))

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import linalg
-from sklearn.utils.extmath import svd_flip
 
 from landshift.pipeline.errors import InputError
 
@@ -71,6 +70,9 @@ def reduce(features: np.ndarray, dimensions: int) -> np.ndarray:
     """
     if dimensions < 1:
         raise ValueError(f"Features need at least 1 dimension, not {dimensions}.")
+    # Slow to import, and a map needs none.
+    from sklearn.utils.extmath import svd_flip
+
     u, s, vt = linalg.svd(centre(features), full_matrices=False)
     u, _ = svd_flip(u, vt, u_based_decision=False)
     return np.asarray((u * s)[:, :dimensions])

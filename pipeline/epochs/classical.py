@@ -4,8 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from scipy.linalg import cho_factor, cho_solve, eigh
-from scipy.stats import chi2
-from skimage.filters import threshold_otsu
+from scipy.special import chdtrc
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.records import Numbers
@@ -140,7 +139,7 @@ def fit_ir_mad(before: np.ndarray, after: np.ndarray, *, iterations: int = 50, t
         if converged or done >= iterations:
             break
         mad = ((x - mean_x) @ u - (y - mean_y) @ v) ** 2 / _variances(correlations)
-        new_weights = chi2.sf(mad.sum(axis=1), bands)
+        new_weights = chdtrc(bands, mad.sum(axis=1))
         if new_weights.sum() < 10 * bands:  # next to nothing looks unchanged: another round would fit noise
             break
         weights, previous = new_weights, correlations
@@ -167,6 +166,9 @@ def otsu_threshold(score: np.ndarray) -> float:
     known = score[np.isfinite(score)]
     if known.size == 0 or known.min() == known.max():
         raise InputError("The change score is the same in every observed pixel: are the two dates the same image?")
+    # Slow to import.
+    from skimage.filters import threshold_otsu
+
     return float(threshold_otsu(known))  # type: ignore[no-untyped-call]
 
 

@@ -4,7 +4,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import ndimage
-from scipy.signal.windows import hann
 from skimage.registration import phase_cross_correlation
 
 from landshift.pipeline.raster.read import RasterReader
@@ -121,7 +120,7 @@ def _outlines(image: np.ndarray) -> tuple[np.ndarray, float]:
     strength = np.where(known, np.minimum(strength, np.quantile(strength[known], _BRIGHTEST)), 0)
     weight = ndimage.gaussian_filter(known.astype(np.float64), _LOCAL)
     local = ndimage.gaussian_filter(strength, _LOCAL) / np.maximum(weight, 1e-6)
-    apodised = np.where(known, strength - local, 0) * np.multiply.outer(*(hann(n) for n in seen.shape))
+    apodised = np.where(known, strength - local, 0) * np.multiply.outer(*(_hann(n) for n in seen.shape))
     return apodised, share
 
 
@@ -145,3 +144,8 @@ def median_shift(found: np.ndarray, looked_at: int) -> Misregistration:
         reason = f"{count} of {len(found)} parts of the region agree on a shift, and too roughly or too few"
         return Misregistration(None, None, count, looked_at, spread=None, reason=reason)
     return Misregistration(float(middle[0]), float(middle[1]), count, looked_at, spread=spread)
+
+
+def _hann(size: int) -> np.ndarray:
+    """Return a Hann window, float64 (size,), 0 at both ends."""
+    return np.asarray(0.5 + 0.5 * np.cos(np.linspace(-np.pi, np.pi, size)))

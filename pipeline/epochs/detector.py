@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtri, gammaincinv
 
 from landshift.pipeline.epochs.classical import fit_change_vector, fit_ir_mad, otsu_threshold
 
@@ -119,8 +119,8 @@ def _limit_false_alarms(invariant: np.ndarray, freedom: int | None, rate: float)
     if freedom is None:
         value, scale = float(np.quantile(invariant, 1 - rate)), None
     else:
-        scale = float(np.median(invariant) ** 2 / chi2.median(freedom))
-        value = float(np.sqrt(scale * chi2.isf(rate, freedom)))
+        scale = float(np.median(invariant) ** 2 / (2 * gammaincinv(freedom / 2, 0.5)))
+        value = float(np.sqrt(scale * chdtri(freedom, rate)))
     rule: Literal["chi-square", "invariant pixels"] = "invariant pixels" if freedom is None else "chi-square"
     return FalseAlarmThreshold(value, rate, rule, scale, found=float((invariant >= value).mean()))
 

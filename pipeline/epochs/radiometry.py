@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
-from scipy.stats import chi2
+from scipy.special import chdtrc, gammaincinv
 
 from landshift.pipeline.epochs.classical import IrMad, fit_ir_mad
 from landshift.pipeline.errors import InputError
@@ -139,8 +139,8 @@ def fit_radiometric(
     mad = fit_ir_mad(y, x) if statistic is None else statistic
     distance = mad.apply(y.T[:, None], x.T[:, None])[0]
     # Reweighting makes the statistic too large even where nothing changed; where most ground changed it is larger still.
-    excess = float(np.clip(np.median(distance) / chi2.median(y.shape[1]), 1, _MOST_EXCESS))
-    invariant = np.flatnonzero(chi2.sf(distance / excess, y.shape[1]) > _NO_CHANGE)
+    excess = float(np.clip(np.median(distance) / (2 * gammaincinv(y.shape[1] / 2, 0.5)), 1, _MOST_EXCESS))
+    invariant = np.flatnonzero(chdtrc(y.shape[1], distance / excess) > _NO_CHANGE)
     if invariant.size < min_pixels:
         raise TooFewInvariant(
             f"Only {invariant.size} of {len(y)} pixels look unchanged for certain (probability above {_NO_CHANGE}), and "

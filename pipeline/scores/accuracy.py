@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from sklearn.metrics import cohen_kappa_score, confusion_matrix, roc_auc_score
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED, NOT_OBSERVED, Legend
@@ -157,6 +156,9 @@ def binary_scores(truth: np.ndarray, score: np.ndarray, threshold: float) -> Bin
     Raises:
         ValueError: The shapes differ, or `truth` holds another value.
     """
+    # Slow to import, and a map needs none.
+    from sklearn.metrics import cohen_kappa_score, roc_auc_score
+
     keep = _mask_labelled(truth, score) & np.isfinite(score)
     y, s = truth[keep].astype(np.uint8), score[keep]
     if y.size and y.max() > 1:
@@ -276,6 +278,9 @@ def confusion(truth: np.ndarray, predicted: np.ndarray, codes: Sequence[int]) ->
     keep = _mask_labelled(truth, predicted) & np.isin(truth, codes) & np.isin(predicted, codes)
     if not keep.any():
         return np.zeros((len(codes), len(codes)), dtype=np.int64)
+    # Slow to import, and a map needs none.
+    from sklearn.metrics import confusion_matrix
+
     return np.asarray(confusion_matrix(truth[keep], predicted[keep], labels=list(codes)), dtype=np.int64)
 
 
@@ -313,6 +318,9 @@ def _scores(truth: np.ndarray, predicted: np.ndarray, names: Mapping[int, str]) 
         )
         for k, (code, name) in enumerate(names.items())
     )
+    # Slow to import, and a map needs none.
+    from sklearn.metrics import cohen_kappa_score
+
     present = [c for c in classes if c.support]
     return ClassScores(
         classes=classes,

@@ -5,9 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 from scipy import special
-from scipy.optimize import minimize_scalar
 from scipy.special import logsumexp, softmax
-from sklearn.metrics import precision_recall_curve
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_LABELLED
@@ -75,6 +73,8 @@ def fit_temperature(logits: np.ndarray, truth: np.ndarray) -> float:
         return float(np.mean(logsumexp(z / t, axis=1) - own / t))
 
     bounds = (math.log(TEMPERATURE_RANGE[0]), math.log(TEMPERATURE_RANGE[1]))
+    from scipy.optimize import minimize_scalar
+
     found = minimize_scalar(negative_log_likelihood, bounds=bounds, method="bounded", options={"xatol": 1e-10})
     return float(np.exp(found.x))
 
@@ -192,6 +192,9 @@ def best_threshold(probability: np.ndarray, truth: np.ndarray, *, near: float | 
             f"The validation labels hold {changed} changed and {y.size - changed} unchanged pixels; a threshold needs "
             "both: add labels, or lower `split: block_px:`."
         )
+    # Slow to import, and a map needs none.
+    from sklearn.metrics import precision_recall_curve
+
     precision, recall, upper = precision_recall_curve(y, p)
     precision, recall = precision[:-1], recall[:-1]  # the last point stands for no pixel at all and has no threshold
     total = precision + recall

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import special
 
 HELPS, NO_EVIDENCE, HURTS = "helps", "no evidence", "hurts"
 """Every verdict."""
@@ -88,7 +88,7 @@ def interval_of_pairs(differences: Sequence[float], level: float = 0.95) -> Diff
         same = float(values[0])
         return Difference(same, same, same, values.size, level=level)
     mean = float(values.mean())
-    reach = float(stats.t.ppf((1 + level) / 2, values.size - 1) * stats.sem(values))
+    reach = float(special.stdtrit(values.size - 1, (1 + level) / 2) * values.std(ddof=1) / math.sqrt(values.size))
     return Difference(mean, mean - reach, mean + reach, values.size, level=level)
 
 
@@ -262,7 +262,7 @@ def share_in_blocks(right: np.ndarray, blocks: np.ndarray, level: float = 0.95) 
         off = np.bincount(index, weights=right) - share * sizes
         variance = len(names) / (len(names) - 1) * float(np.square(off).sum()) / right.size**2
         worth = float(np.clip(share * (1 - share) / variance, kish, right.size)) if variance else float(right.size)
-    z = float(stats.norm.ppf((1 + level) / 2))
+    z = float(special.ndtri((1 + level) / 2))
     middle, reach = share + z**2 / (2 * worth), z * math.sqrt(share * (1 - share) / worth + z**2 / (4 * worth**2))
     low, high = ((middle + side * reach) / (1 + z**2 / worth) for side in (-1, 1))
     return BlockShare(share, max(low, 0.0), min(high, 1.0), right.size, blocks=len(names))

@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.scores.evidence import count_of
@@ -223,6 +222,9 @@ def kendall_tau(scores: Mapping[str, float], realised: Mapping[str, float]) -> R
             return RankAgreement(
                 None, None, n, f"All {n} encoders have the same {what} training: there is no order to compare."
             )
+    # Slow to import, and few need it.
+    from scipy import stats
+
     found = stats.kendalltau(before, after)
     tau, p_value = float(found.statistic), float(found.pvalue)
     if p_value < 0.05:
