@@ -47,10 +47,23 @@ pictures: demo
 gpu-check: setup
 	$(BIN)/python benchmarks/gpu_check.py
 
+# Pairs that are made are kept there for the next time; 10,980 pixels need 6 GB.
+PAIRS ?= .benchmarks
+SIZES ?= 1280 2560 5490
+KEPT := --folder $(PAIRS) --out docs/measurements
+
 benchmarks: setup
+	mkdir -p $(PAIRS)
+	$(BIN)/python benchmarks/detect_path.py $(KEPT)/detect_path.json --sizes $(SIZES)
+	$(BIN)/python benchmarks/detect_path.py $(KEPT)/detect_path_4.json --sizes $(SIZES) --bands 4 --methods model
+	-$(BIN)/python benchmarks/flame.py $(KEPT)/flame.json
+	$(BIN)/python benchmarks/fed_device.py $(KEPT)/fed_device.json
+	$(BIN)/python benchmarks/peers.py $(KEPT)/peers.json --environment $(PAIRS)/rastervision
+	$(BIN)/python benchmarks/growth.py $(KEPT)/growth.json
 	$(BIN)/python benchmarks/detect_share.py
 	$(BIN)/python benchmarks/detect_shards.py
 	$(BIN)/python benchmarks/linear_probe.py
+	$(BIN)/python benchmarks/report.py
 
 clean:
 	rm -rf $(VENV) landshift-demo runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -42,8 +42,8 @@ class FreeNetwork(Siamese):
         self.requires_grad_(False)
 
     def encode(self, image: Tensor) -> list[Tensor]:
-        """Return the image."""
-        return [image]
+        """Return the image, in reflectance."""
+        return [image if self.scale == 1 else image * self.scale]
 
     def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
         """Decide on the bands alone."""
@@ -79,7 +79,7 @@ def install() -> None:
         atexit.register(lambda: Path(os.environ["FREE_MODEL_COST"]).write_text(json.dumps({"cpu_s": SPENT[0]})))
 
 
-def save_free_model(folder: Path, bands: tuple[str, ...], classes: int | None = None) -> Path:
+def save_free_model(folder: Path, bands: tuple[str, ...], classes: int | None = None, *, scale: float = 1.0) -> Path:
     """Write a bundle with the spectra of `made.py`; other numbers of `classes` get spectra between them, 0 change alone."""
     from made import BANDS, CLASSES, COLOURS, SPECTRA
 
@@ -90,7 +90,7 @@ def save_free_model(folder: Path, bands: tuple[str, ...], classes: int | None = 
     names = CLASSES if count == len(CLASSES) else tuple(f"Class {i}" for i in range(1, count + 1))
     legend = Legend(tuple(LandUse(i, name, COLOURS[i % len(COLOURS)]) for i, name in enumerate(names, 1)))
     spec = NetworkSpec("free", bands, bands, "both" if count else "change", count)
-    plain = Normalisation((0.0,) * len(bands), (1.0,) * len(bands), 1.0, "both dates", bands)
+    plain = Normalisation((0.0,) * len(bands), (1.0,) * len(bands), scale, "both dates", bands)
     network = FreeNetwork(spec, Nothing(), plain)
     network.spectra.copy_(torch.from_numpy(spectra))
     facts = Provenance(

@@ -1,5 +1,6 @@
 """What the benchmarks stand on: the made pair, the model that costs nothing, and the watching of a command."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -9,9 +10,12 @@ import rasterio
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import flame
 import free_model
+import growth
 import machine
 import made
+import report
 
 from landshift.models.use import bundle
 from landshift.models.use.inference import predict
@@ -87,3 +91,49 @@ def test_columns_of_figures_stay_beside_each_other(tmp_path: Path) -> None:
     machine.keep_figures(tmp_path / "a.json", "before", {"x": 1})
     machine.keep_figures(tmp_path / "a.json", "now", {"x": 2})
     assert (tmp_path / "a.json").read_text() == '{\n  "before": {\n    "x": 1\n  },\n  "now": {\n    "x": 2\n  }\n}\n'
+
+
+def test_the_page_on_performance_is_what_the_measurements_make() -> None:
+    assert report.PAGE.read_text(encoding="utf-8") == report.make_page(), "run `python benchmarks/report.py`"
+
+
+def test_a_column_that_was_not_measured_is_a_dash(tmp_path: Path) -> None:
+    row = {"times_decode": 61.53, "cpu_s_per_mpx": 5.406, "peak_process_gb": 2.753, "disk_times_inputs": 2.48}
+    column = {
+        "machine": {"processor": "P", "vectors": [], "cores": 2, "memory_gb": 8.0, "load": 0.5, "day": "2026-01-01"},
+        "bands": 10, "codec": "zstd", "startup": {"model": {"cpu_s": 18.66}},
+        "sizes": {"2560": {"tiles": {"share": 0.879}, "model": row}},
+    }  # fmt: skip
+    (tmp_path / "detect_path.json").write_text(json.dumps({"now": column}))
+    page = report.make_page(tmp_path)
+    assert "| start-up, seconds of a core | ≤ 5 | – | 19 |" in page
+    assert "| 2,560 px: `detect`, times decoding | ≤ 10 | – | 61.5 |" in page
+    assert "--method cva" not in page
+    assert "Now: P (no vectors known), 2 cores, 8 GB, load 0.5 at the beginning, 2026-01-01." in page
+
+
+@pytest.mark.parametrize(
+    ("value", "text"), [(None, "–"), (0, "0"), (0.05, "0.05"), (12345.6, "12,000"), (-0.031, "−0.031"), (5.0, "5")]
+)
+def test_numbers_are_short(value: float | None, text: str) -> None:
+    assert report.number(value) == text
+
+
+def test_an_exponent_is_that_of_the_power() -> None:
+    assert growth.fit_exponent([1, 2, 4, 8], [3, 6, 12, 24]) == 1
+    assert growth.fit_exponent([1, 4, 16], [2, 4, 8]) == 0.5
+    assert growth.fit_exponent([1, 2], [0, 1]) is None
+
+
+@pytest.mark.parametrize(
+    ("stack", "phase"),
+    [
+        ("<module> (free_model.py:1);write_cog (landshift/pipeline/raster/write.py:9)", "rasters and pictures of the run"),
+        ("<module> (free_model.py:1);detect (a.py:1);_find_and_load (<frozen importlib._bootstrap>:1)", "start-up: imports"),
+        ("<module> (free_model.py:1);map_second_opinion (x.py:1);RasterReader.read (y.py:3)", "second opinion by IR-MAD"),
+        ("<module> (free_model.py:1);Condition.wait (threading.py:327)", None),
+        ("<module> (free_model.py:1);f (x.py:1)", "other"),
+    ],
+)
+def test_a_stack_is_for_one_thing(stack: str, phase: str | None) -> None:
+    assert flame.phase_of(stack) == phase

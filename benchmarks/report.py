@@ -1,0 +1,235 @@
+"""Make `docs/performance.md` from the JSON files of the benchmarks, so that no figure on the page is typed by hand.
+
+    python benchmarks/report.py [--check]
+
+With `--check` nothing is written, and the exit code is 1 where the page is not what the files make.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+MEASUREMENTS, PAGE = ROOT / "docs" / "measurements", ROOT / "docs" / "performance.md"
+COLUMNS = ("before", "now")
+INTRODUCTION = """\
+# What Landshift costs
+
+<!-- Made by `python benchmarks/report.py` from docs/measurements/. Change the measurements or the script, not this page. -->
+
+Time, memory and disk, each measured by a script in `benchmarks/` and kept as JSON in `docs/measurements/`. `make benchmarks`
+measures them on your machine and makes this page anew. Processor time is in seconds of a core, user and system, with all
+processes that a command starts. It suffers less than wall time from what else the machine does (its load stands with every
+table), yet not nothing: compare the ratios of a row, which are of one run, and not seconds of two tables. *Before* is the state
+before the work on speed that the changelog describes. What no row has was not measured."""
+Content = Mapping[str, Any]
+
+
+def number(value: float | None, digits: int = 2) -> str:
+    """Write a number with so many significant digits, without an exponent."""
+    if value is None:
+        return "–"
+    if value == 0:
+        return "0"
+    text = f"{float(f'{value:.{digits}g}'):,.10f}".rstrip("0").rstrip(".")
+    return text.replace("-", "−")
+
+
+def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table whose first column is text, and the others numbers."""
+    marks = ["---", *("---:" for _ in head[1:])]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *rows))
+
+
+def name_machine(column: str, content: Content) -> str:
+    """Describe where and when a column was measured."""
+    machine = content["machine"]
+    vectors = ", ".join(machine["vectors"]) or "no vectors known"
+    memory, load = number(machine["memory_gb"], 3), number(machine["load"], 2)
+    return (
+        f"{column.capitalize()}: {machine['processor']} ({vectors}), {machine['cores']} cores, {memory} GB, "
+        f"load {load} at the beginning, {machine['day']}."
+    )
+
+
+def machines_of(content: Content) -> str:
+    """Describe the machine of every column."""
+    return " ".join(name_machine(column, content[column]) for column in COLUMNS if column in content)
+
+
+def show_path(content: Content) -> Iterator[str]:
+    """Yield the section on all of `detect` but the network."""
+    first = next(content[column] for column in COLUMNS if column in content)
+    yield f"## All of `detect` but the network, {first['bands']} bands"
+    yield (
+        f"`benchmarks/detect_path.py --bands {first['bands']}`: two dates of a made landscape, uint16, {first['codec']}, "
+        "blocks of 512 (`benchmarks/made.py`), and the whole command with a network that costs next to nothing "
+        "(`benchmarks/free_model.py`), libraries on one thread. *Times decoding*: processor time beyond start-up, against "
+        "decoding every block of both files once by rasterio in the same run."
+    )
+    known = [column for column in COLUMNS if column in content]
+    sizes = sorted({int(size) for column in known for size in content[column]["sizes"]})
+
+    def cells(look: Callable[[Content], float | None], digits: int = 2) -> list[str]:
+        found = []
+        for column in COLUMNS:
+            try:
+                found.append(number(look(content[column]), digits))
+            except KeyError:
+                found.append("–")
+        return found
+
+    rows = []
+    for size in sizes:
+        key, name = str(size), f"{size:,} px"
+        rows += [
+            [f"{name}: `detect`, times decoding", "≤ 10", *cells(lambda c, k=key: c["sizes"][k]["model"]["times_decode"], 3)],
+            [f"{name}: seconds of a core a megapixel", "", *cells(lambda c, k=key: c["sizes"][k]["model"]["cpu_s_per_mpx"])],
+            [f"{name}: decode / reading tiles of 1024 with margins", "≥ .80",
+             *cells(lambda c, k=key: c["sizes"][k]["tiles"]["share"])],
+            [f"{name}: peak RAM of the process, GB", "≤ 1.2",
+             *cells(lambda c, k=key: c["sizes"][k]["model"]["peak_process_gb"])],
+            [f"{name}: peak disk, times the inputs", "≤ 1",
+             *cells(lambda c, k=key: c["sizes"][k]["model"]["disk_times_inputs"])],
+            [f"{name}: `--method cva`, times decoding", "", *cells(lambda c, k=key: c["sizes"][k]["cva"]["times_decode"], 3)],
+        ]  # fmt: skip
+    rows = [row for row in rows if set(row[2:]) != {"–"}]
+    rows.insert(0, ["start-up, seconds of a core", "≤ 5", *cells(lambda c: c["startup"]["model"]["cpu_s"])])
+    yield make_table(("figure", "goal", *COLUMNS), rows)
+    yield machines_of(content)
+
+
+def show_flame(content: Content) -> Iterator[str]:
+    """Yield the section on where the time goes."""
+    first = next(content[column] for column in COLUMNS if column in content)
+    yield "### Where the time goes"
+    yield (
+        f"`benchmarks/flame.py`: share of the samples of py-spy over one such `detect` of {first['size_px']:,} px. What GDAL "
+        "compresses in threads of its own is not seen. Seconds: the share of the command's processor time, sampler included."
+    )
+    names = sorted(
+        {name for column in COLUMNS if column in content for name in content[column]["shares"]},
+        key=lambda name: -max(content[c]["shares"].get(name, 0) for c in COLUMNS if c in content),
+    )
+
+    def share(name: str) -> list[str]:
+        cells = []
+        for column in COLUMNS:
+            if column in content:
+                part = content[column]["shares"].get(name, 0)
+                cells += [f"{part:.1%}".replace("%", " %"), number(part * content[column]["cpu_s_with_sampler"])]
+            else:
+                cells += ["–", "–"]
+        return cells
+
+    yield make_table(
+        ("", *(f"{c}, {what}" for c in COLUMNS for what in ("share", "s"))), [[name, *share(name)] for name in names]
+    )
+    yield machines_of(content)
+
+
+def show_fed(content: Content) -> Iterator[str]:
+    """Yield the section on a fast device."""
+    yield "## Feeding a fast device"
+    yield (
+        "`benchmarks/fed_device.py`: the network is a wait, as long as a device of so many megapixels a second takes for "
+        "what it is given (tiles with their margins), and codes come back. It is a simulation on this machine's cores: "
+        "copies to a device are not in it. *Delivered* are megapixels of the map."
+    )
+    rows = [
+        [f"{column}: device of {number(row['device_mpx_per_second'], 3)} Mpx/s", number(row["delivered_mpx_per_second"]),
+         number(row["cpu_s_per_mpx"]), number(row["cores_busy"]), number(row["load"])]
+        for column in COLUMNS if column in content for row in content[column]["rows"]
+    ]  # fmt: skip
+    yield make_table(("", "delivered, Mpx/s", "seconds of a core a megapixel", "cores busy", "load"), rows)
+    for column in COLUMNS:
+        if column in content:
+            needs = content[column]["cores_that_feed"].items()
+            lines = "; ".join(f"{name}: {number(value)} cores" for name, value in needs)
+            yield f"Cores like these that feed a device, {column}, computed from the seconds of a core above: {lines}."
+    yield machines_of(content)
+
+
+PEERS = {
+    "landshift": "Landshift's stream: the same work as below", "detect": "`landshift detect`, with land use, polygons, page",
+    "torchgeo": "a loop over torchgeo's GridGeoSampler with stitching", "rastervision": "raster-vision 0.31",
+}  # fmt: skip
+
+
+def show_peers(content: Content) -> Iterator[str]:
+    """Yield the section on others."""
+    first = next(content[column] for column in COLUMNS if column in content)
+    yield "## Against others"
+    yield (
+        f"`benchmarks/peers.py`: both dates of a pair of {first['size_px']:,} px and {first['bands']} bands, a model of one 1"
+        " x 1 step, one map written as a GeoTIFF; each whole in a process of its own, start-up included, windows of 1,024 "
+        "(ours and torchgeo's with margins of 128, raster-vision's without overlap, which favours it)."
+    )
+    rows = []
+    for column in COLUMNS:
+        for who, row in content.get(column, {}).get("rows", {}).items():
+            figures = ["–"] * 5 if "failed" in row else [
+                number(row[key]) for key in ("wall_s", "cpu_s", "peak_ram_gb", "peak_disk_gb", "load")
+            ]  # fmt: skip
+            rows.append([f"{column}: {PEERS[who]}", *figures])
+    yield make_table(("", "wall, s", "seconds of a core", "peak RAM, GB", "peak disk, GB", "load"), rows)
+    yield machines_of(content)
+
+
+def show_growth(content: Content) -> Iterator[str]:
+    """Yield the section on growth."""
+    yield "## Growth"
+    yield (
+        "`benchmarks/growth.py`: exponents b of a·x^b, fitted over all steps, of `landshift detect` with a network that "
+        "costs next to nothing, four bands. 1 is linear, 0 does not grow. Processor time is without start-up."
+    )
+    titles = {
+        "edge": "megapixels of the scene", "dates": "dates of a composite", "classes": "classes", "regions": "regions of a "
+        "command"
+    }  # fmt: skip
+    rows = []
+    for column in COLUMNS:
+        for what, title in titles.items():
+            found = content.get(column, {}).get(what)
+            if found is not None:
+                steps = ", ".join(found["steps"])
+                rows.append(
+                    [f"{column}: {title} ({steps})", *(number(found["exponents"][key]) for key in ("cpu", "ram", "disk"))]
+                )
+    yield make_table(("", "processor time", "RAM", "disk"), rows)
+    yield machines_of(content)
+
+
+SECTIONS: tuple[tuple[str, Callable[[Content], Iterator[str]]], ...] = (
+    ("detect_path", show_path), ("detect_path_4", show_path), ("flame", show_flame), ("fed_device", show_fed),
+    ("peers", show_peers), ("growth", show_growth),
+)  # fmt: skip
+"""Files and what shows them, in the order of the page."""
+
+
+def make_page(folder: Path = MEASUREMENTS) -> str:
+    """Return the page that the files of a folder make."""
+    parts = [INTRODUCTION]
+    for name, show in SECTIONS:
+        path = folder / f"{name}.json"
+        if path.exists():
+            parts += list(show(json.loads(path.read_text(encoding="utf-8"))))
+    return "\n\n".join(parts) + "\n"
+
+
+def main() -> int:
+    """Write the page, or compare it."""
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    page = make_page()
+    if parser.parse_args().check:
+        return int(PAGE.read_text(encoding="utf-8") != page)
+    PAGE.write_text(page, encoding="utf-8")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
