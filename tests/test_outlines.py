@@ -11,9 +11,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from pyproj import CRS, Geod
 from rasterio.features import shapes
 
-from landshift.pipeline.change.outlines import ellipsoidal_area_ha, simplify_coverage, to_map
+from landshift.pipeline.change.outlines import ellipsoidal_area_ha, to_map
 from landshift.pipeline.change.patches import find_patches
-from landshift.pipeline.change.tracing import outlines
+from landshift.pipeline.change.simplification import simplify_outlines
+from landshift.pipeline.change.tracing import trace_outlines
 from landshift.pipeline.grid import grid_of
 
 MAPS = arrays(np.uint8, array_shapes(min_dims=2, max_dims=2, max_side=12), elements=st.integers(0, 3))
@@ -25,7 +26,7 @@ BLOCKS = MAPS.map(lambda codes: codes.repeat(3, axis=0).repeat(3, axis=1))
 @settings(deadline=None)
 def test_outlines_are_valid_and_measure_their_pixels(codes: np.ndarray) -> None:
     patches = find_patches(codes)
-    exact = outlines(patches)
+    exact = trace_outlines(patches).polygons()
     assert shapely.is_valid(exact).all()
     np.testing.assert_array_equal(shapely.area(exact), patches.pixel_count)
     y, x = np.divmod(patches.first_pixel, codes.shape[1])
@@ -33,12 +34,23 @@ def test_outlines_are_valid_and_measure_their_pixels(codes: np.ndarray) -> None:
     assert not len(exact) or shapely.coverage_is_valid(exact)
 
 
-@given(MAPS | BLOCKS)
+@st.composite
+def stripes(draw: st.DrawFn) -> np.ndarray:
+    """Stripes of any slant, with some pixels of other codes."""
+    y, x = np.indices(draw(st.tuples(st.integers(2, 20), st.integers(2, 20))))
+    across, down, wide = (draw(st.integers(low, high)) for low, high in ((-3, 3), (-3, 3), (1, 9)))
+    codes = ((across * x + down * y) // wide % 4).astype(np.uint8)
+    for row, column, code in draw(st.lists(st.tuples(st.integers(0, 19), st.integers(0, 19), st.integers(0, 3)), max_size=9)):
+        codes[row % len(codes), column % codes.shape[1]] = code
+    return codes
+
+
+@given(MAPS | BLOCKS | stripes())
 @settings(deadline=None)
 def test_simplified_outlines_are_valid_and_neither_gap_nor_overlap(codes: np.ndarray) -> None:
     patches = find_patches(codes)
-    exact = outlines(patches)
-    simple = simplify_coverage(exact, patches)
+    exact = trace_outlines(patches).polygons()
+    simple = simplify_outlines(trace_outlines(patches), patches).polygons()
     assert len(simple) == len(patches)
     assert shapely.is_valid(simple).all()
     assert (shapely.get_type_id(simple) == shapely.GeometryType.POLYGON).all()
@@ -57,7 +69,7 @@ def test_simplified_outlines_are_valid_and_neither_gap_nor_overlap(codes: np.nda
 def test_outlines_are_those_that_gdal_finds_in_the_map(codes: np.ndarray) -> None:
     found = [shapely.Polygon(f["coordinates"][0], f["coordinates"][1:]) for f, _ in shapes(codes, codes != 0, connectivity=4)]
     expected = shapely.segmentize(np.array(found, dtype=object), 1.0)
-    assert {g.normalize().wkt for g in outlines(find_patches(codes))} == {g.normalize().wkt for g in expected}
+    assert {g.normalize().wkt for g in trace_outlines(find_patches(codes)).polygons()} == {g.normalize().wkt for g in expected}
 
 
 def test_where_a_patch_touches_itself_at_a_corner_its_rings_stay_apart() -> None:
@@ -67,7 +79,7 @@ def test_where_a_patch_touches_itself_at_a_corner_its_rings_stay_apart() -> None
         [2, 2, 0, 2],
         [2, 2, 2, 0],
     ], dtype=np.uint8)  # fmt: skip
-    (polygon,) = outlines(find_patches(codes))
+    (polygon,) = trace_outlines(find_patches(codes)).polygons()
     assert polygon.is_valid
     assert [shapely.Polygon(ring).area for ring in polygon.interiors] == [1, 1]
     assert polygon.exterior.coords[0] == (0, 0)
@@ -78,8 +90,8 @@ def test_where_a_patch_touches_itself_at_a_corner_its_rings_stay_apart() -> None
 def test_a_slanted_border_loses_its_staircase_and_stays_shared() -> None:
     codes = np.tril(np.ones((20, 20), dtype=np.uint8)) + 1
     patches = find_patches(codes)
-    exact = outlines(patches)
-    simple = simplify_coverage(exact, patches)
+    exact = trace_outlines(patches).polygons()
+    simple = simplify_outlines(trace_outlines(patches), patches).polygons()
     assert shapely.get_num_coordinates(simple).sum() < shapely.get_num_coordinates(exact).sum() / 8
     shared = shapely.intersection(shapely.boundary(simple[0]), shapely.boundary(simple[1]))
     assert shapely.length(shared) == pytest.approx(20 * np.sqrt(2), rel=0.1)
@@ -89,7 +101,7 @@ def test_a_single_pixel_stays_a_square_beside_a_patch_that_is_simplified() -> No
     codes = np.tril(np.ones((20, 20), dtype=np.uint8))
     codes[10, 11] = 2
     patches = find_patches(codes)
-    simple = simplify_coverage(outlines(patches), patches)
+    simple = simplify_outlines(trace_outlines(patches), patches).polygons()
     assert shapely.area(simple[patches.code == 2]).tolist() == [1.0]
     assert shapely.coverage_is_valid(simple)
 
@@ -118,7 +130,7 @@ def test_areas_are_those_of_the_ellipsoid(crs: str) -> None:
 def test_pixels_lie_where_the_grid_says() -> None:
     grid = grid_of(Affine(10, 0, 500_000, 0, -20, 4_000_000), (2, 3), "EPSG:32633")
     codes = np.array([[0, 0, 0], [0, 5, 5]], dtype=np.uint8)
-    placed = to_map(outlines(find_patches(codes)), grid)
+    placed = to_map(trace_outlines(find_patches(codes)).polygons(), grid)
     assert shapely.bounds(placed).tolist() == [[500_010, 3_999_960, 500_030, 3_999_980]]
 
 
@@ -128,6 +140,6 @@ def test_small_patches_near_large_ones_stay_apart_from_them(blocks: np.ndarray, 
     height, width = blocks.shape
     codes = np.where(blocks == 0, specks[:height, :width], blocks)
     patches = find_patches(codes)
-    simple = simplify_coverage(outlines(patches), patches)
+    simple = simplify_outlines(trace_outlines(patches), patches).polygons()
     assert not len(simple) or shapely.coverage_is_valid(simple)
     assert shapely.is_valid(simple).all()

@@ -9,9 +9,10 @@ import numpy as np
 from landshift.pipeline.change.areas import KIND_FIELDS
 from landshift.pipeline.change.decision import probability_of
 from landshift.pipeline.change.identity import first_pixel_ids
-from landshift.pipeline.change.outlines import ellipsoidal_area_ha, simplify_coverage, to_map
+from landshift.pipeline.change.outlines import ellipsoidal_area_ha, to_map
 from landshift.pipeline.change.patches import MapRows, Patches, blocks_of, find_patches
-from landshift.pipeline.change.tracing import outlines
+from landshift.pipeline.change.simplification import simplify_outlines
+from landshift.pipeline.change.tracing import trace_outlines
 from landshift.pipeline.columns import AREAS_LAYER, CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, frame_of
 from landshift.pipeline.grid import Grid, crs_of
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
@@ -66,9 +67,9 @@ def map_layers(
         raise ValueError(f"patches of a map of {patches.shape}, grid {tuple(grid.shape)}; expected one shape")
     seen = patches.code != NOT_OBSERVED
     mean, lowest = _patch_statistics(patches.choose(seen), change_probability)
-    exact = outlines(patches)
-    area_ha = ellipsoidal_area_ha(to_map(exact, grid), crs_of(grid))
-    geometry = to_map(simplify_coverage(exact, patches), grid)
+    exact = trace_outlines(patches)
+    area_ha = ellipsoidal_area_ha(to_map(exact.polygons(), grid), crs_of(grid))
+    geometry = to_map(simplify_outlines(exact, patches).polygons(), grid)
 
     by_code = {entry.code: entry for entry in legend.changes}
     kinds = [by_code[code] for code in patches.code[seen].tolist()]

@@ -13,16 +13,45 @@ _STEPS = np.array([(1, 0), (0, 1), (-1, 0), (0, -1)])
 """(x, y) of a step right, down, left and up: a patch lies to the right of an outline that is followed so."""
 
 
-def outlines(patches: Patches) -> np.ndarray:
+@dataclass(frozen=True)
+class Outlines:
+    """Outlines of patches: rings of pixel corners, the outer one of a patch before its holes."""
+
+    corners: np.ndarray
+    """int64 (corner, 2): x to the right and y down, in pixels; each ring ends with the corner that it begins with."""
+    rings: np.ndarray
+    """int64 (ring + 1): where the corners of each ring begin, and their number."""
+    patches: np.ndarray
+    """int64 (patch + 1): where the rings of each patch begin, and their number."""
+
+    def polygons(self) -> np.ndarray:
+        """Return them as polygons (patch) in pixel coordinates."""
+        offsets = self.rings, self.patches
+        return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, self.corners.astype(float), offsets))
+
+    def keep(self, kept: np.ndarray) -> "Outlines":
+        """Return the outlines without some corners; bool (corner)."""
+        return Outlines(self.corners[kept], np.append(0, np.cumsum(kept))[self.rings], self.patches)
+
+    def areas(self) -> np.ndarray:
+        """Return how large each patch is, in pixels; float64 (patch)."""
+        x, y = self.corners.T
+        twice = np.append(x[:-1] * y[1:] - x[1:] * y[:-1], 0)
+        # Between the end of a ring and the begin of the next lies no edge.
+        twice[self.rings[1:] - 1] = 0
+        return -np.add.reduceat(twice, self.rings[self.patches[:-1]]) / 2 if len(self.patches) > 1 else np.zeros(0)
+
+
+def trace_outlines(patches: Patches) -> Outlines:
     """Return the exact outlines of patches.
 
     Returns:
-        Valid polygons (patch) in pixel coordinates (x right, y down), with a vertex at every pixel corner that they
-        pass, so that neighbours have the same vertices on their common border. Outer rings begin at the upper left corner of
-        the first pixel and go down from there, counter-clockwise on a map, holes the other way round.
+        Rings with a corner at every pixel corner that they pass, so that neighbours have the same ones on their common
+        border. Outer rings begin at the upper left corner of the first pixel and go down from there, counter-clockwise on a
+        map, holes the other way round. As polygons they are valid: a ring nowhere meets itself.
     """
     if not len(patches):
-        return np.zeros(0, dtype=object)
+        return Outlines(np.zeros((0, 2), dtype=np.int64), np.zeros(1, dtype=np.int64), np.zeros(1, dtype=np.int64))
     edges = _edges(patches)
     order, ring_start = _rings(_successors(edges, patches.shape[1]), edges.patch)
     length = edges.length[order]
@@ -37,7 +66,7 @@ def outlines(patches: Patches) -> np.ndarray:
     # Turned round: on a map, where y grows to the north, outer rings are to go counter-clockwise.
     turned = np.repeat(ring_ends[:-1] + ring_ends[1:] - 1, size + 1) - np.arange(len(closed))
     rings = np.append(0, np.cumsum(np.bincount(edges.patch[order][ring_start], minlength=len(patches))))
-    return np.asarray(shapely.from_ragged_array(shapely.GeometryType.POLYGON, closed[turned].astype(float), (ring_ends, rings)))
+    return Outlines(closed[turned], ring_ends, rings)
 
 
 @dataclass(frozen=True)
