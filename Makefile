@@ -45,7 +45,7 @@ pictures: demo
 	$(BIN)/python docs/pictures.py landshift-demo/runs/demo/run
 
 gpu-check: setup
-	$(BIN)/python benchmarks/gpu_check.py
+	$(BIN)/python benchmarks/gpu_check.py --out docs/measurements/gpu_check.json
 
 # Pairs that are made are kept there for the next time; 10,980 pixels need 6 GB.
 PAIRS ?= .benchmarks

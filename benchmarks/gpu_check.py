@@ -1,12 +1,13 @@
 """Compare the GPU with the CPU: the same training and the same map, and how fast.
 
 Trains the demo's network for a few hundred steps with mixed precision on the GPU, detects on one scene, and compares loss
-and map with the CPU. Prints one JSON object; exits 0 with a message where there is no CUDA device, and 1 where the map or the
-loss differs more than the tolerance.
+and map with the CPU. Then it streams a made pair of full-sized tiles through the device, and compares that with the network
+alone on tiles that lie on the device: what the path around it lets through. Prints one JSON object.
 
-    python benchmarks/gpu_check.py [--out FILE] [--steps 300] [--size 1024]
+    python benchmarks/gpu_check.py [--out FILE] [--steps 300] [--size 1024] [--scene 4096]
 
-`--cpu-only` runs the CPU's half alone, on a small scene; the tests do that.
+Exit code 0: the check passed, or there is no CUDA device, which the message states (then no file is written). 1: map or loss
+differ more than the tolerance. `--cpu-only` runs the CPU's half alone, on small scenes; the tests do that.
 """
 
 import argparse
@@ -19,6 +20,8 @@ from typing import Any
 
 import numpy as np
 import torch
+from machine import describe_machine
+from made import Recipe, make_pair
 
 from landshift.models.encoders.normalisation import Normalisation, normalisation_for
 from landshift.models.encoders.table import encoder_named
@@ -110,6 +113,66 @@ def detect(net: ChangeNetwork, images: PairSource, size: int, mixed: bool) -> tu
     return said, size * size / 1e6 / (time.perf_counter() - started)
 
 
+def measure_speed(net: ChangeNetwork, home: Path, size: int, core: int = 1024) -> dict[str, float]:
+    """Stream a pair as it lies on the disk, and run the network alone on a tile that is on its device already.
+
+    Args:
+        net: On its device.
+        home: Folder of a pair of `made.py`, ten bands.
+        size: Pixels of a side of it.
+        core: Of a tile, without its margin of 128.
+
+    Returns:
+        Megapixels of the map a second, streamed, and alone with the margins as part of the work; and the rest of what it took.
+    """
+    net, device = net.eval(), next(net.parameters()).device
+    side, cuda = min(core, size) + 256, device.type == "cuda"
+    image = torch.rand(1, len(BANDS), side, side, device=device)
+
+    def wait() -> float:
+        if cuda:
+            torch.cuda.synchronize()
+        return time.perf_counter()
+
+    def alone() -> float:
+        started = wait()
+        with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=cuda):
+            net(image, image)
+        return wait() - started
+
+    spent = min(alone() for _ in range(5 if cuda else 2))
+    paths = sorted((home / "data").glob("*.tif"))
+    work = tiles((size, size), min(core, size), 128)
+
+    def streamed() -> tuple[float, float]:
+        started, begun = wait(), time.process_time()
+        for _ in stream(net, PairSource(*paths), work, Temperatures(), mixed=True, **rules()):
+            pass
+        return wait() - started, time.process_time() - begun
+
+    if cuda:
+        # What is compiled or chosen at the first tile is no part of the speed.
+        streamed()
+        torch.cuda.reset_peak_memory_stats()
+    wall, cpu = streamed()
+    mpx = size**2 / 1e6
+    found = {
+        "alone_mpx_per_second": min(core, size) ** 2 / 1e6 / spent, "streamed_mpx_per_second": mpx / wall,
+        "streamed_share": (mpx / wall) / (min(core, size) ** 2 / 1e6 / spent), "host_cpu_s_per_mpx": cpu / mpx,
+    }  # fmt: skip
+    if cuda:
+        found["peak_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
+    return {name: round(value, 4) for name, value in found.items()}
+
+
+def rules() -> dict[str, Any]:
+    """Return what lets the device decide, where this version does."""
+    from landshift.models.use import inference
+
+    rule = getattr(inference, "DecisionRule", None)
+    return {} if rule is None else {"rule": rule(demo_legend(), 0.5)}
+
+
 def flips_ppm(first: np.ndarray, second: np.ndarray) -> float:
     """Return the pixels in which two maps differ in anything, in parts per million."""
     return float((first != second).any(axis=0).mean() * 1e6)
@@ -121,12 +184,16 @@ def main() -> int:
     parser.add_argument("--out", type=Path)
     parser.add_argument("--steps", type=int, default=300)
     parser.add_argument("--size", type=int, default=1024)
+    parser.add_argument("--scene", type=int, default=4096, help="pixels of the pair whose speed is measured")
     parser.add_argument("--cpu-only", action="store_true")
     options = parser.parse_args()
     if not options.cpu_only and not torch.cuda.is_available():
         print(json.dumps({"device": "none", "message": "No CUDA device: nothing to compare. --cpu-only runs the CPU's half."}))
         return 0
-    result: dict[str, Any] = {"torch": torch.__version__, "steps": options.steps, "size": options.size}
+    result: dict[str, Any] = {
+        "machine": describe_machine(), "torch": torch.__version__, "steps": options.steps, "size": options.size,
+        "scene_px": options.scene,
+    }  # fmt: skip
     with tempfile.TemporaryDirectory() as folder:
         images, masks = scene(Path(folder), options.size)
         chips = TrainingChips(images, masks, size=96, count=8 * options.steps, seed=0)
@@ -136,6 +203,7 @@ def main() -> int:
         failed = False
         if options.cpu_only:
             result["cpu"]["mpx_per_second"] = round(detect(on_cpu, images, options.size, mixed=False)[1], 3)
+            result["cpu"]["speed"] = measure_speed(on_cpu, make_pair(Path(folder), Recipe(options.scene)), options.scene)
             failed = not result["cpu"]["last_loss"] < result["cpu"]["first_loss"]
         else:
             result["device"] = torch.cuda.get_device_name()
@@ -148,6 +216,7 @@ def main() -> int:
             half, speed = detect(trained, images, options.size, mixed=True)
             result["gpu"]["mpx_per_second"] = round(speed, 3)
             result["gpu"]["peak_memory_gb"] = round(torch.cuda.max_memory_allocated() / 1e9, 3)
+            result["gpu"]["speed"] = measure_speed(trained, make_pair(Path(folder), Recipe(options.scene)), options.scene)
             torch.backends.cuda.matmul.allow_tf32 = torch.backends.cudnn.allow_tf32 = False
             full = detect(trained, images, options.size, mixed=False)[0]
             reference, speed = detect(trained.to("cpu"), images, options.size, mixed=False)

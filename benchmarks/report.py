@@ -203,9 +203,31 @@ def show_growth(content: Content) -> Iterator[str]:
     yield machines_of(content)
 
 
+def show_gpu(content: Content) -> Iterator[str]:
+    """Yield the section on a GPU."""
+    gpu, speed = content["gpu"], content["gpu"]["speed"]
+    yield "## On a GPU"
+    yield (
+        f"`make gpu-check` on {content['device']}, PyTorch {content['torch']}: the demo's network with ten bands, six classes"
+        f" and both heads, a pair of {content['scene_px']:,} px, tiles of 1,024 with margins of 128."
+    )
+    rows = [
+        ["the network alone, tiles on the device, Mpx/s of the map", number(speed["alone_mpx_per_second"])],
+        ["streamed from files to codes, Mpx/s", number(speed["streamed_mpx_per_second"])],
+        ["streamed / alone", number(speed["streamed_share"])],
+        ["seconds of a host core a megapixel", number(speed["host_cpu_s_per_mpx"])],
+        ["peak memory of the device, GB", number(speed["peak_memory_gb"])],
+        ["training, images of 96 px a second", number(gpu["images_per_second"], 3)],
+        ["pixels that differ from the CPU in float32, ppm: bf16 / float32",
+         f"{number(content['flips_ppm']['bf16'], 3)} / {number(content['flips_ppm']['float32'], 3)}"],
+    ]  # fmt: skip
+    yield make_table(("", "measured"), rows)
+    yield name_machine("host", content)
+
+
 SECTIONS: tuple[tuple[str, Callable[[Content], Iterator[str]]], ...] = (
     ("detect_path", show_path), ("detect_path_4", show_path), ("flame", show_flame), ("fed_device", show_fed),
-    ("peers", show_peers), ("growth", show_growth),
+    ("gpu_check", show_gpu), ("peers", show_peers), ("growth", show_growth),
 )  # fmt: skip
 """Files and what shows them, in the order of the page."""
 
@@ -217,6 +239,11 @@ def make_page(folder: Path = MEASUREMENTS) -> str:
         path = folder / f"{name}.json"
         if path.exists():
             parts += list(show(json.loads(path.read_text(encoding="utf-8"))))
+        elif name == "gpu_check":
+            parts += [
+                "## On a GPU",
+                "Nothing has been measured on a GPU: `make gpu-check` does it where there is a CUDA device.",
+            ]
     return "\n\n".join(parts) + "\n"
 
 
