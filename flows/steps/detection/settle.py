@@ -28,6 +28,8 @@ class Settled:
     """To a territory that the model does not know."""
     steadiness: Steadiness
     """How much of the map depends on where its grid begins and where its tiles end."""
+    form: str
+    """In which the network is computed, of `ready.Form`; other forms round otherwise."""
     mappings: Mappings
     """Of the bands before and after; None where a date is used as it is."""
     model: str
@@ -53,6 +55,7 @@ def settle(ws: Workspace, prepared: Pair, key: str) -> Settled:
 def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
     from landshift.models.use.bundle import MODEL, load, save
     from landshift.models.use.inference import device_of
+    from landshift.models.use.ready import choose_form, make_ready
     from landshift.models.use.steadiness import calibrate_margin, measure_steadiness
 
     started = time.perf_counter()
@@ -66,6 +69,8 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
     )  # fmt: skip
     height, width = prepared.plan.grid.shape
     moved, source = ready.network.to(device_of(config.device)), replace(prepared.source, adaptation=ready.mappings)
+    form = choose_form(moved, source, (height, width), threshold=used.threshold, temperatures=used.temperatures).form
+    moved = make_ready(moved, form)
     if isinstance(config.margin, int):
         margin = config.margin
     else:
@@ -80,7 +85,14 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
     adaptation = UsedAdaptation(chosen.method, chosen.verified, chosen.threshold, chosen.temperatures, notes=ready.notes)
     seconds = time.perf_counter() - started
     return Settled(
-        margin, adaptation, steadiness, ready.mappings, model=file_hash(folder / MODEL), versions=versions(), seconds=seconds
+        margin,
+        adaptation,
+        steadiness,
+        form,
+        mappings=ready.mappings,
+        model=file_hash(folder / MODEL),
+        versions=versions(),
+        seconds=seconds,
     )
 
 

@@ -100,11 +100,12 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
     from landshift.models.use.bundle import load
     from landshift.models.use.energy import measure_cost
     from landshift.models.use.inference import device_of, stream, write_behind
+    from landshift.models.use.ready import make_ready
 
     started = time.perf_counter()
     config = ws.project.detect
     bundle, network = load(folder.parents[1] / SETTLED)
-    network = network.to(device_of(config.device))
+    network = make_ready(network.to(device_of(config.device)), settled.form)
     legend = bundle.legend
     shift = bundle.facts.domain_shift
     grid = prepared.plan.grid
