@@ -1,6 +1,7 @@
 """The change layer says what the pixels say, in a file that GIS programs open and paint without help."""
 
 import json
+import re
 import sqlite3
 import subprocess
 import sys
@@ -255,6 +256,25 @@ def test_geoparquet_without_pyarrow_says_what_to_install(
     assert [*tmp_path.iterdir()] == []
     with pytest.raises(ValueError, match="expected one of"):
         write_copies(tmp_path, frame, ["dxf"])
+
+
+def rows_of(path: Path) -> dict[str, list[str]]:
+    """Table to how it was made and its rows, but for moments."""
+    with closing(sqlite3.connect(path)) as database:
+        tables = dict(database.execute("SELECT name, sql FROM sqlite_master WHERE type = 'table' AND sql NOT NULL").fetchall())
+        rows = {name: database.execute(f'SELECT * FROM "{name}"').fetchall() for name in tables}
+    return {name: [tables[name], *(re.sub(r"20\d\d-\S*Z", "", repr(row)) for row in rows[name])] for name in tables}
+
+
+def test_files_are_the_same_with_and_without_pyarrow(
+    tmp_path: Path, frame: gpd.GeoDataFrame, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    frame.loc[:0, ["areas_of_interest", "kind_right"]] = NAMES[1], 0.5
+    more = {"areas_of_interest": areas_frame(), "samples": samples_frame()}
+    with_it = write_changes(tmp_path / "a.gpkg", frame, LEGEND, not_observed=layers_of().not_observed, **more)
+    monkeypatch.setitem(sys.modules, "pyarrow", None)
+    without = write_changes(tmp_path / "b.gpkg", frame, LEGEND, not_observed=layers_of().not_observed, **more)
+    assert rows_of(with_it) == rows_of(without)
 
 
 def test_nulls_stay_null_in_the_file(tmp_path: Path) -> None:
