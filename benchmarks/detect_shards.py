@@ -108,7 +108,8 @@ def around(folder: Path, core: int) -> dict[str, Any]:
     from landshift.pipeline.change.polygons import find_map_patches, map_layers
     from landshift.pipeline.demo.files import demo_landscape, demo_legend
     from landshift.pipeline.demo.territories import TERRITORIES
-    from landshift.pipeline.raster.read import RasterReader, inspect
+    from landshift.pipeline.raster.images import RasterReader
+    from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.run.rasters import write_rasters
     from landshift.pipeline.tiles import tiles
 

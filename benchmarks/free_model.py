@@ -25,7 +25,7 @@ from landshift.models.use import bundle
 from landshift.models.use.bundle import Bundle, Provenance, TrainingImages, save
 from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.legend import LandUse, Legend
-from landshift.pipeline.raster.statistics import BandStatistics
+from landshift.pipeline.raster.images import BandStatistics
 from landshift.pipeline.scores.training import Fit, Temperatures
 
 SPENT = [0.0]

@@ -38,7 +38,8 @@ from landshift.pipeline.labels.suggesting import (
     table_blocks,
 )
 from landshift.pipeline.legend import NOT_LABELLED, Legend
-from landshift.pipeline.raster.read import open_readers, read_raster
+from landshift.pipeline.raster.images import open_readers
+from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.tiles import Window
 
 BLOCK, BUFFER, STEPS = 40, 8, (2, 4, 8, 16)

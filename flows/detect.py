@@ -6,7 +6,7 @@ from landshift.flows.config.project import Project
 from landshift.flows.prepare import prepare_images
 from landshift.flows.runtime.compute import Cluster, each, on_cluster, results
 from landshift.flows.runtime.tasks import as_flow, as_task
-from landshift.flows.steps.detection.classical import map_by_statistic, map_second_opinion
+from landshift.flows.steps.detection.classical import map_by_statistic
 from landshift.flows.steps.detection.raw_map import RawMap, join_shards, raw_map_of
 from landshift.flows.steps.detection.settle import Settled, settle
 from landshift.flows.steps.detection.shards import ShardResult, detect_shard, shards_of
@@ -15,6 +15,7 @@ from landshift.flows.steps.images.gating import gates_of_data, measure, require_
 from landshift.flows.steps.learning.fitting import require_mapper, require_same_treatment
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import Plan, plan
+from landshift.flows.steps.project.published import raster_tags
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.flows.steps.publication.key import find_finished, run_key
 from landshift.flows.steps.publication.known import ask_calibration
@@ -55,7 +56,7 @@ def detect_planned(ws: Workspace, made: Plan) -> Detected:
         measured = measure_task(ws, prepared)
         require_all_open(ws, (*gates_of_data(ws, prepared, measured), *ask_calibration(ws, prepared)))
         raw = detect_changes(ws, prepared, key)
-        maps: Maps = write_maps_task(ws, prepared, key)
+        maps: Maps = write_maps_task(ws, prepared, key, raw)
         detected: Detected = publish_run_task(ws, prepared, key, measured, raw, maps)
         show_detected(ws, detected, maps.areas)
         return detected
@@ -83,7 +84,6 @@ settle_task = as_task(settle, "settle")
 detect_shard_task = as_task(detect_shard, "detect-shard")
 join_shards_task = as_task(join_shards, "join-shards")
 map_by_statistic_task = as_task(map_by_statistic, "map-by-statistic")
-second_opinion_task = as_task(map_second_opinion, "second-opinion")
 
 
 def detect_changes(ws: Workspace, prepared: Pair, key: str) -> RawMap:
@@ -95,13 +95,13 @@ def detect_changes(ws: Workspace, prepared: Pair, key: str) -> RawMap:
     if method != "model":
         by_statistic: RawMap = map_by_statistic_task(ws, prepared, key, method)
         return by_statistic
+    tags = raster_tags(ws, prepared.plan, key)
     # A worker may have another working directory.
     ws, images = ws.absolute(), prepared.absolute()
     settled: Settled
-    (settled,) = results(each(settle_task, [(ws, images, key)], "Settling margin, threshold and adaptation"))
+    (settled,) = results(each(settle_task, [(ws, images, key, tags)], "Settling margin, threshold and adaptation"))
     shards = shards_of(ws, prepared.plan.grid)
     calls = [(ws, images, key, settled, shard) for shard in shards]
     mapped: list[ShardResult] = list(results(each(detect_shard_task, calls, f"Detecting changes in {len(shards)} shards")))
-    second_opinion_task(ws, images, key)
     raw: RawMap = join_shards_task(ws, prepared.plan.grid, key, settled, shards, mapped)
     return raw

@@ -34,7 +34,7 @@ def prepare_images(ws: Workspace, made: Plan) -> Pair:
     after: EpochImage = prepare_epoch_task(ws, made, "after")
     correction = None
     if ws.project.gates.misregistration_px.correct:
-        after, correction = align_task(ws, before, after)
+        after, correction = align_task(ws, made, before, after)
     radiometry: Radiometry = match_dates_task(ws, made.sensor.units, before, after)
     return Pair(made, before, after, correction, radiometry=radiometry)
 

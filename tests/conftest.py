@@ -114,8 +114,32 @@ class Territory:
         made = plan(ws)
         return prepare_epoch(ws, made, "before"), prepare_epoch(ws, made, "after")
 
+    def make(self) -> tuple[Any, Any]:
+        """Write both images as files, as those of several scenes are."""
+        from landshift.flows.steps.images.epochs import make_image
+        from landshift.flows.steps.project.plan import plan
+
+        ws = self.workspace()
+        ws.require_writable()
+        made = plan(ws)
+        return make_image(ws, made, "before"), make_image(ws, made, "after")
+
     def outputs(self) -> dict[str, bytes]:
         return {p.relative_to(self.output).as_posix(): p.read_bytes() for p in sorted(self.output.rglob("*")) if p.is_file()}
+
+
+def pixels_of(image: Any) -> np.ndarray:
+    """All pixels of an image of an epoch, (band, y, x)."""
+    from landshift.pipeline.raster.images import open_readers
+    from landshift.pipeline.tiles import Window
+
+    with open_readers(image.image) as (reader,):
+        return np.asarray(reader.read(Window(0, 0, *reader.info.shape)))
+
+
+def observed_share(image: Any) -> float:
+    """Share of the pixels of an image of an epoch that are observed."""
+    return float(np.isfinite(pixels_of(image)[0]).mean())
 
 
 @pytest.fixture

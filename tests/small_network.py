@@ -16,7 +16,7 @@ from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.network.strategies import strategy_named
 from landshift.models.network.training import fit
 from landshift.models.use.bundle import Provenance, TrainingImages
-from landshift.pipeline.raster.statistics import BandStatistics
+from landshift.pipeline.raster.images import BandStatistics
 from landshift.pipeline.scores.training import Fit
 
 BANDS = ("red", "nir")

@@ -12,12 +12,14 @@ import shapely
 
 from landshift.pipeline.change.areas import METHOD, MappedAreas, MappedChange, OnTestBlocks, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
+from landshift.pipeline.change.decision import Decision, probability_codes
 from landshift.pipeline.change.polygons import find_map_patches, map_layers
 from landshift.pipeline.columns import KnownHere
 from landshift.pipeline.epochs.gates import coverage_gate
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import write_record
+from landshift.pipeline.run.rasters import MapParts
 from landshift.pipeline.run.record import (
     AreasNotes,
     InputFile,
@@ -246,3 +248,8 @@ def estimates_of(run: RunRecord) -> Estimates:
         ),
         not_observed_ha=run.areas.not_observed_ha, notes=("3 samples were not judged.",),
     )  # fmt: skip
+
+
+def parts_of(decision: Decision) -> MapParts:
+    """A map that is in memory, as rasters are written from."""
+    return MapParts(decision.change, probability_codes(decision.change_probability), decision.before, decision.after)

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landshift.pipeline.epochs.agreement import radiometric_difference, spread_pixels
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.images import RasterReader
 from landshift.pipeline.raster.write import write_raster
 from tests.conftest import small_grid
 

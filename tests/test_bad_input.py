@@ -24,9 +24,9 @@ from landshift.flows.steps.project.plan import plan
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.place import ArchivedFile
-from landshift.pipeline.raster.read import RasterReader, inspect, read_raster
+from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.tiles import Window
-from tests.conftest import Territory, small_grid
+from tests.conftest import Territory, observed_share, pixels_of, small_grid
 
 
 def refused(territory: Territory, *messages: str) -> None:
@@ -49,8 +49,8 @@ def rewrite(path: Path, **profile: Any) -> None:
 
 def test_good_input_is_accepted(territory: Territory) -> None:
     before, after = territory.prepare()
-    assert before.observed == after.observed == 1
-    np.testing.assert_allclose(read_raster(before.path)[0], territory.numbers(seed=0)[0] * 1e-4, rtol=1e-6)
+    assert observed_share(before) == observed_share(after) == 1
+    np.testing.assert_allclose(pixels_of(before)[0], territory.numbers(seed=0)[0] * 1e-4, rtol=1e-6)
 
 
 class TestFiles:
@@ -191,19 +191,19 @@ class TestGrids:
         territory.write(territory.names[1], grid=here)
         territory.config["grid"] = {"crs": "EPSG:32651", "pixel_size": 100, "bounds": [213_000, 3_439_000, 214_000, 3_440_000]}
         before, after = territory.prepare()
-        assert before.observed == after.observed == 1
+        assert observed_share(before) == observed_share(after) == 1
 
     def test_a_scene_smaller_than_a_tile(self, territory: Territory) -> None:
         for name in territory.names:
             territory.write(name, grid=small_grid(3, 5))
-        assert territory.prepare()[0].observed == 1
+        assert observed_share(territory.prepare()[0]) == 1
 
     @pytest.mark.parametrize("shape", [(1, 48), (48, 1), (1, 1)])
     def test_one_row_or_column(self, territory: Territory, shape: tuple[int, int]) -> None:
         for seed, name in enumerate(territory.names):
             territory.write(name, seed=seed, grid=small_grid(*shape))
         before, _ = territory.prepare()
-        read = RasterReader(before.path).read(Window(0, 0, *shape))
+        read = pixels_of(before)
         np.testing.assert_allclose(read, territory.numbers(grid=small_grid(*shape)) * 1e-4, rtol=1e-6)
 
 
@@ -270,7 +270,7 @@ class TestNodata:
             territory.write(name, data, nodata=float("nan"))
         territory.config["sensor"] |= {"scale": 1, "nodata": float("nan")}
         before, _ = territory.prepare()
-        assert before.observed == 0.75
+        assert observed_share(before) == 0.75
 
     def test_it_must_be_declared(self, territory: Territory) -> None:
         del territory.config["sensor"]["nodata"]
@@ -390,10 +390,10 @@ class TestOutput:
     def test_a_full_disk(self, territory: Territory, full_disk: Callable[[int], Any], size: int) -> None:
         """Whatever byte it stops at, no output has its name, no half file stays, and a rerun on a free disk works."""
         with pytest.raises(OSError, match=r"whole|large"), full_disk(size):
-            territory.prepare()
+            territory.make()
         # The observation layer may be whole already; without a record it counts for nothing.
         assert set(territory.outputs()) <= {"place/epochs/before_observation.tif"}
-        territory.prepare()
+        territory.make()
         assert "place/epochs/after.tif" in territory.outputs()
 
     def test_no_space_in_the_middle_of_an_image(self, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -423,7 +423,7 @@ class TestOutput:
             territory.write(name, grid=small_grid(600, 20))
         monkeypatch.setattr(landshift.pipeline.epochs.compose, "open_writer", stingy)
         with pytest.raises(OSError, match="No space left"):
-            territory.prepare()
+            territory.make()
         assert not territory.outputs()
 
 
@@ -466,24 +466,24 @@ class TestInterruption:
     def test_at_any_line_and_run_again(self, new_territory: Callable[[], Territory], share: float, killed: bool) -> None:
         """Interrupted anywhere, also so hard that nothing is tidied up, a rerun gives the bytes of a run left alone."""
         alone, again = new_territory(), new_territory()
-        lines = interrupted(lambda: alone.prepare(), sys.maxsize)
+        lines = interrupted(lambda: alone.make(), sys.maxsize)
         assert lines > 500, "our lines are counted"
         with pytest.MonkeyPatch.context() as patch:
             if killed:
                 patch.setattr("landshift.pipeline.manifest._remove", lambda path: None)
-            interrupted(lambda: again.prepare(), max(1, round(share * lines)))
+            interrupted(lambda: again.make(), max(1, round(share * lines)))
         if not killed and again.output.exists():
             assert not list(again.output.rglob(".partial-*.tif*"))
         for name, content in again.outputs().items():
             if ".partial" not in name and name.endswith(".tif"):
                 assert content == alone.outputs()[name], "a name stands for a whole file"
-        again.prepare()
+        again.make()
         assert again.outputs() == alone.outputs()
 
     def test_a_second_run_does_nothing(self, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
-        first = territory.prepare()
+        first = territory.make()
         monkeypatch.setattr("landshift.flows.steps.images.epochs.compose", lambda *_, **__: pytest.fail("it is there already"))
-        assert territory.prepare() == first
+        assert territory.make() == first
 
     @pytest.mark.parametrize("change", ["input", "output", "lost", "bands", "source", "scale", "offset"])
     def test_any_change_is_made_again(self, territory: Territory, change: str) -> None:
@@ -491,7 +491,7 @@ class TestInterruption:
         territory.config["bands"] = ["red", "nir"]
         for seed, name in enumerate(territory.names):
             territory.write(name, seed=seed, descriptions=())
-        first = territory.prepare()[0]
+        first = territory.make()[0]
         image = territory.output / "place" / "epochs" / "before.tif"
         if change == "input":
             territory.write(territory.names[0], seed=7)
@@ -507,7 +507,7 @@ class TestInterruption:
             territory.config["sensor"]["scale"] = 2e-4
         else:
             territory.config["sensor"]["offset"] = 0.01
-        second = territory.prepare()[0]
+        second = territory.make()[0]
         assert (second.hash == first.hash) == (change in ("output", "lost"))
         numbers = territory.numbers(seed=7 if change == "input" else 0)
         scale, offset = (2e-4 if change == "scale" else 1e-4), (0.01 if change == "offset" else 0)

@@ -15,7 +15,8 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.raster.write import write_raster
-from landshift.pipeline.scenes.look import read_scene, require_overlap, require_plausible
+from landshift.pipeline.scenes.image import read_scene
+from landshift.pipeline.scenes.look import require_overlap, require_plausible
 from landshift.pipeline.scenes.scene import Epoch, Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
 from landshift.pipeline.tiles import Window

@@ -16,7 +16,8 @@ from landshift.pipeline.epochs import compose as composite
 from landshift.pipeline.epochs.compose import compose
 from landshift.pipeline.epochs.rules import STACKED, CompositeRule, median, medoid
 from landshift.pipeline.grid import Grid, grid_of
-from landshift.pipeline.raster.read import RasterReader, read_raster
+from landshift.pipeline.raster.images import RasterReader
+from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scenes.scene import Epoch, Scene, Source
 from landshift.pipeline.scenes.sensors import custom_sensor

@@ -5,7 +5,6 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-import rasterio
 import yaml
 from affine import Affine
 
@@ -19,7 +18,7 @@ from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scenes.look import look
 from landshift.pipeline.scenes.scene import acquisitions
-from tests.conftest import Territory
+from tests.conftest import Territory, pixels_of
 
 PIXEL = 10 / 111_320
 """Degrees that Earth Engine takes for 10 m."""
@@ -161,8 +160,7 @@ def test_a_part_of_a_scene_is_read_exactly(territory: Territory) -> None:
     territory.config["grid"] = {"crs": "EPSG:32651", "pixel_size": 10, "bounds": [300_100, 3_599_700, 300_300, 3_599_900]}
     before, _ = territory.prepare()
     numbers = territory.numbers()[:, 10:30, 10:30]
-    with rasterio.open(before.path) as source:
-        np.testing.assert_array_equal(source.read(), (numbers.astype(np.float32) * np.float32(1e-4)))
+    np.testing.assert_array_equal(pixels_of(before), numbers.astype(np.float32) * np.float32(1e-4))
 
 
 def test_metres_under_a_geographic_crs(tmp_path: Path) -> None:

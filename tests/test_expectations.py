@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from landshift.models.encoders.expectations import BandFinding, band_findings
 from landshift.models.encoders.normalisation import Normalisation
-from landshift.pipeline.raster.statistics import BandStatistics
+from landshift.pipeline.raster.images import BandStatistics
 
 BANDS = ("blue", "nir")
 

@@ -43,6 +43,7 @@ from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.releases import read_journal
 from landshift.pipeline.vector.read import read_layer, read_polygons
+from tests.conftest import pixels_of
 from tests.demo_territory import SIZE, DemoTerritory, demo_project
 
 
@@ -159,8 +160,8 @@ def test_a_damaged_output_is_made_again(demo: DemoTerritory, output: Path) -> No
 
 
 def test_nodata_on_either_date_is_nodata_in_every_output(demo: DemoTerritory) -> None:
-    epochs = demo.output / "demo" / "epochs"
-    unseen = np.isnan(read_raster(epochs / "before.tif")[0]) | np.isnan(read_raster(epochs / "after.tif")[0])
+    images = prepare(demo.project, demo.data, demo.output)
+    unseen = np.logical_or(*(np.isnan(pixels_of(image)[0]) for image in (images.before, images.after)))
     assert 0 < unseen.sum() < unseen.size
     layers = layers_of(demo.run)
     for name in ("change", "landuse_before", "landuse_after"):

@@ -15,6 +15,7 @@ from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.project.plan import plan
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, require_open
+from landshift.pipeline.scenes.image import SceneImage
 from tests.conftest import Territory, small_grid
 from tests.shifted_land import pair
 
@@ -33,10 +34,9 @@ def prepared(territory: Territory) -> Pair:
     """Prepare as the flow does, without Prefect."""
     ws = territory.workspace()
     before, after = territory.prepare()
-    correction = None
+    made, correction = plan(ws), None
     if ws.project.gates.misregistration_px.correct:
-        after, correction = align(ws, before, after)
-    made = plan(ws)
+        after, correction = align(ws, made, before, after)
     return Pair(made, before, after, correction, radiometry=match_dates(ws, made.sensor.units, before, after))
 
 
@@ -115,7 +115,7 @@ def test_the_image_after_is_moved_onto_the_one_before(territory: Territory) -> N
     plain = prepared(territory)
     territory.config["gates"] = {"misregistration_px": {"correct": True}}
     moved = prepared(territory)
-    assert moved.after.path != plain.after.path
+    assert moved.after.image != plain.after.image
     assert moved.hashes[0] == plain.hashes[0]
     assert moved.hashes[1] != plain.hashes[1]
     assert moved.correction.moved == pytest.approx((-1.3, 0.5), abs=0.1)
@@ -125,7 +125,7 @@ def test_the_image_after_is_moved_onto_the_one_before(territory: Territory) -> N
     assert gate.outcome == PASS
     assert gate.value == moved.correction.now
     assert "1.3" in gate.meaning
-    assert moved.observations[1].is_file()
+    assert moved.after.observation.is_file()
 
 
 def test_moving_again_changes_no_byte_and_moving_back_needs_nothing(territory: Territory) -> None:
@@ -134,11 +134,11 @@ def test_moving_again_changes_no_byte_and_moving_back_needs_nothing(territory: T
     first, files = prepared(territory), territory.outputs()
     assert prepared(territory).key == first.key
     assert territory.outputs() == files
-    first.after.path.write_bytes(b"damaged")
+    first.after.image.write_bytes(b"damaged")
     assert prepared(territory).key == first.key
     assert territory.outputs() == files
     territory.config["gates"] = {}
-    assert prepared(territory).after.path.name == "after.tif"
+    assert isinstance(prepared(territory).after.image, SceneImage)
     # Other images behind the same names are moved anew.
     draw(territory, (0, 1.3))
     territory.config["gates"] = {"misregistration_px": {"correct": True}}
@@ -156,7 +156,7 @@ def test_an_image_that_lies_well_or_nobody_knows_where_is_left(
         territory.write(territory.names[1], seed=9)
     territory.config["gates"] = {"misregistration_px": {"correct": True, "limit": limit}}
     images = prepared(territory)
-    assert images.after.path.name == "after.tif"
+    assert isinstance(images.after.image, SceneImage)
     assert images.correction.moved is None
     assert told in images.correction.sentence
     assert not list(territory.output.rglob("after_aligned*"))
@@ -174,7 +174,7 @@ def test_a_move_that_does_not_help_is_not_kept(territory: Territory, monkeypatch
 
     monkeypatch.setattr(aligning, "write_aligned", the_wrong_way)
     images = prepared(territory)
-    assert images.after.path.name == "after.tif"
+    assert isinstance(images.after.image, SceneImage)
     assert "would have gone from 1.2" in images.correction.sentence
     assert images.correction.now > 2
     assert not list(territory.output.rglob("after_aligned*"))

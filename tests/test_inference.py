@@ -21,10 +21,13 @@ from landshift.models.network.siamese import ChangeNetwork, NetworkSpec, Output
 from landshift.models.network.strategies import strategy_named
 from landshift.models.network.training import fit
 from landshift.models.use import steadiness
-from landshift.models.use.inference import PHASES, MappedTile, Probabilities, predict, stream, write_behind
+from landshift.models.use.inference import PHASES, DecisionRule, MappedTile, Probabilities, predict, stream, write_behind
 from landshift.models.use.steadiness import calibrate_margin, measure_steadiness
+from landshift.pipeline.change.decision import decide, probability_codes
 from landshift.pipeline.epochs.matching import PairSource, PairWindow
 from landshift.pipeline.grid import grid_of
+from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.run.record import Steadiness
 from landshift.pipeline.scores.training import Temperatures
@@ -244,6 +247,23 @@ def test_the_edge_of_the_map_is_not_seen(tmp_path: Path, network: ChangeNetwork)
         np.testing.assert_allclose(one, other, atol=1e-6)
 
 
+def test_codes_decided_on_the_device_are_those_of_the_probabilities(network: ChangeNetwork, images: PairSource) -> None:
+    legend, work = Legend(tuple(LandUse(i + 1, f"Class {i}", "#123456") for i in range(3))), tiles(SHAPE, 160, 32)
+    plain = stream(network, images, work, PLAIN)
+    for one, other in zip(plain, stream(network, images, work, PLAIN, rule=DecisionRule(legend, 0.4)), strict=True):
+        found, made = one.probabilities, other.decision
+        wanted = decide(found.change, found.before, found.after, legend, 0.4)
+        assert made is not None
+        for name in ("change", "before", "after"):
+            np.testing.assert_array_equal(getattr(made, name), getattr(wanted, name))
+        np.testing.assert_array_equal(made.change_probability, probability_codes(wanted.change_probability))
+        assert {layer.dtype for layer in made.layers().values()} == {np.dtype(np.uint8)}
+        assert other.probabilities == Probabilities(None, None, None)
+        before, after = (read_raster(path, 1)[0][one.tile.core.slices] for path in images.images)
+        np.testing.assert_array_equal(other.images[0][0], before)
+        np.testing.assert_array_equal(other.images[1][0], after)
+
+
 @pytest.mark.parametrize("heads", ["change", "landuse", "both"])
 def test_a_pixel_unseen_at_either_date_is_unseen_in_every_output(heads: str) -> None:
     spec = replace(SPEC, heads=heads, classes=0 if heads == "change" else 3)
@@ -317,10 +337,10 @@ def test_an_abandoned_stream_ends_its_threads_and_closes_its_files(network: Chan
     results = stream(network, images, tiles(SHAPE, 64, 32), PLAIN)
     next(results)
     assert readers()
-    assert len(open_files(images.paths)) == 2
+    assert len(open_files(images.images)) == 2
     results.close()
     assert readers() == []
-    assert open_files(images.paths) == []
+    assert open_files(images.images) == []
 
 
 def test_an_error_in_the_model_ends_the_stream(network: ChangeNetwork, images: PairSource) -> None:
@@ -329,21 +349,22 @@ def test_an_error_in_the_model_ends_the_stream(network: ChangeNetwork, images: P
         list(stream(network, images, tiles(SHAPE, 64, 32), PLAIN))
     handle.remove()
     assert readers() == []
-    assert open_files(images.paths) == []
+    assert open_files(images.images) == []
 
 
+NOTHING = np.zeros((1, 0, 0), np.float32)
 WORK = [Tile(0, c, Window(0, 32 * c, 32, 32), Window(0, 32 * c, 32, 32)) for c in range(8)]
 
 
 def made(upto: list[int]) -> Iterator[MappedTile]:
     for tile in WORK:
         upto.append(tile.column)
-        yield MappedTile(tile, Probabilities(None, None, None), 0.5)
+        yield MappedTile(tile, (NOTHING, NOTHING), Probabilities(None, None, None), None, 0.5)
 
 
 def test_every_tile_is_written_once_in_order_by_one_thread() -> None:
     written: list[tuple[int, str]] = []
-    done = list(write_behind(made([]), lambda tile, _: written.append((tile.column, threading.current_thread().name))))
+    done = list(write_behind(made([]), lambda done: written.append((done.tile.column, threading.current_thread().name))))
     assert [mapped.tile for mapped in done] == WORK
     assert [column for column, _ in written] == list(range(8))
     assert len({name for _, name in written}) == 1
@@ -354,9 +375,9 @@ def test_every_tile_is_written_once_in_order_by_one_thread() -> None:
 def test_a_tile_is_told_only_once_it_is_written() -> None:
     written: list[int] = []
 
-    def write_slowly(tile: Tile, _said: Probabilities) -> None:
+    def write_slowly(done: MappedTile) -> None:
         time.sleep(0.005)
-        written.append(tile.column)
+        written.append(done.tile.column)
 
     for mapped in write_behind(made([]), write_slowly):
         assert mapped.tile.column in written
@@ -373,8 +394,8 @@ def test_results_do_not_pile_up_before_a_slow_writer() -> None:
 def test_the_error_of_the_writer_is_raised_and_stops_the_work() -> None:
     taken: list[int] = []
 
-    def full(tile: Tile, _said: Probabilities) -> None:
-        if tile.column == 1:
+    def full(done: MappedTile) -> None:
+        if done.tile.column == 1:
             raise OSError("No space left on device")
 
     done = []
@@ -385,8 +406,8 @@ def test_the_error_of_the_writer_is_raised_and_stops_the_work() -> None:
 
 
 def test_the_error_of_the_last_tile_is_raised_too() -> None:
-    def full(tile: Tile, _said: Probabilities) -> None:
-        if tile.column == 7:
+    def full(done: MappedTile) -> None:
+        if done.tile.column == 7:
             raise OSError("No space left on device")
 
     with pytest.raises(OSError, match="No space left"):

@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -12,17 +13,20 @@ from hypothesis import strategies as st
 from rio_cogeo.cogeo import cog_validate
 
 from landshift.pipeline.change.decision import decide
+from landshift.pipeline.epochs.observed import read_days
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.raster.read import inspect, read_raster
-from landshift.pipeline.raster.write import write_raster
-from landshift.pipeline.run.rasters import calendar_dates, write_last_observed, write_rasters
+from landshift.pipeline.raster.write import open_writer, write_raster
+from landshift.pipeline.run.rasters import calendar_dates, last_observed_layout, write_last_observed, write_rasters
+from landshift.pipeline.tiles import Window
+from tests.small_run import parts_of
 
 GRID = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (2, 3), "EPSG:32633")
 
 
-def day(date: str) -> int:
-    return int(np.datetime64(date, "D").astype(int))
+def day(text: str) -> int:
+    return int(np.datetime64(text, "D").astype(int))
 
 
 def observation(path: Path, days: list[list[int]]) -> Path:
@@ -34,7 +38,12 @@ def test_last_observed_is_the_later_of_both_dates_and_0_where_nobody_looked(tmp_
     june, july, later = day("2019-06-18"), day("2019-07-03"), day("2023-06-20")
     before = observation(tmp_path / "before_observation.tif", [[june, july, june], [-1, -1, june]])
     after = observation(tmp_path / "after_observation.tif", [[later, -1, -1], [later, -1, later]])
-    written = write_last_observed(tmp_path, (before, after), GRID, {"RUN": "abc"})
+    unseen = np.full((1, 2, 3), np.nan)
+    days = read_days((before, after), (unseen, unseen), Window(0, 0, 2, 3))
+    plain = tmp_path / "plain.tif"
+    with open_writer(plain, last_observed_layout(GRID, {"RUN": "abc"})) as write:
+        write(Window(0, 0, 2, 3), calendar_dates(days)[np.newaxis])
+    written = write_last_observed(tmp_path, plain)
     values, grid = read_raster(tmp_path / "last_observed.tif")
     assert values.tolist() == [[20230620, 20190703, 20190618], [20230620, 0, 20230620]]
     assert grid == GRID
@@ -45,11 +54,18 @@ def test_last_observed_is_the_later_of_both_dates_and_0_where_nobody_looked(tmp_
     assert [label in style for label in ("2019-06-18", "2019-07-03", "2023-06-20", "2019-01-01")] == [True, True, True, False]
 
 
+def test_the_day_of_a_scene_that_is_read_in_place_is_that_of_its_observed_pixels() -> None:
+    before, after = np.ones((2, 2, 3), np.float32), np.ones((2, 2, 3), np.float32)
+    before[:, 0], after[:, :, 2] = np.nan, np.nan
+    days = read_days((date(2019, 6, 18), date(2023, 6, 20)), (before, after), Window(0, 0, 2, 3))
+    assert calendar_dates(days).tolist() == [[20230620, 20230620, 0], [20230620, 20230620, 20190618]]
+
+
 @settings(deadline=None)
 @given(st.dates())
-def test_calendar_dates_agree_with_the_calendar(date: object) -> None:
-    number = int(np.datetime64(str(date), "D").astype(int))
-    expected = int(str(date).replace("-", "")) if number >= 0 else 0
+def test_calendar_dates_agree_with_the_calendar(found: date) -> None:
+    number = int(np.datetime64(str(found), "D").astype(int))
+    expected = int(str(found).replace("-", "")) if number >= 0 else 0
     assert calendar_dates(np.array([number])).tolist() == [expected]
 
 
@@ -58,7 +74,7 @@ def test_statistics_units_and_names_survive_in_the_eyes_of_gdal(tmp_path: Path) 
     chance = np.random.default_rng(0).uniform(size=(700, 700)).astype(np.float32)
     chance[:100] = np.nan
     decision = decide(chance, None, None, Legend(), 0.5)
-    write_rasters(tmp_path, decision, Legend(), grid, {"RUN": "abc"})
+    write_rasters(tmp_path, parts_of(decision), Legend(), grid, {"RUN": "abc"})
     for name, unit, low, high in (("change", "code", 1, 2), ("change_probability", "1", 0, 200)):
         found = subprocess.run(["gdalinfo", "-json", str(tmp_path / f"{name}.tif")], capture_output=True, check=False)
         if found.returncode:
@@ -76,7 +92,7 @@ def test_statistics_units_and_names_survive_in_the_eyes_of_gdal(tmp_path: Path) 
 def test_the_rasters_are_cloud_optimised_by_the_strict_rules(tmp_path: Path) -> None:
     grid = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (1100, 1300), "EPSG:32633")
     chance = np.random.default_rng(0).uniform(size=(1100, 1300)).astype(np.float32)
-    write_rasters(tmp_path, decide(chance, None, None, Legend(), 0.5), Legend(), grid, {})
+    write_rasters(tmp_path, parts_of(decide(chance, None, None, Legend(), 0.5)), Legend(), grid, {})
     for name in ("change.tif", "change_probability.tif"):
         valid, errors, warnings = cog_validate(tmp_path / name, strict=True, quiet=True)
         assert (valid, errors, warnings) == (True, [], [])
@@ -84,6 +100,6 @@ def test_the_rasters_are_cloud_optimised_by_the_strict_rules(tmp_path: Path) -> 
 
 def test_a_map_of_nothing_observed_is_written_too(tmp_path: Path) -> None:
     decision = decide(np.full((2, 3), np.nan, dtype=np.float32), None, None, Legend(), 0.5)
-    write_rasters(tmp_path, decision, Legend(), GRID, {})
+    write_rasters(tmp_path, parts_of(decision), Legend(), GRID, {})
     assert not read_raster(tmp_path / "change.tif")[0].any()
     assert inspect(tmp_path / "change.tif").statistics == ({},)

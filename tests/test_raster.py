@@ -19,14 +19,8 @@ from hypothesis import strategies as st
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.bands import read_bands
-from landshift.pipeline.raster.read import (
-    RasterReader,
-    inspect,
-    open_readers,
-    read_onto,
-    read_preview,
-    read_raster,
-)
+from landshift.pipeline.raster.images import RasterReader, open_readers
+from landshift.pipeline.raster.read import inspect, read_onto, read_preview, read_raster
 from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
 from landshift.pipeline.tiles import Window
 

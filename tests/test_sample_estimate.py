@@ -37,7 +37,7 @@ from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_sample_file
 from tests.conftest import small_grid
-from tests.small_run import CLASSES, SHAPE, mapped_change, run_record, write_run
+from tests.small_run import CLASSES, SHAPE, mapped_change, parts_of, run_record, write_run
 
 STRATUM = {"code": 1, "name": "Unchanged", "pixels": 4000, "expected_accuracy": 0.95}
 
@@ -56,10 +56,9 @@ def finished(folder: Path, **how: Any) -> Path:
             before[change == code], after[change == code] = pairs[int(code)]
     change_probability = np.where(change == 0, np.nan, 0.9).astype(np.float32)
     dates = (None, None) if legend.binary else (before, after)
-    write_rasters(folder, Decision(change, *dates, change_probability), legend, grid, {"RUN": "k1"})
-    days = np.full((2, *SHAPE), 18000, dtype=np.int32)
-    seen = [write_raster(folder.parent / f"{e}_observation.tif", days, grid, nodata=-1) for e in ("before", "after")]
-    write_last_observed(folder, (seen[0], seen[1]), grid, {})
+    write_rasters(folder, parts_of(Decision(change, *dates, change_probability)), legend, grid, {"RUN": "k1"})
+    seen = write_raster(folder.parent / "last_observed.tif", np.full(SHAPE, 20190414, dtype=np.int32), grid, nodata=0)
+    write_last_observed(folder, seen)
     complete(folder, run)
     return folder
 

@@ -21,7 +21,7 @@ import yaml
 from affine import Affine
 
 from landshift.flows.config.project import Project, load_project
-from landshift.flows.steps.images.epochs import prepare_epoch
+from landshift.flows.steps.images.epochs import make_image, prepare_epoch
 from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.inspection.scenes import list_scenes
 from landshift.flows.steps.project.plan import plan
@@ -32,7 +32,7 @@ from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.place import RemoteFile
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
-from landshift.pipeline.scenes.look import read_scene
+from landshift.pipeline.scenes.image import read_scene
 from landshift.pipeline.tiles import Window
 from tests.stac_server import Site, add_item, serving
 
@@ -98,7 +98,7 @@ class Place:
         ws = self.workspace(output=output)
         ws.require_writable()
         made = plan(ws)
-        images = [prepare_epoch(ws, made, name).path for name in ("before", "after")]
+        images = [make_image(ws, made, name).image for name in ("before", "after")]
         layers = [*images, *(i.with_name(f"{i.stem}_observation.tif") for i in images)]
         return [np.stack([read_raster(p, b)[0] for b in (1, 2)]).tobytes() for p in layers]
 

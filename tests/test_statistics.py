@@ -9,7 +9,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.grid import grid_of
-from landshift.pipeline.raster.statistics import band_statistics, sample_image
+from landshift.pipeline.raster.images import band_statistics, sample_image
 from landshift.pipeline.raster.write import write_raster
 
 

@@ -13,14 +13,15 @@ from affine import Affine
 from pyproj import Transformer
 
 from landshift.flows.config.project import Project
-from landshift.flows.steps.images.epochs import prepare_epoch
+from landshift.flows.steps.images.epochs import make_image
 from landshift.flows.steps.images.gating import gates_of_plan
 from landshift.flows.steps.inspection.scenes import list_scenes
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, bounds_of, grid_of, overlap_window
-from landshift.pipeline.raster.read import RasterReader, read_raster
+from landshift.pipeline.raster.images import RasterReader
+from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.tiles import Window
 from tests.stac_server import Site, add_item, serving
@@ -84,7 +85,7 @@ class Zones:
         """Return the image before, how often each pixel was observed, and when."""
         ws = self.workspace()
         ws.require_writable()
-        image = prepare_epoch(ws, plan(ws), "before").path
+        image = make_image(ws, plan(ws), "before").image
         layer = image.with_name(f"{image.stem}_observation.tif")
         return np.stack([read_raster(image, b)[0] for b in (1, 2)]), read_raster(layer)[0], read_raster(layer, 2)[0]
 

@@ -4,7 +4,7 @@ import math
 from collections.abc import Sequence
 
 from landshift.models.encoders.normalisation import Normalisation
-from landshift.pipeline.raster.statistics import BandStatistics
+from landshift.pipeline.raster.images import BandStatistics
 from landshift.pipeline.scores.training import BandFinding
 
 _FAR = 3.0

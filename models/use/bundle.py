@@ -23,7 +23,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.splits import Splits
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import file_hash, replace_when_done, write_json
-from landshift.pipeline.raster.statistics import BandStatistics
+from landshift.pipeline.raster.images import BandStatistics
 from landshift.pipeline.records import IfAny, content_of, record_of
 from landshift.pipeline.scores.accuracy import MethodScores
 from landshift.pipeline.scores.training import CandidateScores, Fit, Temperatures

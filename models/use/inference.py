@@ -13,8 +13,10 @@ from torch import Tensor
 
 from landshift.models.network.siamese import Output, Siamese
 from landshift.models.transfer.blocks import block_means
+from landshift.pipeline.change.decision import Array, Decision, decide, probability_codes
 from landshift.pipeline.epochs.matching import PairSource, PairWindow
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import Legend
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Tile, Window, mirror
 
@@ -36,11 +38,11 @@ _REACH = 3
 class Probabilities:
     """Calibrated probabilities of the core of a tile; NaN where a date was not observed."""
 
-    change: np.ndarray | None
-    """float32 (y, x), None without a change head."""
-    before: np.ndarray | None
+    change: Array | None
+    """float32 (y, x), None without a change head; a tensor while it is on the device."""
+    before: Array | None
     """float32 (class, y, x), None without land-use heads."""
-    after: np.ndarray | None
+    after: Array | None
     """float32 (class, y, x), None without land-use heads."""
     embedding: np.ndarray | None = None
     """float32 (channel, block row, block column): means of the features of both dates over blocks of the core, NaN where
@@ -48,13 +50,27 @@ class Probabilities:
 
 
 @dataclass(frozen=True)
+class DecisionRule:
+    """What turns probabilities into codes."""
+
+    legend: Legend
+    """The project's."""
+    threshold: float
+    """Probability from which on a pixel counts as changed, 0..1."""
+
+
+@dataclass(frozen=True)
 class MappedTile:
-    """A tile that went through the network."""
+    """A tile that went through the network; everything of its core."""
 
     tile: Tile
     """Where."""
+    images: tuple[np.ndarray, np.ndarray]
+    """float32 (band, y, x) as the dates were read, before any radiometry, NaN = not observed."""
     probabilities: Probabilities
-    """Of its core."""
+    """Of its core; where a rule decided on the device, only the embedding is there."""
+    decision: Decision | None
+    """By the rule, its probability as `probability_codes`; None where no rule was given."""
     seconds: float
     """That the model alone took."""
 
@@ -105,6 +121,14 @@ def predict(
         shown: What the network is given instead, of the same shape: the map mirrored beyond its edges.
         phases: A key of `PHASES`.
     """
+    return _on_host(_predict(network, window, temperatures, mixed=mixed, embed=embed, shown=shown, phases=phases))
+
+
+def _predict(
+    network: Siamese, window: PairWindow, temperatures: Temperatures, *, mixed: bool, embed: tuple[int, int] | None,
+    shown: PairWindow | None, phases: int,
+) -> Probabilities:  # fmt: skip
+    """Predict as `predict` does, and leave the probabilities on the device."""
     device = next(network.parameters()).device
     reach = reach_of(phases)
     unseen = ~(np.isfinite(window.before).all(axis=0) & np.isfinite(window.after).all(axis=0))[reach:, reach:]
@@ -148,30 +172,43 @@ def _add(total: Tensor | None, part: Tensor | None, shift: tuple[int, int]) -> T
 def _probabilities(
     output: Output, unseen: np.ndarray, temperatures: Temperatures, embedding: np.ndarray | None
 ) -> Probabilities:
+    hidden = torch.from_numpy(unseen) if unseen.any() else None
     change = None
     if output.change is not None:
-        change = torch.sigmoid(output.change[0].float() / temperatures.change).cpu().numpy()
-        change[unseen] = np.nan
-    dates: list[np.ndarray | None] = []
-    for logits in (output.before, output.after):
-        if logits is None:
-            dates.append(None)
-            continue
-        share = torch.softmax(logits[0].float() / temperatures.landuse, dim=0).cpu().numpy()
-        share[:, unseen] = np.nan
-        dates.append(share)
+        change = _hide(torch.sigmoid(output.change[0].float() / temperatures.change), hidden)
+    dates = [
+        None if logits is None else _hide(torch.softmax(logits[0].float() / temperatures.landuse, dim=0), hidden)
+        for logits in (output.before, output.after)
+    ]
     return Probabilities(change, dates[0], dates[1], embedding)
+
+
+def _hide(share: Tensor, unseen: Tensor | None) -> Tensor:
+    return share if unseen is None else share.masked_fill_(unseen.to(share.device), torch.nan)
+
+
+def _on_host(found: Probabilities) -> Probabilities:
+    # Copies: a view would keep the whole window.
+    parts = [None if part is None else part.cpu().numpy().copy() for part in (found.change, found.before, found.after)]
+    return Probabilities(parts[0], parts[1], parts[2], found.embedding)
 
 
 def crop(whole: Probabilities, core: Window) -> Probabilities:
     """Return the part of a window, counted from its first pixel; an embedding stays as it is."""
     rows, columns = core.slices
-    parts = [
-        None if a is None else np.ascontiguousarray(a[..., rows, columns]) for a in (whole.change, whole.before, whole.after)
-    ]
+    parts = [None if a is None else a[..., rows, columns] for a in (whole.change, whole.before, whole.after)]
     return Probabilities(parts[0], parts[1], parts[2], whole.embedding)
 
 
+def _decide(found: Probabilities, rule: DecisionRule) -> Decision:
+    """Decide on the device: a byte a pixel and layer comes back."""
+    made = decide(found.change, found.before, found.after, rule.legend, threshold=rule.threshold)
+    layers = (made.change, made.before, made.after, probability_codes(made.change_probability))
+    change, before, after, probability = (None if layer is None else layer.cpu().numpy() for layer in layers)
+    return Decision(change, before, after, probability)
+
+
+@torch.inference_mode()
 def stream(
     network: Siamese,
     pair: PairSource,
@@ -181,6 +218,7 @@ def stream(
     mixed: bool = False,
     embed_block: int | None = None,
     phases: int = 1,
+    rule: DecisionRule | None = None,
 ) -> Iterator[MappedTile]:
     """Predict tile by tile; one thread a date reads ahead while the model works.
 
@@ -194,6 +232,7 @@ def stream(
         mixed: Use bfloat16 where it is safe (on a GPU only).
         embed_block: Side in pixels, a multiple of 32, of the blocks whose features are wanted too; None wants none.
         phases: Shifts of the sampling grid that are averaged, a key of `PHASES`; each costs as much as the first.
+        rule: What decides on the device; None: the probabilities come back.
 
     Yields:
         Each tile, in order.
@@ -210,22 +249,27 @@ def stream(
             tile = next(todo, None)
             if tile is not None:
                 wide = reach_back(tile.read, reach)
-                waiting.append((tile, wide, [p.submit(reader.read_date, date, wide) for date, p in enumerate(pools)]))
+                waiting.append((tile, wide, [p.submit(reader.read_raw, date, wide) for date, p in enumerate(pools)]))
 
         for _ in range(_AHEAD):
             read_next()
         try:
             while waiting:
                 tile, wide, futures = waiting.popleft()
-                before, after = (f.result() for f in futures)
+                raw = [f.result() for f in futures]
                 read_next()
                 started = time.perf_counter()
                 embed = None if embed_block is None else (embed_block, tile.core.y - tile.read.y)
+                before, after = (reader.treat(date, image) for date, image in enumerate(raw))
                 window = reader.combine(before, after, network.spec.priors)
                 shown = beyond_edges(window, wide, reader.shape)
-                whole = predict(network, window, temperatures, mixed=mixed, embed=embed, shown=shown, phases=phases)
+                whole = _predict(network, window, temperatures, mixed=mixed, embed=embed, shown=shown, phases=phases)
+                found, decision = crop(whole, tile.core.within(tile.read)), None
+                if rule is not None:
+                    decision, found = _decide(found, rule), Probabilities(None, None, None, found.embedding)
                 seconds = time.perf_counter() - started
-                yield MappedTile(tile, crop(whole, tile.core.within(tile.read)), seconds)
+                first, second = (image[(slice(None), *tile.core.within(wide).slices)] for image in raw)
+                yield MappedTile(tile, (first, second), _on_host(found), decision=decision, seconds=seconds)
         finally:
             for _, _, futures in waiting:
                 for future in futures:
@@ -243,7 +287,7 @@ def beyond_edges(found: PairWindow, window: Window, shape: tuple[int, int]) -> P
     return PairWindow(before, after, None if found.priors is None else mirror(found.priors, window, shape))
 
 
-def write_behind(mapped: Iterable[MappedTile], write: Callable[[Tile, Probabilities], None]) -> Iterator[MappedTile]:
+def write_behind(mapped: Iterable[MappedTile], write: Callable[[MappedTile], None]) -> Iterator[MappedTile]:
     """Hand each tile to one writer thread, at most two waiting, and yield it once it is written.
 
     Raises:
@@ -252,7 +296,7 @@ def write_behind(mapped: Iterable[MappedTile], write: Callable[[Tile, Probabilit
     with ThreadPoolExecutor(1, "writer") as pool:
         waiting: deque[tuple[MappedTile, Future[None]]] = deque()
         for item in mapped:
-            waiting.append((item, pool.submit(write, item.tile, item.probabilities)))
+            waiting.append((item, pool.submit(write, item)))
             while len(waiting) > _AHEAD:
                 done, future = waiting.popleft()
                 future.result()

@@ -15,8 +15,8 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.search import ROLES, TRAIN
 from landshift.pipeline.legend import Legend
+from landshift.pipeline.raster.images import BandStatistics, describe_pixels
 from landshift.pipeline.raster.picture import measure_picture
-from landshift.pipeline.raster.statistics import BandStatistics, describe_pixels
 
 _SHOWN = 5
 _THREADS = 4

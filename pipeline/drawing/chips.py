@@ -10,7 +10,7 @@ import shapely
 from PIL import Image, ImageDraw
 
 from landshift.pipeline.drawing.pictures import display_picture, jpeg, on_grey, side_by_side
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.images import RasterReader
 from landshift.pipeline.tiles import Window
 
 CELL = 96

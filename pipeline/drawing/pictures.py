@@ -11,7 +11,8 @@ from PIL import Image
 
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change
-from landshift.pipeline.raster.read import inspect, open_readers, read_preview
+from landshift.pipeline.raster.images import ImageSource, open_readers, preview
+from landshift.pipeline.raster.read import read_preview
 from landshift.pipeline.raster.write import Layout, open_writer, write_cog
 from landshift.pipeline.tiles import strips
 
@@ -36,20 +37,21 @@ class Stretch:
     """Value that is shown brightest, one a colour."""
 
 
-def stretches_of(before: Path, after: Path, *, comparable: bool) -> tuple[Stretch, Stretch]:
+def stretches_of(before: ImageSource, after: ImageSource, *, comparable: bool) -> tuple[Stretch, Stretch]:
     """Choose the bands and the range of values that show both images best.
 
     Args:
-        before: Analysis-ready GeoTIFF with band descriptions; without red, green and blue its first bands are shown.
+        before: Of an epoch, with band names; without red, green and blue its first bands are shown.
         after: The same after.
         comparable: Whether the same number means the same on both dates, as in reflectance. Then both get one range, so that a
             difference in the pictures is one on the ground. Digital numbers depend on sun and haze: each date gets its own
             range, or one of the pictures would be too dark to judge.
     """
-    names = list(inspect(before).descriptions)
+    with open_readers(before) as (reader,):
+        names = list(reader.info.descriptions)
     named = [names.index(n) + 1 for n in ("red", "green", "blue") if n in names]
     red, green, blue = named if len(named) == 3 else [min(i, len(names)) for i in (1, 2, 3)]
-    looks = [read_preview(path, (red, green, blue), _LOOK).astype(np.float32) for path in (before, after)]
+    looks = [preview(image, (red, green, blue), _LOOK) for image in (before, after)]
     seen = [look[:, np.isfinite(look).all(axis=0)] for look in looks]
     if comparable:
         seen = [np.concatenate(seen, axis=1)] * 2
@@ -80,12 +82,19 @@ def to_colours(values: np.ndarray, stretch: Stretch) -> np.ndarray:
     return np.asarray(colours)
 
 
-def write_image(path: Path, image: Path, stretch: Stretch, grid: Grid, tags: Mapping[str, str], names: Sequence[str]) -> Path:
+def image_layout(grid: Grid, names: Sequence[str], tags: Mapping[str, str]) -> Layout:
+    """Describe the file of a display image, whose three bands have `names`."""
+    return Layout(grid, 3, "uint8", NOT_SEEN, descriptions=tuple(names), units=("display value",) * 3, tags=tags)
+
+
+def write_image(
+    path: Path, image: ImageSource, stretch: Stretch, grid: Grid, tags: Mapping[str, str], names: Sequence[str]
+) -> Path:
     """Write an image as a cloud-optimised GeoTIFF of three colours, strip by strip.
 
     Args:
         path: The file to make.
-        image: Analysis-ready GeoTIFF, NaN = not observed.
+        image: Of an epoch.
         stretch: From `stretches_of`.
         grid: Where the pixels are.
         tags: Dataset tags.
@@ -93,9 +102,8 @@ def write_image(path: Path, image: Path, stretch: Stretch, grid: Grid, tags: Map
     """
     plain = path.with_name(f"plain_{path.name}")
     chosen = [band - 1 for band in stretch.bands]
-    layout = Layout(grid, 3, "uint8", NOT_SEEN, descriptions=tuple(names), units=("display value",) * 3, tags=tags)
     try:
-        with open_readers(image) as (reader,), open_writer(plain, layout) as write:
+        with open_readers(image) as (reader,), open_writer(plain, image_layout(grid, names, tags)) as write:
             for strip in strips(grid.shape.yx):
                 write(strip, to_colours(reader.read(strip)[chosen], stretch))
         return write_cog(path, plain, categorical=False)

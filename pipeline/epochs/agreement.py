@@ -6,7 +6,7 @@ import numpy as np
 
 from landshift.pipeline.epochs.classical import fit_ir_mad, sample_pixels
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.images import ImageReader
 from landshift.pipeline.tiles import spread_windows
 
 _LIMIT = 50_000
@@ -32,7 +32,7 @@ class RadiometricDifference:
     """Why it could not be measured; empty where it was."""
 
 
-def spread_pixels(before: RasterReader, after: RasterReader, *, limit: int = _LIMIT) -> tuple[np.ndarray, np.ndarray]:
+def spread_pixels(before: ImageReader, after: ImageReader, *, limit: int = _LIMIT) -> tuple[np.ndarray, np.ndarray]:
     """Draw the same pixels of both dates, observed on both, from windows spread over the region.
 
     Returns:

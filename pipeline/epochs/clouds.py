@@ -10,7 +10,7 @@ from scipy import ndimage
 from landshift.pipeline.grid import Grid, overlap_window, pixel_metres
 from landshift.pipeline.raster.open import keeping_open
 from landshift.pipeline.raster.write import Layout, open_writer
-from landshift.pipeline.scenes.look import read_scene
+from landshift.pipeline.scenes.image import read_scene
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene
 from landshift.pipeline.tiles import Window, mirror, tiles
 

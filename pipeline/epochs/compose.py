@@ -1,4 +1,4 @@
-"""One analysis-ready image from the scenes of an epoch."""
+"""One analysis-ready image from the scenes of an epoch, also moved by a part of a pixel."""
 
 from collections.abc import Callable, Mapping, Sequence
 from functools import partial
@@ -6,12 +6,14 @@ from pathlib import Path
 
 import numpy as np
 
+from landshift.pipeline.epochs.observed import nothing_observed
 from landshift.pipeline.epochs.rules import MOST_OBSERVED, STACKED, CompositeRule
-from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, overlap_share, overlap_window
 from landshift.pipeline.raster.open import keeping_open
+from landshift.pipeline.raster.read import inspect, read_moved
 from landshift.pipeline.raster.write import Layout, open_writer
-from landshift.pipeline.scenes.look import read_scene, require_overlap
+from landshift.pipeline.scenes.image import read_scene
+from landshift.pipeline.scenes.look import require_overlap
 from landshift.pipeline.scenes.scene import Acquisition, Epoch, Scene, acquisitions
 from landshift.pipeline.tiles import Window, pieces, strips
 
@@ -87,11 +89,8 @@ def compose(
             write(part, values)
             write_seen(part, np.stack([np.where(count > 0, count, -1), day]))
             advance(number / len(parts))
-        if seen_pixels == 0:
-            raise InputError(
-                f"Epoch {epoch.name} ({tags['DATES']}): no pixel was observed; every one is nodata, cloud or outside. "
-                f"Check `sensor: nodata:` and `scenes: clouds: mask:` against {epoch.scenes[0].paths[0]}, or widen the epoch."
-            )
+        if not seen_pixels:
+            raise nothing_observed(epoch)
     return seen_pixels / (height * width)
 
 
@@ -175,3 +174,35 @@ def _clear_percent(scene: Scene, bands: Sequence[str], grid: Grid, strips: Seque
         return 100 - scene.cloud_cover
     covers = overlap_share(grid, scene.grid) * grid.shape[0] * grid.shape[1]
     return float(100 * _count_observed(scene, bands, grid, strips) / covers)
+
+
+def write_aligned(image: Path, observation: Path, shift: tuple[float, float], target: Path, target_observation: Path) -> None:
+    """Write an image and its observation layer again, everything moved back by a shift, strip by strip.
+
+    `shift` is in pixels that things lie too far down and too far right.
+
+    The image is resampled with cubic convolution, the observation layer takes the nearest pixel; a pixel is observed in both
+    or in none.
+
+    Raises:
+        InputError: A file cannot be read.
+        OSError: A file could not be written whole.
+    """
+    infos = [inspect(path) for path in (image, observation)]
+    layouts = [
+        Layout(
+            i.grid, i.count, i.dtype, i.nodata, descriptions=i.descriptions, units=i.units,
+            tags={**i.tags, "MOVED": f"{-shift[0]:.3f} {-shift[1]:.3f} pixels (y, x)"},
+        )
+        for i in infos
+    ]  # fmt: skip
+    height, width = infos[0].shape
+    with open_writer(target, layouts[0]) as write, open_writer(target_observation, layouts[1]) as write_seen:
+        for strip in strips((height, width)):
+            values = read_moved(image, shift, strip, "cubic")
+            seen = read_moved(observation, shift, strip, "nearest")
+            unseen = ~np.isfinite(values).all(axis=0) | (seen < 0).any(axis=0)
+            values[:, unseen] = np.nan
+            seen[:, unseen] = -1
+            write(strip, values)
+            write_seen(strip, seen)

@@ -6,7 +6,7 @@ import numpy as np
 from scipy import ndimage
 from skimage.registration import phase_cross_correlation
 
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.images import ImageReader
 from landshift.pipeline.tiles import Window, spread_windows
 
 _LARGEST = 16.0
@@ -54,7 +54,7 @@ class Misregistration:
         return None if self.dy is None or self.dx is None else float(np.hypot(self.dy, self.dx))
 
 
-def misregistration(before: RasterReader, after: RasterReader) -> Misregistration:
+def misregistration(before: ImageReader, after: ImageReader) -> Misregistration:
     """Measure the shift between two images on one grid, window by window; no more than one window is in memory.
 
     In each of at most 64 windows spread over the region, outlines (the length of the gradient, so that neither light nor

@@ -7,7 +7,8 @@ from typing import Literal
 import numpy as np
 from scipy.special import chdtri, gammaincinv
 
-from landshift.pipeline.epochs.classical import fit_change_vector, fit_ir_mad, otsu_threshold
+from landshift.pipeline.epochs.classical import IrMad, fit_change_vector, fit_ir_mad, otsu_threshold
+from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED
 
 ClassicalMethod = Literal["ir-mad", "cva"]
 TITLES: dict[ClassicalMethod, str] = {"ir-mad": "IR-MAD", "cva": "Change vector analysis"}
@@ -55,6 +56,8 @@ class ClassicalDetector:
     """Of these, those that look invariant."""
     converged: bool
     """Whether IR-MAD's weights stood still; True for other methods."""
+    mad: IrMad
+    """IR-MAD's variates, which either method needs."""
     knots: np.ndarray
     """float64 (n,), ascending: the statistic at which `scores` are known."""
     scores: np.ndarray
@@ -67,6 +70,13 @@ class ClassicalDetector:
         to grow with the statistic. It orders pixels; it is not a probability of change that labels confirmed.
         """
         return np.where(np.isnan(statistic), np.nan, np.interp(statistic, self.knots, self.scores)).astype(np.float32)
+
+
+def change_codes(statistic: np.ndarray, threshold: float) -> np.ndarray:
+    """Return uint8 change codes: changed from the threshold on, unchanged below it, not observed where it is NaN."""
+    codes = np.where(statistic >= threshold, np.uint8(CHANGED), np.uint8(UNCHANGED))
+    codes[np.isnan(statistic)] = NOT_OBSERVED
+    return np.asarray(codes)
 
 
 def fit_detector(before: np.ndarray, after: np.ndarray, method: ClassicalMethod, rate: float) -> ClassicalDetector:
@@ -100,7 +110,7 @@ def fit_detector(before: np.ndarray, after: np.ndarray, method: ClassicalMethod,
     knots, scores = _agreement(own, changed)
     return ClassicalDetector(
         method, found[method], otsu, false_alarm, pixels=len(own), invariant=int((~changed).sum()),
-        converged=method == "cva" or mad.converged, knots=knots, scores=scores,
+        converged=method == "cva" or mad.converged, mad=mad, knots=knots, scores=scores,
     )  # fmt: skip
 
 

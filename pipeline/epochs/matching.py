@@ -3,7 +3,6 @@
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
-from pathlib import Path
 
 import numpy as np
 
@@ -11,8 +10,16 @@ from landshift.pipeline.epochs.classical import IrMad, fit_ir_mad
 from landshift.pipeline.epochs.radiometry import BandMapping, TooFewInvariant, fit_moments, fit_radiometric
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import RULES, Gate, GateRules, judge, judge_unknown
-from landshift.pipeline.raster.read import RasterReader, open_readers
-from landshift.pipeline.raster.statistics import BandStatistics, Mapped, band_statistics, sample_image
+from landshift.pipeline.raster.images import (
+    BandStatistics,
+    ImageReader,
+    ImageSource,
+    Mapped,
+    band_statistics,
+    open_readers,
+    reader_of,
+    sample_image,
+)
 from landshift.pipeline.records import Numbers
 from landshift.pipeline.tiles import Window
 
@@ -102,9 +109,9 @@ class PairWindow:
 class PairSource:
     """The images of a pair, and how a model is to see them."""
 
-    before: Path
-    """Analysis-ready GeoTIFF of the date before."""
-    after: Path
+    before: ImageSource
+    """Of the date before."""
+    after: ImageSource
     """Of the date after, on the same grid."""
     radiometry: Radiometry = AS_IT_IS
     """Of the pair."""
@@ -112,14 +119,14 @@ class PairSource:
     """What else is done to each date, after the radiometry; nothing of it enters the priors."""
 
     @property
-    def paths(self) -> tuple[Path, Path]:
+    def images(self) -> tuple[ImageSource, ImageSource]:
         """Of both dates."""
         return self.before, self.after
 
     def sample(self) -> tuple[np.ndarray, np.ndarray]:
         """Draw observed pixels of each date, float32 (n, band), without an adaptation; not the same ones of both."""
         mapped = _functions(self.radiometry.mappings)
-        before, after = (sample_image(path, mapped=m) for path, m in zip(self.paths, mapped, strict=True))
+        before, after = (sample_image(path, mapped=m) for path, m in zip(self.images, mapped, strict=True))
         return before, after
 
     def statistics(self, mask: np.ndarray | None = None) -> BandStatistics:
@@ -128,7 +135,7 @@ class PairSource:
         Args:
             mask: bool (y, x): only these pixels; all where None.
         """
-        return band_statistics(self.paths, mask, _functions(self.radiometry.mappings))
+        return band_statistics(self.images, mask, _functions(self.radiometry.mappings))
 
     @contextmanager
     def open(self) -> Iterator["PairReader"]:
@@ -137,7 +144,7 @@ class PairSource:
         Raises:
             InputError: A file cannot be read.
         """
-        with open_readers(*self.paths) as (before, after):
+        with open_readers(*self.images) as (before, after):
             yield PairReader(self, before, after)
 
     def reader(self) -> "PairReader":
@@ -146,7 +153,7 @@ class PairSource:
         Raises:
             InputError: A file cannot be read.
         """
-        return PairReader(self, RasterReader(self.before), RasterReader(self.after))
+        return PairReader(self, reader_of(self.before), reader_of(self.after))
 
 
 def _functions(mappings: Mappings) -> list[Mapped | None]:
@@ -156,7 +163,7 @@ def _functions(mappings: Mappings) -> list[Mapped | None]:
 class PairReader:
     """Reads windows of a pair as a model is given them; safe in threads, travels to other processes."""
 
-    def __init__(self, source: PairSource, before: RasterReader, after: RasterReader) -> None:
+    def __init__(self, source: PairSource, before: ImageReader, after: ImageReader) -> None:
         """Remember what is read and how."""
         self._source, self._readers = source, (before, after)
 
@@ -165,10 +172,18 @@ class PairReader:
         """Rows and columns of the grid."""
         return self._readers[0].info.shape
 
+    def read_raw(self, date: int, window: Window) -> np.ndarray:
+        """Read a window of the date before (0) or after (1), float32 (band, y, x), without any radiometry."""
+        return self._readers[date].read(window)
+
+    def treat(self, date: int, image: np.ndarray) -> np.ndarray:
+        """Bring what `read_raw` returned to the radiometry of the pair, without an adaptation."""
+        mapping = self._source.radiometry.mappings[date]
+        return image if mapping is None else mapping.apply(image)
+
     def read_date(self, date: int, window: Window) -> np.ndarray:
         """Read a window of the date before (0) or after (1), float32 (band, y, x), without an adaptation."""
-        image, mapping = self._readers[date].read(window), self._source.radiometry.mappings[date]
-        return image if mapping is None else mapping.apply(image)
+        return self.treat(date, self.read_raw(date, window))
 
     def combine(self, before: np.ndarray, after: np.ndarray, priors: Sequence[str] = ()) -> PairWindow:
         """Return both dates of one window, as `read_date` returns them, with their priors and the adaptation."""

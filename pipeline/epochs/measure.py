@@ -16,15 +16,15 @@ from landshift.pipeline.epochs.checks.unmasked import CloudCount, UnmaskedClouds
 from landshift.pipeline.epochs.checks.vegetation import VegetationDifference, vegetation_difference
 from landshift.pipeline.epochs.coregistration import misregistration
 from landshift.pipeline.epochs.gates import Measured
+from landshift.pipeline.epochs.observed import measure_cover
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.raster.read import RasterReader
+from landshift.pipeline.raster.images import ImageReader
 from landshift.pipeline.tiles import spread_windows
 
 
 def measure_images(
-    before: RasterReader,
-    after: RasterReader,
-    observed_share: float,
+    before: ImageReader,
+    after: ImageReader,
     wavelengths_nm: Sequence[float | None],
     *,
     is_reflectance: bool,
@@ -35,21 +35,21 @@ def measure_images(
     Args:
         before: Image of the earlier date, NaN where not observed.
         after: Image of the later date, on the same grid with the same bands.
-        observed_share: Share of the region that both dates observed, 0..1.
         wavelengths_nm: Of each band, None where it is not known.
         is_reflectance: Whether the values are reflectance, 0..1.
         advance: Called with the share done, 0..1.
     """
+    cover = measure_cover(before, after)
     shift = misregistration(before, after)
     advance(0.4)
     levels, difference, plants = _measure_pixels(before, after, wavelengths_nm, is_reflectance=is_reflectance)
     advance(0.6)
     clouds, stripes = _measure_patterns(before, after, levels, wavelengths_nm, is_reflectance=is_reflectance)
-    return Measured(observed_share, levels, shift, difference, clouds=clouds, stripes=stripes, plants=plants)
+    return Measured(cover.both, levels, shift, difference, clouds=clouds, stripes=stripes, plants=plants)
 
 
 def _measure_pixels(
-    before: RasterReader, after: RasterReader, wavelengths_nm: Sequence[float | None], *, is_reflectance: bool
+    before: ImageReader, after: ImageReader, wavelengths_nm: Sequence[float | None], *, is_reflectance: bool
 ) -> tuple[Levels, RadiometricDifference, VegetationDifference]:
     """Measure what single pixels show, of a sample spread over the region."""
     first, second = spread_pixels(before, after)
@@ -67,7 +67,7 @@ def _measure_pixels(
 
 
 def _measure_patterns(
-    before: RasterReader, after: RasterReader, levels: Levels, wavelengths_nm: Sequence[float | None], *, is_reflectance: bool
+    before: ImageReader, after: ImageReader, levels: Levels, wavelengths_nm: Sequence[float | None], *, is_reflectance: bool
 ) -> tuple[UnmaskedClouds, Stripes]:
     """Measure what neighbouring pixels show together, window by window; no more than one window is in memory."""
     clouds = CloudCount(levels.medians, wavelengths_nm, is_reflectance=is_reflectance)

@@ -54,6 +54,8 @@ class _Kept:
 
     here: bool
     """Whether files of this machine stay open too."""
+    options: Mapping[str, str] = field(default_factory=dict)
+    """Of GDAL's GeoTIFF driver, for all of them."""
     handles: dict[tuple[RasterPlace, str, bool], Any] = field(default_factory=dict)
     """Open datasets, by place, address with its signature, and whether pictures were accepted."""
 
@@ -117,6 +119,30 @@ def environment(place: RasterPlace | None = None) -> Iterator[None]:
         yield
 
 
+class OpenRasters:
+    """Rasters that stay open from one read to the next, in one thread of one process."""
+
+    def __init__(self) -> None:
+        """Begin with none."""
+        # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would wait for ever.
+        self._kept = _Kept(here=True, options={"NUM_THREADS": "1"})
+
+    @contextmanager
+    def in_use(self) -> Iterator[None]:
+        """Take what is open already inside the block, and keep what it opens."""
+        with environment():
+            token = _KEPT.set(self._kept)
+            try:
+                yield
+            finally:
+                _KEPT.reset(token)
+
+    def close(self) -> None:
+        """Close them all."""
+        while self._kept.handles:
+            self._kept.handles.popitem()[1].close()
+
+
 @contextmanager
 def keeping_open(*, here: bool = False) -> Iterator[None]:
     """Keep files on servers open inside the block, so that GDAL's block cache keeps what was downloaded of them.
@@ -158,7 +184,7 @@ def open_source(path: RasterPlace, *, pictures: bool = False, **options: str) ->
     # A file whose signature was renewed is opened anew.
     key = (path, path.gdal_name if isinstance(path, RemoteFile) else "", pictures)
     if key not in kept.handles:
-        kept.handles[key] = _open(path, options, pictures=pictures)
+        kept.handles[key] = _open(path, kept.options, pictures=pictures)
     # Closed when the block that keeps it open ends.
     return nullcontext(kept.handles[key])
 

@@ -1,10 +1,8 @@
 """The door for rasters, inward: every raster file that is read is opened here, by `raster.open`."""
 
-import os
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, closing, contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +19,7 @@ from landshift.pipeline.raster.masks import alpha_bands, has_mask, require_mask_
 from landshift.pipeline.raster.open import environment, open_source
 from landshift.pipeline.raster.place import ArchivedFile, RasterPlace, RemoteFile, ask
 from landshift.pipeline.raster.placing import explain_place
-from landshift.pipeline.tiles import Window
+from landshift.pipeline.tiles import Window, strips
 
 
 @dataclass(frozen=True)
@@ -177,6 +175,20 @@ def read_raster(path: RasterPlace, band: int = 1) -> tuple[np.ndarray, Grid]:
         return read_or_explain(path, band, lambda: source.read(band)), grid
 
 
+def read_rows(path: Path) -> Iterator[np.ndarray]:
+    """Read band 1 whole, block of rows by block of rows from north to south, in the file's own type and numbers.
+
+    Yields:
+        (y, x), as wide as the raster.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    with environment(), open_source(path) as source:
+        for strip in strips((source.height, source.width)):
+            yield read_or_explain(path, 1, partial(source.read, 1, window=rasterio_window(strip)))
+
+
 def read_onto(
     path: RasterPlace,
     grid: Grid,
@@ -287,62 +299,3 @@ def read_preview(path: RasterPlace, bands: Sequence[int], side: int = 900) -> np
         step = max(source.height, source.width) / side
         shape = (len(bands), *(max(round(n / max(step, 1)), 1) for n in (source.height, source.width)))
         return np.asarray(source.read(list(bands), out_shape=shape, resampling=Resampling.nearest))
-
-
-class RasterReader:
-    """Reads windows of a raster that may reach past its edge; safe in threads and in forked workers.
-
-    GDAL handles must not be shared between threads, nor between a process and its forks, so each gets its own on first
-    use.
-    """
-
-    def __init__(self, path: Path) -> None:
-        """Remember the file; it is opened at the first read.
-
-        Raises:
-            InputError: The file cannot be read.
-        """
-        self.path = path
-        self.info = inspect(path)
-        self._handles: dict[tuple[int, int], Any] = {}
-
-    def read(self, window: Window) -> np.ndarray:
-        """Read all bands of a window as float32.
-
-        Returns:
-            (band, y, x), NaN where not observed and past the edge.
-        """
-        out = np.full((self.info.count, window.height, window.width), np.nan, dtype=np.float32)
-        inside = window.clip(self.info.shape)
-        if inside.height and inside.width:
-            key = (os.getpid(), threading.get_ident())
-            with environment():
-                if key not in self._handles:
-                    # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would
-                    # wait for ever.
-                    self._handles[key] = open_source(self.path, NUM_THREADS="1")
-                data = self._handles[key].read(window=rasterio_window(inside), out_dtype="float32")
-            if self.info.nodata is not None and not np.isnan(self.info.nodata):
-                data[data == self.info.nodata] = np.nan
-            out[(slice(None), *inside.within(window).slices)] = data
-        return out
-
-    def close(self) -> None:
-        """Close the handles that this process opened."""
-        for key in [k for k in self._handles if k[0] == os.getpid()]:
-            self._handles.pop(key).close()
-
-    def __getstate__(self) -> dict[str, Any]:
-        """Travel to another process without handles."""
-        return {"path": self.path, "info": self.info, "_handles": {}}
-
-
-@contextmanager
-def open_readers(*paths: Path) -> Iterator[tuple[RasterReader, ...]]:
-    """Open rasters to read windows of them, such as both dates; all are closed whatever happens.
-
-    Raises:
-        InputError: A file cannot be read.
-    """
-    with ExitStack() as stack:
-        yield tuple(stack.enter_context(closing(RasterReader(path))) for path in paths)

@@ -13,9 +13,10 @@ from rasterio.errors import RasterioError
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.manifest import link_or_copy, replace_when_done
 from landshift.pipeline.raster.open import environment, open_source
-from landshift.pipeline.raster.read import block_ends, inspect, rasterio_window, read_onto
+from landshift.pipeline.raster.place import RasterPlace
+from landshift.pipeline.raster.read import block_ends, inspect, rasterio_window, read_or_explain
 from landshift.pipeline.tiles import Window, strips
 
 BLOCK = 512
@@ -152,30 +153,39 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
     return path
 
 
-def join_rows(path: Path, layout: Layout, rasters: Sequence[Path]) -> Path:
-    """Write one raster of one band from strips of its rows, in one atomic step and a few rows at a time.
+def join_rows(path: Path, grid: Grid, rasters: Sequence[Path]) -> Path:
+    """Write one raster from strips of its rows, in one atomic step and a few rows at a time; one strip is taken as it is.
 
-    No pixel is scaled, resampled or changed in type. Blocks are written whole and in order, so that the bytes of the file
-    depend on its pixels, and not on how the rows were divided.
+    No pixel is scaled, resampled or changed in type.
 
     Args:
         path: The file to make.
-        layout: Of the whole.
-        rasters: Of the same width and type, from north to south, which together have the rows of the whole.
+        grid: Of the whole.
+        rasters: Of one width, type and description, from north to south, which together have the rows of the whole. They
+            must not be written into afterwards.
 
     Raises:
-        ValueError: The strips are not the whole, or of another type.
+        ValueError: The strips are not the whole, or differ in more than their rows.
         InputError: A strip is missing or damaged.
         OSError: The file could not be written whole.
     """
     infos = [inspect(raster) for raster in rasters]
-    height, width = layout.grid.shape.yx
-    found = sum(info.shape[0] for info in infos), {info.shape[1] for info in infos}, {info.dtype for info in infos}
-    if layout.count != 1 or found != (height, {width}, {layout.dtype}):
+    height, width = grid.shape.yx
+    found = sum(info.shape[0] for info in infos), {info.shape[1] for info in infos}
+    kinds = {(info.dtype, info.count, info.nodata if info.nodata == info.nodata else "nan") for info in infos}
+    if found != (height, {width}) or len(kinds) > 1:
         raise ValueError(
-            f"{path}: strips of {found[0]} rows, {found[1]} columns and {found[2]}; expected one band of {height} rows, "
-            f"{width} columns and {layout.dtype}."
+            f"{path}: strips of {found[0]} rows, {found[1]} columns and {kinds}; expected {height} rows, {width} columns and "
+            f"one kind."
         )
+    if len(rasters) == 1:
+        with replace_when_done(path) as temporary:
+            link_or_copy(rasters[0], temporary)
+        return path
+    first = infos[0]
+    layout = Layout(
+        grid, first.count, first.dtype, first.nodata, descriptions=first.descriptions, units=first.units, tags=first.tags
+    )
     starts = np.cumsum([0, *(info.shape[0] for info in infos)])
     with open_writer(path, layout) as write:
         for block in strips((height, width), BLOCK):
@@ -183,6 +193,12 @@ def join_rows(path: Path, layout: Layout, rasters: Sequence[Path]) -> Path:
             for start, info in zip(starts, infos, strict=False):
                 inside = Window(block.y - int(start), 0, block.height, width).clip(info.shape)
                 if inside.height:
-                    parts.append(read_onto(info.path, info.grid, window=inside))
-            write(block, np.concatenate(parts)[np.newaxis])
+                    parts.append(_read_all(info.path, inside))
+            write(block, np.concatenate(parts, axis=1))
     return path
+
+
+def _read_all(path: RasterPlace, window: Window) -> np.ndarray:
+    """Return all bands of a window, (band, y, x)."""
+    with environment(), open_source(path) as source:
+        return read_or_explain(path, 1, lambda: source.read(window=rasterio_window(window)))

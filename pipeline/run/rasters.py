@@ -1,12 +1,14 @@
 """Rasters of a run as published, with everything that a GIS shows."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
-from landshift.pipeline.change.decision import PROBABILITY_NODATA, PROBABILITY_SCALE, Decision, probability_codes
+from landshift.pipeline.change.decision import PROBABILITY_NODATA, PROBABILITY_SCALE
+from landshift.pipeline.change.patches import MapRows, blocks_of
 from landshift.pipeline.change.second_opinion import ENTRIES
 from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.qml import continuous_qml, dates_qml, raster_qml
@@ -15,10 +17,10 @@ from landshift.pipeline.drawing.symbols import land_use_entries, occurring, rast
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
 from landshift.pipeline.manifest import write_text
-from landshift.pipeline.raster.read import open_readers
-from landshift.pipeline.raster.write import Layout, open_writer, write_cog, write_raster
+from landshift.pipeline.raster.read import read_rows
+from landshift.pipeline.raster.write import Layout, open_writer, write_cog
 from landshift.pipeline.run.record import DISAGREEMENT
-from landshift.pipeline.tiles import strips
+from landshift.pipeline.tiles import Window
 
 NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""
@@ -26,14 +28,28 @@ NEVER = 0
 _EPOCH_DAY = np.datetime64("1970-01-01", "D")
 
 
+@dataclass(frozen=True)
+class MapParts:
+    """The layers of a map, each whole or its rows block by block, from north to south."""
+
+    change: MapRows
+    """uint8: the legend's change codes, 0 = not observed."""
+    change_probability: MapRows
+    """uint8: as `probability_codes` returns them."""
+    before: MapRows | None = None
+    """uint8: land-use code before, 0 = not observed; None in a binary project."""
+    after: MapRows | None = None
+    """uint8: the same after."""
+
+
 def write_rasters(
-    folder: Path, decision: Decision, legend: Legend, grid: Grid, tags: Mapping[str, str], *, calibrated: bool = False
+    folder: Path, layers: MapParts, legend: Legend, grid: Grid, tags: Mapping[str, str], *, calibrated: bool = False
 ) -> list[Path]:
     """Write the maps as cloud-optimised GeoTIFFs, each with its colours, names, attribute table and style.
 
     Args:
         folder: Where to.
-        decision: Of the whole map.
+        layers: Of the whole map.
         legend: The project's legend.
         grid: Where the pixels are.
         tags: Dataset tags of each raster.
@@ -44,17 +60,20 @@ def write_rasters(
     """
     title = "Probability of change" + ("" if calibrated else f" ({UNCALIBRATED})")
     doubted = tags if calibrated else {**tags, "CALIBRATION": UNCALIBRATED}
-    listed = occurring(legend.changes, _counts(decision.change))
-    written = _write_codes(folder / "change.tif", decision.change, grid, tags, entries=legend.changes, listed=listed)
-    written += _write_map(
-        folder / "change_probability.tif", probability_codes(decision.change_probability), grid, continuous_qml(),
-        sld=continuous_sld(title=title), categorical=False, nodata=PROBABILITY_NODATA,
-        descriptions=["change_probability"], tags=doubted, scale=PROBABILITY_SCALE, offset=0.0, units=["1"],
+    changes = legend.changes
+    written = _write_codes(
+        folder / "change.tif", layers.change, grid, tags, entries=changes, listed=partial(occurring, changes)
+    )
+    layout = Layout(
+        grid, 1, "uint8", PROBABILITY_NODATA, descriptions=("change_probability",), tags=doubted, scale=PROBABILITY_SCALE,
+        offset=0.0, units=("1",),
     )  # fmt: skip
-    for name, codes in (("landuse_before.tif", decision.before), ("landuse_after.tif", decision.after)):
-        if codes is not None:
-            entries = land_use_entries(legend)
-            written += _write_codes(folder / name, codes, grid, tags, entries=entries, listed=entries)
+    path = folder / "change_probability.tif"
+    _write_map(path, layers.change_probability, layout, categorical=False)
+    written += [path, *_write_styles(path, continuous_qml(), continuous_sld(title=title))]
+    for name, rows in (("landuse_before.tif", layers.before), ("landuse_after.tif", layers.after)):
+        if rows is not None:
+            written += _write_codes(folder / name, rows, grid, tags, entries=land_use_entries(legend))
     return written
 
 
@@ -70,57 +89,52 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
     Returns:
         Every file that was written.
     """
-    return _write_map(
-        folder / "domain_shift.tif", ratio, grid, continuous_qml(0.0, 2.5),
-        sld=continuous_sld(0.0, 2.5, title="Distance from the training regions"), categorical=False, nodata=float("nan"),
-        descriptions=["distance from the training regions, 1 = their edge"], tags=tags, units=["1"],
+    path = folder / "domain_shift.tif"
+    layout = Layout(
+        grid, 1, "float32", float("nan"), descriptions=("distance from the training regions, 1 = their edge",), tags=tags,
+        units=("1",),
     )  # fmt: skip
+    _write_map(path, ratio, layout, categorical=False)
+    sld = continuous_sld(0.0, 2.5, title="Distance from the training regions")
+    return [path, *_write_styles(path, continuous_qml(0.0, 2.5), sld)]
 
 
-def write_disagreement(folder: Path, codes: np.ndarray, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+def write_disagreement(folder: Path, codes: MapRows, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
     """Write where the map of a model and the IR-MAD map agree and differ, with its colours, names and style.
 
     Args:
         folder: Where to.
-        codes: uint8 (y, x), codes of `second_opinion.ENTRIES`, 0 = not observed.
+        codes: uint8, codes of `second_opinion.ENTRIES`, 0 = not observed.
         grid: Where the pixels are.
         tags: Dataset tags.
 
     Returns:
         Every file that was written.
     """
-    return _write_codes(folder / DISAGREEMENT, codes, grid, tags, entries=ENTRIES, listed=ENTRIES)
+    return _write_codes(folder / DISAGREEMENT, codes, grid, tags, entries=ENTRIES)
 
 
-def write_last_observed(folder: Path, observations: tuple[Path, Path], grid: Grid, tags: Mapping[str, str]) -> list[Path]:
+def last_observed_layout(grid: Grid, tags: Mapping[str, str]) -> Layout:
+    """Describe the file of the days on which each pixel was last seen, int32 as `calendar_dates` returns them."""
+    return Layout(grid, 1, "int32", NEVER, descriptions=("last observed",), units=("yyyymmdd",), tags=tags)
+
+
+def write_last_observed(folder: Path, plain: Path) -> list[Path]:
     """Write on which day each pixel was last seen, by the images that the map was made from.
 
     Args:
         folder: Where to.
-        observations: Observation layers of the epochs before and after: band 2 holds the day of the pixel used, in days since
-            1970-01-01, negative without one.
-        grid: Where the pixels are.
-        tags: Dataset tags.
+        plain: Of `last_observed_layout`.
 
     Returns:
-        Every file that was written; the raster holds int32 year x 10000 + month x 100 + day, 0 = never.
+        Every file that was written.
     """
-    plain = folder / "plain_last_observed.tif"
-    layout = Layout(grid, 1, "int32", NEVER, descriptions=("last observed",), units=("yyyymmdd",), tags=tags)
     found: set[int] = set()
-    try:
-        with open_readers(*observations) as readers, open_writer(plain, layout) as write:
-            for strip in strips(grid.shape.yx):
-                days = np.fmax(*(reader.read(strip)[1] for reader in readers))
-                dates = calendar_dates(np.where(np.isnan(days), -1, days))
-                found |= {int(date) for date in np.unique(dates)} - {NEVER}
-                write(strip, dates[np.newaxis])
-        path = write_cog(folder / "last_observed.tif", plain, categorical=True)
-    finally:
-        plain.unlink(missing_ok=True)
-    days_found = sorted(found)
+    for rows in read_rows(plain):
+        found.update(np.unique(rows).tolist())
+    days_found = sorted(found - {NEVER})
     return [
-        path,
+        write_cog(folder / "last_observed.tif", plain, categorical=True),
         write_text(folder / "last_observed.qml", dates_qml(days_found)),
         write_text(folder / "last_observed.sld", dates_sld(days_found)),
     ]
@@ -151,28 +165,44 @@ def calendar_dates(days: np.ndarray) -> np.ndarray:
 
 def _write_codes(
     path: Path,
-    codes: np.ndarray,
+    codes: MapRows,
     grid: Grid,
     tags: Mapping[str, str],
+    *,
     entries: tuple[Change, ...] | tuple[LandUse, ...],
-    listed: tuple[Change, ...] | tuple[LandUse, ...],
+    listed: Callable[[Iterable[int]], tuple[Change, ...]] | None = None,
 ) -> list[Path]:
-    written = _write_map(
-        path, codes, grid, raster_qml(listed), sld=raster_sld(listed, title=path.stem), categorical=True, nodata=NOT_OBSERVED,
-        descriptions=[path.stem], tags=tags, colormap=raster_colormap(entries), units=["code"],
-    )  # fmt: skip
-    return [*written, write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(listed, _counts(codes)))]
+    """Write codes with their colours, names and styles; `listed` chooses what the styles show by the codes that occur."""
+    layout = Layout(
+        grid, 1, "uint8", NOT_OBSERVED, descriptions=(path.stem,), tags=tags, colormap=raster_colormap(entries), units=("code",)
+    )
+    counts = _write_map(path, codes, layout, categorical=True)
+    shown = entries if listed is None else listed(counts)
+    styles = _write_styles(path, raster_qml(shown), raster_sld(shown, title=path.stem))
+    return [path, *styles, write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(shown, counts))]
 
 
-def _write_map(
-    path: Path, data: np.ndarray, grid: Grid, qml: str, sld: str, *, categorical: bool, **about: Any,  # noqa: ANN401
-) -> list[Path]:  # fmt: skip
-    """Write an array as a cloud-optimised GeoTIFF with its styles beside it; `about` as in `write_raster`."""
-    plain = write_raster(path.with_name(f"plain_{path.name}"), data, grid, **about)
-    write_cog(path, plain, categorical=categorical)
-    plain.unlink()
-    return [path, write_text(path.with_suffix(".qml"), qml), write_text(path.with_suffix(".sld"), sld)]
+def _write_map(path: Path, rows: MapRows, layout: Layout, *, categorical: bool) -> dict[int, int]:
+    """Write rows as a cloud-optimised GeoTIFF.
+
+    Returns:
+        Of codes, how many pixels have each; else nothing.
+    """
+    plain = path.with_name(f"plain_{path.name}")
+    counts = np.zeros(256, dtype=np.int64)
+    try:
+        with open_writer(plain, layout) as write:
+            top = 0
+            for values in blocks_of(rows):
+                if categorical:
+                    counts += np.bincount(values.ravel(), minlength=len(counts))
+                write(Window(top, 0, *values.shape), values[np.newaxis])
+                top += len(values)
+        write_cog(path, plain, categorical=categorical)
+    finally:
+        plain.unlink(missing_ok=True)
+    return {code: int(n) for code, n in enumerate(counts) if n}
 
 
-def _counts(codes: np.ndarray) -> dict[int, int]:
-    return {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=1)) if n}
+def _write_styles(path: Path, qml: str, sld: str) -> list[Path]:
+    return [write_text(path.with_suffix(".qml"), qml), write_text(path.with_suffix(".sld"), sld)]

@@ -3,21 +3,18 @@
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
-from functools import partial
-from typing import Literal
 
 import numpy as np
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, overlap_share, overlap_window
-from landshift.pipeline.raster.bands import read_bands, read_clear
 from landshift.pipeline.raster.blocks import list_parts, most_promising
 from landshift.pipeline.raster.open import keeping_open
-from landshift.pipeline.raster.place import RasterPlace
 from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.scenes.declared import require_declared_place, require_factors, require_nodata
-from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene, Source
-from landshift.pipeline.scenes.sensors import REFLECTANCE, decode_quality, to_values
+from landshift.pipeline.scenes.image import read_scene
+from landshift.pipeline.scenes.scene import Scene, Source
+from landshift.pipeline.scenes.sensors import REFLECTANCE
 from landshift.pipeline.tiles import Window
 
 _LOOK = 128
@@ -41,56 +38,6 @@ _TOO_DARK = -0.05
 """Reflectance. Atmospheric correction overshoots by a few hundredths over water and shadow, an offset taken twice by 0.1."""
 _ADDED = 1000
 """What Sentinel-2 adds to every number since processing baseline 04.00."""
-
-
-def read_scene(
-    scene: Scene,
-    bands: Sequence[str],
-    grid: Grid,
-    window: Window,
-    resampling: Literal["bilinear", "average"] = "bilinear",
-) -> np.ndarray:
-    """Read a window of a scene in its sensor's units; `average` suits a grid that is coarser.
-
-    Not observed is what nodata, masks and alpha of the files mark, and clouds of the quality band or mask. Where values are
-    resampled (bilinear), masks grow by a pixel of the file, so that no cloud is mixed into what is left.
-
-    Returns:
-        float32 (band, y, x), NaN where not observed; a pixel is observed in all bands or in none.
-
-    Raises:
-        InputError: A file cannot be read.
-    """
-    values = np.empty((len(bands), window.height, window.width), dtype=np.float32)
-    seen = np.ones(values.shape[1:], dtype=bool)
-    grids: list[Grid] = []
-    for path, rows in _by_file(scene, bands).items():
-        sources = [scene.bands[bands[row]] for row in rows]
-        part = read_bands(path, [s.band for s in sources], grid, window, resampling=resampling, nodata=scene.sensor.nodata)
-        for row, source, numbers in zip(rows, sources, part.numbers, strict=True):
-            values[row] = to_values(numbers, scene.sensor, scene.number_offset, source.factors)
-            if numbers.dtype.kind == "f":
-                # Large numbers may be finite in the file alone.
-                seen &= np.isfinite(values[row])
-        seen &= part.seen
-        if part.resampled_from is not None and resampling == "bilinear" and part.resampled_from not in grids:
-            grids.append(part.resampled_from)
-    for mask, clear in (
-        (scene.quality, partial(decode_quality, scene.sensor.quality or "")),
-        (scene.mask, partial(np.equal, CLEAR_OF_CLOUD)),
-    ):
-        if mask is not None:
-            seen &= read_clear(mask.path, mask.band, grid, window, clear=clear, resampled_from=grids)
-    values[:, ~seen] = np.nan
-    return values
-
-
-def _by_file(scene: Scene, bands: Sequence[str]) -> dict[RasterPlace, list[int]]:
-    """Return which of the bands, from 0, lie in each file, so that each is opened once."""
-    rows: dict[RasterPlace, list[int]] = {}
-    for row, name in enumerate(bands):
-        rows.setdefault(scene.bands[name].path, []).append(row)
-    return rows
 
 
 def require_overlap(scene: Scene, grid: Grid) -> None:

@@ -292,10 +292,22 @@ def to_values(numbers: np.ndarray, sensor: Sensor, added: float = 0.0, own: tupl
         float32 of the same shape, NaN where the number is nodata or NaN.
     """
     scale, offset = own or (sensor.scale, sensor.offset)
-    values = (numbers.astype(np.float32) + np.float32(added)) * np.float32(scale) + np.float32(offset)
+    values = np.empty(numbers.shape, dtype=np.float32)
+    scale_values(numbers, added, scale, offset=offset, out=values)
     if sensor.nodata is not None and not np.isnan(sensor.nodata):
         values[numbers == sensor.nodata] = np.nan
     return values
+
+
+def scale_values(numbers: np.ndarray, added: float, scale: float, *, offset: float, out: np.ndarray) -> None:
+    """Write (numbers + added) x scale + offset into float32 of the same shape, each step rounded to that type."""
+    if added:
+        np.add(numbers, np.float32(added), out=out, dtype=np.float32, casting="unsafe")
+        out *= np.float32(scale)
+    else:
+        np.multiply(numbers, np.float32(scale), out=out, dtype=np.float32, casting="unsafe")
+    if offset:
+        out += np.float32(offset)
 
 
 def decode_quality(rule: str, quality: np.ndarray) -> np.ndarray:

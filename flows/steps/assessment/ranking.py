@@ -16,7 +16,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.manifest import short_hash, value_hash
-from landshift.pipeline.raster.statistics import band_statistics
+from landshift.pipeline.raster.images import band_statistics
 from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.scores.ranking import (
     EncoderRanking,

@@ -38,7 +38,7 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_json, write_text
 from landshift.pipeline.pages.assessment import image_lines
 from landshift.pipeline.pages.card import model_card
-from landshift.pipeline.raster.statistics import BandStatistics
+from landshift.pipeline.raster.images import BandStatistics
 from landshift.pipeline.records import content_of, read_record, write_record
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 from landshift.pipeline.scores.accuracy import mean_and_spread

@@ -9,12 +9,13 @@ import numpy as np
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.detection.settle import SETTLED, Settled
-from landshift.flows.steps.detection.shards import SHARDS, SHIFT, Shard, ShardResult, layers_of, nodata_of
+from landshift.flows.steps.detection.shards import SHARDS, SHIFT, Shard, ShardResult
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.epochs.observed import Cover, cover_of
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.raster.write import Layout, join_rows
+from landshift.pipeline.raster.write import join_rows
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.record import Steadiness, UsedAdaptation, UsedClassical
 from landshift.pipeline.scores.training import Cost
@@ -36,10 +37,14 @@ class RawMap:
     """Electricity and greenhouse gas; None where those of a shard are not known."""
     adaptation: UsedAdaptation
     """To a territory that the model does not know."""
+    observed: Cover
+    """Shares of the region that both dates observed."""
     beyond: float | None
     """Share of the territory past the edge of the training regions, 0..1; None where the model does not know them."""
     steadiness: Steadiness | None = None
     """How much depends on where the grid begins and where tiles end; None where a classical method made it."""
+    second_lacks: str = ""
+    """Why there is no IR-MAD map beside it; empty where there is one, or a classical method made it."""
     classical: UsedClassical | None = None
     """The classical method that made it; None where a model did."""
 
@@ -63,14 +68,14 @@ def join_shards(
     strips = [folder / SHARDS / shard.name for shard in shards]
     files = []
     with step("Writing the raw map") as advance:
-        for number, name in enumerate(layers_of(bundle.legend), start=1):
-            layout = Layout(grid, 1, "uint8", nodata_of(name))
-            files.append(join_rows(folder / f"raw_{name}.tif", layout, [strip / f"{name}.tif" for strip in strips]))
-            advance(number / 4)
+        names = sorted(path.stem for path in strips[0].glob("*.tif") if path.stem != SHIFT)
+        for number, name in enumerate(names, start=1):
+            files.append(join_rows(folder / f"raw_{name}.tif", grid, [strip / f"{name}.tif" for strip in strips]))
+            advance(number / len(names))
     beyond = None
     if bundle.facts.domain_shift is not None:
-        path, layout = folder / f"raw_{SHIFT}.tif", Layout(grid.zoom_out(BLOCK), 1, "float32", float("nan"))
-        files.append(join_rows(path, layout, [strip / f"{SHIFT}.tif" for strip in strips]))
+        path = folder / f"raw_{SHIFT}.tif"
+        files.append(join_rows(path, grid.zoom_out(BLOCK), [strip / f"{SHIFT}.tif" for strip in strips]))
         shifts = read_raster(path)[0]
         seen = np.isfinite(shifts)
         beyond = float((shifts[seen] > 1).mean()) if seen.any() else None
@@ -79,7 +84,8 @@ def join_shards(
         seconds=settled.seconds + sum(result.seconds for result in results) + time.perf_counter() - started,
         model_seconds=sum(result.model_seconds for result in results), margin=float(settled.margin), threshold=bundle.threshold,
         cost=total(known, "detection") if len(known) == len(results) else None, adaptation=settled.adaptation, beyond=beyond,
-        steadiness=settled.steadiness,
+        steadiness=settled.steadiness, observed=cover_of(np.sum([result.observed for result in results], axis=0)),
+        second_lacks=settled.second.reason,
     )  # fmt: skip
     ws.manifest(folder).record("raw", key, files, content_of(raw))
     shutil.rmtree(folder / SHARDS, ignore_errors=True)

@@ -1,13 +1,16 @@
 """What the shards of a run share: the network, adapted and calibrated, and the margin of its tiles."""
 
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.assessment.adapting import adapt_model, adaptation_in_use
+from landshift.flows.steps.detection.layers import SecondRule, beside_of, fit_second
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.drawing.pictures import Stretch
 from landshift.pipeline.epochs.matching import Mappings
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
@@ -34,25 +37,34 @@ class Settled:
     """Of the bands before and after; None where a date is used as it is."""
     model: str
     """Hash of the description of the network that was kept."""
+    stretches: tuple[Stretch, Stretch]
+    """How the images are shown."""
+    second: SecondRule
+    """The IR-MAD map beside that of the model."""
+    tags: dict[str, str]
+    """Of each raster."""
     versions: dict[str, str]
     """Of everything that can change a pixel."""
     seconds: float
     """How long it took to decide all this."""
 
 
-def settle(ws: Workspace, prepared: Pair, key: str) -> Settled:
-    """Decide, once for all shards, what must not differ between them, and keep the network that they use."""
+def settle(ws: Workspace, prepared: Pair, key: str, tags: Mapping[str, str]) -> Settled:
+    """Decide, once for all shards, what must not differ between them, and keep the network that they use.
+
+    `tags` are those of each raster.
+    """
     folder = ws.work / key
     manifest = ws.manifest(folder)
     if not manifest.is_current("settled", key):
         from landshift.models.use.bundle import CARD, MODEL, WEIGHTS
 
-        settled = _settle(ws, prepared, folder / SETTLED)
+        settled = _settle(ws, prepared, folder / SETTLED, tags=tags)
         manifest.record("settled", key, [folder / SETTLED / name for name in (MODEL, WEIGHTS, CARD)], content_of(settled))
     return record_of(Settled, manifest.facts("settled"), str(folder))
 
 
-def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
+def _settle(ws: Workspace, prepared: Pair, folder: Path, tags: Mapping[str, str]) -> Settled:
     from landshift.models.use.bundle import MODEL, load, save
     from landshift.models.use.inference import device_of
     from landshift.models.use.ready import choose_form, make_ready
@@ -84,16 +96,12 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path) -> Settled:
     save(folder, used, ready.network.cpu(), "The model as this run uses it; it goes when the run is done.\n")
     adaptation = UsedAdaptation(chosen.method, chosen.verified, chosen.threshold, chosen.temperatures, notes=ready.notes)
     seconds = time.perf_counter() - started
+    second = fit_second(prepared, config.false_alarm_rate)
     return Settled(
-        margin,
-        adaptation,
-        steadiness,
-        form,
-        mappings=ready.mappings,
-        model=file_hash(folder / MODEL),
-        versions=versions(),
+        margin, adaptation, steadiness, form, mappings=ready.mappings, model=file_hash(folder / MODEL),
+        stretches=beside_of(prepared, second, tags).stretches, second=second, tags=dict(tags), versions=versions(),
         seconds=seconds,
-    )
+    )  # fmt: skip
 
 
 def require_shared(folder: Path, settled: Settled) -> None:

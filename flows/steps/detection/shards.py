@@ -5,25 +5,23 @@ import time
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from filelock import FileLock
 
 from landshift.flows.runtime.limits import model_slot
 from landshift.flows.runtime.progress import step
+from landshift.flows.steps.detection.layers import Beside, layers_of, writing_layers
 from landshift.flows.steps.detection.settle import SETTLED, Settled, require_shared
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.change.decision import PROBABILITY_NODATA, decide, probability_codes
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import value_hash
-from landshift.pipeline.raster.write import Layout, open_writer, write_raster
+from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.scores.training import Cost
-from landshift.pipeline.tiles import Tile, Window, row_groups, tiles
+from landshift.pipeline.tiles import Window, row_groups, tiles
 
 SHARDS = "raw_shards"
 """Folder of the strips in the folder of a run that grows; its name keeps it out of what is published."""
@@ -62,6 +60,8 @@ class ShardResult:
     """Electricity and greenhouse gas; None where the meter failed."""
     process: int
     """Number of the process that did it."""
+    observed: tuple[int, ...]
+    """Pixels observed before, after, on both, and all."""
 
 
 def shards_of(ws: Workspace, grid: Grid) -> list[Shard]:
@@ -99,14 +99,13 @@ def detect_shard(ws: Workspace, prepared: Pair, key: str, settled: Settled, shar
 def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, folder: Path) -> tuple[list[Path], ShardResult]:
     from landshift.models.use.bundle import load
     from landshift.models.use.energy import measure_cost
-    from landshift.models.use.inference import device_of, stream, write_behind
+    from landshift.models.use.inference import DecisionRule, MappedTile, device_of, stream, write_behind
     from landshift.models.use.ready import make_ready
 
     started = time.perf_counter()
     config = ws.project.detect
     bundle, network = load(folder.parents[1] / SETTLED)
     network = make_ready(network.to(device_of(config.device)), settled.form)
-    legend = bundle.legend
     shift = bundle.facts.domain_shift
     grid = prepared.plan.grid
     work = [t for t in tiles((grid.shape[0], grid.shape[1]), config.core, settled.margin) if shard.first <= t.row < shard.last]
@@ -114,31 +113,28 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
     rows = Window(top, 0, work[-1].core.y + work[-1].core.height - top, grid.shape[1])
     strip = grid[rows.y : rows.y + rows.height]
     shifts = np.full([-(-n // BLOCK) for n in strip.shape], np.nan, dtype=np.float32)
-    paths = {name: folder / f"{name}.tif" for name in layers_of(legend)}
+    beside = Beside(prepared, settled.stretches, settled.second, settled.tags)
+    paths = {name: folder / f"{name}.tif" for name in (*layers_of(bundle.legend), *beside.names)}
     mixed = ws.project.training.precision in ("auto", "bf16")
     model_seconds = 0.0
     title = "Detecting changes" if shard.of == 1 else f"Detecting changes, {shard.number} of {shard.of}"
-    with measure_cost("detection", ws.project.energy.country) as meter, ExitStack() as stack, step(title) as advance:
-        writers = {
-            name: stack.enter_context(open_writer(path, Layout(strip, 1, "uint8", nodata_of(name))))
-            for name, path in paths.items()
-        }
+    with ExitStack() as stack:
+        meter = stack.enter_context(measure_cost("detection", ws.project.energy.country))
+        advance = stack.enter_context(step(title))
+        writer = stack.enter_context(writing_layers(beside, paths, rows))
 
-        def write(tile: Tile, said: Any) -> None:  # noqa: ANN401 (Probabilities)
-            decision = decide(said.change, said.before, said.after, legend, threshold=bundle.threshold)
-            layers = {"change": decision.change, "before": decision.before, "after": decision.after,
-                      "change_probability": probability_codes(decision.change_probability)}  # fmt: skip
-            place = tile.core.within(rows)
-            for name, writer in writers.items():
-                writer(place, np.asarray(layers[name])[np.newaxis])
-            if shift is not None and said.embedding is not None:
+        def write(done: MappedTile) -> None:
+            writer.add(done.tile.core, done.images, {} if done.decision is None else done.decision.layers())
+            if shift is not None and done.probabilities.embedding is not None:
+                place = done.tile.core.within(rows)
                 y, x = place.y // BLOCK, place.x // BLOCK
-                ratio = shift.ratio(np.moveaxis(said.embedding, 0, -1))
+                ratio = shift.ratio(np.moveaxis(done.probabilities.embedding, 0, -1))
                 shifts[y : y + ratio.shape[0], x : x + ratio.shape[1]] = ratio
 
         predicted = stream(
             network, replace(prepared.source, adaptation=settled.mappings), work, bundle.temperatures, mixed=mixed,
             embed_block=None if shift is None else BLOCK, phases=config.phases,
+            rule=DecisionRule(bundle.legend, bundle.threshold),
         )  # fmt: skip
         for number, done in enumerate(write_behind(predicted, write), start=1):
             model_seconds += done.seconds
@@ -146,14 +142,6 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
     files = list(paths.values())
     if shift is not None:
         files.append(write_raster(folder / f"{SHIFT}.tif", shifts, strip.zoom_out(BLOCK), nodata=float("nan")))
-    return files, ShardResult(time.perf_counter() - started, model_seconds, meter.cost, os.getpid())
-
-
-def layers_of(legend: Legend) -> tuple[str, ...]:
-    """Name the layers of a raw map; a binary legend has no land use."""
-    return ("change", "change_probability") if legend.binary else ("change", "before", "after", "change_probability")
-
-
-def nodata_of(layer: str) -> int:
-    """Return the code of what was not observed in a layer."""
-    return PROBABILITY_NODATA if layer == "change_probability" else NOT_OBSERVED
+    return files, ShardResult(
+        time.perf_counter() - started, model_seconds, meter.cost, os.getpid(), observed=tuple(writer.count.tolist())
+    )

@@ -1,5 +1,6 @@
 """One analysis-ready image an epoch, made once from the same inputs."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -10,32 +11,39 @@ from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.compose import compose
 from landshift.pipeline.epochs.matching import AS_IT_IS, PairSource, Radiometry
+from landshift.pipeline.epochs.observed import Observation, require_observed
 from landshift.pipeline.manifest import value_hash
-from landshift.pipeline.raster.place import place_hash
-from landshift.pipeline.records import IfAny, content_of, record_of
+from landshift.pipeline.raster.images import ImageSource
+from landshift.pipeline.raster.place import RasterPlace, place_hash
+from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.scenes.image import SceneImage, is_read_in_place
 from landshift.pipeline.scenes.scene import Source
 
-_FORMAT = 4
-"""Raised whenever the content of a prepared image changes for the same inputs."""
+_FORMAT = 5
+"""Raised whenever the content of an image changes for the same inputs."""
 
 
 @dataclass(frozen=True)
 class EpochImage:
     """The analysis-ready image of one epoch, on the region's grid."""
 
-    path: Path
-    """float32 GeoTIFF, a band each, NaN where not observed."""
+    image: ImageSource
+    """float32, a band each, NaN where not observed: a GeoTIFF that was made, or the one scene, read where it lies."""
     hash: str
-    """Of the file's bytes."""
-    observed: float
-    """Share of pixels observed, 0..1."""
+    """Of the file's bytes; of a scene of those of its files and of how they are read."""
+    observation: Observation
+    """Which day each pixel shows."""
     clouds: tuple[SceneMask, ...] = ()
     """What masks each scene, in the order of the epoch."""
 
-    @property
-    def observation(self) -> Path:
-        """The observation layer beside the image: int32, how many acquisitions observed a pixel, and the day used."""
-        return self.path.with_name(f"{self.path.stem}_observation.tif")
+    def absolute(self) -> "EpochImage":
+        """Return the same image as another process finds it, whatever its working directory."""
+        image = self.image.absolute() if isinstance(self.image, SceneImage) else self.image
+        seen = self.observation
+        return replace(
+            self, image=image.resolve() if isinstance(image, Path) else image,
+            observation=seen.resolve() if isinstance(seen, Path) else seen,
+        )  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -48,8 +56,6 @@ class Correction:
     """Length of the shift in pixels before; None where it could not be measured."""
     now: float | None
     """The same afterwards."""
-    observed: IfAny[float] = None
-    """Share of the moved image that is observed, 0..1; None where none was written."""
     sentence: str = ""
     """The same for people."""
 
@@ -61,23 +67,23 @@ class Pair:
     plan: Plan
     """Scenes, grid and bands of both epochs: made once a run, and carried with the images."""
     before: EpochImage
-    """Image of the epoch before."""
+    """ImageSource of the epoch before."""
     after: EpochImage
-    """Image of the epoch after, moved onto the one before where that was asked for and helped."""
+    """ImageSource of the epoch after, moved onto the one before where that was asked for and helped."""
     correction: Correction | None = None
     """What became of moving the image after; None where the config does not ask for it."""
     radiometry: Radiometry = AS_IT_IS
     """How its pixels become what a model is given."""
 
     @property
-    def images(self) -> tuple[Path, Path]:
-        """Files of the images, before and after."""
-        return self.before.path, self.after.path
+    def images(self) -> tuple[ImageSource, ImageSource]:
+        """The images, before and after."""
+        return self.before.image, self.after.image
 
     @property
     def source(self) -> PairSource:
         """The images, as a model is given them."""
-        return PairSource(self.before.path, self.after.path, self.radiometry)
+        return PairSource(*self.images, self.radiometry)
 
     @property
     def hashes(self) -> tuple[str, str]:
@@ -90,28 +96,28 @@ class Pair:
         return value_hash([self.hashes, content_of(self.radiometry)])
 
     @property
-    def observations(self) -> tuple[Path, Path]:
-        """Observation layers, before and after."""
+    def observations(self) -> tuple[Observation, Observation]:
+        """Which day each pixel shows, before and after."""
         return self.before.observation, self.after.observation
 
     def absolute(self) -> "Pair":
         """Return the same images as another process finds them, whatever its working directory.
 
-        Scenes stay behind: other processes read the images alone, and an address may be signed.
+        The plan's scenes stay behind: other processes read the images alone, and an address may be signed.
         """
-        before, after = (replace(image, path=image.path.resolve()) for image in (self.before, self.after))
         earlier, later = (replace(epoch, scenes=()) for epoch in self.plan.epochs)
-        return replace(self, plan=replace(self.plan, before=earlier, after=later), before=before, after=after)
+        plan = replace(self.plan, before=earlier, after=later)
+        return replace(self, plan=plan, before=self.before.absolute(), after=self.after.absolute())
 
 
 def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
     """Hash the inputs of an epoch's image: two epochs with one key have the same image, byte by byte."""
     epoch = made.before if name == "before" else made.after
     rule = ws.project.dates.composite
+    hashes = {p: place_hash(p) for s in epoch.scenes for p in s.paths}
     facts = {
         "format": _FORMAT,
-        "files": {ws.relative(p): place_hash(p) for s in epoch.scenes for p in s.paths},
-        "scenes": [[_place(ws, s.bands[b]) for b in made.bands] + [_place(ws, s.quality)] for s in epoch.scenes],
+        "scenes": [[_place(hashes, s.bands[b]) for b in made.bands] + [_place(hashes, s.quality)] for s in epoch.scenes],
         "sensor": [s.sensor.name for s in epoch.scenes],
         "dates": [str(s.date) for s in epoch.scenes],
         "numbers": [[s.number_offset, s.sensor.scale, s.sensor.offset, s.sensor.nodata, s.sensor.units] for s in epoch.scenes],
@@ -127,33 +133,52 @@ def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
 
 
 def prepare_epoch(ws: Workspace, made: Plan, name: str) -> EpochImage:
-    """Make an epoch's image, unless it is there already from the same inputs."""
+    """Return an epoch's image: of one scene that lies here, the scene itself; else made, unless it is there already.
+
+    Raises:
+        InputError: No scene overlaps the grid, or nothing was observed.
+    """
+    epoch = made.before if name == "before" else made.after
+    if len(epoch.scenes) > 1 or not is_read_in_place(epoch.scenes[0]):
+        return make_image(ws, made, name)
+    key = epoch_key(ws, made, name)
+    epoch, clouds = mask_scenes(ws, epoch, made.cloud_model, made.grid)
+    scene = epoch.scenes[0]
+    manifest = ws.manifest(ws.epochs)
+    image = SceneImage(scene, made.bands, made.grid)
+    if not manifest.is_current(name, key):
+        require_observed(epoch, image)
+        manifest.record(name, key, [], content_of(_Facts(clouds)))
+    return EpochImage(image, key, scene.date, clouds)
+
+
+def make_image(ws: Workspace, made: Plan, name: str) -> EpochImage:
+    """Make an epoch's image as a file, unless it is there already from the same inputs."""
     epoch = made.before if name == "before" else made.after
     key = epoch_key(ws, made, name)
     image, observation = ws.epochs / f"{name}.tif", ws.epochs / f"{name}_observation.tif"
     manifest = ws.manifest(ws.epochs)
-    if not manifest.is_current(name, key):
+    made_here = manifest.is_current(name, key) and image.name in manifest.entries()[name]["files"]
+    if not made_here:
         epoch, clouds = mask_scenes(ws, epoch, made.cloud_model, made.grid)
         with step(f"Preparing {name} ({epoch.date})") as advance:
-            observed = compose(
+            compose(
                 epoch, made.bands, made.grid, image, observation=observation, advance=advance, rule=ws.project.dates.composite
             )
-        manifest.record(name, key, [image, observation], content_of(_Facts(observed, clouds)))
+        manifest.record(name, key, [image, observation], content_of(_Facts(clouds)))
     files = manifest.entries()[name]["files"]
     facts = record_of(_Facts, manifest.facts(name), str(ws.epochs))
-    return EpochImage(image, files[image.name], facts.observed, facts.clouds)
+    return EpochImage(image, files[image.name], observation, facts.clouds)
 
 
 @dataclass(frozen=True)
 class _Facts:
     """What the manifest keeps of an image."""
 
-    observed: float
-    """Share of pixels observed, 0..1."""
     clouds: tuple[SceneMask, ...]
     """What masks each scene."""
 
 
-def _place(ws: Workspace, source: Source | None) -> list[str | int] | None:
-    """Return which band of which file is read."""
-    return None if source is None else [ws.relative(source.path), source.band]
+def _place(hashes: Mapping[RasterPlace, str], source: Source | None) -> tuple[str, int] | None:
+    """Return which band of which content is read, whatever the name of its file."""
+    return None if source is None else (hashes[source.path], source.band)

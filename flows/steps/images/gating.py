@@ -17,14 +17,13 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Gate, require_open
 from landshift.pipeline.grid import common_share
 from landshift.pipeline.manifest import value_hash
+from landshift.pipeline.raster.images import open_readers
 from landshift.pipeline.raster.place import RemoteFile
-from landshift.pipeline.raster.read import open_readers
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.scenes.look import look
 from landshift.pipeline.scenes.sensors import REFLECTANCE
-from landshift.pipeline.tiles import strips
 
-_FORMAT = 2
+_FORMAT = 3
 """Raised whenever other numbers are measured on the same images."""
 
 
@@ -37,22 +36,9 @@ def measure(ws: Workspace, prepared: Pair) -> Measured:
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current("measured", key):
         with step("Checking the images") as advance, open_readers(*prepared.images) as (before, after):
-            measured = measure_images(
-                before, after, _common_share(prepared), wavelengths, is_reflectance=is_reflectance, advance=advance
-            )
+            measured = measure_images(before, after, wavelengths, is_reflectance=is_reflectance, advance=advance)
         manifest.record("measured", key, [], content_of(measured))
     return record_of(Measured, manifest.facts("measured"), str(manifest.folder))
-
-
-def _common_share(prepared: Pair) -> float:
-    """Return the share of the region that both dates observed, 0..1."""
-    with open_readers(*prepared.observations) as readers:
-        height, width = readers[0].info.shape
-        seen = 0
-        for strip in strips((height, width)):
-            first, second = (reader.read(strip)[0] > 0 for reader in readers)
-            seen += int((first & second).sum())
-    return seen / (height * width)
 
 
 def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:

@@ -6,7 +6,7 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.epochs.agreement import spread_pixels
 from landshift.pipeline.epochs.matching import AS_IT_IS, Radiometry, fit_radiometry
 from landshift.pipeline.manifest import value_hash
-from landshift.pipeline.raster.read import open_readers
+from landshift.pipeline.raster.images import open_readers
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 
@@ -27,7 +27,7 @@ def match_dates(ws: Workspace, units: str, before: EpochImage, after: EpochImage
     key = value_hash([_FORMAT, before.hash, after.hash, match, standardise])
     manifest = ws.manifest(ws.epochs)
     if not manifest.is_current(_NAME, key):
-        with step("Matching the dates"), open_readers(before.path, after.path) as readers:
+        with step("Matching the dates"), open_readers(before.image, after.image) as readers:
             pixels = spread_pixels(*readers, limit=_PIXELS)
             found = fit_radiometry(*pixels, match=match, standardise=standardise) if len(pixels[0]) else AS_IT_IS
         manifest.record(_NAME, key, [], content_of(found))

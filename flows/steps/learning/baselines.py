@@ -14,7 +14,7 @@ from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.labels.search import TEST, VALIDATION
 from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.manifest import value_hash
-from landshift.pipeline.raster.read import RasterReader, open_readers
+from landshift.pipeline.raster.images import ImageReader, open_readers
 from landshift.pipeline.records import read_record, write_record
 from landshift.pipeline.scores.accuracy import MethodScores, binary_scores, score_evidence
 from landshift.pipeline.scores.calibration import best_threshold
@@ -69,7 +69,7 @@ def prior_tallies(ws: Workspace) -> tuple[BlockTally, ...]:
     return read_record(path, tuple[BlockTally, ...]) if path.is_file() else ()
 
 
-def _classical_scores(readers: tuple[RasterReader, ...]) -> dict[str, np.ndarray]:
+def _classical_scores(readers: tuple[ImageReader, ...]) -> dict[str, np.ndarray]:
     work = strips(readers[0].info.shape)
     each = max(1_000_000 // len(work), 1)
     parts = [sample_pixels(readers[0].read(s), readers[1].read(s), each) for s in work]

@@ -17,7 +17,7 @@ from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.labels.values import share_changed
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash
-from landshift.pipeline.raster.statistics import BandStatistics
+from landshift.pipeline.raster.images import BandStatistics
 from landshift.pipeline.scores.training import Fit
 
 if TYPE_CHECKING:

@@ -32,10 +32,13 @@ def borrow_images(ws: Workspace, made: Plan, pairs: Path) -> None:
             if lender is None:
                 continue
             ws.epochs.mkdir(parents=True, exist_ok=True)
-            files = [ws.epochs / f"{name}{suffix}" for suffix in (".tif", "_observation.tif")]
-            for file in files:
+            files = []
+            # A scene that is read where it lies has no file here.
+            for lent in theirs.entries()[lender]["files"]:
+                file = ws.epochs / f"{name}{lent.removeprefix(lender)}"
                 file.unlink(missing_ok=True)
-                link_or_copy(folder / f"{lender}{file.name.removeprefix(name)}", file)
+                link_or_copy(folder / lent, file)
+                files.append(file)
             ours.record(name, key, files, theirs.facts(lender))
             break
 

@@ -2,6 +2,8 @@
 
 from typing import Any
 
+from landshift.flows.runtime.versions import versions
+from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.vector.formats import layer_hash
 
@@ -29,3 +31,15 @@ def areas_hash(ws: Workspace) -> str | None:
     """Return the hash of the file with the areas of interest, None without one."""
     wanted = ws.project.areas_of_interest
     return None if wanted is None else layer_hash(ws.input(wanted.path, "areas_of_interest: path"))
+
+
+def raster_tags(ws: Workspace, made: Plan, key: str) -> dict[str, str]:
+    """Return the tags of each raster: its origin, for when it travels alone."""
+    return {
+        "AREA_OR_POINT": "Area",
+        "BEFORE_DATE": str(made.before.date),
+        "AFTER_DATE": str(made.after.date),
+        "PROJECT": ws.project.name,
+        "RUN": key,
+        "TIFFTAG_SOFTWARE": f"landshift {versions()['landshift']}",
+    }

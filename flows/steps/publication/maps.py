@@ -1,5 +1,6 @@
 """Rasters and polygons of a detect run."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -7,37 +8,31 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.runtime.versions import versions
-from landshift.flows.steps.detection.classical import SECOND, legend_in_use, map_second_opinion
+from landshift.flows.steps.detection.classical import legend_in_use
+from landshift.flows.steps.detection.layers import IMAGES, SECOND, SEEN
+from landshift.flows.steps.detection.raw_map import RawMap
 from landshift.flows.steps.images.epochs import Pair
-from landshift.flows.steps.project.plan import Plan
+from landshift.flows.steps.project.published import raster_tags
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.known import find_known, kinds_on_test
 from landshift.pipeline.change.areas import MappedAreas, add_kind_scores, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
-from landshift.pipeline.change.decision import Decision, probability_of
 from landshift.pipeline.change.identity import keep_ids
 from landshift.pipeline.change.mapping_unit import divide_by_size, drop_small, min_patch_pixels
+from landshift.pipeline.change.patches import Patches
 from landshift.pipeline.change.polygons import find_map_patches, map_layers
 from landshift.pipeline.change.second_opinion import ENTRIES, SecondOpinion, compare_maps, form_opinion, lack_opinion
 from landshift.pipeline.columns import CHANGES_LAYER
-from landshift.pipeline.drawing.pictures import stretches_of, write_image
 from landshift.pipeline.drawing.qml import vector_qml
 from landshift.pipeline.drawing.sld import vector_sld
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, pixel_area_ha
-from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import write_text
-from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.raster.read import read_raster, read_rows
+from landshift.pipeline.raster.write import write_cog
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.run.rasters import (
-    write_disagreement,
-    write_domain_shift,
-    write_last_observed,
-    write_rasters,
-)
-from landshift.pipeline.scenes.sensors import REFLECTANCE
+from landshift.pipeline.run.rasters import MapParts, write_disagreement, write_domain_shift, write_last_observed, write_rasters
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_changes, write_copies
 
@@ -57,7 +52,7 @@ class Maps:
     """How far the map agrees with the IR-MAD map; None where a classical method made it."""
 
 
-def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
+def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
     """Apply the minimum mapping unit, and write the rasters and polygons as published."""
     folder = ws.work / key
     manifest = ws.manifest(folder)
@@ -65,26 +60,30 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
         return record_of(Maps, manifest.facts("maps"), str(folder))
     legend, made = legend_in_use(ws), prepared.plan
     areas_of_interest = areas_in(ws, made.grid)
-    tags = _tags(ws, made, key)
+    tags = raster_tags(ws, made, key)
     with step("Writing maps and polygons") as advance:
-        decision = _drop_small(folder, legend, ws.project.detect.min_area_ha, pixel_area_ha(made.grid))
-        advance(0.2)
+        patches, small = _divide_patches(ws, made.grid, folder / "raw_change.tif")
         known = find_known(ws, prepared)
-        files = write_rasters(folder, decision, legend, made.grid, tags=tags, calibrated=known.calibrated)
+        parts = MapParts(
+            _without(small, folder, "change"), read_rows(folder / "raw_change_probability.tif"),
+            None if legend.binary else read_rows(folder / "raw_before.tif"),
+            None if legend.binary else _without(small, folder, "after"),
+        )  # fmt: skip
+        files = write_rasters(folder, parts, legend, made.grid, tags=tags, calibrated=known.calibrated)
+        advance(0.2)
         shifts = folder / "raw_domain_shift.tif"
         if shifts.is_file():
             files += write_domain_shift(folder, *read_raster(shifts), tags)
         opinion = None
         if ws.project.detect.method == "model":
-            opinion, more = _write_second_opinion(ws, prepared, key, decision, tags=tags)
+            opinion, more = _write_second_opinion(ws, folder, made.grid, tags, small=small, reason=raw.second_lacks)
             files += more
-        files += write_last_observed(folder, prepared.observations, made.grid, tags)
-        advance(0.5)
-        files += _write_images(folder, prepared, made, tags)
+        files += write_last_observed(folder, folder / f"raw_{SEEN}.tif")
+        advance(0.4)
+        files += [write_cog(folder / f"{name}.tif", folder / f"raw_{name}.tif", categorical=False) for name in IMAGES]
         advance(0.6)
         dates = (made.before.date, made.after.date)
-        probability = decision.change_probability
-        patches = find_map_patches(decision.change)
+        probability = read_rows(folder / "raw_change_probability.tif")
         layers = map_layers(patches, probability, made.grid, legend, *dates, prefix=ws.project.name)
         changes, unseen = layers.changes, layers.not_observed
         areas = measure_areas(changes, unseen, legend, made.grid)
@@ -111,20 +110,39 @@ def write_maps(ws: Workspace, prepared: Pair, key: str) -> Maps:
     return maps
 
 
+def _divide_patches(ws: Workspace, grid: Grid, change: Path) -> tuple[Patches, Patches]:
+    """Return the patches of a map that stay, and those below the minimum mapping unit."""
+    least = min_patch_pixels(ws.project.detect.min_area_ha, pixel_area_ha(grid))
+    return divide_by_size(find_map_patches(read_rows(change)), least)
+
+
+def _without(small: Patches, folder: Path, layer: str) -> Iterator[np.ndarray]:
+    """Yield the rows of the change codes (`change`, or `second` of IR-MAD) or of the land use `after` without small patches."""
+    top = 0
+    names = ("change", "before", "after") if layer == "after" else (layer,)
+    for rows in zip(*(read_rows(folder / f"raw_{name}.tif") for name in names), strict=True):
+        drop_small(small, top, rows[0], *(rows[1:] or (None, None)))
+        top += len(rows[0])
+        yield rows[-1]
+
+
 def _write_second_opinion(
-    ws: Workspace, prepared: Pair, key: str, decision: Decision, tags: dict[str, str]
+    ws: Workspace, folder: Path, grid: Grid, tags: dict[str, str], *, small: Patches, reason: str
 ) -> tuple[SecondOpinion, list[Path]]:
     """Compare the map with the IR-MAD map under the same minimum mapping unit, and write where they disagree."""
-    folder, grid = ws.work / key, prepared.plan.grid
-    second = map_second_opinion(ws, prepared, key)
-    if not second.is_there:
-        return lack_opinion(second.reason), []
-    other = read_raster(folder / SECOND)[0]
-    least = min_patch_pixels(ws.project.detect.min_area_ha, pixel_area_ha(grid))
-    drop_small(divide_by_size(find_map_patches(other), least)[1], 0, other, None, after=None)
-    codes = compare_maps(decision.change, other)
-    opinion = form_opinion(np.bincount(codes.ravel(), minlength=len(ENTRIES)))
-    return opinion, write_disagreement(folder, codes, grid, tags)
+    if reason:
+        return lack_opinion(reason), []
+    small_too = _divide_patches(ws, grid, folder / f"raw_{SECOND}.tif")[1]
+    counts = np.zeros(len(ENTRIES), dtype=np.int64)
+
+    def compare() -> Iterator[np.ndarray]:
+        for change, other in zip(_without(small, folder, "change"), _without(small_too, folder, SECOND), strict=True):
+            codes = compare_maps(change, other)
+            counts[:] += np.bincount(codes.ravel(), minlength=len(ENTRIES))
+            yield codes
+
+    files = write_disagreement(folder, compare(), grid, tags)
+    return form_opinion(counts), files
 
 
 def _earlier_changes(ws: Workspace) -> "gpd.GeoDataFrame | None":
@@ -148,40 +166,3 @@ def areas_in(ws: Workspace, grid: Grid) -> AreasOfInterest | None:
         return None
     path = ws.input(wanted.path, "areas_of_interest: path")
     return read_areas_of_interest(path, grid, wanted.layer, wanted.name_column)
-
-
-def _write_images(folder: Path, prepared: Pair, made: Plan, tags: dict[str, str]) -> list[Path]:
-    stretches = stretches_of(*prepared.images, comparable=made.sensor.units == REFLECTANCE)
-    return [
-        write_image(
-            folder / f"image_{epoch}.tif",
-            image,
-            stretch,
-            made.grid,
-            tags=tags,
-            names=[made.bands[band - 1] for band in stretch.bands],
-        )
-        for epoch, image, stretch in zip(("before", "after"), prepared.images, stretches, strict=True)
-    ]
-
-
-def _tags(ws: Workspace, made: Plan, key: str) -> dict[str, str]:
-    """Return the tags of each raster: its origin, for when it travels alone."""
-    return {
-        "AREA_OR_POINT": "Area",
-        "BEFORE_DATE": str(made.before.date),
-        "AFTER_DATE": str(made.after.date),
-        "PROJECT": ws.project.name,
-        "RUN": key,
-        "TIFFTAG_SOFTWARE": f"landshift {versions()['landshift']}",
-    }
-
-
-def _drop_small(folder: Path, legend: Legend, min_area_ha: float, pixel_ha: float) -> Decision:
-    change = read_raster(folder / "raw_change.tif")[0]
-    codes = read_raster(folder / "raw_change_probability.tif")[0]
-    probability = probability_of(codes)
-    dates = [None, None] if legend.binary else [read_raster(folder / f"raw_{n}.tif")[0] for n in ("before", "after")]
-    small = divide_by_size(find_map_patches(change), min_patch_pixels(min_area_ha, pixel_ha))[1]
-    drop_small(small, 0, change, *dates)
-    return Decision(change, dates[0], dates[1], probability)

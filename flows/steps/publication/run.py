@@ -2,7 +2,7 @@
 
 import platform
 import shutil
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -25,7 +25,7 @@ from landshift.pipeline.epochs.gates import Measured
 from landshift.pipeline.formatting import percent
 from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_name
-from landshift.pipeline.manifest import MANIFEST, file_hash, replace_when_done
+from landshift.pipeline.manifest import MANIFEST, file_hash, link_or_copy, replace_when_done
 from landshift.pipeline.raster.place import place_hash
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.package import complete
@@ -67,6 +67,8 @@ class Detected:
 def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw: RawMap, maps: Maps) -> Detected:
     """Write `run.json`, the page and what else follows from the maps, and move the whole run to its place in one step."""
     folder, made, light = ws.work / key, prepared.plan, prepared.radiometry
+    # Windows were looked at before, and now every pixel was.
+    measured = replace(measured, observed_share=raw.observed.both)
     areas, notes = maps.areas, maps.areas_of_interest
     mapper = _describe_classical(ws, maps) if raw.classical is not None else _describe_model(ws, prepared, raw, maps)
     model, assessment = mapper.model, mapper.assessment
@@ -96,7 +98,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         ),
         clouds={e: tuple(content_of(image.clouds)) for e, image in (("before", prepared.before), ("after", prepared.after))},
         bands=tuple(made.bands), units=made.sensor.units, legend=legend_in_use(ws).classes,
-        observed=ObservedShares(prepared.before.observed, prepared.after.observed),
+        observed=ObservedShares(raw.observed.before, raw.observed.after),
         model=model, classical=raw.classical, second_opinion=maps.second_opinion, calibration=calibration_of(ws, prepared),
         threshold=raw.threshold, margin_px=raw.margin, steadiness=raw.steadiness,
         seconds=SpentSeconds(detect=raw.seconds, model=raw.model_seconds),
@@ -115,8 +117,8 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         target.mkdir(parents=True)
         for path in sorted(folder.iterdir()):
             if not path.name.startswith(("raw_", ".")) and path.name != MANIFEST:
-                # Copies, so that a failure here leaves the work to publish again.
-                shutil.copy2(path, target / path.name)
+                # The work stays, so that it can be published again after a failure here.
+                link_or_copy(path, target / path.name)
         complete(target, run)
     shutil.rmtree(ws.work, ignore_errors=True)
     return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates=gates)

@@ -12,7 +12,8 @@ from landshift.pipeline.drawing.chips import sample_chip, sample_window
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
 from landshift.pipeline.manifest import replace_when_done
-from landshift.pipeline.raster.read import inspect, open_readers, read_raster
+from landshift.pipeline.raster.images import open_readers
+from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.records import content_of, write_record
 from landshift.pipeline.run.package import require_unharmed
 from landshift.pipeline.run.record import CHANGE_MAP, RunRecord, read_run

@@ -29,7 +29,7 @@ from landshift.pipeline.labels.suggesting import (
     join_tables,
     table_blocks,
 )
-from landshift.pipeline.raster.read import RasterReader, open_readers
+from landshift.pipeline.raster.images import ImageReader, open_readers
 from landshift.pipeline.review.suggestions import SuggestedBlock, SuggestedPatch
 from landshift.pipeline.tiles import Window, spread_windows, strips
 
@@ -70,7 +70,7 @@ class _Asked:
 class _Asker:
     """Reads a territory and asks every method about it."""
 
-    def __init__(self, pair: PairReader, plain: tuple[RasterReader, ...], members: tuple[RasterReader, ...]) -> None:
+    def __init__(self, pair: PairReader, plain: tuple[ImageReader, ...], members: tuple[ImageReader, ...]) -> None:
         self._pair, self._plain, self._members = pair, plain, members
         before, after = spread_pixels(plain[0], plain[1], limit=SAMPLED)
         self._detector: ClassicalDetector = fit_detector(before, after, "ir-mad", _RATE)
@@ -89,7 +89,7 @@ class _Asker:
         return _Asked(self.values(window).astype(np.float64), mean, doubt_of(mean), disagreement_of(votes))
 
 
-def _chance(reader: RasterReader, window: Window) -> np.ndarray:
+def _chance(reader: ImageReader, window: Window) -> np.ndarray:
     codes = reader.read(window)[0]
     return np.where(codes == PROBABILITY_NODATA, np.nan, codes * PROBABILITY_SCALE)
 
@@ -97,7 +97,7 @@ def _chance(reader: RasterReader, window: Window) -> np.ndarray:
 @contextmanager
 def _open(ground: Ground) -> Iterator[_Asker]:
     with (
-        ground.source.open() as pair, open_readers(*ground.source.paths) as plain,
+        ground.source.open() as pair, open_readers(*ground.source.images) as plain,
         open_readers(*(m.chances for m in ground.members)) as members,
     ):  # fmt: skip
         yield _Asker(pair, plain, members)

@@ -1,0 +1,230 @@
+"""Images of epochs: windows of them, whatever they lie in, and statistics of their bands from a sample."""
+
+import math
+import os
+import threading
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+
+from landshift.pipeline.raster.open import environment, open_source
+from landshift.pipeline.raster.read import RasterInfo, inspect, rasterio_window, read_preview
+from landshift.pipeline.tiles import Window, strips
+
+_PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
+
+Mapped = Callable[[np.ndarray], np.ndarray]
+"""What turns a window (band, y, x) into another of the same shape."""
+
+
+class ImageReader(Protocol):
+    """Reads windows of an image; safe in threads, and travels to other processes."""
+
+    @property
+    def info(self) -> RasterInfo:
+        """What the image is like: its shape, grid and bands."""
+
+    def read(self, window: Window) -> np.ndarray:
+        """Read all bands of a window as float32 (band, y, x), NaN where not observed and past the edge.
+
+        Raises:
+            InputError: A file cannot be read.
+        """
+
+    def close(self) -> None:
+        """Close what this process opened."""
+
+
+class Readable(Protocol):
+    """An image that is made while it is read."""
+
+    def reader(self) -> ImageReader:
+        """Return what reads it.
+
+        Raises:
+            InputError: A file cannot be read.
+        """
+
+    def only(self, bands: Sequence[int]) -> "Readable":
+        """Return the image of some of its bands, from 1."""
+
+
+ImageSource = Path | Readable
+"""Pixels of an epoch: a GeoTIFF of them, or what makes them while they are read."""
+
+
+def reader_of(image: ImageSource) -> ImageReader:
+    """Return what reads an image.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    return RasterReader(image) if isinstance(image, Path) else image.reader()
+
+
+def preview(image: ImageSource, bands: Sequence[int], side: int) -> np.ndarray:
+    """Read bands at most `side` pixels wide and high, as `read_preview` does: float32 (band, y, x), NaN where not observed.
+
+    Args:
+        image: Of an epoch.
+        bands: From 1.
+        side: Pixels.
+    """
+    if isinstance(image, Path):
+        return read_preview(image, bands, side).astype(np.float32, copy=False)
+    with open_readers(image.only(bands)) as (reader,):
+        height, width = reader.info.shape
+        step = max(max(height, width) / side, 1)
+        rows, columns = (_nearest(n, max(round(n / step), 1)) for n in (height, width))
+        parts = []
+        for strip in strips((height, width)):
+            inside = rows[(rows >= strip.y) & (rows < strip.y + strip.height)]
+            parts.append(reader.read(strip)[:, inside - strip.y][:, :, columns])
+    return np.asarray(np.concatenate(parts, axis=1))
+
+
+def _nearest(length: int, count: int) -> np.ndarray:
+    """Return the pixels of a line that GDAL takes where it is read with fewer."""
+    return np.asarray(np.minimum((np.arange(count) + 0.5) * (length / count) + 1e-10, length - 1).astype(np.intp))
+
+
+class RasterReader:
+    """Reads windows of a raster that may reach past its edge; safe in threads and in forked workers.
+
+    GDAL handles must not be shared between threads, nor between a process and its forks, so each gets its own on first
+    use.
+    """
+
+    def __init__(self, path: Path) -> None:
+        """Remember the file; it is opened at the first read.
+
+        Raises:
+            InputError: The file cannot be read.
+        """
+        self.path = path
+        self.info = inspect(path)
+        self._handles: dict[tuple[int, int], Any] = {}
+
+    def read(self, window: Window) -> np.ndarray:
+        """Read all bands of a window as float32.
+
+        Returns:
+            (band, y, x), NaN where not observed and past the edge.
+        """
+        out = np.full((self.info.count, window.height, window.width), np.nan, dtype=np.float32)
+        inside = window.clip(self.info.shape)
+        if inside.height and inside.width:
+            key = (os.getpid(), threading.get_ident())
+            with environment():
+                if key not in self._handles:
+                    # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would
+                    # wait for ever.
+                    self._handles[key] = open_source(self.path, NUM_THREADS="1")
+                data = self._handles[key].read(window=rasterio_window(inside), out_dtype="float32")
+            if self.info.nodata is not None and not np.isnan(self.info.nodata):
+                data[data == self.info.nodata] = np.nan
+            out[(slice(None), *inside.within(window).slices)] = data
+        return out
+
+    def close(self) -> None:
+        """Close the handles that this process opened."""
+        for key in [k for k in self._handles if k[0] == os.getpid()]:
+            self._handles.pop(key).close()
+
+    def __getstate__(self) -> object:
+        """Travel to another process without handles."""
+        return {"path": self.path, "info": self.info, "_handles": {}}
+
+
+@contextmanager
+def open_readers(*images: ImageSource) -> Iterator[tuple[ImageReader, ...]]:
+    """Open images to read windows of them, such as both dates; all are closed whatever happens.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(closing(reader_of(image))) for image in images)
+
+
+@dataclass(frozen=True)
+class BandStatistics:
+    """What a band looks like, in the units of the image."""
+
+    mean: tuple[float, ...]
+    """One a band."""
+    std: tuple[float, ...]
+    """Standard deviation, one a band."""
+    percentiles: dict[str, tuple[float, ...]]
+    """`p1` to `p99`, one value a band."""
+    pixels: int
+    """Pixels looked at."""
+
+
+def sample_image(
+    image: ImageSource, limit: int = 200_000, mask: np.ndarray | None = None, seed: int = 0, mapped: Mapped | None = None
+) -> np.ndarray:
+    """Draw observed pixels evenly over an image.
+
+    Args:
+        image: Of an epoch.
+        limit: How many at most.
+        mask: bool (y, x): only these; all where None.
+        seed: Which.
+        mapped: What is done to each window (band, y, x) first; nothing where None.
+
+    Returns:
+        float32 (pixel, band).
+    """
+    rng = np.random.default_rng(seed)
+    parts = []
+    with open_readers(image) as (reader,):
+        wanted = float(mask.sum() if mask is not None else math.prod(reader.info.shape))
+        keep = min(1.0, limit / max(wanted, 1.0))
+        for window in strips(reader.info.shape):
+            values = reader.read(window) if mapped is None else mapped(reader.read(window))
+            chosen = np.isfinite(values[0]) & (rng.random(values.shape[1:]) < keep)
+            if mask is not None:
+                chosen &= mask[window.slices]
+            parts.append(values[:, chosen].T)
+    pixels = np.concatenate(parts)
+    # Chance may draw a few too many.
+    return pixels if len(pixels) <= limit else pixels[np.sort(rng.choice(len(pixels), limit, replace=False))]
+
+
+def band_statistics(
+    images: Sequence[ImageSource], mask: np.ndarray | None = None, mapped: Sequence[Mapped | None] | None = None
+) -> BandStatistics:
+    """Describe the bands of several images together.
+
+    Both dates go in together: statistics of each date apart would normalise its change away.
+
+    Args:
+        images: Of epochs, with the same bands.
+        mask: bool (y, x): only these pixels.
+        mapped: What is done to the windows of each image first; nothing where None.
+    """
+    changes = mapped or [None] * len(images)
+    parts = [sample_image(image, mask=mask, mapped=change) for image, change in zip(images, changes, strict=True)]
+    return describe_pixels(np.concatenate(parts))
+
+
+def describe_pixels(sample: np.ndarray) -> BandStatistics:
+    """Describe the bands of pixels (n, band)."""
+    pixels = sample.astype(np.float64)
+    if not len(pixels):
+        nothing: tuple[float, ...] = ()
+        return BandStatistics(nothing, nothing, {}, 0)
+    # A constant band would divide by zero.
+    std = np.maximum(pixels.std(axis=0), 1e-6)
+    ranks = np.percentile(pixels, _PERCENTILES, axis=0)
+    named = {f"p{p}": _round(row) for p, row in zip(_PERCENTILES, ranks, strict=True)}
+    return BandStatistics(_round(pixels.mean(axis=0)), _round(std), named, len(pixels))
+
+
+def _round(values: np.ndarray) -> tuple[float, ...]:
+    return tuple(float(f"{v:.7g}") for v in values)
