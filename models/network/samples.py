@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import Dataset
 
-from landshift.pipeline.epochs.matching import PairReader, PairSource
+from landshift.pipeline.epochs.matching import PairWindow
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.legend import NOT_LABELLED
@@ -71,6 +72,20 @@ def masks_of(labels: Labels, role: np.ndarray, wanted: int, codes: Sequence[int]
     return Masks(index[kept[0]], index[kept[1]], kept[2])
 
 
+class ReadsPairs(Protocol):
+    """Reads windows of a pair."""
+
+    def read(self, window: Window, priors: Sequence[str] = ()) -> PairWindow:
+        """Read a window of both dates."""
+
+
+class HoldsPair(Protocol):
+    """What chips are read from: a `PairSource`, or its pixels kept near (`cache.CachedPair`)."""
+
+    def reader(self) -> ReadsPairs:
+        """Return what reads it."""
+
+
 class TrainingChips(Dataset[dict[str, Tensor]]):
     """Random chips around labelled pixels, the same ones for the same seed and index.
 
@@ -80,7 +95,7 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
 
     def __init__(
         self,
-        pair: PairSource,
+        pair: HoldsPair,
         masks: Masks,
         *,
         priors: Sequence[str] = (),
@@ -143,7 +158,7 @@ class TrainingChips(Dataset[dict[str, Tensor]]):
 class LabelledTiles(Dataset[dict[str, Tensor]]):
     """Every chip of a regular grid that holds a labelled pixel, for early stopping."""
 
-    def __init__(self, pair: PairSource, masks: Masks, *, priors: Sequence[str] = (), size: int = 128) -> None:
+    def __init__(self, pair: HoldsPair, masks: Masks, *, priors: Sequence[str] = (), size: int = 128) -> None:
         """List the chips.
 
         Args:
@@ -169,19 +184,19 @@ class LabelledTiles(Dataset[dict[str, Tensor]]):
         return {k: torch.from_numpy(v) for k, v in chip.items()}
 
 
-def _chip(reader: PairReader, masks: Masks, window: Window, priors: Sequence[str]) -> dict[str, np.ndarray]:
+def _chip(reader: ReadsPairs, masks: Masks, window: Window, priors: Sequence[str]) -> dict[str, np.ndarray]:
     found = reader.read(window, priors)
-    seen = np.isfinite(found.before).all(axis=0) & np.isfinite(found.after).all(axis=0)
+    unseen = ~(np.isfinite(found.before).all(axis=0) & np.isfinite(found.after).all(axis=0))
     chip = {"before": found.before, "after": found.after}
     if found.priors is not None:
         chip["priors"] = found.priors
     for name in ("before", "after", "change"):
         mask = getattr(masks, name)
         inside = window.clip(mask.shape)
-        part = np.full((window.height, window.width), NOT_LABELLED, dtype=np.int64)
+        part = np.full((window.height, window.width), NOT_LABELLED, dtype=np.uint8)
         part[inside.within(window).slices] = mask[inside.slices]
-        part[~seen] = NOT_LABELLED
-        chip[f"{name}_label"] = part
+        part[unseen] = NOT_LABELLED
+        chip[f"{name}_label"] = part.astype(np.int64)
     return chip
 
 
@@ -213,24 +228,62 @@ def with_other_radiometry(
         rng: Source of what varies.
         augmentation: How much.
     """
-    dates = np.stack([chip["before"], chip["after"]])
-    seen = np.isfinite(dates)
-    count = np.maximum(seen.sum(axis=(0, 2, 3)), 1)[:, None, None]
-    mean = np.where(seen, dates, 0).sum(axis=(0, 2, 3))[:, None, None] / count
-    deviation = np.sqrt((np.where(seen, dates - mean, 0) ** 2).sum(axis=(0, 2, 3))[:, None, None] / count)
-    bands = (dates.shape[1], 1, 1)
-    gain, offset = rng.normal(0, augmentation.date, (2, 2, *bands)) + rng.normal(0, augmentation.common, (2, 1, *bands))
-    varied = (dates - mean) * np.exp(gain) + offset * deviation
-    if augmentation.gamma:
-        # Bends the scale of a band: bright ground moves more than dark ground, or less.
-        bend = rng.normal(0, augmentation.gamma, (2, *bands))
-        varied = varied + bend * (varied**2 / np.maximum(deviation, _DARK) - deviation).clip(-9 * deviation, 9 * deviation)
+    light = _draw_light(rng, augmentation, len(chip["before"]))
+    dates = chip["before"], chip["after"]
+    varied = [np.empty(image.shape, np.float32) for image in dates]
+    # Band by band: what is worked on stays near the processor.
+    for band in range(len(dates[0])):
+        images = [image[band] for image in dates]
+        seen = [np.isfinite(image) for image in images]
+        count = max(sum(int(np.count_nonzero(s)) for s in seen), 1)
+        mean = _sum_seen(images, seen) / np.int64(count)
+        away = [image - mean for image in images]
+        deviation = np.sqrt(_sum_seen([a**2 for a in away], seen) / np.int64(count))
+        for date, values in enumerate(away):
+            values *= light.gain[date, band]
+            values += light.offset[date, band] * deviation
+            if light.bend is not None:
+                # Bends the scale of a band: bright ground moves more than dark ground, or less.
+                bent = (values**2 / np.maximum(deviation, _DARK) - deviation).clip(-9 * deviation, 9 * deviation)
+                values += light.bend[date, band] * bent
+            if date == light.hazy:
+                values *= 1 - light.depth
+                values += 2 * light.depth * deviation
+            values += mean
+            varied[date][band] = values
+    return {**chip, "before": varied[0], "after": varied[1]}
+
+
+@dataclass(frozen=True)
+class _Light:
+    """In which light a chip is shown."""
+
+    gain: np.ndarray
+    """float64 (date, band)."""
+    offset: np.ndarray
+    """float64 (date, band), in deviations of the band."""
+    bend: np.ndarray | None
+    """float64 (date, band)."""
+    hazy: int | None
+    """The date with haze, if any."""
+    depth: float
+    """Share of the contrast that haze takes."""
+
+
+def _draw_light(rng: np.random.Generator, augmentation: Augmentation, bands: int) -> _Light:
+    gain, offset = rng.normal(0, augmentation.date, (2, 2, bands)) + rng.normal(0, augmentation.common, (2, 1, bands))
+    bend = rng.normal(0, augmentation.gamma, (2, bands)) if augmentation.gamma else None
     if augmentation.haze and rng.random() < _HAZY_SHARE:
         depth = rng.uniform(0, augmentation.haze)
-        date = int(rng.integers(2))
-        varied[date] = (1 - depth) * varied[date] + 2 * depth * deviation
-    varied = (mean + varied).astype(np.float32)
-    return {**chip, "before": varied[0], "after": varied[1]}
+        return _Light(np.exp(gain), offset, bend, hazy=int(rng.integers(2)), depth=depth)
+    return _Light(np.exp(gain), offset, bend, hazy=None, depth=0.0)
+
+
+def _sum_seen(images: Sequence[np.ndarray], seen: Sequence[np.ndarray]) -> np.floating:
+    """Sum the seen values of one band of both dates."""
+    before, after = (image.sum() if s.all() else np.where(s, image, 0).sum() for image, s in zip(images, seen, strict=True))
+    total: np.floating = before + after
+    return total
 
 
 def with_hidden_strip(chip: dict[str, np.ndarray], depth: int) -> dict[str, np.ndarray]:

@@ -224,10 +224,9 @@ def fit_network(
     else:
         course = _Course(project.training, recipe, training, validation)
         result = _fit_decoders(network, prepared, course, checkpoints, advance=advance)
-    regions = prepared.source.statistics(role == TRAIN)
     facts = Provenance(
-        seed=recipe.seed, fit=result, weights_hash=built.weights_hash, training_regions=regions,
-        inputs=TrainingImages(*prepared.hashes), versions=versions(), strategy=recipe.strategy,
+        seed=recipe.seed, fit=result, weights_hash=built.weights_hash, inputs=TrainingImages(*prepared.hashes),
+        training_regions=prepared.source.statistics(role == TRAIN), versions=versions(), strategy=recipe.strategy,
         training_changed=share_changed(labels.change[role == TRAIN]),
     )  # fmt: skip
     encoder, spec = built.encoder, built.network.spec
@@ -253,6 +252,7 @@ class _Course:
 def _fit_decoders(
     network: "Siamese", prepared: Pair, course: _Course, checkpoints: Path, *, advance: Callable[[float], None]
 ) -> Fit:
+    from landshift.models.network.cache import keep_pixels
     from landshift.models.network.priors import start_from_priors
     from landshift.models.network.samples import Augmentation, LabelledTiles, TrainingChips
     from landshift.models.network.siamese import ChangeNetwork
@@ -260,14 +260,15 @@ def _fit_decoders(
 
     if not isinstance(network, ChangeNetwork):
         raise TypeError(f"{type(network).__name__} has no decoders to train.")
-    config, recipe, priors = course.config, course.recipe, network.spec.priors
-    training = TrainingChips(
-        prepared.source, course.training, priors=priors, size=config.chip, count=recipe.chips_per_epoch, seed=recipe.seed,
-        augmentation=Augmentation(**vars(config.augmentation)),
-    )  # fmt: skip
-    validation = LabelledTiles(prepared.source, course.validation, priors=priors, size=config.chip)
-    start_from_priors(network, LabelledTiles(prepared.source, course.training, priors=priors, size=config.chip))
-    return fit(network, training, validation, settings_of(config, recipe), folder=checkpoints, advance=advance)
+    config, recipe, priors, masks = course.config, course.recipe, network.spec.priors, (course.training, course.validation)
+    with keep_pixels(prepared.source, masks, checkpoints, size=config.chip, priors=priors) as pair:
+        training = TrainingChips(
+            pair, course.training, priors=priors, size=config.chip, count=recipe.chips_per_epoch, seed=recipe.seed,
+            augmentation=Augmentation(**vars(config.augmentation)),
+        )  # fmt: skip
+        tiles, validation = (LabelledTiles(pair, m, priors=priors, size=config.chip) for m in masks)
+        start_from_priors(network, tiles)
+        return fit(network, training, validation, settings_of(config, recipe), folder=checkpoints, advance=advance)
 
 
 def settings_of(config: TrainingConfig, recipe: Recipe) -> "TrainingSettings":
