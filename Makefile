@@ -58,6 +58,7 @@ benchmarks: setup
 	$(BIN)/python benchmarks/detect_path.py $(KEPT)/detect_path_4.json --sizes $(SIZES) --bands 4 --methods model
 	-$(BIN)/python benchmarks/flame.py $(KEPT)/flame.json
 	$(BIN)/python benchmarks/fed_device.py $(KEPT)/fed_device.json
+	$(BIN)/python benchmarks/chips.py $(KEPT)/chips.json
 	$(BIN)/python benchmarks/peers.py $(KEPT)/peers.json --environment $(PAIRS)/rastervision
 	$(BIN)/python benchmarks/growth.py $(KEPT)/growth.json
 	$(BIN)/python benchmarks/detect_share.py

@@ -63,7 +63,7 @@ def read_tiles(path: Path) -> dict[str, float]:
     import rasterio
     from rasterio.windows import Window as RasterioWindow
 
-    from landshift.pipeline.raster.read import RasterReader
+    from landshift.pipeline.raster.images import RasterReader
     from landshift.pipeline.tiles import tiles
 
     reader = RasterReader(path)

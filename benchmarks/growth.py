@@ -23,7 +23,7 @@ from free_model import save_free_model
 from machine import Cost, describe_machine, keep_figures, one_thread, run_watched, say
 from made import BANDS, CLASSES, COLOURS, Recipe, make_pair
 
-EDGES, DATES, NUMBERS, REGIONS = (1280, 2560, 5120), (2, 4, 8, 16, 32), (2, 4, 8, 16), (1, 2, 4, 8)
+EDGES, DATES, NUMBERS, REGIONS = (1280, 2560, 5120), (2, 8, 32), (2, 4, 16), (1, 2, 4)
 BANDS_USED = 4
 
 
@@ -41,7 +41,7 @@ def double_edge(pairs: Path, folder: Path) -> dict[float, Cost]:
 
 def double_dates(pairs: Path, folder: Path) -> dict[float, Cost]:
     """Compose the date before of more and more scenes."""
-    home, found = make_pair(pairs, Recipe(512, BANDS_USED)), {}
+    home, found = make_pair(pairs, Recipe(1024, BANDS_USED)), {}
     for count in DATES:
         copy = folder / f"dates-{count}"
         (copy / "data").mkdir(parents=True)

@@ -50,24 +50,24 @@ def map_by_landshift(data: Path, out: Path) -> None:
 
     free.install()
     from landshift.models.use.bundle import load
-    from landshift.models.use.inference import stream, write_behind
-    from landshift.pipeline.change.decision import decide
+    from landshift.models.use.inference import DecisionRule, MappedTile, stream, write_behind
     from landshift.pipeline.epochs.matching import PairSource
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer
-    from landshift.pipeline.tiles import Tile, tiles
+    from landshift.pipeline.tiles import tiles
 
     bundle, network = load(data.parent / "binary")
     before, after = scenes_of(data)
     info = inspect(before)
     with open_writer(out, Layout(info.grid, 1, "uint8", 0)) as write:
 
-        def finish(tile: Tile, said: Any) -> None:  # noqa: ANN401
-            codes = decide(said.change, None, None, bundle.legend, threshold=bundle.threshold).change
-            write(tile.core, codes[None])
+        def finish(done: MappedTile) -> None:
+            if done.decision is not None:
+                write(done.tile.core, done.decision.change[None])
 
-        work = tiles(info.shape, SIDE, MARGIN)
-        for _ in write_behind(stream(network, PairSource(before, after), work, bundle.temperatures), finish):
+        rule = DecisionRule(bundle.legend, bundle.threshold)
+        mapped = stream(network, PairSource(before, after), tiles(info.shape, SIDE, MARGIN), bundle.temperatures, rule=rule)
+        for _ in write_behind(mapped, finish):
             pass
 
 

@@ -55,9 +55,9 @@ def name_machine(column: str, content: Content) -> str:
     )
 
 
-def machines_of(content: Content) -> str:
+def machines_of(content: Content, columns: Sequence[str] = COLUMNS) -> str:
     """Describe the machine of every column."""
-    return " ".join(name_machine(column, content[column]) for column in COLUMNS if column in content)
+    return " ".join(name_machine(column, content[column]) for column in columns if column in content)
 
 
 def show_path(content: Content) -> Iterator[str]:
@@ -108,7 +108,7 @@ def show_flame(content: Content) -> Iterator[str]:
     yield "### Where the time goes"
     yield (
         f"`benchmarks/flame.py`: share of the samples of py-spy over one such `detect` of {first['size_px']:,} px. What GDAL "
-        "compresses in threads of its own is not seen. Seconds: the share of the command's processor time, sampler included."
+        "compresses in threads of its own is not seen. Seconds: the share of the processor time of the process."
     )
     names = sorted(
         {name for column in COLUMNS if column in content for name in content[column]["shares"]},
@@ -120,7 +120,7 @@ def show_flame(content: Content) -> Iterator[str]:
         for column in COLUMNS:
             if column in content:
                 part = content[column]["shares"].get(name, 0)
-                cells += [f"{part:.1%}".replace("%", " %"), number(part * content[column]["cpu_s_with_sampler"])]
+                cells += [f"{part:.1%}".replace("%", " %"), number(part * content[column]["process_cpu_s"])]
             else:
                 cells += ["–", "–"]
         return cells
@@ -225,9 +225,36 @@ def show_gpu(content: Content) -> Iterator[str]:
     yield name_machine("host", content)
 
 
+def show_chips(content: Content) -> Iterator[str]:
+    """Yield the section on the chips of a training."""
+    yield "## Training chips"
+    yield (
+        "`benchmarks/chips.py`: milliseconds for a chip of both dates and its labels on one core, by the loop of torchgeo's "
+        "documentation and by ours, read from the images and from the raw blocks that a training keeps around its labels, in"
+        " one run. Labels cover the share of the scene."
+    )
+    rows = [
+        [f"{name}, {row['bands']} bands, {row['codec']}, {row['share']:.0%} labelled".replace("%", " %"),
+         *(number(row[key], 3) for key in ("torchgeo_ms", "images_ms", "cache_ms", "augmented_ms")),
+         *(f"{number(row[key], 2)} ×" for key in ("torchgeo_to_images", "torchgeo_to_cache"))]
+        for name, row in content.items()
+    ]  # fmt: skip
+    head = (
+        "",
+        "torchgeo, ms",
+        "images, ms",
+        "blocks, ms",
+        "blocks and augmentation, ms",
+        "images (goal ≥ 8 ×)",
+        "blocks (≥ 20 ×)",
+    )
+    yield make_table(head, rows)
+    yield machines_of(content, tuple(content))
+
+
 SECTIONS: tuple[tuple[str, Callable[[Content], Iterator[str]]], ...] = (
     ("detect_path", show_path), ("detect_path_4", show_path), ("flame", show_flame), ("fed_device", show_fed),
-    ("gpu_check", show_gpu), ("peers", show_peers), ("growth", show_growth),
+    ("gpu_check", show_gpu), ("chips", show_chips), ("peers", show_peers), ("growth", show_growth),
 )  # fmt: skip
 """Files and what shows them, in the order of the page."""
 
