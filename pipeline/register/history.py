@@ -43,9 +43,9 @@ def events_between(old: pd.DataFrame, new: pd.DataFrame, cause: Event) -> list[E
         new: `change_id`, `state`, `reason` and `last_run`.
         cause: Gives run, model and who; its reason where the change has none of its own.
     """
-    before = dict(zip(old["change_id"], old["state"], strict=True))
+    before = dict(zip(old["change_id"].tolist(), old["state"].tolist(), strict=True))
     result = []
-    for identity, state, reason in zip(new["change_id"], new["state"], new["reason"], strict=True):
+    for identity, state, reason in zip(*(new[name].tolist() for name in ("change_id", "state", "reason")), strict=True):
         was = before.get(identity)
         if was != state:
             returned = {CLOSED: "reopened", WITHDRAWN: "restored"} if state in (NEW, CONFIRMED) else {}

@@ -25,7 +25,7 @@ def assign_ids(known: Known, published: pd.DataFrame, proposals: Mapping[tuple[s
         One id for each row of `known.changes`.
     """
     ids: list[str | None] = [None] * len(known.changes)
-    founders = zip(published["change_id"], published["founder_run"], published["founder_patch"], strict=True)
+    founders = zip(*(published[name].tolist() for name in ("change_id", "founder_run", "founder_patch")), strict=True)
     for identity, run, patch in founders:
         row = int(known.rows[run][patch])
         if ids[row] is None:
@@ -45,7 +45,7 @@ def add_new_ids(
         proposals: As in `assign_ids`.
     """
     result, in_use = [], set(in_use)
-    founded = zip(ids, known.changes["founder_run"], known.changes["founder_patch"], strict=True)
+    founded = zip(ids, known.changes["founder_run"].tolist(), known.changes["founder_patch"].tolist(), strict=True)
     for kept, run, patch in founded:
         chosen = kept if kept is not None else free_id(proposals[run, int(patch)], in_use)
         in_use.add(chosen)

@@ -77,7 +77,11 @@ def under_standing_ids(reviews: Iterable[Review], united: Mapping[str, str]) -> 
 
 def ids_out_of_use(changes: pd.DataFrame) -> dict[str, str]:
     """Return id out of use to the id that stands for it, from `change_id` and `united_with`."""
-    return {str(i): str(other) for i, other in zip(changes["change_id"], changes["united_with"], strict=True) if other}
+    return {
+        str(i): str(other)
+        for i, other in zip(changes["change_id"].tolist(), changes["united_with"].tolist(), strict=True)
+        if other
+    }
 
 
 def is_known(review: Review, recorded: Iterable[Review]) -> bool:

@@ -80,38 +80,44 @@ def write_changes(connection: sa.Connection, codec: Codec, old: gpd.GeoDataFrame
         legend: Gives the names of the land uses.
     """
     new = gpd.GeoDataFrame(new, geometry="geometry", crs=old.crs)
-    position = pd.Series(np.arange(len(old)), index=old["change_id"]).reindex(new["change_id"]).to_numpy()
-    there = np.flatnonzero(~np.isnan(position))
-    at = position[there].astype(np.int64)
-    compared = [*COLUMNS, *STATUS, "ordinal"]
-    differs, first_differs = np.zeros(len(there), dtype=bool), np.zeros(len(there), dtype=bool)
-    for name in compared:
-        ours, theirs = (np.array(_plain(frame[name]), dtype=object) for frame in (old, new))
-        differs |= (ours[at] != theirs[there]).astype(bool)
-    for name, flags in (("geometry", differs), ("first_geometry", first_differs)):
-        flags |= ~shapely.equals_exact(old[name].to_numpy()[at], new[name].to_numpy()[there])
-    fresh = new.iloc[np.flatnonzero(np.isnan(position))]
+    position = pd.Index(old["change_id"]).get_indexer(pd.Index(new["change_id"]))
+    there = np.flatnonzero(position >= 0)
+    at = position[there]
+    fresh = new.iloc[np.flatnonzero(position < 0)]
     _insert(connection, CHANGES, _change_rows(fresh, codec, legend))
     _insert(connection, FIRST_SEEN, _first_rows(fresh, codec))
-    for table, rows in (
-        (CHANGES, _change_rows(new.iloc[there[differs]], codec, legend)),
-        (FIRST_SEEN, _first_rows(new.iloc[there[first_differs]], codec)),
-    ):
-        if rows:
-            renamed = [{("identity" if k == "change_id" else k): v for k, v in row.items()} for row in rows]
-            values: Row = {k: sa.bindparam(k) for k in rows[0] if k != "change_id"}
-            connection.execute(table.update().where(table.c.change_id == sa.bindparam("identity")).values(values), renamed)
+    moved, first_moved = (
+        ~shapely.equals_exact(old[name].to_numpy()[at], new[name].to_numpy()[there]) for name in ("geometry", "first_geometry")
+    )
+    differing = {name: _differ(old[name].iloc[at], new[name].iloc[there]) for name in (*COLUMNS, *STATUS, "ordinal")}
+    _update(connection, CHANGES, _change_rows(new.iloc[there[moved]], codec, legend))
+    _update(connection, FIRST_SEEN, _first_rows(new.iloc[there[first_moved]], codec))
+    # Most of the others were only observed again: their geometries and the spatial index stay as they are.
+    others = np.logical_or.reduce(list(differing.values())) & ~moved
+    columns = [name for name, flags in differing.items() if flags[others].any()]
+    names = [*columns, *(() if "change_code" not in columns else _LAND_USE), "change_id"]
+    rows = _change_columns(new.iloc[there[others]], legend)
+    _update(connection, CHANGES, _records({name: rows[name] for name in dict.fromkeys(names)}))
+
+
+def _differ(ours: pd.Series, theirs: pd.Series) -> np.ndarray:
+    """Return which values of two columns differ, bool; a missing one is like another."""
+    a, b = (np.array(_plain(series), dtype=object) for series in (ours, theirs))
+    return np.asarray(a != b, dtype=bool)
 
 
 def _change_rows(frame: gpd.GeoDataFrame, codec: Codec, legend: Legend) -> list[Row]:
+    return _records(_change_columns(frame, legend) | {"geom": codec.encode(frame.geometry.to_numpy(), frame.crs)})
+
+
+def _change_columns(frame: gpd.GeoDataFrame, legend: Legend) -> dict[str, Sequence[Any]]:
     by_code = {c.code: c for c in legend.changes}
     entries = [by_code[code] for code in frame["change_code"]]
     columns: dict[str, Sequence[Any]] = {name: _plain(frame[name]) for name in (*COLUMNS, *STATUS, "ordinal")}
     columns["from_code"] = [e.from_code for e in entries]
     columns["from_name"] = [e.from_name or None for e in entries]
     columns["to_name"] = [e.to_name or e.name for e in entries]
-    columns["geom"] = codec.encode(frame.geometry.to_numpy(), frame.crs)
-    return _records(columns)
+    return columns
 
 
 def _first_rows(frame: gpd.GeoDataFrame, codec: Codec) -> list[Row]:
@@ -203,7 +209,7 @@ def read_withdrawals(connection: sa.Connection) -> list[Withdrawal]:
 def append_history(connection: sa.Connection, events: Iterable[Event], now: datetime) -> int:
     """Add lines at the end of the history, and return the number of the last."""
     number = int(connection.execute(sa.select(sa.func.coalesce(sa.func.max(HISTORY.c.number), 0))).scalar_one())
-    rows = [{"number": number + n, "time": now, **asdict(event)} for n, event in enumerate(events, start=1)]
+    rows = [{"number": number + n, "time": now, **vars(event)} for n, event in enumerate(events, start=1)]
     _insert(connection, HISTORY, rows)
     return number + len(rows)
 
@@ -217,6 +223,15 @@ def _plain(series: pd.Series) -> list[Any]:
 def _records(columns: Mapping[str, Sequence[Any]]) -> list[Row]:
     names = list(columns)
     return [dict(zip(names, row, strict=True)) for row in zip(*columns.values(), strict=True)]
+
+
+def _update(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
+    """Set columns of the rows of changes, by `change_id`."""
+    if rows:
+        for row in rows:
+            row["identity"] = row.pop("change_id")
+        values: Row = {k: sa.bindparam(k) for k in rows[0] if k != "identity"}
+        connection.execute(table.update().where(table.c.change_id == sa.bindparam("identity")).values(values), rows)
 
 
 def _insert(connection: sa.Connection, table: sa.Table, rows: list[Row]) -> None:
