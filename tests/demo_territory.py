@@ -9,7 +9,8 @@ from landshift.flows.detect import detect
 from landshift.flows.steps.publication.run import Detected
 from landshift.flows.steps.release.candidates import Trained
 from landshift.flows.train import train
-from landshift.pipeline.demo.files import make_demo
+from landshift.pipeline.demo.files import make_territory
+from landshift.pipeline.demo.territories import NORTH
 
 SIZE = 128
 """Pixels on each side."""
@@ -48,6 +49,6 @@ class DemoTerritory:
 
 
 def make_demo_territory(folder: Path) -> DemoTerritory:
-    make_demo(folder / "demo", seed=11, size=SIZE)
+    make_territory(folder / "demo" / "north", NORTH, seed=11, size=SIZE)
     project, data, output = demo_project(), folder / "demo" / "north", folder / "runs"
     return DemoTerritory(project, data, output, train(project, data, output), detect(project, data, output))

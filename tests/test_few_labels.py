@@ -13,7 +13,8 @@ from landshift.flows.detect import detect
 from landshift.flows.train import train
 from landshift.models.estimators.model import PixelModel
 from landshift.models.use.bundle import load
-from landshift.pipeline.demo.files import make_demo
+from landshift.pipeline.demo.files import make_territory
+from landshift.pipeline.demo.territories import NORTH
 from landshift.pipeline.raster.read import read_raster
 from tests.demo_territory import demo_project
 
@@ -32,7 +33,7 @@ class Auto:
 @pytest.fixture(scope="module")
 def auto(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Auto:
     folder = tmp_path_factory.mktemp("few")
-    make_demo(folder / "demo", seed=11, size=128)
+    make_territory(folder / "demo" / "north", NORTH, seed=11, size=128)
     project = demo_project(training={"strategy": "auto", "candidates": ["boosted", "probe"]})
     data, output = folder / "demo" / "north", folder / "runs"
     trained = train(project, data, output)

@@ -17,7 +17,8 @@ from landshift.models.transfer.blocks import block_embeddings
 from landshift.models.transfer.shift import fit_shift
 from landshift.models.use.bundle import Bundle, save
 from landshift.models.use.inference import device_of, predict
-from landshift.pipeline.demo.files import make_demo
+from landshift.pipeline.demo.files import make_territory
+from landshift.pipeline.demo.territories import NORTH
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Window
 from tests.demo_territory import demo_project
@@ -31,7 +32,7 @@ class Untrained:
     """Scenes, a config and a model."""
 
     def __init__(self, folder: Path) -> None:
-        make_demo(folder / "demo", seed=11, size=SIZE)
+        make_territory(folder / "demo" / "north", NORTH, seed=11, size=SIZE)
         self.data, self.model = folder / "demo" / "north", folder / "model"
         ws = self.workspace(folder / "runs")
         ws.require_writable()

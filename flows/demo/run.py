@@ -10,7 +10,8 @@ from landshift.flows.config.project import find_config, load_project
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.project.plan import legend_of
-from landshift.pipeline.demo.files import make_demo
+from landshift.pipeline.demo.files import make_territory
+from landshift.pipeline.demo.territories import NORTH, Territory
 from landshift.pipeline.drawing.pictures import change_picture, display_picture, png, side_by_side
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import replace_when_done
@@ -18,7 +19,6 @@ from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import content_of
 from landshift.pipeline.scores.accuracy import BinaryScores, binary_scores
 
-_TERRITORY = "north"
 _SIDE = 512
 
 
@@ -33,11 +33,7 @@ def run_demo(folder: Path, seed: int) -> Reply:
         The result for machines, and as lines for people.
     """
     started = time.perf_counter()
-    data = folder / f"landscape-{seed}"
-    if not data.is_dir():
-        with step("Making the landscape") as advance, replace_when_done(data) as temporary:
-            make_demo(temporary, seed=seed)
-            advance(1.0)
+    data = make_once(folder, seed, NORTH)
     config = folder / "demo.yaml"
     shutil.copyfile(find_config("demo.yaml"), config)
     project = load_project(config)
@@ -46,11 +42,11 @@ def run_demo(folder: Path, seed: int) -> Reply:
     from landshift.flows.steps.release.candidates import card_scores
     from landshift.flows.train import train
 
-    output, territory = folder / "runs", data / _TERRITORY
-    trained = train(project, territory, output)
-    detected = detect(project, territory, output)
-    truth = _score_against_truth(detected.run, territory)
-    estimated, estimate_lines = estimate_demo(detected.run, territory)
+    output = folder / "runs"
+    trained = train(project, data, output)
+    detected = detect(project, data, output)
+    truth = _score_against_truth(detected.run, data)
+    estimated, estimate_lines = estimate_demo(detected.run, data)
     picture = _write_picture(detected.run, legend_of(project), folder / "demo.png")
     seconds = time.perf_counter() - started
     content = {
@@ -76,11 +72,27 @@ def run_demo(folder: Path, seed: int) -> Reply:
         f"Numbers {detected.run / 'run.json'}, {trained.report}",
         "",
         "Try next:",
-        f"  landshift detect {config} --data {territory} --output {output}     again: nothing is done twice",
-        f"  landshift check {config} --data {territory}",
+        f"  landshift detect {config} --data {data} --output {output}     again: nothing is done twice",
+        f"  landshift check {config} --data {data}",
         "  landshift init FOLDER     with your own scenes of two dates",
     ]
     return content, lines
+
+
+def make_once(folder: Path, seed: int, territory: Territory) -> Path:
+    """Return the folder of a territory of a landscape, which is made where it is not there yet.
+
+    Args:
+        folder: Of the demo.
+        seed: Which landscape.
+        territory: Which part of it.
+    """
+    home = folder / f"landscape-{seed}" / territory.name
+    if not home.is_dir():
+        with step(f"Making the landscape ({territory.name})") as advance, replace_when_done(home) as temporary:
+            make_territory(temporary, territory, seed=seed)
+            advance(1.0)
+    return home
 
 
 def _write_picture(run: Path, legend: Legend, path: Path) -> Path:

@@ -5,7 +5,9 @@ from pathlib import Path
 from typing import Any
 
 from landshift.flows.config.project import find_config, load_project
+from landshift.flows.demo.run import make_once
 from landshift.flows.runtime.reply import Reply
+from landshift.pipeline.demo.territories import EAST, SOUTH
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.records import content_of, read_record
 from landshift.pipeline.scores.assessment import Assessment
@@ -26,22 +28,23 @@ def run_transfer_demo(folder: Path, seed: int) -> Reply:
     """
     from landshift.flows.assess import assess
 
-    data, output = folder / f"landscape-{seed}", folder / "runs"
-    _copy_once(output / "demo" / "model" / "weights.safetensors", data / "east" / "northern_model.safetensors")
-    _write_source(data / "south" / "source_in_digital_numbers.safetensors")
+    output = folder / "runs"
+    east, south = (make_once(folder, seed, part) for part in (EAST, SOUTH))
+    _copy_once(output / "demo" / "model" / "weights.safetensors", east / "northern_model.safetensors")
+    _write_source(south / "source_in_digital_numbers.safetensors")
     content: dict[str, Any] = {}
     lines = []
-    for name, territory, expected in (("demo_helps", "east", HELPS), ("demo_hurts", "south", HURTS)):
+    for name, territory, expected in (("demo_helps", east, HELPS), ("demo_hurts", south, HURTS)):
         config = folder / f"{name}.yaml"
         shutil.copyfile(find_config(config.name), config)
-        assessed = assess(load_project(config), data / territory, output)
+        assessed = assess(load_project(config), territory, output)
         found = read_record(assessed.report, Assessment)
         if found.guard is None:
             raise ValueError("the assessment was not compared with controls")
         content[name] = {
             "verdict": found.guard.verdict, "expected": expected, "page": str(assessed.page), "cost": content_of(found.cost),
         }  # fmt: skip
-        lines += [f"{territory.capitalize()}: {found.guard.verdict}. {found.guard.sentence}", f"  {assessed.page}"]
+        lines += [f"{territory.name.capitalize()}: {found.guard.verdict}. {found.guard.sentence}", f"  {assessed.page}"]
         lines += [f"  {band.fault}" for band in found.bands if band.fault][:1]
     return content, lines
 

@@ -53,30 +53,34 @@ def make_demo(folder: Path, *, seed: int = 7, size: int = 512) -> None:
     Raises:
         InputError: The territory would be too small for a valley, a town and their changes.
     """
+    for territory in TERRITORIES:
+        make_territory(folder / territory.name, territory, seed=seed, size=size)
+
+
+def make_territory(home: Path, territory: Territory, *, seed: int = 7, size: int = 512) -> None:
+    """Write one territory, as `make_demo`; the same bytes, whatever else is made."""
     if size < _SMALLEST:
         raise InputError(f"The demo has {size} x {size} pixels; it needs at least {_SMALLEST}: give a larger size.")
-    legend = demo_legend()
-    colours = {c.code: (*bytes.fromhex(c.colour[1:]), 255) for c in legend.classes}
-    for territory in TERRITORIES:
-        home, grid = folder / territory.name, demo_grid(territory, size)
-        (home / "scenes").mkdir(parents=True, exist_ok=True)
-        land = demo_landscape(territory, size, seed)
-        labelled = label_blocks(land.before, land.after, territory.labelled, generator(seed, territory.name, "labels"))
-        for which, visit, truth in (("before", territory.before, land.before), ("after", territory.after, land.after)):
-            scene, classes = observe(territory, land, which, seed)
-            write_raster(
-                home / "scenes" / f"S2_L2A_{visit.time:%Y%m%d}.tif",
-                digital_numbers(scene, classes, visit.baseline),
-                grid,
-                nodata=0,
-                descriptions=(*BANDS.values(), "SCL"),
-                tags={"PROCESSING_BASELINE": visit.baseline, "TIFFTAG_DATETIME": f"{visit.time:%Y:%m:%d %H:%M:%S}"},
-            )
-            labels = np.where(labelled, truth, 0).astype(np.uint8)
-            write_raster(home / f"labels_{which}.tif", labels, grid, nodata=0, colormap=colours)
-            write_raster(home / f"truth_{which}.tif", truth, grid, nodata=0, colormap=colours)
-        towns = municipalities(grid, generator(seed, territory.name, "municipalities"))
-        write_text(home / MUNICIPALITIES, towns.to_crs(4326).to_json(ensure_ascii=False, drop_id=True) + "\n")
+    colours = {c.code: (*bytes.fromhex(c.colour[1:]), 255) for c in demo_legend().classes}
+    grid = demo_grid(territory, size)
+    (home / "scenes").mkdir(parents=True, exist_ok=True)
+    land = demo_landscape(territory, size, seed)
+    labelled = label_blocks(land.before, land.after, territory.labelled, generator(seed, territory.name, "labels"))
+    for which, visit, truth in (("before", territory.before, land.before), ("after", territory.after, land.after)):
+        scene, classes = observe(territory, land, which, seed)
+        write_raster(
+            home / "scenes" / f"S2_L2A_{visit.time:%Y%m%d}.tif",
+            digital_numbers(scene, classes, visit.baseline),
+            grid,
+            nodata=0,
+            descriptions=(*BANDS.values(), "SCL"),
+            tags={"PROCESSING_BASELINE": visit.baseline, "TIFFTAG_DATETIME": f"{visit.time:%Y:%m:%d %H:%M:%S}"},
+        )
+        labels = np.where(labelled, truth, 0).astype(np.uint8)
+        write_raster(home / f"labels_{which}.tif", labels, grid, nodata=0, colormap=colours)
+        write_raster(home / f"truth_{which}.tif", truth, grid, nodata=0, colormap=colours)
+    towns = municipalities(grid, generator(seed, territory.name, "municipalities"))
+    write_text(home / MUNICIPALITIES, towns.to_crs(4326).to_json(ensure_ascii=False, drop_id=True) + "\n")
 
 
 def demo_legend() -> Legend:

@@ -82,7 +82,7 @@ class Territory:
     """Share of the area with labels, 0..1."""
 
 
-_NORTH = Territory(
+NORTH = Territory(
     name="north",
     epsg=32633,
     origin=(452_000.0, 5_604_000.0),
@@ -107,7 +107,7 @@ _NORTH = Territory(
     labelled=0.375,
 )  # fmt: skip
 
-_SOUTH = Territory(
+SOUTH = Territory(
     name="south",
     epsg=32633,
     origin=(566_000.0, 4_598_000.0),
@@ -133,6 +133,6 @@ _SOUTH = Territory(
 )  # fmt: skip
 
 # The neighbour of the north, seen on the same days, with fewer labels: what the north taught should be of use here.
-_EAST = replace(_NORTH, name="east", origin=(457_120.0, 5_604_000.0), labelled=0.2)
+EAST = replace(NORTH, name="east", origin=(457_120.0, 5_604_000.0), labelled=0.2)
 
-TERRITORIES = (_NORTH, _SOUTH, _EAST)
+TERRITORIES = (NORTH, SOUTH, EAST)
