@@ -176,7 +176,24 @@ def show_peers(content: Content) -> Iterator[str]:
             ]  # fmt: skip
             rows.append([f"{column}: {PEERS[who]}", *figures])
     yield make_table(("", "wall, s", "seconds of a core", "peak RAM, GB", "peak disk, GB", "load"), rows)
+    yield from (compare_peers(column, content[column]["rows"]) for column in COLUMNS if column in content)
     yield machines_of(content)
+
+
+def compare_peers(column: str, rows: Content) -> str:
+    """Return ours against each other row, of one run."""
+    keys = {"wall": "wall_s", "seconds of a core": "cpu_s", "RAM": "peak_ram_gb"}
+    lines = [
+        f"{name} of {PEERS[who]}: {number(rows['landshift'][key] / row[key])}"
+        for who, row in rows.items() if who in ("torchgeo", "rastervision") and "failed" not in row
+        for name, key in keys.items()
+    ]  # fmt: skip
+    failed = [f"{PEERS[who]} failed: `{row['failed'].splitlines()[-1]}`" for who, row in rows.items() if "failed" in row]
+    return (
+        f"Landshift's stream as a share ({column}; goals ≤ 0.17 of the wall, ≤ 0.33 of the RAM of raster-vision): "
+        + "; ".join((*lines, *failed))
+        + "."
+    )
 
 
 def show_growth(content: Content) -> Iterator[str]:
