@@ -17,7 +17,9 @@ import tempfile
 from pathlib import Path
 from typing import Any
 
-WHO = ("landshift", "detect", "torchgeo", "rastervision")
+WHO = ("landshift", "detect", "torchgeo", "rastervision", "rastervision-margins", "rastervision-defaults")
+WINDOWS = {"rastervision": (1024, 0, 4), "rastervision-margins": (1024, 128, 4), "rastervision-defaults": (300, 0, 8)}
+"""Of raster-vision: core, margin that is cut off, and windows at once."""
 VERSION = "0.31.*"
 SIDE, MARGIN = 1024, 128
 THRESHOLD = 0.06
@@ -112,8 +114,8 @@ def map_by_torchgeo(data: Path, out: Path) -> None:
         target.write(stitched, 1)
 
 
-def map_by_rastervision(data: Path, out: Path) -> None:
-    """Predict with windows that do not overlap, and save labels, as raster-vision's own examples do."""
+def map_by_rastervision(data: Path, out: Path, core: int, margin: int, batch: int) -> None:
+    """Predict window by window, and save labels, as raster-vision's own examples do."""
     import numpy as np
     from rastervision.core.data import ClassConfig, MultiRasterSource, RasterioSource, Scene, SemanticSegmentationLabels
     from rastervision.pytorch_learner import (
@@ -127,10 +129,12 @@ def map_by_rastervision(data: Path, out: Path) -> None:
     sources = [RasterioSource(str(path), allow_streaming=True) for path in scenes_of(data)]
     classes = ClassConfig(names=["unchanged", "changed"], null_class="unchanged")
     scene = Scene(id="pair", raster_source=MultiRasterSource(raster_sources=sources, primary_source_idx=0))
-    dataset = SemanticSegmentationSlidingWindowGeoDataset(scene=scene, size=SIDE, stride=SIDE, normalize=False)
+    dataset = SemanticSegmentationSlidingWindowGeoDataset(
+        scene=scene, size=core + 2 * margin, stride=core, padding=margin, normalize=False
+    )
     settings = SemanticSegmentationLearnerConfig(
         data=SemanticSegmentationGeoDataConfig(class_config=classes, num_workers=0, img_channels=8),
-        solver=SolverConfig(batch_sz=4),
+        solver=SolverConfig(batch_sz=batch),
     )
     model = free_model()
     given = model.forward
@@ -139,7 +143,12 @@ def map_by_rastervision(data: Path, out: Path) -> None:
     learner = SemanticSegmentationLearner(settings, model=model, training=False, output_dir=str(out.parent / "learner"))
     said = learner.predict_dataset(dataset, raw_out=False, numpy_out=True, progress_bar=False)
     labels = SemanticSegmentationLabels.from_predictions(
-        dataset.windows, ((np.asarray(one)) for one in said), extent=scene.extent, num_classes=2, smooth=False
+        dataset.windows,
+        ((np.asarray(one)) for one in said),
+        extent=scene.extent,
+        num_classes=2,
+        smooth=False,
+        crop_sz=margin or None,
     )
     labels.save(str(out), crs_transformer=sources[0].crs_transformer, class_config=classes)
 
@@ -174,7 +183,7 @@ def compare(options: argparse.Namespace, pairs: Path, folder: Path) -> dict[str,
         room = folder / who
         room.mkdir()
         try:
-            python = make_environment(options.environment) if who == "rastervision" else Path(sys.executable)
+            python = make_environment(options.environment) if who in WINDOWS else Path(sys.executable)
             words = [python, __file__, "--run", who, "--data", home / "data", "--map", room / "map.tif"]
             result["rows"][who] = run_watched(words, [room], {"TMPDIR": str(room)}).figures
         except (RuntimeError, subprocess.CalledProcessError) as error:
@@ -183,7 +192,7 @@ def compare(options: argparse.Namespace, pairs: Path, folder: Path) -> dict[str,
         # raster-vision writes `labels.tif` into a folder, and counts classes from 0.
         made = room / "map.tif"
         with rasterio.open(made / "labels.tif" if made.is_dir() else made) as file:
-            maps[who] = file.read(1) == (1 if who == "rastervision" else 2)
+            maps[who] = file.read(1) == (1 if who in WINDOWS else 2)
         shutil.rmtree(room / "learner", ignore_errors=True)
     result["changed_elsewhere_ppm"] = {
         who: round(float(np.mean(found != maps["landshift"])) * 1e6, 1) for who, found in maps.items() if "landshift" in maps
@@ -204,9 +213,11 @@ def main() -> None:
         parser.add_argument(name, help=argparse.SUPPRESS)
     options = parser.parse_args()
     if options.run:
-        {"landshift": map_by_landshift, "torchgeo": map_by_torchgeo, "rastervision": map_by_rastervision}[options.run](
-            Path(options.data), Path(options.map)
-        )
+        data, out = Path(options.data), Path(options.map)
+        if options.run in WINDOWS:
+            map_by_rastervision(data, out, *WINDOWS[options.run])
+        else:
+            {"landshift": map_by_landshift, "torchgeo": map_by_torchgeo}[options.run](data, out)
         return
     from machine import keep_figures
 
