@@ -1,5 +1,6 @@
 """Tiles: the cores partition a grid, the reads add a margin that may reach past its edge."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
@@ -10,12 +11,14 @@ from landshift.pipeline.errors import InputError
 STRIDE = 32
 """Pixels: the coarsest step of the encoders; cores and margins are multiples of it, so that every tile sees the same phase."""
 _SMALLEST = 16
-_LOOK = 128
+_BLOCK = 512
+"""Pixels: side of the blocks that most rasters are stored in."""
+LOOK = 128
 
 STRIP_ROWS = 512
 """Rows that are read and written together where a raster is not worked on tile by tile: the side of a block of our files."""
 
-_MOST_LOOKS = 8
+_MOSTLOOKS = 8
 """Windows along each axis that `spread_windows` gives at most."""
 
 
@@ -89,6 +92,33 @@ def tiles(shape: tuple[int, int], core: int = 1024, margin: int = 128) -> list[T
     return found
 
 
+def in_stripes(work: Sequence[Tile], columns: int) -> list[Tile]:
+    """Return tiles in an order that keeps close what is read: stripes of so many tile columns, each from north to south.
+
+    What a row of tiles has read of the next one's margin is still there when that is read, whatever the width of the map.
+
+    Args:
+        work: The tiles.
+        columns: Of tiles, 1 or more.
+    """
+    return sorted(work, key=lambda tile: (tile.column // columns, tile.row, tile.column))
+
+
+def columns_at_once(core: int, margin: int, pixel_bytes: int, cache_bytes: int) -> int:
+    """Return how many tile columns may be read row by row so that each block of the files is decoded once: 1 or more.
+
+    Args:
+        core: Side of a tile's core in pixels.
+        margin: Pixels around it.
+        pixel_bytes: Of all bands of both dates, as they are stored.
+        cache_bytes: What may be kept of decoded blocks.
+    """
+    reach = core + 2 * margin
+    # Blocks begin where they like: a row of tiles touches one more than it fills.
+    rows = (reach // _BLOCK + 2) * _BLOCK
+    return max((cache_bytes // (rows * pixel_bytes) - 2 * (margin + _BLOCK)) // core, 1)
+
+
 def row_groups(rows: int, groups: int) -> list[range]:
     """Divide tile rows into contiguous groups, from north to south, whose sizes differ by one at most.
 
@@ -158,11 +188,11 @@ def spread_windows(shape: tuple[int, int]) -> list[Window]:
     Args:
         shape: Rows and columns of the region, each at least 1.
     """
-    side = _LOOK if min(shape) >= 3 * _LOOK else _LOOK // 2
+    side = LOOK if min(shape) >= 3 * LOOK else LOOK // 2
     height, width = (min(side, n) for n in shape)
     return [Window(y, x, height, width) for y in _starts(shape[0], height) for x in _starts(shape[1], width)]
 
 
 def _starts(length: int, side: int) -> list[int]:
-    count = min(-(-length // side), _MOST_LOOKS)
+    count = min(-(-length // side), _MOSTLOOKS)
     return [round(v) for v in np.linspace(0, length - side, count)]

@@ -1,12 +1,14 @@
 """Cores partition any grid, and what a tile reads holds its core with the margin."""
 
+import itertools
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.tiles import STRIDE, Window, mirror, strips, tiles
+from landshift.pipeline.tiles import STRIDE, Window, columns_at_once, in_stripes, mirror, strips, tiles
 
 GRIDS = st.tuples(st.integers(1, 300), st.integers(1, 300))
 CORES = st.integers(1, 6).map(lambda n: n * STRIDE)
@@ -73,3 +75,21 @@ def test_beyond_the_edges_the_map_is_mirrored() -> None:
     assert found[0].tolist() == [[3, 4, 4, 3], [1, 2, 2, 1], [1, 2, 2, 1], [3, 4, 4, 3], [5, 6, 6, 5], [5, 6, 6, 5]]
     inside = np.zeros((2, 3, 3))
     assert mirror(inside, Window(0, 0, 3, 3), (5, 5)) is inside
+
+
+@given(st.integers(1, 5000), st.integers(1, 5000), st.integers(1, 4))
+def test_stripes_hold_every_tile_once_and_go_from_north_to_south(height: int, width: int, columns: int) -> None:
+    work = tiles((height, width), 512, 64)
+    ordered = in_stripes(work, columns)
+    assert sorted(ordered, key=lambda t: (t.row, t.column)) == work
+    stripes = [tile.column // columns for tile in ordered]
+    assert stripes == sorted(stripes)
+    for one, other in itertools.pairwise(ordered):
+        if one.column // columns == other.column // columns:
+            assert (one.row, one.column) < (other.row, other.column)
+
+
+def test_a_stripe_is_as_wide_as_the_cache_allows() -> None:
+    # 1024 + 2 x 128 pixels touch four rows of blocks at most; 16 bytes a pixel are 33.5 MB a thousand columns.
+    assert columns_at_once(1024, 128, 16, 256 * 2**20) == 6
+    assert columns_at_once(1024, 128, 16, 10**6) == 1

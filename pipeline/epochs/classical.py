@@ -1,5 +1,6 @@
 """Change vector analysis and IR-MAD, which need no training and which a network has to beat."""
 
+import math
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -68,9 +69,15 @@ class IrMad:
         Where nothing changed it follows the chi-square distribution with as many degrees of freedom as there are bands.
         Images are (band, y, x), NaN = not observed; whole or tiles of them.
         """
-        u = np.tensordot(self.before_weights, before - _column(self.before_mean), axes=(0, 0))
-        v = np.tensordot(self.after_weights, after - _column(self.after_mean), axes=(0, 0))
-        return np.asarray(((u - v) ** 2 / _column(_variances(self.correlations))).sum(axis=0), dtype=np.float32)
+        shape, bands = before.shape[1:], len(before)
+        both = np.empty((2 * bands, math.prod(shape)))
+        for row, (image, mean) in enumerate(((before, self.before_mean), (after, self.after_mean))):
+            part = both[row * bands : (row + 1) * bands]
+            np.subtract(image.reshape(bands, -1), mean[:, None], out=part)
+        variates = np.concatenate([self.before_weights, -self.after_weights]).T @ both
+        variates *= variates
+        statistic = (1 / _variances(self.correlations)) @ variates
+        return np.asarray(statistic.reshape(shape), dtype=np.float32)
 
     def rescale(self, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]) -> "IrMad":
         """Return the same variates of images of which each band was multiplied and moved.
@@ -130,22 +137,23 @@ def fit_ir_mad(before: np.ndarray, after: np.ndarray, *, iterations: int = 50, t
     n, bands = before.shape
     # The result does not depend on the units; with unit variances the ridge means the same for every band.
     scale_b, scale_a = before.std(axis=0), after.std(axis=0)
-    x, y = before / scale_b, after / scale_a
+    both = np.concatenate([before / scale_b, after / scale_a], axis=1)
     weights, previous, converged = np.ones(n), np.full(bands, np.inf), False
     for done in range(1, max(iterations, 1) + 1):
-        mean_x, mean_y = np.average(x, axis=0, weights=weights), np.average(y, axis=0, weights=weights)
-        u, v, correlations = _canonical(x - mean_x, y - mean_y, weights)
+        mean = weights @ both / weights.sum()
+        centred = both - mean
+        u, v, correlations = _canonical((centred * weights[:, None]).T @ centred / weights.sum())
         converged = bool(np.abs(correlations - previous).max() < tolerance)
         if converged or done >= iterations:
             break
-        mad = ((x - mean_x) @ u - (y - mean_y) @ v) ** 2 / _variances(correlations)
+        mad = (centred @ np.concatenate([u, -v])) ** 2 / _variances(correlations)
         new_weights = chdtrc(bands, mad.sum(axis=1))
         if new_weights.sum() < 10 * bands:  # next to nothing looks unchanged: another round would fit noise
             break
         weights, previous = new_weights, correlations
     return IrMad(
-        mean_x * scale_b,
-        mean_y * scale_a,
+        mean[:bands] * scale_b,
+        mean[bands:] * scale_a,
         u / scale_b[:, None],
         v / scale_a[:, None],
         correlations=correlations,
@@ -172,12 +180,15 @@ def otsu_threshold(score: np.ndarray) -> float:
     return float(threshold_otsu(known))  # type: ignore[no-untyped-call]
 
 
-def _canonical(x: np.ndarray, y: np.ndarray, weights: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Return the weights (band, variate) of both dates and the correlations (variate,), ascending."""
-    bands, total = x.shape[1], weights.sum()
-    wx, wy = x * weights[:, None], y * weights[:, None]
+def _canonical(covariance: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Return the weights (band, variate) of both dates and the correlations (variate,), ascending.
+
+    `covariance` (2 band, 2 band) is that of the bands before and then after.
+    """
+    bands = len(covariance) // 2
     ridge = _RIDGE * np.eye(bands)  # bands that repeat one another would make the covariance singular
-    s_xx, s_yy, s_xy = wx.T @ x / total + ridge, wy.T @ y / total + ridge, wx.T @ y / total
+    s_xx, s_yy = covariance[:bands, :bands] + ridge, covariance[bands:, bands:] + ridge
+    s_xy = covariance[:bands, bands:]
     regression = cho_solve(cho_factor(s_yy), s_xy.T)
     squared, u = eigh(s_xy @ regression, s_xx)
     correlations = np.sqrt(np.clip(squared, 0.0, 1.0))

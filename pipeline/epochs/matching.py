@@ -176,14 +176,14 @@ class PairReader:
         """Read a window of the date before (0) or after (1), float32 (band, y, x), without any radiometry."""
         return self._readers[date].read(window)
 
-    def treat(self, date: int, image: np.ndarray) -> np.ndarray:
-        """Bring what `read_raw` returned to the radiometry of the pair, without an adaptation."""
-        mapping = self._source.radiometry.mappings[date]
-        return image if mapping is None else mapping.apply(image)
+    def read_both(self, date: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
+        """Return what `read_raw` and what `read_date` read."""
+        raw, mapping = self.read_raw(date, window), self._source.radiometry.mappings[date]
+        return raw, raw if mapping is None else mapping.apply(raw)
 
     def read_date(self, date: int, window: Window) -> np.ndarray:
         """Read a window of the date before (0) or after (1), float32 (band, y, x), without an adaptation."""
-        return self.treat(date, self.read_raw(date, window))
+        return self.read_both(date, window)[1]
 
     def combine(self, before: np.ndarray, after: np.ndarray, priors: Sequence[str] = ()) -> PairWindow:
         """Return both dates of one window, as `read_date` returns them, with their priors and the adaptation."""

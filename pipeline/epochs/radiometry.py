@@ -85,20 +85,28 @@ class BandMapping:
             raise InputError(
                 f"The radiometric mapping is for {len(self.source)} bands, the image has {len(image)}: fit it anew."
             )
-        values = np.where(np.isfinite(image), image, np.nan).astype(np.float64)
-        return self.map_knots(values).astype(np.float32)
+        out = np.empty(image.shape, dtype=np.float32)
+        for band, (values, mapped) in enumerate(zip(image, out, strict=True)):
+            part = self.map_band(band, values.astype(np.float64))
+            part[~np.isfinite(part)] = np.nan
+            mapped[...] = part
+        return out
 
     def map_knots(self, values: np.ndarray) -> np.ndarray:
         """Map numbers (band, ...) as `apply` maps an image, in double precision and as they are."""
-        mapped = np.empty(values.shape)
-        for source, target, x, out in zip(np.array(self.source), np.array(self.target), values, mapped, strict=True):
-            slope = np.diff(target) / np.diff(source)
-            if slope.size == 1:
-                out[...] = target[0] + (x - source[0]) * slope[0]
-                continue
-            segment = np.clip(np.searchsorted(source, x, side="right") - 1, 0, len(source) - 2)
-            out[...] = target[segment] + (x - source[segment]) * slope[segment]
-        return mapped
+        return np.stack([self.map_band(band, x.copy()) for band, x in enumerate(values)])
+
+    def map_band(self, band: int, values: np.ndarray) -> np.ndarray:
+        """Map float64 numbers of a band, counted from 0, of any shape; those of a linear mapping are overwritten."""
+        source, target = np.array(self.source[band]), np.array(self.target[band])
+        slope = np.diff(target) / np.diff(source)
+        if slope.size == 1:
+            values -= source[0]
+            values *= slope[0]
+            values += target[0]
+            return values
+        segment = np.clip(np.searchsorted(source, values, side="right") - 1, 0, len(source) - 2)
+        return np.asarray(target[segment] + (values - source[segment]) * slope[segment])
 
 
 def _knots(values: np.ndarray) -> Knots:

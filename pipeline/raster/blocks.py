@@ -10,6 +10,20 @@ _PART_PIXELS = 2**18
 """Blocks that are smaller, such as strips of one row, are taken together up to about this many pixels."""
 
 
+_WIDE = 4096
+"""Pixels: blocks that are wider hold whole rows of a file, or much of them."""
+
+
+def is_striped(path: RasterPlace) -> bool:
+    """Return whether the blocks of a file are whole rows, so that a part of a row costs as much as all of it.
+
+    Raises:
+        InputError: The file cannot be read.
+    """
+    with environment(path), open_source(path) as source:
+        return any(width > _WIDE for _, width in source.block_shapes)
+
+
 @dataclass(frozen=True)
 class Part:
     """Neighbouring blocks of a file."""

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from landshift.pipeline.raster.open import environment, open_source
+from landshift.pipeline.raster.place import RasterPlace
 from landshift.pipeline.raster.read import RasterInfo, inspect, rasterio_window, read_preview
 from landshift.pipeline.tiles import Window, strips
 
@@ -49,8 +50,12 @@ class Readable(Protocol):
             InputError: A file cannot be read.
         """
 
-    def only(self, bands: Sequence[int]) -> "Readable":
-        """Return the image of some of its bands, from 1."""
+    @property
+    def paths(self) -> tuple[RasterPlace, ...]:
+        """Every file that it is read from, once."""
+
+    def preview(self, bands: Sequence[int], side: int) -> np.ndarray:
+        """Read bands, from 1, at most `side` pixels wide and high: float32 (band, y, x), NaN where not observed."""
 
 
 ImageSource = Path | Readable
@@ -76,20 +81,7 @@ def preview(image: ImageSource, bands: Sequence[int], side: int) -> np.ndarray:
     """
     if isinstance(image, Path):
         return read_preview(image, bands, side).astype(np.float32, copy=False)
-    with open_readers(image.only(bands)) as (reader,):
-        height, width = reader.info.shape
-        step = max(max(height, width) / side, 1)
-        rows, columns = (_nearest(n, max(round(n / step), 1)) for n in (height, width))
-        parts = []
-        for strip in strips((height, width)):
-            inside = rows[(rows >= strip.y) & (rows < strip.y + strip.height)]
-            parts.append(reader.read(strip)[:, inside - strip.y][:, :, columns])
-    return np.asarray(np.concatenate(parts, axis=1))
-
-
-def _nearest(length: int, count: int) -> np.ndarray:
-    """Return the pixels of a line that GDAL takes where it is read with fewer."""
-    return np.asarray(np.minimum((np.arange(count) + 0.5) * (length / count) + 1e-10, length - 1).astype(np.intp))
+    return image.preview(bands, side)
 
 
 class RasterReader:

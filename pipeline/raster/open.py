@@ -28,8 +28,8 @@ _PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG"}
 _POINTER = b"version https://git-lfs"
 """First bytes of what Git LFS leaves in the place of a file that was not fetched."""
 
-CACHE_BYTES = 512 * 2**20
-"""GDAL's block cache: it must hold the block rows that a row of tiles spans on both dates, or blocks are read again."""
+CACHE_BYTES = 256 * 2**20
+"""GDAL's block cache: tiles are read in stripes that are narrow enough for it, so that blocks are not read again."""
 
 _REMOTE = {
     # Names beside the raster are not asked for: each would be a request that ends in 404.

@@ -139,8 +139,10 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
     Raises:
         OSError: The file could not be written whole.
     """
+    # DEFLATE, which every GIS reads. Of numbers, higher levels take two to three times as long for 5 % less.
     options = {
-        "COMPRESS": "DEFLATE", "LEVEL": "9", "PREDICTOR": "NO" if categorical else "YES", "BLOCKSIZE": str(BLOCK),
+        "COMPRESS": "DEFLATE", "LEVEL": "6" if categorical else "1", "PREDICTOR": "NO" if categorical else "YES",
+        "BLOCKSIZE": str(BLOCK),
         "OVERVIEW_RESAMPLING": "MODE" if categorical else "AVERAGE", "BIGTIFF": "IF_SAFER", "NUM_THREADS": "ALL_CPUS",
         "STATISTICS": "YES",
     }  # fmt: skip

@@ -153,14 +153,16 @@ def calendar_dates(days: np.ndarray) -> np.ndarray:
         >>> calendar_dates(np.array([0, 19528, -1])).tolist()
         [19700101, 20230620, 0]
     """
-    known, index = np.unique(days.astype(np.int64), return_inverse=True)
-    dates = _EPOCH_DAY + np.maximum(known, 0)
+    first, last = (int(days.min()), int(days.max())) if days.size else (0, 0)
+    known = np.arange(first, last + 1) if last - first <= days.size else np.unique(days)
+    dates = _EPOCH_DAY + np.maximum(known, 0).astype(np.int64)
     months = dates.astype("datetime64[M]")
     years = months.astype("datetime64[Y]").astype(int) + 1970
     month = months.astype(int) % 12 + 1
     day = (dates - months.astype("datetime64[D]")).astype(int) + 1
     numbers = np.where(known < 0, NEVER, years * 10_000 + month * 100 + day).astype(np.int32)
-    return np.asarray(numbers[index].reshape(days.shape))
+    place = days - first if len(known) == last - first + 1 else np.searchsorted(known, days)
+    return np.asarray(numbers[place])
 
 
 def _write_codes(

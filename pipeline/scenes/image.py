@@ -3,6 +3,7 @@
 import os
 import threading
 from collections.abc import Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 from functools import partial
 from pathlib import Path
@@ -17,7 +18,7 @@ from landshift.pipeline.raster.place import RasterPlace
 from landshift.pipeline.raster.read import RasterInfo
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene, Source
 from landshift.pipeline.scenes.sensors import decode_quality, scale_values
-from landshift.pipeline.tiles import Window
+from landshift.pipeline.tiles import LOOK, Window, spread_windows, strips
 
 
 @dataclass(frozen=True, eq=False)
@@ -125,6 +126,13 @@ class SceneImage:
     """Which, in order."""
     grid: Grid
     """Of the region; the scene is resampled where its pixels do not lie on it."""
+    looks: dict[Window, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    """Windows of `spread_windows` that were read: gates, matching and thresholds all look at the same ones."""
+
+    @property
+    def paths(self) -> tuple[RasterPlace, ...]:
+        """Every file that it is read from, once."""
+        return tuple(dict.fromkeys(self.scene.bands[name].path for name in self.bands))
 
     def reader(self) -> "SceneReader":
         """Return what reads it; files are opened at the first read."""
@@ -132,7 +140,26 @@ class SceneImage:
 
     def only(self, bands: Sequence[int]) -> "SceneImage":
         """Return the image of some of its bands, from 1."""
-        return replace(self, bands=tuple(self.bands[band - 1] for band in bands))
+        return SceneImage(self.scene, tuple(self.bands[band - 1] for band in bands), self.grid)
+
+    def preview(self, bands: Sequence[int], side: int) -> np.ndarray:
+        """Read bands, from 1, at most `side` pixels wide and high, from the nearest pixels: float32 (band, y, x), as `read`.
+
+        Raises:
+            InputError: A file cannot be read.
+        """
+        height, width = self.grid.shape
+        step = max(max(height, width) / side, 1)
+        rows, columns = (_nearest(n, max(round(n / step), 1)) for n in (height, width))
+        parts = []
+        with closing(self.only(bands).reader()) as reader:
+            for strip in strips((height, width)):
+                inside = rows[(rows >= strip.y) & (rows < strip.y + strip.height)] - strip.y
+                at = np.ix_(inside, columns)
+                stored = reader.read_stored(strip)
+                part = StoredWindow(tuple(numbers[at] for numbers in stored.numbers), stored.seen[at], stored.factors)
+                parts.append(part.values())
+        return np.asarray(np.concatenate(parts, axis=1))
 
     def absolute(self) -> "SceneImage":
         """Return the same image as another process finds it, whatever its working directory."""
@@ -141,14 +168,23 @@ class SceneImage:
         def place(source: Source) -> Source:
             return replace(source, path=source.path.resolve()) if isinstance(source.path, Path) else source
 
-        return replace(
-            self,
-            scene=replace(
+        return SceneImage(
+            replace(
                 scene, bands={name: place(source) for name, source in scene.bands.items()},
                 quality=None if scene.quality is None else place(scene.quality),
                 mask=None if scene.mask is None else place(scene.mask),
             ),
+            self.bands, self.grid,
         )  # fmt: skip
+
+    def __getstate__(self) -> object:
+        """Travel to another process without what was read."""
+        return {"scene": self.scene, "bands": self.bands, "grid": self.grid, "looks": {}}
+
+
+def _nearest(length: int, count: int) -> np.ndarray:
+    """Return the pixels of a line that GDAL takes where it is read with fewer."""
+    return np.asarray(np.minimum((np.arange(count) + 0.5) * (length / count) + 1e-10, length - 1), dtype=np.intp)
 
 
 def is_read_in_place(scene: Scene) -> bool:
@@ -185,7 +221,12 @@ class SceneReader:
         shape = (image.grid.shape[0], image.grid.shape[1])
         inside = window.clip(shape)
         if inside == window:
-            return self.read_stored(window).values()
+            if window in image.looks:
+                return image.looks[window].copy()
+            values = self.read_stored(window).values()
+            if window.height * window.width <= LOOK**2 and window in spread_windows(shape):
+                image.looks[window] = values.copy()
+            return values
         out = np.full((len(image.bands), window.height, window.width), np.nan, dtype=np.float32)
         if inside.height and inside.width:
             out[(slice(None), *inside.within(window).slices)] = self.read_stored(inside).values()

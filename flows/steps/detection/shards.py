@@ -2,6 +2,7 @@
 
 import os
 import time
+from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,10 +19,12 @@ from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.manifest import value_hash
+from landshift.pipeline.raster.blocks import is_striped
+from landshift.pipeline.raster.open import CACHE_BYTES
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.scores.training import Cost
-from landshift.pipeline.tiles import Window, row_groups, tiles
+from landshift.pipeline.tiles import Tile, Window, columns_at_once, in_stripes, row_groups, tiles
 
 SHARDS = "raw_shards"
 """Folder of the strips in the folder of a run that grows; its name keeps it out of what is published."""
@@ -112,6 +115,7 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
     top = work[0].core.y
     rows = Window(top, 0, work[-1].core.y + work[-1].core.height - top, grid.shape[1])
     strip = grid[rows.y : rows.y + rows.height]
+    ordered = _keep_close(work, prepared, config.core, settled.margin)
     shifts = np.full([-(-n // BLOCK) for n in strip.shape], np.nan, dtype=np.float32)
     beside = Beside(prepared, settled.stretches, settled.second, settled.tags)
     paths = {name: folder / f"{name}.tif" for name in (*layers_of(bundle.legend), *beside.names)}
@@ -132,7 +136,7 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
                 shifts[y : y + ratio.shape[0], x : x + ratio.shape[1]] = ratio
 
         predicted = stream(
-            network, replace(prepared.source, adaptation=settled.mappings), work, bundle.temperatures, mixed=mixed,
+            network, replace(prepared.source, adaptation=settled.mappings), ordered, bundle.temperatures, mixed=mixed,
             embed_block=None if shift is None else BLOCK, phases=config.phases,
             rule=DecisionRule(bundle.legend, bundle.threshold),
         )  # fmt: skip
@@ -145,3 +149,13 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
     return files, ShardResult(
         time.perf_counter() - started, model_seconds, meter.cost, os.getpid(), observed=tuple(writer.count.tolist())
     )
+
+
+def _keep_close(work: Sequence[Tile], prepared: Pair, core: int, margin: int) -> list[Tile]:
+    """Order tiles so that blocks of the images need not be decoded twice, however wide the region is."""
+    files = [path for image in prepared.images for path in ([image] if isinstance(image, Path) else image.paths)]
+    if any(is_striped(path) for path in files):
+        # Each row of such a file is one block: narrower stripes would decode it again and again.
+        return list(work)
+    pixel_bytes = sum(len(prepared.plan.bands) * (4 if isinstance(image, Path) else 2) for image in prepared.images)
+    return in_stripes(work, columns_at_once(core, margin, pixel_bytes, CACHE_BYTES))
