@@ -61,6 +61,8 @@ benchmarks: setup
 	$(BIN)/python benchmarks/chips.py $(KEPT)/chips.json
 	$(BIN)/python benchmarks/peers.py $(KEPT)/peers.json --environment $(PAIRS)/rastervision
 	$(BIN)/python benchmarks/growth.py $(KEPT)/growth.json
+	$(BIN)/python benchmarks/polygons.py --out docs/measurements/polygons.json
+	$(BIN)/python benchmarks/register.py --out docs/measurements/register.json
 	$(BIN)/python benchmarks/detect_share.py
 	$(BIN)/python benchmarks/detect_shards.py
 	$(BIN)/python benchmarks/linear_probe.py

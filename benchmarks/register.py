@@ -1,21 +1,27 @@
-"""How long it takes to merge a run of 50,000 patches into a register of 50,000 changes: in order, again, and late.
+"""How long it takes to merge runs into a register, and how that grows with what is in it.
 
-Prints one JSON object: for a GeoPackage, and for a schema on a server where its address is given (there has to be nothing in
-it yet), seconds of each merge and what the register holds in the end; and by how much the server took longer.
+    python benchmarks/register.py [--out FILE] [--column now] [--changes 10000 30000 ...] [--patches 5000] [--server ADDRESS]
 
-    python benchmarks/register.py [NUMBER] [ADDRESS]
+For each number of changes, a new GeoPackage takes a run of so many patches; a run of 5,000 patches of the same ground, whose
+silence about all others counts; one of about 5,000 patches of a corner, which are all that there is to see in it; the last one
+again; and with `--late` a run of all patches that lies between the others by date, for which everything is folded anew. Seconds
+are those of a core, and `exponents` are b of a * changes^b. For a server, whose schema has to be empty, they are seconds of the
+clock, for the first number of changes, beside those of a GeoPackage.
 """
 
-import json
-import sys
+import argparse
 import tempfile
 import time
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
+from growth import fit_exponent
+from machine import describe_machine, keep_figures, one_thread, say
 from pyproj import CRS
 
 from landshift.pipeline.legend import LandUse, Legend
@@ -26,9 +32,10 @@ from landshift.pipeline.register.store import Register, open_register
 
 LEGEND = Legend((LandUse(1, "Forest", "#2f6b3c"), LandUse(2, "Cropland", "#ead27a"), LandUse(3, "Water", "#4a86b8")))
 CORNERS = 24
+NUMBERS, PATCHES = (10_000, 30_000, 100_000, 300_000), 5_000
 
 
-def run(number: int, year: int, seed: int) -> MergeableRun:
+def make_run(number: int, year: int, seed: int) -> MergeableRun:
     """A run of patches with 24 corners on a lattice of places, some of which every year leaves out."""
     rng, places = np.random.default_rng(seed), np.random.default_rng(0)
     side = int(np.ceil(np.sqrt(number * 1.25)))
@@ -51,37 +58,75 @@ def run(number: int, year: int, seed: int) -> MergeableRun:
     return MergeableRun(Path(str(year)), View(seen, extent, frame, shapely.get_parts(clouds)), LEGEND, CRS("EPSG:32651"), 0.97)
 
 
-MERGES = {"first_s": 2016, "in_order_s": 2018, "again_s": 2018, "late_s": 2017}
+def take_some(run: MergeableRun, number: int) -> MergeableRun:
+    """Leave a run so many of its patches, spread over its ground."""
+    kept = np.sort(np.random.default_rng(1).choice(len(run.view.patches), number, replace=False))
+    return replace(run, view=replace(run.view, patches=run.view.patches.iloc[kept].reset_index(drop=True)))
 
 
-def time_merges(store: Register, runs: dict[int, MergeableRun]) -> dict[str, float]:
+def take_corner(run: MergeableRun, number: int) -> MergeableRun:
+    """Leave a run a corner of its ground with about so many patches."""
+    view = run.view
+    left, bottom, right, top = view.extent.bounds
+    share = min(number / len(view.patches), 1.0) ** 0.5
+    corner = shapely.box(left, top - (top - bottom) * share, left + (right - left) * share, top)
+    kept = view.patches[shapely.covers(corner, view.patches.geometry.to_numpy())].reset_index(drop=True)
+    unseen = view.not_observed[shapely.intersects(corner, view.not_observed)]
+    return replace(run, view=replace(view, extent=corner, patches=kept, not_observed=unseen))
+
+
+def time_merges(store: Register, number: int, patches: int, *, late: bool, clock: Any) -> dict[str, Any]:  # noqa: ANN401
     """Seconds of each merge, and of reading all changes."""
-    result = {}
-    for name, year in MERGES.items():
-        started = time.perf_counter()
-        store.merge([runs[year]])
-        result[name] = round(time.perf_counter() - started, 2)
-    started = time.perf_counter()
-    store.changes()
-    return result | {"read_s": round(time.perf_counter() - started, 2)}
+    corner = take_corner(make_run(number, 2019, 2019), patches)
+    work = {
+        "first_s": make_run(number, 2016, 2016), "merge_s": take_some(make_run(number, 2018, 2018), min(patches, number)),
+        "corner_s": corner, "again_s": corner,
+    }  # fmt: skip
+    if late:
+        work["late_s"] = make_run(number, 2017, 2017)
+    result: dict[str, Any] = {"changes_first": number}
+    for name, run in work.items():
+        started = clock()
+        store.merge([run])
+        result[name] = round(clock() - started, 2)
+    started = clock()
+    changes = store.changes()
+    return result | {"read_s": round(clock() - started, 2), "changes": len(changes)}
 
 
 def main() -> None:
     """Time the merges."""
-    number = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
-    runs = {year: run(number, year, year) for year in MERGES.values()}
-    result: dict[str, object] = {"patches": number}
-    with tempfile.TemporaryDirectory() as folder:
-        file = open_register(Path(folder) / "register.gpkg")
-        seconds = time_merges(file, runs)
-        result["geopackage"] = seconds
-        result["changes"] = file.changes()["state"].value_counts().to_dict()
-        result["megabytes"] = round((Path(folder) / "register.gpkg").stat().st_size / 1e6, 1)
-    if len(sys.argv) > 2:
-        server = time_merges(open_register(location_of(sys.argv[2])), runs)
-        result["postgis"] = server
-        result["postgis_to_geopackage"] = {name: round(server[name] / seconds[name], 2) for name in server}
-    print(json.dumps(result, indent=2))
+    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
+    parser.add_argument("--out", type=Path)
+    parser.add_argument("--column", default="now")
+    parser.add_argument("--changes", type=int, nargs="+", default=NUMBERS)
+    parser.add_argument("--patches", type=int, default=PATCHES)
+    parser.add_argument("--late", action="store_true")
+    parser.add_argument("--server", help="address of an empty schema")
+    options = parser.parse_args()
+    result: dict[str, Any] = {"machine": describe_machine(), "patches": options.patches}
+    rows = []
+    with tempfile.TemporaryDirectory() as name, one_thread():
+        for number in options.changes:
+            say(f"{number} changes")
+            path = Path(name) / f"{number}.gpkg"
+            store = open_register(path)
+            row = time_merges(store, number, options.patches, late=options.late, clock=time.process_time)
+            rows.append(row | {"megabytes": round(path.stat().st_size / 1e6, 1)})
+            path.unlink()
+        result["register"] = rows
+        if len(rows) > 2:
+            numbers = [row["changes_first"] for row in rows]
+            names = [n for n in rows[0] if n.endswith("_s")]
+            result["exponents"] = {n: fit_exponent(numbers, [row[n] for row in rows]) for n in names}
+        if options.server:
+            places = {"geopackage": Path(name) / "clock.gpkg", "server": location_of(options.server)}
+            for place, where in places.items():
+                store = open_register(where)
+                result[place] = time_merges(
+                    store, options.changes[0], options.patches, late=options.late, clock=time.perf_counter
+                )
+    keep_figures(options.out, options.column, result)
 
 
 if __name__ == "__main__":

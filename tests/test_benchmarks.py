@@ -15,6 +15,8 @@ import free_model
 import growth
 import machine
 import made
+import polygons
+import register
 import report
 
 from landshift.models.use import bundle
@@ -137,3 +139,21 @@ def test_an_exponent_is_that_of_the_power() -> None:
 )
 def test_a_stack_is_for_one_thing(stack: str, phase: str | None) -> None:
     assert flame.phase_of(stack) == phase
+
+
+def test_made_maps_have_about_as_many_patches_as_are_asked_for(tmp_path: Path) -> None:
+    found = polygons.measure(1000, 0, tmp_path / "changes.gpkg")
+    assert 800 < found["patches"] < 1200
+    assert found["total_s"] == pytest.approx(found["find_s"] + found["layers_s"] + found["write_s"], abs=0.002)
+
+
+@pytest.mark.parametrize("edge", [2560, 4000])
+def test_maps_of_any_size_have_the_same_few_patches(edge: int) -> None:
+    assert sum(int((rows == 2).sum()) for rows in polygons.few_changes(edge)) > 0.9 * polygons.FEW * 36
+
+
+def test_a_register_takes_the_merges_that_are_timed(tmp_path: Path) -> None:
+    store = register.open_register(tmp_path / "register.gpkg")
+    found = register.time_merges(store, 300, 50, late=True, clock=lambda: 0.0)
+    assert found["changes"] > 300
+    assert [seen.after_date[:4] for seen in store.observations().values()] == ["2016", "2017", "2018", "2019"]

@@ -64,7 +64,8 @@ def write_changes(
     Raises:
         ValueError: A frame lacks a column.
     """
-    present = [c for c in legend.changes if c.code in set(changes["change_code"])]
+    there = set(changes["change_code"])
+    present = [c for c in legend.changes if c.code in there]
     columns = change_columns(known)
     layers = [StyledLayer(CHANGES_LAYER, changes, columns, _style_of(present, "Changes", columns))]
     if not_observed is not None:
