@@ -59,6 +59,7 @@ benchmarks: setup
 	-$(BIN)/python benchmarks/flame.py $(KEPT)/flame.json
 	$(BIN)/python benchmarks/fed_device.py $(KEPT)/fed_device.json
 	$(BIN)/python benchmarks/chips.py $(KEPT)/chips.json
+	$(BIN)/python benchmarks/training_step.py --out docs/measurements/training_step.json
 	$(BIN)/python benchmarks/peers.py $(KEPT)/peers.json --environment $(PAIRS)/rastervision
 	$(BIN)/python benchmarks/growth.py $(KEPT)/growth.json
 	$(BIN)/python benchmarks/polygons.py --out docs/measurements/polygons.json

@@ -13,25 +13,16 @@ import os
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 from detect_path import HERE, SMALL, detect
 from free_model import save_free_model
-from machine import Cost, describe_machine, keep_figures, one_thread, run_watched, say
+from machine import Cost, describe_machine, fit_exponent, keep_figures, one_thread, run_watched, say
 from made import BANDS, CLASSES, COLOURS, Recipe, make_pair
 
 EDGES, DATES, NUMBERS, REGIONS = (1280, 2560, 5120), (2, 8, 32), (2, 4, 16), (1, 2, 4)
 BANDS_USED = 4
-
-
-def fit_exponent(x: Sequence[float], y: Sequence[float]) -> float | None:
-    """Return b of the a * x^b that fits best, in logarithms; None where a value is not above 0."""
-    if min(*x, *y) <= 0:
-        return None
-    return round(float(np.polyfit(np.log(x), np.log(y), 1)[0]), 2)
 
 
 def double_edge(pairs: Path, folder: Path) -> dict[float, Cost]:

@@ -13,6 +13,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import psutil
 
 VECTORS = ("avx2", "fma", "avx512f", "avx512_vnni", "avx512_bf16", "amx_bf16", "neon", "asimd", "sve", "bf16")
@@ -148,6 +149,13 @@ def core_seconds(work: Callable[[], object], times: int = 1) -> float:
         work()
         found.append(time.process_time() - begun)
     return min(found)
+
+
+def fit_exponent(x: Sequence[float], y: Sequence[float]) -> float | None:
+    """Return b of the a * x^b that fits best, in logarithms; None where a value is not above 0."""
+    if min(*x, *y) <= 0:
+        return None
+    return round(float(np.polyfit(np.log(x), np.log(y), 1)[0]), 2)
 
 
 def keep_figures(path: Path | None, column: str, content: Mapping[str, Any]) -> None:

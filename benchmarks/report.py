@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from machine import fit_exponent
+
 ROOT = Path(__file__).parents[1]
 MEASUREMENTS, PAGE = ROOT / "docs" / "measurements", ROOT / "docs" / "performance.md"
 COLUMNS = ("before", "now")
@@ -98,8 +100,17 @@ def show_path(content: Content) -> Iterator[str]:
         ]  # fmt: skip
     rows = [row for row in rows if set(row[2:]) != {"–"}]
     rows.insert(0, ["start-up, seconds of a core", "≤ 5", *cells(lambda c: c["startup"]["model"]["cpu_s"])])
+    for name, key in (("processor time", "beyond_startup_cpu_s"), ("RAM", "peak_process_gb"), ("disk", "peak_disk_gb")):
+        goal = "≤ 1" if key != "peak_process_gb" else "0"
+        rows.append([f"exponent of {name} by megapixels, over these sizes", goal, *cells(lambda c, k=key: grow_by_size(c, k))])
     yield make_table(("figure", "goal", *COLUMNS), rows)
     yield machines_of(content)
+
+
+def grow_by_size(column: Content, key: str) -> float | None:
+    """Return the exponent of a figure of `detect` by the megapixels of the scene; None from less than two sizes."""
+    sizes = column["sizes"].values()
+    return fit_exponent([s["mpx"] for s in sizes], [s["model"][key] for s in sizes]) if len(sizes) > 1 else None
 
 
 def show_flame(content: Content) -> Iterator[str]:
@@ -304,9 +315,26 @@ def show_chips(content: Content) -> Iterator[str]:
     yield machines_of(content, tuple(content))
 
 
+def show_step(content: Content) -> Iterator[str]:
+    """Yield the section on a training step."""
+    yield "## A training step"
+    yield "`benchmarks/training_step.py`: forward and backward on the CPU alone, and what a batch of chips costs."
+    names = {
+        "bare_step_ms": "a bare step, ms", "bare_step_channels_last_ms": "the same with channels last, ms",
+        "fit_step_ms": "a step of the training, ms", "batch_from_images_ms": "a batch of chips from the images, ms of a core",
+        "batch_kept_ms": "a batch from raw blocks, ms of a core", "chips_per_core_second": "chips a second of a core",
+        "waiting_share_of_fit_step": "share of a step that waits for chips (goal ≤ 0.03)",
+    }  # fmt: skip
+    known = [column for column in COLUMNS if column in content]
+    rows = [[title, *(number(content[column][name], 3) for column in known)] for name, title in names.items()]
+    yield make_table(("", *known), rows)
+    yield machines_of(content)
+
+
 SECTIONS: tuple[tuple[str, Callable[[Content], Iterator[str]]], ...] = (
     ("detect_path", show_path), ("detect_path_4", show_path), ("flame", show_flame), ("fed_device", show_fed),
-    ("gpu_check", show_gpu), ("polygons", show_polygons), ("chips", show_chips), ("peers", show_peers), ("growth", show_growth),
+    ("gpu_check", show_gpu), ("polygons", show_polygons), ("chips", show_chips),
+    ("training_step", show_step), ("peers", show_peers), ("growth", show_growth),
 )  # fmt: skip
 """Files and what shows them, in the order of the page."""
 
