@@ -20,7 +20,7 @@ from typing import Any
 
 SCENE_PX = 10_980
 """Side of a Sentinel-2 tile at 10 m."""
-WIDTH_OF_MAPS = 22
+WIDTH_OF_MAPS = 36
 """Bytes a pixel for maps, shards and images to look at, before compression, as `disk.bytes_required` counts them."""
 
 

@@ -5,6 +5,10 @@ import shutil
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.scenes.image import is_read_in_place
+
+_MAPS = 36
+"""Bytes a pixel: each layer of a run as it is mapped and as it is published, and one on its way."""
 
 
 def require_disk(ws: Workspace, made: Plan) -> None:
@@ -27,16 +31,18 @@ def require_disk(ws: Workspace, made: Plan) -> None:
 
 
 def bytes_required(made: Plan, *, moved: bool = False) -> int:
-    """Return what two float32 images, two observation layers, the maps, their shards and the images to look at take.
+    """Return what images that are made, their observation layers, the maps and the images to look at take while they grow.
 
-    Nothing is taken off for compression.
+    Nothing is taken off for compression. An epoch of one scene that lies here is read where it lies, and takes nothing.
 
     Args:
         made: The plan.
         moved: Whether the image after may be there a second time, moved onto the one before.
     """
-    epochs = 3 if moved else 2
-    return int(made.grid.shape[0] * made.grid.shape[1] * (epochs * (4 * len(made.bands) + 8) + 22))
+    images = sum(len(e.scenes) > 1 or not is_read_in_place(e.scenes[0]) for e in made.epochs)
+    # A moved image is made of one that is a file.
+    images = max(images, 1) + 1 if moved else images
+    return int(made.grid.shape[0] * made.grid.shape[1] * (images * (4 * len(made.bands) + 8) + _MAPS))
 
 
 def free_bytes(ws: Workspace) -> int:
