@@ -288,6 +288,26 @@ def show_polygons(content: Content) -> Iterator[str]:
     yield machines_of(content)
 
 
+def show_register(content: Content) -> Iterator[str]:
+    """Yield the section on merges into a register."""
+    yield "## Changes in a register"
+    yield (
+        "`benchmarks/register.py`: merges into a GeoPackage that holds so many changes, seconds of a core: the first run, with "
+        "a patch for each change; a run of 5,000 patches of the same ground, after which all other changes count as not seen; "
+        "a run of about 5,000 patches of a corner; and reading all changes. Goal: 10 s for 5,000 patches into 100,000 changes."
+    )
+    names = ("first_s", "merge_s", "corner_s", "read_s")
+    rows = []
+    for column in (c for c in COLUMNS if c in content):
+        found = content[column]
+        rows += [
+            [f"{column}: {row['changes_first']:,} changes", *(number(row[key]) for key in names)] for row in found["register"]
+        ]
+        rows.append([f"{column}: grows to the power", *(number(found["exponents"][key]) for key in names)])
+    yield make_table(("", "first, s", "5,000 patches, s", "a corner, s", "reading, s"), rows)
+    yield machines_of(content)
+
+
 def show_chips(content: Content) -> Iterator[str]:
     """Yield the section on the chips of a training."""
     yield "## Training chips"
@@ -333,7 +353,7 @@ def show_step(content: Content) -> Iterator[str]:
 
 SECTIONS: tuple[tuple[str, Callable[[Content], Iterator[str]]], ...] = (
     ("detect_path", show_path), ("detect_path_4", show_path), ("flame", show_flame), ("fed_device", show_fed),
-    ("gpu_check", show_gpu), ("polygons", show_polygons), ("chips", show_chips),
+    ("gpu_check", show_gpu), ("polygons", show_polygons), ("register", show_register), ("chips", show_chips),
     ("training_step", show_step), ("peers", show_peers), ("growth", show_growth),
 )  # fmt: skip
 """Files and what shows them, in the order of the page."""
