@@ -16,7 +16,11 @@ SIZE = 128
 """Pixels on each side."""
 SMALL: dict[str, Any] = {
     "split": {"block_px": 16, "buffer_px": 0, "min_pixels": 1, "seed": 0},
-    "model": {"encoder": "imagenet-efficientnet-lite0", "decoder_channels": (32, 16, 16, 8, 8)},
+    "model": {
+        "encoder": "imagenet-efficientnet-lite0",
+        "decoder_channels": (32, 16, 16, 8, 8),
+        "landuse_channels": (32, 16, 16, 8, 8),
+    },
     "training": {"strategy": "full", "epochs": 2, "chips_per_epoch": 16, "chip": 64, "batch": 4, "learning_rate": 0.003},
     "detect": {"core": 64, "margin": 32, "min_area_ha": 0.05, "device": "cpu"},
 }

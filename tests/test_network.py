@@ -8,7 +8,9 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
+from landshift.flows.config.learning import ModelConfig
 from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.encoders.table import encoder_named
@@ -92,6 +94,42 @@ def test_every_decoder_fusion_and_head_gives_the_size_of_the_input(decoder: str,
             assert date is None
         else:
             assert date.shape == (2, 3, 64, 96)
+
+
+def test_a_unet_may_stop_at_half_of_the_resolution_and_each_head_has_its_own_widths() -> None:
+    network = network_of(replace(SPEC, decoder_channels=(32, 16, 16, 8, 8), landuse_channels=(16, 16, 8, 8)))
+    with torch.no_grad():
+        output = network(torch.randn(1, 3, 64, 96), torch.randn(1, 3, 64, 96))
+    assert output.before.shape == output.after.shape == (1, 3, 64, 96)
+    assert len(network.change_decoder.decoder.blocks) == 5
+    assert len(network.landuse_decoder.decoder.blocks) == 4
+
+
+def test_half_of_the_resolution_still_sees_single_pixels() -> None:
+    network = network_of(replace(SPEC, heads="landuse", decoder_channels=(16, 16, 8, 8)))
+    image = torch.randn(1, 3, 64, 64)
+    other = image.clone()
+    other[..., 33, 33] += 1
+    with torch.no_grad():
+        difference = (network.landuse_decoder.detail(other) - network.landuse_decoder.detail(image)).abs().amax(dim=(0, 1))
+    y, x = torch.nonzero(difference).T
+    assert (y.min(), y.max(), x.min(), x.max()) == (32, 34, 32, 34)
+
+
+def test_the_default_network_of_change_costs_at_most_110_kflop_a_pixel_and_its_decoder_less_than_twice_the_encoder() -> None:
+    config, bands = ModelConfig(), tuple(f"band {i}" for i in range(10))
+    spec = NetworkSpec(
+        "tu-tf_efficientnet_lite0", bands, bands, "change", 0, decoder=config.decoder, fusion=config.fusion,
+        decoder_channels=config.decoder_channels,
+    )  # fmt: skip
+    network, image = network_of(spec, plain(10)), torch.randn(1, 10, 128, 128)
+    with FlopCounterMode(display=False) as encoding, torch.no_grad():
+        features = [network.encode(image) for _ in range(2)]
+    with FlopCounterMode(display=False) as decoding, torch.no_grad():
+        network.decode(*features)
+    encoder, decoders = (counted.get_total_flops() / 128**2 / 1000 for counted in (encoding, decoding))
+    assert encoder + decoders < 110
+    assert decoders < 2 * encoder
 
 
 @pytest.mark.parametrize("fusion", ["difference", "symmetric"])
@@ -216,8 +254,9 @@ def test_extra_bands_can_be_dropped_from_a_real_encoder() -> None:
         ({"heads": "both", "classes": 1}, "at least two classes; it has 1"),
         ({"bands": ("red", "swir16")}, "takes band swir16, the images have red, green, blue"),
         ({"bands": ()}, "takes no band"),
-        ({"decoder_channels": (32, 16)}, "needs 5 positive numbers"),
-        ({"decoder_channels": (32, 16, 8, 8, 0)}, "needs 5 positive numbers"),
+        ({"decoder_channels": (32, 16)}, "decoder_channels: .*needs 4 or 5 positive numbers"),
+        ({"decoder_channels": (32, 16, 8, 8, 0)}, "decoder_channels: .*needs 4 or 5 positive numbers"),
+        ({"landuse_channels": (32, 16)}, "landuse_channels: .*needs 4 or 5 positive numbers"),
         ({"decoder": "upernet", "decoder_channels": ()}, "needs 1 positive numbers"),
         ({"decoder": "fpn", "decoder_channels": (32,)}, "multiple of 64"),
     ],

@@ -47,8 +47,11 @@ class ModelConfig(Section):
     """`auto`: both where the legend has classes, else change."""
     decoder: Literal["unet", "fpn", "upernet"] = "unet"
     """From segmentation_models_pytorch."""
-    decoder_channels: tuple[_Width, _Width, _Width, _Width, _Width] = (256, 128, 64, 32, 16)
-    """Widths of the U-Net's stages; the first is the pyramid's width for fpn and upernet."""
+    decoder_channels: tuple[_Width, ...] = Field(default=(128, 64, 32, 24, 16), min_length=4, max_length=5)
+    """Widths of the stages of the change's U-Net, from the coarsest: five, or four, which stop at half of the resolution, where
+    most of the time is saved; the first is the pyramid's width for fpn and upernet."""
+    landuse_channels: tuple[_Width, ...] = Field(default=(256, 128, 64, 32, 16), min_length=4, max_length=5)
+    """The same of the decoder of land use, which works on each date by itself."""
     fusion: Literal["difference", "symmetric", "concatenation"] = "symmetric"
     """How the features of the dates meet: their distance; their distance and their sum, which shows what lies there; or both
     dates one after the other, which alone sees the direction of a change, and is never the same with the dates exchanged."""

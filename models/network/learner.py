@@ -88,6 +88,14 @@ class Learner(lightning.LightningModule):
             parameter.requires_grad_(not self.encoder_frozen)
         self.train()
 
+    def on_after_batch_transfer(self, batch: dict[str, Tensor], _loader: int) -> dict[str, Tensor]:
+        """Lay images out with their bands last: convolutions take 0.7 to 0.8 of the time on a processor.
+
+        Measured with `benchmarks/decoders.py steps`; the weights stay as they are, since an anchor reads them as one vector.
+        """
+        last = torch.channels_last
+        return {name: value.contiguous(memory_format=last) if value.ndim == 4 else value for name, value in batch.items()}
+
     def training_step(self, batch: dict[str, Tensor], _index: int) -> Tensor:
         """Return the loss of a batch."""
         output = self.network(batch["before"], batch["after"], batch.get("priors"))

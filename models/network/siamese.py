@@ -5,14 +5,10 @@ from dataclasses import dataclass
 from typing import cast
 
 import torch
-from segmentation_models_pytorch.base import SegmentationHead
-from segmentation_models_pytorch.base.initialization import initialize_decoder, initialize_head
-from segmentation_models_pytorch.decoders.fpn.decoder import FPNDecoder
-from segmentation_models_pytorch.decoders.unet.decoder import UnetDecoder
-from segmentation_models_pytorch.decoders.upernet.decoder import UPerNetDecoder
 from torch import Tensor, nn
 
 from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.network.decoder import STAGES, Decoder
 from landshift.pipeline.epochs.matching import PRIORS, count_priors
 from landshift.pipeline.errors import InputError
 
@@ -22,12 +18,9 @@ FUSIONS = ("difference", "symmetric", "concatenation")
 ESTIMATORS = ("network", "trees", "line")
 """What decides on the features of an encoder: decoders, or an estimator for each pixel by itself."""
 
-_STAGES = 5
 _PRIOR_SLOPE, _PRIOR_MIDDLE = 3.0, 2.0
 """Of the logit that a network starts from: a pixel whose IR-MAD statistic is nine times that of unchanged ground is as likely
 changed as not."""
-_DETAIL = 24
-"""Channels of the path at full resolution."""
 
 
 @dataclass(frozen=True)
@@ -49,7 +42,10 @@ class NetworkSpec:
     fusion: str = "difference"
     """`difference` or `symmetric` (swapping the dates swaps from and to exactly), or `concatenation`."""
     decoder_channels: tuple[int, ...] = (256, 128, 64, 32, 16)
-    """Channels of the five U-Net stages, from the coarsest; the first is the pyramid's width for `fpn` and `upernet`."""
+    """Channels of the U-Net's stages, from the coarsest: five, or four, which stop at half of the resolution; the first is the
+    pyramid's width for `fpn` and `upernet`."""
+    landuse_channels: tuple[int, ...] = ()
+    """The same of the land-use decoder; empty: as `decoder_channels`."""
     priors: tuple[str, ...] = ()
     """What the change decoder sees beside the features, of `matching.PRIORS`."""
 
@@ -86,17 +82,15 @@ class NetworkSpec:
         return count_priors(self.priors, len(self.image_bands))
 
     def _check_channels(self) -> None:
-        wanted = _STAGES if self.decoder == "unet" else 1
-        if len(self.decoder_channels) < wanted or min(self.decoder_channels) < 1:
-            raise InputError(
-                f"`model: decoder_channels: {list(self.decoder_channels)}`: decoder {self.decoder!r} needs {wanted} "
-                f"positive numbers."
-            )
-        # smp's FPN normalises half of the width in 32 groups.
-        if self.decoder == "fpn" and self.decoder_channels[0] % 64:
-            raise InputError(
-                f"`model: decoder_channels: {list(self.decoder_channels)}`: decoder 'fpn' needs a multiple of 64 as the first."
-            )
+        wanted = STAGES - 1 if self.decoder == "unet" else 1
+        given = {"decoder_channels": self.decoder_channels, "landuse_channels": self.landuse_channels or self.decoder_channels}
+        for name, widths in given.items():
+            if len(widths) < wanted or min(widths) < 1:
+                number = f"{STAGES - 1} or {STAGES}" if self.decoder == "unet" else "1"
+                raise InputError(f"`model: {name}: {list(widths)}`: decoder {self.decoder!r} needs {number} positive numbers.")
+            # smp's FPN normalises half of the width in 32 groups.
+            if self.decoder == "fpn" and widths[0] % 64:
+                raise InputError(f"`model: {name}: {list(widths)}`: decoder 'fpn' needs a multiple of 64 as the first.")
 
 
 @dataclass(frozen=True)
@@ -109,39 +103,6 @@ class Output:
     """Logits of land use before (batch, class, y, x), None without land-use heads."""
     after: Tensor | None
     """Logits of land use after (batch, class, y, x), None without land-use heads."""
-
-
-class _Decoder(nn.Module):
-    """An smp decoder with its head, back at the resolution of the input."""
-
-    def __init__(self, spec: NetworkSpec, channels: Sequence[int], outputs: int, priors: int = 0) -> None:
-        super().__init__()
-        depth, width = len(channels) - 1, spec.decoder_channels[0]
-        if spec.decoder == "unet":
-            self.decoder = UnetDecoder(
-                encoder_channels=channels, decoder_channels=spec.decoder_channels[:depth], n_blocks=depth
-            )
-            last, step = spec.decoder_channels[depth - 1], 1
-        elif spec.decoder == "fpn":
-            self.decoder = FPNDecoder(channels, depth, pyramid_channels=width, segmentation_channels=width // 2, dropout=0.0)
-            last, step = width // 2, 4
-        else:
-            self.decoder = UPerNetDecoder(channels, depth, decoder_channels=width)
-            last, step = width, 4
-        self.upsample = nn.UpsamplingBilinear2d(scale_factor=step) if step > 1 else nn.Identity()
-        # smp's decoders leave the finest map, the bands themselves, out. A patch of a few pixels needs it: the next finer
-        # map has a quarter of the pixels.
-        self.detail = nn.Sequential(nn.Conv2d(channels[0] + priors, _DETAIL, 3, padding=1), nn.ReLU(inplace=True))
-        self.head = SegmentationHead(last + _DETAIL, outputs, kernel_size=3)
-        initialize_decoder(self.decoder)
-        initialize_decoder(self.detail)
-        initialize_head(self.head)
-
-    def forward(self, features: list[Tensor], priors: Tensor | None = None) -> Tensor:
-        coarse = self.upsample(self.decoder(features))
-        fine = features[0] if priors is None else torch.cat([features[0], priors], dim=1)
-        logits: Tensor = self.head(torch.cat([coarse, self.detail(fine)], dim=1))
-        return logits
 
 
 class Siamese(nn.Module):
@@ -219,11 +180,16 @@ class ChangeNetwork(Siamese):
         super().__init__(spec, encoder, normalisation)
         channels = list(cast(Sequence[int], encoder.out_channels))
         fused = channels if spec.fusion == "difference" else [2 * c for c in channels]
-        self.change_decoder = _Decoder(spec, fused, 1, spec.prior_channels) if spec.heads != "landuse" else None
+        self.change_decoder: Decoder | None = None
+        self.landuse_decoder: Decoder | None = None
+        if spec.heads != "landuse":
+            self.change_decoder = Decoder(spec.decoder, spec.decoder_channels, fused, 1, priors=spec.prior_channels)
         self.prior = _prior_logit(spec.prior_channels) if spec.priors and self.change_decoder is not None else None
         if self.prior is not None and self.change_decoder is not None:
             nn.init.zeros_(self.change_decoder.head[0].weight)
-        self.landuse_decoder = _Decoder(spec, channels, spec.classes) if spec.heads != "change" else None
+        if spec.heads != "change":
+            widths = spec.landuse_channels or spec.decoder_channels
+            self.landuse_decoder = Decoder(spec.decoder, widths, channels, spec.classes)
 
     def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
         """Decode the features of both dates.

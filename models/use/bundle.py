@@ -199,8 +199,9 @@ def describe(folder: Path) -> Bundle:
 def _faults(bundle: Bundle) -> Iterator[str]:
     """Yield what cannot be meant in a bundle: a damaged number would draw a wrong map in silence."""
     spec, normal = bundle.spec, bundle.normalisation
-    if not all(1 <= c <= _MAX_CHANNELS for c in spec.decoder_channels):
-        yield f"decoder_channels {list(spec.decoder_channels)}, expected whole numbers 1 to {_MAX_CHANNELS}"
+    for name, widths in (("decoder_channels", spec.decoder_channels), ("landuse_channels", spec.landuse_channels)):
+        if not all(1 <= c <= _MAX_CHANNELS for c in widths):
+            yield f"{name} {list(widths)}, expected whole numbers 1 to {_MAX_CHANNELS}"
     if not len(normal.mean) == len(normal.std) == len(spec.bands):
         yield (
             f"{len(normal.mean)} means and {len(normal.std)} standard deviations for the {len(spec.bands)} bands "

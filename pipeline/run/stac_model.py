@@ -18,7 +18,7 @@ MLM = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
 
 _TASK = "semantic-segmentation"
 _FLOAT = "float32"
-_HYPERPARAMETERS = ("fusion", "heads", "decoder_channels")
+_HYPERPARAMETERS = ("fusion", "heads", "decoder_channels", "landuse_channels")
 _WEIGHTS = ".safetensors"
 _VERSION = re.compile(r"\d+\.\d+\.\d+(\+[0-9A-Za-z.-]+)?")
 """Versions that the extension takes; PyTorch's own builds from source are called otherwise."""

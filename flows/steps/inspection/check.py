@@ -200,7 +200,7 @@ def measure_network(
     spec = NetworkSpec(
         encoder.architecture, matched.used, matched.used, heads, classes=classes if heads != "change" else 0,
         decoder=config.decoder,
-        fusion=config.fusion, decoder_channels=config.decoder_channels,
+        fusion=config.fusion, decoder_channels=config.decoder_channels, landuse_channels=config.landuse_channels,
     )  # fmt: skip
     ones = tuple(1.0 for _ in matched.used)
     device = device_of(ws.project.detect.device)

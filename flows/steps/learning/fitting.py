@@ -167,7 +167,7 @@ def build_for(
     spec = NetworkSpec(
         encoder.architecture, given.bands, loaded.bands, heads, classes=0 if heads == "change" else len(legend.classes),
         decoder=config.decoder, fusion=config.fusion, decoder_channels=config.decoder_channels,
-        priors=tuple(priors),
+        landuse_channels=config.landuse_channels, priors=tuple(priors),
         estimator=strategy_named(strategy).estimator,
     )  # fmt: skip
     network = model_of(spec, loaded.model, normalisation)
