@@ -279,7 +279,11 @@ def stream(
                     decision, found = _decide(found, rule), Probabilities(None, None, None, found.embedding)
                 seconds = time.perf_counter() - started
                 at = (slice(None), *tile.core.within(wide).slices)
-                yield MappedTile(tile, (first[at], second[at]), _on_host(found), decision=decision, seconds=seconds)
+                done = MappedTile(tile, (first[at], second[at]), _on_host(found), decision=decision, seconds=seconds)
+                # Nothing of a tile stays here while the next one is read.
+                del first, second, before, after, window, found, decision
+                yield done
+                del done
         finally:
             for _, _, futures in waiting:
                 for future in futures:
