@@ -20,7 +20,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from growth import fit_exponent
 from machine import describe_machine, keep_figures, one_thread, run_watched, say
 
 NUMBERS, EDGES, FEW, STRIP = (11_000, 22_000, 44_000, 100_000, 200_000), (2560, 10_980), 5_000, 512
@@ -129,6 +128,9 @@ def main() -> None:
     if options.number is not None:
         print(json.dumps(measure(options.number, options.edge, options.out)))
         return
+    # Not above: it loads PyTorch, which would count as memory of the process that is measured.
+    from growth import fit_exponent
+
     result: dict[str, Any] = {"machine": describe_machine()}
     with tempfile.TemporaryDirectory() as name, one_thread():
         folder, rows = Path(name), []
