@@ -150,6 +150,10 @@ def show_fed(content: Content) -> Iterator[str]:
         "what it is given (tiles with their margins), and codes come back. It is a simulation on this machine's cores: "
         "copies to a device are not in it. *Delivered* are megapixels of the map."
     )
+    yield (
+        "The pass now also makes the images for the eye and the map of IR-MAD, which were passes of their own before: the "
+        "columns are not of the same work."
+    )
     rows = [
         [f"{column}: device of {number(row['device_mpx_per_second'], 3)} Mpx/s", number(row["delivered_mpx_per_second"]),
          number(row["cpu_s_per_mpx"]), number(row["cores_busy"]), number(row["load"])]
