@@ -27,8 +27,8 @@ MAX_FLIPS_PPM = 50.0
 
 _log = logging.getLogger(__name__)
 _SIDE = 256
-_REPEATS = 2
-_PREFERENCE = 1.25
+_REPEATS = 3
+_PREFERENCE = 4.0
 """How many times as fast another form has to be than the first that is right: a noisy clock is no reason for other bits."""
 
 
