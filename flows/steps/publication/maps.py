@@ -97,7 +97,8 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
         advance(0.9)
         path = folder / "changes.gpkg"
         files.append(write_changes(path, changes, legend, known=known, not_observed=unseen, areas_of_interest=summary))
-        listed = [entry for entry in legend.changes if entry.code in set(changes["change_code"])]
+        found = set(changes["change_code"])
+        listed = [entry for entry in legend.changes if entry.code in found]
         files += [
             write_text(folder / "changes.qml", vector_qml(listed)),
             write_text(folder / "changes.sld", vector_sld(listed, title="Changes")),
