@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.epochs.matching import (
@@ -66,6 +66,7 @@ def in_light(image: np.ndarray, seed: int) -> np.ndarray:
 
 @settings(max_examples=10, deadline=None)
 @given(seed=st.integers(0, 10_000))
+@example(seed=1555)
 def test_whatever_the_light_after_the_matched_pair_is_the_same(seed: int) -> None:
     before, after = ground()
     plain, lit = treated(fitted(before, after), before, after), None
@@ -76,7 +77,8 @@ def test_whatever_the_light_after_the_matched_pair_is_the_same(seed: int) -> Non
     np.testing.assert_array_equal(lit[0], before)
     # The ground has a deviation of 10 to 25.
     np.testing.assert_allclose(lit[1], plain[1], atol=1.0)
-    assert all(now < was for was, now in found.residuals)
+    # A band that got next to no other light has nothing to gain.
+    assert all(now < was or now == pytest.approx(was, rel=0.01) for was, now in found.residuals)
 
 
 @settings(max_examples=10, deadline=None)

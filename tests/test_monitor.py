@@ -110,7 +110,7 @@ def test_what_is_new_is_compared_once_and_what_is_seen_again_is_confirmed(
     assert outcomes(second) == {"2023-06-18": "known", "2024-06-17": "done"}
     assert set(second.what) == {"confirmed"}
     assert second.what["confirmed"] == first.what["new"]
-    assert composed == ["2019-06-12", "2023-06-18", "2024-06-17"], "each date once"
+    assert composed == [], "a scene is read where it lies"
     assert second.diff is not None
     said = json.loads(second.diff.with_suffix(".geojson").read_text(encoding="utf-8"))
     assert {f["properties"]["what"] for f in said["features"]} == {"confirmed"}
