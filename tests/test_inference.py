@@ -372,6 +372,37 @@ def test_every_tile_is_written_once_in_order_by_one_thread() -> None:
     assert readers() == []
 
 
+def test_several_writers_write_each_tile_once_and_tell_them_in_order() -> None:
+    written: list[int] = []
+
+    def write(done: MappedTile) -> None:
+        time.sleep(0.002 * (8 - done.tile.column))
+        written.append(done.tile.column)
+
+    told = []
+    for mapped in write_behind(made([]), write, threads=3):
+        assert mapped.tile.column in written
+        told.append(mapped.tile.column)
+    assert told == list(range(8))
+    assert sorted(written) == told
+    assert readers() == []
+
+
+def test_several_readers_give_the_same_tiles_in_the_same_order(
+    network: ChangeNetwork, images: PairSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    work, found = tiles(SHAPE, 96, 32), []
+    for count in (1, 3):
+        monkeypatch.setattr("landshift.models.use.inference.threads_here", lambda count=count: count)
+        found.append(list(stream(network, images, work, PLAIN)))
+    one, other = found
+    assert [mapped.tile for mapped in one] == [mapped.tile for mapped in other] == work
+    for first, second in zip(one, other, strict=True):
+        np.testing.assert_array_equal(first.probabilities.change, second.probabilities.change)
+        np.testing.assert_array_equal(first.images[1], second.images[1])
+    assert readers() == []
+
+
 def test_a_tile_is_told_only_once_it_is_written() -> None:
     written: list[int] = []
 

@@ -20,8 +20,8 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import Tile, Window, mirror
 
-_AHEAD = 1
-"""Tiles read before they are needed, and written after: enough to hide both, few enough to keep memory flat."""
+_MOST_THREADS = 4
+"""That read a date, and that write."""
 
 PHASES: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
@@ -230,9 +230,9 @@ def stream(
     phases: int = 1,
     rule: DecisionRule | None = None,
 ) -> Iterator[MappedTile]:
-    """Predict tile by tile; one thread a date reads ahead while the model works.
+    """Predict tile by tile; threads of each date read ahead while the model works.
 
-    Memory does not grow with the scene: at most a few tiles are in flight.
+    Memory does not grow with the scene: a tile is in flight for each thread of a date, and the one in the model.
 
     Args:
         network: In evaluation mode, on its device.
@@ -247,11 +247,11 @@ def stream(
     Yields:
         Each tile, in order.
     """
-    reach = reach_of(phases)
+    reach, threads = reach_of(phases), threads_here()
     with ExitStack() as stack:
         # Entered first, so left last: no file is closed while its thread still reads.
         reader = stack.enter_context(pair.open())
-        pools = [stack.enter_context(ThreadPoolExecutor(1, f"reader-{name}")) for name in ("before", "after")]
+        pools = [stack.enter_context(ThreadPoolExecutor(threads, f"reader-{name}")) for name in ("before", "after")]
         waiting: deque[tuple[Tile, Window, list[Future[tuple[np.ndarray, np.ndarray]]]]] = deque()
         todo = iter(tiles)
 
@@ -261,7 +261,7 @@ def stream(
                 wide = reach_back(tile.read, reach)
                 waiting.append((tile, wide, [p.submit(reader.read_both, date, wide) for date, p in enumerate(pools)]))
 
-        for _ in range(_AHEAD):
+        for _ in range(threads):
             read_next()
         try:
             while waiting:
@@ -301,17 +301,27 @@ def beyond_edges(found: PairWindow, window: Window, shape: tuple[int, int]) -> P
     return PairWindow(before, after, None if found.priors is None else mirror(found.priors, window, shape))
 
 
-def write_behind(mapped: Iterable[MappedTile], write: Callable[[MappedTile], None]) -> Iterator[MappedTile]:
-    """Hand each tile to one writer thread, at most two waiting, and yield it once it is written.
+def threads_here() -> int:
+    """Return how many threads should read each date, and how many write: more where PyTorch has many cores to itself."""
+    return max(1, min(_MOST_THREADS, torch.get_num_threads() // 4))
+
+
+def write_behind(mapped: Iterable[MappedTile], write: Callable[[MappedTile], None], threads: int = 1) -> Iterator[MappedTile]:
+    """Hand each tile to a writer thread, one waiting for each of them, and yield it, in order, once it is written.
+
+    Args:
+        mapped: The tiles.
+        write: Called in one of the threads; has to be safe in several where there are.
+        threads: That write.
 
     Raises:
         Exception: Whatever the writer raised, as soon as it is noticed.
     """
-    with ThreadPoolExecutor(1, "writer") as pool:
+    with ThreadPoolExecutor(threads, "writer") as pool:
         waiting: deque[tuple[MappedTile, Future[None]]] = deque()
         for item in mapped:
             waiting.append((item, pool.submit(write, item)))
-            while len(waiting) > _AHEAD:
+            while len(waiting) > threads:
                 done, future = waiting.popleft()
                 future.result()
                 yield done

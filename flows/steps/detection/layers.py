@@ -1,5 +1,6 @@
 """What a pass over both dates writes beside the map: images for the eye, the day last seen, a second opinion."""
 
+import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
@@ -114,11 +115,11 @@ def layers_of(legend: Legend) -> tuple[str, ...]:
 
 
 class LayerWriter:
-    """Writes all layers of a part of a map, and counts what was observed in it."""
+    """Writes all layers of a part of a map, and counts what was observed in it; safe in threads."""
 
     def __init__(self, beside: Beside, rows: Window, write: Callable[[str, Window, np.ndarray], None]) -> None:
         """Take what is written beside the map, the rows of the region that the files have, and what writes a layer."""
-        self._beside, self._rows, self._write = beside, rows, write
+        self._beside, self._rows, self._write, self._one = beside, rows, write, threading.Lock()
         self.count: Numbers = np.zeros(4, dtype=np.int64)
         """As `count_observed`."""
 
@@ -131,15 +132,19 @@ class LayerWriter:
             mapped: Layers of the map itself, (y, x).
         """
         place = window.within(self._rows)
-        for name, layer in mapped.items():
-            self._write(name, place, layer[np.newaxis])
+        with self._one:
+            for name, layer in mapped.items():
+                self._write(name, place, layer[np.newaxis])
         for piece in pieces((window.height, window.width), _AT_ONCE):
             y, x = piece.slices
             parts = images[0][:, y, x], images[1][:, y, x]
-            self.count += count_observed(*parts)
             at = Window(window.y + piece.y, window.x + piece.x, piece.height, piece.width)
-            for name, layer in self._beside.of(parts, at).items():
-                self._write(name, at.within(self._rows), layer)
+            found, layers = count_observed(*parts), self._beside.of(parts, at)
+            # GDAL's files are not written to by two threads at once.
+            with self._one:
+                self.count += found
+                for name, layer in layers.items():
+                    self._write(name, at.within(self._rows), layer)
 
 
 @contextmanager

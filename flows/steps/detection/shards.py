@@ -102,7 +102,7 @@ def detect_shard(ws: Workspace, prepared: Pair, key: str, settled: Settled, shar
 def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, folder: Path) -> tuple[list[Path], ShardResult]:
     from landshift.models.use.bundle import load
     from landshift.models.use.energy import measure_cost
-    from landshift.models.use.inference import DecisionRule, MappedTile, device_of, stream, write_behind
+    from landshift.models.use.inference import DecisionRule, MappedTile, device_of, stream, threads_here, write_behind
     from landshift.models.use.ready import make_ready
 
     started = time.perf_counter()
@@ -140,7 +140,7 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
             embed_block=None if shift is None else BLOCK, phases=config.phases,
             rule=DecisionRule(bundle.legend, bundle.threshold),
         )  # fmt: skip
-        for number, done in enumerate(write_behind(predicted, write), start=1):
+        for number, done in enumerate(write_behind(predicted, write, threads_here()), start=1):
             model_seconds += done.seconds
             advance(number / len(work))
     files = list(paths.values())
