@@ -49,6 +49,8 @@ class Layout:
     """See `scale`."""
     tags: Mapping[str, str] = field(default_factory=dict)
     """Dataset tags."""
+    is_smooth: bool = False
+    """Whether neighbouring pixels are mostly alike, as in pictures: differences take less room than values."""
     colormap: Mapping[int, tuple[int, int, int, int]] | None = None
     """Colour table of band 1: value to red, green, blue, alpha."""
 
@@ -67,7 +69,7 @@ def open_writer(path: Path, layout: Layout) -> Iterator[Callable[[Window, np.nda
         with rasterio.open(
             temporary, "w", height=layout.grid.height, width=layout.grid.width, count=layout.count, dtype=layout.dtype,
             crs=layout.grid.crs.to_wkt() if layout.grid.crs is not None else None, transform=layout.grid.transform,
-            nodata=layout.nodata, interleave="band", **_CREATION,
+            nodata=layout.nodata, interleave="band", predictor=2 if layout.is_smooth else 1, **_CREATION,
         ) as target:  # fmt: skip
             _describe(target, layout)
             yield lambda window, data: target.write(data, window=rasterio_window(window))
