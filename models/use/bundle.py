@@ -132,10 +132,16 @@ def save(folder: Path, bundle: Bundle, network: Siamese, card: str) -> Path:
         bundle: Description of the model.
         network: Its weights.
         card: Markdown for people.
+
+    Raises:
+        OSError: The weights could not be written whole.
     """
     with replace_when_done(folder) as temporary:
         temporary.mkdir(parents=True)
-        save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary / WEIGHTS)
+        try:
+            save_file({k: v.contiguous() for k, v in network.state_dict().items()}, temporary / WEIGHTS)
+        except SafetensorError as error:
+            raise OSError(f"{folder / WEIGHTS} could not be written whole ({error}). Is the disk full?") from error
         write_json(temporary / MODEL, {"format": FORMAT, **content_of(bundle), "weights": file_hash(temporary / WEIGHTS)})
         (temporary / CARD).write_text(card, encoding="utf-8")
     return folder
