@@ -80,6 +80,7 @@ def test_windows_that_are_looked_at_again_are_not_altered_by_whoever_took_them(t
         first[:] = -1
         np.testing.assert_array_equal(reader.read(window), wanted)
     assert list(here.image.looks) == [window]
+    assert here.image.absolute().looks is here.image.looks, "in this process they are not read again"
     travelled = pickle.loads(pickle.dumps(here.image))
     assert travelled == here.image
     assert not travelled.looks

@@ -174,7 +174,7 @@ class SceneImage:
                 quality=None if scene.quality is None else place(scene.quality),
                 mask=None if scene.mask is None else place(scene.mask),
             ),
-            self.bands, self.grid,
+            self.bands, self.grid, self.looks,
         )  # fmt: skip
 
     def __getstate__(self) -> object:
