@@ -27,7 +27,7 @@ PHASES: tuple[tuple[str, str], ...] = (
     ("settling margin and steadiness", r"detection/settle|use/steadiness"),
     ("making images of scenes", r"epochs/compose|images/epochs\.py|images/aligning"),
     ("finding and looking into scenes", r"project/plan|pipeline/scenes/|project/finding|project/disk"),
-    ("pass: reading tiles", r"RasterReader\.read |EpochReader|read_date|read_raw|_read_tile"),
+    ("pass: reading tiles", r"RasterReader\.read |read_date|read_both|read_raw"),
     ("pass: treating and mirroring tiles", r"BandMapping|matching\.py|beyond_edges|mirror \("),
     ("pass: deciding", r"change/decision|_decide \("),
     ("pass: network and probabilities", r"free_model|_probabilities|_predict \(|predict \("),

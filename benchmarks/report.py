@@ -8,15 +8,14 @@ With `--check` nothing is written, and the exit code is 1 where the page is not 
 import argparse
 import json
 import sys
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import Any
 
 from machine import fit_exponent
+from tables import COLUMNS, Content, any_column, machines_of, make_table, name_machine, number
 
 ROOT = Path(__file__).parents[1]
 MEASUREMENTS, PAGE = ROOT / "docs" / "measurements", ROOT / "docs" / "performance.md"
-COLUMNS = ("before", "now")
 INTRODUCTION = """\
 # What Landshift costs
 
@@ -27,50 +26,18 @@ measures them on your machine and makes this page anew. Processor time is in sec
 processes that a command starts. It suffers less than wall time from what else the machine does (its load stands with every
 table), yet not nothing: compare the ratios of a row, which are of one run, and not seconds of two tables. *Before* is the state
 before the work on speed that the changelog describes. What no row has was not measured."""
-Content = Mapping[str, Any]
-
-
-def number(value: float | None, digits: int = 2) -> str:
-    """Write a number with so many significant digits, without an exponent."""
-    if value is None:
-        return "–"
-    if value == 0:
-        return "0"
-    text = f"{float(f'{value:.{digits}g}'):,.10f}".rstrip("0").rstrip(".")
-    return text.replace("-", "−")
-
-
-def make_table(head: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose first column is text, and the others numbers."""
-    marks = ["---", *("---:" for _ in head[1:])]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in (head, marks, *rows))
-
-
-def name_machine(column: str, content: Content) -> str:
-    """Describe where and when a column was measured."""
-    machine = content["machine"]
-    vectors = ", ".join(machine["vectors"]) or "no vectors known"
-    memory, load = number(machine["memory_gb"], 3), number(machine["load"], 2)
-    return (
-        f"{column.capitalize()}: {machine['processor']} ({vectors}), {machine['cores']} cores, {memory} GB, "
-        f"load {load} at the beginning, {machine['day']}."
-    )
-
-
-def machines_of(content: Content, columns: Sequence[str] = COLUMNS) -> str:
-    """Describe the machine of every column."""
-    return " ".join(name_machine(column, content[column]) for column in columns if column in content)
 
 
 def show_path(content: Content) -> Iterator[str]:
     """Yield the section on all of `detect` but the network."""
-    first = next(content[column] for column in COLUMNS if column in content)
+    first = any_column(content)
     yield f"## All of `detect` but the network, {first['bands']} bands"
     yield (
         f"`benchmarks/detect_path.py --bands {first['bands']}`: two dates of a made landscape, uint16, {first['codec']}, "
         "blocks of 512 (`benchmarks/made.py`), and the whole command with a network that costs next to nothing "
         "(`benchmarks/free_model.py`), libraries on one thread. *Times decoding*: processor time beyond start-up, against "
-        "decoding every block of both files once by rasterio in the same run."
+        "decoding every block of both files once by rasterio in the same run. *Decode / reading*: decoding the blocks that the "
+        "tiles touch, against reading the tiles as float32 in the units of the scene, as the pass does, with one cache of GDAL."
     )
     known = [column for column in COLUMNS if column in content]
     sizes = sorted({int(size) for column in known for size in content[column]["sizes"]})
@@ -115,7 +82,7 @@ def grow_by_size(column: Content, key: str) -> float | None:
 
 def show_flame(content: Content) -> Iterator[str]:
     """Yield the section on where the time goes."""
-    first = next(content[column] for column in COLUMNS if column in content)
+    first = any_column(content)
     yield "### Where the time goes"
     yield (
         f"`benchmarks/flame.py`: share of the samples of py-spy over one such `detect` of {first['size_px']:,} px. What GDAL "
@@ -179,7 +146,7 @@ PEERS = {
 
 def show_peers(content: Content) -> Iterator[str]:
     """Yield the section on others."""
-    first = next(content[column] for column in COLUMNS if column in content)
+    first = any_column(content)
     yield "## Against others"
     yield (
         f"`benchmarks/peers.py`: both dates of a pair of {first['size_px']:,} px and {first['bands']} bands, a model of one 1"
@@ -207,11 +174,8 @@ def compare_peers(column: str, rows: Content) -> str:
         for name, key in keys.items()
     ]  # fmt: skip
     failed = [f"{PEERS[who]} failed: `{row['failed'].splitlines()[-1]}`" for who, row in rows.items() if "failed" in row]
-    return (
-        f"Landshift's stream as a share ({column}; goals ≤ 0.17 of the wall, ≤ 0.33 of the RAM of raster-vision): "
-        + "; ".join((*lines, *failed))
-        + "."
-    )
+    goals = "goals ≤ 0.17 of the wall, ≤ 0.33 of the RAM of raster-vision"
+    return f"Landshift's stream as a share ({column}; {goals}): {'; '.join((*lines, *failed))}."
 
 
 def show_growth(content: Content) -> Iterator[str]:
@@ -222,8 +186,8 @@ def show_growth(content: Content) -> Iterator[str]:
         "costs next to nothing, four bands. 1 is linear, 0 does not grow. Processor time is without start-up."
     )
     titles = {
-        "edge": "megapixels of the scene", "dates": "dates of a composite", "classes": "classes", "regions": "regions of a "
-        "command"
+        "edge": "megapixels of the scene", "dates": "dates of a composite", "classes": "classes",
+        "regions": "regions of a command",
     }  # fmt: skip
     rows = []
     for column in COLUMNS:
@@ -327,14 +291,8 @@ def show_chips(content: Content) -> Iterator[str]:
         for name, row in content.items()
     ]  # fmt: skip
     head = (
-        "",
-        "torchgeo, ms",
-        "images, ms",
-        "blocks, ms",
-        "blocks and augmentation, ms",
-        "images (goal ≥ 8 ×)",
-        "blocks (≥ 20 ×)",
-    )
+        "", "torchgeo, ms", "images, ms", "blocks, ms", "blocks and augmentation, ms", "images (goal ≥ 8 ×)", "blocks (≥ 20 ×)"
+    )  # fmt: skip
     yield make_table(head, rows)
     yield machines_of(content, tuple(content))
 
@@ -371,10 +329,7 @@ def make_page(folder: Path = MEASUREMENTS) -> str:
         if path.exists():
             parts += list(show(json.loads(path.read_text(encoding="utf-8"))))
         elif name == "gpu_check":
-            parts += [
-                "## On a GPU",
-                "Nothing has been measured on a GPU: `make gpu-check` does it where there is a CUDA device.",
-            ]
+            parts += ["## On a GPU", "Nothing has been measured there: `make gpu-check` does it where there is a CUDA device."]
     return "\n\n".join(parts) + "\n"
 
 

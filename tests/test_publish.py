@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from rio_cogeo.cogeo import cog_validate
 
 from landshift.pipeline.change.decision import decide
-from landshift.pipeline.epochs.observed import read_days
+from landshift.pipeline.epochs.observed import open_observations, read_days
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.raster.read import inspect, read_raster
@@ -39,7 +39,8 @@ def test_last_observed_is_the_later_of_both_dates_and_0_where_nobody_looked(tmp_
     before = observation(tmp_path / "before_observation.tif", [[june, july, june], [-1, -1, june]])
     after = observation(tmp_path / "after_observation.tif", [[later, -1, -1], [later, -1, later]])
     unseen = np.full((1, 2, 3), np.nan)
-    days = read_days((before, after), (unseen, unseen), Window(0, 0, 2, 3))
+    with open_observations((before, after)) as opened:
+        days = read_days(opened, (unseen, unseen), Window(0, 0, 2, 3))
     plain = tmp_path / "plain.tif"
     with open_writer(plain, last_observed_layout(GRID, {"RUN": "abc"})) as write:
         write(Window(0, 0, 2, 3), calendar_dates(days)[np.newaxis])

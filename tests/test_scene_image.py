@@ -111,3 +111,9 @@ def test_an_epoch_of_which_nothing_was_observed_is_refused(territory: Territory)
     territory.config["sensor"] = {"name": "sentinel-2-l2a", "number_offset": 0}
     with pytest.raises(InputError, match=r"Epoch before \(2020-06-15\): no pixel was observed; every one is nodata, cloud"):
         territory.prepare()
+
+
+def test_the_rule_of_a_composite_makes_no_other_image_of_one_scene(territory: Territory) -> None:
+    first = both_ways(territory)[0]
+    territory.config["epochs"]["composite"] = "median"
+    assert both_ways(territory)[0].hash == first.hash

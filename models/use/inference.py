@@ -131,7 +131,7 @@ def _predict(
     """Predict as `predict` does, and leave the probabilities, of a part of the window where one is named, on the device."""
     device = next(network.parameters()).device
     reach = reach_of(phases)
-    # Finite where every band is, which a sum finds in a third of the time.
+    # The sum is finite where every band is.
     unseen = ~np.isfinite(window.before.sum(axis=0) + window.after.sum(axis=0))[reach:, reach:]
     given = shown or window
     output, embedding, count = Output(None, None, None), None, torch.zeros((1, *unseen.shape), device=device)

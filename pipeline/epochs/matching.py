@@ -172,13 +172,9 @@ class PairReader:
         """Rows and columns of the grid."""
         return self._readers[0].info.shape
 
-    def read_raw(self, date: int, window: Window) -> np.ndarray:
-        """Read a window of the date before (0) or after (1), float32 (band, y, x), without any radiometry."""
-        return self._readers[date].read(window)
-
     def read_both(self, date: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Return what `read_raw` and what `read_date` read."""
-        raw, mapping = self.read_raw(date, window), self._source.radiometry.mappings[date]
+        """Read a window of the date before (0) or after (1) twice, float32 (band, y, x): as it is, and as `read_date` does."""
+        raw, mapping = self._readers[date].read(window), self._source.radiometry.mappings[date]
         return raw, raw if mapping is None else mapping.apply(raw)
 
     def read_date(self, date: int, window: Window) -> np.ndarray:

@@ -1,6 +1,7 @@
 """What the images of a pair observed: shares of the region, and the day that each pixel shows."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from datetime import date
 from pathlib import Path
@@ -78,19 +79,29 @@ def nothing_observed(epoch: Epoch) -> InputError:
     )
 
 
-def read_days(observations: Sequence[Observation], images: Sequence[np.ndarray], window: Window) -> np.ndarray:
+@contextmanager
+def open_observations(observations: Sequence[Observation]) -> Iterator[tuple[ImageReader | date, ...]]:
+    """Open the observation layers of both dates; they are closed whatever happens.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    with ExitStack() as stack:
+        yield tuple(stack.enter_context(open_readers(seen))[0] if isinstance(seen, Path) else seen for seen in observations)
+
+
+def read_days(days: Sequence[ImageReader | date], images: Sequence[np.ndarray], window: Window) -> np.ndarray:
     """Return the later of the days that both images show, int32 (y, x) in days since 1970-01-01, -1 where neither shows one.
 
     Args:
-        observations: Of both dates.
+        days: Of both dates, as `open_observations` opens them.
         images: (band, y, x) of the window, NaN where not observed.
         window: Inside the grid.
     """
-    days = []
-    for seen, image in zip(observations, images, strict=True):
-        if isinstance(seen, Path):
-            with open_readers(seen) as (reader,):
-                days.append(np.nan_to_num(reader.read(window)[1], nan=-1).astype(np.int32))
-        else:
-            days.append(np.where(np.isfinite(image[0]), np.int32((seen - _EPOCH_DAY).days), np.int32(-1)))
-    return np.asarray(np.maximum(*days))
+    found = [
+        np.where(np.isfinite(image[0]), np.int32((seen - _EPOCH_DAY).days), np.int32(-1))
+        if isinstance(seen, date)
+        else np.nan_to_num(seen.read(window)[1], nan=-1).astype(np.int32)
+        for seen, image in zip(days, images, strict=True)
+    ]
+    return np.asarray(np.maximum(*found))

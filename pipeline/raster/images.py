@@ -52,7 +52,7 @@ class Readable(Protocol):
 
     @property
     def paths(self) -> tuple[RasterPlace, ...]:
-        """Every file that it is read from, once."""
+        """Every file of its bands, once."""
 
     def preview(self, bands: Sequence[int], side: int) -> np.ndarray:
         """Read bands, from 1, at most `side` pixels wide and high: float32 (band, y, x), NaN where not observed."""

@@ -141,7 +141,7 @@ def write_cog(path: Path, source: Path, *, categorical: bool) -> Path:
     Raises:
         OSError: The file could not be written whole.
     """
-    # DEFLATE, which every GIS reads. Of numbers, higher levels take two to three times as long for 5 % less.
+    # DEFLATE, which every GIS reads. Level 9 took nearly three times as long as 1 for images that were 5 % smaller.
     options = {
         "COMPRESS": "DEFLATE", "LEVEL": "6" if categorical else "1", "PREDICTOR": "NO" if categorical else "YES",
         "BLOCKSIZE": str(BLOCK),
@@ -176,7 +176,8 @@ def join_rows(path: Path, grid: Grid, rasters: Sequence[Path]) -> Path:
     infos = [inspect(raster) for raster in rasters]
     height, width = grid.shape.yx
     found = sum(info.shape[0] for info in infos), {info.shape[1] for info in infos}
-    kinds = {(info.dtype, info.count, info.nodata if info.nodata == info.nodata else "nan") for info in infos}
+    # As text, since NaN is not equal to NaN.
+    kinds = {(info.dtype, info.count, str(info.nodata)) for info in infos}
     if found != (height, {width}) or len(kinds) > 1:
         raise ValueError(
             f"{path}: strips of {found[0]} rows, {found[1]} columns and {kinds}; expected {height} rows, {width} columns and "

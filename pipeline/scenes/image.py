@@ -131,7 +131,7 @@ class SceneImage:
 
     @property
     def paths(self) -> tuple[RasterPlace, ...]:
-        """Every file that it is read from, once."""
+        """Every file of its bands, once."""
         return tuple(dict.fromkeys(self.scene.bands[name].path for name in self.bands))
 
     def reader(self) -> "SceneReader":
@@ -143,7 +143,9 @@ class SceneImage:
         return SceneImage(self.scene, tuple(self.bands[band - 1] for band in bands), self.grid)
 
     def preview(self, bands: Sequence[int], side: int) -> np.ndarray:
-        """Read bands, from 1, at most `side` pixels wide and high, from the nearest pixels: float32 (band, y, x), as `read`.
+        """Read bands, from 1, at most `side` pixels wide and high: float32 (band, y, x), of the nearest pixels.
+
+        NaN where one of these bands was not observed.
 
         Raises:
             InputError: A file cannot be read.

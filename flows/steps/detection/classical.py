@@ -6,7 +6,7 @@ from contextlib import ExitStack
 import numpy as np
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.detection.layers import beside_of, layers_of, writing_layers
+from landshift.flows.steps.detection.layers import AT_ONCE, beside_of, layers_of, writing_layers
 from landshift.flows.steps.detection.raw_map import RawMap
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.published import raster_tags
@@ -20,9 +20,6 @@ from landshift.pipeline.raster.images import open_readers
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.record import ClassicalThreshold, UsedAdaptation, UsedClassical
 from landshift.pipeline.tiles import Window, pieces
-
-_AT_ONCE = 1 << 18
-"""Pixels that are worked on at once: memory does not grow with the scene."""
 
 
 def map_by_statistic(ws: Workspace, prepared: Pair, key: str, method: ClassicalMethod) -> RawMap:
@@ -41,7 +38,7 @@ def map_by_statistic(ws: Workspace, prepared: Pair, key: str, method: ClassicalM
         threshold = detector.otsu if config.classical_threshold == "otsu" else detector.false_alarm.value
         writer = stack.enter_context(writing_layers(beside, paths, Window(0, 0, *shape)))
         seen, above = 0, np.zeros(2, dtype=np.int64)
-        work = pieces(shape, _AT_ONCE)
+        work = pieces(shape, AT_ONCE)
         for number, window in enumerate(work, start=1):
             images = before.read(window), after.read(window)
             statistic = detector.statistic(*images)

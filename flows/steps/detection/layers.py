@@ -1,9 +1,10 @@
 """What a pass over both dates writes beside the map: images for the eye, the day last seen, a second opinion."""
 
 import threading
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from datetime import date
 from pathlib import Path
 
 import numpy as np
@@ -14,11 +15,11 @@ from landshift.pipeline.drawing.pictures import Stretch, image_layout, stretches
 from landshift.pipeline.epochs.agreement import spread_pixels
 from landshift.pipeline.epochs.classical import IrMad
 from landshift.pipeline.epochs.detector import SAMPLED, change_codes, fit_detector
-from landshift.pipeline.epochs.observed import count_observed, read_days
+from landshift.pipeline.epochs.observed import count_observed, open_observations, read_days
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, Legend
-from landshift.pipeline.raster.images import open_readers
+from landshift.pipeline.raster.images import ImageReader, open_readers
 from landshift.pipeline.raster.write import Layout, open_writer
 from landshift.pipeline.records import Numbers
 from landshift.pipeline.run.rasters import calendar_dates, last_observed_layout
@@ -31,8 +32,8 @@ SEEN = "last_observed"
 """Layer of the day on which each pixel was last seen."""
 SECOND = "second"
 """Layer of the IR-MAD map beside the map of a model."""
-_AT_ONCE = 1 << 18
-"""Pixels that are worked on at once: memory does not grow with the tiles."""
+AT_ONCE = 1 << 18
+"""Pixels that are worked on at once: memory grows neither with tiles nor with the scene."""
 
 
 @dataclass(frozen=True)
@@ -85,13 +86,18 @@ class Beside:
         stretch, bands = self.stretches[IMAGES.index(name)], self.prepared.plan.bands
         return image_layout(grid, [bands[band - 1] for band in stretch.bands], self.tags)
 
-    def of(self, images: tuple[np.ndarray, np.ndarray], window: Window) -> dict[str, np.ndarray]:
-        """Return each layer (band, y, x) of a window of both dates, float32 (band, y, x), before any radiometry."""
+    def of(
+        self, images: tuple[np.ndarray, np.ndarray], days: Sequence[ImageReader | date], window: Window
+    ) -> dict[str, np.ndarray]:
+        """Return each layer (band, y, x) of a window of both dates, float32 (band, y, x), before any radiometry.
+
+        `days` are those of the dates, as `open_observations` opens them.
+        """
         layers = {
             name: to_colours(image[[band - 1 for band in stretch.bands]], stretch)
             for name, image, stretch in zip(IMAGES, images, self.stretches, strict=True)
         }
-        layers[SEEN] = calendar_dates(read_days(self.prepared.observations, images, window))[np.newaxis]
+        layers[SEEN] = calendar_dates(read_days(days, images, window))[np.newaxis]
         if self.second is not None and self.second.statistic is not None:
             statistic = np.sqrt(self.second.statistic.apply(*images))
             layers[SECOND] = change_codes(statistic, self.second.threshold)[np.newaxis]
@@ -117,9 +123,16 @@ def layers_of(legend: Legend) -> tuple[str, ...]:
 class LayerWriter:
     """Writes all layers of a part of a map, and counts what was observed in it; safe in threads."""
 
-    def __init__(self, beside: Beside, rows: Window, write: Callable[[str, Window, np.ndarray], None]) -> None:
-        """Take what is written beside the map, the rows of the region that the files have, and what writes a layer."""
-        self._beside, self._rows, self._write, self._one = beside, rows, write, threading.Lock()
+    def __init__(
+        self,
+        beside: Beside,
+        days: Sequence[ImageReader | date],
+        rows: Window,
+        write: Callable[[str, Window, np.ndarray], None],
+    ) -> None:
+        """Take what is written beside the map, the days of both dates, the rows of the files, and what writes a layer."""
+        self._beside, self._days, self._rows, self._write = beside, days, rows, write
+        self._one = threading.Lock()
         self.count: Numbers = np.zeros(4, dtype=np.int64)
         """As `count_observed`."""
 
@@ -135,11 +148,11 @@ class LayerWriter:
         with self._one:
             for name, layer in mapped.items():
                 self._write(name, place, layer[np.newaxis])
-        for piece in pieces((window.height, window.width), _AT_ONCE):
+        for piece in pieces((window.height, window.width), AT_ONCE):
             y, x = piece.slices
             parts = images[0][:, y, x], images[1][:, y, x]
             at = Window(window.y + piece.y, window.x + piece.x, piece.height, piece.width)
-            found, layers = count_observed(*parts), self._beside.of(parts, at)
+            found, layers = count_observed(*parts), self._beside.of(parts, self._days, at)
             # GDAL's files are not written to by two threads at once.
             with self._one:
                 self.count += found
@@ -167,4 +180,5 @@ def writing_layers(beside: Beside, paths: Mapping[str, Path], rows: Window) -> I
             )
             for name, path in paths.items()
         }
-        yield LayerWriter(beside, rows, lambda name, window, data: writers[name](window, data))
+        days = stack.enter_context(open_observations(beside.prepared.observations))
+        yield LayerWriter(beside, days, rows, lambda name, window, data: writers[name](window, data))

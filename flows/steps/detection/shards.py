@@ -157,5 +157,6 @@ def _keep_close(work: Sequence[Tile], prepared: Pair, core: int, margin: int) ->
     if any(is_striped(path) for path in files):
         # Each row of such a file is one block: narrower stripes would decode it again and again.
         return list(work)
+    # Scenes mostly have numbers of two bytes; images that were made have float32.
     pixel_bytes = sum(len(prepared.plan.bands) * (4 if isinstance(image, Path) else 2) for image in prepared.images)
     return in_stripes(work, columns_at_once(core, margin, pixel_bytes, CACHE_BYTES))

@@ -113,7 +113,8 @@ class Pair:
 def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
     """Hash the inputs of an epoch's image: two epochs with one key have the same image, byte by byte."""
     epoch = made.before if name == "before" else made.after
-    rule = ws.project.dates.composite
+    # Of one scene nothing is composed, whatever the rule.
+    rule = ws.project.dates.composite if len(epoch.scenes) > 1 else None
     hashes = {p: place_hash(p) for s in epoch.scenes for p in s.paths}
     facts = {
         "format": _FORMAT,
