@@ -23,7 +23,7 @@ transfer-demo: setup
 
 # Two at once, each file by one of them: what a file sets up is set up once.
 test: setup
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 slow: setup
 	$(BIN)/python -m pytest -m slow
@@ -32,7 +32,7 @@ check: setup
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 format: setup
 	$(BIN)/ruff format .

@@ -20,6 +20,8 @@ from landshift.pipeline.raster.write import write_raster
 if TYPE_CHECKING:
     from tests.demo_territory import DemoTerritory
 
+pytest_plugins = ["tests.limits"]
+
 # Read when the libraries load: the suite shares its cores.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 os.environ.setdefault("DO_NOT_TRACK", "1")
