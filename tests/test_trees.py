@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from sklearn.ensemble import HistGradientBoostingClassifier
 
-from landshift.models.estimators.trees import TreeArrays, Trees, arrays_of
+from landshift.models.estimators.trees import QUESTIONS, TreeArrays, Trees, arrays_of
 from landshift.pipeline.errors import InputError
 
 
@@ -41,10 +41,12 @@ def test_a_question_sends_a_row_on_up_to_the_threshold() -> None:
 
 
 @pytest.mark.parametrize("classes", [2, 3, 5])
-@pytest.mark.parametrize("seed", range(3))
-def test_probabilities_are_those_of_scikit_learn(classes: int, seed: int) -> None:
+@pytest.mark.parametrize("leaves", [6, QUESTIONS + 1, 31])
+def test_probabilities_are_those_of_scikit_learn(classes: int, leaves: int) -> None:
+    """Trees of few questions are tables, larger ones are walked through."""
+    seed = leaves
     rows, labels = drawn(classes, seed)
-    fitted = boosted(rows, labels)
+    fitted = boosted(rows, labels, max_leaf_nodes=leaves)
     asked = np.concatenate([rows, drawn(classes, seed=seed + 100)[0]])
     found = torch.softmax(Trees(classes, arrays_of(fitted, classes))(torch.from_numpy(asked)), dim=1)
     np.testing.assert_allclose(found.numpy(), fitted.predict_proba(asked), atol=1e-6)

@@ -16,6 +16,9 @@ if TYPE_CHECKING:
 MOST_DEPTH = 64
 """Questions in a row that a tree may ask; a file that holds more is damaged."""
 
+QUESTIONS = 8
+"""Questions of a tree whose answers are looked up in a table, two to their power long; larger trees are walked through."""
+
 _CHUNK = 1 << 13
 """Rows that go through the trees together: their values stay in the processor's cache."""
 
@@ -114,12 +117,25 @@ class Trees(nn.Module):
         for name in _NAMES:
             self.register_buffer(name, torch.from_numpy(np.ascontiguousarray(getattr(given, name))))
         self._classes, self._depth = classes, _depth_of(given)
+        self._tables = _tables_of(given, self._depth)
 
     def forward(self, rows: Tensor) -> Tensor:
         """Return the logit of each class, float32 (n, class), for values (n, d), without NaN."""
-        return torch.cat([self._answer(part) for part in torch.split(rows.float(), _CHUNK)])
+        parts, tables = torch.split(rows.float(), _CHUNK), self._tables
+        return torch.cat([self._walk(part) if tables is None else self._look_up(part, tables) for part in parts])
 
-    def _answer(self, rows: Tensor) -> Tensor:
+    def _look_up(self, rows: Tensor, tables: "list[_Table]") -> Tensor:
+        """Ask all the questions of a tree, each of all rows at once: faster than to follow each row, with the same answer."""
+        values = rows.T.contiguous()
+        total = self.start[:, None].repeat(1, len(rows))
+        for column, table in zip(self.column.tolist(), tables, strict=True):
+            code = torch.zeros(len(rows), dtype=torch.uint8, device=rows.device)
+            for feature, threshold, bit in table.questions:
+                code.add_((values[feature] > threshold).view(torch.uint8), alpha=bit)
+            total[column] += table.values.to(rows.device).index_select(0, code.int())
+        return total.T
+
+    def _walk(self, rows: Tensor) -> Tensor:
         flat = rows.reshape(-1)
         first = torch.arange(len(rows), dtype=torch.int32, device=rows.device) * rows.shape[1]
         total = self.start.repeat(len(rows), 1)
@@ -154,10 +170,44 @@ class Trees(nn.Module):
             given = TreeArrays(**arrays)
             _check(given, self._classes)
             self._depth = _depth_of(given)
+            self._tables = _tables_of(given, self._depth)
             for name in _NAMES:
                 own = getattr(self, name)
                 setattr(self, name, torch.empty(arrays[name].shape, dtype=own.dtype, device=own.device))
         super()._load_from_state_dict(state_dict, prefix, *rest)  # type: ignore[arg-type]
+
+
+@dataclass(frozen=True, eq=False)
+class _Table:
+    """A tree that asks few questions: what follows from each set of answers."""
+
+    questions: tuple[tuple[int, float, int], ...]
+    """Value, threshold, and the bit that is set where the value lies above it."""
+    values: Tensor
+    """float32 (2 ** questions,): what a row adds to the logit, by the bits of its answers."""
+
+
+def _tables_of(arrays: TreeArrays, depth: int) -> list[_Table] | None:
+    """Return a table for each tree; None where a tree asks more than `QUESTIONS`."""
+    found = []
+    for root in arrays.root.tolist():
+        nodes = np.array([root])
+        for _ in range(depth):
+            nodes = np.union1d(
+                nodes, np.concatenate([arrays.child[nodes], arrays.child[nodes] + (arrays.child[nodes] != nodes)])
+            )
+        asking = nodes[arrays.child[nodes] != nodes]
+        if len(asking) > QUESTIONS:
+            return None
+        bit = np.zeros(nodes.max() + 1, dtype=np.int64)
+        bit[asking] = 1 << np.arange(len(asking))
+        answers = np.arange(1 << len(asking))
+        ends = np.full(len(answers), root)
+        for _ in range(depth):
+            ends = arrays.child[ends] + ((answers & bit[ends]) > 0)
+        questions = zip(arrays.feature[asking].tolist(), arrays.threshold[asking].tolist(), bit[asking].tolist(), strict=True)
+        found.append(_Table(tuple(questions), torch.from_numpy(arrays.value[ends])))
+    return found
 
 
 _NAMES = ("root", "feature", "threshold", "child", "value", "column", "start")
