@@ -4,6 +4,7 @@ Pixels are counted once in groups that always share their role, so that a trial 
 """
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 
@@ -25,6 +26,13 @@ _PATIENCE = 12
 _EVALUATIONS = (400, 12_000)
 _WORK = 3_000_000_000
 _DEFICIT_COST = 1000.0
+_TESTS = 1 << 32
+_LATER = np.zeros(256, dtype=np.int64)
+_LATER[[VALIDATION, TEST]] = 1, _TESTS
+"""What a block of each role adds to the later blocks nearby; there are fewer than 2 ** 32 validation blocks."""
+_MOST = np.array([0, _TESTS - 1, np.iinfo(np.int64).max])
+"""How much of that each role may have nearby: nothing, no test block, anything."""
+_NUMBERS = np.arange(len(ROLES))[:, None]
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +47,26 @@ class Groups:
     """int (group, class): pixels of each class."""
     labelled: np.ndarray
     """int (group,): pixels."""
+
+    @cached_property
+    def places(self) -> np.ndarray:
+        """Return places, int (5, group): of the block in the table of roles, and the corners of its reach in a table of sums.
+
+        The table of sums has a row and a column more, before the others. Its corners are the last one, the upper right, upper
+        left and lower left. Places are counted row by row.
+        """
+        y0, y1, x0, x1 = self.reach.T
+        wide = int(self.reach[:, 3].max()) + 1
+        sums = wide + 1
+        return np.stack([
+            self.block[:, 0] * wide + self.block[:, 1],
+            (y1 + 1) * sums + x1 + 1, y0 * sums + x1 + 1, y0 * sums + x0, (y1 + 1) * sums + x0,
+        ])  # fmt: skip
+
+    @cached_property
+    def exact_pixels(self) -> np.ndarray:
+        """Return `pixels` as float64 (group, class)."""
+        return self.pixels.astype(np.float64)
 
 
 def group_pixels(labels: Labels, legend: Legend, block: int, buffer: int) -> tuple[list[str], Groups]:
@@ -137,12 +165,12 @@ def evaluate(groups: Groups, roles: np.ndarray) -> tuple[np.ndarray, np.ndarray]
         groups: The labelled pixels.
         roles: uint8 (block row, block column), 255 = no labels.
     """
-    own = roles[groups.block[:, 0], groups.block[:, 1]]
-    kept = np.ones(len(own), dtype=bool)
-    for later in (1, 2):
-        sums = np.zeros((roles.shape[0] + 1, roles.shape[1] + 1), dtype=np.int64)
-        sums[1:, 1:] = (roles == later).cumsum(axis=0).cumsum(axis=1)
-        y0, y1, x0, x1 = groups.reach.T
-        near = sums[y1 + 1, x1 + 1] - sums[y0, x1 + 1] - sums[y1 + 1, x0] + sums[y0, x0]
-        kept &= ~((own < later) & (near > 0))
-    return np.stack([groups.pixels[kept & (own == k)].sum(axis=0) for k in range(len(ROLES))]), kept
+    block, last, above, corner, before = groups.places
+    own = roles.reshape(-1)[block]
+    # How many blocks of each later role lie within the buffer: both in one number, from one table of sums.
+    sums = np.zeros((roles.shape[0] + 1, roles.shape[1] + 1), dtype=np.int64)
+    _LATER[roles].cumsum(axis=0).cumsum(axis=1, out=sums[1:, 1:])
+    flat = sums.reshape(-1)
+    kept = flat[last] - flat[above] - flat[before] + flat[corner] <= _MOST[own]
+    # Whole numbers below 2 ** 53 are exact, and multiplied faster than integers.
+    return (((own == _NUMBERS) & kept).astype(np.float64) @ groups.exact_pixels).astype(np.int64), kept
