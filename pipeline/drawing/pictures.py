@@ -85,7 +85,7 @@ def to_colours(values: np.ndarray, stretch: Stretch) -> np.ndarray:
 def image_layout(grid: Grid, names: Sequence[str], tags: Mapping[str, str]) -> Layout:
     """Describe the file of a display image, whose three bands have `names`."""
     return Layout(
-        grid, 3, "uint8", NOT_SEEN, descriptions=tuple(names), units=("display value",) * 3, tags=tags, is_smooth=True
+        grid, 3, "uint8", NOT_SEEN, descriptions=tuple(names), units=("display value",) * 3, tags=tags, overviews="mean"
     )
 
 

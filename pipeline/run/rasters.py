@@ -18,9 +18,8 @@ from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_rows
-from landshift.pipeline.raster.write import Layout, open_writer, write_cog
+from landshift.pipeline.raster.write import Layout, write_cog, write_rows
 from landshift.pipeline.run.record import DISAGREEMENT
-from landshift.pipeline.tiles import Window
 
 NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""
@@ -66,10 +65,10 @@ def write_rasters(
     )
     layout = Layout(
         grid, 1, "uint8", PROBABILITY_NODATA, descriptions=("change_probability",), tags=doubted, scale=PROBABILITY_SCALE,
-        offset=0.0, units=("1",),
+        offset=0.0, units=("1",), overviews="mean",
     )  # fmt: skip
     path = folder / "change_probability.tif"
-    _write_map(path, layers.change_probability, layout, categorical=False)
+    write_rows(path, blocks_of(layers.change_probability), layout)
     written += [path, *_write_styles(path, continuous_qml(), continuous_sld(title=title))]
     for name, rows in (("landuse_before.tif", layers.before), ("landuse_after.tif", layers.after)):
         if rows is not None:
@@ -92,9 +91,9 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
     path = folder / "domain_shift.tif"
     layout = Layout(
         grid, 1, "float32", float("nan"), descriptions=("distance from the training regions, 1 = their edge",), tags=tags,
-        units=("1",),
+        units=("1",), overviews="mean",
     )  # fmt: skip
-    _write_map(path, ratio, layout, categorical=False)
+    write_rows(path, [ratio], layout)
     sld = continuous_sld(0.0, 2.5, title="Distance from the training regions")
     return [path, *_write_styles(path, continuous_qml(0.0, 2.5), sld)]
 
@@ -116,7 +115,7 @@ def write_disagreement(folder: Path, codes: MapRows, grid: Grid, tags: Mapping[s
 
 def last_observed_layout(grid: Grid, tags: Mapping[str, str]) -> Layout:
     """Describe the file of the days on which each pixel was last seen, int32 as `calendar_dates` returns them."""
-    return Layout(grid, 1, "int32", NEVER, descriptions=("last observed",), units=("yyyymmdd",), tags=tags)
+    return Layout(grid, 1, "int32", NEVER, descriptions=("last observed",), units=("yyyymmdd",), tags=tags, overviews="mode")
 
 
 def write_last_observed(folder: Path, plain: Path) -> list[Path]:
@@ -131,7 +130,9 @@ def write_last_observed(folder: Path, plain: Path) -> list[Path]:
     """
     found: set[int] = set()
     for rows in read_rows(plain):
-        found.update(np.unique(rows).tolist())
+        flat = rows.ravel()
+        # Days lie in patches: where a run of one begins is enough to look at.
+        found.update([int(flat[0]), *np.unique(flat[1:][flat[1:] != flat[:-1]]).tolist()])
     days_found = sorted(found - {NEVER})
     return [
         write_cog(folder / "last_observed.tif", plain, categorical=True),
@@ -176,34 +177,13 @@ def _write_codes(
 ) -> list[Path]:
     """Write codes with their colours, names and styles; `listed` chooses what the styles show by the codes that occur."""
     layout = Layout(
-        grid, 1, "uint8", NOT_OBSERVED, descriptions=(path.stem,), tags=tags, colormap=raster_colormap(entries), units=("code",)
-    )
-    counts = _write_map(path, codes, layout, categorical=True)
+        grid, 1, "uint8", NOT_OBSERVED, descriptions=(path.stem,), tags=tags, colormap=raster_colormap(entries),
+        units=("code",), overviews="mode",
+    )  # fmt: skip
+    counts = write_rows(path, blocks_of(codes), layout)
     shown = entries if listed is None else listed(counts)
     styles = _write_styles(path, raster_qml(shown), raster_sld(shown, title=path.stem))
     return [path, *styles, write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(shown, counts))]
-
-
-def _write_map(path: Path, rows: MapRows, layout: Layout, *, categorical: bool) -> dict[int, int]:
-    """Write rows as a cloud-optimised GeoTIFF.
-
-    Returns:
-        Of codes, how many pixels have each; else nothing.
-    """
-    plain = path.with_name(f"plain_{path.name}")
-    counts = np.zeros(256, dtype=np.int64)
-    try:
-        with open_writer(plain, layout) as write:
-            top = 0
-            for values in blocks_of(rows):
-                if categorical:
-                    counts += np.bincount(values.ravel(), minlength=len(counts))
-                write(Window(top, 0, *values.shape), values[np.newaxis])
-                top += len(values)
-        write_cog(path, plain, categorical=categorical)
-    finally:
-        plain.unlink(missing_ok=True)
-    return {code: int(n) for code, n in enumerate(counts) if n}
 
 
 def _write_styles(path: Path, qml: str, sld: str) -> list[Path]:
