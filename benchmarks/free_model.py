@@ -20,6 +20,7 @@ from torch import Tensor, nn
 
 from landshift.models.encoders.bands import Encoder
 from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.network.decoder import cut
 from landshift.models.network.siamese import NetworkSpec, Output, Siamese
 from landshift.models.use import bundle
 from landshift.models.use.bundle import Bundle, Provenance, TrainingImages, save
@@ -45,9 +46,10 @@ class FreeNetwork(Siamese):
         """Return the image, in reflectance."""
         return [image if self.scale == 1 else image * self.scale]
 
-    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
+    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None, *, trim: int = 0) -> Output:
         """Decide on the bands alone."""
         begun = time.thread_time()
+        before, after = ([cut(image, trim) for image in maps] for maps in (before, after))
         red, nir = (self.spec.bands.index(name) for name in ("red", "nir"))
         gap = (after[0][:, red] - before[0][:, red]).abs_()
         change = gap.add_((after[0][:, nir] - before[0][:, nir]).abs_()).sub_(0.06).mul_(100)

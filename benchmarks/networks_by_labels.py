@@ -31,6 +31,7 @@ from landshift.flows.steps.learning.judging import judge, keep_labelled
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.models.network.decoder import cut
 from landshift.models.network.siamese import ChangeNetwork, Output
 from landshift.pipeline.epochs.classical import fit_change_vector, fit_ir_mad, otsu_threshold, sample_pixels
 from landshift.pipeline.labels.regions import block_index
@@ -73,9 +74,9 @@ class Stacked(ChangeNetwork):
         """Return the normalised bands."""
         return [torch.nan_to_num((image * self.scale - self.mean) / self.std)]
 
-    def decode(self, before: list[Tensor], after: list[Tensor], _priors: Tensor | None = None) -> Output:
+    def decode(self, before: list[Tensor], after: list[Tensor], _priors: Tensor | None = None, *, trim: int = 0) -> Output:
         """Return the logit of change."""
-        return Output(self.unet(torch.cat([before[0], after[0]], dim=1))[:, 0], None, None)
+        return Output(cut(self.unet(torch.cat([before[0], after[0]], dim=1))[:, 0], trim), None, None)
 
     def forward(self, before: Tensor, after: Tensor, priors: Tensor | None = None) -> Output:
         """Encode and decode."""

@@ -133,11 +133,12 @@ def test_exchanging_the_dates_exchanges_the_answers_to_the_last_bit(land: Land, 
         np.testing.assert_array_equal(getattr(forth, name), getattr(back, other))
 
 
-def test_tiles_say_what_the_whole_image_says(land: Land, trees: PixelModel) -> None:
+@pytest.mark.parametrize("margin", [32, 96])
+def test_tiles_say_what_the_whole_image_says(land: Land, trees: PixelModel, margin: int) -> None:
     at_once = predict(trees, whole(land), PLAIN).change
     assert at_once is not None
     parts = np.empty(SHAPE, dtype=np.float32)
-    for mapped in stream(trees, land.source, tiles(SHAPE, 64, 32), PLAIN):
+    for mapped in stream(trees, land.source, tiles(SHAPE, 64, margin), PLAIN):
         assert mapped.probabilities.change is not None
         parts[mapped.tile.core.slices] = mapped.probabilities.change
     inner = np.s_[32:-32, 32:-32]  # at the edge of the scene tiles mirror it, and the whole window does not

@@ -132,6 +132,36 @@ def test_the_default_network_of_change_costs_at_most_110_kflop_a_pixel_and_its_d
     assert decoders < 2 * encoder
 
 
+@pytest.mark.parametrize("decoder", DECODERS)
+@pytest.mark.parametrize("stages", [5, 4])
+@pytest.mark.parametrize("trim", [32, 64, 96])
+def test_what_is_not_wanted_at_the_sides_changes_nothing_of_the_rest(decoder: str, stages: int, trim: int) -> None:
+    widths = (32, 16, 16, 8, 8)[:stages] if decoder == "unet" else (64,)
+    network = network_of(replace(SPEC, decoder=decoder, decoder_channels=widths, priors=("ir-mad",), fusion="symmetric"))
+    assert network.prior is not None
+    before, after, priors = torch.randn(1, 3, 320, 256), torch.randn(1, 3, 320, 256), torch.rand(1, 1, 320, 256)
+    with torch.no_grad():
+        features = network.encode(before), network.encode(after)
+        whole, part = network.decode(*features, priors), network.decode(*features, priors, trim=trim)
+    inside = (..., slice(trim, 320 - trim), slice(trim, 256 - trim))
+    for wanted, found in ((whole.change, part.change), (whole.before, part.before), (whole.after, part.after)):
+        assert wanted.abs().max() > 0
+        torch.testing.assert_close(found, wanted[inside])
+
+
+def test_the_sides_that_are_not_wanted_cost_a_decoder_next_to_nothing() -> None:
+    network = network_of(replace(SPEC, decoder_channels=(64, 32, 24, 16, 8)))
+
+    def work(side: int, trim: int) -> int:
+        with torch.no_grad():
+            features = network.encode(torch.randn(1, 3, side, side))
+            with FlopCounterMode(display=False) as counted:
+                network.decode(features, features, trim=trim)
+        return counted.get_total_flops()
+
+    assert work(512 + 2 * 128, 128) < 1.15 * work(512, 0)
+
+
 @pytest.mark.parametrize("fusion", ["difference", "symmetric"])
 def test_with_the_dates_exchanged_the_change_is_the_same(fusion: str) -> None:
     network = network_of(replace(SPEC, fusion=fusion, priors=("ir-mad", "difference")))

@@ -6,7 +6,9 @@ from torch import Tensor, nn
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.estimators.trees import Trees
 from landshift.models.estimators.values import Fields, date_fields, pair_fields
+from landshift.models.network.decoder import cut
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec, Output, Siamese
+from landshift.pipeline.tiles import STRIDE
 
 
 class Line(nn.Module):
@@ -75,7 +77,7 @@ class PixelModel(Siamese):
         """Return what is known of each pixel of a date, for each image of a batch."""
         return [date_fields([m[i] for m in maps]) for i in range(len(maps[0]))]
 
-    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
+    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None, *, trim: int = 0) -> Output:
         """Decide each pixel.
 
         Args:
@@ -83,15 +85,21 @@ class PixelModel(Siamese):
             after: As `before`.
             priors: (batch, prior, y, x) as `matching.prior_channels` gives them, NaN = not observed; None where the model takes
                 none.
+            trim: Pixels at each side that are not wanted, a multiple of 32.
         """
+        left = min(STRIDE, trim)
+        before, after = (
+            [cut(part, (trim - left) * part.shape[2] // maps[0].shape[2]) for part in maps] for maps in (before, after)
+        )
+        priors = None if priors is None else cut(priors, trim - left)
         shape = before[0].shape[2:]
         change = None
         if self.change is not None:
             logits = torch.stack([_decide(self.change, f, shape) for f in self.pair(before, after, priors)])
-            change = logits[:, 1] - logits[:, 0]
+            change = cut(logits[:, 1] - logits[:, 0], left)
         if self.landuse is None:
             return Output(change, None, None)
-        dates = [torch.stack([_decide(self.landuse, f, shape) for f in self.date(maps)]) for maps in (before, after)]
+        dates = [cut(torch.stack([_decide(self.landuse, f, shape) for f in self.date(maps)]), left) for maps in (before, after)]
         return Output(change, dates[0], dates[1])
 
 

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from landshift.models.encoders.normalisation import Normalisation
-from landshift.models.network.decoder import STAGES, Decoder
+from landshift.models.network.decoder import STAGES, Decoder, cut, cut_maps, keep_around
 from landshift.pipeline.epochs.matching import PRIORS, count_priors
 from landshift.pipeline.errors import InputError
 
@@ -151,7 +151,7 @@ class Siamese(nn.Module):
         # The mean of a band is the least misleading value for a pixel that is not observed, and infinity is no observation.
         return list(self.encoder(torch.nan_to_num(normal, nan=0.0, posinf=0.0, neginf=0.0)))
 
-    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
+    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None, *, trim: int = 0) -> Output:
         """Decide on the features of both dates.
 
         Args:
@@ -159,6 +159,8 @@ class Siamese(nn.Module):
             after: As `before`.
             priors: (batch, prior, y, x) as `matching.prior_channels` gives them, NaN = not observed; None where the model takes
                 none.
+            trim: Pixels at each side that are not wanted, a multiple of 32: they are left out of the logits, and of the work
+                as far as that changes nothing of the others.
         """
         raise NotImplementedError
 
@@ -191,7 +193,7 @@ class ChangeNetwork(Siamese):
             widths = spec.landuse_channels or spec.decoder_channels
             self.landuse_decoder = Decoder(spec.decoder, widths, channels, spec.classes)
 
-    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None) -> Output:
+    def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None, *, trim: int = 0) -> Output:
         """Decode the features of both dates.
 
         Args:
@@ -199,7 +201,13 @@ class ChangeNetwork(Siamese):
             after: As `before`.
             priors: (batch, prior, y, x) as `matching.prior_channels` gives them, NaN = not observed; None where the network
                 takes none.
+            trim: Pixels at each side that are not wanted, a multiple of 32. A U-Net's stages leave out what reaches none of
+                the others; the encoder has seen it. Other decoders look at the whole.
         """
+        left = trim
+        if trim and self.spec.decoder == "unet":
+            before, after, left = cut_maps(before, trim), cut_maps(after, trim), keep_around(trim)
+            priors = None if priors is None else cut(priors, trim - left)
         change = None
         if self.change_decoder is not None:
             pairs = zip(before, after, strict=True)
@@ -213,9 +221,10 @@ class ChangeNetwork(Siamese):
             change = self.change_decoder(fused, seen)[:, 0]
             if self.prior is not None and seen is not None:
                 change = change + self.prior(seen)[:, 0]
+            change = cut(change, left)
         if self.landuse_decoder is None:
             return Output(change, None, None)
-        return Output(change, self.landuse_decoder(before), self.landuse_decoder(after))
+        return Output(change, *(cut(self.landuse_decoder(maps), left) for maps in (before, after)))
 
     def forward(self, before: Tensor, after: Tensor, priors: Tensor | None = None) -> Output:
         """Encode both dates and decode.
