@@ -163,10 +163,26 @@ class Manifest:
             return False
         return all((self.folder / f).is_file() and file_hash(self.folder / f) == h for f, h in entry["files"].items())
 
-    def record(self, name: str, key: str, files: list[Path], facts: Mapping[str, Any] | None = None) -> None:
-        """Record that the step `name` made `files` (inside the folder) from inputs with this key."""
-        entries = self.entries()
-        hashes = {f.relative_to(self.folder).as_posix(): file_hash(f) for f in files}
+    def record(
+        self,
+        name: str,
+        key: str,
+        files: list[Path],
+        facts: Mapping[str, Any] | None = None,
+        *,
+        known: Mapping[str, str] | None = None,
+    ) -> None:
+        """Record that the step `name` made `files` (inside the folder) from inputs with this key.
+
+        Args:
+            name: Of the step.
+            key: Hash of its inputs.
+            files: What it made.
+            facts: Small facts that are to be kept with it.
+            known: Hashes of some of the files, by name, as `file_hash` returned them.
+        """
+        entries, names = self.entries(), {f.relative_to(self.folder).as_posix(): f for f in files}
+        hashes = {n: (known or {}).get(n) or file_hash(f) for n, f in names.items()}
         entries[name] = {"key": key, "files": hashes, **({"facts": dict(facts)} if facts else {})}
         write_json(self.folder / MANIFEST, entries)
 

@@ -125,6 +125,15 @@ def test_a_file_hash_is_that_of_sha256sum(tmp_path: Path) -> None:
     assert file_hash(tmp_path / "a") == "sha256:ba7816bf8f01cfea414140de5dae2223b00361a396177a9cb410ff61f20015ad"
 
 
+def test_hashes_that_are_known_are_taken_and_the_files_not_read(tmp_path: Path) -> None:
+    for name in ("a.bin", "b.bin"):
+        (tmp_path / name).write_bytes(name.encode())
+    manifest, known = Manifest(tmp_path), {"a.bin": "sha256:0", "other.bin": "sha256:1"}
+    manifest.record("step", "key", [tmp_path / "a.bin", tmp_path / "b.bin"], known=known)
+    assert manifest.entries()["step"]["files"] == {"a.bin": "sha256:0", "b.bin": file_hash(tmp_path / "b.bin")}
+    assert not manifest.is_current("step", "key"), "what is recorded is what is asked for later"
+
+
 def recorded(folder: Path) -> Manifest:
     manifest = Manifest(folder)
     for name in ("a.bin", "b.bin"):

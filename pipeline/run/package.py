@@ -1,5 +1,6 @@
 """The folder of a run made whole: record, project, page, catalog entry and manifest, all from what lies in it."""
 
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 
@@ -44,7 +45,7 @@ _WITH_PROBABILITIES = ("changes.gpkg", "changes.fgb", "changes.parquet", "change
 _UNCALIBRATED = "The probabilities of change are uncalibrated here: they rank, and are not shares of pixels that changed."
 
 
-def complete(folder: Path, run: RunRecord) -> None:
+def complete(folder: Path, run: RunRecord, known: Mapping[str, str] | None = None) -> None:
     """Write everything of a run that follows from its maps and layers, and the record of all files.
 
     It may be called again after something was added, such as estimates; the earlier files are replaced.
@@ -52,6 +53,7 @@ def complete(folder: Path, run: RunRecord) -> None:
     Args:
         folder: With the maps and layers.
         run: What describes it; its `files` are set here.
+        known: Hashes of files that were there before, by name, as `file_hash` returned them; others are read for theirs.
     """
     always = {RUN, PAGE, PROJECT, "item.json", "collection.json"}
     files = {name: text for name, text in FILES.items() if name in always or (folder / name).is_file()}
@@ -63,10 +65,10 @@ def complete(folder: Path, run: RunRecord) -> None:
     write_record(folder / RUN, content)
     write_project(folder, content)
     write_text(folder / PAGE, page_of(folder))
-    write_stac(folder, content)
+    write_stac(folder, content, known)
     manifest = Manifest(folder)
     made = [path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")]
-    manifest.record("run", run.key, sorted(made))
+    manifest.record("run", run.key, sorted(made), known=known)
 
 
 def require_unharmed(folder: Path) -> None:

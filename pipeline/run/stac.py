@@ -48,12 +48,13 @@ _BIASED = (
 )
 
 
-def write_stac(folder: Path, run: RunRecord) -> list[Path]:
+def write_stac(folder: Path, run: RunRecord, known: Mapping[str, str] | None = None) -> list[Path]:
     """Write `item.json` and `collection.json` of a run; all links and assets in them are relative to the folder.
 
     Args:
         folder: Of the run, with all its other files.
         run: What describes it.
+        known: Hashes of some of the files, by name, as `file_hash` returned them.
 
     Returns:
         Both files.
@@ -73,7 +74,8 @@ def write_stac(folder: Path, run: RunRecord) -> list[Path]:
     )  # fmt: skip
     entries = _entries(run)
     for path in sorted(p for p in folder.iterdir() if _is_published(p)):
-        item.add_asset(_asset_key(path.name), _asset(path, run, entries))
+        fields = file_fields(path, (known or {}).get(path.name))
+        item.add_asset(_asset_key(path.name), _asset(path, run, entries, fields))
     item.links = [_link(rel, COLLECTION) for rel in (pystac.RelType.ROOT, pystac.RelType.COLLECTION, pystac.RelType.PARENT)]
     extent = pystac.Extent(pystac.SpatialExtent([bounding_box(ring)]), pystac.TemporalExtent([[start, end]]))
     collection = pystac.Collection(
@@ -134,9 +136,9 @@ def days_between(before: date, after: date) -> tuple[datetime, datetime]:
     return datetime.combine(before, time(), UTC), datetime.combine(after, time(23, 59, 59), UTC)
 
 
-def file_fields(path: Path) -> Json:
-    """Return size and checksum of a file as the file extension wants them."""
-    return {"file:size": path.stat().st_size, "file:checksum": _SHA256 + file_hash(path).removeprefix("sha256:")}
+def file_fields(path: Path, digest: str | None = None) -> Json:
+    """Return size and checksum of a file as the file extension wants them; `digest` is its hash where that is known."""
+    return {"file:size": path.stat().st_size, "file:checksum": _SHA256 + (digest or file_hash(path)).removeprefix("sha256:")}
 
 
 def media_type(path: Path) -> str:
@@ -167,8 +169,7 @@ def _asset_key(name: str) -> str:
     return stem if suffix in ("tif", "gpkg", "html", "qgz") else f"{stem}_{suffix.replace('.', '_')}"
 
 
-def _asset(path: Path, run: RunRecord, entries: Mapping[str, Sequence[Change | LandUse]]) -> pystac.Asset:
-    fields = file_fields(path)
+def _asset(path: Path, run: RunRecord, entries: Mapping[str, Sequence[Change | LandUse]], fields: Json) -> pystac.Asset:
     if path.suffix == ".tif":
         info = inspect(path)
         fields |= {"bands": _bands(info)}

@@ -17,7 +17,7 @@ from landshift.pipeline.raster.images import ImageSource
 from landshift.pipeline.raster.place import RasterPlace, place_hash
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.scenes.image import SceneImage, is_read_in_place
-from landshift.pipeline.scenes.scene import Source
+from landshift.pipeline.scenes.scene import Epoch, Source
 
 _FORMAT = 5
 """Raised whenever the content of an image changes for the same inputs."""
@@ -35,6 +35,8 @@ class EpochImage:
     """Which day each pixel shows."""
     clouds: tuple[SceneMask, ...] = ()
     """What masks each scene, in the order of the epoch."""
+    sources: tuple[str, ...] = ()
+    """Hash of each file of the scenes, as `place_hash` returns it, in the order of the epoch."""
 
     def absolute(self) -> "EpochImage":
         """Return the same image as another process finds it, whatever its working directory."""
@@ -110,12 +112,24 @@ class Pair:
         return replace(self, plan=plan, before=self.before.absolute(), after=self.after.absolute())
 
 
-def epoch_key(ws: Workspace, made: Plan, name: str) -> str:
-    """Hash the inputs of an epoch's image: two epochs with one key have the same image, byte by byte."""
+def hash_sources(epoch: Epoch) -> dict[RasterPlace, str]:
+    """Hash each file of the scenes of an epoch, in their order."""
+    return {p: place_hash(p) for s in epoch.scenes for p in s.paths}
+
+
+def epoch_key(ws: Workspace, made: Plan, name: str, hashes: Mapping[RasterPlace, str] | None = None) -> str:
+    """Hash the inputs of an epoch's image: two epochs with one key have the same image, byte by byte.
+
+    Args:
+        ws: The project.
+        made: Its plan.
+        name: `before` or `after`.
+        hashes: From `hash_sources`; files are read for them where None.
+    """
     epoch = made.before if name == "before" else made.after
     # Of one scene nothing is composed, whatever the rule.
     rule = ws.project.dates.composite if len(epoch.scenes) > 1 else None
-    hashes = {p: place_hash(p) for s in epoch.scenes for p in s.paths}
+    hashes = hash_sources(epoch) if hashes is None else hashes
     facts = {
         "format": _FORMAT,
         "scenes": [[_place(hashes, s.bands[b]) for b in made.bands] + [_place(hashes, s.quality)] for s in epoch.scenes],
@@ -142,7 +156,8 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> EpochImage:
     epoch = made.before if name == "before" else made.after
     if len(epoch.scenes) > 1 or not is_read_in_place(epoch.scenes[0]):
         return make_image(ws, made, name)
-    key = epoch_key(ws, made, name)
+    hashes = hash_sources(epoch)
+    key, sources = epoch_key(ws, made, name, hashes), tuple(hashes[p] for s in epoch.scenes for p in s.paths)
     epoch, clouds = mask_scenes(ws, epoch, made.cloud_model, made.grid)
     scene = epoch.scenes[0]
     manifest = ws.manifest(ws.epochs)
@@ -150,13 +165,14 @@ def prepare_epoch(ws: Workspace, made: Plan, name: str) -> EpochImage:
     if not manifest.is_current(name, key):
         require_observed(epoch, image)
         manifest.record(name, key, [], content_of(_Facts(clouds)))
-    return EpochImage(image, key, scene.date, clouds)
+    return EpochImage(image, key, scene.date, clouds, sources=sources)
 
 
 def make_image(ws: Workspace, made: Plan, name: str) -> EpochImage:
     """Make an epoch's image as a file, unless it is there already from the same inputs."""
     epoch = made.before if name == "before" else made.after
-    key = epoch_key(ws, made, name)
+    hashes = hash_sources(epoch)
+    key, sources = epoch_key(ws, made, name, hashes), tuple(hashes[p] for s in epoch.scenes for p in s.paths)
     image, observation = ws.epochs / f"{name}.tif", ws.epochs / f"{name}_observation.tif"
     manifest = ws.manifest(ws.epochs)
     made_here = manifest.is_current(name, key) and image.name in manifest.entries()[name]["files"]
@@ -169,7 +185,7 @@ def make_image(ws: Workspace, made: Plan, name: str) -> EpochImage:
         manifest.record(name, key, [image, observation], content_of(_Facts(clouds)))
     files = manifest.entries()[name]["files"]
     facts = record_of(_Facts, manifest.facts(name), str(ws.epochs))
-    return EpochImage(image, files[image.name], observation, facts.clouds)
+    return EpochImage(image, files[image.name], observation, facts.clouds, sources=sources)
 
 
 @dataclass(frozen=True)

@@ -26,7 +26,6 @@ from landshift.pipeline.formatting import percent
 from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_name
 from landshift.pipeline.manifest import MANIFEST, file_hash, link_or_copy, replace_when_done
-from landshift.pipeline.raster.place import place_hash
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.record import (
@@ -90,7 +89,9 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         name=ws.project.name, key=key, before_date=made.before.date, after_date=made.after.date,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
         inputs=tuple(
-            InputFile(ws.relative(p), e.name, s.date, place_hash(p)) for e in made.epochs for s in e.scenes for p in s.paths
+            InputFile(ws.relative(p), e.name, s.date, digest)
+            for e, image in zip(made.epochs, (prepared.before, prepared.after), strict=True)
+            for (s, p), digest in zip(((s, p) for s in e.scenes for p in s.paths), image.sources, strict=True)
         ),
         grid=MapGrid(
             crs=crs_name(made.grid.crs), rows=made.grid.shape[0], columns=made.grid.shape[1],
@@ -119,7 +120,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
             if not path.name.startswith(("raw_", ".")) and path.name != MANIFEST:
                 # The work stays, so that it can be published again after a failure here.
                 link_or_copy(path, target / path.name)
-        complete(target, run)
+        complete(target, run, ws.manifest(folder).entries()["maps"]["files"])
     shutil.rmtree(ws.work, ignore_errors=True)
     return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates=gates)
 
