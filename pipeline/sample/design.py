@@ -141,11 +141,18 @@ class Design:
         """Pixels of all strata."""
         return int(self.pixels.sum())
 
+    @cached_property
+    def _is_in(self) -> np.ndarray:
+        """1 where a sampled pixel is of a stratum, float64 (stratum, sample)."""
+        return (self.stratum == np.arange(len(self.pixels))[:, None]).astype(float)
+
+    def _sums(self, values: np.ndarray) -> np.ndarray:
+        """Return the sum of each stratum, float64 (stratum, quantity), of values (sample, quantity)."""
+        return np.asarray(self._is_in @ values.astype(float))
+
     def counts(self, member: np.ndarray) -> np.ndarray:
         """Return how many sampled pixels of each stratum are members, int64 (stratum, quantity), of bool (sample, quantity)."""
-        found = np.zeros((len(self.pixels), member.shape[1]), dtype=np.int64)
-        np.add.at(found, self.stratum, member)
-        return found
+        return self._sums(member).astype(np.int64)
 
     def distances(self, member: np.ndarray) -> Distances:
         """Return how far Wilson's limits of totals of members, bool (sample, quantity), lie from the estimates."""
@@ -153,17 +160,14 @@ class Design:
 
     def means(self, values: np.ndarray) -> np.ndarray:
         """Return the mean of each stratum, float64 (stratum, quantity), of values (sample, quantity)."""
-        sums = np.zeros((len(self.pixels), values.shape[1]))
-        np.add.at(sums, self.stratum, values)
-        return np.asarray(sums / self.samples[:, None])
+        return np.asarray(self._sums(values) / self.samples[:, None])
 
     def variances(self, values: np.ndarray) -> np.ndarray:
         """Return the variance within each stratum, float64 (stratum, quantity), NaN of a single pixel."""
         deviation = values - self.means(values)[self.stratum]
         # Equal values differ from their mean by a rounding error, and a variance of 0 must not become a tiny one.
         deviation[np.abs(deviation) < _ROUNDING] = 0
-        squares = np.zeros((len(self.pixels), values.shape[1]))
-        np.add.at(squares, self.stratum, deviation**2)
+        squares = self._sums(deviation**2)
         freedom = (self.samples - 1).astype(float)[:, None]
         return np.asarray(np.divide(squares, freedom, out=np.full_like(squares, np.nan), where=freedom > 0))
 
