@@ -35,18 +35,29 @@ def pytest_runtest_setup() -> None:
 
 
 @pytest.fixture(scope="session")
-def prefect_server() -> Iterator[None]:
-    """One Prefect server with a database of its own, for all tests of this process that run flows."""
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+def prefect_address() -> Iterator[str]:
+    """One Prefect server with a database of its own, for the tests of this process that ask for it."""
+    from prefect.settings import PREFECT_API_URL, temporary_settings
     from prefect.testing.utilities import prefect_test_harness
 
+    with prefect_test_harness(server_startup_timeout=90):
+        address = PREFECT_API_URL.value()
+        with temporary_settings(restore_defaults={PREFECT_API_URL}):
+            yield address
+
+
+@pytest.fixture
+def prefect_server(prefect_address: str) -> Iterator[None]:
+    """Have Prefect run the flows of a test; those of other tests run plainly, as they do where no server is named."""
+    from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
     # With heartbeats, each flow waits up to a second at its end for their thread.
-    with temporary_settings({PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}), prefect_test_harness(server_startup_timeout=90):
+    with temporary_settings({PREFECT_API_URL: prefect_address, PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}):
         yield
 
 
 @pytest.fixture(scope="session")
-def demo(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> "DemoTerritory":
+def demo(tmp_path_factory: pytest.TempPathFactory) -> "DemoTerritory":
     """The demo's territory, made by the first process of the session that asks for it."""
     from tests.demo_territory import make_demo_territory
 

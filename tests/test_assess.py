@@ -48,7 +48,7 @@ SMALL = {"model": {"encoder": LITE}, "assess": {"regions": 2, "strategies": ["fu
 
 
 @pytest.fixture(scope="module")
-def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
+def place(tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
     return BinaryTerritory(tmp_path_factory.mktemp("assess"))
 
 
@@ -155,6 +155,7 @@ def config_file(place: BinaryTerritory, path: Path, **changes: Any) -> Path:
     return path
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_the_verb_prints_json(place: BinaryTerritory, tmp_path: Path) -> None:
     config = config_file(place, tmp_path / "place.yaml")
     code, out, err = run("assess", config, "--data", place.data, "--output", tmp_path / "out", "--quick", "--json")

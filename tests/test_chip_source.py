@@ -35,7 +35,7 @@ class Place(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def place(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Place:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
     folder = tmp_path_factory.mktemp("source")
     squares = ChipCollection(folder, {"train": 36, "val": 10, "test": 6})
     model = train(squares.workspace().project, squares.data, squares.output).model

@@ -39,7 +39,7 @@ class Whole(NamedTuple):
 
 
 @pytest.fixture(scope="module")
-def learnt(tmp_path_factory: pytest.TempPathFactory, prefect_server: None) -> Whole:
+def learnt(tmp_path_factory: pytest.TempPathFactory) -> Whole:
     squares = ChipCollection(tmp_path_factory.mktemp("chips"), {"train": 36, "val": 10, "test": 14})
     ws = squares.workspace()
     trained: Trained = train(ws.project, squares.data, squares.output)
@@ -90,13 +90,13 @@ def test_a_model_of_chips_has_no_place_on_the_ground(learnt: Whole) -> None:
     assert not [p for p in learnt.ws.output.rglob("*") if p.suffix in (".tif", ".gpkg", ".qgs")]
 
 
-def test_trees_are_refused(tmp_path: Path, prefect_server: None) -> None:
+def test_trees_are_refused(tmp_path: Path) -> None:
     squares = ChipCollection(tmp_path)
     with pytest.raises(InputError, match="they train the network only"):
         train(squares.workspace(training={"strategy": "boosted"}).project, squares.data, squares.output)
 
 
-def test_assess_needs_a_model(tmp_path: Path, prefect_server: None) -> None:
+def test_assess_needs_a_model(tmp_path: Path) -> None:
     result = CliRunner().invoke(
         app, ["assess", str(ChipCollection(tmp_path).write_config()), "--output", str(tmp_path / "out")]
     )

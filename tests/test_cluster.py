@@ -36,7 +36,7 @@ ROOT, FILE = Path(__file__).parents[1], "scheduler.json"
 
 
 @pytest.fixture(scope="module")
-def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Untrained:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Untrained:
     return Untrained(tmp_path_factory.mktemp("untrained"))
 
 
@@ -105,6 +105,7 @@ def dask(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Started]:
             one.wait(timeout=30)
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.slow
 def test_two_worker_processes_map_one_region_as_one_process_would(
     place: Untrained, whole: Path, dask: Started, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
@@ -125,6 +126,7 @@ def test_two_worker_processes_map_one_region_as_one_process_would(
     assert dask.address not in "".join(p.read_text(errors="replace") for p in detected.run.iterdir())
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.slow
 def test_a_shard_whose_worker_dies_is_mapped_by_another(place: Untrained, whole: Path, dask: Started, tmp_path: Path) -> None:
     third = dask.add_worker()
@@ -148,6 +150,7 @@ def test_a_shard_whose_worker_dies_is_mapped_by_another(place: Untrained, whole:
     assert published(run) == published(whole)
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.slow
 def test_many_regions_at_once_each_in_its_folder_and_one_that_fails_stops_no_other(
     place: Untrained, whole: Path, dask: Started, tmp_path: Path
@@ -179,6 +182,7 @@ def check_regions(rows: dict[str, dict[str, Any]], whole: Path, folder: Path) ->
         np.testing.assert_array_equal(read_raster(change_probability)[0], read_raster(whole / "change_probability.tif")[0])
 
 
+@pytest.mark.usefixtures("prefect_server")
 @pytest.mark.slow
 def test_many_regions_one_after_the_other(place: Untrained, whole: Path, tmp_path: Path) -> None:
     words = command(place, tmp_path)

@@ -19,7 +19,7 @@ from tests.untrained import Untrained
 
 
 @pytest.fixture(scope="module")
-def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Untrained:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Untrained:
     return Untrained(tmp_path_factory.mktemp("elsewhere"))
 
 

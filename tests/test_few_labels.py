@@ -31,7 +31,7 @@ class Auto:
 
 
 @pytest.fixture(scope="module")
-def auto(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Auto:
+def auto(tmp_path_factory: pytest.TempPathFactory) -> Auto:
     folder = tmp_path_factory.mktemp("few")
     make_territory(folder / "demo" / "north", NORTH, seed=11, size=128)
     project = demo_project(training={"strategy": "auto", "candidates": ["boosted", "probe"]})

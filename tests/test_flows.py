@@ -143,6 +143,7 @@ def test_the_same_change_keeps_its_id_in_the_next_run(demo: DemoTerritory, outpu
     assert (overlap > 0).all(), "an id stays with its place"
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_everything_run_again_changes_no_byte(demo: DemoTerritory) -> None:
     before = content_of(demo.output)
     train(demo.project, demo.data, demo.output)
@@ -375,6 +376,7 @@ def test_a_model_as_good_as_the_one_in_use_replaces_it(trained: Trained) -> None
     assert not trained.offer().fresh
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_where_a_person_decides_nothing_is_promoted_by_itself(trained: Trained) -> None:
     settings = {"release": {"automatic": False, "min_blocks": 2}}
     project = Project.model_validate(trained.project.model_dump(mode="json") | settings)
@@ -420,6 +422,7 @@ def test_an_interrupted_detect_goes_on_and_ends_the_same(
     assert not (unmapped / "demo" / "work").exists()
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_a_step_that_fails_fails_the_flow_and_bad_input_is_not_retried(
     demo: DemoTerritory, unmapped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -490,6 +493,7 @@ def test_a_second_run_on_the_same_output_waits_outside(demo: DemoTerritory) -> N
         detect(demo.project, demo.data, demo.output)
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_a_failure_while_publishing_leaves_the_work_to_publish(
     demo: DemoTerritory, unmapped: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -524,6 +528,7 @@ def test_every_gate_is_in_the_run(demo: DemoTerritory) -> None:
     assert (season["outcome"], season["value"]) == ("pass", 6)
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_a_gate_of_the_data_stops_before_the_model_and_leaves_the_run_before(
     demo: DemoTerritory, output: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -572,6 +577,7 @@ def test_a_gate_of_the_model_stops_before_the_run_before_is_replaced(
     assert content_of(output / "demo" / "run") == before
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_a_corrected_image_goes_the_whole_way(demo: DemoTerritory, output: Path) -> None:
     """The demo's later date lies 0.45 pixels off by construction."""
     project = demo_project(gates={"misregistration_px": {"correct": True, "limit": 0.2}})
@@ -597,6 +603,7 @@ def test_absolute_paths_of_the_config_stay_at_home(demo: DemoTerritory) -> None:
     assert str(demo.data) not in json.dumps(published)
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_a_binary_project_goes_the_whole_way(demo: DemoTerritory, tmp_path: Path) -> None:
     data = tmp_path / "data"
     shutil.copytree(demo.data, data)

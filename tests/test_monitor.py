@@ -86,6 +86,7 @@ def outcomes(result: Monitored) -> dict[str, str]:
     return {pair.after: pair.outcome for pair in result.pairs}
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_what_is_new_is_compared_once_and_what_is_seen_again_is_confirmed(
     watched: Watched, monkeypatch: pytest.MonkeyPatch
 ) -> None:

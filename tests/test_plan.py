@@ -32,7 +32,7 @@ def calls(monkeypatch: pytest.MonkeyPatch) -> Counter[str]:
 
 
 @pytest.fixture(scope="module")
-def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Untrained:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Untrained:
     return Untrained(tmp_path_factory.mktemp("untrained"))
 
 

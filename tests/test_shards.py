@@ -38,7 +38,7 @@ MOMENT = re.compile(rb"20\d\d-\d\d-\d\dT\d\d:\d\d:\d\d\.\d+Z")
 
 
 @pytest.fixture(scope="module")
-def place(prefect_server: None, tmp_path_factory: pytest.TempPathFactory) -> Untrained:
+def place(tmp_path_factory: pytest.TempPathFactory) -> Untrained:
     return Untrained(tmp_path_factory.mktemp("untrained"))
 
 

@@ -40,7 +40,7 @@ def territory(tmp_path_factory: pytest.TempPathFactory) -> BinaryTerritory:
 
 
 @pytest.fixture(scope="module")
-def given(territory: BinaryTerritory, prefect_server: None) -> Path:
+def given(territory: BinaryTerritory) -> Path:
     """What is given out for it, by the command line."""
     code, out, err = command(
         "suggest", territory.data / "place.yaml", "--output", territory.output, "--blocks", "12", "--patches", "6"
@@ -198,6 +198,7 @@ def untrained(tmp_path_factory: pytest.TempPathFactory) -> Untrained:
     return Untrained(tmp_path_factory.mktemp("untrained"))
 
 
+@pytest.mark.usefixtures("prefect_server")
 def test_models_are_asked_and_classes_can_be_given(untrained: Untrained, tmp_path: Path) -> None:
     """Seeds of a training: two copies of one model agree, and each disagrees with IR-MAD."""
     ws = untrained.workspace(tmp_path / "runs")

@@ -144,7 +144,7 @@ class Design:
     @cached_property
     def _is_in(self) -> np.ndarray:
         """1 where a sampled pixel is of a stratum, float64 (stratum, sample)."""
-        return (self.stratum == np.arange(len(self.pixels))[:, None]).astype(float)
+        return np.asarray(self.stratum == np.arange(len(self.pixels))[:, None], dtype=float)
 
     def _sums(self, values: np.ndarray) -> np.ndarray:
         """Return the sum of each stratum, float64 (stratum, quantity), of values (sample, quantity)."""
