@@ -39,8 +39,8 @@ from landshift.models.encoders.backbones import DEFAULT_ARCHITECTURE, build_enco
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.network.losses import loss_of
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
-from landshift.models.use.inference import stream
 from landshift.models.use.ready import make_ready
+from landshift.models.use.streaming import stream
 from landshift.pipeline.demo.files import make_demo
 from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.raster.read import read_raster

@@ -28,7 +28,8 @@ def map_rows(folder: Path, core: int, device: str, part: int, parts: int) -> dic
     import torch
     from gpu_check import network
 
-    from landshift.models.use.inference import device_of, stream, write_behind
+    from landshift.models.use.inference import device_of
+    from landshift.models.use.streaming import stream, write_behind
     from landshift.pipeline.change.decision import decide, probability_codes
     from landshift.pipeline.demo.files import demo_legend
     from landshift.pipeline.epochs.matching import PairSource

@@ -24,7 +24,7 @@ def measure(folder: Path, core: int) -> dict[str, Any]:
     import torch
     from gpu_check import network
 
-    from landshift.models.use.inference import stream, write_behind
+    from landshift.models.use.streaming import stream, write_behind
     from landshift.pipeline.change.decision import decide
     from landshift.pipeline.demo.files import demo_legend
     from landshift.pipeline.epochs.matching import PairSource

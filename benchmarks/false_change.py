@@ -28,7 +28,8 @@ from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.models.use.bundle import describe, load
-from landshift.models.use.inference import device_of, stream
+from landshift.models.use.inference import device_of
+from landshift.models.use.streaming import stream
 from landshift.pipeline.change.decision import decide
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, Legend

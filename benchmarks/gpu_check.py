@@ -29,7 +29,7 @@ from landshift.models.encoders.weights import load_encoder
 from landshift.models.network.losses import loss_of
 from landshift.models.network.samples import Masks, TrainingChips
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
-from landshift.models.use.inference import stream
+from landshift.models.use.streaming import stream
 from landshift.pipeline.demo.files import demo_grid, demo_landscape, demo_legend
 from landshift.pipeline.demo.observation import observe
 from landshift.pipeline.demo.surfaces import BANDS

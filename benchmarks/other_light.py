@@ -29,7 +29,7 @@ from landshift.flows.steps.learning.fitting import Recipe, encoder_of, fit_netwo
 from landshift.flows.steps.learning.judging import judge, keep_labelled
 from landshift.models.transfer.blocks import BlockFeatures, block_embeddings
 from landshift.models.transfer.shift import fit_shift
-from landshift.models.use.inference import stream
+from landshift.models.use.streaming import stream
 from landshift.pipeline.labels.search import TEST
 from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.scores.accuracy import binary_scores

@@ -52,7 +52,8 @@ def map_by_landshift(data: Path, out: Path) -> None:
 
     free.install()
     from landshift.models.use.bundle import load
-    from landshift.models.use.inference import DecisionRule, MappedTile, stream, write_behind
+    from landshift.models.use.inference import DecisionRule
+    from landshift.models.use.streaming import MappedTile, stream, write_behind
     from landshift.pipeline.epochs.matching import PairSource
     from landshift.pipeline.raster.read import inspect
     from landshift.pipeline.raster.write import Layout, open_writer

@@ -26,7 +26,7 @@ from landshift.flows.steps.learning.fitting import Recipe, encoder_of, fit_netwo
 from landshift.flows.steps.learning.judging import judge
 from landshift.models.network.siamese import Siamese
 from landshift.models.use.bundle import Bundle
-from landshift.models.use.inference import stream
+from landshift.models.use.streaming import stream
 from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.tiles import Tile, Window, tiles
 

@@ -28,6 +28,9 @@ def _numbers(values: object) -> np.ndarray:
 Numbers = Annotated[np.ndarray, PlainValidator(_numbers), PlainSerializer(np.ndarray.tolist)]
 """Type of a field that is a float64 array in the record and nested lists in JSON."""
 
+Array = Any
+"""A NumPy array, or a PyTorch tensor wherever it lies: what is computed of it is computed there."""
+
 # Of a dataclass, or of a type made of some; in a name of its own, because mypy takes no class for hashable.
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 

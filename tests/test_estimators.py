@@ -17,7 +17,8 @@ from landshift.models.estimators.model import PixelModel, model_of
 from landshift.models.network.samples import Masks
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.use.bundle import MODEL, WEIGHTS, Bundle, load, save
-from landshift.models.use.inference import predict, stream
+from landshift.models.use.inference import predict
+from landshift.models.use.streaming import stream
 from landshift.pipeline.epochs.classical import sample_pixels
 from landshift.pipeline.epochs.matching import PairSource, PairWindow, Treatment, fit_radiometry
 from landshift.pipeline.errors import InputError

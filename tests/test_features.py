@@ -20,7 +20,7 @@ from landshift.models.transfer.blocks import block_embeddings
 from landshift.models.transfer.features import pixel_features
 from landshift.models.transfer.pixels import Pixels, draw_pixels
 from landshift.models.transfer.source import SourceInput, joint, source_input, source_probabilities
-from landshift.models.use.inference import stream
+from landshift.models.use.streaming import stream
 from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of

@@ -147,9 +147,11 @@ class Siamese(nn.Module):
             Feature maps, finest first.
         """
         taken = image if self._taken is None else image[:, self._taken]
-        normal = (taken * self.scale - self.mean) / self.std
+        normal = taken * self.scale
+        normal -= self.mean
+        normal /= self.std
         # The mean of a band is the least misleading value for a pixel that is not observed, and infinity is no observation.
-        return list(self.encoder(torch.nan_to_num(normal, nan=0.0, posinf=0.0, neginf=0.0)))
+        return list(self.encoder(normal.nan_to_num_(nan=0.0, posinf=0.0, neginf=0.0)))
 
     def decode(self, before: list[Tensor], after: list[Tensor], priors: Tensor | None = None, *, trim: int = 0) -> Output:
         """Decide on the features of both dates.

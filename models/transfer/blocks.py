@@ -68,7 +68,7 @@ def block_embeddings(
                 continue
             window = reader.read(place.read)
             dates = window.before, window.after
-            seen = np.isfinite(np.stack(dates)).all(axis=(0, 1))
+            seen = torch.from_numpy(np.isfinite(np.stack(dates)).all(axis=(0, 1))).to(device)
             shown = [torch.from_numpy(mirror(image, place.read, shape))[None].to(device) for image in dates]
             features = [network.encode(image) for image in shown]
             found = block_means(features, seen, block, margin)
@@ -82,7 +82,7 @@ def block_embeddings(
     return BlockFeatures(out, sizes)
 
 
-def block_means(dates: Sequence[list[Tensor]], seen: np.ndarray, block: int, margin: int) -> np.ndarray:
+def block_means(dates: Sequence[list[Tensor]], seen: Tensor, block: int, margin: int) -> np.ndarray:
     """Average feature maps of both dates, and their difference, over the blocks of a window.
 
     The means are over the observed pixels of a block. First come those of both dates together, of every map but the input; then
@@ -99,7 +99,7 @@ def block_means(dates: Sequence[list[Tensor]], seen: np.ndarray, block: int, mar
         float32 (channel, block row, block column), the finest map's channels first, NaN where no pixel of a block is observed.
     """
     inside = slice(margin, seen.shape[0] - margin), slice(margin, seen.shape[1] - margin)
-    weight = torch.from_numpy(seen[inside].astype(np.float32))[None, None].to(dates[0][0].device)
+    weight = seen[inside].float()[None, None]
     means = [torch.cat(list(_means(maps_with_channels(maps), weight, block, margin))) for maps in dates]
     differences = [(a.float() - b.float()).abs() for b, a in zip(*dates, strict=True) if b.shape[1]]
     difference = torch.cat(list(_means(differences, weight, block, margin)))

@@ -1,11 +1,7 @@
-"""Streamed inference: a reader for each date, the model, and a writer work at the same time, tile by tile."""
+"""Inference on one window: from both dates to probabilities, and to codes, on the device."""
 
-import time
-from collections import deque
-from collections.abc import Callable, Iterable, Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from contextlib import ExitStack
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -13,15 +9,14 @@ from torch import Tensor
 
 from landshift.models.network.siamese import Output, Siamese
 from landshift.models.transfer.blocks import block_means
-from landshift.pipeline.change.decision import Array, Decision, decide, probability_codes
-from landshift.pipeline.epochs.matching import PairSource, PairWindow
+from landshift.models.use.upload import StagedWindow, values_of
+from landshift.pipeline.change.decision import Decision, decide, probability_codes
+from landshift.pipeline.epochs.matching import PairReader, PairWindow
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
+from landshift.pipeline.records import Array
 from landshift.pipeline.scores.training import Temperatures
-from landshift.pipeline.tiles import Tile, Window, mirror
-
-_MOST_THREADS = 4
-"""That read a date, and that write."""
+from landshift.pipeline.tiles import Tile, Window, mirror, pieces
 
 PHASES: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
@@ -30,6 +25,8 @@ PHASES: dict[int, tuple[tuple[int, int], ...]] = {
 }
 """Shifts (rows, columns) of the network's sampling grid whose logits are averaged. What a pixel's place changes comes from the
 steps of 2 and 4 pixels: four shifts meet each row and each column of 4 once, sixteen meet each place of 4 x 4."""
+_AT_ONCE = 1 << 16
+"""Pixels that a processor decides at once."""
 _REACH = 3
 """Largest of the shifts."""
 
@@ -57,22 +54,6 @@ class DecisionRule:
     """The project's."""
     threshold: float
     """Probability from which on a pixel counts as changed, 0..1."""
-
-
-@dataclass(frozen=True)
-class MappedTile:
-    """A tile that went through the network; everything of its core."""
-
-    tile: Tile
-    """Where."""
-    images: tuple[np.ndarray, np.ndarray]
-    """float32 (band, y, x) as the dates were read, before any radiometry, NaN = not observed."""
-    probabilities: Probabilities
-    """Of its core; where a rule decided on the device, only the embedding is there."""
-    decision: Decision | None
-    """By the rule, its probability as `probability_codes`; None where no rule was given."""
-    seconds: float
-    """That the model alone took."""
 
 
 def device_of(wanted: str = "auto") -> torch.device:
@@ -121,28 +102,45 @@ def predict(
         shown: What the network is given instead, of the same shape: the map mirrored beyond its edges.
         phases: A key of `PHASES`.
     """
-    return _on_host(_predict(network, window, temperatures, mixed=mixed, embed=embed, shown=shown, phases=phases))
-
-
-def _predict(
-    network: Siamese, window: PairWindow, temperatures: Temperatures, *, mixed: bool, embed: tuple[int, int] | None,
-    shown: PairWindow | None, phases: int, part: Window | None = None,
-) -> Probabilities:  # fmt: skip
-    """Predict as `predict` does, and leave the probabilities, of a part of the window where one is named, on the device."""
     device = next(network.parameters()).device
-    reach = reach_of(phases)
+    found = _on_device(window, device)
+    given = found if shown is None else _on_device(shown, device)
+    reach, unseen = reach_of(phases), _unseen(found)
+    output, embedding = _compute(network, given, unseen, mixed=mixed, embed=embed, phases=phases)
+    return _on_host(_probabilities(output, unseen[reach:, reach:], temperatures), embedding)
+
+
+def _on_device(window: PairWindow, device: torch.device) -> PairWindow:
+    before, after, priors = (
+        None if part is None else torch.from_numpy(part).to(device) for part in (window.before, window.after, window.priors)
+    )
+    return PairWindow(before, after, priors)
+
+
+def _unseen(window: PairWindow) -> Tensor:
+    """Return bool (y, x): not observed in every band of both dates."""
     # The sum is finite where every band is.
-    unseen = ~np.isfinite(window.before.sum(axis=0) + window.after.sum(axis=0))[reach:, reach:]
-    given = shown or window
+    return ~torch.isfinite(window.before.sum(dim=0) + window.after.sum(dim=0))
+
+
+def _compute(
+    network: Siamese, given: PairWindow, unseen: Tensor, *, mixed: bool, embed: tuple[int, int] | None, phases: int
+) -> tuple[Output, np.ndarray | None]:
+    """Return the logits of what lies on the device, there, and the embedding that is asked for."""
+    device, reach = unseen.device, reach_of(phases)
+    unseen = unseen[reach:, reach:]
     output, embedding, count = Output(None, None, None), None, torch.zeros((1, *unseen.shape), device=device)
+    dates, priors = [given.before, given.after], given.priors
+    del given
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
-        for shift in PHASES[phases]:
-            seen = given.crop(Window(reach - shift[0], reach - shift[1], *unseen.shape))
-            features = [network.encode(torch.from_numpy(image)[None].to(device)) for image in (seen.before, seen.after)]
+        for number, shift in enumerate(PHASES[phases], start=1):
+            at = (slice(None), *Window(reach - shift[0], reach - shift[1], *unseen.shape).slices)
+            # A date that was encoded for the last time is not kept.
+            left = dates if number == phases else list(dates)
+            features = [network.encode(left.pop(0)[at][None]) for _ in range(2)]
             if shift == (0, 0) and embed is not None:
                 embedding = block_means(features, ~unseen, *embed)
-            priors = None if seen.priors is None else torch.from_numpy(seen.priors)[None].to(device)
-            found = network.decode(features[0], features[1], priors)
+            found = network.decode(features[0], features[1], None if priors is None else priors[at][None])
             if phases == 1:
                 output = found
                 continue
@@ -153,12 +151,35 @@ def _predict(
             _add(count, torch.ones_like(count), shift)
     if phases > 1:
         output = Output(*(None if total is None else total / count for total in (output.change, output.before, output.after)))
-    if part is not None:
-        rows, columns = part.slices
-        parts = (output.change, output.before, output.after)
-        output = Output(*(None if logits is None else logits[..., rows, columns] for logits in parts))
-        unseen = unseen[rows, columns]
-    return _probabilities(output, unseen, temperatures, embedding)
+    return output, embedding
+
+
+def _crop_logits(output: Output, part: Window) -> Output:
+    parts = (output.change, output.before, output.after)
+    return Output(*(None if logits is None else logits[(..., *part.slices)] for logits in parts))
+
+
+@torch.inference_mode()
+def predict_tile(
+    network: Siamese, reader: PairReader, tile: Tile, wide: Window, dates: Sequence[StagedWindow], *,
+    temperatures: Temperatures, mixed: bool, phases: int, rule: DecisionRule | None, embed: tuple[int, int] | None,
+) -> tuple[Probabilities, Decision | None]:  # fmt: skip
+    """Map the core of a tile: what was read goes to the device, what comes back is on the host."""
+    device = next(network.parameters()).device
+    treated = [reader.treat([values_of(staged, device) for staged in dates], network.spec.priors)]
+    unseen = _unseen(treated[0])
+    if wide.clip(reader.shape) != wide:
+        # What lies beyond the edges is a mirror image, for the network's eyes only.
+        inside = wide.clip(reader.shape).within(wide).slices
+        beyond = torch.ones_like(unseen)
+        beyond[inside] = unseen[inside]
+        unseen = beyond
+    reach, core = reach_of(phases), tile.core.within(tile.read)
+    output, embedding = _compute(network, treated.pop(), unseen, mixed=mixed, embed=embed, phases=phases)
+    unseen, output = unseen[reach:, reach:][core.slices], _crop_logits(output, core)
+    if rule is None:
+        return _on_host(_probabilities(output, unseen, temperatures), embedding), None
+    return Probabilities(None, None, None, embedding), _decide(output, unseen, temperatures, rule)
 
 
 def reach_of(phases: int) -> int:
@@ -175,32 +196,25 @@ def _add(total: Tensor | None, part: Tensor | None, shift: tuple[int, int]) -> T
     return total
 
 
-def _probabilities(
-    output: Output, unseen: np.ndarray, temperatures: Temperatures, embedding: np.ndarray | None
-) -> Probabilities:
-    hidden = torch.from_numpy(unseen) if unseen.any() else None
+def _probabilities(output: Output, unseen: Tensor, temperatures: Temperatures) -> Probabilities:
     change = None
     if output.change is not None:
-        change = _hide(torch.sigmoid(_cool(output.change[0], temperatures.change)), hidden)
+        change = torch.sigmoid(_cool(output.change[0], temperatures.change)).masked_fill_(unseen, torch.nan)
     dates = [
-        None if logits is None else _hide(torch.softmax(_cool(logits[0], temperatures.landuse), dim=0), hidden)
+        None if logits is None else torch.softmax(_cool(logits[0], temperatures.landuse), dim=0).masked_fill_(unseen, torch.nan)
         for logits in (output.before, output.after)
     ]
-    return Probabilities(change, dates[0], dates[1], embedding)
+    return Probabilities(change, dates[0], dates[1])
 
 
 def _cool(logits: Tensor, temperature: float) -> Tensor:
     return logits.float() if temperature == 1 else logits.float() / temperature
 
 
-def _hide(share: Tensor, unseen: Tensor | None) -> Tensor:
-    return share if unseen is None else share.masked_fill_(unseen.to(share.device), torch.nan)
-
-
-def _on_host(found: Probabilities) -> Probabilities:
+def _on_host(found: Probabilities, embedding: np.ndarray | None) -> Probabilities:
     # Copies: a view would keep the whole window.
     parts = [None if part is None else part.cpu().numpy().copy() for part in (found.change, found.before, found.after)]
-    return Probabilities(parts[0], parts[1], parts[2], found.embedding)
+    return Probabilities(parts[0], parts[1], parts[2], embedding)
 
 
 def crop(whole: Probabilities, core: Window) -> Probabilities:
@@ -210,84 +224,22 @@ def crop(whole: Probabilities, core: Window) -> Probabilities:
     return Probabilities(parts[0], parts[1], parts[2], whole.embedding)
 
 
-def _decide(found: Probabilities, rule: DecisionRule) -> Decision:
+def _decide(output: Output, unseen: Tensor, temperatures: Temperatures, rule: DecisionRule) -> Decision:
     """Decide on the device: a byte a pixel and layer comes back."""
-    made = decide(found.change, found.before, found.after, rule.legend, threshold=rule.threshold)
-    layers = (made.change, made.before, made.after, probability_codes(made.change_probability))
-    change, before, after, probability = (None if layer is None else layer.cpu().numpy() for layer in layers)
-    return Decision(change, before, after, probability)
-
-
-@torch.inference_mode()
-def stream(
-    network: Siamese,
-    pair: PairSource,
-    tiles: Sequence[Tile],
-    temperatures: Temperatures,
-    *,
-    mixed: bool = False,
-    embed_block: int | None = None,
-    phases: int = 1,
-    rule: DecisionRule | None = None,
-) -> Iterator[MappedTile]:
-    """Predict tile by tile; threads of each date read ahead while the model works.
-
-    Memory does not grow with the scene: a tile is in flight for each thread of a date, and the one in the model.
-
-    Args:
-        network: In evaluation mode, on its device.
-        pair: Both dates, as the network is given them.
-        tiles: What to predict, in order.
-        temperatures: From the bundle.
-        mixed: Use bfloat16 where it is safe (on a GPU only).
-        embed_block: Side in pixels, a multiple of 32, of the blocks whose features are wanted too; None wants none.
-        phases: Shifts of the sampling grid that are averaged, a key of `PHASES`; each costs as much as the first.
-        rule: What decides on the device; None: the probabilities come back.
-
-    Yields:
-        Each tile, in order.
-    """
-    reach, threads = reach_of(phases), threads_here()
-    with ExitStack() as stack:
-        # Entered first, so left last: no file is closed while its thread still reads.
-        reader = stack.enter_context(pair.open())
-        pools = [stack.enter_context(ThreadPoolExecutor(threads, f"reader-{name}")) for name in ("before", "after")]
-        waiting: deque[tuple[Tile, Window, list[Future[tuple[np.ndarray, np.ndarray]]]]] = deque()
-        todo = iter(tiles)
-
-        def read_next() -> None:
-            tile = next(todo, None)
-            if tile is not None:
-                wide = reach_back(tile.read, reach)
-                waiting.append((tile, wide, [p.submit(reader.read_both, date, wide) for date, p in enumerate(pools)]))
-
-        for _ in range(threads):
-            read_next()
-        try:
-            while waiting:
-                tile, wide, futures = waiting.popleft()
-                (first, before), (second, after) = (f.result() for f in futures)
-                read_next()
-                started = time.perf_counter()
-                embed = None if embed_block is None else (embed_block, tile.core.y - tile.read.y)
-                window = reader.combine(before, after, network.spec.priors)
-                found, decision = _predict(
-                    network, window, temperatures, mixed=mixed, embed=embed, shown=beyond_edges(window, wide, reader.shape),
-                    phases=phases, part=tile.core.within(tile.read),
-                ), None  # fmt: skip
-                if rule is not None:
-                    decision, found = _decide(found, rule), Probabilities(None, None, None, found.embedding)
-                seconds = time.perf_counter() - started
-                at = (slice(None), *tile.core.within(wide).slices)
-                done = MappedTile(tile, (first[at], second[at]), _on_host(found), decision=decision, seconds=seconds)
-                # Nothing of a tile stays here while the next one is read.
-                del first, second, before, after, window, found, decision
-                yield done
-                del done
-        finally:
-            for _, _, futures in waiting:
-                for future in futures:
-                    future.cancel()
+    height, width = unseen.shape
+    # What a processor's caches hold is worked on at once; a GPU wants much at once.
+    parts = pieces((height, width), _AT_ONCE, 128) if unseen.device.type == "cpu" else [Window(0, 0, height, width)]
+    layers: dict[str, np.ndarray] = {}
+    for part in parts:
+        found = _probabilities(_crop_logits(output, part), unseen[part.slices], temperatures)
+        made = decide(found.change, found.before, found.after, rule.legend, threshold=rule.threshold)
+        coded = replace(made, change_probability=probability_codes(made.change_probability))
+        for name, layer in coded.layers().items():
+            whole = layers.setdefault(name, np.empty((height, width), dtype=np.uint8))
+            whole[part.slices] = layer.cpu().numpy()
+    return Decision(
+        layers["change"], layers.get("before"), layers.get("after"), change_probability=layers["change_probability"]
+    )
 
 
 def reach_back(window: Window, reach: int) -> Window:
@@ -299,32 +251,3 @@ def beyond_edges(found: PairWindow, window: Window, shape: tuple[int, int]) -> P
     """Continue what was read of a window beyond the edges of its map as a mirror image."""
     before, after = (mirror(part, window, shape) for part in (found.before, found.after))
     return PairWindow(before, after, None if found.priors is None else mirror(found.priors, window, shape))
-
-
-def threads_here() -> int:
-    """Return how many threads should read each date, and how many write: more where PyTorch has many cores to itself."""
-    return max(1, min(_MOST_THREADS, torch.get_num_threads() // 4))
-
-
-def write_behind(mapped: Iterable[MappedTile], write: Callable[[MappedTile], None], threads: int = 1) -> Iterator[MappedTile]:
-    """Hand each tile to a writer thread, one waiting for each of them, and yield it, in order, once it is written.
-
-    Args:
-        mapped: The tiles.
-        write: Called in one of the threads; has to be safe in several where there are.
-        threads: That write.
-
-    Raises:
-        Exception: Whatever the writer raised, as soon as it is noticed.
-    """
-    with ThreadPoolExecutor(threads, "writer") as pool:
-        waiting: deque[tuple[MappedTile, Future[None]]] = deque()
-        for item in mapped:
-            waiting.append((item, pool.submit(write, item)))
-            while len(waiting) > threads:
-                done, future = waiting.popleft()
-                future.result()
-                yield done
-        for done, future in waiting:
-            future.result()
-            yield done

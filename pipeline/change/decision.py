@@ -7,9 +7,7 @@ import numpy as np
 from array_api_compat import array_namespace, device
 
 from landshift.pipeline.legend import Legend
-
-Array = Any
-"""A NumPy array, or a PyTorch tensor wherever it lies: the rule is one, and is applied where the probabilities are."""
+from landshift.pipeline.records import Array
 
 PROBABILITY_SCALE = 0.005
 """`change_probability.tif` holds round(probability / 0.005) in 0..200."""

@@ -1,18 +1,20 @@
 """Change vector analysis and IR-MAD, which need no training and which a network has to beat."""
 
-import math
 from dataclasses import dataclass, replace
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from scipy.linalg import cho_factor, cho_solve, eigh
 from scipy.special import chdtrc
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.records import Numbers
+from landshift.pipeline.records import Array, Numbers
 
 SAMPLES = 1_000_000
 """Pixels that the statistics are taken from, at most: a whole scene need not be in memory."""
 
+_AT_ONCE = 1 << 18
+"""Pixels whose variates are computed at once."""
 _RIDGE = 1e-9
 _SMALLEST_VARIANCE = 1e-9
 
@@ -63,21 +65,33 @@ class IrMad:
     converged: bool
     """Whether the correlations stood still before the last round allowed."""
 
-    def apply(self, before: np.ndarray, after: np.ndarray) -> np.ndarray:
+    def apply(self, before: Array, after: Array) -> Array:
         """Return the statistic, float32 (y, x), NaN where a band is not observed.
 
         Where nothing changed it follows the chi-square distribution with as many degrees of freedom as there are bands.
-        Images are (band, y, x), NaN = not observed; whole or tiles of them.
+        Images are (band, y, x), NaN = not observed; whole or tiles of them, wherever they lie, and so is what comes back.
         """
+        xp, at = array_namespace(before, after), device(before)
         shape, bands = before.shape[1:], len(before)
-        both = np.empty((2 * bands, math.prod(shape)))
-        for row, (image, mean) in enumerate(((before, self.before_mean), (after, self.after_mean))):
-            part = both[row * bands : (row + 1) * bands]
-            np.subtract(image.reshape(bands, -1), mean[:, None], out=part)
-        variates = np.concatenate([self.before_weights, -self.after_weights]).T @ both
-        variates *= variates
-        statistic = (1 / _variances(self.correlations)) @ variates
-        return np.asarray(statistic.reshape(shape), dtype=np.float32)
+        means, weights, shares = (
+            xp.asarray(part, device=at)
+            for part in (
+                np.concatenate([self.before_mean, self.after_mean])[:, None],
+                np.concatenate([self.before_weights, -self.after_weights]).T,
+                1 / _variances(self.correlations),
+            )
+        )
+        images = [xp.reshape(image, (bands, -1)) for image in (before, after)]
+        out = xp.empty(images[0].shape[1], dtype=xp.float32, device=at)
+        # Double precision of all bands of both dates is held of so many pixels only.
+        for first in range(0, len(out), _AT_ONCE):
+            part = slice(first, first + _AT_ONCE)
+            both = xp.astype(xp.concat([image[:, part] for image in images]), xp.float64)
+            both -= means
+            variates = weights @ both
+            variates *= variates
+            out[part] = shares @ variates
+        return xp.reshape(out, shape)
 
     def rescale(self, before: tuple[np.ndarray, np.ndarray], after: tuple[np.ndarray, np.ndarray]) -> "IrMad":
         """Return the same variates of images of which each band was multiplied and moved.

@@ -1,10 +1,12 @@
 """What a model is given of a pair: dates matched and standardised, and what its light cannot change."""
 
+import math
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 
 import numpy as np
+from array_api_compat import array_namespace, device
 
 from landshift.pipeline.epochs.classical import IrMad, fit_ir_mad
 from landshift.pipeline.epochs.radiometry import BandMapping, TooFewInvariant, fit_moments, fit_radiometric
@@ -15,12 +17,13 @@ from landshift.pipeline.raster.images import (
     ImageReader,
     ImageSource,
     Mapped,
+    StoredWindow,
     band_statistics,
     open_readers,
     reader_of,
     sample_image,
 )
-from landshift.pipeline.records import Numbers
+from landshift.pipeline.records import Array, Numbers
 from landshift.pipeline.tiles import Window
 
 PRIORS = ("ir-mad", "difference")
@@ -90,13 +93,13 @@ AS_IT_IS = Radiometry()
 
 @dataclass(frozen=True, eq=False)
 class PairWindow:
-    """A window of both dates, as a model is given it."""
+    """A window of both dates, as a model is given it, wherever its arrays lie."""
 
-    before: np.ndarray
+    before: Array
     """float32 (band, y, x), NaN = not observed."""
-    after: np.ndarray
+    after: Array
     """As `before`."""
-    priors: np.ndarray | None = None
+    priors: Array | None = None
     """float32 (prior, y, x), at least 0, NaN = not observed on both dates; None where none was wanted."""
 
     def crop(self, part: Window) -> "PairWindow":
@@ -172,30 +175,26 @@ class PairReader:
         """Rows and columns of the grid."""
         return self._readers[0].info.shape
 
-    def read_both(self, date: int, window: Window) -> tuple[np.ndarray, np.ndarray]:
-        """Read a window of the date before (0) or after (1) twice, float32 (band, y, x): as it is, and as `read_date` does."""
-        raw, mapping = self._readers[date].read(window), self._source.radiometry.mappings[date]
-        return raw, raw if mapping is None else mapping.apply(raw)
+    def read_stored(self, date: int, window: Window) -> StoredWindow:
+        """Read the numbers of a window of the date before (0) or after (1), mirrored where it reaches past the edges."""
+        return self._readers[date].read_stored(window.clip(self.shape)).mirror(window, self.shape)
 
-    def read_date(self, date: int, window: Window) -> np.ndarray:
-        """Read a window of the date before (0) or after (1), float32 (band, y, x), without an adaptation."""
-        return self.read_both(date, window)[1]
-
-    def combine(self, before: np.ndarray, after: np.ndarray, priors: Sequence[str] = ()) -> PairWindow:
-        """Return both dates of one window, as `read_date` returns them, with their priors and the adaptation."""
-        found = prior_channels(self._source.radiometry, before, after, priors)
-        dates = [
-            image if mapping is None else mapping.apply(image)
-            for image, mapping in zip((before, after), self._source.adaptation, strict=True)
-        ]
-        return PairWindow(dates[0], dates[1], found)
+    def treat(self, dates: Sequence[Array], priors: Sequence[str] = ()) -> PairWindow:
+        """Return both dates of one window, float32 (band, y, x) as they lie in their files, as a model is given them."""
+        matched = _map_dates(self._source.radiometry.mappings, dates)
+        before, after = _map_dates(self._source.adaptation, matched)
+        return PairWindow(before, after, prior_channels(self._source.radiometry, matched[0], matched[1], priors))
 
     def read(self, window: Window, priors: Sequence[str] = ()) -> PairWindow:
-        """Read a window of both dates."""
-        return self.combine(self.read_date(0, window), self.read_date(1, window), priors)
+        """Read a window of both dates, NaN past the edges."""
+        return self.treat([reader.read(window) for reader in self._readers], priors)
 
 
-def prior_channels(radiometry: Radiometry, before: np.ndarray, after: np.ndarray, priors: Sequence[str]) -> np.ndarray | None:
+def _map_dates(mappings: Mappings, dates: Sequence[Array]) -> list[Array]:
+    return [image if mapping is None else mapping.apply(image) for image, mapping in zip(dates, mappings, strict=True)]
+
+
+def prior_channels(radiometry: Radiometry, before: Array, after: Array, priors: Sequence[str]) -> Array | None:
     """Compute what a network is given beside the dates; swapping the dates changes nothing of it.
 
     Each is 0 where nothing differs, about 1 where a pixel differs as unchanged ones do, and grows with the logarithm beyond.
@@ -207,7 +206,8 @@ def prior_channels(radiometry: Radiometry, before: np.ndarray, after: np.ndarray
         priors: Of `PRIORS`.
 
     Returns:
-        float32 (prior, y, x): one channel for `ir-mad`, one a band for `difference`; None where none is wanted.
+        float32 (prior, y, x), where the images lie: one channel for `ir-mad`, one a band for `difference`; None where none is
+        wanted.
 
     Raises:
         InputError: IR-MAD could not be fitted to the pair.
@@ -216,13 +216,14 @@ def prior_channels(radiometry: Radiometry, before: np.ndarray, after: np.ndarray
         return None
     if radiometry.statistic is None or radiometry.spread is None:
         raise InputError(f"The model wants the IR-MAD statistic of the pair, which is not there. {' '.join(radiometry.notes)}")
-    channels = []
+    xp, channels = array_namespace(before, after), []
     if "ir-mad" in priors:
         # By its degrees of freedom, so that it means the same whatever the number of bands.
-        channels.append(np.sqrt(radiometry.statistic.apply(before, after)[np.newaxis] / len(before)))
+        channels.append(xp.sqrt(radiometry.statistic.apply(before, after)[None] / len(before)))
     if "difference" in priors:
-        channels.append(np.abs(after - before) / radiometry.spread[:, np.newaxis, np.newaxis])
-    return np.asarray(np.log1p(np.concatenate(channels)) / np.log(2), dtype=np.float32)
+        spread = xp.asarray(radiometry.spread[:, None, None], dtype=xp.float32, device=device(before))
+        channels.append(xp.abs(after - before) / spread)
+    return xp.log1p(xp.concat(channels)) / math.log(2)
 
 
 def count_priors(priors: Sequence[str], bands: int) -> int:
@@ -307,7 +308,7 @@ def _follow(first: BandMapping, second: BandMapping) -> BandMapping:
 
 
 def _apply(mapping: BandMapping, samples: np.ndarray) -> np.ndarray:
-    return mapping.apply(samples.T[:, np.newaxis])[:, 0].T.astype(np.float64)
+    return np.asarray(mapping.apply(samples.T[:, np.newaxis])[:, 0].T, dtype=np.float64)
 
 
 def matching_gate(radiometry: Radiometry, rules: GateRules = RULES) -> Gate:

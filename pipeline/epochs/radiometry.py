@@ -4,10 +4,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 
 import numpy as np
+from array_api_compat import array_namespace, device
 from scipy.special import chdtrc, gammaincinv
 
 from landshift.pipeline.epochs.classical import IrMad, fit_ir_mad
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.records import Array
 
 METHODS = ("radiometric normalisation", "histogram matching", "moment matching")
 """Origins of a mapping."""
@@ -69,14 +71,14 @@ class BandMapping:
         if not ((np.diff(source) > 0).all() and (np.diff(target) >= 0).all()):
             raise ValueError("The source knots of a mapping have to ascend, and its target knots must not descend.")
 
-    def apply(self, image: np.ndarray) -> np.ndarray:
+    def apply(self, image: Array) -> Array:
         """Map an image; beyond the outer knots the first and the last segment go on.
 
         Args:
-            image: (band, y, x), NaN = not observed; a whole image or a tile of it.
+            image: (band, y, x), NaN = not observed; a whole image or a tile of it, wherever it lies.
 
         Returns:
-            float32 of the same shape, NaN where the image is NaN or infinite.
+            float32 of the same shape and kind, NaN where the image is NaN or infinite.
 
         Raises:
             InputError: Another number of bands than the mapping has.
@@ -85,28 +87,31 @@ class BandMapping:
             raise InputError(
                 f"The radiometric mapping is for {len(self.source)} bands, the image has {len(image)}: fit it anew."
             )
-        out = np.empty(image.shape, dtype=np.float32)
-        for band, (values, mapped) in enumerate(zip(image, out, strict=True)):
-            part = self.map_band(band, values.astype(np.float64))
-            part[~np.isfinite(part)] = np.nan
-            mapped[...] = part
+        xp = array_namespace(image)
+        out = xp.empty(image.shape, dtype=xp.float32, device=device(image))
+        for band in range(len(image)):
+            part = self.map_band(band, xp.astype(image[band], xp.float64))
+            part[~xp.isfinite(part)] = xp.nan
+            out[band] = part
         return out
 
     def map_knots(self, values: np.ndarray) -> np.ndarray:
         """Map numbers (band, ...) as `apply` maps an image, in double precision and as they are."""
         return np.stack([self.map_band(band, x.copy()) for band, x in enumerate(values)])
 
-    def map_band(self, band: int, values: np.ndarray) -> np.ndarray:
+    def map_band(self, band: int, values: Array) -> Array:
         """Map float64 numbers of a band, counted from 0, of any shape; those of a linear mapping are overwritten."""
         source, target = np.array(self.source[band]), np.array(self.target[band])
         slope = np.diff(target) / np.diff(source)
         if slope.size == 1:
-            values -= source[0]
-            values *= slope[0]
-            values += target[0]
+            values -= float(source[0])
+            values *= float(slope[0])
+            values += float(target[0])
             return values
-        segment = np.clip(np.searchsorted(source, values, side="right") - 1, 0, len(source) - 2)
-        return np.asarray(target[segment] + (values - source[segment]) * slope[segment])
+        xp = array_namespace(values)
+        knots, heights, slopes = (xp.asarray(part, device=device(values)) for part in (source, target, slope))
+        segment = xp.clip(xp.searchsorted(knots, values, side="right") - 1, 0, len(source) - 2)
+        return heights[segment] + (values - knots[segment]) * slopes[segment]
 
 
 def _knots(values: np.ndarray) -> Knots:

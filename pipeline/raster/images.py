@@ -22,6 +22,65 @@ Mapped = Callable[[np.ndarray], np.ndarray]
 """What turns a window (band, y, x) into another of the same shape."""
 
 
+@dataclass(frozen=True, eq=False)
+class StoredWindow:
+    """A window of an image as its files hold it, and how its numbers become values."""
+
+    numbers: tuple[np.ndarray, ...]
+    """One a band: (y, x) in the type of its file; not to be used where not seen."""
+    seen: np.ndarray
+    """bool (y, x): observed in all bands."""
+    factors: tuple[tuple[float, float, float], ...]
+    """One a band: what is added to its numbers, then their scale, then their offset."""
+
+    def values(self) -> np.ndarray:
+        """Return float32 (band, y, x) in the image's units, NaN where not observed."""
+        out = np.empty((len(self.numbers), *self.seen.shape), dtype=np.float32)
+        seen = self.seen
+        for numbers, factors, values in zip(self.numbers, self.factors, out, strict=True):
+            scale_values(numbers, *factors, out=values)
+            if numbers.dtype.kind == "f":
+                # Large numbers may be finite in the file alone.
+                seen = seen & np.isfinite(values)
+        if not seen.all():
+            np.copyto(out, np.nan, where=~seen)
+        return out
+
+    def take(self, rows: Any, columns: Any) -> "StoredWindow":  # noqa: ANN401 (whatever picks of an array)
+        """Return some rows and columns of it."""
+        return StoredWindow(tuple(n[rows, columns] for n in self.numbers), self.seen[rows, columns], self.factors)
+
+    def crop(self, part: Window) -> "StoredWindow":
+        """Return a part of it, which lies inside; its place is counted from the first pixel."""
+        return self.take(*part.slices)
+
+    def mirror(self, window: Window, shape: tuple[int, int]) -> "StoredWindow":
+        """Continue it beyond the edges of its image as a mirror image.
+
+        Args:
+            window: What is wanted, of which this is what lies inside; it may reach past the edges, but has a pixel inside.
+            shape: Rows and columns of the image.
+        """
+        inside = window.clip(shape)
+        if inside == window:
+            return self
+        at = inside.within(window)
+        margins = (at.y, window.height - at.y - at.height), (at.x, window.width - at.x - at.width)
+        *numbers, seen = (np.pad(part, margins, mode="symmetric") for part in (*self.numbers, self.seen))
+        return StoredWindow(tuple(numbers), seen, self.factors)
+
+
+def scale_values(numbers: np.ndarray, added: float, scale: float, offset: float, *, out: np.ndarray) -> None:
+    """Write (numbers + added) x scale + offset into float32 of the same shape, each step rounded to that type."""
+    if added:
+        np.add(numbers, np.float32(added), out=out, dtype=np.float32, casting="unsafe")
+        out *= np.float32(scale)
+    else:
+        np.multiply(numbers, np.float32(scale), out=out, dtype=np.float32, casting="unsafe")
+    if offset:
+        out += np.float32(offset)
+
+
 class ImageReader(Protocol):
     """Reads windows of an image; safe in threads, and travels to other processes."""
 
@@ -31,6 +90,13 @@ class ImageReader(Protocol):
 
     def read(self, window: Window) -> np.ndarray:
         """Read all bands of a window as float32 (band, y, x), NaN where not observed and past the edge.
+
+        Raises:
+            InputError: A file cannot be read.
+        """
+
+    def read_stored(self, window: Window) -> StoredWindow:
+        """Read the numbers of a window inside the image.
 
         Raises:
             InputError: A file cannot be read.
@@ -110,17 +176,25 @@ class RasterReader:
         out = np.full((self.info.count, window.height, window.width), np.nan, dtype=np.float32)
         inside = window.clip(self.info.shape)
         if inside.height and inside.width:
-            key = (os.getpid(), threading.get_ident())
-            with environment():
-                if key not in self._handles:
-                    # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would
-                    # wait for ever.
-                    self._handles[key] = open_source(self.path, NUM_THREADS="1")
-                data = self._handles[key].read(window=rasterio_window(inside), out_dtype="float32")
-            if self.info.nodata is not None and not np.isnan(self.info.nodata):
-                data[data == self.info.nodata] = np.nan
-            out[(slice(None), *inside.within(window).slices)] = data
+            out[(slice(None), *inside.within(window).slices)] = self._read_inside(inside)
         return out
+
+    def read_stored(self, window: Window) -> StoredWindow:
+        """Read a window inside the raster, whose numbers are values already."""
+        data = self._read_inside(window)
+        return StoredWindow(tuple(data), np.isfinite(data).all(axis=0), ((0.0, 1.0, 0.0),) * len(data))
+
+    def _read_inside(self, window: Window) -> np.ndarray:
+        key = (os.getpid(), threading.get_ident())
+        with environment():
+            if key not in self._handles:
+                # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would wait for
+                # ever.
+                self._handles[key] = open_source(self.path, NUM_THREADS="1")
+            data = self._handles[key].read(window=rasterio_window(window), out_dtype="float32")
+        if self.info.nodata is not None and not np.isnan(self.info.nodata):
+            data[data == self.info.nodata] = np.nan
+        return np.asarray(data)
 
     def close(self) -> None:
         """Close the handles that this process opened."""

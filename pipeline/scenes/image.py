@@ -13,37 +13,13 @@ import numpy as np
 
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.raster.bands import read_bands, read_clear
+from landshift.pipeline.raster.images import StoredWindow
 from landshift.pipeline.raster.open import OpenRasters
 from landshift.pipeline.raster.place import RasterPlace
 from landshift.pipeline.raster.read import RasterInfo
 from landshift.pipeline.scenes.scene import CLEAR_OF_CLOUD, Scene, Source
-from landshift.pipeline.scenes.sensors import decode_quality, scale_values
+from landshift.pipeline.scenes.sensors import decode_quality
 from landshift.pipeline.tiles import LOOK, Window, spread_windows, strips
-
-
-@dataclass(frozen=True, eq=False)
-class StoredWindow:
-    """A window of a scene as its files hold it, and how its numbers become values."""
-
-    numbers: tuple[np.ndarray, ...]
-    """One a band: (y, x) in the type of its file; not to be used where not seen."""
-    seen: np.ndarray
-    """bool (y, x): observed in all bands."""
-    factors: tuple[tuple[float, float, float], ...]
-    """One a band: what is added to its numbers, then their scale, then their offset."""
-
-    def values(self) -> np.ndarray:
-        """Return float32 (band, y, x) in the sensor's units, NaN where not observed."""
-        out = np.empty((len(self.numbers), *self.seen.shape), dtype=np.float32)
-        seen = self.seen
-        for numbers, (added, scale, offset), values in zip(self.numbers, self.factors, out, strict=True):
-            scale_values(numbers, added, scale, offset=offset, out=values)
-            if numbers.dtype.kind == "f":
-                # Large numbers may be finite in the file alone.
-                seen = seen & np.isfinite(values)
-        if not seen.all():
-            np.copyto(out, np.nan, where=~seen)
-        return out
 
 
 def read_scene(
@@ -159,8 +135,7 @@ class SceneImage:
                 inside = rows[(rows >= strip.y) & (rows < strip.y + strip.height)] - strip.y
                 at = np.ix_(inside, columns)
                 stored = reader.read_stored(strip)
-                part = StoredWindow(tuple(numbers[at] for numbers in stored.numbers), stored.seen[at], stored.factors)
-                parts.append(part.values())
+                parts.append(stored.take(*at).values())
         return np.asarray(np.concatenate(parts, axis=1))
 
     def absolute(self) -> "SceneImage":

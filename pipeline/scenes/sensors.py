@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.raster.images import scale_values
 
 REFLECTANCE = "reflectance"
 """Units of every sensor that has a rule from numbers to reflectance."""
@@ -293,21 +294,10 @@ def to_values(numbers: np.ndarray, sensor: Sensor, added: float = 0.0, own: tupl
     """
     scale, offset = own or (sensor.scale, sensor.offset)
     values = np.empty(numbers.shape, dtype=np.float32)
-    scale_values(numbers, added, scale, offset=offset, out=values)
+    scale_values(numbers, added, scale, offset, out=values)
     if sensor.nodata is not None and not np.isnan(sensor.nodata):
         values[numbers == sensor.nodata] = np.nan
     return values
-
-
-def scale_values(numbers: np.ndarray, added: float, scale: float, *, offset: float, out: np.ndarray) -> None:
-    """Write (numbers + added) x scale + offset into float32 of the same shape, each step rounded to that type."""
-    if added:
-        np.add(numbers, np.float32(added), out=out, dtype=np.float32, casting="unsafe")
-        out *= np.float32(scale)
-    else:
-        np.multiply(numbers, np.float32(scale), out=out, dtype=np.float32, casting="unsafe")
-    if offset:
-        out += np.float32(offset)
 
 
 def decode_quality(rule: str, quality: np.ndarray) -> np.ndarray:

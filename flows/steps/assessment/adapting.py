@@ -162,7 +162,8 @@ def _check(ws: Workspace, prepared: Pair, *, has_labels: bool) -> AdaptationChec
 
 def _share_of_change(ws: Workspace, prepared: Pair, bundle: "Bundle", ready: AdaptedModel) -> float | None:
     """Return the share of the observed pixels that the model maps as changed with its own threshold."""
-    from landshift.models.use.inference import device_of, stream
+    from landshift.models.use.inference import device_of
+    from landshift.models.use.streaming import stream
 
     config = ws.project.detect
     grid = prepared.plan.grid

@@ -19,7 +19,7 @@ from landshift.pipeline.epochs.observed import count_observed, open_observations
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, Legend
-from landshift.pipeline.raster.images import ImageReader, open_readers
+from landshift.pipeline.raster.images import ImageReader, StoredWindow, open_readers
 from landshift.pipeline.raster.write import Layout, open_writer
 from landshift.pipeline.records import Numbers
 from landshift.pipeline.run.rasters import calendar_dates, last_observed_layout
@@ -136,6 +136,19 @@ class LayerWriter:
         self.count: Numbers = np.zeros(4, dtype=np.int64)
         """As `count_observed`."""
 
+    def add_tile(self, window: Window, images: tuple[StoredWindow, StoredWindow], mapped: Mapping[str, np.ndarray]) -> None:
+        """Write a window of the region; of its images only a part is there as values at a time.
+
+        Args:
+            window: Of the region's grid.
+            images: Of both dates, before any radiometry.
+            mapped: Layers of the map itself, (y, x).
+        """
+        self._add(window, mapped)
+        for piece in pieces((window.height, window.width), AT_ONCE):
+            at = Window(window.y + piece.y, window.x + piece.x, piece.height, piece.width)
+            self.add(at, (images[0].crop(piece).values(), images[1].crop(piece).values()), {})
+
     def add(self, window: Window, images: tuple[np.ndarray, np.ndarray], mapped: Mapping[str, np.ndarray]) -> None:
         """Write a window of the region.
 
@@ -144,20 +157,16 @@ class LayerWriter:
             images: float32 (band, y, x) of both dates, before any radiometry, NaN = not observed.
             mapped: Layers of the map itself, (y, x).
         """
-        place = window.within(self._rows)
+        found, layers = count_observed(*images), self._beside.of(images, self._days, window)
+        self._add(window, mapped)
+        self._add(window, layers, found)
+
+    def _add(self, window: Window, layers: Mapping[str, np.ndarray], counted: np.ndarray | int = 0) -> None:
+        # GDAL's files are not written to by two threads at once.
         with self._one:
-            for name, layer in mapped.items():
-                self._write(name, place, layer[np.newaxis])
-        for piece in pieces((window.height, window.width), AT_ONCE):
-            y, x = piece.slices
-            parts = images[0][:, y, x], images[1][:, y, x]
-            at = Window(window.y + piece.y, window.x + piece.x, piece.height, piece.width)
-            found, layers = count_observed(*parts), self._beside.of(parts, self._days, at)
-            # GDAL's files are not written to by two threads at once.
-            with self._one:
-                self.count += found
-                for name, layer in layers.items():
-                    self._write(name, at.within(self._rows), layer)
+            self.count += counted
+            for name, layer in layers.items():
+                self._write(name, window.within(self._rows), layer if layer.ndim == 3 else layer[np.newaxis])
 
 
 @contextmanager

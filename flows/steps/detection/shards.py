@@ -102,8 +102,9 @@ def detect_shard(ws: Workspace, prepared: Pair, key: str, settled: Settled, shar
 def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, folder: Path) -> tuple[list[Path], ShardResult]:
     from landshift.models.use.bundle import load
     from landshift.models.use.energy import measure_cost
-    from landshift.models.use.inference import DecisionRule, MappedTile, device_of, stream, threads_here, write_behind
+    from landshift.models.use.inference import DecisionRule, device_of
     from landshift.models.use.ready import make_ready
+    from landshift.models.use.streaming import MappedTile, stream, threads_here, write_behind
 
     started = time.perf_counter()
     config = ws.project.detect
@@ -128,7 +129,7 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
         writer = stack.enter_context(writing_layers(beside, paths, rows))
 
         def write(done: MappedTile) -> None:
-            writer.add(done.tile.core, done.images, {} if done.decision is None else done.decision.layers())
+            writer.add_tile(done.tile.core, done.images, {} if done.decision is None else done.decision.layers())
             if shift is not None and done.probabilities.embedding is not None:
                 place = done.tile.core.within(rows)
                 y, x = place.y // BLOCK, place.x // BLOCK

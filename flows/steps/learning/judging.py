@@ -224,7 +224,8 @@ def predict_held_out(
     adaptation: "Mappings" = (None, None),
 ) -> HeldOut:
     """Predict the tiles that hold a labelled pixel of the held-out splits, and keep just those pixels."""
-    from landshift.models.use.inference import device_of, stream
+    from landshift.models.use.inference import device_of
+    from landshift.models.use.streaming import stream
 
     labels, role = masks.labels, masks.role
     used = np.isin(role, (VALIDATION, TEST)) & labels.labelled

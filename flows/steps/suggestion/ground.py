@@ -155,7 +155,8 @@ def _why_unfit(ws: Workspace, prepared: Pair, model: Path) -> str:
 def _map_chances(ws: Workspace, prepared: Pair, model: Path, path: Path) -> Path:
     """Write the chance of change of each pixel by one model, tile by tile."""
     from landshift.models.use.bundle import load
-    from landshift.models.use.inference import device_of, stream
+    from landshift.models.use.inference import device_of
+    from landshift.models.use.streaming import stream
 
     config, grid = ws.project.detect, prepared.plan.grid
     bundle, network = load(model)
