@@ -20,7 +20,7 @@ from typing import Any
 
 import numpy as np
 from machine import describe_machine, keep_figures, say
-from made import CLASSES, Recipe, make_pair
+from made import Recipe, make_pair
 
 DEVICES = {
     "13.7 Mpx/s: the public record end to end, on one consumer GPU": 13.7,
@@ -32,45 +32,24 @@ DEVICES = {
 def run_delayed(words: list[str], rate: float, out: Path) -> None:
     """Run the command line in this process with a delay for a network, and write what each tile met."""
     import free_model
-    import torch
 
     free_model.install()
-    from landshift.models.use import inference
+    from landshift.models.use import streaming
+    from landshift.models.use.inference import Probabilities
+    from landshift.pipeline.change.decision import Decision
 
     calls: list[tuple[float, float]] = []
-    kept: dict[Any, Any] = {}
-    given: Any = inference
-    decides = hasattr(inference, "_decide")
 
-    def waste(window: Any) -> tuple[int, int]:  # noqa: ANN401
-        height, width = window.before.shape[-2:]
-        # What is not observed is told apart before anything goes to the device.
-        np.isfinite(window.before).all(axis=0) & np.isfinite(window.after).all(axis=0)
+    def wait(_network: Any, _reader: Any, tile: Any, *_: Any, **__: Any) -> Any:  # noqa: ANN401
         calls.append((time.perf_counter(), time.process_time()))
-        time.sleep(height * width / rate / 1e6)
-        return height, width
+        time.sleep(tile.read.height * tile.read.width / rate / 1e6)
+        shape = (tile.core.height, tile.core.width)
+        codes = [np.full(shape, code, np.uint8) for code in (1, 1, 1, 20)]
+        return Probabilities(None, None, None), Decision(codes[0], codes[1], codes[2], codes[3])
 
-    def predict(network: Any, window: Any, temperatures: Any, **_: Any) -> Any:  # noqa: ANN401
-        shape = waste(window)
-        if shape not in kept:
-            share = np.full((len(CLASSES), *shape), 1 / len(CLASSES), np.float32)
-            share[0] += 0.01
-            parts = [np.full(shape, 0.1, np.float32), share, share]
-            kept[shape] = inference.Probabilities(*(torch.from_numpy(p) for p in parts) if decides else parts)
-        return kept[shape]
-
-    def decide(found: Any, rule: Any) -> Any:  # noqa: ANN401
-        shape = tuple(found.change.shape)
-        if ("codes", shape) not in kept:
-            kept["codes", shape] = own(found, rule)
-        return kept["codes", shape]
-
-    if decides:
-        own = inference._decide
-        given._predict, given._decide = predict, decide
-    else:
-        given.predict = predict
-    stream = inference.stream
+    given: Any = streaming
+    given.predict_tile = wait
+    stream = streaming.stream
 
     def start(*about: Any, **more: Any) -> Any:  # noqa: ANN401
         # What was looked at before the map is no part of it.

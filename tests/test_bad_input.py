@@ -4,6 +4,7 @@ import errno
 import os
 import shutil
 import sys
+import threading
 import zipfile
 from collections.abc import Callable
 from pathlib import Path
@@ -24,7 +25,7 @@ from landshift.flows.steps.project.plan import plan
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.place import ArchivedFile
-from landshift.pipeline.raster.read import inspect, read_raster
+from landshift.pipeline.raster.read import RasterInfo, inspect, read_raster
 from landshift.pipeline.tiles import Window
 from tests.conftest import Territory, observed_share, pixels_of, small_grid
 
@@ -479,6 +480,20 @@ class TestInterruption:
                 assert content == alone.outputs()[name], "a name stands for a whole file"
         again.make()
         assert again.outputs() == alone.outputs()
+
+    @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
+    def test_a_file_whose_opening_was_stopped_anywhere_opens_in_any_thread(self, territory: Territory) -> None:
+        path = territory.data / territory.names[0]
+        wanted, lines = inspect(path), interrupted(lambda: inspect(path), sys.maxsize)
+        assert lines > 20, "our lines are counted"
+        for line in range(1, lines + 1):
+            interrupted(lambda: inspect(path), line)
+            # Left waiting, a thread must not keep the tests from ending.
+            found: list[RasterInfo] = []
+            reader = threading.Thread(target=lambda found=found: found.append(inspect(path)), daemon=True)
+            reader.start()
+            reader.join(10)
+            assert found == [wanted], f"stopped at line {line}"
 
     def test_a_second_run_does_nothing(self, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
         first = territory.make()

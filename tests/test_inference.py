@@ -459,9 +459,10 @@ class Place(nn.Module):
     def encode(self, image: Tensor) -> list[Tensor]:
         return [image]
 
-    def decode(self, before: list[Tensor], _after: list[Tensor], _priors: Tensor | None = None) -> Output:
+    def decode(self, before: list[Tensor], _after: list[Tensor], _priors: Tensor | None = None, *, trim: int = 0) -> Output:
         height, width = before[0].shape[2:]
-        return Output((torch.arange(height) % 4).float()[None, :, None].repeat(1, 1, width), None, None)
+        rows = (torch.arange(height) % 4).float()[None, :, None].repeat(1, 1, width)
+        return Output(rows[:, trim : height - trim, trim : width - trim], None, None)
 
 
 @pytest.fixture(scope="module")

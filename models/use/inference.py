@@ -16,7 +16,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.records import Array
 from landshift.pipeline.scores.training import Temperatures
-from landshift.pipeline.tiles import Tile, Window, mirror, pieces
+from landshift.pipeline.tiles import STRIDE, Tile, Window, mirror, pieces
 
 PHASES: dict[int, tuple[tuple[int, int], ...]] = {
     1: ((0, 0),),
@@ -124,12 +124,14 @@ def _unseen(window: PairWindow) -> Tensor:
 
 
 def _compute(
-    network: Siamese, given: PairWindow, unseen: Tensor, *, mixed: bool, embed: tuple[int, int] | None, phases: int
-) -> tuple[Output, np.ndarray | None]:
-    """Return the logits of what lies on the device, there, and the embedding that is asked for."""
+    network: Siamese, given: PairWindow, unseen: Tensor, *, mixed: bool, embed: tuple[int, int] | None, phases: int,
+    trim: int = 0,
+) -> tuple[Output, np.ndarray | None]:  # fmt: skip
+    """Return the logits of what lies on the device, there, without `trim` pixels at each side, and the embedding asked for."""
     device, reach = unseen.device, reach_of(phases)
     unseen = unseen[reach:, reach:]
-    output, embedding, count = Output(None, None, None), None, torch.zeros((1, *unseen.shape), device=device)
+    output, embedding = Output(None, None, None), None
+    count = torch.zeros((1, *(n - 2 * trim for n in unseen.shape)), device=device)
     dates, priors = [given.before, given.after], given.priors
     del given
     with torch.autocast(device.type, dtype=torch.bfloat16, enabled=mixed and device.type == "cuda"):
@@ -140,7 +142,7 @@ def _compute(
             features = [network.encode(left.pop(0)[at][None]) for _ in range(2)]
             if shift == (0, 0) and embed is not None:
                 embedding = block_means(features, ~unseen, *embed)
-            found = network.decode(features[0], features[1], None if priors is None else priors[at][None])
+            found = network.decode(features[0], features[1], None if priors is None else priors[at][None], trim=trim)
             if phases == 1:
                 output = found
                 continue
@@ -175,8 +177,11 @@ def predict_tile(
         beyond[inside] = unseen[inside]
         unseen = beyond
     reach, core = reach_of(phases), tile.core.within(tile.read)
-    output, embedding = _compute(network, treated.pop(), unseen, mixed=mixed, embed=embed, phases=phases)
-    unseen, output = unseen[reach:, reach:][core.slices], _crop_logits(output, core)
+    # The last rows and columns that shifted grids reach belong to the margin.
+    trim = core.y if phases == 1 else max(core.y - STRIDE, 0)
+    output, embedding = _compute(network, treated.pop(), unseen, mixed=mixed, embed=embed, phases=phases, trim=trim)
+    unseen = unseen[reach:, reach:][core.slices]
+    output = _crop_logits(output, Window(core.y - trim, core.x - trim, core.height, core.width))
     if rule is None:
         return _on_host(_probabilities(output, unseen, temperatures), embedding), None
     return Probabilities(None, None, None, embedding), _decide(output, unseen, temperatures, rule)

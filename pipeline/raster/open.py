@@ -1,7 +1,6 @@
 """Open rasters, here and on servers: the settings of GDAL, the formats that are accepted, and what stays open."""
 
 import os
-import threading
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, nullcontext
@@ -64,35 +63,13 @@ _KEPT: ContextVar[_Kept | None] = ContextVar("rasters that stay open", default=N
 """Of this thread; handles must not be shared between threads."""
 
 
-class _Quiet:
-    """Silences a warning while any thread is inside: that the CRS is missing is an error with a remedy later.
+def _silence() -> None:
+    """Silence a warning for good: that the CRS is missing is an error with a remedy later.
 
-    Python's filters belong to the whole process, so threads that each set and restore them would leave each other's behind.
+    Python's filters belong to the whole process. To restore them, threads would have to wait for each other, and whoever is
+    stopped while others wait would leave them waiting for ever.
     """
-
-    def __init__(self) -> None:
-        self._lock, self._inside, self._process = threading.Lock(), 0, os.getpid()
-        self._restore = warnings.catch_warnings()
-
-    def __enter__(self) -> None:
-        if self._process != os.getpid():
-            # The lock of a fork may be held by a thread that it does not have.
-            self._lock, self._inside, self._process = threading.Lock(), 0, os.getpid()
-        with self._lock:
-            if self._inside == 0:
-                self._restore = warnings.catch_warnings()
-                self._restore.__enter__()
-                warnings.simplefilter("ignore", NotGeoreferencedWarning)
-            self._inside += 1
-
-    def __exit__(self, *_: object) -> None:
-        with self._lock:
-            self._inside -= 1
-            if self._inside == 0:
-                self._restore.__exit__(None, None, None)
-
-
-_QUIET = _Quiet()
+    warnings.simplefilter("ignore", NotGeoreferencedWarning)
 
 
 @contextmanager
@@ -204,29 +181,27 @@ def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any
             f"{path} is not there. "
             + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
         )
-    with _QUIET:
-        try:
-            with path.open("rb") as stream:
-                first = stream.read(len(_POINTER))
-            _require_content(path, first)
-            driver = _DRIVERS.get(first[:4])
-            if driver is None and pictures:
-                driver = next((name for start, name in _PICTURES.items() if first.startswith(start)), None)
-            if driver is None and pictures:
-                raise UnreadableError(
-                    f"{path} is neither a PNG, a JPEG nor a GeoTIFF, whatever its name is. Convert or remove it."
-                )
-            if driver is None:
-                raise UnreadableError(
-                    f"{path} is neither a GeoTIFF nor JPEG 2000. VRT and other formats that point to further files are "
-                    f"not accepted; convert it once with `gdal_translate`."
-                )
-            return rasterio.open(path, driver=driver, **(options if driver == "GTiff" else {}))
-        except (RasterioError, OSError) as error:
+    _silence()
+    try:
+        with path.open("rb") as stream:
+            first = stream.read(len(_POINTER))
+        _require_content(path, first)
+        driver = _DRIVERS.get(first[:4])
+        if driver is None and pictures:
+            driver = next((name for start, name in _PICTURES.items() if first.startswith(start)), None)
+        if driver is None and pictures:
+            raise UnreadableError(f"{path} is neither a PNG, a JPEG nor a GeoTIFF, whatever its name is. Convert or remove it.")
+        if driver is None:
             raise UnreadableError(
-                f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
-                f"copy or download it again."
-            ) from error
+                f"{path} is neither a GeoTIFF nor JPEG 2000. VRT and other formats that point to further files are "
+                f"not accepted; convert it once with `gdal_translate`."
+            )
+        return rasterio.open(path, driver=driver, **(options if driver == "GTiff" else {}))
+    except (RasterioError, OSError) as error:
+        raise UnreadableError(
+            f"{path} cannot be read as a raster ({error}). Expected a GeoTIFF or JPEG 2000 that `gdalinfo` opens; "
+            f"copy or download it again."
+        ) from error
 
 
 def _require_content(path: RasterPlace, first: bytes) -> None:
@@ -246,24 +221,24 @@ def _open_archived(file: ArchivedFile, options: Mapping[str, str]) -> Any:  # no
     driver = _DRIVERS.get(first[:4])
     if driver is None:
         raise UnreadableError(f"{file} is neither a GeoTIFF nor JPEG 2000. Expected the raster that its name promises.")
-    with _QUIET:
-        try:
-            return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
-        except (RasterioError, OSError) as error:
-            raise UnreadableError(
-                f"{file} cannot be read as a raster ({error}). The archive is damaged; download it again, or unpack it."
-            ) from error
+    _silence()
+    try:
+        return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
+    except (RasterioError, OSError) as error:
+        raise UnreadableError(
+            f"{file} cannot be read as a raster ({error}). The archive is damaged; download it again, or unpack it."
+        ) from error
 
 
 def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
     driver = "JP2OpenJPEG" if file.suffix.lower() == ".jp2" else "GTiff"
-    with _QUIET:
-        try:
-            # Only this driver: what the server sends may be a VRT under any name.
-            return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
-        except (RasterioError, OSError) as error:
-            # The cause holds the whole address, tokens too.
-            raise UnreadableError(
-                f"{file} cannot be read as a raster ({file.without_secrets(str(error)).replace(file.gdal_name, str(file))}). "
-                f"Expected a GeoTIFF or JPEG 2000; the server failed, or the file is another. {file.advice}".rstrip()
-            ) from None
+    _silence()
+    try:
+        # Only this driver: what the server sends may be a VRT under any name.
+        return rasterio.open(file.gdal_name, driver=driver, **(options if driver == "GTiff" else {}))
+    except (RasterioError, OSError) as error:
+        # The cause holds the whole address, tokens too.
+        raise UnreadableError(
+            f"{file} cannot be read as a raster ({file.without_secrets(str(error)).replace(file.gdal_name, str(file))}). "
+            f"Expected a GeoTIFF or JPEG 2000; the server failed, or the file is another. {file.advice}".rstrip()
+        ) from None
