@@ -56,6 +56,22 @@ class DecisionRule:
     """Probability from which on a pixel counts as changed, 0..1."""
 
 
+@dataclass(frozen=True)
+class Wanted:
+    """What is wanted of each tile."""
+
+    temperatures: Temperatures
+    """From the bundle."""
+    mixed: bool
+    """Whether to use bfloat16 where it is safe (on a GPU only)."""
+    embed_block: int | None
+    """Side in pixels, a multiple of 32, of the blocks whose features are wanted too; None wants none."""
+    phases: int
+    """Shifts of the sampling grid that are averaged, a key of `PHASES`."""
+    rule: DecisionRule | None
+    """What decides on the device; None: the probabilities come back."""
+
+
 def device_of(wanted: str = "auto") -> torch.device:
     """Return the device to work on: `auto` takes a GPU where there is one.
 
@@ -163,13 +179,12 @@ def _crop_logits(output: Output, part: Window) -> Output:
 
 @torch.inference_mode()
 def predict_tile(
-    network: Siamese, reader: PairReader, tile: Tile, wide: Window, dates: Sequence[StagedWindow], *,
-    temperatures: Temperatures, mixed: bool, phases: int, rule: DecisionRule | None, embed: tuple[int, int] | None,
-) -> tuple[Probabilities, Decision | None]:  # fmt: skip
+    network: Siamese, reader: PairReader, tile: Tile, dates: Sequence[StagedWindow], wanted: Wanted
+) -> tuple[Probabilities, Decision | None]:
     """Map the core of a tile: what was read goes to the device, what comes back is on the host."""
-    device = next(network.parameters()).device
+    device, phases = next(network.parameters()).device, wanted.phases
     treated = [reader.treat([values_of(staged, device) for staged in dates], network.spec.priors)]
-    unseen = _unseen(treated[0])
+    unseen, wide = _unseen(treated[0]), reach_back(tile.read, reach_of(phases))
     if wide.clip(reader.shape) != wide:
         # What lies beyond the edges is a mirror image, for the network's eyes only.
         inside = wide.clip(reader.shape).within(wide).slices
@@ -179,12 +194,13 @@ def predict_tile(
     reach, core = reach_of(phases), tile.core.within(tile.read)
     # The last rows and columns that shifted grids reach belong to the margin.
     trim = core.y if phases == 1 else max(core.y - STRIDE, 0)
-    output, embedding = _compute(network, treated.pop(), unseen, mixed=mixed, embed=embed, phases=phases, trim=trim)
+    embed = None if wanted.embed_block is None else (wanted.embed_block, core.y)
+    output, embedding = _compute(network, treated.pop(), unseen, mixed=wanted.mixed, embed=embed, phases=phases, trim=trim)
     unseen = unseen[reach:, reach:][core.slices]
     output = _crop_logits(output, Window(core.y - trim, core.x - trim, core.height, core.width))
-    if rule is None:
-        return _on_host(_probabilities(output, unseen, temperatures), embedding), None
-    return Probabilities(None, None, None, embedding), _decide(output, unseen, temperatures, rule)
+    if wanted.rule is None:
+        return _on_host(_probabilities(output, unseen, wanted.temperatures), embedding), None
+    return Probabilities(None, None, None, embedding), _decide(output, unseen, wanted.temperatures, wanted.rule)
 
 
 def reach_of(phases: int) -> int:

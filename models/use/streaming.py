@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from landshift.models.network.siamese import Siamese
-from landshift.models.use.inference import DecisionRule, Probabilities, predict_tile, reach_back, reach_of
+from landshift.models.use.inference import DecisionRule, Probabilities, Wanted, predict_tile, reach_back, reach_of
 from landshift.models.use.upload import StagedWindow, stage
 from landshift.pipeline.change.decision import Decision
 from landshift.pipeline.epochs.matching import PairSource
@@ -75,7 +75,7 @@ def stream(
         Each tile, in order.
     """
     device, threads = next(network.parameters()).device, threads_here()
-    at_once = streams_of(device)
+    at_once, wanted = streams_of(device), Wanted(temperatures, mixed, embed_block, phases, rule=rule)
     _tidy_memory()
     with ExitStack() as stack:
         # Entered first, so left last: no file is closed while its thread still reads.
@@ -91,10 +91,7 @@ def stream(
             # Whoever keeps the future would keep what was read.
             reads.clear()
             started = time.perf_counter()
-            found, decision = predict_tile(
-                network, reader, tile, wide, dates, temperatures=temperatures, mixed=mixed, phases=phases, rule=rule,
-                embed=None if embed_block is None else (embed_block, tile.core.y - tile.read.y),
-            )  # fmt: skip
+            found, decision = predict_tile(network, reader, tile, dates, wanted)
             core = tile.core.within(wide)
             images = dates[0].stored.crop(core), dates[1].stored.crop(core)
             return MappedTile(tile, images, found, decision=decision, seconds=time.perf_counter() - started)
