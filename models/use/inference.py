@@ -57,7 +57,7 @@ class DecisionRule:
 
 
 @dataclass(frozen=True)
-class Wanted:
+class TileRequest:
     """What is wanted of each tile."""
 
     temperatures: Temperatures
@@ -179,7 +179,7 @@ def _crop_logits(output: Output, part: Window) -> Output:
 
 @torch.inference_mode()
 def predict_tile(
-    network: Siamese, reader: PairReader, tile: Tile, dates: Sequence[StagedWindow], wanted: Wanted
+    network: Siamese, reader: PairReader, tile: Tile, dates: Sequence[StagedWindow], wanted: TileRequest
 ) -> tuple[Probabilities, Decision | None]:
     """Map the core of a tile: what was read goes to the device, what comes back is on the host."""
     device, phases = next(network.parameters()).device, wanted.phases

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 
 from landshift.models.network.siamese import Siamese
-from landshift.models.use.inference import DecisionRule, Probabilities, Wanted, predict_tile, reach_back, reach_of
+from landshift.models.use.inference import DecisionRule, Probabilities, TileRequest, predict_tile, reach_back, reach_of
 from landshift.models.use.upload import StagedWindow, stage
 from landshift.pipeline.change.decision import Decision
 from landshift.pipeline.epochs.matching import PairSource
@@ -75,7 +75,7 @@ def stream(
         Each tile, in order.
     """
     device, threads = next(network.parameters()).device, threads_here()
-    at_once, wanted = streams_of(device), Wanted(temperatures, mixed, embed_block, phases, rule=rule)
+    at_once, wanted = streams_of(device), TileRequest(temperatures, mixed, embed_block, phases, rule=rule)
     _tidy_memory()
     with ExitStack() as stack:
         # Entered first, so left last: no file is closed while its thread still reads.
