@@ -179,10 +179,10 @@ def _crop_logits(output: Output, part: Window) -> Output:
 
 @torch.inference_mode()
 def predict_tile(
-    network: Siamese, reader: PairReader, tile: Tile, dates: Sequence[StagedWindow], wanted: TileRequest
+    network: Siamese, reader: PairReader, tile: Tile, dates: Sequence[StagedWindow], request: TileRequest
 ) -> tuple[Probabilities, Decision | None]:
     """Map the core of a tile: what was read goes to the device, what comes back is on the host."""
-    device, phases = next(network.parameters()).device, wanted.phases
+    device, phases = next(network.parameters()).device, request.phases
     treated = [reader.treat([values_of(staged, device) for staged in dates], network.spec.priors)]
     unseen, wide = _unseen(treated[0]), reach_back(tile.read, reach_of(phases))
     if wide.clip(reader.shape) != wide:
@@ -194,13 +194,13 @@ def predict_tile(
     reach, core = reach_of(phases), tile.core.within(tile.read)
     # The last rows and columns that shifted grids reach belong to the margin.
     trim = core.y if phases == 1 else max(core.y - STRIDE, 0)
-    embed = None if wanted.embed_block is None else (wanted.embed_block, core.y)
-    output, embedding = _compute(network, treated.pop(), unseen, mixed=wanted.mixed, embed=embed, phases=phases, trim=trim)
+    embed = None if request.embed_block is None else (request.embed_block, core.y)
+    output, embedding = _compute(network, treated.pop(), unseen, mixed=request.mixed, embed=embed, phases=phases, trim=trim)
     unseen = unseen[reach:, reach:][core.slices]
     output = _crop_logits(output, Window(core.y - trim, core.x - trim, core.height, core.width))
-    if wanted.rule is None:
-        return _on_host(_probabilities(output, unseen, wanted.temperatures), embedding), None
-    return Probabilities(None, None, None, embedding), _decide(output, unseen, wanted.temperatures, wanted.rule)
+    if request.rule is None:
+        return _on_host(_probabilities(output, unseen, request.temperatures), embedding), None
+    return Probabilities(None, None, None, embedding), _decide(output, unseen, request.temperatures, request.rule)
 
 
 def reach_of(phases: int) -> int:

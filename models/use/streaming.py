@@ -75,7 +75,7 @@ def stream(
         Each tile, in order.
     """
     device, threads = next(network.parameters()).device, threads_here()
-    at_once, wanted = streams_of(device), TileRequest(temperatures, mixed, embed_block, phases, rule=rule)
+    at_once, request = streams_of(device), TileRequest(temperatures, mixed, embed_block, phases, rule=rule)
     _tidy_memory()
     with ExitStack() as stack:
         # Entered first, so left last: no file is closed while its thread still reads.
@@ -91,7 +91,7 @@ def stream(
             # Whoever keeps the future would keep what was read.
             reads.clear()
             started = time.perf_counter()
-            found, decision = predict_tile(network, reader, tile, dates, wanted)
+            found, decision = predict_tile(network, reader, tile, dates, request=request)
             core = tile.core.within(wide)
             images = dates[0].stored.crop(core), dates[1].stored.crop(core)
             return MappedTile(tile, images, found, decision=decision, seconds=time.perf_counter() - started)
