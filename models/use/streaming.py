@@ -88,7 +88,7 @@ def stream(
 
         def map_tile(tile: Tile, wide: Window, reads: list[Future[StagedWindow]]) -> MappedTile:
             dates = [future.result() for future in reads]
-            # Whoever keeps the future would keep what was read.
+            # The caller keeps the future, and with it what was read.
             reads.clear()
             started = time.perf_counter()
             found, decision = predict_tile(network, reader, tile, dates, request=request)

@@ -22,7 +22,7 @@ class StagedWindow:
 
 
 def stage(stored: StoredWindow, device: torch.device) -> StagedWindow:
-    """Return a window from which the device copies by itself, while whoever asked it to goes on."""
+    """Return a window from which the device copies by itself, while the thread that asked it to goes on."""
     *numbers, seen = (torch.from_numpy(part) for part in (*stored.numbers, stored.seen))
     if device.type == "cuda":
         *numbers, seen = (part.pin_memory(device) for part in (*numbers, seen))

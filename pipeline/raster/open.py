@@ -66,8 +66,8 @@ _KEPT: ContextVar[_Kept | None] = ContextVar("rasters that stay open", default=N
 def _silence() -> None:
     """Silence a warning for good: that the CRS is missing is an error with a remedy later.
 
-    Python's filters belong to the whole process. To restore them, threads would have to wait for each other, and whoever is
-    stopped while others wait would leave them waiting for ever.
+    Python's filters belong to the whole process. To restore them, threads would have to wait for each other, and one
+    that is stopped while others wait would leave them waiting for ever.
     """
     warnings.simplefilter("ignore", NotGeoreferencedWarning)
 
