@@ -12,6 +12,7 @@ from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.images.gating import gates_of_data, measure
 from landshift.flows.steps.images.matching import match_dates
 from landshift.flows.steps.project.plan import plan
+from landshift.pipeline.epochs.checks import stripes
 from landshift.pipeline.epochs.checks.levels import light_of, measure_levels
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, STOP, Gate, require_open
@@ -216,3 +217,9 @@ def test_what_may_be_below_zero_is_compared_by_its_spread() -> None:
 )
 def test_what_a_band_sees(nm: float | None, seen: str) -> None:
     assert light_of(nm) == seen
+
+
+def test_the_median_of_eight_is_the_median() -> None:
+    values = np.random.default_rng(0).normal(size=(3, 2, 40, 5, 8)).astype(np.float32)
+    values[0, 0, 0, 0] = 7
+    np.testing.assert_array_equal(stripes._median_of_eight(values), np.median(values, axis=-1))

@@ -6,6 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.stats import chi2
 
+from landshift.pipeline.epochs import classical
 from landshift.pipeline.epochs.classical import (
     fit_change_vector,
     fit_ir_mad,
@@ -133,3 +134,9 @@ def test_what_cannot_be_used_is_refused() -> None:
     after[1] = 7
     with pytest.raises(InputError, match="Band 2 is the same in every pixel after"):
         ir_mad(before, after)
+
+
+@given(st.integers(1, 30), st.lists(st.floats(0, 1e4), min_size=1, max_size=20))
+def test_the_share_above_is_that_of_the_chi_square_distribution(freedom: int, statistic: list[float]) -> None:
+    found = classical._share_above(np.array(statistic), freedom)
+    np.testing.assert_allclose(found, chi2.sf(statistic, freedom), rtol=1e-9, atol=1e-300)

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
+from landshift.pipeline.epochs import coregistration
 from landshift.pipeline.epochs.compose import write_aligned
 from landshift.pipeline.epochs.coregistration import Misregistration, median_shift, misregistration, window_shift
 from landshift.pipeline.raster.images import RasterReader
@@ -161,3 +162,9 @@ def test_a_move_by_whole_pixels_is_exact(tmp_path: Path) -> None:
     info = RasterReader(tmp_path / "moved.tif").info
     assert info.descriptions == ("red",)
     assert info.tags["UNITS"] == "reflectance"
+
+
+def test_outlines_of_all_bands_at_once_are_those_of_each() -> None:
+    bands = np.random.default_rng(0).normal(size=(3, 40, 50))
+    each = sum(ndimage.gaussian_gradient_magnitude(band, coregistration._SMOOTH) ** 2 for band in bands)
+    np.testing.assert_allclose(coregistration._steepness(bands), each, rtol=1e-12)

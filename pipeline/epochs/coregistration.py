@@ -110,10 +110,13 @@ def _outlines(image: np.ndarray) -> tuple[np.ndarray, float]:
     if share < _SEEN:
         return np.zeros(seen.shape), share
     total = np.zeros(seen.shape)
+    bands = []
     for band in image.astype(np.float64):
         level, spread = band[seen].mean(), band[seen].std()
         if spread > 0:
-            total += ndimage.gaussian_gradient_magnitude(np.where(seen, (band - level) / spread, 0), _SMOOTH) ** 2
+            bands.append(np.where(seen, (band - level) / spread, 0))
+    if bands:
+        total = _steepness(np.stack(bands))
     # The border of a hole is no outline of the ground.
     known = ndimage.binary_erosion(seen, iterations=3, border_value=1)
     strength = np.sqrt(total)
@@ -122,6 +125,21 @@ def _outlines(image: np.ndarray) -> tuple[np.ndarray, float]:
     local = ndimage.gaussian_filter(strength, _LOCAL) / np.maximum(weight, 1e-6)
     apodised = np.where(known, strength - local, 0) * np.multiply.outer(*(_hann(n) for n in seen.shape))
     return apodised, share
+
+
+def _steepness(bands: np.ndarray) -> np.ndarray:
+    """Return the sum over bands (band, y, x) of the squared lengths of their gradients, (y, x), as scale space has them."""
+    total = np.zeros(bands.shape[1:])
+    slopes = []
+    for orders in ((1, 0), (0, 1)):
+        part = bands
+        # All bands in one call, line by line the same as one after the other.
+        for axis, order in zip((1, 2), orders, strict=True):
+            part = ndimage.gaussian_filter1d(part, _SMOOTH, axis=axis, order=order)
+        slopes.append(part)
+    for down, right in zip(*slopes, strict=True):
+        total += down**2 + right**2
+    return total
 
 
 def median_shift(found: np.ndarray, looked_at: int) -> Misregistration:
