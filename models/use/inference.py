@@ -183,8 +183,10 @@ def predict_tile(
 ) -> tuple[Probabilities, Decision | None]:
     """Map the core of a tile: what was read goes to the device, what comes back is on the host."""
     device, phases = next(network.parameters()).device, request.phases
-    treated = [reader.treat([values_of(staged, device) for staged in dates], network.spec.priors)]
-    unseen, wide = _unseen(treated[0]), reach_back(tile.read, reach_of(phases))
+    (before, seen_before), (after, seen_after) = (values_of(staged, device) for staged in dates)
+    treated = [reader.treat([before, after], network.spec.priors)]
+    del before, after
+    unseen, wide = ~(seen_before & seen_after), reach_back(tile.read, reach_of(phases))
     if wide.clip(reader.shape) != wide:
         # What lies beyond the edges is a mirror image, for the network's eyes only.
         inside = wide.clip(reader.shape).within(wide).slices

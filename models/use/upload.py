@@ -29,8 +29,12 @@ def stage(stored: StoredWindow, device: torch.device) -> StagedWindow:
     return StagedWindow(stored, tuple(numbers), seen)
 
 
-def values_of(staged: StagedWindow, device: torch.device) -> Tensor:
-    """Return float32 (band, y, x) on the device, NaN where not observed: bit for bit `StoredWindow.values`."""
+def values_of(staged: StagedWindow, device: torch.device) -> tuple[Tensor, Tensor]:
+    """Return the values of a window, and where it was observed, both on the device.
+
+    Returns:
+        float32 (band, y, x), NaN where not observed: bit for bit `StoredWindow.values`; and bool (y, x).
+    """
     seen = staged.seen.to(device, non_blocking=True)
     out = torch.empty((len(staged.numbers), *seen.shape), dtype=torch.float32, device=device)
     for numbers, factors, values in zip(staged.numbers, staged.stored.factors, out, strict=True):
@@ -44,4 +48,7 @@ def values_of(staged: StagedWindow, device: torch.device) -> Tensor:
             values += offset
         if numbers.is_floating_point():
             seen = seen & torch.isfinite(values)
-    return out.masked_fill_(~seen, torch.nan)
+    # A GPU would have to be waited for to know.
+    if device.type == "cuda" or not seen.all():
+        out.masked_fill_(~seen, torch.nan)
+    return out, seen
