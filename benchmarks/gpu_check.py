@@ -29,6 +29,8 @@ from landshift.models.encoders.weights import load_encoder
 from landshift.models.network.losses import loss_of
 from landshift.models.network.samples import Masks, TrainingChips
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
+from landshift.models.use.inference import DecisionRule
+from landshift.models.use.ready import choose_form, make_ready
 from landshift.models.use.streaming import stream
 from landshift.pipeline.demo.files import demo_grid, demo_landscape, demo_legend
 from landshift.pipeline.demo.observation import observe
@@ -113,8 +115,10 @@ def detect(net: ChangeNetwork, images: PairSource, size: int, mixed: bool) -> tu
     return said, size * size / 1e6 / (time.perf_counter() - started)
 
 
-def measure_speed(net: ChangeNetwork, home: Path, size: int, core: int = 1024) -> dict[str, float]:
+def measure_speed(net: ChangeNetwork, home: Path, size: int, core: int = 1024) -> dict[str, Any]:
     """Stream a pair as it lies on the disk, and run the network alone on a tile that is on its device already.
+
+    Both in the form that `detect` chooses on this device.
 
     Args:
         net: On its device.
@@ -123,9 +127,14 @@ def measure_speed(net: ChangeNetwork, home: Path, size: int, core: int = 1024) -
         core: Of a tile, without its margin of 128.
 
     Returns:
-        Megapixels of the map a second, streamed, and alone with the margins as part of the work; and the rest of what it took.
+        Megapixels of the map a second, streamed, and alone with the margins as part of the work; the rest of what it took; and
+        the trial of the forms.
     """
     net, device = net.eval(), next(net.parameters()).device
+    paths = sorted((home / "data").glob("*.tif"))
+    pair = PairSource(paths[0], paths[1])
+    trial = choose_form(net, pair, (size, size), threshold=0.5, temperatures=Temperatures(), mixed=True)
+    ready = make_ready(net, trial.form)
     side, cuda = min(core, size) + 256, device.type == "cuda"
     image = torch.rand(1, len(BANDS), side, side, device=device)
 
@@ -137,16 +146,16 @@ def measure_speed(net: ChangeNetwork, home: Path, size: int, core: int = 1024) -
     def alone() -> float:
         started = wait()
         with torch.inference_mode(), torch.autocast(device.type, dtype=torch.bfloat16, enabled=cuda):
-            net(image, image)
+            features = [ready.encode(image) for _ in range(2)]
+            ready.decode(features[0], features[1], trim=128)
         return wait() - started
 
     spent = min(alone() for _ in range(5 if cuda else 2))
-    paths = sorted((home / "data").glob("*.tif"))
     work = tiles((size, size), min(core, size), 128)
 
     def streamed() -> tuple[float, float]:
         started, begun = wait(), time.process_time()
-        for _ in stream(net, PairSource(*paths), work, Temperatures(), mixed=True, **rules()):
+        for _ in stream(ready, pair, work, Temperatures(), mixed=True, rule=DecisionRule(demo_legend(), 0.5)):
             pass
         return wait() - started, time.process_time() - begun
 
@@ -162,15 +171,8 @@ def measure_speed(net: ChangeNetwork, home: Path, size: int, core: int = 1024) -
     }  # fmt: skip
     if cuda:
         found["peak_memory_gb"] = torch.cuda.max_memory_allocated() / 1e9
-    return {name: round(value, 4) for name, value in found.items()}
-
-
-def rules() -> dict[str, Any]:
-    """Return what lets the device decide, where this version does."""
-    from landshift.models.use import inference
-
-    rule = getattr(inference, "DecisionRule", None)
-    return {} if rule is None else {"rule": rule(demo_legend(), 0.5)}
+    rounded = {name: round(value, 4) for name, value in found.items()}
+    return {**rounded, "form": trial.form, "forms": {name: round(value, 4) for name, value in trial.seconds.items()}}
 
 
 def flips_ppm(first: np.ndarray, second: np.ndarray) -> float:

@@ -13,7 +13,7 @@ from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec, Siamese
 from landshift.models.use import ready
-from landshift.models.use.ready import MAX_FLIPS_PPM, FormTrial, choose_form, make_ready, prefer
+from landshift.models.use.ready import MAX_FLIPS_PPM, FormTrial, choose_form, make_ready, prefer, soonest
 from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
@@ -103,8 +103,8 @@ def test_a_wrong_form_is_not_chosen(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     def fail(_: Siamese) -> Siamese:
         raise RuntimeError("cannot be traced")
 
-    monkeypatch.setitem(ready._FORMS, "bands-last", fail)
-    monkeypatch.setitem(ready._FORMS, "fused", lambda _: lively(network_of(seed=1)))
+    monkeypatch.setitem(ready._FORMS["cpu"], "bands-last", fail)
+    monkeypatch.setitem(ready._FORMS["cpu"], "fused", lambda _: lively(network_of(seed=1)))
     probe = choose()
     assert probe.form == "plain"
     assert probe.flips_ppm["fused"] > MAX_FLIPS_PPM
@@ -118,6 +118,24 @@ def test_a_form_is_chosen_if_it_is_right_and_not_for_a_noisy_clock() -> None:
     assert prefer({"fused": 1.0, "bands-last": 0.9, "plain": 0.1}, right) == "plain"
     assert prefer({"fused": 1.0, "bands-last": 1.0, "plain": 2.0}, {**right, "fused": MAX_FLIPS_PPM + 1}) == "bands-last"
     assert prefer({"plain": 2.0}, {"plain": 0.0}) == "plain"
+
+
+def test_a_compiler_is_worth_its_time_on_many_tiles_only() -> None:
+    seconds, first = {"plain": 0.02, "bands-last": 0.015, "compiled": 0.01}, {"plain": 0.1, "bands-last": 0.1, "compiled": 20.0}
+    right = dict.fromkeys(seconds, 0.0)
+    assert soonest(seconds, right, first, tiles=100) == "bands-last"
+    # Four shapes of 20 seconds against five milliseconds a tile.
+    assert soonest(seconds, right, first, tiles=15_000) == "bands-last"
+    assert soonest(seconds, right, first, tiles=17_000) == "compiled"
+    assert soonest(seconds, {**right, "compiled": MAX_FLIPS_PPM + 1}, first, tiles=17_000) == "bands-last"
+
+
+def test_a_compiled_network_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> None:
+    """With PyTorch's tracing compiler, and without its code for devices."""
+    monkeypatch.setattr(ready, "_COMPILER", "aot_eager")
+    monkeypatch.setitem(ready._FORMS["cpu"], "compiled", ready._FORMS["cuda"]["compiled"])
+    network = lively(network_of(replace(SPEC, heads="both", classes=3, fusion="symmetric", priors=("ir-mad",))))
+    assert same(network, make_ready(network, "compiled"))
 
 
 def test_forms_this_process_cannot_have_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -4,7 +4,7 @@ import copy
 import logging
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Literal
 
 import numpy as np
@@ -18,16 +18,20 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.scores.training import Temperatures
 from landshift.pipeline.tiles import STRIDE, Window
 
-Form = Literal["fused", "bands-last", "plain"]
+Form = Literal["fused", "compiled", "bands-last", "plain"]
 """`plain`: as it was trained; `bands-last`: the same with another layout in memory; `fused`: each convolution and what follows
-it as one operation."""
+it as one operation, by this package, on a CPU; `compiled`: by PyTorch's compiler, on a GPU."""
 
 MAX_FLIPS_PPM = 50.0
 """Of the pixels of the probe: a form that decides more of them otherwise than the plain one is not used."""
 
 _log = logging.getLogger(__name__)
-_SIDE = 256
+_SIDES = {"cpu": 256, "cuda": 1024}
+"""Of the tile of the trial: a small one does not fill a GPU."""
+_SHAPES = 4
+"""Of the tiles of a map: those inside, at the right edge, at the lower one and in the corner. A compiler prepares each."""
 _REPEATS = 3
+"""Timed tiles on a GPU."""
 _PREFERENCE = 4.0
 """How many times as fast another form has to be than the first that is right: a noisy clock is no reason for other bits."""
 
@@ -42,6 +46,8 @@ class FormTrial:
     """For one tile, of each form that was tried."""
     flips_ppm: dict[str, float]
     """Parts per million of the observed pixels that each form decides otherwise than the plain one."""
+    first_seconds: dict[str, float] = field(default_factory=dict)
+    """That the first tile of a shape takes longer than the next one, of each form that was tried."""
 
 
 def make_ready(network: Siamese, form: str) -> Siamese:
@@ -49,16 +55,16 @@ def make_ready(network: Siamese, form: str) -> Siamese:
 
     Args:
         network: In evaluation mode, on its device.
-        form: One of `Form`; other devices than the CPU have the plain one alone.
+        form: One of `Form`; which ones there are depends on the device.
 
     Raises:
         InputError: The form is not known, or this process cannot have it.
     """
     if form == "plain":
         return network
-    build = _FORMS.get(form)
     device = next(network.parameters()).device.type
-    if build is None or device != "cpu" or (form == "fused" and not can_fuse()):
+    build = _FORMS.get(device, {}).get(form)
+    if build is None or (form == "fused" and not can_fuse()):
         raise InputError(
             f"The run was begun with its network in the form {form!r}, which this process cannot have on the device {device} "
             f"with PyTorch {torch.__version__}. Use machines of one kind for all shards."
@@ -67,9 +73,18 @@ def make_ready(network: Siamese, form: str) -> Siamese:
 
 
 def choose_form(
-    network: Siamese, pair: PairSource, shape: tuple[int, int], *, threshold: float, temperatures: Temperatures
+    network: Siamese,
+    pair: PairSource,
+    shape: tuple[int, int],
+    *,
+    threshold: float,
+    temperatures: Temperatures,
+    mixed: bool = False,
 ) -> FormTrial:
     """Try the forms on one tile in the middle of the scene, and choose.
+
+    On a CPU the first that is right is taken, for its clock is noisy. On a GPU it is the one that maps the scene soonest,
+    what a compiler takes for each shape of tiles included.
 
     Args:
         network: In evaluation mode, on its device.
@@ -77,38 +92,60 @@ def choose_form(
         shape: Rows and columns of the grid.
         threshold: Probability from which a pixel counts as changed.
         temperatures: From the bundle.
+        mixed: Whether the map will be made with bfloat16, on a GPU. Forms are compared without, and timed as they are used.
     """
-    if next(network.parameters()).device.type != "cpu":
-        return FormTrial("plain", {}, {})
-    side = min(_SIDE, max(min(shape) // STRIDE, 1) * STRIDE)
+    device = next(network.parameters()).device.type
+    side = min(_SIDES.get(device, _SIDES["cuda"]), max(min(shape) // STRIDE, 1) * STRIDE)
     y, x = (max(n - side, 0) // 2 // STRIDE * STRIDE for n in shape)
     window = Window(y, x, side, side)
     with pair.open() as reader:
         found = reader.read(window, network.spec.priors)
         shown = beyond_edges(found, window, reader.shape)
 
-    def decide(ready: Siamese) -> tuple[np.ndarray, float]:
-        spent = []
-        for _ in range(_REPEATS):
-            started = time.perf_counter()
-            said = predict(ready, found, temperatures, shown=shown)
-            spent.append(time.perf_counter() - started)
+    def run(ready: Siamese, *, mixed: bool) -> tuple[np.ndarray, float]:
+        started = time.perf_counter()
+        said = predict(ready, found, temperatures, shown=shown, mixed=mixed)
+        spent = time.perf_counter() - started
         dates = [p.argmax(axis=0) for p in (said.before, said.after) if p is not None]
-        return np.stack([*dates, *([] if said.change is None else [said.change >= threshold])]), min(spent)
+        return np.stack([*dates, *([] if said.change is None else [said.change >= threshold])]), spent
 
     seen = np.isfinite(found.before).all(axis=0) & np.isfinite(found.after).all(axis=0)
-    wanted, plain_seconds = decide(network)
-    seconds, flips = {}, {}
-    for form in _FORMS:
+    decided, seconds, first = {}, {}, {}
+    for form in ("plain", *_FORMS.get(device, {})):
         try:
-            decided, seconds[form] = decide(make_ready(network, form))
+            ready = make_ready(network, form)
+            # A processor's first tile is like the next one, and always exact.
+            runs = [run(ready, mixed=mixed) for _ in range(2 if device == "cpu" else 1 + _REPEATS)]
+            decided[form] = runs[0][0] if device == "cpu" else run(ready, mixed=False)[0]
         # What PyTorch raises where it cannot trace a network has no class of its own.
         except Exception as error:
+            if form == "plain":
+                raise
             _log.debug("The network has no form %s: %s", form, error)
             continue
-        flips[form] = float((decided != wanted)[:, seen].any(axis=0).mean() * 1e6) if seen.any() else 0.0
-    seconds["plain"], flips["plain"] = plain_seconds, 0.0
-    return FormTrial(prefer(seconds, flips), seconds, flips)
+        seconds[form] = min(spent for _, spent in runs[1:])
+        first[form] = max(runs[0][1] - seconds[form], 0.0)
+    flips = {
+        form: float((made != decided["plain"])[:, seen].any(axis=0).mean() * 1e6) if seen.any() else 0.0
+        for form, made in decided.items()
+    }
+    if device == "cpu":
+        return FormTrial(prefer(seconds, flips), seconds, flips, first)
+    return FormTrial(soonest(seconds, flips, first, tiles=shape[0] * shape[1] / side**2), seconds, flips, first)
+
+
+def soonest(seconds: dict[str, float], flips_ppm: dict[str, float], first_seconds: dict[str, float], *, tiles: float) -> Form:
+    """Return the form that is right and has mapped so many tiles first.
+
+    Args:
+        seconds: For a tile, of each form that works; `plain` is one of them.
+        flips_ppm: Of each form that works.
+        first_seconds: That the first tile of a shape takes longer.
+        tiles: Of the map.
+    """
+    order: tuple[Form, ...] = ("plain", "bands-last", "compiled")
+    right = [form for form in order if form in flips_ppm and flips_ppm[form] <= MAX_FLIPS_PPM]
+    return min(right, key=lambda form: first_seconds[form] * _SHAPES + seconds[form] * tiles)
 
 
 def prefer(seconds: dict[str, float], flips_ppm: dict[str, float]) -> Form:
@@ -133,4 +170,16 @@ def _lay_out(network: Siamese) -> Siamese:
     return twin  # type: ignore[no-any-return]
 
 
-_FORMS: dict[str, Callable[[Siamese], Siamese]] = {"fused": fuse_network, "bands-last": _lay_out}
+def _compile(network: Siamese) -> Siamese:
+    """Compile what a network is made of; what is around it stays as it is."""
+    twin = _lay_out(network)
+    for name, part in list(twin.named_children()):
+        setattr(twin, name, torch.compile(part, backend=_COMPILER, dynamic=False))
+    return twin
+
+
+_COMPILER = "inductor"
+_FORMS: dict[str, dict[str, Callable[[Siamese], Siamese]]] = {
+    "cpu": {"fused": fuse_network, "bands-last": _lay_out}, "cuda": {"compiled": _compile, "bands-last": _lay_out},
+}  # fmt: skip
+"""How each form is made, by the kind of device that has it."""

@@ -81,7 +81,10 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path, tags: Mapping[str, str]
     )  # fmt: skip
     height, width = prepared.plan.grid.shape
     moved, source = ready.network.to(device_of(config.device)), replace(prepared.source, adaptation=ready.mappings)
-    form = choose_form(moved, source, (height, width), threshold=used.threshold, temperatures=used.temperatures).form
+    form = choose_form(
+        moved, source, (height, width), threshold=used.threshold, temperatures=used.temperatures,
+        mixed=ws.project.training.precision in ("auto", "bf16"),
+    ).form  # fmt: skip
     moved = make_ready(moved, form)
     if isinstance(config.margin, int):
         margin = config.margin
