@@ -13,8 +13,8 @@ from landshift.pipeline.records import Array, Numbers
 SAMPLES = 1_000_000
 """Pixels that the statistics are taken from, at most: a whole scene need not be in memory."""
 
-_AT_ONCE = 1 << 18
-"""Pixels whose variates are computed at once."""
+_AT_ONCE = {True: 1 << 14, False: 1 << 18}
+"""Pixels whose variates are computed at once, on the processor (of which its cache holds all) and elsewhere."""
 _RIDGE = 1e-9
 _SMALLEST_VARIANCE = 1e-9
 
@@ -84,8 +84,9 @@ class IrMad:
         images = [xp.reshape(image, (bands, -1)) for image in (before, after)]
         out = xp.empty(images[0].shape[1], dtype=xp.float32, device=at)
         # Double precision of all bands of both dates is held of so many pixels only.
-        for first in range(0, len(out), _AT_ONCE):
-            part = slice(first, first + _AT_ONCE)
+        count = _AT_ONCE[str(at) == "cpu"]
+        for first in range(0, len(out), count):
+            part = slice(first, first + count)
             both = xp.astype(xp.concat([image[:, part] for image in images]), xp.float64)
             both -= means
             variates = weights @ both
