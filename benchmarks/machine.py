@@ -61,16 +61,23 @@ def describe_machine() -> dict[str, Any]:
 
 
 def size_of(*folders: Path) -> int:
-    """Return the bytes that files below some folders take on the disk; what vanishes meanwhile is not counted."""
-    total, waiting = 0, [str(folder) for folder in folders]
+    """Return the bytes that files below some folders take on the disk, several names of one file once.
+
+    What vanishes meanwhile is not counted.
+    """
+    total, waiting, linked = 0, [str(folder) for folder in folders], set()
     while waiting:
         try:
             with os.scandir(waiting.pop()) as entries:
                 for entry in entries:
                     if entry.is_dir(follow_symlinks=False):
                         waiting.append(entry.path)
-                    else:
-                        total += entry.stat(follow_symlinks=False).st_blocks * 512
+                        continue
+                    found = entry.stat(follow_symlinks=False)
+                    name = found.st_dev, found.st_ino
+                    if found.st_nlink < 2 or name not in linked:
+                        linked.add(name)
+                        total += found.st_blocks * 512
         except FileNotFoundError:
             continue
     return total

@@ -157,3 +157,14 @@ def test_a_register_takes_the_merges_that_are_timed(tmp_path: Path) -> None:
     found = register.time_merges(store, 300, 50, late=True, clock=lambda: 0.0)
     assert found["changes"] > 300
     assert [seen.after_date[:4] for seen in store.observations().values()] == ["2016", "2017", "2018", "2019"]
+
+
+def test_several_names_of_a_file_take_its_room_once(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "a" / "one").write_bytes(bytes(range(256)) * 400)
+    alone = machine.size_of(tmp_path)
+    (tmp_path / "a" / "two").hardlink_to(tmp_path / "a" / "one")
+    (tmp_path / "three").hardlink_to(tmp_path / "a" / "one")
+    assert machine.size_of(tmp_path) == alone > 0
+    (tmp_path / "four").write_bytes(bytes(range(256)) * 400)
+    assert machine.size_of(tmp_path) == 2 * alone

@@ -12,10 +12,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from rio_cogeo.cogeo import cog_validate
 
+from landshift.flows.steps.publication import maps
 from landshift.pipeline.change.decision import decide
+from landshift.pipeline.drawing.pictures import image_layout
 from landshift.pipeline.epochs.observed import open_observations, read_days
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.raster.write import open_writer, write_raster
 from landshift.pipeline.run.rasters import calendar_dates, last_observed_layout, write_last_observed, write_rasters
@@ -104,3 +107,20 @@ def test_a_map_of_nothing_observed_is_written_too(tmp_path: Path) -> None:
     write_rasters(tmp_path, parts_of(decision), Legend(), GRID, {})
     assert not read_raster(tmp_path / "change.tif")[0].any()
     assert inspect(tmp_path / "change.tif").statistics == ({},)
+
+
+def test_an_image_for_the_eye_is_on_the_disk_once_and_an_interrupted_run_goes_on(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    image = np.full((3, 2, 3), 7, dtype=np.uint8)
+    with open_writer(tmp_path / "raw_image_before.tif", image_layout(GRID, ("red", "green", "blue"), {})) as write:
+        write(Window(0, 0, 2, 3), image)
+    raw = [tmp_path / "raw_image_before.tif", write_raster(tmp_path / "raw_change.tif", image[:1], GRID)]
+    manifest.record("raw", "key", raw, {"threshold": 0.5})
+    for _ in range(2):
+        # The second time, all of it is there already.
+        assert maps._publish_image(manifest, "key", "image_before") == tmp_path / "image_before.tif"
+        assert sorted(p.name for p in tmp_path.glob("*.tif")) == ["image_before.tif", "raw_change.tif"]
+        assert manifest.is_current("raw", "key")
+        assert manifest.is_current("image_before", "key")
+        assert manifest.facts("raw") == {"threshold": 0.5}
+    assert cog_validate(tmp_path / "image_before.tif", strict=True, quiet=True) == (True, [], [])

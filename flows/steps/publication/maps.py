@@ -28,7 +28,7 @@ from landshift.pipeline.drawing.qml import vector_qml
 from landshift.pipeline.drawing.sld import vector_sld
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, pixel_area_ha
-from landshift.pipeline.manifest import write_text
+from landshift.pipeline.manifest import Manifest, write_text
 from landshift.pipeline.raster.read import read_raster, read_rows
 from landshift.pipeline.raster.write import write_cog
 from landshift.pipeline.records import content_of, record_of
@@ -80,7 +80,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
             files += more
         files += write_last_observed(folder, folder / f"raw_{SEEN}.tif")
         advance(0.4)
-        files += [write_cog(folder / f"{name}.tif", folder / f"raw_{name}.tif", categorical=False) for name in IMAGES]
+        files += [_publish_image(manifest, key, name) for name in IMAGES]
         advance(0.6)
         dates = (made.before.date, made.after.date)
         probability = read_rows(folder / "raw_change_probability.tif")
@@ -107,8 +107,22 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
         advance(1.0)
     notes = None if areas_of_interest is None else tuple(areas_of_interest.notes)
     maps = Maps(areas, notes, second_opinion=opinion)
-    manifest.record("maps", key, files, content_of(maps))
+    hashes = {path: digest for name in IMAGES for path, digest in manifest.entries()[name]["files"].items()}
+    manifest.record("maps", key, files, content_of(maps), known=hashes)
     return maps
+
+
+def _publish_image(manifest: Manifest, key: str, name: str) -> Path:
+    """Arrange an image for the eye and take it out of the raw map: twice, the images would be most of a run's disk."""
+    folder = manifest.folder
+    path, raw = folder / f"{name}.tif", folder / f"raw_{name}.tif"
+    if not manifest.is_current(name, key):
+        manifest.record(name, key, [write_cog(path, raw, categorical=False)])
+    # A run that is interrupted here goes on from what is left.
+    rest = {n: digest for n, digest in manifest.entries()["raw"]["files"].items() if n != raw.name}
+    manifest.record("raw", key, [folder / n for n in rest], manifest.facts("raw"), known=rest)
+    raw.unlink(missing_ok=True)
+    return path
 
 
 def _divide_patches(ws: Workspace, grid: Grid, change: Path) -> tuple[Patches, Patches]:
