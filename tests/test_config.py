@@ -35,7 +35,14 @@ def test_a_small_config_is_enough(tmp_path: Path) -> None:
     project = load(tmp_path, content())
     assert project.sensor.bands == ("red", "nir")
     assert project.split.block_px == 64
-    assert project.detect.margin == 128
+    assert project.detect.margin == "auto"
+
+
+def test_a_margin_is_calibrated_where_tiles_meet_and_nobody_gave_it(tmp_path: Path) -> None:
+    project = load(tmp_path, content())
+    assert project.detect.settle_margin((1024, 1025)) is None
+    assert project.detect.settle_margin((1024, 1024)) == 64
+    assert project.detect.model_copy(update={"margin": 96}).settle_margin((4096, 64)) == 96
 
 
 @pytest.mark.parametrize("path", CONFIGS, ids=lambda p: p.name)

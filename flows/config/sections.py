@@ -9,7 +9,8 @@ from pydantic.fields import FieldInfo
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.scenes.periods import Policy
 
-DEFAULT_MARGIN_PX = 128
+_JUDGING_MARGIN_PX, _LONE_MARGIN_PX = 128, 64
+"""Margins that `auto` takes without a look: where a model is judged, and where one tile covers the map."""
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -108,8 +109,10 @@ class DetectConfig(Section):
     """Share of unchanged ground that the threshold `false-alarm` may call changed."""
     core: int = Field(default=1024, ge=32, le=16_384, multiple_of=32)
     """Side of a tile's core in pixels, a multiple of 32."""
-    margin: Annotated[int, Field(ge=0, le=4096, multiple_of=32)] | Literal["auto"] = DEFAULT_MARGIN_PX
-    """Pixels read around a core, a multiple of 32; `auto` calibrates it on one chip."""
+    margin: Annotated[int, Field(ge=0, le=4096, multiple_of=32)] | Literal["auto"] = "auto"
+    """Pixels that the encoder sees around a core, a multiple of 32. `auto` takes the smallest of 32, 64, 96, 128, 192 and 256
+    that decides at most 100 pixels in a million otherwise than a wider view, by one chip of the scene; 64 where one tile covers
+    the map, and 128 where a model is judged."""
     phases: Literal[1, 4, 16] = 1
     """Shifts of the network's sampling grid that are averaged: with 1 the map depends on the pixel at which the images begin,
     with 4 far less, and the network has four times the work. Train and detect with the same number."""
@@ -144,8 +147,14 @@ class DetectConfig(Section):
 
     @property
     def margin_px(self) -> int:
-        """The margin in pixels; the default where it is calibrated later."""
-        return DEFAULT_MARGIN_PX if isinstance(self.margin, str) else self.margin
+        """The margin in pixels; one for judging where that of a map is calibrated."""
+        return _JUDGING_MARGIN_PX if isinstance(self.margin, str) else self.margin
+
+    def settle_margin(self, shape: tuple[int, int]) -> int | None:
+        """Return the margin in pixels for a map of so many rows and columns; None where it is to be calibrated."""
+        if isinstance(self.margin, int):
+            return self.margin
+        return _LONE_MARGIN_PX if max(shape) <= self.core else None
 
 
 class AreasOfInterestConfig(Section):

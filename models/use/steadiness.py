@@ -14,10 +14,15 @@ from landshift.pipeline.tiles import STRIDE, Window
 MARGINS = (32, 64, 96, 128, 192, 256)
 """Pixels that `calibrate_margin` tries."""
 
+MOST_FLIPS_PPM = 100.0
+"""Of the pixels of a map: a margin that changes no more of them is enough."""
+
 _SHIFT = 5
 """Pixels by which `measure_steadiness` moves the grid, which is odd."""
 _SMALL, _LARGE = 128, 256
 """Sides of what it looks at, where one tile covers the scene and where several do: a small part of the work of the map."""
+_FURTHER = 128
+"""Pixels that `calibrate_margin` looks beyond the largest margin."""
 _PLAIN = Temperatures()
 
 
@@ -25,36 +30,39 @@ def calibrate_margin(
     network: Siamese,
     pair: PairSource,
     shape: tuple[int, int],
-    core: int = 256,
+    core: int = 1024,
     threshold: float = 0.5,
     temperatures: Temperatures = _PLAIN,
     phases: int = 1,
 ) -> tuple[int, dict[int, float]]:
-    """Find the smallest margin at which a crop is mapped as in whole-image inference.
+    """Find the smallest margin at which tiles are mapped as in whole-image inference, but for 100 pixels in a million.
 
-    Looks at one chip in the middle of the scene. Networks with global pooling (squeeze and excitation) may find none, and
-    a chip that is not observed has no pixels to compare; the largest margin is then the answer.
+    Looks at one chip in the middle of the scene. What a margin changes lies near the edges of a tile, so a chip that is smaller
+    than a tile may have as many times more flips. Networks that look at all of what they are given (squeeze and excitation,
+    global attention) may find no such margin, and a chip that is not observed has no pixels to compare; the largest margin is
+    then the answer.
 
     Args:
         network: In evaluation mode, on its device.
         pair: Both dates, as the network is given them.
         shape: Rows and columns of the grid.
-        core: Side of the compared core in pixels, a multiple of 32.
+        core: Of the tiles, side in pixels, a multiple of 32.
         threshold: Probability from which a pixel counts as changed.
         temperatures: From the bundle.
         phases: As the map is made.
 
     Returns:
-        The margin in pixels, and the flipped pixels in parts per million of the observed ones for each margin tried: a
-        pixel is flipped if its change or the land use of a date is another one.
+        The margin in pixels, and the flipped pixels in parts per million of the observed ones of the chip for each margin
+        tried: a pixel is flipped if its change or the land use of a date is another one.
     """
+    side = min(_LARGE, core)
     with pair.open() as reader:
-        chip = _Chip(network, reader, _middle(shape, core), threshold=threshold, temperatures=temperatures, phases=phases)
-        wanted, seen = chip.decide(2 * MARGINS[-1])
+        chip = _Chip(network, reader, _middle(shape, side), threshold=threshold, temperatures=temperatures, phases=phases)
+        wanted, seen = chip.decide(MARGINS[-1] + _FURTHER)
         flips: dict[int, float] = {}
         for margin in MARGINS if seen.any() else ():
             flips[margin] = _count_flips(chip.decide(margin)[0], wanted, seen)
-            if flips[margin] == 0:
+            if flips[margin] * side <= MOST_FLIPS_PPM * core:
                 return margin, flips
     return MARGINS[-1], flips
 

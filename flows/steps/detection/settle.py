@@ -86,12 +86,12 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path, tags: Mapping[str, str]
         mixed=ws.project.training.precision in ("auto", "bf16"),
     ).form  # fmt: skip
     moved = make_ready(moved, form)
-    if isinstance(config.margin, int):
-        margin = config.margin
-    else:
+    margin = config.settle_margin((height, width))
+    if margin is None:
         margin = calibrate_margin(
-            moved, source, (height, width), threshold=used.threshold, temperatures=used.temperatures, phases=config.phases
-        )[0]
+            moved, source, (height, width), config.core, threshold=used.threshold, temperatures=used.temperatures,
+            phases=config.phases,
+        )[0]  # fmt: skip
     steadiness = measure_steadiness(
         moved, source, (height, width), core=config.core, margin=margin, threshold=used.threshold,
         temperatures=used.temperatures, phases=config.phases,
