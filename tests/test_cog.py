@@ -172,6 +172,19 @@ def test_large_files_are_bigtiffs(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [p.name for p in tmp_path.iterdir()] == ["a.tif"]
 
 
+def test_blocks_that_a_sparse_file_lacks_are_made(tmp_path: Path) -> None:
+    about = {"height": 500, "width": 400, "count": 1, "dtype": "uint8", "nodata": 0, "crs": "EPSG:32651"}
+    place = Affine(10, 0, 300_000, 0, -10, 3_600_000)
+    with rasterio.open(
+        tmp_path / "sparse.tif", "w", driver="GTiff", transform=place, compress="deflate", sparse_ok=True, tiled=True,
+        blockxsize=512, blockysize=512, **about,
+    ):  # fmt: skip
+        pass
+    path = write_cog(tmp_path / "cog.tif", tmp_path / "sparse.tif", categorical=True)
+    assert not read_raster(path)[0].any()
+    assert cog_validate(path, strict=True, quiet=True) == (True, [], [])
+
+
 def test_missing_pixels_are_an_error(tmp_path: Path) -> None:
     layout = Layout(grid(600, 600), 1, "uint8", 0, overviews="mode")
     with pytest.raises(OSError, match=r"could not be written whole \(blocks are missing\)"):  # noqa: SIM117

@@ -49,6 +49,9 @@ def read_levels(stream: BinaryIO, kind: PixelKind) -> tuple[directory.Directory,
     if shapes != shapes_of_levels(shapes[0]):
         return None
     places = [[tags[code].numbers.astype(np.uint64) for code in (directory.OFFSETS, directory.SIZES)] for tags in found]
+    if not all(numbers.all() for place in places for numbers in place):
+        # Blocks that are not in a sparse file have to be made.
+        return None
     return found[0], [Level(shape, *place) for shape, place in zip(shapes, places, strict=True)]
 
 
