@@ -78,7 +78,7 @@ def read_tiles(home: Path) -> dict[str, float]:
     def ours() -> None:
         with closing(image.reader()) as reader:
             for tile in work:
-                reader.read(tile.read)
+                reader.read_stored(tile.read.clip(shape)).mirror(tile.read, shape)
 
     def plain() -> None:
         with rasterio.open(path, NUM_THREADS="1") as file:
