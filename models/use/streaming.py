@@ -159,10 +159,16 @@ def write_behind(mapped: Iterable[MappedTile], write: Callable[[MappedTile], Non
         waiting: deque[tuple[MappedTile, Future[None]]] = deque()
         for item in mapped:
             waiting.append((item, pool.submit(write, item)))
+            # Nothing of a tile that is written stays here while the next one is made.
+            del item
             while len(waiting) > threads:
-                done, future = waiting.popleft()
-                future.result()
-                yield done
-        for done, future in waiting:
-            future.result()
-            yield done
+                yield _written(waiting)
+        while waiting:
+            yield _written(waiting)
+
+
+def _written(waiting: deque[tuple[MappedTile, Future[None]]]) -> MappedTile:
+    """Return the first of the tiles once it is written."""
+    done, future = waiting.popleft()
+    future.result()
+    return done

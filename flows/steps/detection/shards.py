@@ -5,6 +5,7 @@ import time
 from collections.abc import Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from operator import attrgetter
 from pathlib import Path
 
 import numpy as np
@@ -121,7 +122,7 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
     beside = Beside(prepared, settled.stretches, settled.second, settled.tags)
     paths = {name: folder / f"{name}.tif" for name in (*layers_of(bundle.legend), *beside.names)}
     mixed = ws.project.training.precision in ("auto", "bf16")
-    model_seconds = 0.0
+    model_seconds, number = 0.0, 0
     title = "Detecting changes" if shard.of == 1 else f"Detecting changes, {shard.number} of {shard.of}"
     with ExitStack() as stack:
         meter = stack.enter_context(measure_cost("detection", ws.project.energy.country))
@@ -141,8 +142,8 @@ def _map_rows(ws: Workspace, prepared: Pair, settled: Settled, shard: Shard, fol
             embed_block=None if shift is None else BLOCK, phases=config.phases,
             rule=DecisionRule(bundle.legend, bundle.threshold),
         )  # fmt: skip
-        for number, done in enumerate(write_behind(predicted, write, threads_here()), start=1):
-            model_seconds += done.seconds
+        for seconds in map(attrgetter("seconds"), write_behind(predicted, write, threads_here())):
+            model_seconds, number = model_seconds + seconds, number + 1
             advance(number / len(work))
     files = list(paths.values())
     if shift is not None:
