@@ -37,7 +37,7 @@ def show_path(content: Content) -> Iterator[str]:
         "blocks of 512 (`benchmarks/made.py`), and the whole command with a network that costs next to nothing "
         "(`benchmarks/free_model.py`), libraries on one thread. *Times decoding*: processor time beyond start-up, against "
         "decoding every block of both files once by rasterio in the same run. *Decode / reading*: decoding the blocks that the "
-        "tiles touch, against reading the tiles as float32 in the units of the scene, as the pass does, with one cache of GDAL."
+        "tiles touch, against reading the tiles as the pass does (the numbers that go to the device), with one cache of GDAL."
     )
     known = [column for column in COLUMNS if column in content]
     sizes = sorted({int(size) for column in known for size in content[column]["sizes"]})

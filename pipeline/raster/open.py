@@ -27,7 +27,7 @@ _PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG"}
 _POINTER = b"version https://git-lfs"
 """First bytes of what Git LFS leaves in the place of a file that was not fetched."""
 
-CACHE_BYTES = 256 * 2**20
+CACHE_BYTES = 128 * 2**20
 """GDAL's block cache: tiles are read in stripes that are narrow enough for it, so that blocks are not read again."""
 
 _REMOTE = {
