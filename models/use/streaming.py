@@ -162,12 +162,12 @@ def write_behind(mapped: Iterable[MappedTile], write: Callable[[MappedTile], Non
             # Nothing of a tile that is written stays here while the next one is made.
             del item
             while len(waiting) > threads:
-                yield _written(waiting)
+                yield _take_written(waiting)
         while waiting:
-            yield _written(waiting)
+            yield _take_written(waiting)
 
 
-def _written(waiting: deque[tuple[MappedTile, Future[None]]]) -> MappedTile:
+def _take_written(waiting: deque[tuple[MappedTile, Future[None]]]) -> MappedTile:
     """Return the first of the tiles once it is written."""
     done, future = waiting.popleft()
     future.result()
