@@ -123,7 +123,8 @@ def run_record(legend: Legend, name: str = "place") -> RunRecord:
         model=UsedModel(
             name=name, encoder="resnet18", weights="sha256:00", description="sha256:11", scores=None, tested_here=True
         ),
-        calibration=CALIBRATION, threshold=0.4, margin_px=128.0, steadiness=Steadiness(256, 1, 15.0, 20_000.0, 0.85),
+        calibration=CALIBRATION, threshold=0.4, margin_px=128.0, network_form="fused",
+        steadiness=Steadiness(256, 1, 15.0, 20_000.0, 0.85),
         seconds=SpentSeconds(detect=2.0, model=1.0), alignment=None,
         radiometry=UsedRadiometry(True, False, 200, ((0.1, 0.05),) * 3, notes=("The dates were matched.",)),
         adaptation=UsedAdaptation(method="none", verified=True, threshold=None, temperatures=None, notes=()),

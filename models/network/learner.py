@@ -140,9 +140,11 @@ class Learner(lightning.LightningModule):
 
     def configure_optimizers(self) -> Any:  # noqa: ANN401 (Lightning's union)
         """AdamW with a warm-up of 5 % and a cosine; each stage of the encoder has its rate; an anchor pulls it back."""
-        optimiser = torch.optim.AdamW(
-            parameter_groups(self.network, self.settings.strategy, self.settings.learning_rate, self.settings.weight_decay)
-        )
+        groups = parameter_groups(self.network, self.settings.strategy, self.settings.learning_rate, self.settings.weight_decay)
+        # One pass over the weights instead of ten: 6 % of a step on a processor. With mixed precision, Lightning clips no
+        # gradients of such an optimiser.
+        whole = self.device.type == "cpu" and self.trainer.precision == "32-true"
+        optimiser = torch.optim.AdamW(groups, fused=whole)
         strategy, encoder = self.settings.strategy, list(self.network.encoder.parameters())
         if strategy.anchor:
 

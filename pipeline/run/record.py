@@ -242,6 +242,9 @@ class RunRecord:
     """Probability from which on a pixel counts as changed, 0..1; None where a classical method mapped the changes."""
     margin_px: float
     """Of the tiles, pixels."""
+    network_form: str | None
+    """In which form the network was computed: `plain`, as it was trained, or another that computes the same but for rounding
+    (`fused`, `compiled`, `bands-last`); None where a classical method mapped the changes."""
     steadiness: Steadiness | None
     """How much depends on where the grid begins and where tiles end; None where a classical method mapped the changes."""
     seconds: SpentSeconds

@@ -43,6 +43,8 @@ class RawMap:
     """Share of the territory past the edge of the training regions, 0..1; None where the model does not know them."""
     steadiness: Steadiness | None = None
     """How much depends on where the grid begins and where tiles end; None where a classical method made it."""
+    form: str | None = None
+    """In which the network was computed; None where a classical method made it."""
     second_lacks: str = ""
     """Why there is no IR-MAD map beside it; empty where there is one, or a classical method made it."""
     classical: UsedClassical | None = None
@@ -85,7 +87,7 @@ def join_shards(
         model_seconds=sum(result.model_seconds for result in results), margin=float(settled.margin), threshold=bundle.threshold,
         cost=total(known, "detection") if len(known) == len(results) else None, adaptation=settled.adaptation, beyond=beyond,
         steadiness=settled.steadiness, observed=cover_of(np.sum([result.observed for result in results], axis=0)),
-        second_lacks=settled.second.reason,
+        second_lacks=settled.second.reason, form=settled.form,
     )  # fmt: skip
     ws.manifest(folder).record("raw", key, files, content_of(raw))
     shutil.rmtree(folder / SHARDS, ignore_errors=True)

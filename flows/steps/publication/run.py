@@ -101,7 +101,8 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         bands=tuple(made.bands), units=made.sensor.units, legend=legend_in_use(ws).classes,
         observed=ObservedShares(raw.observed.before, raw.observed.after),
         model=model, classical=raw.classical, second_opinion=maps.second_opinion, calibration=calibration_of(ws, prepared),
-        threshold=raw.threshold, margin_px=raw.margin, steadiness=raw.steadiness,
+        threshold=raw.threshold, margin_px=raw.margin, network_form=raw.form,
+        steadiness=raw.steadiness,
         seconds=SpentSeconds(detect=raw.seconds, model=raw.model_seconds),
         alignment=None if prepared.correction is None else content_of(prepared.correction),
         radiometry=UsedRadiometry(
