@@ -1,12 +1,16 @@
 """Flows and steps where no Prefect server is named: they run plainly, and no server is started for them."""
 
+import os
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from landshift.flows.runtime import tasks
+from landshift.flows.runtime import server, tasks
 from landshift.flows.runtime.artifacts import show_link, show_table, show_text
 from landshift.flows.runtime.compute import each, results
 from landshift.flows.runtime.server import is_watched
@@ -86,3 +90,59 @@ def test_prefect_runs_what_a_server_or_its_temporary_one_is_asked_for(
     assert is_watched()
     with pytest.raises(AssertionError, match="a server was started"):
         as_task(Share(0).read, "read")("a")
+
+
+def alone(folder: Path, script: str, **environment: str) -> str:
+    """Run Python where nothing names a server, in a process of its own."""
+    plain = {name: value for name, value in os.environ.items() if not name.startswith("PREFECT_")}
+    given = {**plain, "PYTHONPATH": str(Path(__file__).parents[1] / "src"), "PREFECT_HOME": str(folder), **environment}
+    return subprocess.run(
+        [sys.executable, "-c", script], cwd=folder, env=given, check=True, capture_output=True, text=True
+    ).stdout
+
+
+LATE = """
+import sys
+from landshift.flows import detect
+from landshift.flows.runtime.tasks import as_flow, as_task
+step = as_task(lambda name: name.upper(), "step")
+flow = as_flow("flow")(lambda name: step(name))
+print(flow("done"), "prefect" in sys.modules, step.retries, type(flow.made).__mro__[1].__name__, flow("again"))
+"""
+
+
+def test_what_runs_plainly_does_without_prefect_and_can_still_be_prefects(tmp_path: Path) -> None:
+    assert alone(tmp_path, LATE).split() == ["DONE", "False", "2", "Flow", "AGAIN"]
+    assert (
+        alone(tmp_path, "import prefect; from landshift.flows.monitor import monitor as m; print(isinstance(m, prefect.Flow))")
+        == "True\n"
+    )
+
+
+@pytest.mark.parametrize(
+    ("file", "content"),
+    [
+        ("profiles.toml", 'active = "ours"\n[profiles.ours]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n'),
+        ("prefect.toml", '[api]\nurl = "http://127.0.0.1:9/api"\n'),
+        (".env", "PREFECT_API_URL=http://127.0.0.1:9/api\n"),
+        ("pyproject.toml", '[tool.prefect.api]\nurl = "http://127.0.0.1:9/api"\n'),
+    ],
+    ids=["profile", "toml", "dotenv", "pyproject"],
+)
+def test_prefect_is_asked_where_a_file_may_name_a_server(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, file: str, content: str
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for name in (*server._TEMPORARY, *server._NAMES_SERVER):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("PREFECT_HOME", str(tmp_path))
+    (tmp_path / "pyproject.toml").write_text('dependencies = ["prefect"]')
+    assert not server._is_configured()
+    (tmp_path / file).write_text(content)
+    assert server._is_configured()
+
+
+def test_a_profile_that_names_a_server_is_followed(tmp_path: Path) -> None:
+    (tmp_path / "profiles.toml").write_text('active = "ours"\n[profiles.ours]\nPREFECT_API_URL = "http://127.0.0.1:9/api"\n')
+    asked = "from landshift.flows.runtime.server import is_watched; print(is_watched())"
+    assert alone(tmp_path, asked) == "True\n"

@@ -8,7 +8,7 @@ import typer
 
 from landshift.flows.cli.options import Config, Data, Json, Method, Model, Output, Outside, Verbose
 from landshift.flows.cli.project import open_project
-from landshift.flows.cli.session import FAILED, answer, session
+from landshift.flows.cli.session import FAILED, answer, load_models, loading, session
 from landshift.flows.runtime.reply import Reply
 
 if TYPE_CHECKING:
@@ -51,11 +51,14 @@ def detect(
             if any(o.run is None for o in outcomes):
                 raise typer.Exit(FAILED)
         else:
-            project, folder = open_project(configs[0], data)
-            from landshift.flows.config.project import with_method
-            from landshift.flows.detect import detect_one
+            with loading():
+                project, folder = open_project(configs[0], data)
+                from landshift.flows.config.project import with_method
+                from landshift.flows.detect import detect_one
 
-            project = with_method(project, method)
+                project = with_method(project, method)
+                if project.detect.method == "model":
+                    load_models()
             with bars(as_json):
                 detected = detect_one(project, folder, output, allow_outside=allow_outside, model=model, cluster=cluster)
             answer(*detect_answer(detected), as_json)
@@ -91,10 +94,11 @@ def monitor(
 ) -> None:  # fmt: skip
     """Compare what is new since the last time, and merge it into the register of changes."""
     with session(as_json, verbose):
-        project, folder = open_project(config, data)
-        from landshift.flows.monitor import monitor as flow
-        from landshift.flows.runtime.progress import bars
-        from landshift.flows.steps.monitoring.outcome import lines_of
+        with loading():
+            project, folder = open_project(config, data)
+            from landshift.flows.monitor import monitor as flow
+            from landshift.flows.runtime.progress import bars
+            from landshift.flows.steps.monitoring.outcome import lines_of
 
         with bars(as_json):
             result = flow(project, folder, output, allow_outside=allow_outside, model=model, again=again)

@@ -1,5 +1,8 @@
 """The command line. Everything heavy is imported inside the verbs, so that help answers at once."""
 
+import atexit
+import gc
+
 import typer
 
 from landshift.flows.cli.deploy import deploy, serve
@@ -44,6 +47,8 @@ app.add_typer(release_app(session, answer))
 
 def main() -> None:
     """Run the command line."""
+    # What was loaded ends with the process: to look for garbage among it would take a second and more.
+    atexit.register(gc.freeze)
     app()
 
 

@@ -1,5 +1,6 @@
 """Session of a verb: its log, its answer, and the exit code of what it raises."""
 
+import gc
 import json
 import logging
 import os
@@ -10,6 +11,7 @@ import traceback
 import warnings
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from importlib import import_module
 
 import typer
 
@@ -19,6 +21,9 @@ _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal obeys instead of showing it, or cannot encode: names and tags of files are written by strangers."""
 
 _GO_ON = "run the same command again; what is finished is not done again."
+
+_MAPPING = ("bundle", "inference", "ready", "steadiness")
+"""Modules of `models/use/` that map."""
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes."""
@@ -93,3 +98,20 @@ def _quiet_prefect(verbose: bool) -> None:
     }
     for key, value in defaults.items():
         os.environ.setdefault(key, value)
+
+
+@contextmanager
+def loading() -> Iterator[None]:
+    """Leave out the search for garbage while modules are loaded: they stay, and each search looks through all of them."""
+    gc.disable()
+    try:
+        yield
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def load_models() -> None:
+    """Load what maps with a model, which the steps would load one after the other."""
+    for name in _MAPPING:
+        import_module(f"landshift.models.use.{name}")

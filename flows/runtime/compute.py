@@ -6,15 +6,15 @@ from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, Literal
-
-from prefect.context import FlowRunContext
-from prefect.task_runners import TaskRunner, ThreadPoolTaskRunner
+from typing import TYPE_CHECKING, Any, Literal
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.runtime.server import require_server, server_address
+from landshift.flows.runtime.server import flow_context, require_server, server_address
 from landshift.flows.runtime.workers import ask_dask, ask_ray, gpus_of, probe, require_alike
 from landshift.pipeline.errors import InputError
+
+if TYPE_CHECKING:
+    from prefect.task_runners import TaskRunner
 
 _WHY = (
     "without one every worker would start one of its own. Start one that the workers reach with `prefect server start "
@@ -67,7 +67,7 @@ def on_cluster(flow: Any, cluster: Cluster, seen: Sequence[Path], devices: Seque
     return flow.with_options(task_runner=runner)
 
 
-def _runner(cluster: Cluster) -> TaskRunner[Any]:
+def _runner(cluster: Cluster) -> "TaskRunner[Any]":
     try:
         if cluster.kind == "dask":
             from prefect_dask.task_runners import DaskTaskRunner
@@ -98,8 +98,7 @@ def each(task: Any, calls: Sequence[tuple[Any, ...]], title: str) -> Iterator[An
     Yields:
         For each call, in order, what it returned, or the exception that it raised; what is not asked for is not begun here.
     """
-    context = FlowRunContext.get()
-    if context is None or isinstance(context.task_runner, ThreadPoolTaskRunner):
+    if not _is_on_cluster():
         for arguments in calls:
             yield _outcome(partial(task, *arguments))
         return
@@ -108,6 +107,15 @@ def each(task: Any, calls: Sequence[tuple[Any, ...]], title: str) -> Iterator[An
         for number, future in enumerate(futures, start=1):
             yield _outcome(future.result)
             advance(number / len(futures))
+
+
+def _is_on_cluster() -> bool:
+    context = flow_context()
+    if context is None:
+        return False
+    from prefect.task_runners import ThreadPoolTaskRunner
+
+    return not isinstance(context.task_runner, ThreadPoolTaskRunner)
 
 
 def _resources() -> AbstractContextManager[Any]:

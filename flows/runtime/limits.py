@@ -4,10 +4,6 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from prefect.client.orchestration import get_client
-from prefect.concurrency.sync import concurrency
-from prefect.exceptions import ObjectNotFound
-
 from landshift.flows.runtime.server import require_server
 from landshift.pipeline.errors import InputError
 
@@ -32,6 +28,10 @@ def model_slot() -> Iterator[None]:
     if not name:
         yield
         return
+    from prefect.client.orchestration import get_client
+    from prefect.concurrency.sync import concurrency
+    from prefect.exceptions import ObjectNotFound
+
     server = require_server(f"{LIMIT} names a limit that only a server can keep. Set PREFECT_API_URL, or unset {LIMIT}.")
     with get_client(sync_client=True) as client:
         try:
@@ -48,5 +48,7 @@ def model_slot() -> Iterator[None]:
 
 def ensure_limit(name: str, slots: int) -> None:
     """Make the limit on the server, or give it so many slots."""
+    from prefect.client.orchestration import get_client
+
     with get_client(sync_client=True) as client:
         client.upsert_global_concurrency_limit_by_name(name, slots)

@@ -1,80 +1,92 @@
-"""Prefect flows and tasks made of functions: with Prefect where a server keeps what it runs, plainly where none does."""
+"""Flows and tasks made of functions: Prefect's where a server keeps what it runs, called plainly where none does."""
 
 import logging
+import sys
 import time
 from collections.abc import Callable
-from typing import Any, ParamSpec, TypeVar
-
-from prefect import Flow, Task
-from prefect.cache_policies import NO_CACHE
+from functools import cached_property, partial, update_wrapper
+from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from landshift.flows.runtime.server import is_watched
 from landshift.pipeline.errors import InputError
 
+if TYPE_CHECKING:
+    from prefect import Flow
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
-_log = logging.getLogger(__name__)
 _RETRY_AFTER_S = (2, 10)
 """Pauses before a step that failed is tried again."""
 
+_log = logging.getLogger(__name__)
 
-class _PlainFlow(Flow[Parameters, Any]):
-    """A flow that starts no server of its own: where none is named, its function is called."""
+
+class _Late:
+    """A flow or a task that Prefect makes when it has to run it: its import takes a second that a small map does not need."""
+
+    def __init__(self, function: Callable[..., Any], run: Callable[..., Any], make: Callable[[], Any]) -> None:
+        """Hold a function, how it is run plainly, and what makes it one of Prefect's."""
+        update_wrapper(self, function)
+        self.fn, self._run, self._make = function, run, make
+
+    @cached_property
+    def made(self) -> Any:  # noqa: ANN401 (a Flow or a Task)
+        """Prefect's flow or task."""
+        return self._make()
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (what the function takes and returns)
-        return super().__call__(*arguments, **options) if is_watched() else self.fn(*arguments, **options)
+        return (self.made if is_watched() else self._run)(*arguments, **options)
+
+    def __getattr__(self, name: str) -> Any:  # noqa: ANN401 (as above)
+        if name.startswith("_"):
+            raise AttributeError(name)
+        return getattr(self.made, name)
 
 
-class _PlainTask(Task[..., Any]):
-    """A task that needs no server: where none is named, its step is called, and tried again as Prefect would."""
-
-    def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (as above)
-        if is_watched():
-            return super().__call__(*arguments, **options)
-        for pause in _RETRY_AFTER_S[: self.retries]:
-            try:
-                return self.fn(*arguments, **options)
-            except InputError:
-                raise
-            except Exception as error:
-                # Whatever else a step raised is worth another try.
-                _log.info("%s: %s; tried again in %d s", self.name, error, pause)
-                time.sleep(pause)
-        return self.fn(*arguments, **options)
-
-
-def is_worth_retrying(_task: object, _run: object, state: Any) -> bool:  # noqa: ANN401 (Prefect's state)
-    """Return whether to try again: bad input stays bad, while a full disk or a lost share may pass."""
-    try:
-        state.result()
-    except InputError:
-        return False
-    except Exception:
-        # Whatever else a step raised is worth another try.
-        return True
-    return False
+def _run_step(step: Callable[..., Any], name: str, retries: int, /, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401
+    """Run a step, and try it again after a pause as Prefect would."""
+    for pause in _RETRY_AFTER_S[:retries]:
+        try:
+            return step(*arguments, **options)
+        except InputError:
+            raise
+        except Exception as error:
+            # Whatever else a step raised is worth another try.
+            _log.info("%s: %s; tried again in %d s", name, error, pause)
+            time.sleep(pause)
+    return step(*arguments, **options)
 
 
 def as_task(function: Callable[..., Any], name: str, retries: int = len(_RETRY_AFTER_S)) -> Any:  # noqa: ANN401 (a Task)
-    """Make a Prefect task of a step.
+    """Make a Prefect task of a step, at once where Prefect is loaded and else when it has to run it."""
+    run = partial(_run_step, function, name, retries)
 
-    Steps keep their own record of what is done, by content, so Prefect's cache stays off.
+    def make() -> Any:  # noqa: ANN401 (a Task)
+        from landshift.flows.runtime.watched import make_task
+
+        return make_task(function, name, _RETRY_AFTER_S[:retries], run)
+
+    return make() if "prefect" in sys.modules else _Late(function, run, make)
+
+
+def as_flow(name: str) -> "Callable[[Callable[Parameters, Result]], Flow[Parameters, Result]]":
+    """Make a Prefect flow of the function below, which is called plainly where no server is named (see `server.is_watched`).
+
+    Prefect finds its own kind of flow in a module that it loads itself.
     """
-    return _PlainTask(
-        function, name=name, retries=retries, retry_delay_seconds=list(_RETRY_AFTER_S[:retries]),
-        retry_condition_fn=is_worth_retrying, cache_policy=NO_CACHE, persist_result=False,
-    )  # fmt: skip
 
+    def decorate(function: Callable[Parameters, Result]) -> "Flow[Parameters, Result]":
+        def make() -> Any:  # noqa: ANN401 (a Flow)
+            from landshift.flows.runtime.watched import make_flow
 
-def as_flow(name: str) -> Callable[[Callable[Parameters, Result]], Flow[Parameters, Result]]:
-    """Make a Prefect flow of the function below, which is called plainly where no server is named (see `server.is_watched`)."""
+            return make_flow(function, name)
 
-    def make(function: Callable[Parameters, Result]) -> Flow[Parameters, Result]:
-        made: Flow[Parameters, Result] = _PlainFlow(function, name=name, persist_result=False)
-        return made
+        made: Any = make() if "prefect" in sys.modules else _Late(function, function, make)
+        flow: Flow[Parameters, Result] = made
+        return flow
 
-    return make
+    return decorate
 
 
 def run_as_subflow(name: str, run: Callable[[], Result]) -> Result:
