@@ -33,8 +33,8 @@ from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import Recipe, encoder_of, fit_network
 from landshift.models.network.siamese import Siamese
 from landshift.models.use.bundle import Bundle
-from landshift.models.use.inference import stream
 from landshift.models.use.ready import make_ready
+from landshift.models.use.streaming import stream
 from landshift.pipeline.demo.files import make_territory
 from landshift.pipeline.demo.territories import NORTH
 from landshift.pipeline.epochs.matching import PairSource
