@@ -26,7 +26,7 @@ test: setup
 	$(BIN)/python -m pytest -n 2 --dist loadfile --max-worker-restart 0
 
 slow: setup
-	$(BIN)/python -m pytest -m slow
+	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --max-worker-restart 0
 
 check: setup
 	$(BIN)/ruff check .

@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy import ndimage
+from scipy.spatial import cKDTree
 
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.images.gating import gates_of_data, measure
@@ -35,8 +36,7 @@ def land(seed: int = 0, *, later: bool = False, side: int = SIDE) -> np.ndarray:
     if later:
         kinds = np.where(rng.random(400) < 1 / 12, 2 - kinds, kinds)
     corners = rng.random((400, 2)) * side
-    y, x = np.mgrid[:side, :side]
-    nearest = ((y[..., None] - corners[:, 0]) ** 2 + (x[..., None] - corners[:, 1]) ** 2).argmin(axis=-1)
+    nearest = cKDTree(corners).query(np.stack(np.mgrid[:side, :side], axis=-1))[1]
     values = np.array([FOREST, FIELD, TOWN])[kinds[nearest]]
     noise = np.random.default_rng(seed + later + 100).normal(0, 0.05, values.shape)
     return np.moveaxis(values * (1 + noise), -1, 0).astype(np.float32)
