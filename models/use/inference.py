@@ -25,7 +25,7 @@ PHASES: dict[int, tuple[tuple[int, int], ...]] = {
 }
 """Shifts (rows, columns) of the network's sampling grid whose logits are averaged. What a pixel's place changes comes from the
 steps of 2 and 4 pixels: four shifts meet each row and each column of 4 once, sixteen meet each place of 4 x 4."""
-_AT_ONCE = 1 << 16
+_AT_ONCE = 1 << 17
 """Pixels that a processor decides at once."""
 _REACH = 3
 """Largest of the shifts."""
