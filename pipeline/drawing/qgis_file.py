@@ -5,8 +5,10 @@ import xml.etree.ElementTree as ET
 import zipfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
+from jinja2 import Template
 from markupsafe import Markup
 
 from landshift.pipeline.drawing.qml import QGIS_VERSION
@@ -103,9 +105,13 @@ class QgisProject:
 
 def project_xml(project: QgisProject) -> str:
     """Return the content of a `.qgs` file."""
-    environment = template_environment(html=True)
-    environment.finalize = _printable
-    return environment.get_template("qgis/project.qgs.j2").render(p=project, version=QGIS_VERSION)
+    return _project_template().render(p=project, version=QGIS_VERSION)
+
+
+@cache
+def _project_template() -> Template:
+    environment = template_environment(html=True).overlay(finalize=_printable)
+    return environment.get_template("qgis/project.qgs.j2")
 
 
 def write_qgz(path: Path, project: QgisProject) -> Path:

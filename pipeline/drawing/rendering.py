@@ -1,6 +1,7 @@
 """Environment of the templates of pages and cards, with filters for numbers and names."""
 
 import re
+from functools import cache
 from html import escape
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
@@ -9,8 +10,9 @@ from markupsafe import Markup
 from landshift.pipeline.formatting import count, duration, energy, figure, gas, interval, percent, short
 
 
+@cache
 def template_environment(*, html: bool) -> Environment:
-    """Return where templates are rendered, with filters for numbers and names.
+    """Return where templates are rendered, with filters for numbers and names; a template is compiled once in a process.
 
     Args:
         html: Escape whatever is put in, since names come from users; Markdown is read as text.
