@@ -39,6 +39,7 @@ from landshift.pipeline.demo.files import make_territory
 from landshift.pipeline.demo.territories import NORTH
 from landshift.pipeline.epochs.matching import PairSource
 from landshift.pipeline.grid import Grid
+from landshift.pipeline.raster.images import open_readers
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.tiles import STRIDE, Tile, Window, tiles
 
@@ -86,13 +87,14 @@ class Scene:
 
 
 def move(work: Sequence[Tile], shape: tuple[int, int], by: int) -> list[Tile]:
-    """Return the tiles of a scene that begins `by` pixels further up and left, cut to the scene."""
+    """Return the tiles of a scene that begins `by` pixels further up and left, cut to the scene, with the margins they have."""
     moved = []
     for tile in work:
         core = Window(tile.core.y - by, tile.core.x - by, tile.core.height, tile.core.width).clip(shape)
+        margin = tile.core.y - tile.read.y
         if core.height > 0 and core.width > 0:
-            read = Window(tile.read.y - by, tile.read.x - by, tile.read.height, tile.read.width)
-            moved.append(replace(tile, core=core, read=read))
+            height, width = (-(-n // STRIDE) * STRIDE + 2 * margin for n in (core.height, core.width))
+            moved.append(replace(tile, core=core, read=Window(core.y - margin, core.x - margin, height, width)))
     return moved
 
 
@@ -129,9 +131,9 @@ def enlarge(images: Pair, folder: Path, side: int) -> PairSource:
     source, grid = images.source, images.plan.grid
     height, width = grid.shape
     paths = []
-    with source.open() as reader:
-        for date, name in enumerate(("before", "after")):
-            found, _ = reader.read_both(date, Window(0, 0, height, width))
+    with open_readers(*source.images) as readers:
+        for name, reader in zip(("before", "after"), readers, strict=True):
+            found = reader.read(Window(0, 0, height, width))
             wide = np.pad(found, ((0, 0), (0, side - height), (0, side - width)), mode="symmetric")
             wider = Grid(shape=(side, side), affine=grid.affine, crs=grid.crs)
             paths.append(write_raster(folder / f"{name}.tif", wide.astype(np.float32), wider, nodata=float("nan")))
