@@ -30,7 +30,7 @@ from landshift.models.network.losses import loss_of
 from landshift.models.network.samples import Masks, TrainingChips
 from landshift.models.network.siamese import ChangeNetwork, NetworkSpec
 from landshift.models.use.inference import DecisionRule
-from landshift.models.use.ready import choose_form, make_ready
+from landshift.models.use.ready import choose_form
 from landshift.models.use.streaming import stream
 from landshift.pipeline.demo.files import demo_grid, demo_landscape, demo_legend
 from landshift.pipeline.demo.observation import observe
@@ -133,8 +133,7 @@ def measure_speed(net: ChangeNetwork, home: Path, size: int, core: int = 1024) -
     net, device = net.eval(), next(net.parameters()).device
     paths = sorted((home / "data").glob("*.tif"))
     pair = PairSource(paths[0], paths[1])
-    trial = choose_form(net, pair, (size, size), threshold=0.5, temperatures=Temperatures(), mixed=True)
-    ready = make_ready(net, trial.form)
+    trial, ready = choose_form(net, pair, (size, size), threshold=0.5, temperatures=Temperatures(), mixed=True)
     side, cuda = min(core, size) + 256, device.type == "cuda"
     image = torch.rand(1, len(BANDS), side, side, device=device)
 

@@ -80,11 +80,11 @@ def choose_form(
     threshold: float,
     temperatures: Temperatures,
     mixed: bool = False,
-) -> FormTrial:
-    """Try the forms on one tile in the middle of the scene, and choose.
+) -> tuple[FormTrial, Siamese]:
+    """Try the forms on one tile in the middle of the scene, and return what was found, and the network in the form to use.
 
-    On a CPU the first that is right is taken, for its clock is noisy. On a GPU it is the one that maps the scene soonest,
-    what a compiler takes for each shape of tiles included.
+    On a CPU the first that is right and not far slower is taken, for its clock is noisy, and no other is tried. On a GPU it is
+    the one that maps the scene soonest, what a compiler takes for each shape of tiles included.
 
     Args:
         network: In evaluation mode, on its device.
@@ -110,13 +110,13 @@ def choose_form(
         return np.stack([*dates, *([] if said.change is None else [said.change >= threshold])]), spent
 
     seen = np.isfinite(found.before).all(axis=0) & np.isfinite(found.after).all(axis=0)
-    decided, seconds, first = {}, {}, {}
+    decided, seconds, first, flips, made = {}, {}, {}, {}, {}
     for form in ("plain", *_FORMS.get(device, {})):
         try:
-            ready = make_ready(network, form)
+            made[form] = make_ready(network, form)
             # A processor's first tile is like the next one, and always exact.
-            runs = [run(ready, mixed=mixed) for _ in range(2 if device == "cpu" else 1 + _REPEATS)]
-            decided[form] = runs[0][0] if device == "cpu" else run(ready, mixed=False)[0]
+            runs = [run(made[form], mixed=mixed) for _ in range(2 if device == "cpu" else 1 + _REPEATS)]
+            decided[form] = runs[0][0] if device == "cpu" else run(made[form], mixed=False)[0]
         # What PyTorch raises where it cannot trace a network has no class of its own.
         except Exception as error:
             if form == "plain":
@@ -125,16 +125,19 @@ def choose_form(
             continue
         seconds[form] = min(spent for _, spent in runs[1:])
         first[form] = max(runs[0][1] - seconds[form], 0.0)
-    flips = {
-        form: float((made != decided["plain"])[:, seen].any(axis=0).mean() * 1e6) if seen.any() else 0.0
-        for form, made in decided.items()
-    }
+        flips[form] = float((decided[form] != decided["plain"])[:, seen].any(axis=0).mean() * 1e6) if seen.any() else 0.0
+        if device == "cpu" and form != "plain" and prefer(seconds, flips) == form:
+            break
     if device == "cpu":
-        return FormTrial(prefer(seconds, flips), seconds, flips, first)
-    return FormTrial(soonest(seconds, flips, first, tiles=shape[0] * shape[1] / side**2), seconds, flips, first)
+        chosen = prefer(seconds, flips)
+    else:
+        chosen = choose_soonest(seconds, flips, first, tiles=shape[0] * shape[1] / side**2)
+    return FormTrial(chosen, seconds, flips, first), made[chosen]
 
 
-def soonest(seconds: dict[str, float], flips_ppm: dict[str, float], first_seconds: dict[str, float], *, tiles: float) -> Form:
+def choose_soonest(
+    seconds: dict[str, float], flips_ppm: dict[str, float], first_seconds: dict[str, float], *, tiles: float
+) -> Form:
     """Return the form that is right and has mapped so many tiles first.
 
     Args:

@@ -67,7 +67,7 @@ def settle(ws: Workspace, prepared: Pair, key: str, tags: Mapping[str, str]) -> 
 def _settle(ws: Workspace, prepared: Pair, folder: Path, tags: Mapping[str, str]) -> Settled:
     from landshift.models.use.bundle import MODEL, load, save
     from landshift.models.use.inference import device_of
-    from landshift.models.use.ready import choose_form, make_ready
+    from landshift.models.use.ready import choose_form
     from landshift.models.use.steadiness import calibrate_margin, measure_steadiness
 
     started = time.perf_counter()
@@ -81,11 +81,10 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path, tags: Mapping[str, str]
     )  # fmt: skip
     height, width = prepared.plan.grid.shape
     moved, source = ready.network.to(device_of(config.device)), replace(prepared.source, adaptation=ready.mappings)
-    form = choose_form(
+    trial, moved = choose_form(
         moved, source, (height, width), threshold=used.threshold, temperatures=used.temperatures,
         mixed=ws.project.training.precision in ("auto", "bf16"),
-    ).form  # fmt: skip
-    moved = make_ready(moved, form)
+    )  # fmt: skip
     margin = config.settle_margin((height, width))
     if margin is None:
         margin = calibrate_margin(
@@ -101,7 +100,7 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path, tags: Mapping[str, str]
     seconds = time.perf_counter() - started
     second = fit_second(prepared, config.false_alarm_rate)
     return Settled(
-        margin, adaptation, steadiness, form, mappings=ready.mappings, model=file_hash(folder / MODEL),
+        margin, adaptation, steadiness, trial.form, mappings=ready.mappings, model=file_hash(folder / MODEL),
         stretches=beside_of(prepared, second, tags).stretches, second=second, tags=dict(tags), versions=versions(),
         seconds=seconds,
     )  # fmt: skip
