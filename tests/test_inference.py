@@ -194,13 +194,13 @@ def test_calibration_tells_flips_in_parts_per_million_and_falls_back_to_the_larg
 ) -> None:
     monkeypatch.setattr(steadiness, "MARGINS", (32, 64))
 
-    def pretended(_network: object, window: PairWindow, *_: object, **__: object) -> Probabilities:
+    def pretended(_network: object, window: PairWindow, *_: object, part: Window, **__: object) -> Probabilities:
         """A network whose answer depends on the size of what it reads, in one pixel of the core."""
         side = window.before.shape[1]
         probability = np.zeros((side, side), np.float32)
         probability[side // 2, side // 2] = side / 1000
         probability[side // 2 + 1, side // 2] = np.nan
-        return Probabilities(probability, None, None)
+        return Probabilities(probability[part.slices], None, None)
 
     monkeypatch.setattr(steadiness, "predict", pretended)
     # 32 + 2 x 192 pixels for the truth: 0.416; 96 and 160 for the margins.
@@ -217,12 +217,12 @@ def test_a_large_tile_has_fewer_of_its_pixels_near_an_edge(
 ) -> None:
     monkeypatch.setattr(steadiness, "MARGINS", (32, 64))
 
-    def pretended(_network: object, window: PairWindow, *_: object, **__: object) -> Probabilities:
+    def pretended(_network: object, window: PairWindow, *_: object, part: Window, **__: object) -> Probabilities:
         """A network whose answer changes in 20 of 256 x 256 pixels with the least margin, and in one with the next."""
         side = window.before.shape[1]
         probability = np.zeros((side, side), np.float32)
         probability[side // 2, side // 2 : side // 2 + {256 + 2 * 32: 20, 256 + 2 * 64: 1}.get(side, 0)] = 1
-        return Probabilities(probability, None, None)
+        return Probabilities(probability[part.slices], None, None)
 
     monkeypatch.setattr(steadiness, "predict", pretended)
     # The chip has 305 and 15 parts per million; four times as many are enough where a tile has four times its side.
@@ -233,11 +233,12 @@ def test_a_large_tile_has_fewer_of_its_pixels_near_an_edge(
 def test_calibration_looks_at_land_use_too(network: ChangeNetwork, images: PairSource, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(steadiness, "MARGINS", (32, 64))
 
-    def pretended(_network: object, window: PairWindow, *_: object, **__: object) -> Probabilities:
+    def pretended(_network: object, window: PairWindow, *_: object, part: Window, **__: object) -> Probabilities:
         side = window.before.shape[1]
         flat = np.full((2, side, side), 0.5, np.float32)
         after = flat.copy()
         after[1] += 0.1 if side > 100 else -0.1
+        flat, after = (layers[:, *part.slices] for layers in (flat, after))
         return Probabilities(flat[0], flat, after)
 
     monkeypatch.setattr(steadiness, "predict", pretended)
@@ -283,6 +284,20 @@ def test_codes_decided_on_the_device_are_those_of_the_probabilities(network: Cha
             bands = np.stack([read_raster(path, band)[0][one.tile.core.slices] for band in (1, 2, 3)])
             # A pixel is observed in all bands or in none.
             np.testing.assert_array_equal(image.values(), np.where(np.isfinite(bands).all(axis=0), bands, np.nan))
+
+
+@pytest.mark.parametrize("phases", [1, 4])
+@pytest.mark.parametrize(
+    "part", [Window(64, 64, 32, 64), Window(40, 64, 50, 70), Window(3, 5, 100, 90), Window(0, 0, 160, 192)]
+)
+def test_a_part_of_a_window_is_that_part_of_the_whole(network: ChangeNetwork, part: Window, phases: int) -> None:
+    reach = 3 if phases > 1 else 0
+    window = PairWindow(*two_dates((160 + reach, 192 + reach), 6))
+    whole, found = (predict(network, window, PLAIN, phases=phases, part=p) for p in (None, part))
+    for one, other in ((whole.change, found.change), (whole.before, found.before), (whole.after, found.after)):
+        assert one is not None
+        assert other is not None
+        np.testing.assert_allclose(other, one[..., *part.slices], atol=1e-5)
 
 
 @pytest.mark.parametrize("heads", ["change", "landuse", "both"])

@@ -102,8 +102,9 @@ def predict(
     embed: tuple[int, int] | None = None,
     shown: PairWindow | None = None,
     phases: int = 1,
+    part: Window | None = None,
 ) -> Probabilities:
-    """Predict one window, whole.
+    """Predict one window, or a part of it, for which the rest is the margin.
 
     Several phases are averaged as logits, so that a temperature means the same for the mean as for one of them. Where a shifted
     grid does not reach, in the last three rows and columns, the others alone count.
@@ -117,13 +118,15 @@ def predict(
         embed: Side of the blocks to embed and margin around them, in pixels, multiples of 32; None embeds nothing.
         shown: What the network is given instead, of the same shape: the map mirrored beyond its edges.
         phases: A key of `PHASES`.
+        part: What is wanted, counted from the first pixel that is predicted; all of it where None.
     """
     device = next(network.parameters()).device
     found = _on_device(window, device)
     given = found if shown is None else _on_device(shown, device)
     reach, unseen = reach_of(phases), _unseen(found)
-    output, embedding = _compute(network, given, unseen, mixed=mixed, embed=embed, phases=phases)
-    return _on_host(_probabilities(output, unseen[reach:, reach:], temperatures), embedding)
+    part = part or Window(0, 0, *(n - reach for n in unseen.shape))
+    output, unseen, embedding = _compute(network, given, unseen, mixed=mixed, embed=embed, phases=phases, part=part)
+    return _on_host(_probabilities(output, unseen, temperatures), embedding)
 
 
 def _on_device(window: PairWindow, device: torch.device) -> PairWindow:
@@ -141,11 +144,15 @@ def _unseen(window: PairWindow) -> Tensor:
 
 def _compute(
     network: Siamese, given: PairWindow, unseen: Tensor, *, mixed: bool, embed: tuple[int, int] | None, phases: int,
-    trim: int = 0,
-) -> tuple[Output, np.ndarray | None]:  # fmt: skip
-    """Return the logits of what lies on the device, there, without `trim` pixels at each side, and the embedding asked for."""
+    part: Window,
+) -> tuple[Output, Tensor, np.ndarray | None]:  # fmt: skip
+    """Return the logits of a part of what lies on the device, what was not observed of it, and the embedding asked for."""
     device, reach = unseen.device, reach_of(phases)
     unseen = unseen[reach:, reach:]
+    height, width = unseen.shape
+    # Decoders need not work on the sides; but the last rows and columns that shifted grids reach belong to them.
+    trim = min(part.y, part.x, height - part.y - part.height, width - part.x - part.width) // STRIDE * STRIDE
+    trim = trim if phases == 1 else max(trim - STRIDE, 0)
     output, embedding = Output(None, None, None), None
     count = torch.zeros((1, *(n - 2 * trim for n in unseen.shape)), device=device)
     dates, priors = [given.before, given.after], given.priors
@@ -169,7 +176,8 @@ def _compute(
             _add(count, torch.ones_like(count), shift)
     if phases > 1:
         output = Output(*(None if total is None else total / count for total in (output.change, output.before, output.after)))
-    return output, embedding
+    wanted = _crop_logits(output, Window(part.y - trim, part.x - trim, part.height, part.width))
+    return wanted, unseen[part.slices], embedding
 
 
 def _crop_logits(output: Output, part: Window) -> Output:
@@ -193,13 +201,11 @@ def predict_tile(
         beyond = torch.ones_like(unseen)
         beyond[inside] = unseen[inside]
         unseen = beyond
-    reach, core = reach_of(phases), tile.core.within(tile.read)
-    # The last rows and columns that shifted grids reach belong to the margin.
-    trim = core.y if phases == 1 else max(core.y - STRIDE, 0)
+    core = tile.core.within(tile.read)
     embed = None if request.embed_block is None else (request.embed_block, core.y)
-    output, embedding = _compute(network, treated.pop(), unseen, mixed=request.mixed, embed=embed, phases=phases, trim=trim)
-    unseen = unseen[reach:, reach:][core.slices]
-    output = _crop_logits(output, Window(core.y - trim, core.x - trim, core.height, core.width))
+    output, unseen, embedding = _compute(
+        network, treated.pop(), unseen, mixed=request.mixed, embed=embed, phases=phases, part=core
+    )  # fmt: skip
     if request.rule is None:
         return _on_host(_probabilities(output, unseen, request.temperatures), embedding), None
     return Probabilities(None, None, None, embedding), _decide(output, unseen, request.temperatures, request.rule)
@@ -238,13 +244,6 @@ def _on_host(found: Probabilities, embedding: np.ndarray | None) -> Probabilitie
     # Copies: a view would keep the whole window.
     parts = [None if part is None else part.cpu().numpy().copy() for part in (found.change, found.before, found.after)]
     return Probabilities(parts[0], parts[1], parts[2], embedding)
-
-
-def crop(whole: Probabilities, core: Window) -> Probabilities:
-    """Return the part of a window, counted from its first pixel; an embedding stays as it is."""
-    rows, columns = core.slices
-    parts = [None if a is None else a[..., rows, columns] for a in (whole.change, whole.before, whole.after)]
-    return Probabilities(parts[0], parts[1], parts[2], whole.embedding)
 
 
 def _decide(output: Output, unseen: Tensor, temperatures: Temperatures, rule: DecisionRule) -> Decision:

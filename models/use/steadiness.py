@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landshift.models.network.siamese import Siamese
-from landshift.models.use.inference import beyond_edges, crop, predict, reach_back, reach_of
+from landshift.models.use.inference import beyond_edges, predict, reach_back, reach_of
 from landshift.pipeline.epochs.matching import PairReader, PairSource
 from landshift.pipeline.run.record import Steadiness
 from landshift.pipeline.scores.training import Temperatures
@@ -127,8 +127,8 @@ class _Chip:
         read = reach_back(Window(core.y - before, core.x - before, height, width), reach_of(self.phases))
         found = self.reader.read(read, self.network.spec.priors)
         shown = beyond_edges(found, read, self.reader.shape)
-        whole = predict(self.network, found, self.temperatures, shown=shown, phases=self.phases)
-        parts = crop(whole, Window(before, before, core.height, core.width))
+        inner = Window(before, before, core.height, core.width)
+        parts = predict(self.network, found, self.temperatures, shown=shown, phases=self.phases, part=inner)
         dates = [p for p in (parts.before, parts.after) if p is not None]
         decided = [p.argmax(axis=0) for p in dates] + ([] if parts.change is None else [parts.change >= self.threshold])
         return np.stack(decided), np.isfinite(dates[0][0] if parts.change is None else parts.change)

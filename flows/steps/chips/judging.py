@@ -160,14 +160,15 @@ class _Predictor:
         return tiles(shape, config.core, 0 if max(shape) <= config.core else config.margin_px)
 
     def _predict(self, before: np.ndarray, after: np.ndarray, tile: Tile) -> "Probabilities":
-        from landshift.models.use.inference import beyond_edges, crop, predict, reach_back, reach_of
+        from landshift.models.use.inference import beyond_edges, predict, reach_back, reach_of
         from landshift.pipeline.epochs.matching import PairWindow
 
         phases, shape = self.ws.project.detect.phases, (before.shape[1], before.shape[2])
         wide = reach_back(tile.read, reach_of(phases))
         window = PairWindow(*(_cut(image, wide, shape) for image in (before, after)))
         shown = beyond_edges(window, wide, shape)
-        return crop(predict(self.network, window, Temperatures(), shown=shown, phases=phases), tile.core.within(tile.read))
+        inner = tile.core.within(tile.read)
+        return predict(self.network, window, Temperatures(), shown=shown, phases=phases, part=inner)
 
 
 def _label(before: np.ndarray, after: np.ndarray, change: np.ndarray) -> Labels:
