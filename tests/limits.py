@@ -16,8 +16,8 @@ from pathlib import Path
 
 import pytest
 
-SLOW = 1200.0
-"""Seconds for a test marked slow: the month of daily schedules takes 10 to 15 minutes."""
+SLOW = 2400.0
+"""Seconds for a test marked slow: the month of daily schedules takes 10 to 15 minutes on two cores."""
 GRACE = 60.0
 """Seconds beyond its limit for a test, then for its teardown, until the process is ended."""
 EXIT = 120.0

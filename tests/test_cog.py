@@ -116,8 +116,9 @@ def test_windows_in_any_order_are_the_raster(
     for made in (tmp_path / "loose.tif", path):
         with rasterio.open(made) as source:
             np.testing.assert_array_equal(source.read(), pixels)
-    # Of a single column GDAL says that it is not smaller in an overview, which the judge takes for a fault.
-    if min(height, width) > 1:
+    # Of a single column GDAL says that it is not smaller in an overview, and to rasterio one block across looks like strips: the
+    # judge takes both for faults.
+    if min(height, width) > 1 and width != 512:
         assert cog_validate(path, strict=True, quiet=True) == (True, [], [])
     for level, shape in enumerate(shapes_of_levels((height, width))[1:]):
         found = overview(path, level)
@@ -200,6 +201,14 @@ def test_a_block_that_comes_twice_is_an_error() -> None:
     writer.add(Window(0, 0, 512, 512), np.ones((1, 512, 512), np.uint8))
     with pytest.raises(ValueError, match="block 0 of level 0"):
         writer.add(Window(0, 0, 512, 512), np.ones((1, 512, 512), np.uint8))
+    writer.close()
+
+
+def test_pixels_that_come_twice_are_an_error() -> None:
+    writer = LevelWriter(io.BytesIO(), (10, 10), CODES)
+    writer.add(Window(0, 0, 5, 10), np.ones((1, 5, 10), np.uint8))
+    with pytest.raises(ValueError, match="pixels of block 0 of level 0 came twice"):
+        writer.add(Window(4, 0, 6, 10), np.ones((1, 6, 10), np.uint8))
     writer.close()
 
 

@@ -11,7 +11,7 @@ ROOT = Path(__file__).parents[1]
 CONFTEST = """
 from tests import limits
 
-limits.GRACE = limits.EXIT = 0.5
+limits.GRACE = limits.EXIT = 3.0
 pytest_plugins = ["tests.limits"]
 """
 NEVER_ENDS = """

@@ -1,6 +1,7 @@
 """A network made ready for mapping: other forms of it say the same, and the choice among them is made once."""
 
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -139,6 +140,25 @@ def test_a_compiled_network_gives_the_same(monkeypatch: pytest.MonkeyPatch) -> N
     monkeypatch.setitem(ready._FORMS["cpu"], "compiled", ready._FORMS["cuda"]["compiled"])
     network = lively(network_of(replace(SPEC, heads="both", classes=3, fusion="symmetric", priors=("ir-mad",))))
     assert same(network, make_ready(network, "compiled"))
+
+
+def test_a_compiled_network_takes_many_shapes_of_tiles(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Beyond its usual limit the compiler would give up without a word, and the map would be made at the speed of before."""
+    graphs: list[object] = []
+
+    def count(graph: torch.fx.GraphModule, _: object) -> object:
+        graphs.append(graph)
+        return graph.forward
+
+    monkeypatch.setattr(ready, "_COMPILER", count)
+    monkeypatch.setitem(ready._FORMS["cpu"], "compiled", ready._FORMS["cuda"]["compiled"])
+    network = lively(network_of(replace(SPEC, heads="change", classes=0)))
+    made = make_ready(network, "compiled")
+    found = []
+    for side in range(32, 32 * 11, 32):
+        assert same(network, made, side)
+        found.append(len(graphs))
+    assert all(after > before for before, after in pairwise(found)), "each shape has a graph of its own"
 
 
 def test_forms_this_process_cannot_have_are_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -196,6 +196,26 @@ def test_a_run_that_was_killed_goes_on_with_the_shards_that_are_done_and_unharme
     assert published(run) == published(whole)
 
 
+def test_a_published_image_that_was_damaged_before_the_end_is_made_again(
+    place: Untrained, whole: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It has left the raw map by then, which is made anew."""
+
+    def killed(*_: object, **__: object) -> Path:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr("landshift.flows.steps.publication.maps.write_changes", killed)
+        with pytest.raises(KeyboardInterrupt):
+            detect(place.project(), place.data, tmp_path, model=place.model)
+    (image,) = (tmp_path / "demo" / "work").glob("*/image_after.tif")
+    assert not image.with_name("raw_image_after.tif").exists()
+    content = bytearray(image.read_bytes())
+    content[len(content) // 2] ^= 1
+    image.write_bytes(content)
+    assert published(detect(place.project(), place.data, tmp_path, model=place.model).run) == published(whole)
+
+
 def test_a_process_elsewhere_or_of_another_version_is_refused(
     place: Untrained, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -35,7 +35,8 @@ def is_watched() -> bool:
 
 def _is_configured() -> bool:
     """Return whether a variable or a file may name a server to Prefect, which is then asked itself."""
-    if any(name in os.environ for name in (*_TEMPORARY, *_NAMES_SERVER)):
+    # Prefect does not mind in which case they are written.
+    if {name.upper() for name in os.environ} & {*_TEMPORARY, *_NAMES_SERVER}:
         return True
     home = Path(os.environ.get("PREFECT_HOME", "~/.prefect")).expanduser()
     if any(path.exists() for path in (home / "profiles.toml", Path("prefect.toml"))):

@@ -28,7 +28,7 @@ from landshift.pipeline.records import IfAny, content_of, record_of
 from landshift.pipeline.scores.accuracy import MethodScores
 from landshift.pipeline.scores.training import CandidateScores, Fit, Temperatures
 
-FORMAT = 1
+FORMAT = 2
 """Version of `model.json`."""
 WEIGHTS, MODEL, CARD = "weights.safetensors", "model.json", "card.md"
 

@@ -175,6 +175,8 @@ def _lay_out(network: Siamese) -> Siamese:
 
 def _compile(network: Siamese) -> Siamese:
     """Compile what a network is made of; what is around it stays as it is."""
+    # Else what has met many shapes, in this process, would be computed as it is from then on.
+    torch._dynamo.config.recompile_limit = max(torch._dynamo.config.recompile_limit, _RECOMPILE_LIMIT)
     twin = _lay_out(network)
     for name, part in list(twin.named_children()):
         setattr(twin, name, torch.compile(part, backend=_COMPILER, dynamic=False))
@@ -182,6 +184,8 @@ def _compile(network: Siamese) -> Siamese:
 
 
 _COMPILER = "inductor"
+_RECOMPILE_LIMIT = 256
+"""Shapes of tiles, of all decoders and all regions that a process maps."""
 _FORMS: dict[str, dict[str, Callable[[Siamese], Siamese]]] = {
     "cpu": {"fused": fuse_network, "bands-last": _lay_out}, "cuda": {"compiled": _compile, "bands-last": _lay_out},
 }  # fmt: skip

@@ -25,7 +25,7 @@ def stage(stored: StoredWindow, device: torch.device) -> StagedWindow:
     """Return a window from which the device copies by itself, while the thread that asked it to goes on."""
     *numbers, seen = (torch.from_numpy(part) for part in (*stored.numbers, stored.seen))
     if device.type == "cuda":
-        *numbers, seen = (part.pin_memory(device) for part in (*numbers, seen))
+        *numbers, seen = (part.pin_memory() for part in (*numbers, seen))
     return StagedWindow(stored, tuple(numbers), seen)
 
 

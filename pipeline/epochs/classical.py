@@ -15,6 +15,7 @@ SAMPLES = 1_000_000
 
 _AT_ONCE = {True: 1 << 14, False: 1 << 18}
 """Pixels whose variates are computed at once, on the processor (of which its cache holds all) and elsewhere."""
+_MOST_TERMS = 20
 _RIDGE = 1e-9
 _SMALLEST_VARIANCE = 1e-9
 
@@ -203,9 +204,10 @@ def otsu_threshold(score: np.ndarray) -> float:
 
 def _share_above(statistic: np.ndarray, freedom: int) -> np.ndarray:
     """Return the share of a chi-square distribution above values (n,), which are 0 or more."""
-    if freedom % 2:
+    if freedom % 2 or freedom > _MOST_TERMS:
         return np.asarray(chdtrc(freedom, statistic))
-    # A sum of a few terms where the degrees of freedom are even, in a fraction of the time: DLMF 8.4.10.
+    # A sum of a few terms where the degrees of freedom are even, in a fraction of the time: DLMF 8.4.10. Of many terms it
+    # would overflow.
     half = statistic / 2
     term, total = np.ones_like(half), np.ones_like(half)
     for i in range(1, freedom // 2):

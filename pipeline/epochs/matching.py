@@ -187,7 +187,13 @@ class PairReader:
 
     def read(self, window: Window, priors: Sequence[str] = ()) -> PairWindow:
         """Read a window of both dates, NaN past the edges."""
-        return self.treat([reader.read(window) for reader in self._readers], priors)
+        dates = [reader.read(window) for reader in self._readers]
+        for image in dates:
+            # A pixel is observed in all bands or in none, as in `read_stored`.
+            unseen = ~np.isfinite(image.sum(axis=0))
+            if unseen.any():
+                image[:, unseen] = np.nan
+        return self.treat(dates, priors)
 
 
 def _map_dates(mappings: Mappings, dates: Sequence[Array]) -> list[Array]:

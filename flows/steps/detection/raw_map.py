@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landshift.flows.runtime.progress import step
+from landshift.flows.steps.detection.layers import IMAGES
 from landshift.flows.steps.detection.settle import SETTLED, Settled
 from landshift.flows.steps.detection.shards import SHARDS, SHIFT, Shard, ShardResult
 from landshift.flows.steps.learning.blocks import BLOCK
@@ -54,7 +55,11 @@ class RawMap:
 def raw_map_of(ws: Workspace, key: str) -> RawMap | None:
     """Return the raw map of a run where it is whole; None where it has to be made."""
     manifest = ws.manifest(ws.work / key)
-    return record_of(RawMap, manifest.facts("raw"), str(manifest.folder)) if manifest.is_current("raw", key) else None
+    # An image for the eye is no part of it any more once it is published.
+    published = [name for name in IMAGES if not (manifest.folder / f"raw_{name}.tif").exists()]
+    if not (manifest.is_current("raw", key) and all(manifest.is_current(name, key) for name in published)):
+        return None
+    return record_of(RawMap, manifest.facts("raw"), str(manifest.folder))
 
 
 def join_shards(

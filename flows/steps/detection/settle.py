@@ -67,7 +67,7 @@ def settle(ws: Workspace, prepared: Pair, key: str, tags: Mapping[str, str]) -> 
 def _settle(ws: Workspace, prepared: Pair, folder: Path, tags: Mapping[str, str]) -> Settled:
     from landshift.models.use.bundle import MODEL, load, save
     from landshift.models.use.inference import device_of
-    from landshift.models.use.ready import choose_form
+    from landshift.models.use.ready import choose_form, make_ready
     from landshift.models.use.steadiness import calibrate_margin, measure_steadiness
 
     started = time.perf_counter()
@@ -80,11 +80,13 @@ def _settle(ws: Workspace, prepared: Pair, folder: Path, tags: Mapping[str, str]
         temperatures=chosen.temperatures or bundle.temperatures,
     )  # fmt: skip
     height, width = prepared.plan.grid.shape
-    moved, source = ready.network.to(device_of(config.device)), replace(prepared.source, adaptation=ready.mappings)
+    plain, source = ready.network.to(device_of(config.device)), replace(prepared.source, adaptation=ready.mappings)
     trial, moved = choose_form(
-        moved, source, (height, width), threshold=used.threshold, temperatures=used.temperatures,
+        plain, source, (height, width), threshold=used.threshold, temperatures=used.temperatures,
         mixed=ws.project.training.precision in ("auto", "bf16"),
     )  # fmt: skip
+    # The windows below have many shapes, and a compiler would prepare each.
+    moved = make_ready(plain, "bands-last") if trial.form == "compiled" else moved
     margin = config.settle_margin((height, width))
     if margin is None:
         margin = calibrate_margin(

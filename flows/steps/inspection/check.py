@@ -172,7 +172,10 @@ def check_project(ws: Workspace) -> Reply:
 
 def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
     """Return how many tiles there will be and how many pixels they read together, without listing them."""
-    core, around = ws.project.detect.core, 2 * ws.project.detect.margin_px
+    config = ws.project.detect
+    # One that is calibrated is not known yet.
+    margin = config.settle_margin((int(made.grid.shape[0]), int(made.grid.shape[1])))
+    core, around = config.core, 2 * (config.margin_px if margin is None else margin)
     count = read = 1
     for side in made.grid.shape:
         whole, rest = divmod(int(side), core)

@@ -70,8 +70,8 @@ class LevelWriter:
             for level, (rows, columns) in zip(shapes_of_levels(shape), blocks, strict=True)
         ]
         self._columns = [columns for _, columns in blocks]
-        # Blocks of which some pixels are there, and how many are still missing.
-        self._parts: dict[tuple[int, int], tuple[np.ndarray, int]] = {}
+        # Blocks of which some pixels are there, and which ones are still missing.
+        self._parts: dict[tuple[int, int], tuple[np.ndarray, np.ndarray]] = {}
         self._waiting: deque[tuple[int, int, Future[bytes]]] = deque()
         threads = min(os.cpu_count() or 1, _THREADS)
         self._pool = ThreadPoolExecutor(threads) if threads > 1 else None
@@ -125,13 +125,14 @@ class LevelWriter:
                 if found.shape[1:] == (block.height, block.width):
                     self._put(number, place, found)
                     continue
-                held, missing = self._parts.get((number, place), (None, block.height * block.width))
-                if held is None:
-                    held = np.empty((len(pixels), block.height, block.width), dtype=self._kind.dtype)
-                held[(slice(None), *part.within(block).slices)] = found
-                missing -= part.height * part.width
-                self._parts[number, place] = held, missing
-                if missing <= 0:
+                if (number, place) not in self._parts:
+                    room = np.empty((len(pixels), block.height, block.width), dtype=self._kind.dtype)
+                    self._parts[number, place] = room, np.ones(room.shape[1:], dtype=bool)
+                (held, missing), at = self._parts[number, place], part.within(block).slices
+                if not missing[at].all():
+                    raise ValueError(f"pixels of block {place} of level {number} came twice")
+                held[(slice(None), *at)], missing[at] = found, False
+                if not missing.any():
                     del self._parts[number, place]
                     self._put(number, place, held)
 
