@@ -116,8 +116,8 @@ def test_windows_in_any_order_are_the_raster(
     for made in (tmp_path / "loose.tif", path):
         with rasterio.open(made) as source:
             np.testing.assert_array_equal(source.read(), pixels)
-    # Of a single column GDAL says that it is not smaller in an overview, and to rasterio one block across looks like strips: the
-    # judge takes both for faults.
+    # Of a single column GDAL says that it is not smaller in an overview, and to rasterio one block across looks like strips:
+    # the judge takes both for faults.
     if min(height, width) > 1 and width != 512:
         assert cog_validate(path, strict=True, quiet=True) == (True, [], [])
     for level, shape in enumerate(shapes_of_levels((height, width))[1:]):
