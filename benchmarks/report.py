@@ -118,7 +118,7 @@ def show_fed(content: Content) -> Iterator[str]:
         "copies to a device are not in it. *Delivered* are megapixels of the map."
     )
     yield (
-        "The pass now also makes the images for the eye and the map of IR-MAD, which were passes of their own before: the "
+        "The pass now also makes and compresses the images for the eye and makes the map of IR-MAD, which was work of its own before: the "
         "columns are not of the same work."
     )
     rows = [
