@@ -118,8 +118,8 @@ def show_fed(content: Content) -> Iterator[str]:
         "copies to a device are not in it. *Delivered* are megapixels of the map."
     )
     yield (
-        "The pass now also makes and compresses the images for the eye and makes the map of IR-MAD, which was work of its own before: the "
-        "columns are not of the same work."
+        "The pass now also makes and compresses the images for the eye and makes the map of IR-MAD, which was work of its "
+        "own before: the columns are not of the same work."
     )
     rows = [
         [f"{column}: device of {number(row['device_mpx_per_second'], 3)} Mpx/s", number(row["delivered_mpx_per_second"]),
