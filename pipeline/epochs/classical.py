@@ -13,8 +13,8 @@ from landshift.pipeline.records import Array, Numbers
 SAMPLES = 1_000_000
 """Pixels that the statistics are taken from, at most: a whole scene need not be in memory."""
 
-_AT_ONCE = {True: 1 << 14, False: 1 << 18}
-"""Pixels whose variates are computed at once, on the processor (of which its cache holds all) and elsewhere."""
+_CPU_PIXELS, _GPU_PIXELS = 1 << 14, 1 << 18
+"""Whose variates are computed at once: what the cache of a processor holds, and what is much for a GPU's memory."""
 _MOST_TERMS = 20
 _RIDGE = 1e-9
 _SMALLEST_VARIANCE = 1e-9
@@ -85,7 +85,7 @@ class IrMad:
         images = [xp.reshape(image, (bands, -1)) for image in (before, after)]
         out = xp.empty(images[0].shape[1], dtype=xp.float32, device=at)
         # Double precision of all bands of both dates is held of so many pixels only.
-        count = _AT_ONCE[str(at) == "cpu"]
+        count = _CPU_PIXELS if str(at) == "cpu" else _GPU_PIXELS
         for first in range(0, len(out), count):
             part = slice(first, first + count)
             both = xp.astype(xp.concat([image[:, part] for image in images]), xp.float64)
