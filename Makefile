@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
-.PHONY: setup demo transfer-demo test slow check format schema pictures gpu-check benchmarks clean
+.PHONY: setup demo transfer-demo test slow fuzz check format schema pictures gpu-check benchmarks clean
 
 setup: $(VENV)/.installed
 
@@ -27,6 +27,11 @@ test: setup
 
 slow: setup
 	$(BIN)/python -m pytest -m slow -n 2 --dist loadfile --max-worker-restart 0
+
+# Files damaged by numbers; what fails is kept in .fuzz, and the same numbers damage the same way again.
+MUTATIONS ?= 20000
+fuzz: setup
+	$(BIN)/python -m tests.fuzz --mutations $(MUTATIONS) --kept .fuzz
 
 check: setup
 	$(BIN)/ruff check .
@@ -70,4 +75,4 @@ benchmarks: setup
 	$(BIN)/python benchmarks/report.py
 
 clean:
-	rm -rf $(VENV) landshift-demo runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) .fuzz landshift-demo runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -8,14 +8,13 @@ from typing import Any, Literal
 
 import numpy as np
 from rasterio.enums import Resampling
-from rasterio.errors import RasterioError
 from rasterio.warp import reproject
 
 from landshift.pipeline.grid import Grid, cut_out, overlap_window, pixels_per_pixel, place_in
 from landshift.pipeline.raster.masks import alpha_bands, grow, has_mask, read_unmasked
 from landshift.pipeline.raster.open import environment, open_source
 from landshift.pipeline.raster.place import RasterPlace
-from landshift.pipeline.raster.read import grid_in, rasterio_window, read_or_explain, warp_onto
+from landshift.pipeline.raster.read import grid_in, rasterio_window, read_all, warp_onto
 from landshift.pipeline.tiles import Window
 
 Kernel = Literal["nearest", "bilinear", "average"]
@@ -147,7 +146,7 @@ def _read(
         numbers, seen = _read_in_place(source, path, bands, there, fill=fill)
     else:
         with warp_onto(source, part.grid, resampling=Resampling[resampling], src_nodata=absent, nodata=fill) as warped:
-            numbers = _read_all(path, bands, lambda some: warped.read(some, window=rasterio_window(part.window)))
+            numbers = read_all(path, bands, lambda some: warped.read(some, window=rasterio_window(part.window)))
         seen = _see_warped(
             source, path, bands, part, is_grown=resampling == "bilinear", is_marked=by_number and absent is not None
         )
@@ -172,7 +171,7 @@ def _read_in_place(
     if not (inside.height and inside.width):
         shape = (there.height, there.width)
         return np.full((len(bands), *shape), fill, dtype=source.dtypes[0]), np.zeros(shape, dtype=bool)
-    numbers = _read_all(path, bands, lambda some: source.read(some, window=window))
+    numbers = read_all(path, bands, lambda some: source.read(some, window=window))
     unmasked = read_unmasked(source, path, bands, window)
     seen = np.ones(numbers.shape[1:], dtype=bool) if unmasked is None else unmasked
     if inside != there:
@@ -181,14 +180,6 @@ def _read_in_place(
         seen = np.zeros(numbers.shape[1:], dtype=bool)
         numbers[:, *held], seen[held] = part, part_seen
     return numbers, seen
-
-
-def _read_all(path: RasterPlace, bands: Sequence[int], read: Callable[[list[int]], np.ndarray]) -> np.ndarray:
-    """Read bands together; where that fails, one by one, so that the faulty one is named."""
-    try:
-        return read(list(bands))
-    except (RasterioError, IndexError):
-        return np.concatenate([read_or_explain(path, band, partial(read, [band])) for band in bands])
 
 
 def _see_warped(

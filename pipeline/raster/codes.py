@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 from rasterio.enums import ColorInterp
-from rasterio.errors import RasterioError
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.masks import alpha_bands, read_unmasked
@@ -22,6 +21,8 @@ _MOST_COUNTED = 2**28
 """Pixels that are counted: of larger rasters, strips evenly spread."""
 _MOST_DIFFERENT = 4096
 """Different numbers after which counting stops: these are not classes."""
+_NUMBERED = ("uint8", "uint16")
+"""Types whose numbers can be those of a palette."""
 _COLOURS = (ColorInterp.red, ColorInterp.green, ColorInterp.blue)
 
 
@@ -81,7 +82,8 @@ def inspect_codes(path: Path) -> CodeFacts:
 
 def _facts(source: Any) -> CodeFacts:  # noqa: ANN401 (rasterio is not typed)
     kinds = tuple(source.colorinterp)
-    palette: Mapping[int, Sequence[int]] = source.colormap(1) if kinds[0] == ColorInterp.palette else {}
+    numbered = kinds[0] == ColorInterp.palette and source.dtypes[0] in _NUMBERED
+    palette: Mapping[int, Sequence[int]] = source.colormap(1) if numbered else {}
     colours: tuple[int, ...] = ()
     alpha = alpha_bands(source)
     spectral = [i for i in source.indexes if i not in alpha]
@@ -121,7 +123,7 @@ def read_codes(path: Path, *, colours: bool) -> Iterator[tuple[int, np.ma.Masked
         palette has no such entry.
 
     Raises:
-        InputError: The file cannot be read.
+        InputError: The file cannot be read, or has no colours where they are asked for.
     """
     with environment(path), open_source(path) as source:
         for window in _strips(source.height, source.width):
@@ -129,16 +131,6 @@ def read_codes(path: Path, *, colours: bool) -> Iterator[tuple[int, np.ma.Masked
 
 
 def _read(path: Path, source: Any, window: Window, *, colours: bool) -> np.ma.MaskedArray:  # noqa: ANN401
-    try:
-        return _read_window(path, source, window, colours=colours)
-    except RasterioError as error:
-        raise InputError(
-            f"{path}: the pixels cannot be read ({error}). The file is damaged; run `gdalinfo -checksum` on it and copy it "
-            f"again."
-        ) from error
-
-
-def _read_window(path: Path, source: Any, window: Window, *, colours: bool) -> np.ma.MaskedArray:  # noqa: ANN401
     facts, place = _facts(source), rasterio_window(window)
     if colours and facts.colour_bands:
         layers = [source.read(number, window=place) for number in facts.colour_bands]
@@ -146,6 +138,8 @@ def _read_window(path: Path, source: Any, window: Window, *, colours: bool) -> n
         data = np.zeros(absent.shape, dtype=np.int32)
         for layer, weight in zip(layers, _WEIGHTS.tolist(), strict=True):
             data += layer.astype(np.int32) * weight
+    elif colours and not facts.palette:
+        raise InputError(f"{path} has {facts} and no palette. Expected colours: red, green and blue as uint8, or a palette.")
     else:
         data = source.read(1, window=place)
         absent = (data == facts.nodata) | ~np.isfinite(data)

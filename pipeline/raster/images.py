@@ -11,9 +11,9 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from landshift.pipeline.raster.open import environment, open_source
+from landshift.pipeline.raster.open import environment, open_alone
 from landshift.pipeline.raster.place import RasterPlace
-from landshift.pipeline.raster.read import RasterInfo, inspect, rasterio_window, read_preview
+from landshift.pipeline.raster.read import RasterInfo, inspect, rasterio_window, read_all, read_preview
 from landshift.pipeline.tiles import Window, strips
 
 _PERCENTILES = (1, 5, 25, 50, 75, 95, 99)
@@ -172,6 +172,9 @@ class RasterReader:
 
         Returns:
             (band, y, x), NaN where not observed and past the edge.
+
+        Raises:
+            InputError: The file cannot be read.
         """
         out = np.full((self.info.count, window.height, window.width), np.nan, dtype=np.float32)
         inside = window.clip(self.info.shape)
@@ -188,10 +191,10 @@ class RasterReader:
         key = (os.getpid(), threading.get_ident())
         with environment():
             if key not in self._handles:
-                # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would wait for
-                # ever.
-                self._handles[key] = open_source(self.path, NUM_THREADS="1")
-            data = self._handles[key].read(window=rasterio_window(window), out_dtype="float32")
+                self._handles[key] = open_alone(self.path)
+            source, place = self._handles[key], rasterio_window(window)
+            bands = range(1, self.info.count + 1)
+            data = read_all(self.path, bands, lambda some: source.read(some, window=place, out_dtype="float32"))
         if self.info.nodata is not None and not np.isnan(self.info.nodata):
             data[data == self.info.nodata] = np.nan
         return np.asarray(data)

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
-from rasterio.errors import NotGeoreferencedWarning, RasterioError
+from rasterio._err import CPLE_BaseError
+from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from landshift.pipeline.errors import UnreadableError
 from landshift.pipeline.raster.place import RETRIES, SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, keeping_secrets
@@ -144,26 +145,74 @@ def keeping_open(*, here: bool = False) -> Iterator[None]:
                 source.close()
 
 
-def open_source(path: RasterPlace, *, pictures: bool = False, **options: str) -> Any:  # noqa: ANN401 (rasterio is not typed)
-    """Open a raster for the functions of this door.
+@contextmanager
+def open_source(path: RasterPlace, *, pictures: bool = False) -> Iterator[Any]:  # rasterio is not typed
+    """Open a raster for the functions of this door; what GDAL finds wrong with it inside the block is an InputError.
 
     Args:
         path: The raster.
         pictures: Whether it may be a PNG or a JPEG.
-        options: Options of GDAL's GeoTIFF driver.
 
     Raises:
-        InputError: The file is missing, unreadable or of a format that is not accepted.
+        InputError: The file is missing, unreadable, damaged or of a format that is not accepted.
     """
     kept = _KEPT.get()
-    if kept is None or options or not (kept.here or isinstance(path, RemoteFile)):
-        return _open(path, options, pictures=pictures)
-    # A file whose signature was renewed is opened anew.
-    key = (path, path.gdal_name if isinstance(path, RemoteFile) else "", pictures)
-    if key not in kept.handles:
-        kept.handles[key] = _open(path, kept.options, pictures=pictures)
-    # Closed when the block that keeps it open ends.
-    return nullcontext(kept.handles[key])
+    with explaining(path):
+        if kept is None or not (kept.here or isinstance(path, RemoteFile)):
+            with _open(path, {}, pictures=pictures) as source:
+                yield source
+            return
+        # A file whose signature was renewed is opened anew.
+        key = (path, path.gdal_name if isinstance(path, RemoteFile) else "", pictures)
+        if key not in kept.handles:
+            kept.handles[key] = _open(path, kept.options, pictures=pictures)
+        # Closed when the block that keeps it open ends.
+        yield kept.handles[key]
+
+
+def open_alone(path: Path) -> Any:  # noqa: ANN401
+    """Open a raster for a reader that closes it itself, in one thread of one process.
+
+    Raises:
+        InputError: As `open_source`.
+    """
+    # GDAL's pool of decoding threads does not survive a fork: a worker that asked it for blocks would wait for ever.
+    return _open(path, {"NUM_THREADS": "1"}, pictures=False)
+
+
+@contextmanager
+def explaining(path: RasterPlace, band: int | None = None) -> Iterator[None]:
+    """Turn what GDAL finds wrong with a raster inside the block into an InputError that names the file.
+
+    Args:
+        path: The raster.
+        band: From 1, that is read; None where it is not one alone.
+
+    Raises:
+        InputError: For every error of GDAL's.
+    """
+    what = str(path) if band is None else f"{path}, band {band}"
+    # Asking for a band that is not there is an error of Python's.
+    faults = (
+        (RasterioError, CPLE_BaseError, CRSError) if band is None else (RasterioError, CPLE_BaseError, CRSError, IndexError)
+    )
+    try:
+        yield
+    except UnicodeDecodeError as error:
+        raise UnreadableError(
+            f"{path}: its metadata hold the byte 0x{error.object[error.start]:02x}, which is not UTF-8. Expected texts in "
+            f"UTF-8; take them out: `gdal_edit.py -unsetmd FILE`, or leave the file out."
+        ) from error
+    except faults as error:
+        if isinstance(path, RemoteFile):
+            raise UnreadableError(
+                f"{what}: the pixels cannot be read ({path.without_secrets(str(error))}). The server failed or "
+                f"stopped midway, or the file is damaged or has fewer bands; try again, or leave the item out."
+            ) from None
+        raise UnreadableError(
+            f"{what}: the pixels cannot be read ({error}). The file is damaged or has fewer bands; run `gdalinfo -checksum` on "
+            f"it and copy it again."
+        ) from error
 
 
 def _open(path: RasterPlace, options: Mapping[str, str], *, pictures: bool) -> Any:  # noqa: ANN401

@@ -9,7 +9,6 @@ from typing import Any
 import numpy as np
 import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
-from rasterio.errors import RasterioError
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.open import environment, open_source
@@ -55,12 +54,9 @@ def read_picture(path: Path) -> Picture:
     """
     with _open(path) as source:
         bands = list(source.indexes)[: source.count - _has_alpha(source)]
-        try:
-            numbers = source.read(bands)
-            flags = {flag for band in source.mask_flag_enums for flag in band}
-            seen = source.dataset_mask() > 0 if flags & {MaskFlags.per_dataset, MaskFlags.alpha} else None
-        except RasterioError as error:
-            raise InputError(f"{path}: the pixels cannot be read ({error}). The file is damaged; copy it again.") from error
+        numbers = source.read(bands)
+        flags = {flag for band in source.mask_flag_enums for flag in band}
+        seen = source.dataset_mask() > 0 if flags & {MaskFlags.per_dataset, MaskFlags.alpha} else None
         nodata = source.nodata
         empty = None if nodata is None else np.all(numbers == nodata, axis=0)
         palette = None

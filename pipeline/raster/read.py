@@ -16,7 +16,7 @@ from rasterio.windows import Window as RasterioWindow
 from landshift.pipeline.errors import InputError, UnreadableError
 from landshift.pipeline.grid import Grid, differences, grid_of
 from landshift.pipeline.raster.masks import alpha_bands, has_mask, require_mask_fits
-from landshift.pipeline.raster.open import environment, open_source
+from landshift.pipeline.raster.open import environment, explaining, open_source
 from landshift.pipeline.raster.place import ArchivedFile, RasterPlace, RemoteFile, ask
 from landshift.pipeline.raster.placing import explain_place
 from landshift.pipeline.tiles import Window, strips
@@ -270,18 +270,21 @@ def read_or_explain(path: RasterPlace, band: int, read: Callable[[], np.ndarray]
     Raises:
         InputError: They cannot be read.
     """
-    try:
+    with explaining(path, band):
         return read()
-    except (RasterioError, IndexError) as error:
-        if isinstance(path, RemoteFile):
-            raise UnreadableError(
-                f"{path}, band {band}: the pixels cannot be read ({path.without_secrets(str(error))}). The server failed or "
-                f"stopped midway, or the file is damaged or has fewer bands; try again, or leave the item out."
-            ) from None
-        raise UnreadableError(
-            f"{path}, band {band}: the pixels cannot be read ({error}). The file is damaged or has fewer bands; "
-            f"run `gdalinfo -checksum` on it and copy it again."
-        ) from error
+
+
+def read_all(path: RasterPlace, bands: Sequence[int], read: Callable[[list[int]], np.ndarray]) -> np.ndarray:
+    """Return the pixels (band, y, x) that `read` reads of bands together; the faulty one is named.
+
+    Raises:
+        InputError: They cannot be read.
+    """
+    try:
+        return read(list(bands))
+    except (RasterioError, IndexError):
+        # One by one, to find it.
+        return np.concatenate([read_or_explain(path, band, partial(read, [band])) for band in bands])
 
 
 def rasterio_window(window: Window) -> RasterioWindow:
@@ -294,8 +297,15 @@ def read_preview(path: RasterPlace, bands: Sequence[int], side: int = 900) -> np
 
     Returns:
         (band, y, x) in the file's own type; nodata as it is in the file.
+
+    Raises:
+        InputError: The file cannot be read.
     """
     with environment(path), open_source(path) as source:
         step = max(source.height, source.width) / side
-        shape = (len(bands), *(max(round(n / max(step, 1)), 1) for n in (source.height, source.width)))
-        return np.asarray(source.read(list(bands), out_shape=shape, resampling=Resampling.nearest))
+        shape = tuple(max(round(n / max(step, 1)), 1) for n in (source.height, source.width))
+
+        def read(some: list[int]) -> np.ndarray:
+            return np.asarray(source.read(some, out_shape=(len(some), *shape), resampling=Resampling.nearest))
+
+        return read_all(path, bands, read)

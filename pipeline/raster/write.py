@@ -22,7 +22,7 @@ from landshift.pipeline.raster.cog.levels import Level, LevelWriter
 from landshift.pipeline.raster.cog.tally import Tally
 from landshift.pipeline.raster.open import environment, open_source
 from landshift.pipeline.raster.place import RasterPlace
-from landshift.pipeline.raster.read import RasterInfo, block_ends, inspect, rasterio_window, read_or_explain
+from landshift.pipeline.raster.read import RasterInfo, block_ends, inspect, rasterio_window, read_all
 from landshift.pipeline.tiles import Window, strips
 
 _TILED = {"driver": "GTiff", "tiled": True, "blockxsize": BLOCK, "blockysize": BLOCK}
@@ -326,4 +326,4 @@ def join_rows(path: Path, grid: Grid, rasters: Sequence[Path]) -> Path:
 def _read_all(path: RasterPlace, window: Window) -> np.ndarray:
     """Return all bands of a window, (band, y, x)."""
     with environment(), open_source(path) as source:
-        return read_or_explain(path, 1, lambda: source.read(window=rasterio_window(window)))
+        return read_all(path, source.indexes, lambda some: source.read(some, window=rasterio_window(window)))
