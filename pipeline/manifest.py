@@ -1,25 +1,38 @@
 """Files that appear whole or not at all, and the record of what was made from what."""
 
+import ctypes
 import glob
 import hashlib
+import itertools
 import json
 import os
 import shutil
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from landshift.pipeline.files.makers import maker_of, this_process
+
 MANIFEST = "manifest.json"
+
+
+_ASIDE = "aside-"
+"""Follows the maker in the name of a folder that stepped aside for its successor."""
+_NUMBERS = itertools.count()
+"""Of the unfinished files of this process."""
+_EXCHANGE, _HERE = 2, -100
+"""`RENAME_EXCHANGE` and `AT_FDCWD` of Linux."""
 
 
 @contextmanager
 def replace_when_done(path: Path, *, new: bool = False) -> Iterator[Path]:
     """Give a temporary path beside `path`, and move it there once the block ends well.
 
-    The temporary name keeps the suffix, which some GDAL drivers look at. After an error nothing is left behind; after a
-    kill the leftover begins with `.partial-`, and `remove_partials` takes it away.
+    The temporary name keeps the suffix, which some GDAL drivers look at, and begins with `.partial-` and its maker: host,
+    process, and when that was started. After an error nothing is left behind; what a kill leaves is taken away by the
+    next process that writes into that folder (`remove_partials`).
 
     Args:
         path: File or directory to make; an earlier file or directory of that name is replaced.
@@ -30,8 +43,8 @@ def replace_when_done(path: Path, *, new: bool = False) -> Iterator[Path]:
         OSError: The folder cannot be written to.
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".partial-{os.getpid()}-{path.name}")
-    _remove(temporary)
+    remove_partials(path.parent)
+    temporary = _temporary(path)
     try:
         yield temporary
         if temporary.is_file():
@@ -47,6 +60,24 @@ def replace_when_done(path: Path, *, new: bool = False) -> Iterator[Path]:
     finally:
         for leftover in path.parent.glob(f"{glob.escape(temporary.name)}*"):
             _remove(leftover)
+
+
+@contextmanager
+def scratch_folder(parent: Path) -> Iterator[Path]:
+    """Make a folder for what is needed meanwhile, and remove it at the end; after a kill, `remove_partials` does."""
+    parent.mkdir(parents=True, exist_ok=True)
+    remove_partials(parent)
+    folder = _temporary(parent / "scratch")
+    folder.mkdir()
+    try:
+        yield folder
+    finally:
+        _remove(folder)
+
+
+def _temporary(path: Path, mark: str = "") -> Path:
+    """Return a name that no other thread or process has."""
+    return path.with_name(f"{this_process().prefix}{mark or f'{next(_NUMBERS)}-'}{path.name}")
 
 
 def _flush(path: Path) -> None:
@@ -66,8 +97,13 @@ def _name_new(temporary: Path, path: Path) -> None:
 
 
 def _swap(temporary: Path, path: Path) -> None:
-    """Put a directory in the place of another: it cannot be renamed over it, so the old one steps aside first."""
-    aside = path.with_name(f".partial-{os.getpid()}-old-{path.name}")
+    """Put a directory in the place of another, in one step where the system has one.
+
+    Else the old one steps aside first; where a kill comes between, `remove_partials` puts it back.
+    """
+    if _exchange(temporary, path):
+        return
+    aside = _temporary(path, _ASIDE)
     _remove(aside)
     path.rename(aside)
     try:
@@ -76,6 +112,15 @@ def _swap(temporary: Path, path: Path) -> None:
         aside.rename(path)
         raise
     _remove(aside)
+
+
+def _exchange(one: Path, other: Path) -> bool:
+    """Let two paths change places in one step; False where the system or the disk cannot."""
+    try:
+        rename = ctypes.CDLL(None, use_errno=True).renameat2
+    except (OSError, TypeError, AttributeError):
+        return False
+    return bool(rename(_HERE, os.fsencode(one), _HERE, os.fsencode(other), _EXCHANGE) == 0)
 
 
 def link_or_copy(source: str | Path, target: str | Path) -> None:
@@ -90,9 +135,25 @@ def link_or_copy(source: str | Path, target: str | Path) -> None:
 
 
 def remove_partials(folder: Path) -> None:
-    """Take away what an interrupted run left half-written in `folder`."""
-    for leftover in folder.glob(".partial-*"):
-        _remove(leftover)
+    """Take away what processes that are gone left half-written in `folder`; those that live, and keep no lock, go on.
+
+    A folder that had stepped aside when the kill came gets its name back. What cannot be removed stays.
+    """
+    paths: list[Path] = []
+    with suppress(OSError):
+        paths = list(folder.iterdir())
+    for path in paths:
+        maker = maker_of(path.name)
+        if maker is None:
+            continue
+        with suppress(OSError):
+            if not maker.is_gone(path):
+                continue
+            rest = path.name.removeprefix(maker.prefix)
+            if rest.startswith(_ASIDE) and not os.path.lexists(folder / rest.removeprefix(_ASIDE)):
+                path.rename(folder / rest.removeprefix(_ASIDE))
+            else:
+                _remove(path)
 
 
 def write_text(path: Path, text: str) -> Path:
@@ -134,6 +195,19 @@ class Manifest:
 
     folder: Path
     """Where the outputs and `manifest.json` lie."""
+
+    def begin(self, what: str, key: str) -> Path:
+        """Return the folder for the unfinished work of a step on these inputs; such work on other inputs is removed."""
+        ours = self.folder / f"{what}-{short_hash(key, 12)}"
+        for other in self.folder.glob(f"{what}-*"):
+            if other != ours:
+                shutil.rmtree(other, ignore_errors=True)
+        return ours
+
+    def finish(self, what: str) -> None:
+        """Remove the unfinished work of a step that is done, also where a kill came between the record and this."""
+        for folder in self.folder.glob(f"{what}-*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """Return the record: output name to `key` (hash of the inputs) and `files` (name to hash)."""

@@ -16,6 +16,7 @@ from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.tiles import Window
+from tests.conftest import disk_of
 
 HEIGHT, WIDTH = 5 * BLOCK + 30, 6 * BLOCK - 7
 SIZE = 64
@@ -111,5 +112,11 @@ def test_the_file_goes_whatever_happens(images: PairSource, tmp_path: Path) -> N
 
 def test_what_is_too_much_is_read_from_the_images(images: PairSource, tmp_path: Path) -> None:
     with keep_pixels(images, [EVERYWHERE], tmp_path, size=SIZE, most=100_000) as near:
+        assert near is images
+        assert not list(tmp_path.iterdir())
+
+
+def test_a_disk_that_is_full_before_it_was_thought_to_be(images: PairSource, tmp_path: Path) -> None:
+    with disk_of(50_000), keep_pixels(images, [EVERYWHERE], tmp_path, size=SIZE) as near:
         assert near is images
         assert not list(tmp_path.iterdir())

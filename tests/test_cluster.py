@@ -135,7 +135,7 @@ def test_a_shard_whose_worker_dies_is_mapped_by_another(place: Untrained, whole:
     def kill_at_work() -> None:
         """Kill the third worker as soon as it has begun to write a strip, whose temporary name carries its process."""
         while third.poll() is None:
-            if list((tmp_path / "demo" / "work").glob(f"*/{SHARDS}/*/.partial-{third.pid}-*.tif")):
+            if list((tmp_path / "demo" / "work").glob(f"*/{SHARDS}/*/.partial-*-{third.pid}-*.tif")):
                 third.kill()
                 killed.set()
             time.sleep(0.005)

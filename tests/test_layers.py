@@ -17,7 +17,8 @@ TORCH = {"torch", "torchgeo", "torchvision", "segmentation_models_pytorch", "lig
 ANY = "*"
 ROOMS: dict[str, str] = {
     # What a room may import besides the root of its layer and, above `pipeline`, the layers below it.
-    "pipeline": "",
+    "pipeline.files": "",
+    "pipeline": "files",
     "pipeline.raster": "",
     "pipeline.drawing": "raster",
     "pipeline.vector": "drawing",

@@ -2,12 +2,17 @@
 
 import json
 import os
+import subprocess
+import sys
+import time
 from pathlib import Path
 
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from landshift.pipeline import manifest as manifest_module
+from landshift.pipeline.files.makers import SILENT_FOR_S, Maker, maker_of, this_process
 from landshift.pipeline.manifest import (
     MANIFEST,
     Manifest,
@@ -15,6 +20,7 @@ from landshift.pipeline.manifest import (
     link_or_copy,
     remove_partials,
     replace_when_done,
+    scratch_folder,
     value_hash,
     write_json,
     write_text,
@@ -65,14 +71,28 @@ def test_anything_replaces_anything(tmp_path: Path, old: str, new: str) -> None:
     assert names(tmp_path) == ["run"]
 
 
+@pytest.mark.parametrize("at_once", [True, False])
+def test_a_folder_takes_the_place_of_another_on_any_disk(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at_once: bool
+) -> None:
+    if not at_once:
+        monkeypatch.setattr(manifest_module, "_exchange", lambda *_: False)
+    for content in ("old", "new"):
+        with replace_when_done(tmp_path / "run") as temporary:
+            temporary.mkdir()
+            (temporary / content).touch()
+    assert (names(tmp_path), names(tmp_path / "run")) == (["run"], ["new"])
+
+
 def test_a_folder_that_cannot_be_put_in_place_leaves_the_old_one(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(manifest_module, "_exchange", lambda *_: False)
     path = tmp_path / "run"
     path.mkdir()
     (path / "old").write_text("old")
     rename = Path.rename
 
     def fails(self: Path, target: Path) -> Path:
-        if "old" not in self.name and target == path:
+        if "aside" not in self.name and target == path:
             raise OSError("the share is gone")
         return rename(self, target)
 
@@ -97,13 +117,90 @@ def test_what_is_to_be_new_replaces_nothing(tmp_path: Path) -> None:
     assert (names(tmp_path), names(path)) == (["folder"], ["theirs"])
 
 
-def test_leftovers_of_a_kill_are_taken_away(tmp_path: Path) -> None:
-    (tmp_path / ".partial-1-a.tif").write_text("half")
-    (tmp_path / ".partial-1-run").mkdir()
-    (tmp_path / ".partial-1-run" / "x").write_text("half")
-    (tmp_path / "whole.tif").write_text("whole")
+@pytest.fixture
+def ended() -> Maker:
+    """A process of this machine that has ended."""
+    code = "from landshift.pipeline.files.makers import this_process as p; m = p(); print(m.machine, m.process, m.start)"
+    said = subprocess.run([sys.executable, "-c", code], capture_output=True, check=True, text=True).stdout.split()
+    return Maker(said[0], int(said[1]), said[2])
+
+
+def leave(folder: Path, maker: Maker, name: str) -> Path:
+    path = folder / f"{maker.prefix}{name}"
+    path.mkdir()
+    (path / "x").write_text("half")
+    return path
+
+
+def test_the_name_of_an_unfinished_file_tells_its_maker(tmp_path: Path) -> None:
+    with replace_when_done(tmp_path / "a.tif") as temporary:
+        assert maker_of(temporary.name) == this_process()
+        assert not this_process().is_gone(temporary)
+        temporary.touch()
+    assert maker_of("a.tif") is maker_of(".partial-1-a.tif") is None
+
+
+def test_leftovers_of_a_kill_are_taken_away_by_who_writes_there_next(tmp_path: Path, ended: Maker) -> None:
+    leave(tmp_path, ended, "0-run")
+    (tmp_path / f"{ended.prefix}1-a.tif").write_text("half")
+    write_text(tmp_path / "whole.txt", "whole")
+    assert names(tmp_path) == ["whole.txt"]
+
+
+def test_what_others_are_writing_stays(tmp_path: Path, ended: Maker) -> None:
+    us = this_process()
+    ours = leave(tmp_path, us, "0-run")
+    reused = leave(tmp_path, Maker(us.machine, us.process, ended.start), "0-run")
+    elsewhere = leave(tmp_path, Maker("other.00ff00", ended.process, ended.start), "0-run")
+    theirs = tmp_path / ".partial-notes.txt"
+    theirs.touch()
     remove_partials(tmp_path)
-    assert names(tmp_path) == ["whole.tif"]
+    assert ours.is_dir()
+    assert not reused.exists(), "the number of a process is given again, and proves nothing"
+    assert elsewhere.is_dir(), "whether a process of another machine lives is not to be seen from here"
+    assert theirs.is_file(), "not one of our names"
+    long_ago = time.time() - SILENT_FOR_S - 60
+    for path in (elsewhere / "x", elsewhere):
+        os.utime(path, (long_ago, long_ago))
+    remove_partials(tmp_path)
+    assert not elsewhere.exists(), "a day without a byte"
+
+
+def test_a_folder_that_stepped_aside_when_the_kill_came_gets_its_name_back(tmp_path: Path, ended: Maker) -> None:
+    leave(tmp_path, ended, "aside-run")
+    remove_partials(tmp_path)
+    assert names(tmp_path / "run") == ["x"]
+    leave(tmp_path, ended, "aside-run")
+    (tmp_path / "run" / "new").touch()
+    remove_partials(tmp_path)
+    assert names(tmp_path) == ["run"]
+    assert names(tmp_path / "run") == ["new", "x"], "the new one is in place"
+
+
+def test_two_threads_that_write_there_do_not_take_away_each_others_files(tmp_path: Path) -> None:
+    with replace_when_done(tmp_path / "change.tif") as outer:
+        outer.write_text("outer")
+        for name in ("change", "change.tif"):
+            write_text(tmp_path / name, "inner")
+    assert (tmp_path / "change.tif").read_text() == "outer"
+
+
+def test_a_folder_for_meanwhile_is_gone_at_the_end(tmp_path: Path, ended: Maker) -> None:
+    leave(tmp_path, ended, "0-scratch")
+    with scratch_folder(tmp_path) as one, scratch_folder(tmp_path) as other:
+        (one / "a").touch()
+        assert len({one, other}) == len(names(tmp_path)) == 2
+    assert not names(tmp_path)
+
+
+def test_unfinished_work_on_other_inputs_is_removed(tmp_path: Path) -> None:
+    manifest = Manifest(tmp_path)
+    for key in ("sha256:1", "sha256:2"):
+        (manifest.begin("checkpoints", key)).mkdir()
+    assert names(tmp_path) == ["checkpoints-2"]
+    assert manifest.begin("checkpoints", "sha256:2").is_dir(), "a training that was killed goes on"
+    manifest.finish("checkpoints")
+    assert not names(tmp_path)
 
 
 def test_json_is_strict_and_readable(tmp_path: Path) -> None:

@@ -1,6 +1,7 @@
 """Inputs stay inside the data folder, outputs are probed before any work."""
 
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -8,6 +9,7 @@ import pytest
 from landshift.flows.runtime.versions import versions
 from landshift.flows.steps.project.workspace import workspace
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.makers import this_process
 from tests.conftest import Territory
 
 
@@ -61,7 +63,8 @@ def test_a_record_is_opened_without_leftovers(territory: Territory) -> None:
     ws = territory.workspace()
     assert not ws.manifest(ws.epochs).entries()
     ws.epochs.mkdir(parents=True)
-    (ws.epochs / ".partial-1-before.tif").write_text("half")
+    ended = replace(this_process(), start="00000000")
+    (ws.epochs / f"{ended.prefix}0-before.tif").write_text("half")
     ws.manifest(ws.epochs)
     assert not list(ws.epochs.iterdir())
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
-from uuid import uuid4
 
 from landshift.flows.runtime.versions import versions
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import scratch_folder
 
 _PATIENCE = 20
 """Seconds to wait for a scheduler to answer."""
@@ -34,13 +34,10 @@ class Worker:
 @contextmanager
 def probe(folder: Path) -> Iterator[Path]:
     """Write a file that only those see who share the folder."""
-    folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f".partial-probe-{uuid4().hex}"
-    try:
+    with scratch_folder(folder) as scratch:
+        path = scratch / "probe"
         path.write_text("", encoding="utf-8")
         yield path
-    finally:
-        path.unlink(missing_ok=True)
 
 
 def look(paths: Sequence[str], devices: Sequence[str]) -> Worker:

@@ -1,6 +1,7 @@
 """Pixels around labels, kept raw on the disk while a network is trained: a chip is then copied, not decoded."""
 
 import logging
+import os
 import shutil
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -129,6 +130,9 @@ def keep_pixels(
         yield pair
         return
     path = folder / "pixels.raw"
+    if not _take_room(path, needed):
+        yield pair
+        return
     try:
         with pair.open() as reader:
             _keep(reader, layout, path)
@@ -153,10 +157,25 @@ def _reduce(found: np.ndarray, step: int, axis: int) -> np.ndarray:
     return np.asarray(np.logical_or.reduceat(found, np.arange(0, found.shape[axis], step), axis=axis))
 
 
+def _take_room(path: Path, size: int) -> bool:
+    """Reserve the bytes of a file: where a disk fills up under a mapped file, the system kills the process."""
+    try:
+        with path.open("wb") as file:
+            if hasattr(os, "posix_fallocate"):
+                os.posix_fallocate(file.fileno(), 0, size)
+            else:
+                file.truncate(size)
+    except OSError as error:
+        path.unlink(missing_ok=True)
+        _log.info("Chips are read from the images: no room for raw blocks around the labels (%s).", error.strerror)
+        return False
+    return True
+
+
 def _keep(reader: PairReader, layout: _Layout, path: Path) -> None:
     """Write the blocks, reading several at once."""
     rows, columns = layout.place.shape
-    kept = np.memmap(path, np.float32, mode="w+", shape=(layout.count, layout.channels, BLOCK, BLOCK))
+    kept = np.memmap(path, np.float32, mode="r+", shape=(layout.count, layout.channels, BLOCK, BLOCK))
     for top in range(0, rows, _READ):
         for left in range(0, columns, _READ):
             part = layout.place[top : top + _READ, left : left + _READ]

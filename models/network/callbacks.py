@@ -1,14 +1,19 @@
 """Callbacks of a training: chips for each epoch, the history, and when to end."""
 
 import math
+import os
 import time
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import lightning
 import torch
 from lightning.pytorch.callbacks import Callback, EarlyStopping
+from lightning.pytorch.plugins.io import TorchCheckpointIO
 from torch.utils.data import Sampler
+
+from landshift.pipeline.manifest import replace_when_done
 
 
 class Diverged(RuntimeError):
@@ -93,3 +98,16 @@ class Patience(EarlyStopping):
     def on_train_start(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
         """End at once where patience had run out before."""
         trainer.should_stop = trainer.should_stop or self.wait_count >= self.patience
+
+
+class WholeCheckpoints(TorchCheckpointIO):
+    """Writes checkpoints that appear whole or not at all.
+
+    Lightning's own are written in the system's folder for temporary files and moved from there: between two disks that is a
+    copy, half of which a kill leaves under the name of the whole.
+    """
+
+    def save_checkpoint(self, checkpoint: object, path: str | os.PathLike[str], storage_options: object | None = None) -> None:
+        """Write a checkpoint, in one atomic step."""
+        with replace_when_done(Path(path)) as temporary:
+            torch.save(checkpoint, temporary)

@@ -14,7 +14,7 @@ from lightning.pytorch.callbacks import ModelCheckpoint
 from torch import Tensor, nn
 from torch.utils.data import DataLoader, Dataset
 
-from landshift.models.network.callbacks import Diverged, EpochSampler, History, Patience
+from landshift.models.network.callbacks import Diverged, EpochSampler, History, Patience, WholeCheckpoints
 from landshift.models.network.learner import Learner, TrainingSettings, is_settled
 from landshift.models.network.lora import add_lora, merge_lora
 from landshift.models.network.siamese import ChangeNetwork
@@ -76,6 +76,7 @@ def fit(
         # The history comes first, so that a checkpoint holds the row of its own epoch.
         callbacks=[history, Patience("choice", mode="max", patience=settings.patience), best, newest],
         gradient_clip_val=1.0,
+        plugins=[WholeCheckpoints()],
         logger=False, enable_progress_bar=False, enable_model_summary=False,
         num_sanity_val_steps=0, use_distributed_sampler=False,
     )  # fmt: skip

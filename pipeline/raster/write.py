@@ -14,7 +14,7 @@ from rasterio.enums import ColorInterp
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.manifest import link_or_copy, replace_when_done
+from landshift.pipeline.manifest import link_or_copy, replace_when_done, scratch_folder
 from landshift.pipeline.raster.cog.arrange import arrange, read_levels
 from landshift.pipeline.raster.cog.blocks import BLOCK, PixelKind
 from landshift.pipeline.raster.cog.directory import Directory, read_directories
@@ -230,16 +230,15 @@ def write_rows(path: Path, rows: Iterable[np.ndarray], layout: Layout) -> dict[i
     Raises:
         OSError: The file could not be written whole.
     """
-    loose, top = path.with_name(f"plain_{path.name}"), 0
-    try:
-        with replace_when_done(loose) as temporary, _writing_levels(temporary, path, layout) as levels:
+    top = 0
+    with scratch_folder(path.parent) as scratch:
+        loose = scratch / path.name
+        with _writing_levels(loose, path, layout) as levels:
             for values in rows:
                 with _explaining(path):
                     levels.add(Window(top, 0, *values.shape), values[np.newaxis])
                 top += len(values)
         write_cog(path, loose, categorical=layout.overviews == "mode")
-    finally:
-        loose.unlink(missing_ok=True)
     return {value: int(n) for value, n in enumerate(levels.tally.counts[0]) if n}
 
 

@@ -2,7 +2,6 @@
 
 import math
 import re
-import shutil
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field, fields, replace
 from pathlib import Path
@@ -13,16 +12,22 @@ from safetensors.numpy import load_file, save_file
 
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.images.epochs import Pair
-from landshift.flows.steps.learning.fitting import Recipe, build_network, encoder_called, encoder_facts, fit_network
+from landshift.flows.steps.learning.fitting import (
+    Recipe,
+    build_network,
+    encoder_called,
+    encoder_facts,
+    fit_network,
+)
 from landshift.flows.steps.learning.judging import Calibrated, judge
 from landshift.flows.steps.learning.labelling import read_masks
-from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.project.workspace import CHECKPOINTS, Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.regions import Regions, fold_roles, random_roles, with_fewer_labels
 from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
 from landshift.pipeline.labels.splits import DividedLabels
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.manifest import replace_when_done, short_hash, value_hash
+from landshift.pipeline.manifest import replace_when_done, value_hash
 from landshift.pipeline.records import IfAny, read_record, write_record
 from landshift.pipeline.scores.accuracy import binary_scores
 from landshift.pipeline.scores.assessment import MeanF1
@@ -145,9 +150,7 @@ def run_trial(ws: Workspace, prepared: Pair, labels_hash: str, trial: Trial, reg
     key = trial_key(ws, prepared, labels_hash, trial, regions=regions, recipe=recipe)
     manifest = ws.manifest(folder)
     if not manifest.is_current("trial", key):
-        outcome, pixels = _train(
-            ws, prepared, recipe, trial, regions=regions, checkpoints=folder / f"checkpoints-{short_hash(key, 12)}"
-        )
+        outcome, pixels = _train(ws, prepared, recipe, trial, regions=regions, checkpoints=manifest.begin(CHECKPOINTS, key))
         if outcome.state == "not possible":
             # Not kept: the network may be back, or the labels may be more, when it is tried again.
             return outcome
@@ -158,6 +161,7 @@ def run_trial(ws: Workspace, prepared: Pair, labels_hash: str, trial: Trial, reg
             with replace_when_done(files[-1]) as temporary:
                 save_file(pixels, temporary)
         manifest.record("trial", key, files)
+    manifest.finish(CHECKPOINTS)
     outcome = read_record(path, TrialResult)
     if outcome.facts is None:
         return outcome
@@ -209,7 +213,6 @@ def _train(
     except InputError as error:
         return TrialResult(trial, "not possible", str(error)), None
     except Diverged as error:
-        shutil.rmtree(checkpoints, ignore_errors=True)
         return TrialResult(trial, "diverged", str(error)), None
     moved = (
         trial.strategy not in ("scratch", "frozen", "probe", "boosted")
@@ -222,7 +225,6 @@ def _train(
         alignment=_alignment(ws, prepared, recipe, network, masks=masks) if moved else None,
     )  # fmt: skip
     pixels = _pixels(calibrated)
-    shutil.rmtree(checkpoints, ignore_errors=True)
     by_region = _by_region(pixels, regions, calibrated.threshold)
     return TrialResult(trial, "done", "", scores.test.f1, regions=by_region, facts=facts), pixels
 

@@ -2,7 +2,6 @@
 
 import csv
 import io
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
@@ -25,7 +24,7 @@ from landshift.flows.steps.learning.fitting import (
     settings_of,
 )
 from landshift.flows.steps.project.plan import legend_of
-from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.project.workspace import CHECKPOINTS, Workspace
 from landshift.flows.steps.release.candidates import Trained
 from landshift.flows.steps.release.choosing import best_candidate, describe_choice
 from landshift.pipeline.chips.read import ChipReader
@@ -35,7 +34,7 @@ from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.search import ROLES, TRAIN
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_json, write_text
+from landshift.pipeline.manifest import file_hash, value_hash, write_json, write_text
 from landshift.pipeline.pages.assessment import image_lines
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.raster.images import BandStatistics
@@ -120,7 +119,7 @@ def train_on_chips(ws: Workspace, seed: int, strategy: str) -> CandidateScores:
         from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, save
         from landshift.models.use.energy import measure_cost
 
-        checkpoints = folder / f"checkpoints-{short_hash(key, 12)}"
+        checkpoints = manifest.begin(CHECKPOINTS, key)
         recipe = Recipe(encoder, strategy, seed, project.training.epochs, chips_per_epoch=project.training.chips_per_epoch)
         given = prepare_input(ws, survey)
         with measure_cost(f"training, {strategy}, seed {seed}", project.energy.country) as meter:
@@ -135,7 +134,7 @@ def train_on_chips(ws: Workspace, seed: int, strategy: str) -> CandidateScores:
         write_text(folder / IMAGES, _table(judged.images))
         files = [folder / n for n in (_SCORES, _TALLIES, IMAGES)]
         manifest.record("candidate", key, [*files, *(folder / "model" / n for n in (WEIGHTS, MODEL, CARD))])
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    manifest.finish(CHECKPOINTS)
     return read_record(folder / _SCORES, CandidateScores)
 
 

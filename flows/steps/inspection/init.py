@@ -29,7 +29,7 @@ from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.labels.read import Labels
-from landshift.pipeline.manifest import write_text
+from landshift.pipeline.manifest import scratch_folder, write_text
 from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.products.scenes import Declared
 from landshift.pipeline.scenes.scene import Scene
@@ -170,14 +170,14 @@ def _propose_the_rest(draft: Draft, folder: Path, scenes: Sequence[Scene]) -> No
     draft.comments["detect.min_area_ha"] = "minimum mapping unit in hectares"
     try:
         project = Project.model_validate(draft.content)
-        with tempfile.TemporaryDirectory() as output:
-            ws = workspace(project, folder, Path(output))
+        with scratch_folder(Path(tempfile.gettempdir())) as output:
+            ws = workspace(project, folder, output)
             made = plan(ws)
             labels = None if project.labels is None else read_labels(ws, made.grid)
             if labels is not None and "split" in draft.content:
                 assign_roles(ws, labels, made.grid)
             elif labels is not None:
-                _propose_split(draft, labels, lambda content: workspace(Project.model_validate(content), folder, Path(output)))
+                _propose_split(draft, labels, lambda content: workspace(Project.model_validate(content), folder, output))
     except (InputError, ValidationError) as error:
         draft.questions.append(f"before training: {error}")
 

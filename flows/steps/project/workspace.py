@@ -10,10 +10,13 @@ from filelock import FileLock, Timeout
 
 from landshift.flows.config.project import Project
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.manifest import Manifest, remove_partials
+from landshift.pipeline.manifest import Manifest, remove_partials, scratch_folder
 from landshift.pipeline.raster.place import ArchivedFile, RasterPlace, RemoteFile
 from landshift.pipeline.register.address import RegisterLocation, location_of
 from landshift.pipeline.releases import RELEASES, model_in_use
+
+CHECKPOINTS = "checkpoints"
+"""What the names of folders of unfinished trainings begin with."""
 
 
 @dataclass(frozen=True)
@@ -195,11 +198,9 @@ class Workspace:
         Raises:
             InputError: The folder cannot be made or written to.
         """
-        probe = self.output / ".partial-probe"
         try:
-            self.output.mkdir(parents=True, exist_ok=True)
-            probe.write_text("")
-            probe.unlink()
+            with scratch_folder(self.output):
+                pass
         except OSError as error:
             raise InputError(
                 f"{self.output} cannot be written to ({error.strerror}). Choose another folder with --output."

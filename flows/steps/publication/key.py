@@ -1,5 +1,6 @@
 """The key of a detect run, the finished run of a key, and what is asked before it is mapped."""
 
+import shutil
 from typing import Any
 
 from landshift.flows.runtime.versions import versions
@@ -26,8 +27,9 @@ def run_key(ws: Workspace, prepared: Pair) -> str:
 
 
 def find_finished(ws: Workspace, key: str) -> Detected | None:
-    """Return the run where it is there already, whole and unharmed, from the same inputs."""
+    """Return the run where it is there already, whole and unharmed, from the same inputs; nothing is left to be done for it."""
     if not ws.manifest(ws.run).is_current("run", key):
         return None
     areas = read_run(ws.run).areas
+    shutil.rmtree(ws.work, ignore_errors=True)  # a kill may have come between the two
     return Detected(ws.run, areas.changed_ha, areas.polygons, False)

@@ -11,7 +11,7 @@ from landshift.flows.runtime.progress import step
 from landshift.pipeline.drawing.chips import sample_chip, sample_window
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
-from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.manifest import remove_partials, replace_when_done
 from landshift.pipeline.raster.images import open_readers
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.records import content_of, write_record
@@ -90,20 +90,25 @@ def sample_run(
         DrawnStratum(code, names[code], counts[code], n, expected_accuracy=expected[code]) for code, n in sizes.items()
     )
     record = DrawnSample(described.key, seed, strata)
+    remove_partials(folder.parent)
     if folder.exists():
         _require_same(folder, record)
         return Sampled(folder, record, False)
     sample = draw(codes, sizes, seed)
-    with replace_when_done(folder) as target, step("Drawing the sample") as advance:
-        target.mkdir(parents=True)
-        frame = sample_frame(sample.rows, sample.columns, grid, legend, run_id=described.key)
-        _write_chips(run, target, frame, sample, advance=advance)
-        dates = (str(described.before_date), str(described.after_date))
-        write_sample_file(target / SAMPLES, frame, sample_form_qml(legend, abs(float(grid.transform.a)), dates))
-        images = {epoch: run / f"image_{epoch}.tif" for epoch in ("before", "after")}
-        crs = inspect(images["after"]).crs
-        write_sample_project(target / PROJECT, folder, legend, images, grid=grid, crs=crs, dates=dates)
-        write_record(target / RECORD, record)
+    try:
+        with replace_when_done(folder, new=True) as target, step("Drawing the sample") as advance:
+            target.mkdir(parents=True)
+            frame = sample_frame(sample.rows, sample.columns, grid, legend, run_id=described.key)
+            _write_chips(run, target, frame, sample, advance=advance)
+            dates = (str(described.before_date), str(described.after_date))
+            write_sample_file(target / SAMPLES, frame, sample_form_qml(legend, abs(float(grid.transform.a)), dates))
+            images = {epoch: run / f"image_{epoch}.tif" for epoch in ("before", "after")}
+            crs = inspect(images["after"]).crs
+            write_sample_project(target / PROJECT, folder, legend, images, grid=grid, crs=crs, dates=dates)
+            write_record(target / RECORD, record)
+    except FileExistsError:
+        _require_same(folder, record)  # another process made it meanwhile, and a person may have begun to judge
+        return Sampled(folder, record, False)
     return Sampled(folder, record, True)
 
 

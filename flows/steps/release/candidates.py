@@ -1,7 +1,6 @@
 """One trained, calibrated and scored candidate a seed, and the choice among them."""
 
 import json
-import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -19,7 +18,7 @@ from landshift.flows.steps.learning.fitting import Recipe, encoder_facts, encode
 from landshift.flows.steps.learning.judging import Calibrated, judge
 from landshift.flows.steps.learning.labelling import SPLITS, LabelRecord, read_masks
 from landshift.flows.steps.project.plan import Plan
-from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.project.workspace import CHECKPOINTS, Workspace
 from landshift.flows.steps.release.choosing import best_candidate, describe_choice, warn_of_prior
 from landshift.flows.steps.release.comparing import SEEN, write_seen
 from landshift.pipeline.gates import Gate, warnings_of
@@ -27,7 +26,7 @@ from landshift.pipeline.grid import crs_of
 from landshift.pipeline.labels.regions import block_index
 from landshift.pipeline.labels.search import VALIDATION
 from landshift.pipeline.legend import NOT_LABELLED
-from landshift.pipeline.manifest import file_hash, short_hash, value_hash, write_json
+from landshift.pipeline.manifest import file_hash, value_hash, write_json
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.records import content_of, read_record, write_record
 from landshift.pipeline.run.stac import ITEM, footprint
@@ -85,7 +84,7 @@ def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int, strat
         from landshift.models.use.bundle import CARD, MODEL, WEIGHTS, save
         from landshift.models.use.energy import measure_cost
 
-        checkpoints = folder / f"checkpoints-{short_hash(key, 12)}"
+        checkpoints = manifest.begin(CHECKPOINTS, key)
         recipe = Recipe(encoder, strategy, seed, project.training.epochs, chips_per_epoch=project.training.chips_per_epoch)
         masks = read_masks(ws)
         with measure_cost(f"training, {strategy}, seed {seed}", project.energy.country) as meter:
@@ -100,7 +99,7 @@ def train_seed(ws: Workspace, prepared: Pair, labels_hash: str, seed: int, strat
         write_record(folder / TALLIES, _tally(ws, calibrated, masks.role.shape[1]))
         files = [folder / _SCORES, folder / TALLIES, *(folder / "model" / n for n in (WEIGHTS, MODEL, CARD))]
         manifest.record("candidate", key, files)
-        shutil.rmtree(checkpoints, ignore_errors=True)
+    manifest.finish(CHECKPOINTS)
     return read_record(folder / _SCORES, CandidateScores)
 
 

@@ -1,7 +1,6 @@
 """A folder to label in QGIS is given out, and its answers become labels."""
 
 import shlex
-import tempfile
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -19,7 +18,7 @@ from landshift.flows.steps.suggestion.ground import Ground, ask_project, ask_run
 from landshift.pipeline.drawing.pictures import stretches_of, write_image
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import crs_of
-from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.manifest import replace_when_done, scratch_folder
 from landshift.pipeline.records import content_of, write_record
 from landshift.pipeline.review.chips import write_chips
 from landshift.pipeline.review.suggestions import (
@@ -59,8 +58,8 @@ def suggest_for_project(ws: Workspace, prepared: Pair, wish: Wish) -> Reply:
     """
     output = wish.folder or ws.output / DEFAULT_FOLDER
     _require_new(output)
-    with tempfile.TemporaryDirectory(prefix=".partial-suggest-", dir=ws.output) as place:
-        ground = ask_project(ws, prepared, Path(place))
+    with scratch_folder(ws.output) as place:
+        ground = ask_project(ws, prepared, place)
         choice = choose(ground, wish.blocks, wish.patches)
     return _give_out(ground, choice, wish, output, images=None, pair=prepared)
 

@@ -1,0 +1,1 @@
+"""Files while they are made."""
