@@ -14,7 +14,6 @@ from landshift.pipeline.change.areas import METHOD, MappedAreas, MappedChange, O
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.decision import Decision, probability_codes
 from landshift.pipeline.change.polygons import find_map_patches, map_layers
-from landshift.pipeline.columns import KnownHere
 from landshift.pipeline.epochs.gates import coverage_gate
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.write import write_raster
@@ -50,6 +49,7 @@ from landshift.pipeline.sample.record import (
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.gates import model_gates
 from landshift.pipeline.scores.reliability import KnownCalibration
+from landshift.pipeline.vector.columns import KnownHere
 from landshift.pipeline.vector.write import write_changes
 from tests.conftest import small_grid
 

@@ -24,10 +24,10 @@ from landshift.pipeline.change.areas_of_interest import (
 )
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.change.polygons import find_map_patches, map_layers
-from landshift.pipeline.columns import AREA_COLUMNS
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.vector.columns import AREA_COLUMNS
 from landshift.pipeline.vector.read import burn
 
 DATES = (date(2020, 6, 1), date(2023, 6, 3))

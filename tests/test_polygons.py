@@ -14,9 +14,9 @@ from hypothesis.extra.numpy import arrays
 
 from landshift.pipeline.change.areas import OnTestBlocks, add_kind_scores
 from landshift.pipeline.change.polygons import MapLayers, find_map_patches, map_layers
-from landshift.pipeline.columns import CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.vector.columns import CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS
 
 BEFORE, AFTER = date(2020, 6, 1), date(2023, 6, 3)
 LEGEND = Legend((LandUse(1, 'Forest "old" & <wild>', "#1b7837"), LandUse(4, "عمران 🏙", "#c0392b")))

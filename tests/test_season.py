@@ -13,7 +13,7 @@ from landshift.flows.steps.monitoring.pairs import pair_workspace, pairs_of, sce
 from landshift.flows.steps.project.finding import find_scenes
 from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.season import Season, month_and_day
+from landshift.pipeline.scenes.season import Season, month_and_day
 from tests.conftest import Territory
 
 

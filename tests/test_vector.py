@@ -21,7 +21,12 @@ from geopandas.testing import assert_geodataframe_equal
 from pyproj import CRS
 
 from landshift.pipeline.change.polygons import MapLayers, find_map_patches, map_layers
-from landshift.pipeline.columns import (
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.sample.draw import sample_ids
+from landshift.pipeline.sample.points import read_samples, sample_frame
+from landshift.pipeline.vector.columns import (
     AREA_COLUMNS,
     CHANGE_COLUMNS,
     DTYPES,
@@ -32,11 +37,6 @@ from landshift.pipeline.columns import (
     frame_of,
     labelling_columns,
 )
-from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import Legend
-from landshift.pipeline.manifest import file_hash
-from landshift.pipeline.sample.draw import sample_ids
-from landshift.pipeline.sample.points import read_samples, sample_frame
 from landshift.pipeline.vector.formats import layer_hash
 from landshift.pipeline.vector.read import burn, read_layer, read_polygons
 from landshift.pipeline.vector.write import add_layers, write_changes, write_copies, write_sample_file

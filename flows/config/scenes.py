@@ -11,7 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from landshift.flows.config.sections import Section, default_of
 from landshift.pipeline.epochs.rules import MOST_OBSERVED, CompositeRule
-from landshift.pipeline.season import Season, month_and_day
+from landshift.pipeline.scenes.season import Season, month_and_day
 
 _Added = Annotated[float, Field(ge=-1e6, le=1e6)]
 

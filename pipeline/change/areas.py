@@ -9,9 +9,9 @@ import pandas as pd
 import shapely
 
 from landshift.pipeline.change.outlines import ellipsoidal_area_ha
-from landshift.pipeline.columns import DTYPES
 from landshift.pipeline.grid import Grid, crs_of
 from landshift.pipeline.legend import CHANGED, Legend
+from landshift.pipeline.vector.columns import DTYPES
 
 KIND_FIELDS: Mapping[str, str] = {
     "kind_right": "right", "kind_right_low": "low", "kind_right_high": "high", "kind_tested_px": "mapped",

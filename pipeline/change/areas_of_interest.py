@@ -13,9 +13,9 @@ from rasterio.features import rasterize
 
 from landshift.pipeline.change.outlines import ellipsoidal_area_ha
 from landshift.pipeline.change.patches import Patches
-from landshift.pipeline.columns import AREA_COLUMNS, frame_of
 from landshift.pipeline.grid import Grid, crs_of, differences
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
+from landshift.pipeline.vector.columns import AREA_COLUMNS, frame_of
 
 _SLIVER_PX = 0.25
 """An area reaches into a patch from a quarter of a pixel on, which a square corner holds of a pixel whose centre it holds."""

@@ -13,9 +13,9 @@ from landshift.pipeline.change.outlines import ellipsoidal_area_ha, to_map
 from landshift.pipeline.change.patches import MapRows, Patches, blocks_of, find_patches
 from landshift.pipeline.change.simplification import simplify_outlines
 from landshift.pipeline.change.tracing import trace_outlines
-from landshift.pipeline.columns import AREAS_LAYER, CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, frame_of
 from landshift.pipeline.grid import Grid, crs_of
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
+from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, frame_of
 
 _OF_CODE = probability_of(np.arange(256, dtype=np.uint8)).astype(np.float64)
 """The probability that each code of `change_probability.tif` stands for."""

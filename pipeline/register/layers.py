@@ -6,10 +6,10 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from landshift.pipeline.columns import Column
 from landshift.pipeline.drawing.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, vector_root
 from landshift.pipeline.drawing.symbols import darker
 from landshift.pipeline.register.states import CLOSED, CONFIRMED, NEW, REJECTED, WITHDRAWN
+from landshift.pipeline.vector.columns import Column
 from landshift.pipeline.vector.geopackage import Style
 from landshift.pipeline.vector.layer import StyledLayer, write_styled_layer
 

@@ -10,11 +10,11 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from landshift.pipeline.columns import CHANGES_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.states import Observation, View
 from landshift.pipeline.run.record import LAYERS, RUN, InputFile, MapGrid, RunRecord, read_run
+from landshift.pipeline.vector.columns import CHANGES_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.vector.read import read_polygons
 
 _TAKEN = ("change_id", "change_code", "to_code", "area_ha", "change_probability")

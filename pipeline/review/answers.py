@@ -10,13 +10,13 @@ import pandas as pd
 import shapely
 from pyproj import CRS
 
-from landshift.pipeline.columns import frame_of
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.drawings import Drawing
 from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, Review
 from landshift.pipeline.register.states import Observation
 from landshift.pipeline.review.layers import answer_columns, pair_text, review_columns, true_changes, verdict_words
+from landshift.pipeline.vector.columns import frame_of
 
 _MOVED = 1e-3
 """How far a border may lie from the one given out, as a share of the width of the change: a change of the CRS moves it less."""

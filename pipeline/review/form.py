@@ -5,7 +5,6 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from landshift.pipeline.columns import Column
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, relative_source, write_qgz
 from landshift.pipeline.drawing.qgis_form import DATE, HIDDEN, Box, Options, Widget, add_form, add_option, choice, picture, text
 from landshift.pipeline.drawing.qml import add_symbol, add_symbol_layer, colour_text, finish_vector, image_qml, vector_root
@@ -20,6 +19,7 @@ from landshift.pipeline.review.layers import (
     true_changes,
     verdict_words,
 )
+from landshift.pipeline.vector.columns import Column
 
 _COLOURS: Mapping[str, tuple[str, str]] = {
     "": ("Not reviewed yet", "#f0e442"), CHANGE: ("Change", "#d55e00"), NO_CHANGE: ("Not a change", "#56b4e9"),

@@ -8,13 +8,13 @@ import numpy as np
 import pandas as pd
 from pyproj import CRS
 
-from landshift.pipeline.columns import Column, frame_of
 from landshift.pipeline.drawing.qml import outline_qml
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.reviews import NO_CHANGE, Review
 from landshift.pipeline.register.states import Observation
 from landshift.pipeline.review.layers import REVIEW_DATES
+from landshift.pipeline.vector.columns import Column, frame_of
 from landshift.pipeline.vector.geopackage import Style
 from landshift.pipeline.vector.layer import StyledLayer, write_styled_layer
 from landshift.pipeline.vector.read import read_polygons

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import geopandas as gpd
 
-from landshift.pipeline.columns import Column
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, UNTOLD
+from landshift.pipeline.vector.columns import Column
 from landshift.pipeline.vector.geopackage import Style
 from landshift.pipeline.vector.layer import StyledLayer, write_styled_layer
 

@@ -9,7 +9,6 @@ import numpy as np
 import shapely
 from pyproj import CRS
 
-from landshift.pipeline.columns import Column, frame_of
 from landshift.pipeline.drawing.qgis_file import Layer, LayerGroup, QgisProject, relative_source, write_qgz
 from landshift.pipeline.drawing.qgis_form import Box
 from landshift.pipeline.drawing.qml import image_qml, outline_qml
@@ -20,6 +19,7 @@ from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, 
 from landshift.pipeline.register.states import Observation
 from landshift.pipeline.review.form import AnswerForm, answer_form_qml, around
 from landshift.pipeline.review.layers import REVIEW_DATES, answer_columns
+from landshift.pipeline.vector.columns import Column, frame_of
 from landshift.pipeline.vector.geopackage import Style
 from landshift.pipeline.vector.layer import StyledLayer, require_whole, write_layers
 

@@ -10,7 +10,6 @@ import geopandas as gpd
 from markupsafe import Markup
 
 from landshift.pipeline.change.second_opinion import ENTRIES, list_shares
-from landshift.pipeline.columns import AREAS_LAYER, CHANGES_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.drawing.area_plots import AreaRow, Flow, area_plot, flow_plot
 from landshift.pipeline.drawing.chips import ACROSS, chip_sheet
 from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture
@@ -33,6 +32,7 @@ from landshift.pipeline.run.record import CLASSICAL_SCORE, DISAGREEMENT, ESTIMAT
 from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.scores.assessment import Assessment
+from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.vector.read import read_layer
 
 MOST_CHIPS = 200

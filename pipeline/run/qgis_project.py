@@ -2,7 +2,6 @@
 
 from pathlib import Path
 
-from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, write_qgz
 from landshift.pipeline.drawing.qml import image_qml, outline_qml, samples_qml, vector_qml
 from landshift.pipeline.drawing.symbols import occurring
@@ -11,6 +10,7 @@ from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.run.qgis_layout import BIASED, estimates_of, layout
 from landshift.pipeline.run.record import CHANGE_MAP, LAYERS, PROJECT, RunRecord
 from landshift.pipeline.vector.catalog import vector_layers
+from landshift.pipeline.vector.columns import UNCALIBRATED
 
 
 def write_project(folder: Path, run: RunRecord) -> Path:

@@ -10,7 +10,6 @@ import numpy as np
 from landshift.pipeline.change.decision import PROBABILITY_NODATA, PROBABILITY_SCALE
 from landshift.pipeline.change.patches import MapRows, blocks_of
 from landshift.pipeline.change.second_opinion import ENTRIES
-from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.qml import continuous_qml, dates_qml, raster_qml
 from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, pam_xml, raster_sld
 from landshift.pipeline.drawing.symbols import land_use_entries, occurring, raster_colormap
@@ -20,6 +19,7 @@ from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_rows
 from landshift.pipeline.raster.write import Layout, write_cog, write_rows
 from landshift.pipeline.run.record import DISAGREEMENT
+from landshift.pipeline.vector.columns import UNCALIBRATED
 
 NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""

@@ -12,17 +12,6 @@ import xarray as xr
 
 from landshift.pipeline.change.decision import probability_of
 from landshift.pipeline.change.second_opinion import ENTRIES
-from landshift.pipeline.columns import (
-    AREA_COLUMNS,
-    AREAS_LAYER,
-    CHANGES_LAYER,
-    NOT_OBSERVED_LAYER,
-    SAMPLE_COLUMNS,
-    SAMPLES_LAYER,
-    UNCALIBRATED,
-    Column,
-    frame_of,
-)
 from landshift.pipeline.drawing.symbols import land_use_entries
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
@@ -33,6 +22,17 @@ from landshift.pipeline.run.rasters import NEVER
 from landshift.pipeline.run.record import ESTIMATES, LAYERS, list_altered_files, read_run
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.catalog import vector_layers
+from landshift.pipeline.vector.columns import (
+    AREA_COLUMNS,
+    AREAS_LAYER,
+    CHANGES_LAYER,
+    NOT_OBSERVED_LAYER,
+    SAMPLE_COLUMNS,
+    SAMPLES_LAYER,
+    UNCALIBRATED,
+    Column,
+    frame_of,
+)
 from landshift.pipeline.vector.read import read_layer
 
 VARIABLES = ("change", "landuse_before", "landuse_after", "change_probability", "disagreement", "last_observed")

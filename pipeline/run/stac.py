@@ -13,13 +13,13 @@ from affine import Affine
 from pyproj import CRS, Transformer
 
 from landshift.pipeline.change.second_opinion import ENTRIES
-from landshift.pipeline.columns import UNCALIBRATED
 from landshift.pipeline.drawing.symbols import land_use_entries, occurring
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
 from landshift.pipeline.manifest import MANIFEST, file_hash, write_json
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.records import Json
 from landshift.pipeline.run.record import RunRecord
+from landshift.pipeline.vector.columns import UNCALIBRATED
 
 ITEM, COLLECTION = "item.json", "collection.json"
 

@@ -7,7 +7,14 @@ import numpy as np
 import pandas as pd
 import shapely
 
-from landshift.pipeline.columns import (
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.grid import Grid, crs_name, crs_of
+from landshift.pipeline.legend import Legend
+from landshift.pipeline.sample.draw import sample_ids
+from landshift.pipeline.sample.estimates import MapFacts
+from landshift.pipeline.sample.record import Estimates
+from landshift.pipeline.sample.references import References
+from landshift.pipeline.vector.columns import (
     AREA_ESTIMATE_COLUMNS,
     SAMPLE_COLUMNS,
     SAMPLES_LAYER,
@@ -16,13 +23,6 @@ from landshift.pipeline.columns import (
     labelling_columns,
     necessary_columns,
 )
-from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, crs_name, crs_of
-from landshift.pipeline.legend import Legend
-from landshift.pipeline.sample.draw import sample_ids
-from landshift.pipeline.sample.estimates import MapFacts
-from landshift.pipeline.sample.record import Estimates
-from landshift.pipeline.sample.references import References
 from landshift.pipeline.vector.read import read_frame
 
 

@@ -22,7 +22,7 @@ from landshift.pipeline.grid import (
     overlap_share,
 )
 from landshift.pipeline.scenes.scene import Epoch, Scene
-from landshift.pipeline.season import Season, outside
+from landshift.pipeline.scenes.season import Season, outside
 
 _FULL, _HALF = 0.95, 0.5
 """Shares of a rectangle: covered well enough as it is; and the least that is left when it is shrunk."""

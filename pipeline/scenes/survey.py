@@ -13,7 +13,7 @@ from landshift.pipeline.scenes.at_once import FEWEST, ask_all
 from landshift.pipeline.scenes.choose import common_bands
 from landshift.pipeline.scenes.look import require_overlap
 from landshift.pipeline.scenes.scene import Epoch, Scene
-from landshift.pipeline.season import Season, outside
+from landshift.pipeline.scenes.season import Season, outside
 
 UNREADABLE, UNFIT, UNLIKE = "cannot be read", "does not fit", "differs from the others"
 """Kinds of faults: the file is damaged or not there; it is sound, but not what the config or the catalog describes; it lies on

@@ -6,7 +6,7 @@ from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 
-from landshift.pipeline.columns import Column
+from landshift.pipeline.vector.columns import Column
 
 IN_USE = (
     "{path} is open in another program, such as QGIS, or one was stopped while writing it: close it there. If it is open "

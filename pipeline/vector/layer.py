@@ -14,9 +14,9 @@ import pyogrio.raw
 import shapely
 from pyproj import CRS
 
-from landshift.pipeline.columns import Column
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.vector.columns import Column
 from landshift.pipeline.vector.geopackage import Style, add_tables, describe
 
 OPTIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {

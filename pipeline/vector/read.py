@@ -12,10 +12,10 @@ from pyproj import CRS
 from pyproj.exceptions import ProjError
 from rasterio.features import rasterize
 
-from landshift.pipeline.columns import DTYPES
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_of
 from landshift.pipeline.vector.attributes import foreign_texts
+from landshift.pipeline.vector.columns import DTYPES
 from landshift.pipeline.vector.faults import find_faults, keep_polygons
 from landshift.pipeline.vector.formats import UNREADABLE, new_beside, vector_source
 from landshift.pipeline.vector.geopackage import IN_USE, is_in_use
@@ -76,7 +76,7 @@ def read_layer(path: Path, layer: str) -> gpd.GeoDataFrame:
         layer: Name of the layer.
 
     Returns:
-        All columns in the file's CRS; ours have the types of `landshift.pipeline.columns`, with dates as datetime64[s].
+        All columns in the file's CRS; ours have the types of `landshift.pipeline.vector.columns`, with dates as datetime64[s].
 
     Raises:
         InputError: The file is missing or damaged, or has no such layer.

@@ -8,7 +8,12 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
-from landshift.pipeline.columns import (
+from landshift.pipeline.drawing.qml import outline_qml, samples_qml, vector_qml
+from landshift.pipeline.drawing.sld import outline_sld, samples_sld, vector_sld
+from landshift.pipeline.errors import InputError
+from landshift.pipeline.legend import NOT_OBSERVED, Change, Legend
+from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.vector.columns import (
     AREA_COLUMNS,
     AREA_ESTIMATE_COLUMNS,
     AREAS_LAYER,
@@ -24,11 +29,6 @@ from landshift.pipeline.columns import (
     change_columns,
     labelling_columns,
 )
-from landshift.pipeline.drawing.qml import outline_qml, samples_qml, vector_qml
-from landshift.pipeline.drawing.sld import outline_sld, samples_sld, vector_sld
-from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import NOT_OBSERVED, Change, Legend
-from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.vector.formats import UNREADABLE, vector_source
 from landshift.pipeline.vector.geopackage import IN_USE, Style, require_sound
 from landshift.pipeline.vector.layer import StyledLayer, require_whole, write_layer, write_layers, write_styled_layer

@@ -13,8 +13,8 @@ from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.records import content_of
 from landshift.pipeline.scenes.choose import choose_epoch, region_grid, require_pair
+from landshift.pipeline.scenes.season import outside
 from landshift.pipeline.scenes.survey import UNFIT, UNLIKE, UNREADABLE, Finding, SceneUse, Wanted, group_alike, judge
-from landshift.pipeline.season import outside
 
 _WIDTH = 120
 """Characters of a line; longer reasons go on in the next."""

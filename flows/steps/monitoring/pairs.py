@@ -13,8 +13,8 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash, short_hash
 from landshift.pipeline.raster.place import ArchivedFile, RasterPlace
 from landshift.pipeline.scenes.periods import Period, PeriodPair, PeriodPairs, pair_periods
+from landshift.pipeline.scenes.season import Season, in_season, outside
 from landshift.pipeline.scenes.survey import Finding
-from landshift.pipeline.season import Season, in_season, outside
 
 PAIRS = "pairs"
 """Folder of the pairs, in the project's folder of outputs."""

@@ -16,9 +16,9 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.scenes.choose import choose_epoch, common_bands, list_resampled, region_grid, require_pair
 from landshift.pipeline.scenes.look import require_overlap
 from landshift.pipeline.scenes.scene import Epoch, Scene
+from landshift.pipeline.scenes.season import outside
 from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
 from landshift.pipeline.scenes.survey import Finding, describe_skipped, look_into, sum_up
-from landshift.pipeline.season import outside
 
 
 @dataclass(frozen=True)

@@ -15,7 +15,6 @@ from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_su
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.change.patches import Patches
 from landshift.pipeline.change.polygons import find_map_patches
-from landshift.pipeline.columns import AREAS_LAYER, CHANGES_LAYER
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.legend import Legend
@@ -32,6 +31,7 @@ from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.references import References, check_references
 from landshift.pipeline.sample.table import csv_tables
 from landshift.pipeline.vector.catalog import vector_layers
+from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import add_layers
 

@@ -7,11 +7,11 @@ from landshift.flows.steps.assessment.adapting import ChosenAdaptation, adaptati
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.areas import OnTestBlocks
-from landshift.pipeline.columns import KnownHere
 from landshift.pipeline.gates import Gate
 from landshift.pipeline.scores.adaptation import ScoredAdaptation, ScoredBaseline
 from landshift.pipeline.scores.gates import calibration_gate
 from landshift.pipeline.scores.reliability import KnownCalibration
+from landshift.pipeline.vector.columns import KnownHere
 
 if TYPE_CHECKING:
     from landshift.models.use.bundle import Provenance

@@ -23,7 +23,6 @@ from landshift.pipeline.change.mapping_unit import divide_by_size, drop_small, m
 from landshift.pipeline.change.patches import Patches
 from landshift.pipeline.change.polygons import find_map_patches, map_layers
 from landshift.pipeline.change.second_opinion import ENTRIES, SecondOpinion, compare_maps, form_opinion, lack_opinion
-from landshift.pipeline.columns import CHANGES_LAYER
 from landshift.pipeline.drawing.qml import vector_qml
 from landshift.pipeline.drawing.sld import vector_sld
 from landshift.pipeline.errors import InputError
@@ -33,6 +32,7 @@ from landshift.pipeline.raster.read import read_raster, read_rows
 from landshift.pipeline.raster.write import write_cog
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.rasters import MapParts, write_disagreement, write_domain_shift, write_last_observed, write_rasters
+from landshift.pipeline.vector.columns import CHANGES_LAYER
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_changes, write_copies
 

@@ -15,6 +15,7 @@ from landshift.pipeline.scenes.declared import require_declared_place
 from landshift.pipeline.scenes.look import AT_ONCE
 from landshift.pipeline.scenes.products.offsets import choose_declared
 from landshift.pipeline.scenes.scene import DeclaredGrid, Scene, Source
+from landshift.pipeline.scenes.season import Season, outside
 from landshift.pipeline.scenes.sensors import Sensor
 from landshift.pipeline.scenes.stac.access import advise, choose_address
 from landshift.pipeline.scenes.stac.assets import QUALITY, assets_of, require_colour
@@ -32,7 +33,6 @@ from landshift.pipeline.scenes.stac.items import (
 )
 from landshift.pipeline.scenes.stac.search import Item, box_of, boxes_meet, item_box
 from landshift.pipeline.scenes.survey import Finding, finding_of, finding_of_fault
-from landshift.pipeline.season import Season, outside
 
 
 @dataclass(frozen=True)
