@@ -13,6 +13,7 @@ from landshift.flows.steps.monitoring.images import borrow_images, remove_old_im
 from landshift.flows.steps.monitoring.outcome import (
     Compared,
     Monitored,
+    ending_of,
     find_merged,
     register_name,
     register_of,
@@ -34,7 +35,7 @@ from landshift.pipeline.scenes.periods import PeriodPair
 from landshift.pipeline.scenes.survey import Finding
 
 
-@as_flow("monitor")
+@as_flow("monitor", ending_of)
 def monitor(
     project: Project | Path, data: Path, output: Path | None = None, allow_outside: bool = False, model: Path | None = None,
     today: date | None = None, again: bool = False,

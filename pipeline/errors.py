@@ -13,6 +13,10 @@ class UnreadableError(InputError):
     """A file cannot be read: it is not there, damaged, cut off or of another format, or its server does not deliver it."""
 
 
+class BusyError(InputError):
+    """Another run holds what this one needs: nothing was done, and the other one does it."""
+
+
 class UnavailableError(RuntimeError):
     """Something that is needed, such as a server, is away or busy for now: the same again may go well.
 

@@ -98,10 +98,12 @@ def monitor(
             project, folder = open_project(config, data)
             from landshift.flows.monitor import monitor as flow
             from landshift.flows.runtime.progress import bars
-            from landshift.flows.steps.monitoring.outcome import lines_of
+            from landshift.flows.steps.monitoring.outcome import ending_of, lines_of
 
         with bars(as_json):
             result = flow(project, folder, output, allow_outside=allow_outside, model=model, again=again)
-        answer(asdict(result), lines_of(result), as_json)
-        if result.failed or result.untold:
+        ending = ending_of(result)
+        outcome = "done" if ending is None else ending.name.lower()
+        answer({"outcome": outcome, **asdict(result)}, lines_of(result), as_json)
+        if ending is not None:
             raise typer.Exit(FAILED)

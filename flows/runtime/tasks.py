@@ -13,6 +13,8 @@ from landshift.pipeline.errors import InputError
 if TYPE_CHECKING:
     from prefect import Flow
 
+    from landshift.flows.runtime.runs.endings import Ending
+
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
 
@@ -63,24 +65,34 @@ def as_task(function: Callable[..., Any], name: str, retries: int = len(_RETRY_A
     run = partial(_run_step, function, name, retries)
 
     def make() -> Any:  # noqa: ANN401 (a Task)
-        from landshift.flows.runtime.watched import make_task
+        from landshift.flows.runtime.runs.watched import make_task
 
         return make_task(function, name, _RETRY_AFTER_S[:retries], run)
 
     return make() if "prefect" in sys.modules else _Late(function, run, make)
 
 
-def as_flow(name: str) -> "Callable[[Callable[Parameters, Result]], Flow[Parameters, Result]]":
+def _went_well(_result: object) -> None:
+    """Return that nothing went wrong."""
+
+
+def as_flow(
+    name: str, ending_of: "Callable[[Any], Ending | None]" = _went_well
+) -> "Callable[[Callable[Parameters, Result]], Flow[Parameters, Result]]":
     """Make a Prefect flow of the function below, which is called plainly where no server is named (see `server.is_watched`).
 
     Prefect finds its own kind of flow in a module that it loads itself.
+
+    Args:
+        name: Of the flow.
+        ending_of: Returns how a run ended, from what the function returned; None where all went well.
     """
 
     def decorate(function: Callable[Parameters, Result]) -> "Flow[Parameters, Result]":
         def make() -> Any:  # noqa: ANN401 (a Flow)
-            from landshift.flows.runtime.watched import make_flow
+            from landshift.flows.runtime.runs.watched import make_flow
 
-            return make_flow(function, name)
+            return make_flow(function, name, ending_of)
 
         made: Any = make() if "prefect" in sys.modules else _Late(function, function, make)
         flow: Flow[Parameters, Result] = made

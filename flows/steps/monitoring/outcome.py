@@ -1,11 +1,14 @@
 """Outcome of a monitor run: pairs, what changed in the register, alerts."""
 
-from collections.abc import Collection, Iterable
+import logging
+from collections.abc import Collection, Iterator
 from contextlib import suppress
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from landshift.flows.runtime.artifacts import show_table
+from landshift.flows.runtime.runs.endings import FAILED as RUN_FAILED
+from landshift.flows.runtime.runs.endings import INCOMPLETE, Ending
 from landshift.flows.steps.alerts.sending import send_alerts
 from landshift.flows.steps.monitoring.state import FAILED, MonitorState, write_state
 from landshift.flows.steps.project.workspace import Workspace
@@ -15,6 +18,13 @@ from landshift.pipeline.register.database.tables import HISTORY
 from landshift.pipeline.register.history import diff_states
 from landshift.pipeline.register.layers import write_changed
 from landshift.pipeline.register.store import Register, open_register
+
+_log = logging.getLogger(__name__)
+
+KNOWN = "known"
+"""Outcome of a pair that was done before from the same scenes."""
+
+_PAIRS, _NOT_SENT = "Pairs", "Not sent"
 
 DIFFS = "diffs"
 """Folder of what changed in the register, in the project's folder of outputs."""
@@ -63,6 +73,11 @@ class Monitored:
     def failed(self) -> tuple[Compared, ...]:
         """Pairs that went wrong; the next run tries them again."""
         return tuple(pair for pair in self.pairs if pair.outcome == FAILED)
+
+    @property
+    def fresh(self) -> tuple[Compared, ...]:
+        """Pairs that were not known before, whatever became of them."""
+        return tuple(pair for pair in self.pairs if pair.outcome != KNOWN)
 
 
 def write_diff(ws: Workspace, store: Register, state: MonitorState) -> tuple[Path | None, dict[str, int]]:
@@ -122,31 +137,54 @@ def register_name(ws: Workspace) -> str:
 
 
 def lines_of(result: Monitored) -> list[str]:
-    """Return the outcome of a monitor run as lines for the command line."""
-    fresh = [pair for pair in result.pairs if pair.outcome != "known"]
-    known = len(result.pairs) - len(fresh)
-    return [
-        *(f"{pair.after} against {pair.before}: {pair.outcome}. {pair.message}" for pair in fresh),
-        *([f"{known} pair{'' if known == 1 else 's'} known from before."] if known else []),
-        *_list("Waiting", result.waiting),
-        *_list("Skipped", result.faulty),
-        *([] if result.diff is None else [f"Changed in the register: {_count(result.what)}. See {result.diff}"]),
-        *_list("Sent", result.told),
-        *_list("Not sent", result.untold),
-        *_list("Another model", result.other_models),
-        f"Register: {result.register}",
-    ]
+    """Return the outcome of a monitor run as lines for the command line and for the log."""
+    return [sentence if matter == _PAIRS else f"{matter}: {sentence}" for matter, sentence in _report(result)]
 
 
-def _list(heading: str, sentences: Iterable[str]) -> list[str]:
-    return [f"{heading}: {sentence}" for sentence in sentences]
+def _report(result: Monitored) -> Iterator[tuple[str, str]]:
+    """Yield what was done, and what was not: the matter, and a sentence."""
+    known = len(result.pairs) - len(result.fresh)
+    yield from ((_PAIRS, _sentence_of(pair)) for pair in result.fresh)
+    if known:
+        yield _PAIRS, f"{known} pair{'' if known == 1 else 's'} known from before."
+    yield from (("Waiting", sentence) for sentence in result.waiting)
+    yield from (("Skipped", sentence) for sentence in result.faulty)
+    if result.diff is not None:
+        yield "Changed in the register", f"{_count(result.what)}. See {result.diff}"
+    yield from (("Sent", sentence) for sentence in result.told)
+    yield from ((_NOT_SENT, sentence) for sentence in result.untold)
+    yield from (("Another model", sentence) for sentence in result.other_models)
+    yield "Register", str(result.register)
+
+
+def _sentence_of(pair: Compared) -> str:
+    return f"{pair.after} against {pair.before}: {pair.outcome}. {pair.message}"
 
 
 def _count(what: dict[str, int]) -> str:
     return ", ".join(f"{n:,} {name}" for name, n in sorted(what.items())) or "nothing that lasted"
 
 
+def ending_of(result: Monitored) -> Ending | None:
+    """Return how the run ended: failed where every new pair failed, incomplete where a pair or an alert did, else None."""
+    if not result.failed and not result.untold:
+        return None
+    total, failed = len(result.fresh), len(result.failed)
+    sentences = [
+        *([f"{failed} of {total} new pair{'' if total == 1 else 's'} failed."] if failed else []),
+        *(_sentence_of(pair) for pair in result.failed),
+        *(f"{_NOT_SENT}: {sentence}" for sentence in result.untold),
+        "The next run tries again.",
+    ]
+    return Ending(RUN_FAILED if failed and failed == total else INCOMPLETE, "\n".join(sentences))
+
+
 def show_monitored(ws: Workspace, result: Monitored) -> None:
-    """Show the pairs of a monitor run in Prefect."""
-    key = f"{ws.project.artifact_name}-pairs"
-    show_table([asdict(pair) for pair in result.pairs], key=key, description="Pairs of periods, by date")
+    """Show what a monitor run did, and what it did not do, in Prefect's log and on its pages."""
+    name = ws.project.artifact_name
+    level = logging.INFO if ending_of(result) is None else logging.WARNING
+    for line in lines_of(result):
+        _log.log(level, "%s", line)
+    show_table([asdict(pair) for pair in result.pairs], key=f"{name}-pairs", description="Pairs of periods, by date")
+    rows = [{"matter": matter, "found": sentence} for matter, sentence in _report(result)]
+    show_table(rows, key=f"{name}-monitor", description="What the monitor did, and what it did not do")

@@ -9,7 +9,7 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 
 from landshift.flows.config.project import Project
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import BusyError, InputError
 from landshift.pipeline.manifest import Manifest, remove_partials, scratch_folder
 from landshift.pipeline.raster.place import ArchivedFile, RasterPlace, RemoteFile
 from landshift.pipeline.register.address import RegisterLocation, location_of
@@ -176,14 +176,15 @@ class Workspace:
         """Keep other runs out of the output folder, and clear what a kill left in it.
 
         Raises:
-            InputError: Another run is writing there, or the folder cannot be written to.
+            BusyError: Another run is writing there.
+            InputError: The folder cannot be written to.
         """
         self.require_writable()
         lock = FileLock(self.output / ".lock", timeout=0)
         try:
             lock.acquire()
         except Timeout as error:
-            raise InputError(
+            raise BusyError(
                 f"Another run is writing to {self.output}. Wait for it, or choose another folder with --output."
             ) from error
         try:

@@ -10,12 +10,13 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.settings import get_current_settings
 
+from landshift.flows.runtime.runs.endings import END_STATES
+
 NAME = "Crash dead runs of Landshift"
 """Of the automation."""
 _MISSED = 3
 """Heartbeats that may be missing before a run counts as dead: a busy machine is late once."""
 _MESSAGE = "No heartbeat: the process was killed. The next run goes on where it stopped."
-_END_STATES = ("Completed", "Failed", "Cancelled", "Crashed")
 
 
 def crash_dead_runs(tag: str) -> timedelta:
@@ -40,7 +41,7 @@ def crash_dead_runs(tag: str) -> timedelta:
         description=f"A run without a heartbeat for {within.total_seconds():.0f} seconds is dead: its process was killed.",
         trigger=EventTrigger(
             after={"prefect.flow-run.heartbeat"},
-            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in _END_STATES)},
+            expect={"prefect.flow-run.heartbeat", *(f"prefect.flow-run.{state}" for state in END_STATES)},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
             match_related=ResourceSpecification({"prefect.resource.id": [f"prefect.tag.{tag}"]}),
             for_each={"prefect.resource.id"},

@@ -6,6 +6,7 @@ from typing import Any, ParamSpec
 from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
 
+from landshift.flows.runtime.runs.endings import Ending, end_in_state, value_of
 from landshift.flows.runtime.server import is_watched
 from landshift.pipeline.errors import InputError
 
@@ -16,8 +17,11 @@ class WatchedFlow(Flow[Parameters, Any]):
     """A flow that starts no server of its own: where none is named, its function is called."""
 
     def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (what the function takes and returns)
-        """Run it with Prefect, or plainly."""
-        return super().__call__(*arguments, **options) if is_watched() else self.fn(*arguments, **options)
+        """Run it with Prefect, or plainly; what it returns comes back, also where Prefect calls the run failed."""
+        if not is_watched():
+            return self.fn(*arguments, **options)
+        call: Callable[..., Any] = super().__call__
+        return value_of(call(*arguments, return_state=True, **options))
 
 
 class WatchedTask(Task[..., Any]):
@@ -64,6 +68,6 @@ def make_task(function: Callable[..., Any], name: str, pauses: Sequence[float], 
     return task
 
 
-def make_flow(function: Callable[..., Any], name: str) -> WatchedFlow[...]:
-    """Make a Prefect flow of a function."""
-    return WatchedFlow(function, name=name, persist_result=False)
+def make_flow(function: Callable[..., Any], name: str, ending_of: Callable[[Any], Ending | None]) -> WatchedFlow[...]:
+    """Make a Prefect flow of a function, which ends as `ending_of` has it."""
+    return WatchedFlow(end_in_state(function, ending_of), name=name, persist_result=False)
