@@ -20,8 +20,8 @@ from prefect.types.entrypoint import EntrypointType
 from landshift.flows.config.paths import ProjectPaths, load_projects
 from landshift.flows.monitor import monitor
 from landshift.flows.runtime.limits import LIMIT, ensure_limit
-from landshift.flows.runtime.runs.dead import crash_dead_runs
 from landshift.flows.runtime.server import require_server
+from landshift.flows.runtime.states.dead import crash_dead_runs
 from landshift.flows.steps.project.workspace import workspace
 from landshift.pipeline.errors import InputError
 

@@ -8,9 +8,11 @@ from pathlib import Path
 from landshift.flows.config.project import Project, load_project
 from landshift.flows.detect import detect_planned
 from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.states.late import give_up_if_late, skip_late_runs
 from landshift.flows.runtime.tasks import as_flow, run_as_subflow
 from landshift.flows.steps.monitoring.images import borrow_images, remove_old_images
 from landshift.flows.steps.monitoring.outcome import (
+    KNOWN,
     Compared,
     Monitored,
     ending_of,
@@ -56,6 +58,7 @@ def monitor(
         again: Whether pairs that are done are made again, for example with another model.
 
     Raises:
+        BusyError: Another run is at work, or one of the same deployment that began after this one was due did its work.
         InputError: The config, the scenes, the model or the register cannot be used at all.
     """
     if isinstance(project, Path):
@@ -65,6 +68,8 @@ def monitor(
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
     ws.require_writable()
     with ws.alone():
+        give_up_if_late()
+        skip_late_runs()
         chosen, weights = mapper_of(ws)
         register = register_of(ws)
         findings = find_scenes(ws, sensor_of(project.sensor), tolerant=True)
@@ -77,6 +82,8 @@ def monitor(
         with step("Monitoring") as advance:
             for number, pair in enumerate(made.pairs, start=1):
                 compared.append(_compare(shared, pair))
+                if compared[-1].outcome != KNOWN:
+                    skip_late_runs(but_the_last=True)
                 advance(number / len(made.pairs))
         remove_old_images(ws, made.pairs, state)
         others = name_other_models(made.pairs, state, weights)
@@ -126,7 +133,7 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
     # A register that was lost, or restored from an older copy, gets back what it lacks.
     is_there = known is not None and (run.merged is None or known.run in run.merged)
     if known is not None and known.outcome == DONE and is_same and is_there and not run.again:
-        return Compared(pair.name, str(pair.before), str(pair.after), "known", message=known.message)
+        return Compared(pair.name, str(pair.before), str(pair.after), KNOWN, message=known.message)
     try:
         planned = plan(ours)
         borrow_images(ours, planned, ws.output / PAIRS)

@@ -19,7 +19,7 @@ from landshift.flows.config.paths import ProjectPaths, resolve_paths
 from landshift.flows.deploy import TAG, deploy_projects, deployments, serve_projects
 from landshift.flows.monitor import monitor
 from landshift.flows.runtime.limits import LIMIT, ensure_limit, model_slot
-from landshift.flows.runtime.runs.dead import NAME
+from landshift.flows.runtime.states.dead import NAME
 from landshift.pipeline.errors import InputError
 from tests.demo_territory import demo_project
 

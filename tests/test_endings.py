@@ -27,7 +27,7 @@ from prefect.logging.handlers import APILogHandler
 
 from landshift.flows import monitor as monitoring
 from landshift.flows.monitor import monitor
-from landshift.flows.runtime.runs.endings import END_STATES, INCOMPLETE, SKIPPED, Ending
+from landshift.flows.runtime.states.endings import END_STATES, INCOMPLETE, SKIPPED, Ending
 from landshift.flows.runtime.tasks import as_flow
 from landshift.flows.steps.monitoring.outcome import Compared, Monitored, ending_of
 from landshift.flows.steps.project.plan import Plan

@@ -13,7 +13,7 @@ from landshift.pipeline.errors import InputError
 if TYPE_CHECKING:
     from prefect import Flow
 
-    from landshift.flows.runtime.runs.endings import Ending
+    from landshift.flows.runtime.states.endings import Ending
 
 Parameters = ParamSpec("Parameters")
 Result = TypeVar("Result")
@@ -65,7 +65,7 @@ def as_task(function: Callable[..., Any], name: str, retries: int = len(_RETRY_A
     run = partial(_run_step, function, name, retries)
 
     def make() -> Any:  # noqa: ANN401 (a Task)
-        from landshift.flows.runtime.runs.watched import make_task
+        from landshift.flows.runtime.states.watched import make_task
 
         return make_task(function, name, _RETRY_AFTER_S[:retries], run)
 
@@ -90,7 +90,7 @@ def as_flow(
 
     def decorate(function: Callable[Parameters, Result]) -> "Flow[Parameters, Result]":
         def make() -> Any:  # noqa: ANN401 (a Flow)
-            from landshift.flows.runtime.runs.watched import make_flow
+            from landshift.flows.runtime.states.watched import make_flow
 
             return make_flow(function, name, ending_of)
 

@@ -7,8 +7,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from landshift.flows.runtime.artifacts import show_table
-from landshift.flows.runtime.runs.endings import FAILED as RUN_FAILED
-from landshift.flows.runtime.runs.endings import INCOMPLETE, Ending
+from landshift.flows.runtime.states.endings import FAILED as RUN_FAILED
+from landshift.flows.runtime.states.endings import INCOMPLETE, Ending
 from landshift.flows.steps.alerts.sending import send_alerts
 from landshift.flows.steps.monitoring.state import FAILED, MonitorState, write_state
 from landshift.flows.steps.project.workspace import Workspace

@@ -6,8 +6,8 @@ from typing import Any, ParamSpec
 from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
 
-from landshift.flows.runtime.runs.endings import Ending, end_in_state, value_of
 from landshift.flows.runtime.server import is_watched
+from landshift.flows.runtime.states.endings import Ending, end_in_state, value_of
 from landshift.pipeline.errors import InputError
 
 Parameters = ParamSpec("Parameters")

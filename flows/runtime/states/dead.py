@@ -10,7 +10,7 @@ from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.settings import get_current_settings
 
-from landshift.flows.runtime.runs.endings import END_STATES
+from landshift.flows.runtime.states.endings import END_STATES
 
 NAME = "Crash dead runs of Landshift"
 """Of the automation."""
