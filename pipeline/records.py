@@ -1,8 +1,12 @@
 """Records to JSON and back: frozen dataclasses, written as they are and checked when they are read."""
 
 import json
+import math
+import re
+import stat
 from collections.abc import Callable
 from functools import cache
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -33,6 +37,92 @@ Array = Any
 
 # Of a dataclass, or of a type made of some; in a name of its own, because mypy takes no class for hashable.
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
+
+
+DEEPEST = 100
+"""Levels of brackets in JSON; records and STAC documents have about 20, and Python runs out of stack at some hundreds."""
+MOST_BYTES = 64 * 2**20
+"""Of a JSON file that is read."""
+_MOST_DIGITS = 40
+"""Of a whole number."""
+_HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
+
+
+def json_of(text: str | bytes, origin: str, *, nan: bool = False) -> Any:  # noqa: ANN401 (JSON)
+    """Return what JSON holds, once nothing in it can surprise what works with it.
+
+    Args:
+        text: JSON, as text or as UTF-8.
+        origin: Where it comes from, for the error.
+        nan: Whether NaN and Infinity may be in it, which JSON does not have and some catalogs write.
+
+    Raises:
+        InputError: It is not JSON, has NaN, infinite or endless numbers or halves of characters, or is nested too deep.
+    """
+    try:
+        whole = text if isinstance(text, str) else text.decode("utf-8-sig")
+        content = json.loads(whole, parse_int=_whole, parse_float=_finite, parse_constant=float if nan else _finite)
+        if _HALF_A_CHARACTER.search(whole):
+            # A pair of halves is a character; only a half that is left over cannot be written or printed.
+            json.dumps(content, ensure_ascii=False).encode()
+    except (ValueError, RecursionError) as error:
+        raise InputError(f"{origin} is no JSON, or JSON that cannot be used ({error!s:.200}).") from error
+    _require_shallow(content, origin)
+    return content
+
+
+def _whole(digits: str) -> int:
+    if len(digits) > _MOST_DIGITS:
+        raise ValueError(f"the number {digits[:12]}... has {len(digits)} digits, at most {_MOST_DIGITS} are expected")
+    return int(digits)
+
+
+def _finite(text: str) -> float:
+    found = float(text)
+    if not math.isfinite(found):
+        raise ValueError(f"{text:.40} is no finite number")
+    return found
+
+
+def read_json(path: Path) -> Any:  # noqa: ANN401 (JSON)
+    """Return what a JSON file holds; the checks are those of `json_of`.
+
+    Raises:
+        InputError: The file is missing, larger than any record, or not such JSON.
+    """
+    return json_of(read_bytes(path), str(path))
+
+
+def read_bytes(path: Path) -> bytes:
+    """Return the bytes of a small file, such as a record.
+
+    Raises:
+        InputError: It is missing, no file (a pipe would be waited for), or larger than any record.
+    """
+    try:
+        state = path.stat()
+        if not stat.S_ISREG(state.st_mode):
+            raise InputError(f"{path} is not a file. Expected JSON.")
+        if state.st_size > MOST_BYTES:
+            raise InputError(
+                f"{path} has {state.st_size / 2**20:.0f} MB, and JSON of more than {MOST_BYTES // 2**20} MB is not read. "
+                f"Expected a record or a document of a catalog."
+            )
+        return path.read_bytes()
+    except (OSError, ValueError) as error:
+        if isinstance(error, InputError):
+            raise
+        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+
+
+def _require_shallow(content: object, origin: str) -> None:
+    level = [content]
+    for _ in range(DEEPEST + 1):
+        inner = [tuple(c.values()) if isinstance(c, dict) else c for c in level if isinstance(c, dict | list)]
+        if not inner:
+            return
+        level = list(chain.from_iterable(inner))
+    raise InputError(f"{origin} is nested more than {DEEPEST} levels deep. It is damaged or made to do harm.")
 
 
 def _is_none(value: object) -> bool:
@@ -89,8 +179,4 @@ def read_record(path: Path, kind: type[Record]) -> Record:
     Raises:
         InputError: The file is missing, is not JSON, or does not describe such a record.
     """
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise InputError(f"{path} cannot be read ({error}). Make it again.") from error
-    return record_of(kind, content, str(path))
+    return record_of(kind, read_json(path), str(path))

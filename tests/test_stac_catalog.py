@@ -51,8 +51,8 @@ def site() -> Iterator[Site]:
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("GDAL_HTTP_RETRY_DELAY", "0.05")
-    monkeypatch.setattr("landshift.pipeline.raster.place.RETRIES", 2)
-    monkeypatch.setattr("landshift.pipeline.raster.place.BACKOFF_S", 0.01)
+    monkeypatch.setattr("landshift.pipeline.raster.servers.asking.RETRIES", 2)
+    monkeypatch.setattr("landshift.pipeline.raster.servers.asking.BACKOFF_S", 0.01)
 
 
 class Place:
@@ -353,7 +353,7 @@ FILE = "/files/a_2020-06-15_red.tif"
     ],
 )
 def test_a_file_that_fails(place: Place, monkeypatch: pytest.MonkeyPatch, fault: tuple[str, float], message: str) -> None:
-    monkeypatch.setattr("landshift.pipeline.raster.place.TIMEOUT_S", (0.2, 0.2))
+    monkeypatch.setattr("landshift.pipeline.raster.servers.asking.ANSWER_S", 0.2)
     monkeypatch.setenv("GDAL_HTTP_TIMEOUT", "2")
     monkeypatch.setenv("GDAL_HTTP_MAX_RETRY", "1")
     place.two()

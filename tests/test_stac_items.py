@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.raster.place import place_hash, remote_file, resolve
+from landshift.pipeline.raster.servers.access import Access
 from landshift.pipeline.scenes.sensors import sensor_named
 from landshift.pipeline.scenes.stac.assets import assets_of
 from landshift.pipeline.scenes.stac.items import moment, newest
@@ -116,7 +117,10 @@ def test_addresses(href: str, base: str, address: str | None) -> None:
 
 
 def test_what_a_remote_file_shows() -> None:
-    file = remote_file("https://user:pass@h:8080/x/a%20b.TIF?sig=abc%2Fdef&sv=1#frag")
+    address = "https://user:pass@h:8080/x/a%20b.TIF?sig=abc%2Fdef&sv=1#frag"
+    assert "user" not in remote_file(address).gdal_name, "what a catalog puts into addresses is not used"
+    file = remote_file(address, access=Access(credentials=("hrefs",)))
+    assert "user:pass@h" in file.gdal_name
     assert str(file) == "https://h:8080/x/a%20b.TIF"
     assert (file.name, file.stem, file.suffix) == ("a b.TIF", "a b", ".TIF")
     text = file.without_secrets(f"{file.gdal_name} failed: sig=abc/def, abc%2Fdef, user:pass")

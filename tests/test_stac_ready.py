@@ -14,6 +14,7 @@ from landshift.flows.steps.project.plan import find, plan
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.raster.place import RemoteFile
+from landshift.pipeline.raster.servers.access import Access
 from landshift.pipeline.scenes.look import read_scene
 from landshift.pipeline.scenes.stac.access import advise, choose_address
 from landshift.pipeline.scenes.stac.search import Item
@@ -39,7 +40,7 @@ def ready(site: Site, folder: Path, config: str, items: list[Json], **changed: A
     """Return the project of a ready config, on this server, with the region and the dates of the made items."""
     content = yaml.safe_load((CONFIGS / config).read_text(encoding="utf-8"))
     stac = content["scenes"]["stac"]
-    for key in ("collection", "sign", "alternate"):
+    for key in ("collection", "sign", "alternate", "credentials"):
         if key in changed:
             stac[key] = changed.pop(key)
     content |= changed
@@ -164,6 +165,11 @@ def test_landsat_in_a_bucket_whose_readers_pay(
         with pytest.raises(InputError, match=r"is not there .* `scenes: stac: alternate: s3`"):
             plan(ready(site, tmp_path, "stac_earth_search.yaml", items, **how))
         how["alternate"] = "s3"
+    with pytest.raises(
+        InputError, match=r"`scenes: stac: credentials: \[aws\]`.*AWS_REQUEST_PAYER .requester.. Its readers pay"
+    ):
+        plan(ready(site, tmp_path, "stac_earth_search.yaml", items, **how))
+    how["credentials"] = ["aws"]
     with pytest.raises(InputError, match=r"AWS_ACCESS_KEY_ID .your key.*AWS_REQUEST_PAYER .requester.. Its readers pay"):
         plan(ready(site, tmp_path, "stac_earth_search.yaml", items, **how))
     in_bucket(monkeypatch, site)
@@ -211,7 +217,10 @@ def test_an_alternate_goes_through_the_same_door(site: Site, tmp_path: Path) -> 
 
 def test_unsigned_files_of_planetary_computer() -> None:
     made = Item({"id": "a", "properties": {}, "assets": {"red": {"href": "https://x.blob.core.windows.net/a.tif"}}})
-    said = [advise(made, "red", made.assets["red"], str(made.assets["red"]["href"]), signed=signed) for signed in (False, True)]
+    said = [
+        advise(made, "red", made.assets["red"], str(made.assets["red"]["href"]), signed=signed, access=Access())
+        for signed in (False, True)
+    ]
     assert said == ["Files of Planetary Computer need `scenes: stac: sign: planetary-computer`.", ""]
     assert "advice" not in repr(RemoteFile("https://h/a.tif", "https://h/a.tif", advice="x"))
 

@@ -11,6 +11,7 @@ from pydantic_core import PydanticCustomError
 
 from landshift.flows.config.sections import Section, default_of
 from landshift.pipeline.epochs.rules import MOST_OBSERVED, CompositeRule
+from landshift.pipeline.raster.servers.access import Credential
 from landshift.pipeline.scenes.season import Season, month_and_day
 
 _Added = Annotated[float, Field(ge=-1e6, le=1e6)]
@@ -88,8 +89,16 @@ class StacConfig(Section):
     """More items than this are an error: a range or a region was not meant."""
     assets: dict[str, str] = Field(default_factory=dict)
     """Band name to asset key, where names and bands of the assets are not enough; `quality` for the quality band."""
-    timeout_s: float = Field(default=30, gt=0, le=3600)
-    """Seconds to wait for the catalog, to connect and between two bytes."""
+    max_documents: int = Field(default=5000, ge=1, le=1_000_000)
+    """More catalogs, items of their own and pages of answers than this are an error: links may lead on for ever."""
+    timeout_s: float = Field(default=60, gt=0, le=3600)
+    """Seconds to wait for an answer of the catalog, from the question to its last byte."""
+    hosts: tuple[Annotated[str, Field(min_length=1, max_length=253)], ...] = ()
+    """Hosts that may be asked, the catalog's own among them, and buckets of `s3://`; `*.example.org` stands for all below one.
+    Empty: any that the catalog names."""
+    credentials: tuple[Credential, ...] = ()
+    """What may be used besides the addresses themselves: `hrefs` (user and password in them), `aws` (keys, profiles and roles
+    of this machine), `netrc`, `gdal` (what `GDAL_HTTP_USERPWD`, `_BEARER`, `_HEADERS` and `_COOKIE` have). Empty: nothing."""
     leave_out: tuple[str, ...] = ()
     """Ids of items not to use."""
     alternate: Annotated[str, Field(min_length=1)] | None = None

@@ -8,13 +8,16 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.env import get_gdal_config
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from landshift.pipeline.errors import UnreadableError
-from landshift.pipeline.raster.place import RETRIES, SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, keeping_secrets
+from landshift.pipeline.raster.place import SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, ask, keeping_secrets
+from landshift.pipeline.raster.servers.asking import RETRIES
 
 _DRIVERS = {
     b"II*\0": "GTiff", b"MM\0*": "GTiff", b"II+\0": "GTiff", b"MM\0+": "GTiff", b"\0\0\0\x0c": "JP2OpenJPEG",
@@ -93,6 +96,7 @@ def environment(place: RasterPlace | None = None) -> Iterator[None]:
             yield
         return
     options |= {key: value for key, value in _REMOTE.items() if key not in os.environ}
+    options |= place.access.gdal_options(lambda name: get_gdal_config(name) is not None)
     with keeping_secrets(place), rasterio.Env(**options):
         yield
 
@@ -280,6 +284,9 @@ def _open_archived(file: ArchivedFile, options: Mapping[str, str]) -> Any:  # no
 
 
 def _open_remote(file: RemoteFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
+    if file.access.hosts and urlsplit(file.url).scheme != "s3":
+        # GDAL follows redirects to any host: where they lead to is asked first.
+        ask(file)
     driver = "JP2OpenJPEG" if file.suffix.lower() == ".jp2" else "GTiff"
     _silence()
     try:

@@ -11,25 +11,17 @@ from dataclasses import dataclass, field
 from pathlib import Path, PurePosixPath
 from urllib.parse import parse_qsl, unquote, urljoin, urlsplit, urlunsplit
 
-import requests
-from requests.adapters import HTTPAdapter
-from urllib3 import Retry
-
 from landshift.pipeline.errors import InputError, UnreadableError
 from landshift.pipeline.manifest import file_hash, value_hash
 from landshift.pipeline.raster.beside import mask_file
+from landshift.pipeline.raster.servers import asking
+from landshift.pipeline.raster.servers.access import Access
+from landshift.pipeline.raster.servers.asking import Asker, NoAnswerError, Question, Reply
 
 SCHEMES = ("http", "https", "s3")
 """Schemes that are read from servers; beside them only files, with or without `file://`."""
 SUFFIXES = (".tif", ".tiff", ".jp2")
 """How the names of remote rasters end; GDAL asks a server for nothing else."""
-TIMEOUT_S = (10.0, 30.0)
-"""Seconds to connect, and between two bytes of an answer."""
-RETRIES = 3
-"""Further tries after an answer that may pass: 429 and 5xx."""
-BACKOFF_S = 0.3
-"""Seconds before the second further try, doubled before each next one."""
-_PASSING = (429, 500, 502, 503, 504)
 _LOGGERS = ("rasterio", "rasterio._base", "rasterio._env", "rasterio._err", "rasterio._io", "rasterio._filepath",
             "rasterio.session", "urllib3.connectionpool", "urllib3.util.retry")  # fmt: skip
 """Who writes addresses into logs; a filter does not reach the loggers below its own."""
@@ -50,6 +42,8 @@ class RemoteFile:
     """Whether `version` is a checksum of the bytes."""
     advice: str = field(default="", repr=False, compare=False)
     """What opens it, by its catalog; a sentence for messages, empty where nothing is known."""
+    access: Access = field(default=Access(), repr=False)
+    """Hosts that may be asked for it, and credentials that may be used."""
     sign: Callable[[str], str] | None = field(default=None, repr=False, compare=False)
     """Signs its address each time it is opened, since signatures expire; None: it needs none."""
 
@@ -156,7 +150,9 @@ RasterPlace = Path | RemoteFile | ArchivedFile
 """Where a raster lies."""
 
 
-def remote_file(address: str, version: str | None = None, *, is_checksum: bool = False, advice: str = "") -> RemoteFile:
+def remote_file(
+    address: str, version: str | None = None, *, is_checksum: bool = False, advice: str = "", access: Access | None = None
+) -> RemoteFile:
     """Build a remote file from its address; the rest is as the fields of `RemoteFile`.
 
     Raises:
@@ -168,10 +164,16 @@ def remote_file(address: str, version: str | None = None, *, is_checksum: bool =
         port = f":{parts.port}" if parts.port else ""
     except ValueError as error:
         raise InputError("An address cannot be read as a URL. Correct it in the catalog.") from error
-    shown = urlunsplit((parts.scheme, f"{host or ''}{port}" if parts.scheme != "s3" else parts.netloc, parts.path, "", ""))
+    # Names of buckets keep their case.
+    named = f"{host or ''}{port}" if parts.scheme != "s3" else parts.netloc.rpartition("@")[2]
+    shown = urlunsplit((parts.scheme, named, parts.path, "", ""))
     if parts.scheme not in SCHEMES or not host or not address.isprintable():
         raise InputError(f"{shown!a:.200} is not accepted: expected a file, file://, {', '.join(f'{s}://' for s in SCHEMES)}.")
-    file = RemoteFile(shown, address, version, is_checksum, advice=advice)
+    may = access or Access()
+    may.require_host(address)
+    if may.without_user(address) != address:
+        advice = f"The user in its address is used with `scenes: stac: credentials: [hrefs]` alone. {advice}".rstrip()
+    file = RemoteFile(shown, may.without_user(address), version, is_checksum, advice=advice, access=may)
     if file.suffix.lower() not in SUFFIXES:
         raise InputError(f"{shown} does not end in {', '.join(SUFFIXES)}. Expected a GeoTIFF or JPEG 2000.")
     return file
@@ -216,22 +218,6 @@ def is_remote(address: str) -> bool:
     return urlsplit(address).scheme in SCHEMES
 
 
-def retries() -> Retry:
-    """Return how often, and how long apart, a request is tried again."""
-    # A POST to /search changes nothing, so it may be repeated too.
-    return Retry(
-        total=RETRIES, backoff_factor=BACKOFF_S, status_forcelist=_PASSING, allowed_methods=None, raise_on_status=False
-    )  # fmt: skip
-
-
-def session() -> requests.Session:
-    """Return a session that tries again."""
-    made = requests.Session()
-    for scheme in ("http://", "https://"):
-        made.mount(scheme, HTTPAdapter(max_retries=retries()))
-    return made
-
-
 @dataclass(frozen=True)
 class ServerAnswer:
     """A file as its server describes it."""
@@ -254,30 +240,14 @@ def ask(file: RemoteFile) -> ServerAnswer:
         InputError: It is not there, may not be read, or the server fails, is slow, or cannot send parts.
     """
     try:
-        with keeping_secrets(file), session() as made:
-            headers = {"Range": "bytes=0-0", "Accept-Encoding": "identity"}
-            with made.get(file.address, headers=headers, stream=True, timeout=TIMEOUT_S) as answer:
-                return _answer(file, answer)
-    except requests.RequestException as error:
-        # The cause holds the whole address, tokens too.
-        raise UnreadableError(
-            f"{file}: the server {failure_of(file.without_secrets(str(error)))}. Check the network, or try again later."
-        ) from None
+        with keeping_secrets(file), Asker(file.access, asking.ANSWER_S) as asker:
+            return _answer(file, asker.ask(Question(file.address, headers={"Range": "bytes=0-0"}, body=False)))
+    except NoAnswerError as error:
+        raise UnreadableError(f"{file}: the server {error}. Check the network, or try again later.") from None
 
 
-def failure_of(text: str) -> str:
-    """Return in words what kept a request from being answered."""
-    folded = text.casefold()
-    if "timed out" in folded:
-        return "did not answer in time"
-    for sign, why in (("nameresolution", "its name is not known here"), ("connection refused", "it refuses connections")):
-        if sign in folded:
-            return f"cannot be reached: {why}"
-    return f"cannot be reached ({text[:200]})"
-
-
-def _answer(file: RemoteFile, answer: requests.Response) -> ServerAnswer:
-    code, hint = answer.status_code, f" {file.advice}".rstrip()
+def _answer(file: RemoteFile, answer: Reply) -> ServerAnswer:
+    code, hint = answer.status, f" {file.advice}".rstrip()
     if code in (404, 410):
         raise UnreadableError(
             f"{file} is not there (HTTP {code}), though the catalog names it. Leave the item out, or report it to its "

@@ -5,10 +5,10 @@ from collections.abc import Mapping
 from urllib.parse import urlsplit
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.raster.servers.access import Access
 from landshift.pipeline.scenes.stac.search import Item, Json
 
 _KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
-_UNSIGNED = "AWS_NO_SIGN_REQUEST"
 _AZURE = ".blob.core.windows.net"
 """Where the files of Planetary Computer lie."""
 
@@ -48,7 +48,7 @@ def _alternates(asset: Json) -> dict[str, Json]:
     return {str(k): o for k, o in pairs if isinstance(o, Mapping) and isinstance(o.get("href"), str) and o["href"]}
 
 
-def advise(item: Item, key: str, chosen: Json, address: str, *, signed: bool) -> str:
+def advise(item: Item, key: str, chosen: Json, address: str, *, signed: bool, access: Access) -> str:
     """Return what opens an address where it cannot be read, by what the catalog states of its storage.
 
     Args:
@@ -57,34 +57,40 @@ def advise(item: Item, key: str, chosen: Json, address: str, *, signed: bool) ->
         chosen: From `choose_address`.
         address: Its href, resolved.
         signed: Whether addresses are signed.
+        access: Which credentials may be used.
 
     Returns:
         Sentences for a message, empty where nothing is known. What the environment has already is left out.
     """
     parts = urlsplit(address)
     if parts.scheme == "s3":
-        return _advise_bucket(item, key, chosen)
+        return _advise_bucket(item, key, chosen, access)
     if parts.netloc.endswith(_AZURE) and not signed:
         return "Files of Planetary Computer need `scenes: stac: sign: planetary-computer`."
     others = [name for name, other in _alternates(item.assets[key]).items() if other is not chosen]
     return f"The item has another address of it: `scenes: stac: alternate: {others[0]}`." if others else ""
 
 
-def _advise_bucket(item: Item, key: str, chosen: Json) -> str:
+def _advise_bucket(item: Item, key: str, chosen: Json, access: Access) -> str:
     scheme = _storage(item, chosen)
     pays = scheme.get("requester_pays", chosen.get("storage:requester_pays", item.assets[key].get("storage:requester_pays")))
     wanted = {}
-    if not any(os.environ.get(name) for name in (_KEYS[0], _UNSIGNED, "AWS_PROFILE")):
-        wanted = {_KEYS[0]: "your key", _KEYS[1]: "its secret"} | (
-            {} if pays else {_UNSIGNED: "YES where the bucket is public"}
-        )
+    anonymous = "aws" not in access.credentials
+    if not anonymous and not any(os.environ.get(name) for name in (_KEYS[0], "AWS_PROFILE")):
+        wanted = {_KEYS[0]: "your key", _KEYS[1]: "its secret"}
     if pays is True:
         wanted["AWS_REQUEST_PAYER"] = "requester"
     if scheme.get("type") == "custom-s3" and (host := urlsplit(str(scheme.get("platform", ""))).netloc):
         wanted |= {"AWS_S3_ENDPOINT": host, "AWS_VIRTUAL_HOSTING": "FALSE"}
     missing = [f"{name} ({value})" for name, value in wanted.items() if not os.environ.get(name)]
-    why = " Its readers pay for the transfer." if pays is True else ""
-    return f"Set in the environment: {', '.join(missing)}.{why}" if missing else ""
+    sentences = [
+        "Buckets that are not public need `scenes: stac: credentials: [aws]`, and keys in the environment."
+        if anonymous
+        else "",
+        f"Set in the environment: {', '.join(missing)}." if missing else "",
+        "Its readers pay for the transfer." if pays is True and (missing or anonymous) else "",
+    ]
+    return " ".join(filter(None, sentences))
 
 
 def _storage(item: Item, chosen: Json) -> Json:

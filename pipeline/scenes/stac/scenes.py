@@ -11,6 +11,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, overlap_share
 from landshift.pipeline.raster.place import RasterPlace, RemoteFile, is_remote, remote_file, resolve
 from landshift.pipeline.raster.read import inspect
+from landshift.pipeline.raster.servers.access import Access
 from landshift.pipeline.scenes.declared import require_declared_place
 from landshift.pipeline.scenes.look import AT_ONCE
 from landshift.pipeline.scenes.products.offsets import choose_declared
@@ -61,6 +62,8 @@ class Reading:
     """Signs the address of a file."""
     alternate: str | None = None
     """Which address of a file is read, where it has several; None: its own."""
+    access: Access = field(default_factory=Access)
+    """Hosts that may be asked for files, and credentials that may be used."""
     season: Season | None = None
     """The part of the year that is wanted; None: all of it."""
 
@@ -218,9 +221,9 @@ def _place(item: Item, key: str, how: Reading) -> RasterPlace:
     checksum = chosen.get("file:checksum") or item.assets[key].get("file:checksum")
     updated = item.properties.get("updated")
     version = str(checksum or updated) if checksum or updated else None
-    advice = advise(item, key, chosen, address, signed=how.sign is not str)
+    advice = advise(item, key, chosen, address, signed=how.sign is not str, access=how.access)
     # Refused before it is signed: a token is not given to any address.
-    file = remote_file(address, version, is_checksum=bool(checksum), advice=advice)
+    file = remote_file(address, version, is_checksum=bool(checksum), advice=advice, access=how.access)
     return file if how.sign is str else replace(file, sign=how.sign)
 
 

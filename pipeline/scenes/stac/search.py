@@ -1,24 +1,20 @@
 """Items of STAC catalogs: of APIs page by page, of static ones file by file (https://github.com/radiantearth/stac-spec)."""
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from itertools import islice, product
-from pathlib import Path
 from typing import Any
 
-import pystac
-import requests
-from pystac.stac_io import DefaultStacIO
 from pystac_client import Client
 from pystac_client.exceptions import APIError
-from pystac_client.stac_api_io import StacApiIO
 from pystac_client.warnings import strict
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.raster.place import failure_of, is_remote, resolve, retries, session
+from landshift.pipeline.raster.place import is_remote, resolve
+from landshift.pipeline.scenes.stac.documents import ApiDocuments, Documents, EndlessCatalogError
 
 Json = Mapping[str, Any]
 """An object of JSON as a catalog sends it: an item, its properties, an asset."""
@@ -99,23 +95,23 @@ def boxes_meet(first: Box, second: Box) -> bool:
     return any(a[0] <= b[1] and b[0] <= a[1] for a in spans(first) for b in spans(second))
 
 
-def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
+def search_api(url: str, query: Query, documents: Documents) -> list[Item]:
     """Search a STAC API, page by page.
 
     Args:
         url: Of the API.
         query: Criteria of the search.
-        timeout: Seconds to connect, and between two bytes of an answer.
+        documents: Reads what the API answers, within its limits.
 
     Raises:
         InputError: It cannot be reached or searched, refuses the query, or has too many items.
     """
-    io = StacApiIO(timeout=timeout, max_retries=retries())
+    io = ApiDocuments(documents)
     items: dict[str, Item] = {}
     try:
         # What the client only warns of, a server that cannot search or query, would give wrong answers.
         with strict():
-            client = Client.open(url, stac_io=io, timeout=timeout)
+            client = Client.open(url, stac_io=io)
             methods = {str(li.extra_fields.get("method", "")) for li in client.get_links("search")}
             # Some APIs take one collection at once.
             for (start, end), collection in product(query.ranges, query.collections):
@@ -126,13 +122,17 @@ def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
                 )  # fmt: skip
                 for number, content in enumerate(islice(search.items_as_dicts(), query.most + 1), start=1):
                     _require_few(number, query, url)
+                    if not isinstance(content, Mapping):
+                        raise InputError(f"{url} sends {content!a:.60} as an item. Report it to the catalog's keeper.")
                     # The same item may come with two epochs or two pages; another version of it is another item.
                     items[json.dumps(content, sort_keys=True)] = Item(content, _self(content))
+    except InputError:
+        raise
     except APIError as error:
-        status = getattr(error, "status_code", None)
-        why = f"answers HTTP {status}: {error!s:.200}" if status else failure_of(str(error))
+        why = f"answers HTTP {error.status_code}: {error!s:.200}"
         raise InputError(f"The catalog {url} {why}. Check `scenes: stac:`, or try again later.") from error
-    except (pystac.errors.STACError, Warning, ValueError, KeyError, TypeError, AttributeError, NotImplementedError) as error:
+    except Exception as error:
+        # Whatever is missing or of another type in its answers: the client raises errors of every kind.
         raise InputError(
             f"{url} is not a searchable STAC API ({type(error).__name__}: {error!s:.200}). A static catalog goes to "
             f"`scenes: stac: catalog:`."
@@ -141,10 +141,14 @@ def search_api(url: str, query: Query, timeout: float = 30) -> list[Item]:
 
 
 def _self(content: Json) -> str:
-    for link in content.get("links") or ():
-        if isinstance(link, Mapping) and link.get("rel") == "self" and is_remote(str(link.get("href", ""))):
-            return str(link["href"])
-    return ""
+    return next((href for href in _hrefs(content, "self") if is_remote(href)), "")
+
+
+def _hrefs(content: Json, relation: str) -> list[str]:
+    """Return the hrefs of a document's links of one relation; what is no link is passed over."""
+    links = content.get("links")
+    named = [li for li in links if isinstance(li, Mapping)] if isinstance(links, list) else []
+    return [li["href"] for li in named if li.get("rel") == relation and isinstance(li.get("href"), str) and li["href"]]
 
 
 def _require_few(number: int, query: Query, place: str) -> None:
@@ -155,52 +159,19 @@ def _require_few(number: int, query: Query, place: str) -> None:
         )
 
 
-class _Reader(DefaultStacIO):
-    """Reads JSON from here or from a server, and nothing outside the folders that are allowed."""
-
-    def __init__(self, allowed: Callable[[Path], Path], timeout: float) -> None:
-        super().__init__()
-        self._allowed, self._timeout = allowed, timeout
-        self._session = session()
-
-    def read_text_from_href(self, href: str) -> str:
-        """Return the text.
-
-        Raises:
-            InputError: It cannot be read, or lies outside.
-        """
-        if not is_remote(href):
-            path = self._allowed(Path(resolve(href, "/")))
-            try:
-                return path.read_text(encoding="utf-8")
-            except (OSError, UnicodeDecodeError) as error:
-                why = getattr(error, "strerror", None) or error
-                raise InputError(f"{path} cannot be read ({why}). Expected a STAC catalog.") from error
-        shown = href.partition("?")[0]
-        try:
-            answer = self._session.get(href, timeout=self._timeout)
-        except requests.RequestException as error:
-            raise InputError(f"The catalog {shown} {failure_of(str(error))}. Check the network, or try again later.") from None
-        if answer.status_code != requests.codes.ok:
-            raise InputError(f"The catalog {shown} answers HTTP {answer.status_code}. Check `scenes: stac: catalog:`.")
-        return answer.content.decode("utf-8", errors="replace")
-
-
-def read_catalog(place: str, query: Query, allowed: Callable[[Path], Path], timeout: float = 30) -> list[Item]:
+def read_catalog(place: str, query: Query, documents: Documents) -> list[Item]:
     """Read a static catalog: a catalog or collection with all below it, a list of items, or one item.
 
     Args:
         place: A path, or an address.
         query: Criteria for items to keep; dates are left to the caller.
-        allowed: Returns where a path may be read, or refuses it.
-        timeout: Seconds to connect, and between two bytes.
+        documents: Reads what belongs to the catalog, within its limits.
 
     Raises:
         InputError: The catalog or one below it cannot be read. An item that cannot be read is in the answer, with its fault.
     """
-    reader = _Reader(allowed, timeout)
     items = []
-    for item in _below(place, reader, query.collections):
+    for item in _below(place, documents, query.collections):
         box = item_box(item)
         if not item.fault and query.collections and item.content.get("collection") not in query.collections:
             continue
@@ -219,7 +190,7 @@ def item_box(item: Item) -> Box | None:
     return found[0], found[1], found[half], found[half + 1]
 
 
-def _below(place: str, reader: _Reader, collections: Sequence[str]) -> Iterator[Item]:
+def _below(place: str, documents: Documents, collections: Sequence[str]) -> Iterator[Item]:
     waiting, seen = [place], set()
     while waiting:
         href = waiting.pop(0)
@@ -227,35 +198,45 @@ def _below(place: str, reader: _Reader, collections: Sequence[str]) -> Iterator[
             continue
         seen.add(href)
         shown = href.partition("?")[0]
-        content = _json(reader.read_text_from_href(href), shown)
-        if content.get("type") == "FeatureCollection":
-            yield from (Item(c, _self(c) or href) for c in content.get("features") or () if isinstance(c, Mapping))
-        elif content.get("type") == "Feature":
+        content = documents.read(href)
+        kind = content.get("type")
+        if kind == "FeatureCollection":
+            features = content.get("features")
+            if not isinstance(features, list):
+                raise InputError(f"{shown}: its `features` are {features!a:.60}. Expected a list of items.")
+            yield from (_take_listed(feature, shown, href) for feature in features)
+        elif kind == "Feature":
             yield Item(content, href)
         else:
-            try:
-                catalog = pystac.read_dict(content, href=href, stac_io=reader)
-            except Exception as error:
-                # Whatever is missing or of another type in it: pystac raises errors of every kind.
-                raise InputError(f"{shown} is no STAC catalog ({type(error).__name__}: {error!s:.200}).") from error
-            other = bool(collections) and isinstance(catalog, pystac.Collection) and catalog.id not in collections
-            waiting += [resolve(li.href, href) for li in catalog.get_links("child") if isinstance(li.href, str)]
-            links = [] if other else [resolve(li.href, href) for li in catalog.get_links("item") if isinstance(li.href, str)]
-            yield from (_item(link, reader) for link in links)
+            _require_catalog(content, shown)
+            other = bool(collections) and kind == "Collection" and content["id"] not in collections
+            waiting += [resolve(link, href) for link in _hrefs(content, "child")]
+            yield from (_item(link, href, documents) for link in ([] if other else _hrefs(content, "item")))
 
 
-def _item(href: str, reader: _Reader) -> Item:
+def _take_listed(feature: object, shown: str, href: str) -> Item:
+    if not isinstance(feature, Mapping):
+        return Item({}, shown, f"{shown} has {feature!a:.60} in its list of items. Expected an item.")
+    return Item(feature, _self(feature) or href)
+
+
+def _require_catalog(content: Json, shown: str) -> None:
+    """Refuse a document that is neither a catalog nor a collection; those before STAC 1.0 have no type."""
+    expected = {"id": str, "stac_version": str, "links": list}
+    wrong = [f"{key} is {content.get(key)!a:.60}" for key, kind in expected.items() if not isinstance(content.get(key), kind)]
+    if content.get("type") not in ("Catalog", "Collection", None):
+        wrong.append(f"type is {content['type']!a:.60}")
+    if wrong:
+        raise InputError(f"{shown} is no STAC catalog ({', '.join(wrong)}). Expected a catalog, a collection or items.")
+
+
+def _item(link: str, base: str, documents: Documents) -> Item:
+    shown = link.partition("?")[0]
     try:
-        return Item(_json(reader.read_text_from_href(href), href.partition("?")[0]), href)
+        href = resolve(link, base)
+        shown = href.partition("?")[0]
+        return Item(documents.read(href), href)
+    except EndlessCatalogError:
+        raise
     except InputError as error:
-        return Item({}, href.partition("?")[0], str(error))
-
-
-def _json(text: str, name: str) -> dict[str, Any]:
-    try:
-        content = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise InputError(f"{name} is no JSON ({error}). Expected a STAC catalog or item.") from error
-    if not isinstance(content, dict):
-        raise InputError(f"{name} holds no JSON object. Expected a STAC catalog or item.")
-    return content
+        return Item({}, shown, str(error))

@@ -1,0 +1,1 @@
+"""Servers: which may be asked, with which credentials, and questions that end."""
