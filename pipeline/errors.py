@@ -1,12 +1,37 @@
 """Errors that a user can mend or wait for, and any error in words."""
 
+import re
+
+_LONGEST = 20_000
+"""Characters of a message: what files hold is quoted in it, and may be of any length."""
+_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u061c\u200b\u200e\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]")
+"""Control characters, line breaks, what turns the direction of text or is not seen, and what is left of bytes that are not
+UTF-8."""
+
+
+def has_unprintable(text: str) -> bool:
+    """Return whether a text holds characters that a terminal acts on, or that are not seen."""
+    return _UNPRINTABLE.search(text) is not None
+
+
+def printable(text: str) -> str:
+    """Return a text as terminals and logs may show it: what they would act on is written as in Python, line breaks stay."""
+    if len(text) > _LONGEST:
+        # What was found comes first, what to do last.
+        text = f"{text[: _LONGEST // 2]} [... {len(text) - _LONGEST:,} characters ...] {text[-_LONGEST // 2 :]}"
+    return _UNPRINTABLE.sub(lambda found: found[0] if found[0] in "\n\t" else ascii(found[0])[1:-1], text)
+
 
 class InputError(ValueError):
     """What the user gave cannot be used.
 
     The message names what was found, what was expected and what to do, with the file and the band. The command line
-    prints it without a traceback and exits with 2.
+    prints it without a traceback and exits with 2. What it quotes of files is made printable, and cut where it is long.
     """
+
+    def __init__(self, message: str) -> None:
+        """Remember the message."""
+        super().__init__(printable(message))
 
 
 class UnreadableError(InputError):

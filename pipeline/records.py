@@ -3,7 +3,6 @@
 import json
 import math
 import re
-import stat
 from collections.abc import Callable
 from functools import cache
 from itertools import chain
@@ -14,6 +13,8 @@ import numpy as np
 from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import read_bytes
+from landshift.pipeline.limits import JSON_BYTES, JSON_LEVELS, NUMBER_DIGITS
 from landshift.pipeline.manifest import write_json
 
 Record = TypeVar("Record")
@@ -39,12 +40,6 @@ Array = Any
 _adapter: Callable[[Any], TypeAdapter[Any]] = cache(TypeAdapter)
 
 
-DEEPEST = 100
-"""Levels of brackets in JSON; records and STAC documents have about 20, and Python runs out of stack at some hundreds."""
-MOST_BYTES = 64 * 2**20
-"""Of a JSON file that is read."""
-_MOST_DIGITS = 40
-"""Of a whole number."""
 _HALF_A_CHARACTER = re.compile(r"\\u[dD][89a-fA-F]")
 
 
@@ -72,8 +67,8 @@ def json_of(text: str | bytes, origin: str, *, nan: bool = False) -> Any:  # noq
 
 
 def _whole(digits: str) -> int:
-    if len(digits) > _MOST_DIGITS:
-        raise ValueError(f"the number {digits[:12]}... has {len(digits)} digits, at most {_MOST_DIGITS} are expected")
+    if len(digits) > NUMBER_DIGITS:
+        raise ValueError(f"the number {digits[:12]}... has {len(digits)} digits, at most {NUMBER_DIGITS} are expected")
     return int(digits)
 
 
@@ -90,39 +85,17 @@ def read_json(path: Path) -> Any:  # noqa: ANN401 (JSON)
     Raises:
         InputError: The file is missing, larger than any record, or not such JSON.
     """
-    return json_of(read_bytes(path), str(path))
-
-
-def read_bytes(path: Path) -> bytes:
-    """Return the bytes of a small file, such as a record.
-
-    Raises:
-        InputError: It is missing, no file (a pipe would be waited for), or larger than any record.
-    """
-    try:
-        state = path.stat()
-        if not stat.S_ISREG(state.st_mode):
-            raise InputError(f"{path} is not a file. Expected JSON.")
-        if state.st_size > MOST_BYTES:
-            raise InputError(
-                f"{path} has {state.st_size / 2**20:.0f} MB, and JSON of more than {MOST_BYTES // 2**20} MB is not read. "
-                f"Expected a record or a document of a catalog."
-            )
-        return path.read_bytes()
-    except (OSError, ValueError) as error:
-        if isinstance(error, InputError):
-            raise
-        raise InputError(f"{path} cannot be read ({getattr(error, 'strerror', None) or error}).") from error
+    return json_of(read_bytes(path, JSON_BYTES), str(path))
 
 
 def _require_shallow(content: object, origin: str) -> None:
     level = [content]
-    for _ in range(DEEPEST + 1):
+    for _ in range(JSON_LEVELS + 1):
         inner = [tuple(c.values()) if isinstance(c, dict) else c for c in level if isinstance(c, dict | list)]
         if not inner:
             return
         level = list(chain.from_iterable(inner))
-    raise InputError(f"{origin} is nested more than {DEEPEST} levels deep. It is damaged or made to do harm.")
+    raise InputError(f"{origin} is nested more than {JSON_LEVELS} levels deep. It is damaged or made to do harm.")
 
 
 def _is_none(value: object) -> bool:

@@ -116,7 +116,7 @@ class TestFiles:
         refused(territory, path.name, "VRT", "not accepted")
 
     def test_a_folder_with_the_name_of_a_file(self, territory: Territory) -> None:
-        with pytest.raises(InputError, match="cannot be read"):
+        with pytest.raises(InputError, match="is a folder, and not a file"):
             inspect(territory.data)
 
     def test_a_missing_file_names_what_is_there(self, territory: Territory) -> None:

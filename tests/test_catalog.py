@@ -13,8 +13,9 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, grid_of
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scenes.choose import choose_epoch, common_bands, region_grid, require_pair
-from landshift.pipeline.scenes.folder import FolderReading, files_in, scenes_in
+from landshift.pipeline.scenes.folder import FolderReading, scenes_in
 from landshift.pipeline.scenes.products.scenes import Declared
+from landshift.pipeline.scenes.products.walk import files_in
 from landshift.pipeline.scenes.scene import Epoch, Scene, Source
 from landshift.pipeline.scenes.sensors import Sensor, custom_sensor, sensor_named
 

@@ -211,7 +211,7 @@ def test_a_palette_is_no_band(squares: ChipCollection) -> None:
 
 
 def test_large_pictures_are_refused_by_their_header(squares: ChipCollection, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(picture, "LARGEST", 32)
+    monkeypatch.setattr(picture, "PICTURE_SIDE", 32)
     with pytest.raises(InputError, match=r"64 x 64 pixels; a chip has at most 32 x 32.*gdal_retile"):
         look_through(squares.workspace(), thorough=False)
 

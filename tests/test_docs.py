@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from landshift.pipeline import limits
+
 ROOT = Path(__file__).parents[1]
 PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
 CODE = re.compile(r"`((?:pipeline|models|flows|tests|benchmarks|src)/[\w/]*?(?:\w+\.py)?)(?:::(\w+))?`")
@@ -30,3 +32,10 @@ def exists(path: Path, name: str) -> bool:
     if not path.exists() or not name:
         return path.exists()
     return re.search(rf"^(?:def|class) {name}\b|^{name}\b.*=", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+
+
+def test_the_limits_are_those_of_the_code() -> None:
+    text = (ROOT / "docs/limits.md").read_text(encoding="utf-8")
+    numbers = {name: value for name, value in vars(limits).items() if name.isupper() and isinstance(value, int)}
+    shown = {name: f"{v // 2**20:,} MiB" if name.endswith("BYTES") else f"{v:,}" for name, v in numbers.items()}
+    assert not {name: value for name, value in shown.items() if f"| {value}" not in text}

@@ -211,7 +211,7 @@ def test_files_that_are_no_files(site: HostileSite, tmp_path: Path) -> None:
     import os
 
     os.mkfifo(tmp_path / "catalog.json")
-    with opened(site) as documents, pytest.raises(InputError, match="is not a file"):
+    with opened(site) as documents, pytest.raises(InputError, match="is a named pipe, and not a file"):
         read_catalog(str(tmp_path / "catalog.json"), QUERY, documents)
 
 

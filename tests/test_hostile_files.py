@@ -1,17 +1,27 @@
 """Files that damage, hostility or a mistake made: each is refused by name before it costs much, wherever it is read."""
 
-from collections.abc import Callable
-from contextlib import closing
+import os
+import shutil
+import socket
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 
 import pytest
+import rasterio
 
-from landshift.pipeline.errors import UnreadableError
+from landshift.pipeline.errors import InputError, UnreadableError, has_unprintable
+from landshift.pipeline.files.opening import read_text, require_file
+from landshift.pipeline.files.walking import walk_files
 from landshift.pipeline.raster.codes import count_codes
 from landshift.pipeline.raster.images import RasterReader
+from landshift.pipeline.raster.picture import measure_picture
 from landshift.pipeline.raster.read import inspect, read_preview, read_raster
+from landshift.pipeline.scenes.products.walk import require_folder
 from landshift.pipeline.tiles import Window
-from tests.conftest import Territory
+from tests.conftest import Territory, small_grid
 
 ZSTD = b"\x28\xb5\x2f\xfd"
 """First bytes of what zstd compressed."""
@@ -20,6 +30,15 @@ ZSTD = b"\x28\xb5\x2f\xfd"
 def read_window(path: Path) -> object:
     with closing(RasterReader(path)) as reader:
         return reader.read(Window(0, 0, 8, 8))
+
+
+def sparse(path: Path, side: int, count: int = 1, **profile: Any) -> Path:
+    """A raster of which no block was ever written."""
+    with rasterio.open(
+        path, "w", driver="GTiff", height=side, width=side, count=count, dtype="uint16", crs="EPSG:32651",
+        transform=small_grid().transform, sparse_ok=True, compress="deflate", **profile,
+    ):  # fmt: skip
+        return path
 
 
 class TestRasters:
@@ -44,3 +63,123 @@ class TestRasters:
         path.write_bytes(path.read_bytes().replace(b"gr?n", b"gr\xfcn"))
         with pytest.raises(UnreadableError, match=r"tagged_20200615.tif: its metadata hold the byte 0xfc.*-unsetmd"):
             inspect(path)
+
+    @pytest.mark.parametrize(
+        ("side", "profile", "message"),
+        [
+            (2**18 + 1, {"blockxsize": 8192, "blockysize": 8192}, r"262,145 x 262,145 pixels.* 262,144 a side.*-projwin"),
+            (200_000, {"blockxsize": 8192, "blockysize": 8192}, r"200,000 x 200,000 pixels.*34 billion.*-projwin"),
+            (16_384, {"blockxsize": 16_384, "blockysize": 16_384}, r"blocks of 16,384 x 16,384.*512 MiB each.*TILED=YES"),
+            (16_400, {"blockxsize": 16, "blockysize": 16}, r"1,050,625 blocks of 16 x 16.*1,048,576.*larger tiles.*TILED=YES"),
+            (16, {"count": 1025, "blockxsize": 16, "blockysize": 16}, r"1,025 bands.*at most 1,024.*gdal_translate -b 1"),
+            (4096, {"count": 16, "interleave": "pixel", "blockxsize": 4096, "blockysize": 4096}, r"512 MiB each"),
+        ],
+        ids=["side", "pixels", "block", "blocks", "bands", "interleaved"],
+    )  # fmt: skip
+    @pytest.mark.parametrize(
+        "read", [inspect, lambda p: read_preview(p, [1], 16), measure_picture], ids=["inspect", "preview", "chip"]
+    )
+    def test_bombs_are_refused_before_any_work(
+        self, tmp_path: Path, read: Callable[[Path], object], side: int, profile: dict[str, Any], message: str
+    ) -> None:
+        path = sparse(tmp_path / "bomb.tif", side, **{"tiled": True, **profile})
+        with pytest.raises(InputError, match=rf"bomb.tif (has|is stored in) {message}|bomb.tif is stored in .*{message}"):
+            read(path)
+
+
+KINDS = ("link that leads nowhere", "link to itself", "pipe", "socket", "device")
+
+
+def put(kind: str, path: Path) -> None:
+    if kind == "pipe":
+        os.mkfifo(path)
+    elif kind == "socket":
+        # The address of a socket may have some hundred characters.
+        here = Path.cwd()
+        os.chdir(path.parent)
+        try:
+            with socket.socket(socket.AF_UNIX) as bound:
+                bound.bind(path.name)
+        finally:
+            os.chdir(here)
+    else:
+        path.symlink_to({"link that leads nowhere": "nowhere.tif", "link to itself": path.name, "device": "/dev/zero"}[kind])
+
+
+WORDS = {
+    "link that leads nowhere": "is a link to nowhere.tif, where nothing is",
+    "link to itself": "Too many levels of symbolic links",
+    "pipe": "is a named pipe", "socket": "is a socket", "device": "is a device",
+}  # fmt: skip
+
+
+@contextmanager
+def open_to_all() -> Iterator[Path]:
+    """A folder in which root is someone else: root may list every folder, and no one else what lies in pytest's."""
+    with tempfile.TemporaryDirectory() as name:
+        Path(name).chmod(0o755)
+        root = os.geteuid() == 0
+        (Path(name) / "closed").mkdir(mode=0)
+        if root:
+            os.setegid(65534), os.seteuid(65534)
+        try:
+            yield Path(name)
+        finally:
+            if root:
+                os.seteuid(0), os.setegid(0)
+            (Path(name) / "closed").chmod(0o700)
+
+
+class TestFolders:
+    @pytest.mark.parametrize("pattern", ["place_*.tif", "**/*.tif", None])
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_what_is_no_file_is_named(self, territory: Territory, kind: str, pattern: str | None) -> None:
+        put(kind, territory.data / "place_20210601.tif")
+        territory.config["scenes"] = {"pattern": pattern, "faulty": "stop"}
+        with pytest.raises(InputError, match=rf"place_20210601.tif.*{WORDS[kind]}"):
+            territory.plan()
+        territory.config["scenes"]["faulty"] = "skip"
+        assert [WORDS[kind] in sentence for sentence in territory.plan().skipped] == [True]
+
+    @pytest.mark.parametrize("kind", KINDS)
+    def test_what_is_named_in_a_config_and_is_no_file_is_refused(self, tmp_path: Path, kind: str) -> None:
+        put(kind, tmp_path / "labels.tif")
+        for read in (inspect, measure_picture, lambda p: count_codes(p, colours=False)):
+            with pytest.raises(UnreadableError, match=rf"labels.tif.*{WORDS[kind]}"):
+                read(tmp_path / "labels.tif")
+        with pytest.raises(UnreadableError, match=WORDS[kind]):
+            read_text(tmp_path / "labels.tif", 1000)
+
+    def test_a_link_to_a_folder_is_not_followed_and_named(self, territory: Territory) -> None:
+        (territory.data / "again").symlink_to(".")
+        territory.config["scenes"]["pattern"] = "**/*.tif"
+        with pytest.warns(UserWarning, match="again is a link to a folder, which is not followed"):
+            assert territory.plan().skipped == ()
+
+    def test_a_folder_that_may_not_be_listed_is_not_empty(self) -> None:
+        faults: list[str] = []
+        with open_to_all() as folder:
+            list(walk_files(folder, lambda name, error: faults.append(f"{name}: {error}"), suffixes=(".tif",)))
+            with pytest.raises(InputError, match=r"closed cannot be listed \(Permission denied\)"):
+                require_folder(folder / "closed")
+            with pytest.raises(InputError, match=r"closed/a.tif cannot be read: it is out of reach \(Permission denied\)"):
+                require_file(folder / "closed" / "a.tif")
+        assert [(f.partition(":")[0], "cannot be listed (Permission denied)" in f) for f in faults] == [("closed", True)]
+
+    def test_a_name_that_no_terminal_can_show_is_shown_and_passed_by(self, territory: Territory) -> None:
+        source = territory.data / territory.names[0]
+        for name in (b"place_2021\n0601.tif", b"place_20210602_\xfc.tif", "place_20210603_\u202e.tif".encode()):
+            shutil.copy(source, os.fsencode(territory.data) + b"/" + name)
+        with pytest.raises(InputError, match="control characters or is not UTF-8"):
+            territory.plan()
+        territory.config["scenes"]["faulty"] = "skip"
+        (sentence,) = territory.plan().skipped
+        assert sentence.startswith("3 scenes were skipped for the same reason")
+        assert not has_unprintable(sentence)
+
+
+def test_what_files_hold_cannot_act_on_a_terminal() -> None:
+    error = InputError("found \x1b[2J\x07\u202e\ud800, expected\nless. " + "x" * 10**6)
+    assert str(error).startswith("found \\x1b[2J\\x07\\u202e\\ud800, expected\nless. xxx")
+    assert len(str(error)) < 21_000
+    assert str(error).isascii()

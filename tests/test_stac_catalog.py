@@ -309,7 +309,7 @@ def test_what_is_no_catalog(place: Place) -> None:
     place.config["scenes"]["stac"]["query"] = {"platform": {"eq": "x"}}
     place.refused("is not a searchable STAC API.*QUERY")
     place.config["scenes"] = {"stac": {"catalog": "c.json"}}
-    place.refused("c.json cannot be read .No such file")
+    place.refused("c.json cannot be read: it is not there")
     for text, message in [
         ("{", "is no JSON"),
         ("[]", "no JSON object"),

@@ -7,7 +7,10 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import read_text
+from landshift.pipeline.files.walking import require_listable, walk_files
 from landshift.pipeline.labels.search import ROLES
+from landshift.pipeline.limits import TABLE_BYTES
 
 BEFORE, AFTER = "before", "after"
 LABEL, BEFORE_LABEL, AFTER_LABEL = "label", "before_label", "after_label"
@@ -118,11 +121,12 @@ def _complete(
 
 def _index(folder: Path, faults: list[str]) -> dict[str, Path]:
     """Return the pictures of a folder by their names without suffixes."""
+    require_listable(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not there. {_content(folder.parent)} Correct `labels: chips:`.")
     index: dict[str, Path] = {}
-    for path in sorted(folder.rglob("*")):
-        if path.suffix.lower() not in _SUFFIXES or path.name.startswith("."):
+    for path in walk_files(folder, lambda _, error: faults.append(str(error)), suffixes=_SUFFIXES):
+        if path.name.startswith("."):
             continue
         name = path.relative_to(folder).with_suffix("").as_posix()
         if name in index:
@@ -144,10 +148,7 @@ def _content(folder: Path) -> str:
 
 def _names(path: Path) -> list[str]:
     """Return the names in a list, one a line, without suffixes."""
-    try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InputError(f"{path} cannot be read ({error}). Expected a text file with one name a line.") from error
+    lines = read_text(path, TABLE_BYTES, "utf-8-sig").splitlines()
     names = [Path(line.strip()) for line in lines if line.strip()]
     return [(n.with_suffix("") if n.suffix.lower() in _SUFFIXES else n).as_posix() for n in names]
 

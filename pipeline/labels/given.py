@@ -10,6 +10,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.walking import raise_fault, require_listable, walk_files
 from landshift.pipeline.grid import Grid, pixel_metres
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import block_index
@@ -62,14 +63,14 @@ def role_folders(folder: Path, suffixes: Sequence[str]) -> dict[Path, int]:
     Raises:
         InputError: The folder is missing, or a role has no such file.
     """
+    require_listable(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder; `split: by: folder` expects one with train, val and test folders in it.")
     found = {
         file: ROLES.index(ROLE_WORDS[part.name.casefold()])
         for part in sorted(folder.iterdir())
         if part.is_dir() and part.name.casefold() in ROLE_WORDS
-        for file in sorted(part.iterdir())
-        if file.suffix.lower() in suffixes
+        for file in walk_files(part, raise_fault, suffixes=tuple(suffixes), depth=0)
     }
     missing = [name for number, name in enumerate(ROLES) if number not in found.values()]
     if missing:

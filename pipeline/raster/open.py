@@ -10,12 +10,16 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
+import numpy as np
 import rasterio
 from rasterio._err import CPLE_BaseError
+from rasterio.enums import Interleaving
 from rasterio.env import get_gdal_config
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from landshift.pipeline.errors import UnreadableError
+from landshift.pipeline.files.opening import require_file
+from landshift.pipeline.limits import RASTER_BANDS, require_raster
 from landshift.pipeline.raster.place import SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, ask, keeping_secrets
 from landshift.pipeline.raster.servers.asking import RETRIES
 
@@ -221,19 +225,37 @@ def explaining(path: RasterPlace, band: int | None = None) -> Iterator[None]:
 
 def _open(path: RasterPlace, options: Mapping[str, str], *, pictures: bool) -> Any:  # noqa: ANN401
     if isinstance(path, RemoteFile):
-        return _open_remote(path, options)
-    if isinstance(path, ArchivedFile):
-        return _open_archived(path, options)
-    return _open_here(path, options, pictures=pictures)
+        source = _open_remote(path, options)
+    elif isinstance(path, ArchivedFile):
+        source = _open_archived(path, options)
+    else:
+        source = _open_here(path, options, pictures=pictures)
+    try:
+        _require_limits(source, path)
+    except BaseException:
+        source.close()
+        raise
+    return source
+
+
+def _require_limits(source: Any, path: RasterPlace) -> None:  # noqa: ANN401
+    if source.count > RASTER_BANDS:
+        # Asking each band would take a while.
+        require_raster(path, (source.height, source.width), source.count, (1, 1, 1))
+    together = source.count if source.interleaving == Interleaving.pixel else 1
+    for (rows, columns), dtype in set(zip(source.block_shapes, source.dtypes, strict=True)):
+        size = np.dtype(dtype).itemsize * together
+        require_raster(path, (source.height, source.width), source.count, (rows, columns, size))
 
 
 def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any:  # noqa: ANN401
-    if not path.exists():
+    if not os.path.lexists(path):
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise UnreadableError(
             f"{path} is not there. "
             + (f"{path.parent} holds {', '.join(near)}." if near else f"{path.parent} holds no .tif files.")
         )
+    require_file(path)
     _silence()
     try:
         with path.open("rb") as stream:

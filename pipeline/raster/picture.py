@@ -11,10 +11,8 @@ import rasterio
 from rasterio.enums import ColorInterp, MaskFlags
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.limits import PICTURE_SIDE
 from landshift.pipeline.raster.open import environment, open_source
-
-LARGEST = 4096
-"""Pixels, the longest side of a picture: larger ones are scenes, and would not fit into memory by the dozen."""
 
 _STRICT = {"GDAL_ERROR_ON_LIBJPEG_WARNING": "TRUE", "GDAL_PNG_WHOLE_IMAGE_OPTIM": "NO"}
 """Without these, GDAL (3.10) fills the rest of a JPEG or PNG that ends too early with grey or noise, and reports nothing."""
@@ -75,9 +73,9 @@ def _has_alpha(source: Any) -> bool:  # noqa: ANN401 (rasterio is not typed)
 @contextmanager
 def _open(path: Path) -> Iterator[Any]:
     with environment(), rasterio.Env(**_STRICT), open_source(path, pictures=True) as source:
-        if max(source.height, source.width) > LARGEST:
+        if max(source.height, source.width) > PICTURE_SIDE:
             raise InputError(
-                f"{path} has {source.width} x {source.height} pixels; a chip has at most {LARGEST} x {LARGEST}. Cut it, images "
-                f"and labels alike: `gdal_retile.py -ps 1024 1024 -targetDir CHIPS FILE`."
+                f"{path} has {source.width} x {source.height} pixels; a chip has at most {PICTURE_SIDE} x {PICTURE_SIDE}. Cut "
+                f"it, images and labels alike: `gdal_retile.py -ps 1024 1024 -targetDir CHIPS FILE`."
             )
         yield source

@@ -7,9 +7,10 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import date
-from pathlib import Path, PurePath, PurePosixPath
+from pathlib import Path, PurePosixPath
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.walking import Refused, raise_fault, show_name, walk_files
 from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.scenes.at_once import ask_all
@@ -25,13 +26,11 @@ from landshift.pipeline.scenes.products.metadata import read_metadata
 from landshift.pipeline.scenes.products.names import FoundFile, NamedFile, fits, metadata_key, name_file, sensors_of
 from landshift.pipeline.scenes.products.offsets import find_offset
 from landshift.pipeline.scenes.products.scenes import Declared, SceneFiles, group_files, scene_of_files, set_aside
-from landshift.pipeline.scenes.products.walk import walk
+from landshift.pipeline.scenes.products.walk import files_in, require_folder, require_printable, walk
 from landshift.pipeline.scenes.scene import Scene, Source
 from landshift.pipeline.scenes.sensors import SENSORS, Band, Sensor
 
 _BASELINE = re.compile(r"_N(\d{4})(?=_|$)")
-_UNPRINTABLE = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
-"""Control characters, line breaks, and what is left of bytes that are not UTF-8."""
 _RESOLUTION = re.compile(r"_(10|20|30|60)m$|_\(raw\)$", re.IGNORECASE)
 """What follows the band in the names of Sentinel-2, and of Sentinel Hub's browser."""
 _SATELLITES = ("SPACECRAFT_ID", "SATELLITE", "PLATFORM")
@@ -44,42 +43,6 @@ CUSTOM = "custom"
 RASTERS = (".tif", ".tiff", ".jp2")
 """Suffixes of the rasters of a folder, lower case."""
 _METADATA = (".xml", ".txt")
-
-
-def files_in(folder: Path, pattern: str) -> list[Path]:
-    """List the files of a folder that match a pattern, without opening them.
-
-    Raises:
-        InputError: No folder, no such file, or an invalid pattern.
-    """
-    require_folder(folder)
-    try:
-        paths = sorted(p for p in folder.glob(pattern) if p.is_file())
-    except (ValueError, NotImplementedError) as error:
-        raise InputError(f"`scenes: pattern: {pattern}` cannot be used ({error}). Expected something like `*.tif`.") from error
-    if not paths:
-        raise InputError(f"{folder} holds no file like {pattern}. Check `scenes: folder:` and `scenes: pattern:`.")
-    return paths
-
-
-def require_folder(folder: Path) -> None:
-    """Refuse what is no folder.
-
-    Raises:
-        InputError: It is not.
-    """
-    if not folder.is_dir():
-        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check --data and `scenes: folder:`.")
-
-
-def require_printable(path: PurePath) -> None:
-    """Refuse a file name that neither a config nor a terminal can show.
-
-    Raises:
-        InputError: It has control characters or is not UTF-8.
-    """
-    if _UNPRINTABLE.search(str(path)):
-        raise InputError(f"The file name {str(path)!a} has control characters or is not UTF-8. Rename the file.")
 
 
 @dataclass(frozen=True)
@@ -95,7 +58,7 @@ class FolderReading:
     """What the config has about single scenes."""
     allowed: Callable[[Path], object] = lambda path: None
     """Called with each file before it is opened; raises where it may not be."""
-    refused: Callable[[str, InputError], None] | None = None
+    refused: Refused | None = None
     """Called with the name and the fault of each file or scene that cannot be used, which is left out then; None: the first
     fault is raised."""
     left_out: Callable[[str, date, str], None] = lambda name, day, why: None
@@ -125,15 +88,15 @@ def _files(folder: Path, how: FolderReading) -> tuple[list[NamedFile], list[Foun
     require_folder(folder)
     if how.pattern is None and how.sensor.name == CUSTOM:
         # No name of a product could show what subfolders and archives hold.
-        found = [FoundFile(p, p.name) for p in sorted(folder.iterdir()) if p.is_file() and p.suffix.lower() in RASTERS]
+        found = [FoundFile(p, p.name) for p in walk_files(folder, how.refused or raise_fault, suffixes=RASTERS, depth=0)]
     elif how.pattern is None:
-        found = list(walk(folder, how.refused or _raise, RASTERS))
+        found = list(walk(folder, how.refused or raise_fault, RASTERS))
     else:
-        found = [FoundFile(p, p.relative_to(folder).as_posix()) for p in files_in(folder, how.pattern)]
+        found = [FoundFile(p, p.relative_to(folder).as_posix()) for p in files_in(folder, how.pattern, how.refused)]
     named, others = [], []
     for file in found:
         # The name of a file that is refused for its name goes into lists and records too.
-        with _catching(ascii(file.relative) if _UNPRINTABLE.search(file.relative) else file.relative, how.refused):
+        with _catching(show_name(file.relative), how.refused):
             require_printable(PurePosixPath(file.relative))
             name = None if how.sensor.name == CUSTOM else name_file(file)
             named.append(name) if name is not None else others.append(file)
@@ -148,14 +111,15 @@ def _files(folder: Path, how: FolderReading) -> tuple[list[NamedFile], list[Foun
     return named, others
 
 
-def _raise(_: str, error: InputError) -> None:
-    raise error
-
-
 def _product_scenes(folder: Path, named: Sequence[NamedFile], how: FolderReading) -> Iterator[Scene]:
     if not named:
         return
-    metadata = {key: f for f in walk(folder, lambda *_: None, _METADATA) if (key := metadata_key(f)) is not None}
+
+    def refuse(name: str, error: InputError) -> None:
+        if metadata_key(FoundFile(folder / name, name)) is not None:
+            (how.refused or raise_fault)(name, error)
+
+    metadata = {key: f for f in walk(folder, refuse, _METADATA) if (key := metadata_key(f)) is not None}
     kept, others = set_aside(group_files(named), how.sensor)
     if not kept and how.pattern is None and others:
         files = others[0][0].first
@@ -203,7 +167,7 @@ def _other_scenes(files: Sequence[FoundFile], how: FolderReading) -> Iterator[Sc
 
 
 @contextmanager
-def _catching(name: str, refused: Callable[[str, InputError], None] | None) -> Iterator[None]:
+def _catching(name: str, refused: Refused | None) -> Iterator[None]:
     """Hand a fault to `refused`; raise it without one."""
     try:
         yield

@@ -8,12 +8,13 @@ from datetime import date
 from pathlib import Path, PurePosixPath
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.walking import require_listable
 from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.scenes.dates import WRITTEN, find_day, read_day
-from landshift.pipeline.scenes.folder import RASTERS, require_printable
+from landshift.pipeline.scenes.folder import RASTERS
 from landshift.pipeline.scenes.products.names import FoundFile, NamedFile, name_file, sensors_of
-from landshift.pipeline.scenes.products.walk import walk
+from landshift.pipeline.scenes.products.walk import require_printable, walk
 
 VECTORS = (".gpkg", ".geojson", ".shp", ".fgb")
 """Suffixes of layers that may hold labels."""
@@ -69,6 +70,7 @@ def read_folder(folder: Path) -> FolderContent:
     Raises:
         InputError: No folder, or a collection of chips.
     """
+    require_listable(folder)
     if not folder.is_dir():
         raise InputError(f"{folder} is not a folder. Expected one with images of at least two dates.")
     _require_territory(folder)

@@ -9,11 +9,11 @@ from math import isfinite, radians, sin
 from pathlib import Path
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import require_file
+from landshift.pipeline.limits import METADATA_BYTES
 from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.scenes.products.names import FoundFile
 
-_LARGEST = 4 * 2**20
-"""Bytes; the metadata of a scene have some hundred thousand."""
 _TAG = re.compile(r"<(/?)(\w+)(?:\s[^<>]*)?>([^<]*)")
 """A tag of XML and the text after it. None of the patterns here reads a character twice, however hostile the file is."""
 
@@ -64,14 +64,17 @@ def read_metadata(file: FoundFile) -> SceneFacts:
 def _text(file: FoundFile) -> str:
     try:
         if isinstance(file.place, ArchivedFile):
-            content = file.place.read(_LARGEST + 1)
+            content = file.place.read(METADATA_BYTES + 1)
         else:
+            require_file(Path(str(file.place)))
             with Path(str(file.place)).open("rb") as stream:
-                content = stream.read(_LARGEST + 1)
+                content = stream.read(METADATA_BYTES + 1)
     except OSError as error:
         raise InputError(f"{file.relative} cannot be read ({error.strerror}). Download the scene again.") from error
-    if len(content) > _LARGEST:
-        raise InputError(f"{file.relative} has more than {_LARGEST:,} bytes, which no metadata of a scene have. Remove it.")
+    if len(content) > METADATA_BYTES:
+        raise InputError(
+            f"{file.relative} has more than {METADATA_BYTES:,} bytes, which no metadata of a scene have. Remove it."
+        )
     is_utf16 = content.startswith((codecs.BOM_UTF16_LE, codecs.BOM_UTF16_BE))
     return content.decode("utf-16" if is_utf16 else "utf-8-sig", errors="replace")
 

@@ -2,10 +2,12 @@
 
 import tarfile
 import zipfile
-from collections.abc import Callable, Iterator
-from pathlib import Path, PurePosixPath
+from collections.abc import Iterator
+from pathlib import Path, PurePath, PurePosixPath
 
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, has_unprintable
+from landshift.pipeline.files.walking import Refused, match_files, raise_fault, require_listable, walk_files
+from landshift.pipeline.limits import ARCHIVE_MEMBERS
 from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.scenes.products.names import FoundFile
 
@@ -13,20 +15,65 @@ ARCHIVES = (".zip", ".tar")
 """Suffixes of archives that are read in place."""
 _COMPRESSED = (".tar.gz", ".tgz", ".tar.bz2", ".tar.xz", ".tar.zst")
 """Of these each window would unpack everything before it."""
-_MOST_MEMBERS = 100_000
 
 
-def walk(folder: Path, refused: Callable[[str, InputError], None], suffixes: tuple[str, ...]) -> Iterator[FoundFile]:
+def files_in(folder: Path, pattern: str, refused: Refused | None = None) -> list[Path]:
+    """List the files of a folder that match a pattern, without opening them.
+
+    Args:
+        folder: The folder.
+        pattern: As in a shell.
+        refused: Called with the name and the fault of what matches and is no file, or cannot be listed; None: the first
+            fault is raised.
+
+    Raises:
+        InputError: No folder, no such file, or an invalid pattern.
+    """
+    require_folder(folder)
+    try:
+        paths = match_files(folder, pattern, refused or raise_fault)
+    except InputError:
+        raise
+    except (ValueError, NotImplementedError) as error:
+        raise InputError(f"`scenes: pattern: {pattern}` cannot be used ({error}). Expected something like `*.tif`.") from error
+    if not paths:
+        raise InputError(f"{folder} holds no file like {pattern}. Check `scenes: folder:` and `scenes: pattern:`.")
+    return paths
+
+
+def require_folder(folder: Path) -> None:
+    """Refuse what is no folder, or may not be listed.
+
+    Raises:
+        InputError: It is not.
+    """
+    require_listable(folder)
+    if not folder.is_dir():
+        raise InputError(f"{folder} is not a folder. Expected the folder with the scenes; check --data and `scenes: folder:`.")
+
+
+def require_printable(path: PurePath) -> None:
+    """Refuse a file name that neither a config nor a terminal can show.
+
+    Raises:
+        InputError: It has control characters or is not UTF-8.
+    """
+    if has_unprintable(str(path)):
+        raise InputError(f"The file name {str(path)!a} has control characters or is not UTF-8. Rename the file.")
+
+
+def walk(folder: Path, refused: Refused, suffixes: tuple[str, ...]) -> Iterator[FoundFile]:
     """Yield the files below a folder that have one of the suffixes, those in archives too, by path.
 
-    Links to folders are not followed, hidden folders are passed by.
+    Links to folders are not followed, with a warning; hidden folders are passed by.
 
     Args:
         folder: An existing folder.
-        refused: Called with the name and the fault of an archive that cannot be used, which is passed by then.
+        refused: Called with the name and the fault of what cannot be used, and is passed by then: an archive, a folder that
+            may not be listed, and what is no plain file.
         suffixes: Lower case, such as `.jp2`.
     """
-    for path in sorted(_files(folder)):
+    for path in walk_files(folder, refused, suffixes=(*suffixes, *ARCHIVES, *_COMPRESSED)):
         relative, name = path.relative_to(folder).as_posix(), path.name.lower()
         try:
             if name.endswith(suffixes):
@@ -42,15 +89,6 @@ def walk(folder: Path, refused: Callable[[str, InputError], None], suffixes: tup
             refused(relative, error)
 
 
-def _files(folder: Path) -> Iterator[Path]:
-    for path in folder.iterdir():
-        if path.is_dir():
-            if not path.is_symlink() and not path.name.startswith("."):
-                yield from _files(path)
-        elif path.is_file():
-            yield path
-
-
 def _members(path: Path, relative: str, suffixes: tuple[str, ...]) -> list[FoundFile]:
     """List the members of an archive, all of them or none.
 
@@ -62,9 +100,9 @@ def _members(path: Path, relative: str, suffixes: tuple[str, ...]) -> list[Found
         entries = list(_list_zip(path) if path.suffix.lower() == ".zip" else _list_tar(path))
     except (OSError, zipfile.BadZipFile, tarfile.TarError, UnicodeDecodeError, NotImplementedError) as error:
         raise InputError(f"{relative} cannot be read as an archive ({error}). Download it again.") from error
-    if len(entries) > _MOST_MEMBERS:
+    if len(entries) > ARCHIVE_MEMBERS:
         raise InputError(
-            f"{relative} holds {len(entries):,} files; no scene has more than {_MOST_MEMBERS:,}. Unpack what you need."
+            f"{relative} holds {len(entries):,} files; no scene has more than {ARCHIVE_MEMBERS:,}. Unpack what you need."
         )
     for name, size, checksum in entries:
         inner = PurePosixPath(name)

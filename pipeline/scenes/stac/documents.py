@@ -12,10 +12,12 @@ from pystac_client.exceptions import APIError
 from pystac_client.stac_api_io import StacApiIO
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import read_bytes
+from landshift.pipeline.limits import JSON_BYTES
 from landshift.pipeline.raster.place import is_remote, resolve
 from landshift.pipeline.raster.servers.access import Access
 from landshift.pipeline.raster.servers.asking import Asker, NoAnswerError, Question, Reply
-from landshift.pipeline.records import Json, json_of, read_bytes
+from landshift.pipeline.records import Json, json_of
 
 CATALOG_S = 1800
 """Seconds for all documents of a catalog together."""
@@ -74,7 +76,7 @@ class Documents:
             text = reply.content
         else:
             self._count()
-            text = read_bytes(self._allowed(Path(resolve(href, "/"))))
+            text = read_bytes(self._allowed(Path(resolve(href, "/"))), JSON_BYTES)
         content = json_of(text, shown, nan=True)
         if not isinstance(content, dict):
             raise InputError(f"{shown} holds no JSON object. Expected a STAC catalog or item.")
