@@ -1,6 +1,9 @@
 """Deployments of the monitor with their schedules, on a Prefect server: served by one process, or left to a work pool."""
 
-from collections.abc import Sequence
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -9,11 +12,11 @@ from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 import httpx
 from croniter import croniter
-from prefect import serve
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import WorkPoolCreate
 from prefect.deployments.runner import RunnerDeployment
 from prefect.exceptions import ObjectNotFound
+from prefect.runner import Runner
 from prefect.schedules import Cron, Schedule
 from prefect.types.entrypoint import EntrypointType
 
@@ -114,10 +117,22 @@ def _read_schedule(config: Path, cron: str | None, timezone: str) -> Schedule:
         ) from error
 
 
-def serve_projects(paths: Sequence[ProjectPaths], **options: Any) -> None:  # noqa: ANN401 (of Prefect's `serve`)
-    """Register the deployments, and run what is due until the process ends.
+class _Runner(Runner):
+    """Prefect's runner, for which SIGTERM is what Ctrl-C is; its own handler awaits nothing, and leaves a warning."""
+
+    def handle_sigterm(self, *_: Any, **__: Any) -> None:  # noqa: ANN401 (number and frame)
+        """Stop as after Ctrl-C."""
+        signal.raise_signal(signal.SIGINT)
+
+
+def serve_projects(paths: Sequence[ProjectPaths], announce: Callable[[Sequence[str]], None] = lambda _: None) -> None:
+    """Register the deployments, and run what is due until the process is interrupted.
 
     The schedules stay on the server when it does, so that a restart goes on with them.
+
+    Args:
+        paths: The configs with their folders.
+        announce: Called with the names of the deployments when they are registered.
 
     Raises:
         InputError: A schedule or a name cannot be used, or no server answers.
@@ -126,7 +141,14 @@ def serve_projects(paths: Sequence[ProjectPaths], **options: Any) -> None:  # no
     require_server(_WHY)
     crash_dead_runs(TAG)
     # Two runs at once share two cores and one GPU badly; a larger machine can have more of these processes.
-    serve(*made, pause_on_shutdown=False, limit=1, **options)
+    runner = _Runner(pause_on_shutdown=False, limit=1)
+    for deployment in made:
+        runner.add_deployment(deployment)
+    announce([f"{monitor.name}/{d.name}" for d in made])
+    # A shell that starts jobs in the background has them ignore it.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    with suppress(KeyboardInterrupt):
+        asyncio.run(runner.start())
 
 
 def deploy_projects(paths: Sequence[ProjectPaths], pool: str, *, limit: tuple[str, int] | None = None) -> Deployed:

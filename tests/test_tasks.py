@@ -10,7 +10,7 @@ import pytest
 from prefect.server.api.server import SubprocessASGIServer
 from prefect.settings import PREFECT_API_URL, temporary_settings
 
-from landshift.flows.runtime import server, tasks
+from landshift.flows.runtime import server, tasks, temporary
 from landshift.flows.runtime.artifacts import show_link, show_table, show_text
 from landshift.flows.runtime.compute import each, results
 from landshift.flows.runtime.server import is_watched
@@ -27,6 +27,7 @@ def pauses(monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
     """Take the server away, and collect how long a step waits before it is tried again."""
     waited: list[float] = []
     monkeypatch.setattr(SubprocessASGIServer, "start", refuse)
+    monkeypatch.setattr(temporary, "_start", refuse)
     monkeypatch.setattr(tasks.time, "sleep", waited.append)
     for name in ("PREFECT_SERVER_EPHEMERAL_ENABLED", "PREFECT_SERVER_ALLOW_EPHEMERAL_MODE"):
         monkeypatch.delenv(name, raising=False)

@@ -96,7 +96,11 @@ class Site:
         return subprocess.run(command, env=self.environment, check=True, capture_output=True, text=True).stdout
 
     def ask(self, path: str, **body: Any) -> Any:
-        answer = httpx.post(f"{self.address}/{path}", json=body, timeout=30)
+        for pause in (1, 2, 4, 8, 0):
+            answer = httpx.post(f"{self.address}/{path}", json=body, timeout=30)
+            if not answer.is_server_error:
+                break
+            time.sleep(pause)  # SQLite is locked: the machine is busy
         answer.raise_for_status()
         return answer.json() if answer.content else None
 

@@ -1,5 +1,6 @@
 """The verbs that put the monitor on a schedule: `landshift serve` and `landshift deploy`."""
 
+from collections.abc import Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated
@@ -30,7 +31,8 @@ def serve(
         paths = resolve_paths(configs, data, output, model, allow_outside=allow_outside)
         for sentence in warn_without_model(paths):
             typer.echo(f"Warning: {sentence}", err=True)
-        serve_projects(paths)
+        serve_projects(paths, _announce)
+        typer.echo("Stopped. The schedules stay on the server.", err=True)
 
 
 def deploy(
@@ -58,6 +60,10 @@ def deploy(
             f"Runs need a worker: prefect worker start --pool {pool}",
         ]
         answer({**asdict(deployed), "warnings": warnings}, lines, as_json)
+
+
+def _announce(names: Sequence[str]) -> None:
+    typer.echo(f"Runs of {', '.join(names)} are begun when they are due. Stop with Ctrl-C.", err=True)
 
 
 def _read_limit(text: str | None) -> tuple[str, int] | None:

@@ -20,6 +20,9 @@ from landshift.pipeline.errors import InputError, UnavailableError
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal obeys instead of showing it, or cannot encode: names and tags of files are written by strangers."""
 
+_TALKATIVE = ("APILogWorker", "EventsWorker", "asyncio", "websockets", "httpx", "httpcore")
+"""Loggers of libraries that write tracebacks where a connection ends, or count what is still to be sent."""
+
 _GO_ON = "run the same command again; what is finished is not done again."
 
 _MAPPING = ("bundle", "inference", "ready", "steadiness")
@@ -36,6 +39,8 @@ def session(as_json: bool, verbose: bool) -> Iterator[None]:
     logging.basicConfig(level=logging.INFO if verbose else logging.WARNING, stream=sys.stderr, format="%(asctime)s %(message)s")
     for name in ("httpx", "alembic", "fsspec", "pyogrio"):
         logging.getLogger(name).setLevel(logging.WARNING)
+    if not verbose:
+        _hush_others()
     for name in ("urllib3", "rasterio"):
         # A request that is tried again is no news; what fails in the end has a message of ours.
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
@@ -90,14 +95,29 @@ def _quiet_prefect(verbose: bool) -> None:
         "DO_NOT_TRACK": "1",
         "PREFECT_SERVER_ANALYTICS_ENABLED": "false",
         # The first start makes its database, which takes longer than Prefect's default allows on small machines.
-        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "90",
+        "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "300",
         # Prefect logs what a step raised as an error with a traceback; the verbs have messages of their own.
         "PREFECT_LOGGING_LEVEL": "INFO" if verbose else "CRITICAL",
+        # What its threads could not send to a server that is away.
+        "PREFECT_LOGGING_INTERNAL_LEVEL": "ERROR" if verbose else "CRITICAL",
         # Its temporary server complains where it is stopped while it still writes down task runs, which are not needed.
         "PREFECT_SERVER_LOGGING_LEVEL": "WARNING" if verbose else "CRITICAL",
     }
     for key, value in defaults.items():
         os.environ.setdefault(key, value)
+
+
+def _hush_others() -> None:
+    """Keep from the user what libraries report of their own matters, such as log lines that a server did not take."""
+    # No traceback of a log line that could not be delivered.
+    logging.raiseExceptions = False
+    for handler in logging.getLogger().handlers:
+        # Lines that are for the log of a run.
+        handler.setLevel(logging.WARNING)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    # What a library left unawaited when it was interrupted is for those who develop it.
+    warnings.filterwarnings("ignore", message="coroutine .* was never awaited")
 
 
 @contextmanager

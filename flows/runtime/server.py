@@ -88,6 +88,6 @@ def require_server(why: str) -> str:
     if fault is not None:
         raise InputError(
             f"The Prefect server at {address} does not answer ({type(fault).__name__}). Expected one that runs: start it with "
-            f"`prefect server start`, or correct PREFECT_API_URL."
+            f"`prefect server start`, correct PREFECT_API_URL, or unset it: maps need no server."
         )
     return address

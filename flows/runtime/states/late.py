@@ -74,7 +74,7 @@ def skip_late_runs(*, but_the_last: bool = False) -> int:
                 # It stays planned, and gives up when it begins.
                 _log.info("The late run %s stays: %s", other.name, error)
     if skipped:
-        _log.info("%d late runs of this deployment were skipped; this one does their work.", skipped)
+        _log.info("Late runs of this deployment that were skipped, because this one does their work: %d.", skipped)
     return skipped
 
 

@@ -3,12 +3,16 @@
 from collections.abc import Callable, Sequence
 from typing import Any, ParamSpec
 
+import httpx
 from prefect import Flow, Task
 from prefect.cache_policies import NO_CACHE
+from prefect.exceptions import PrefectHTTPStatusError
+from prefect.settings import get_current_settings
 
 from landshift.flows.runtime.server import is_watched
 from landshift.flows.runtime.states.endings import Ending, end_in_state, value_of
-from landshift.pipeline.errors import InputError
+from landshift.flows.runtime.temporary import temporary_server
+from landshift.pipeline.errors import InputError, UnavailableError
 
 Parameters = ParamSpec("Parameters")
 
@@ -21,7 +25,20 @@ class WatchedFlow(Flow[Parameters, Any]):
         if not is_watched():
             return self.fn(*arguments, **options)
         call: Callable[..., Any] = super().__call__
-        return value_of(call(*arguments, return_state=True, **options))
+        with temporary_server():
+            try:
+                return value_of(call(*arguments, return_state=True, **options))
+            except (httpx.TransportError, PrefectHTTPStatusError) as error:
+                raise _away(error) from error
+
+
+def _away(error: Exception) -> UnavailableError:
+    """Return what became of a run whose server is gone, in a sentence."""
+    address = get_current_settings().api.url
+    return UnavailableError(
+        f"The Prefect server at {address} went away while this ran, or does not work ({type(error).__name__}: {error}). "
+        f"What is finished is kept: run the same again when it is back, or without PREFECT_API_URL."
+    )
 
 
 class WatchedTask(Task[..., Any]):
@@ -33,7 +50,8 @@ class WatchedTask(Task[..., Any]):
     def __call__(self, *arguments: Any, **options: Any) -> Any:  # noqa: ANN401 (as above)
         """Run it with Prefect, or plainly."""
         if is_watched():
-            return super().__call__(*arguments, **options)
+            with temporary_server():
+                return super().__call__(*arguments, **options)
         return self.run_plainly(*arguments, **options)
 
 
