@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
-.PHONY: setup demo transfer-demo test slow fuzz check format schema pictures gpu-check benchmarks clean
+.PHONY: setup demo transfer-demo test slow chaos fuzz check format schema pictures gpu-check benchmarks clean
 
 setup: $(VENV)/.installed
 
@@ -42,6 +42,11 @@ check: setup
 format: setup
 	$(BIN)/ruff format .
 	$(BIN)/ruff check --fix .
+
+# Verbs that are killed, starved and deceived at random moments, and then run once more; root mounts small disks, `faketime` of Debian moves the clock.
+SEED ?= 0
+chaos: setup
+	PYTHONPATH=.:src OMP_NUM_THREADS=1 GDAL_NUM_THREADS=1 $(BIN)/python -m tests.chaos --seed $(SEED)
 
 schema: setup
 	$(BIN)/python -c 'from landshift.flows.config.project import schema_text; print(schema_text(), end="")' > configs/schema.json

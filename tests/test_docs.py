@@ -31,7 +31,7 @@ def test_the_architecture_names_every_package() -> None:
 def exists(path: Path, name: str) -> bool:
     if not path.exists() or not name:
         return path.exists()
-    return re.search(rf"^(?:def|class) {name}\b|^{name}\b.*=", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
+    return re.search(rf"^\s*(?:def|class) {name}\b|^{name}\b.*=", path.read_text(encoding="utf-8"), re.MULTILINE) is not None
 
 
 def test_the_limits_are_those_of_the_code() -> None:
@@ -39,3 +39,11 @@ def test_the_limits_are_those_of_the_code() -> None:
     numbers = {name: value for name, value in vars(limits).items() if name.isupper() and isinstance(value, int)}
     shown = {name: f"{v // 2**20:,} MiB" if name.endswith("BYTES") else f"{v:,}" for name, v in numbers.items()}
     assert not {name: value for name, value in shown.items() if f"| {value}" not in text}
+
+
+def test_each_threat_names_the_test_that_holds_it() -> None:
+    text = (ROOT / "docs/security.md").read_text(encoding="utf-8")
+    lines = [line for line in text.splitlines() if line.startswith("| ") and not line.startswith(("| threat ", "| --- "))]
+    assert len(lines) > 20
+    assert not [line for line in lines if not re.search(r"`tests/test_\w+\.py::test_\w+`", line)]
+    assert "docs/security.md" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")
