@@ -113,15 +113,15 @@ def _matches(new: gpd.GeoDataFrame, known: gpd.GeoDataFrame) -> Iterator[tuple[i
     shared = shapely.area(shapely.intersection(ours[row], theirs[known_row]))
     our_area, their_area = shapely.area(ours)[row], shapely.area(theirs)[known_row]
     similarity = shared / (our_area + their_area - shared)
-    mutual = (shared == _largest(shared, row)) & (shared == _largest(shared, known_row))
+    mutual = (shared == largest_of_group(shared, row)) & (shared == largest_of_group(shared, known_row))
     mutual &= shared >= _LEAST_SHARE * np.minimum(our_area, their_area)
     kept = np.flatnonzero(mutual | (similarity >= SAME_OVERLAP))
     best_first = kept[np.lexsort((known_row[kept], row[kept], -shared[kept], -similarity[kept]))]
     return zip(row[best_first].tolist(), known_row[best_first].tolist(), strict=True)
 
 
-def _largest(values: np.ndarray, group: np.ndarray) -> np.ndarray:
-    """For each value (n) the largest of its group (n)."""
+def largest_of_group(values: np.ndarray, group: np.ndarray) -> np.ndarray:
+    """Return for each value (n) the largest of its group (n; numbers from 0)."""
     largest = np.zeros(int(group.max(initial=-1)) + 1)
     np.maximum.at(largest, group, values)
     return np.asarray(largest[group])

@@ -4,14 +4,23 @@ The state of a register is a fold over its observations, in the order of `Observ
 here knows of files, ids or the order in which runs were merged.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 
-import geopandas as gpd
 import numpy as np
 import pandas as pd
 import shapely
 
-from landshift.pipeline.change.identity import keep_ids
+from landshift.pipeline.register.ground import (
+    OPEN,
+    OVER,
+    UNCOUNTED,
+    Ground,
+    hidden_part,
+    join_parts,
+    look,
+    match,
+)
 from landshift.pipeline.register.states import (
     CLOSED,
     COLUMNS,
@@ -32,17 +41,19 @@ TURNED_SHARE = 0.5
 """Share of a change's area, 0..1, that a later run has to map as turned into another class for the change to be over."""
 
 
-def nothing_known(crs: object) -> Known:
-    """Return the state before any observation, in a CRS."""
-    frame = gpd.GeoDataFrame({n: pd.Series([], dtype=kind) for n, kind in COLUMNS.items()}, geometry=[], crs=crs)
-    return Known(frame.assign(first_geometry=pd.Series([], dtype=object)))
+def nothing_known() -> Known:
+    """Return the state before any observation."""
+    kinds = {"Int64": "int64", "str": "object"}
+    columns = {name: np.zeros(0, dtype=kinds.get(kind, kind)) for name, kind in COLUMNS.items()}
+    none = np.zeros(0, dtype=object)
+    return Known({**columns, "seen_by": none}, none, none, united=np.zeros(0, dtype=np.int64), laid=0)
 
 
 def lay_over(known: Known, view: View, why_not: str, rule: ConfirmationRule, names: Mapping[int, str]) -> Known:
     """Lay one observation over all that came before it.
 
     A run that does not count (superseded or withdrawn) still lends its patches their identity, so that ids outlive it; it
-    confirms nothing and closes nothing, and a change that only such runs saw is `withdrawn`.
+    confirms nothing, closes nothing and unites nothing, and a change that only such runs saw is `withdrawn`.
 
     Args:
         known: After all observations before it in order.
@@ -51,20 +62,28 @@ def lay_over(known: Known, view: View, why_not: str, rule: ConfirmationRule, nam
         rule: When changes are confirmed and closed.
         names: Land-use code to name.
     """
-    old = known.changes
-    row_of_patch = _match(old, view.patches)
-    matched = np.flatnonzero(row_of_patch >= 0)
+    asked = np.where(known.united < 0, known.geometry, None)
+    ground = look(asked, known.columns["change_code"], view)
+    lifecycle, counted = known.columns["lifecycle"], known.columns["times_seen"] > 0
+    tiers = np.where(~counted, UNCOUNTED, np.where(lifecycle == CLOSED, OVER, OPEN))
+    row_of_patch, pairs = match(ground, tiers, shapely.area(view.patches.geometry.to_numpy()))
+    if not why_not and len(known):
+        known, row_of_patch = _Round(known, view, ground, rule=rule, names=names).update(row_of_patch, pairs)
     fresh = np.flatnonzero(row_of_patch < 0)
-    changed = old if why_not else _update(old, view, row_of_patch[matched], matched, rule=rule, names=names)
-    created = _create(view, fresh, why_not, changed)
     rows = row_of_patch.copy()
-    rows[fresh] = len(changed) + np.arange(len(fresh))
-    frame = changed if not len(fresh) else created if not len(changed) else pd.concat([changed, created], ignore_index=True)
-    return Known(frame, {**known.rows, view.observation.key: rows})
+    rows[fresh] = len(known) + np.arange(len(fresh))
+    geometry = view.patches.geometry.to_numpy()[fresh]
+    created = _create(view, fresh, why_not, known.laid)
+    return Known(
+        {name: np.concatenate([known.columns[name], created[name]]) for name in COLUMNS},
+        np.concatenate([known.geometry, geometry]), np.concatenate([known.first_geometry, geometry]),
+        united=np.concatenate([known.united, np.full(len(fresh), -1)]), laid=known.laid + 1,
+        rows={**known.rows, view.observation.key: rows},
+    )  # fmt: skip
 
 
 def replay(
-    views: Iterable[View], standing: Mapping[str, str], rule: ConfirmationRule, names: Mapping[int, str], crs: object
+    views: Iterable[View], standing: Mapping[str, str], rule: ConfirmationRule, names: Mapping[int, str]
 ) -> tuple[Known, dict[tuple[str, int], str]]:
     """Lay all observations over each other, the first one first.
 
@@ -73,14 +92,13 @@ def replay(
         standing: As `standings` returns it.
         rule: When changes are confirmed and closed.
         names: Land-use code to name.
-        crs: Of the register.
 
     Returns:
         The state, and the ids that runs gave to the patches that its changes go back to: (key, number of the patch) to id.
     """
-    known, proposals = nothing_known(crs), {}
+    known, proposals = nothing_known(), {}
     for view in views:
-        before = len(known.changes)
+        before = len(known)
         known = lay_over(known, view, standing[view.observation.key], rule, names=names)
         proposals.update(proposals_of(known, view, before))
     return known, proposals
@@ -89,38 +107,24 @@ def replay(
 def proposals_of(known: Known, view: View, before: int) -> dict[tuple[str, int], str]:
     """Return the ids that a run gave to the patches that became changes with it: those from row `before` on."""
     key, own = view.observation.key, view.patches["change_id"].to_numpy()
-    return {(key, patch): str(own[patch]) for patch in known.changes["founder_patch"].iloc[before:].tolist()}
+    return {(key, patch): str(own[patch]) for patch in known.columns["founder_patch"][before:].tolist()}
 
 
-def _match(known: gpd.GeoDataFrame, patches: gpd.GeoDataFrame) -> np.ndarray:
-    """Return for each patch the row of its change, -1 if it matches no change; those of withdrawn runs come last."""
-    result = np.full(len(patches), -1)
-    ours = patches.assign(change_id=[f"patch {n}" for n in range(len(patches))])
-    theirs = known[["change_code", "geometry"]].assign(change_id=[str(n) for n in range(len(known))])
-    counted = (known["times_seen"] > 0).to_numpy()
-    for chosen in (counted, ~counted):
-        open_ = np.flatnonzero(result < 0)
-        if not len(open_) or not chosen.any():
-            continue
-        for patch, identity in zip(open_.tolist(), keep_ids(ours.iloc[open_], theirs[chosen]), strict=True):
-            if identity.isdigit():
-                result[patch] = int(identity)
-    return result
-
-
-def _create(view: View, fresh: np.ndarray, why_not: str, like: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+def _create(view: View, fresh: np.ndarray, why_not: str, number: int) -> dict[str, np.ndarray]:
+    """Return the columns of the changes that patches become."""
     seen, patches = view.observation, view.patches.iloc[fresh]
     values = {
-        "change_code": patches["change_code"].to_numpy(), "to_code": patches["to_code"].to_numpy(),
+        "change_code": patches["change_code"].to_numpy(), "to_code": patches["to_code"].fillna(-1).to_numpy(dtype=np.int64),
         "area_ha": patches["area_ha"].to_numpy(), "change_probability": patches["change_probability"].to_numpy(),
         **_first(seen), "times_seen": int(not why_not), "times_observed": int(not why_not),
+        "seen_by": 0 if why_not else 1 << number,
         "lifecycle": WITHDRAWN if why_not else NEW, "why": why_not, "founder_run": seen.key, "founder_patch": fresh,
     }  # fmt: skip
-    index = pd.RangeIndex(len(fresh))
-    series = {name: pd.Series(values[name], index=index).astype(kind) for name, kind in COLUMNS.items()}
-    geometry = patches.geometry.to_numpy()
-    frame = gpd.GeoDataFrame(series, geometry=geometry, crs=like.crs)
-    return frame.assign(first_geometry=pd.Series(geometry, index=index, dtype=object))
+    return {n: v if isinstance(v, np.ndarray) else _repeat(v, len(fresh), COLUMNS[n]) for n, v in values.items()}
+
+
+def _repeat(value: object, times: int, kind: str) -> np.ndarray:
+    return np.array([value] * times, dtype=object if kind == "str" else kind)
 
 
 def _first(seen: Observation) -> Mapping[str, str | int]:
@@ -132,101 +136,161 @@ def _first(seen: Observation) -> Mapping[str, str | int]:
     }  # fmt: skip
 
 
-def _update(
-    old: gpd.GeoDataFrame, view: View, rows: np.ndarray, patches: np.ndarray, rule: ConfirmationRule, names: Mapping[int, str]
-) -> gpd.GeoDataFrame:
-    """Return the changes after a run that counts."""
-    if old.empty:
-        return old
-    seen = view.observation
-    column = {name: old[name].to_numpy(copy=True) for name in COLUMNS}
-    geometry, first_geometry = old.geometry.to_numpy().copy(), old["first_geometry"].to_numpy(copy=True)
-    column["to_code"] = old["to_code"].astype("Int64").array.copy()
-    counted = column["times_seen"] > 0
-    is_seen = np.zeros(len(old), dtype=bool)
-    is_seen[rows] = True
-    missing = np.flatnonzero(counted & ~is_seen)
-    turned = _class_after(old.iloc[missing], view, names)
-    turned = np.where(column["last_seen"][missing] < seen.after_date, turned, "")
-    spans = column["not_before"][missing] >= seen.before_date
-    could = (turned != "") | spans
-    could[could] &= (turned[could] != "") | (_share_observed(geometry[missing[could]], view) >= OBSERVED_SHARE)
+@dataclass(frozen=True, eq=False)
+class _Round:
+    """One run that counts, and what was known before it."""
 
-    returns = rows[~counted[rows]]
-    for name, value in _first(seen).items():
-        column[name][returns] = value
-    first_geometry[returns] = view.patches.geometry.to_numpy()[patches[~counted[rows]]]
-    again = rows[counted[rows]]
-    reopened = again[column["lifecycle"][again] == CLOSED]
-    waiting = again[column["lifecycle"][again] == NEW]
-    column["window_seen"][waiting] += 1
-    column["window_observed"][waiting] += 1
-    for name in ("window_seen", "window_observed"):
-        column[name][reopened] = 0
-    column["misses"][rows] = 0
-    column["lifecycle"][np.concatenate([returns, reopened])] = NEW
-    column["why"][rows] = ""
-    column["times_seen"][rows] += 1
-    column["times_observed"][rows] += 1
-    column["last_seen"][rows], column["last_run"][rows] = seen.after_date, seen.key
-    column["not_before"][rows] = np.maximum(column["not_before"][rows], seen.before_date)
-    for name in ("area_ha", "change_probability"):
-        column[name][rows] = view.patches[name].to_numpy()[patches]
-    geometry[rows] = view.patches.geometry.to_numpy()[patches]
+    known: Known
+    view: View
+    ground: Ground
+    rule: ConfirmationRule
+    names: Mapping[int, str]
 
-    absent = missing[could]
-    column["times_observed"][absent] += 1
-    # Also of closed changes: whether a review still holds depends on it.
-    column["misses"][absent] += 1
-    alive = np.isin(column["lifecycle"][absent], (NEW, CONFIRMED))
-    living, into = absent[alive], turned[could][alive]
-    column["window_observed"][living] += column["lifecycle"][living] == NEW
-    column["lifecycle"][living[into != ""]] = CLOSED
-    column["why"][living[into != ""]] = into[into != ""]
+    def update(self, row_of_patch: np.ndarray, pairs: Sequence[tuple[int, int]]) -> tuple[Known, np.ndarray]:
+        """Return the changes after the run, and the row of the change of each patch; -1 where it is a new one."""
+        seen, old = self.view.observation, self.known
+        column = {name: values.copy() for name, values in old.columns.items()}
+        counted, spans = column["times_seen"] > 0, column["not_before"] >= seen.before_date
+        united = old.united.copy()
+        groups = self._unite(column, united, pairs)
+        row_of_patch = np.where((row_of_patch >= 0) & (united[row_of_patch] >= 0), united[row_of_patch], row_of_patch)
+        patches_of = _group(row_of_patch)
+        rows = np.fromiter(patches_of, dtype=np.int64, count=len(patches_of))
 
-    is_new = column["lifecycle"] == NEW
-    enough = is_new & (column["window_seen"] >= rule.seen_again)
-    late = is_new & ~enough & (column["window_observed"] >= rule.of)
-    gone = (column["lifecycle"] == CONFIRMED) & (column["misses"] >= rule.of)
-    column["lifecycle"][enough] = CONFIRMED
-    for rows_, why in ((late, NOT_SEEN_AGAIN), (gone, NO_LONGER_SEEN)):
-        column["lifecycle"][rows_], column["why"][rows_] = CLOSED, why
-    series = {name: pd.Series(column[name], index=old.index).astype(kind) for name, kind in COLUMNS.items()}
-    frame = gpd.GeoDataFrame(series, geometry=geometry, crs=old.crs)
-    return frame.assign(first_geometry=pd.Series(first_geometry, index=old.index, dtype=object))
+        is_missing = counted & (old.united < 0) & (united < 0)
+        is_missing[rows] = False
+        # A patch of its kind that belongs to another change covers it: that is neither a sighting nor a miss.
+        missing = np.flatnonzero(is_missing & ~self.ground.is_covered)
+        turned = np.where(column["last_seen"][missing] < seen.after_date, self._class_after()[missing], "")
+        could = (turned != "") | spans[missing]
+        could &= (turned != "") | (self.ground.observed[missing] >= OBSERVED_SHARE * self.ground.area[missing])
+
+        geometry, first_geometry = old.geometry.copy(), old.first_geometry.copy()
+        whole = spans & (self.ground.hidden == 0)
+        plain = [row for row, patches in patches_of.items() if whole[row] and len(patches) == 1 and row not in groups]
+        only = [patches_of[row][0] for row in plain]
+        geometry[plain] = self.view.patches.geometry.to_numpy()[only]
+        for name in ("area_ha", "change_probability"):
+            column[name][plain] = self.view.patches[name].to_numpy()[only]
+        for row in patches_of.keys() - set(plain):
+            self._extend(column, geometry, row, groups.get(row, [row]), patches_of[row], spans=spans)
+        returns = rows[~counted[rows]]
+        first_geometry[returns] = geometry[returns]
+        self._count_seen(column, rows, returns)
+        absent = missing[could]
+        column["times_observed"][absent] += 1
+        # Also of closed changes: whether a review still holds depends on it.
+        column["misses"][absent] += 1
+        alive = np.isin(column["lifecycle"][absent], (NEW, CONFIRMED))
+        living, into = absent[alive], turned[could][alive]
+        column["window_observed"][living] += column["lifecycle"][living] == NEW
+        column["lifecycle"][living[into != ""]] = CLOSED
+        column["why"][living[into != ""]] = into[into != ""]
+        self._decide(column, united)
+        return Known(column, geometry, first_geometry, united=united, laid=old.laid, rows=old.rows), row_of_patch
+
+    def _unite(
+        self, column: Mapping[str, np.ndarray], united: np.ndarray, pairs: Sequence[tuple[int, int]]
+    ) -> dict[int, list[int]]:
+        """Make one change of those that are one: the oldest stays. Return its row, to all of their rows by age."""
+        graph: dict[int, set[int]] = {}
+        for one, other in pairs:
+            whole = graph.get(one, {one}) | graph.get(other, {other})
+            graph |= dict.fromkeys(whole, whole)
+        result = {}
+        for whole in {id(whole): whole for whole in graph.values()}.values():
+            members = sorted(whole, key=lambda row: (column["first_seen"][row], column["first_before"][row], row))
+            root, others = members[0], members[1:]
+            result[root] = members
+            united[others] = root
+            lifecycle = set(column["lifecycle"][members])
+            unseen = column["times_observed"][members] - column["times_seen"][members]
+            sightings = np.bitwise_or.reduce(column["seen_by"][members])
+            column["seen_by"][root], column["times_seen"][root] = sightings, sightings.bit_count()
+            column["times_observed"][root] = sightings.bit_count() + unseen.max()
+            column["not_before"][root] = max(column["not_before"][members])
+            waiting = [row for row in members if column["lifecycle"][row] == NEW] or members
+            for name in ("window_seen", "window_observed"):
+                column[name][root] = column[name][waiting].max()
+            column["lifecycle"][root] = next(state for state in (CONFIRMED, NEW, CLOSED) if state in lifecycle)
+        return result
+
+    def _extend(
+        self, column: Mapping[str, np.ndarray], geometry: np.ndarray, row: int, members: Sequence[int],
+        patches: Sequence[int], spans: np.ndarray,
+    ) -> None:  # fmt: skip
+        """Give a change that was seen its extent, hectares and probability.
+
+        The extent is what the run saw of it, and what it did not observe of what was known; all of that where the pair
+        begins later than the change may have come.
+        """
+        ground, view = self.ground, self.view
+        seen = view.patches.geometry.to_numpy()[patches]
+        hectares, probability = (view.patches[n].to_numpy()[patches] for n in ("area_ha", "change_probability"))
+        hidden = [m for m in members if ground.hidden[m] > 0 or not spans[m]]
+        parts = [*seen, *(hidden_part(ground, geometry[m], m, view) if spans[m] else geometry[m] for m in hidden)]
+        whole = join_parts(parts) if len(parts) > 1 else parts[0]
+        area, known_ha = hectares.sum(), column["area_ha"][members].sum()
+        kept = shapely.area(whole) - shapely.area(seen).sum()
+        more = known_ha * kept / ground.area[members].sum() if hidden and kept > 0 else 0.0
+        mean = np.average(probability, weights=shapely.area(seen))
+        before = column["change_probability"][row]
+        if more > 0 and np.isfinite(before):
+            mean = (mean * area + before * more) / (area + more)
+        geometry[row] = whole
+        column["area_ha"][row], column["change_probability"][row] = area + more, mean
+
+    def _count_seen(self, column: Mapping[str, np.ndarray], rows: np.ndarray, returns: np.ndarray) -> None:
+        """Count a sighting of each of the rows; those that return were seen only by runs that do not count."""
+        seen = self.view.observation
+        for name, value in _first(seen).items():
+            column[name][returns] = value
+        again = np.setdiff1d(rows, returns)
+        reopened = again[column["lifecycle"][again] == CLOSED]
+        waiting = again[column["lifecycle"][again] == NEW]
+        column["window_seen"][waiting] += 1
+        column["window_observed"][waiting] += 1
+        for name in ("window_seen", "window_observed"):
+            column[name][reopened] = 0
+        column["misses"][rows] = 0
+        column["lifecycle"][np.concatenate([returns, reopened])] = NEW
+        column["why"][rows] = ""
+        column["times_seen"][rows] += 1
+        column["times_observed"][rows] += 1
+        column["seen_by"][rows] |= 1 << self.known.laid
+        column["last_seen"][rows], column["last_run"][rows] = seen.after_date, seen.key
+        column["not_before"][rows] = np.maximum(column["not_before"][rows], seen.before_date)
+
+    def _decide(self, column: Mapping[str, np.ndarray], united: np.ndarray) -> None:
+        """Confirm and close what the rule asks for."""
+        is_new = (column["lifecycle"] == NEW) & (united < 0)
+        enough = is_new & (column["window_seen"] >= self.rule.seen_again)
+        late = is_new & ~enough & (column["window_observed"] >= self.rule.of)
+        gone = (column["lifecycle"] == CONFIRMED) & (united < 0) & (column["misses"] >= self.rule.of)
+        column["lifecycle"][enough] = CONFIRMED
+        for rows, why in ((late, NOT_SEEN_AGAIN), (gone, NO_LONGER_SEEN)):
+            column["lifecycle"][rows], column["why"][rows] = CLOSED, why
+
+    def _class_after(self) -> np.ndarray:
+        """Return for each change the class that its place turned into by this run, in words; empty where it did not."""
+        ground, codes = self.ground, self.known.columns["to_code"]
+        result = np.full(len(codes), "", dtype=object)
+        to = self.view.patches["to_code"].fillna(-1).to_numpy(dtype=np.int64)[ground.patch]
+        other = (to != codes[ground.row]) & (to >= 0)
+        pairs = pd.DataFrame({"change": ground.row[other], "to": to[other], "shared": ground.shared[other]})
+        by_class = pairs.groupby(["change", "to"])["shared"].sum()
+        whole = by_class.groupby(level="change").sum()
+        over = set(whole.index[whole >= TURNED_SHARE * ground.area[whole.index.to_numpy(dtype=np.int64)]])
+        for (number, code), _ in by_class.sort_values(kind="stable").items():
+            if number in over:
+                # The largest share comes last, and stays.
+                result[number] = f"turned into {self.names.get(int(code), str(code))}"
+        return result
 
 
-def _class_after(changes: gpd.GeoDataFrame, view: View, names: Mapping[int, str]) -> np.ndarray:
-    """Return for each change the class that its place turned into by this run, in words; empty where it did not."""
-    result = np.full(len(changes), "", dtype=object)
-    ours, theirs = changes.geometry.to_numpy(), view.patches.geometry.to_numpy()
-    patch, change = shapely.STRtree(ours).query(theirs, predicate="intersects")
-    to = view.patches["to_code"].fillna(-1).to_numpy(dtype=np.int64)[patch]
-    other = (to != changes["to_code"].fillna(-1).to_numpy(dtype=np.int64)[change]) & (to >= 0)
-    patch, change, to = patch[other], change[other], to[other]
-    shared = shapely.area(shapely.intersection(ours[change], theirs[patch]))
-    by_class = pd.DataFrame({"change": change, "to": to, "shared": shared}).groupby(["change", "to"])["shared"].sum()
-    whole = by_class.groupby(level="change").sum()
-    over = whole[whole >= TURNED_SHARE * shapely.area(ours[whole.index.to_numpy(dtype=np.int64)])].index
-    for (number, code), _ in by_class.sort_values(kind="stable").items():
-        if number in over:
-            # The largest share comes last, and stays.
-            result[number] = f"turned into {names.get(int(code), str(code))}"
+def _group(row_of_patch: np.ndarray) -> dict[int, list[int]]:
+    """Return row to the numbers of its patches, of those that have one."""
+    result: dict[int, list[int]] = {}
+    for patch in np.flatnonzero(row_of_patch >= 0).tolist():
+        result.setdefault(int(row_of_patch[patch]), []).append(patch)
     return result
-
-
-def _share_observed(polygons: np.ndarray, view: View) -> np.ndarray:
-    """Return the share of each polygon (n) that the run observed, 0..1."""
-    if not len(polygons):
-        return np.zeros(0)
-    whole = shapely.area(polygons)
-    seen = shapely.area(shapely.intersection(polygons, view.extent))
-    # The large polygons query, because GEOS prepares the one that queries.
-    tree = shapely.STRtree(polygons)
-    cloud, changed = tree.query(view.not_observed, predicate="intersects")
-    hidden = {tuple(pair) for pair in np.transpose(tree.query(view.not_observed, predicate="covers")).tolist()}
-    inside = np.array([pair in hidden for pair in zip(cloud.tolist(), changed.tolist(), strict=True)], dtype=bool)
-    lost = np.where(inside, whole[changed], 0.0)
-    lost[~inside] = shapely.area(shapely.intersection(polygons[changed[~inside]], view.not_observed[cloud[~inside]]))
-    np.subtract.at(seen, changed, lost)
-    return np.asarray(seen / whole)

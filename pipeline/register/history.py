@@ -12,13 +12,17 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.register.layers import REGISTER_COLUMNS
 from landshift.pipeline.register.states import CLOSED, CONFIRMED, NEW, WITHDRAWN
 
+UNITED = "united"
+"""What happens to a change that turns out to be the same as another."""
+
 
 @dataclass(frozen=True)
 class Event:
     """One line of the history, before it has its number and time."""
 
     event: str
-    """`merged`, `superseded`, `withdrawn` or `restored` of a run; a state, `reopened`, `restored` or `reviewed` of a change."""
+    """`merged`, `superseded`, `withdrawn` or `restored` of a run; a state, `united`, `reopened`, `restored` or `reviewed` of a
+    change."""
     change_id: str | None = None
     """Which change; None where the line is about a run."""
     from_state: str | None = None
@@ -40,28 +44,19 @@ def events_between(old: pd.DataFrame, new: pd.DataFrame, cause: Event) -> list[E
 
     Args:
         old: `change_id` and `state`.
-        new: `change_id`, `state`, `reason` and `last_run`.
+        new: `change_id`, `state`, `reason` and `united_with`.
         cause: Gives run, model and who; its reason where the change has none of its own.
     """
     before = dict(zip(old["change_id"].tolist(), old["state"].tolist(), strict=True))
     result = []
-    for identity, state, reason in zip(*(new[name].tolist() for name in ("change_id", "state", "reason")), strict=True):
+    columns = (new[name].tolist() for name in ("change_id", "state", "reason", "united_with"))
+    for identity, state, reason, other in zip(*columns, strict=True):
         was = before.get(identity)
         if was != state:
             returned = {CLOSED: "reopened", WITHDRAWN: "restored"} if state in (NEW, CONFIRMED) else {}
-            event = returned.get(str(was), state)
-            result.append(
-                Event(
-                    event,
-                    identity,
-                    was,
-                    state,
-                    run=cause.run,
-                    model_hash=cause.model_hash,
-                    reason=reason or cause.reason,
-                    who=cause.who,
-                )
-            )
+            event = UNITED if other else returned.get(str(was), state)
+            by = {"run": cause.run, "model_hash": cause.model_hash, "who": cause.who}
+            result.append(Event(event, identity, was, state, reason=reason or cause.reason, **by))
     return result
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 
 import geopandas as gpd
 import numpy as np
+import pandas as pd
 import shapely
 
 from landshift.pipeline.errors import InputError
@@ -130,27 +131,82 @@ COLUMNS: Mapping[str, str] = {
     "change_code": "int64", "to_code": "Int64", "area_ha": "float64", "change_probability": "float64",
     "first_before": "str", "first_seen": "str", "last_seen": "str", "not_before": "str",
     "times_seen": "int64", "times_observed": "int64", "lifecycle": "str", "why": "str",
-    "window_seen": "int64", "window_observed": "int64", "misses": "int64",
+    "window_seen": "int64", "window_observed": "int64", "misses": "int64", "seen_by": "str",
     "first_run": "str", "model_hash": "str", "last_run": "str", "founder_run": "str", "founder_patch": "int64",
 }  # fmt: skip
-"""Columns of the frame of changes and their types; beside them the geometries `geometry` (seen last) and `first_geometry`.
+"""Columns of the frame of changes and their types; beside them the geometries `geometry` (the extent) and `first_geometry`.
 
 Dates are ISO 8601. `first_before` and `first_seen` are the dates of the pair that saw the change first, `last_seen` the latest
 date after; the change came after `not_before`, the latest date before of all pairs that saw it. `times_observed` counts the
 runs that could have seen it, `times_seen` those that did, the first included. `lifecycle` is the state before verdicts; in a
 `new` change the two windows count what came after it was seen first; `misses` counts the observations in a row without it.
-`founder_run` and `founder_patch` name the patch that the change goes back to, whether or not that run still counts.
+`seen_by` is a set of bits, as hexadecimal text: bit n stands for the observation that is number n in their order, and is set
+where that one counts and saw the change. `founder_run` and `founder_patch` name the patch that the change goes back to,
+whether or not that run still counts.
 """
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
-    """All changes after some observations."""
+    """All changes after some observations, in the order in which the fold met them.
 
-    changes: gpd.GeoDataFrame
-    """`COLUMNS` and both geometries, in the order in which the fold met them; the index is 0..n-1."""
+    Values are as in `COLUMNS`, but for plain arrays: texts are objects, a missing `to_code` is -1, and `seen_by` a number.
+    """
+
+    columns: Mapping[str, np.ndarray]
+    """Each (n)."""
+    geometry: np.ndarray
+    """Polygons or multipolygons (n): the extent of each change, which is what was seen of it at any observation, less what a
+    later one saw unchanged."""
+    first_geometry: np.ndarray
+    """Polygons or multipolygons (n): what was seen of it first."""
+    united: np.ndarray
+    """int64 (n): the row of the change that it turned out to be the same as; -1 where it stands for itself."""
+    laid: int
+    """Observations so far, whether or not they count."""
     rows: Mapping[str, np.ndarray] = field(default_factory=dict)
-    """Key of the run to the row of `changes` that each of its patches belongs to, for the observations just laid over."""
+    """Key of the run to the row that each of its patches was given to, for the observations just laid over."""
+
+    def __len__(self) -> int:
+        """Return the number of rows."""
+        return len(self.geometry)
+
+    @property
+    def standing(self) -> np.ndarray:
+        """int64 (n): the row of the change that stands for each row: its own, or that of the one it is the same as."""
+        result = np.where(self.united >= 0, self.united, np.arange(len(self)))
+        while (further := result[result] != result).any():
+            result[further] = result[result[further]]
+        return result
+
+
+def frame_of_changes(known: Known, crs: object) -> gpd.GeoDataFrame:
+    """Return `COLUMNS`, `geometry` and `first_geometry` of all rows."""
+    values = dict(known.columns)
+    values["seen_by"] = np.array([f"{number:x}" for number in known.columns["seen_by"]], dtype=object)
+    code = known.columns["to_code"]
+    values["to_code"] = pd.array(np.where(code < 0, 0, code), dtype="Int64")
+    values["to_code"][code < 0] = pd.NA
+    series = {name: pd.Series(values[name]).astype(kind) for name, kind in COLUMNS.items()}
+    frame = gpd.GeoDataFrame(series, geometry=known.geometry, crs=crs)
+    return frame.assign(first_geometry=pd.Series(known.first_geometry, dtype=object))
+
+
+def known_of_frame(frame: gpd.GeoDataFrame, laid: int) -> Known:
+    """Return the state that `frame_of_changes` made a frame of.
+
+    Args:
+        frame: `COLUMNS`, `geometry` and `first_geometry`; no row is united with another.
+        laid: Observations so far.
+    """
+    arrays = {
+        name: frame[name].fillna(-1).to_numpy(dtype=np.int64) if kind == "Int64"
+        else frame[name].to_numpy(dtype=object if kind == "str" else kind, copy=True)
+        for name, kind in COLUMNS.items()
+    }  # fmt: skip
+    arrays["seen_by"] = np.array([int(text, 16) for text in frame["seen_by"]], dtype=object)
+    shapes = (frame[name].to_numpy(dtype=object, copy=True) for name in ("geometry", "first_geometry"))
+    return Known(arrays, *shapes, united=np.full(len(frame), -1), laid=laid)
 
 
 def standings(observations: Sequence[Observation], withdrawals: Sequence[Withdrawal]) -> dict[str, str]:

@@ -37,6 +37,7 @@ from landshift.pipeline.register.database.rows import (
     read_view,
     read_withdrawals,
     relabel,
+    rename_patches,
     write_changes,
     write_run,
 )
@@ -44,7 +45,7 @@ from landshift.pipeline.register.database.tables import OBSERVATIONS, WITHDRAWAL
 from landshift.pipeline.register.drawings import Drawing
 from landshift.pipeline.register.fold import lay_over, proposals_of, replay
 from landshift.pipeline.register.history import Event, events_between
-from landshift.pipeline.register.ids import add_new_ids, add_united, assign_ids
+from landshift.pipeline.register.ids import add_united, assign_ids, rows_in_order, rows_of_ids
 from landshift.pipeline.register.reviews import (
     CHANGE,
     NO_CHANGE,
@@ -55,7 +56,16 @@ from landshift.pipeline.register.reviews import (
     under_standing_ids,
 )
 from landshift.pipeline.register.runs import MergeableRun, require_fit
-from landshift.pipeline.register.states import WITHDRAWN, ConfirmationRule, Observation, Sighting, Withdrawal, standings
+from landshift.pipeline.register.states import (
+    WITHDRAWN,
+    ConfirmationRule,
+    Known,
+    Observation,
+    Sighting,
+    Withdrawal,
+    frame_of_changes,
+    standings,
+)
 
 
 @dataclass(frozen=True)
@@ -238,16 +248,15 @@ class Register:
             write_run(connection, self.database, run, list(run.view.patches["change_id"]), now=now)
             return self._replay(connection, facts, [*observations, seen], step)
         old = read_changes(connection, self.database, facts.crs)
-        later = lay_over(fold_state(old), run.view, after[seen.key], facts.rule, names=facts.names)
-        given = old[old["united_with"] == ""].sort_values("ordinal")["change_id"].tolist()
-        fresh = [None] * (len(later.changes) - len(given))
-        proposals = proposals_of(later, run.view, len(given))
-        ids = add_new_ids([*given, *fresh], later, set(old["change_id"]), proposals)
+        state = fold_state(old, laid=len(observations))
+        later = lay_over(state, run.view, after[seen.key], facts.rule, names=facts.names)
+        given = rows_in_order(old)
+        ids = assign_ids(later, given, proposals_of(later, run.view, len(state)))
         write_run(connection, self.database, run, [ids[row] for row in later.rows[seen.key]], now=now)
         _write_observation(connection, seen.key, standing=after[seen.key])
-        united = old[old["united_with"] != ""]
-        current = pd.concat([later.changes.assign(change_id=ids, united_with=""), united], ignore_index=True)
-        return self._write(connection, facts, old, current, step=step)
+        fresh = {identity: ids[row] for identity, row in given.items()}
+        rename_patches(connection, {i: fresh[i] for i in old[old["united_with"] == ""]["change_id"] if fresh[i] != i})
+        return self._write(connection, facts, old, later, fold=(ids, fresh), step=step)
 
     def _replay(self, connection: sa.Connection, facts: Facts, observations: Sequence[Observation], step: "_Step") -> Merged:
         """Fold all observations again, and write what that changes."""
@@ -255,18 +264,23 @@ class Register:
         standing = standings(ordered, read_withdrawals(connection))
         step.events.extend(_write_standings(connection, ordered, standing, step.cause))
         views = (read_view(connection, self.database, facts.crs, o) for o in ordered)
-        known, proposals = replay(views, standing, facts.rule, facts.names, crs=facts.crs)
+        known, proposals = replay(views, standing, facts.rule, facts.names)
         old = read_changes(connection, self.database, facts.crs)
-        ids = assign_ids(known, old, proposals)
+        given = rows_of_ids(known, old)
+        ids = assign_ids(known, given, proposals)
         for key, rows in known.rows.items():
             relabel(connection, key, [ids[row] for row in rows])
-        current = add_united(known.changes.assign(change_id=ids), old, known.rows)
-        return self._write(connection, facts, old, current, step=step)
+        fresh = {identity: ids[row] for identity, row in given.items()}
+        return self._write(connection, facts, old, known, fold=(ids, fresh), step=step)
 
     def _write(
-        self, connection: sa.Connection, facts: Facts, old: gpd.GeoDataFrame, current: gpd.GeoDataFrame, step: "_Step"
-    ) -> Merged:
-        """Write the changes and the history."""
+        self, connection: sa.Connection, facts: Facts, old: gpd.GeoDataFrame, known: Known,
+        fold: tuple[Sequence[str], Mapping[str, str]], step: "_Step",
+    ) -> Merged:  # fmt: skip
+        """Write the changes and the history; `fold` is the id of each row, and the id that stands for each ever given."""
+        ids, standing = fold
+        changes = frame_of_changes(known, facts.crs).assign(change_id=ids)[known.united < 0]
+        current = add_united(changes, old, standing)
         own = (current["united_with"] == "").to_numpy()
         placed = current.assign(ordinal=np.where(own, np.cumsum(own) - 1, -1))
         new = add_states(placed, read_reviews(connection), facts.rule, facts.names)

@@ -13,7 +13,7 @@ from pyproj import CRS
 from pyproj.exceptions import CRSError
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.register.database.tables import CHANGES, LAYERS, PLAIN
+from landshift.pipeline.register.database.tables import CHANGES, LAYERS, PLAIN, geometry_kind
 from landshift.pipeline.register.layers import DESCRIBED, register_qml
 from landshift.pipeline.vector.geopackage import Style, add_tables, describe
 
@@ -44,7 +44,7 @@ _CORE = (
 )
 _ADD_CRS = "INSERT OR IGNORE INTO gpkg_spatial_ref_sys VALUES (?, ?, ?, ?, ?, NULL)"
 _ADD_CONTENTS = "INSERT INTO gpkg_contents (table_name, data_type, identifier, srs_id) VALUES (?, ?, ?, ?)"
-_ADD_GEOMETRY = "INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', 'POLYGON', ?, 0, 0)"
+_ADD_GEOMETRY = "INSERT INTO gpkg_geometry_columns VALUES (?, 'geom', ?, ?, 0, 0)"
 _GROW = """
 UPDATE gpkg_contents SET min_x = min(coalesce(min_x, :left), :left), min_y = min(coalesce(min_y, :bottom), :bottom),
     max_x = max(coalesce(max_x, :right), :right), max_y = max(coalesce(max_y, :top), :top),
@@ -112,7 +112,7 @@ class GeoPackageDatabase:
             connection.exec_driver_sql(_ADD_CRS, row)
         for table in LAYERS:
             connection.exec_driver_sql(_ADD_CONTENTS, (table.name, "features", table.name, number))
-            connection.exec_driver_sql(_ADD_GEOMETRY, (table.name, number))
+            connection.exec_driver_sql(_ADD_GEOMETRY, (table.name, geometry_kind(table).upper(), number))
         for table in PLAIN:
             connection.exec_driver_sql(_ADD_CONTENTS, (table.name, "attributes", table.name, None))
         for statement in index_statements(CHANGES.name):

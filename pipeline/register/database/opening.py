@@ -16,7 +16,7 @@ from landshift.pipeline.register.database.tables import META, METADATA
 from landshift.pipeline.register.runs import MergeableRun
 from landshift.pipeline.register.states import ConfirmationRule
 
-VERSION = 2
+VERSION = 3
 """Of the tables, kept in `meta`; a register of another version is refused."""
 
 

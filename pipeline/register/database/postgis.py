@@ -21,7 +21,7 @@ from sqlalchemy.ext.compiler import compiles
 from landshift.pipeline.errors import InputError, UnavailableError
 from landshift.pipeline.register.address import Address
 from landshift.pipeline.register.database.geopackage import definition_of
-from landshift.pipeline.register.database.tables import LAYERS, Polygon
+from landshift.pipeline.register.database.tables import LAYERS, Shape, geometry_kind
 from landshift.pipeline.register.layers import DESCRIBED, register_qml
 
 _SETTINGS = {
@@ -84,9 +84,9 @@ _LOGIN = (
 """Pattern in an English message of the server or libpq to the remedy; messages in other languages are shown as they are."""
 
 
-@compiles(Polygon, "postgresql")
-def _geometry_type(*_: object, **__: object) -> str:
-    return "geometry(Polygon)"
+@compiles(Shape, "postgresql")
+def _geometry_type(shape: Shape, *_: object, **__: object) -> str:
+    return f"geometry({shape.kind})"
 
 
 class PostgisDatabase:
@@ -150,9 +150,8 @@ class PostgisDatabase:
         number = self._srid(connection, crs)
         for table in LAYERS:
             name = f"{self._quote(self.address.schema)}.{self._quote(table.name)}"
-            connection.exec_driver_sql(
-                f"ALTER TABLE {name} ALTER COLUMN geom TYPE geometry(Polygon, {number}) USING ST_SetSRID(geom, {number})"
-            )
+            kind = f"geometry({geometry_kind(table)}, {number})"
+            connection.exec_driver_sql(f"ALTER TABLE {name} ALTER COLUMN geom TYPE {kind} USING ST_SetSRID(geom, {number})")
             connection.exec_driver_sql(f"CREATE INDEX {self._quote(f'{table.name}_geom')} ON {name} USING gist (geom)")
         for name, columns in DESCRIBED.items():
             for column in columns:

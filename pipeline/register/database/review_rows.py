@@ -88,11 +88,13 @@ def _event_of(review: Review, state: str, names: Mapping[int, str]) -> Event:
 
 
 def read_last_patches(connection: sa.Connection, change_ids: Sequence[str]) -> dict[str, tuple[str, int]]:
-    """Return for each change the key of the run that saw it last, and the number of its patch in that run."""
+    """Return for each change the key of the run that saw it last, and the number of its largest patch in that run."""
     p, result = PATCHES.c, {}
     query = sa.select(p.change_id, p.run, p.patch).join(
         CHANGES, (CHANGES.c.change_id == p.change_id) & (CHANGES.c.last_run == p.run)
     )
+    # Of several between clouds the largest comes last, and stays.
+    query = query.order_by(sa.func.coalesce(p.area_ha, 0.0), p.patch)
     for start in range(0, len(change_ids), _AT_ONCE):
         for row in connection.execute(query.where(p.change_id.in_(change_ids[start : start + _AT_ONCE]))):
             result[row.change_id] = (row.run, row.patch)

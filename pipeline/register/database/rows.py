@@ -25,7 +25,7 @@ from landshift.pipeline.register.database.tables import (
 )
 from landshift.pipeline.register.history import Event
 from landshift.pipeline.register.runs import MergeableRun
-from landshift.pipeline.register.states import COLUMNS, Known, Observation, Sighting, View, Withdrawal
+from landshift.pipeline.register.states import COLUMNS, Known, Observation, Sighting, View, Withdrawal, known_of_frame
 
 Row = dict[str, Any]
 """Column to value, as drivers take the rows of a table."""
@@ -59,14 +59,14 @@ def read_changes(connection: sa.Connection, codec: Codec, crs: CRS) -> gpd.GeoDa
     columns: list[Sequence[Any]] = list(zip(*rows, strict=True)) if rows else [()] * (len(names) + 2)
     kinds = {**COLUMNS, **dict.fromkeys(STATUS, "str"), **_LAND_USE, "fid": "int64", "ordinal": "int64"}
     series = {n: pd.Series(list(values), dtype=kinds[n]) for n, values in zip(names, columns, strict=False)}
-    frame = gpd.GeoDataFrame(series, geometry=codec.decode(columns[-2]), crs=crs)
-    return frame.assign(first_geometry=pd.Series(codec.decode(columns[-1]), dtype=object))
+    frame = gpd.GeoDataFrame(series, geometry=_single(codec.decode(columns[-2])), crs=crs)
+    return frame.assign(first_geometry=pd.Series(_single(codec.decode(columns[-1])), dtype=object))
 
 
-def fold_state(changes: gpd.GeoDataFrame) -> Known:
-    """Return the state of the fold, from `read_changes`."""
+def fold_state(changes: gpd.GeoDataFrame, laid: int) -> Known:
+    """Return the state of the fold after `laid` observations, from `read_changes`."""
     own = changes[changes["united_with"] == ""].sort_values("ordinal", ignore_index=True)
-    return Known(own[[*COLUMNS, "geometry", "first_geometry"]])
+    return known_of_frame(own, laid)
 
 
 def write_changes(connection: sa.Connection, codec: Codec, old: gpd.GeoDataFrame, new: pd.DataFrame, legend: Legend) -> None:
@@ -107,7 +107,8 @@ def _differ(ours: pd.Series, theirs: pd.Series) -> np.ndarray:
 
 
 def _change_rows(frame: gpd.GeoDataFrame, codec: Codec, legend: Legend) -> list[Row]:
-    return _records(_change_columns(frame, legend) | {"geom": codec.encode(frame.geometry.to_numpy(), frame.crs)})
+    geometry = codec.encode(_whole(frame.geometry.to_numpy()), frame.crs)
+    return _records(_change_columns(frame, legend) | {"geom": geometry})
 
 
 def _change_columns(frame: gpd.GeoDataFrame, legend: Legend) -> dict[str, Sequence[Any]]:
@@ -121,8 +122,21 @@ def _change_columns(frame: gpd.GeoDataFrame, legend: Legend) -> dict[str, Sequen
 
 
 def _first_rows(frame: gpd.GeoDataFrame, codec: Codec) -> list[Row]:
-    geometry = codec.encode(frame["first_geometry"].to_numpy(), frame.crs)
+    geometry = codec.encode(_whole(frame["first_geometry"].to_numpy()), frame.crs)
     return _records({"change_id": list(frame["change_id"]), "geom": geometry})
+
+
+def _whole(geometries: np.ndarray) -> np.ndarray:
+    """Return polygons and multipolygons (n) as multipolygons: a layer has one type."""
+    parts, index = shapely.get_parts(geometries, return_index=True)
+    return np.asarray(shapely.multipolygons(parts, indices=index)) if len(parts) else geometries
+
+
+def _single(geometries: np.ndarray) -> np.ndarray:
+    """Return multipolygons (n) of one part as polygons."""
+    one = shapely.get_num_geometries(geometries) == 1
+    geometries[one] = shapely.get_geometry(geometries[one], 0)
+    return geometries
 
 
 def write_run(connection: sa.Connection, codec: Codec, run: MergeableRun, ids: Sequence[str], now: datetime) -> None:
@@ -197,6 +211,14 @@ def relabel(connection: sa.Connection, run: str, ids: Sequence[str]) -> None:
     ]
     if rows:
         where = (PATCHES.c.run == sa.bindparam("a_run")) & (PATCHES.c.patch == sa.bindparam("a_patch"))
+        connection.execute(PATCHES.update().where(where).values(change_id=sa.bindparam("identity")), rows)
+
+
+def rename_patches(connection: sa.Connection, standing: Mapping[str, str]) -> None:
+    """Give the patches of changes that are the same as others the ids that stand for both."""
+    rows = [{"was": was, "identity": identity} for was, identity in standing.items()]
+    if rows:
+        where = PATCHES.c.change_id == sa.bindparam("was")
         connection.execute(PATCHES.update().where(where).values(change_id=sa.bindparam("identity")), rows)
 
 

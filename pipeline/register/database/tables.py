@@ -23,14 +23,18 @@ class IsoDate(UserDefinedType[str]):
         return lambda value: None if value is None else str(value)
 
 
-class Polygon(UserDefinedType[object]):
+class Shape(UserDefinedType[object]):
     """A geometry in the CRS of the register; values are what the database's own encoding makes of it."""
 
     cache_ok = True
 
+    def __init__(self, kind: str) -> None:
+        """Keep the kind of geometry, such as `Polygon`."""
+        self.kind = kind
+
     def get_col_spec(self, **_: object) -> str:
         """Return its name in SQL, as a GeoPackage has it."""
-        return "POLYGON"
+        return self.kind.upper()
 
 
 class UtcTime(sa.types.TypeDecorator[datetime]):
@@ -76,24 +80,36 @@ def _key() -> sa.Column[int]:
     return sa.Column("fid", sa.Integer, primary_key=True)
 
 
-def _geometry() -> sa.Column[object]:
-    return sa.Column("geom", Polygon, nullable=False)
+def _geometry(kind: str = "Polygon") -> sa.Column[object]:
+    return sa.Column("geom", Shape(kind), nullable=False)
+
+
+def geometry_kind(table: sa.Table) -> str:
+    """Return the kind of geometry in a table of `LAYERS`: `Polygon` or `MultiPolygon`."""
+    return str(table.c.geom.type.kind)
 
 
 METADATA = sa.MetaData()
 META = sa.Table("meta", METADATA, _text("name", primary_key=True), _text("value", nullable=False))
 CHANGES = sa.Table(
-    "changes", METADATA, _key(), _geometry(), _text("change_id", nullable=False, unique=True), _text("state", nullable=False),
+    "changes", METADATA, _key(), _geometry("MultiPolygon"), _text("change_id", nullable=False, unique=True),
+    _text("state", nullable=False),
     _text("reason", nullable=False), _integer("change_code", nullable=False), _integer("from_code"), _text("from_name"),
     _integer("to_code"), _text("to_name"), _number("area_ha"), _number("change_probability"),
     sa.Column("first_before", IsoDate),
     sa.Column("first_seen", IsoDate), sa.Column("last_seen", IsoDate), sa.Column("not_before", IsoDate),
     _integer("times_seen"), _integer("times_observed"), _text("first_run"), _text("model_hash"), _text("last_run"),
     _text("lifecycle"), _text("why"), _integer("window_seen"), _integer("window_observed"), _integer("misses"),
-    _text("founder_run"), _integer("founder_patch"), _text("united_with"), _integer("ordinal"), sqlite_autoincrement=True,
+    _text("seen_by"), _text("founder_run"), _integer("founder_patch"), _text("united_with"), _integer("ordinal"),
+    sqlite_autoincrement=True,
 )  # fmt: skip
 FIRST_SEEN = sa.Table(
-    "first_seen", METADATA, _key(), _geometry(), _text("change_id", nullable=False, unique=True), sqlite_autoincrement=True
+    "first_seen",
+    METADATA,
+    _key(),
+    _geometry("MultiPolygon"),
+    _text("change_id", nullable=False, unique=True),
+    sqlite_autoincrement=True,
 )
 OBSERVATIONS = sa.Table(
     "observations", METADATA, _key(), _geometry(), _text("key", nullable=False, unique=True), _text("project"),

@@ -1,0 +1,194 @@
+"""The register under clouds: changes that are known, seen through gaps that are drawn at random."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import geopandas as gpd
+import numpy as np
+import pytest
+import shapely
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from landshift.pipeline.register.database.tables import HISTORY, PATCHES
+from landshift.pipeline.register.fold import replay
+from landshift.pipeline.register.runs import MergeableRun
+from landshift.pipeline.register.states import ConfirmationRule, frame_of_changes
+from landshift.pipeline.register.store import Register, open_register
+from tests.postgis_server import server
+from tests.register_runs import codes_of, run, states
+
+TRUTH = (
+    "............",
+    ".222222.333.",
+    ".222222.333.",
+    ".222222.....",
+    "........444.",
+    ".33..22.444.",
+    ".33..22.444.",
+    "............",
+)
+"""Five changes, none of which touches another."""
+CHANGES = [(2, (1, 4), (1, 7)), (3, (1, 3), (8, 11)), (4, (4, 7), (8, 11)), (3, (5, 7), (1, 3)), (2, (5, 7), (5, 7))]
+"""Code, rows and columns of each."""
+
+
+def only(store: Register) -> dict[str, Any]:
+    own = store.changes().query("united_with == ''")
+    assert len(own) == 1
+    return own.iloc[0].to_dict()
+
+
+def see(pictures: list[tuple[str, ...]], folder: Path) -> Register:
+    store = open_register(folder / "register.gpkg")
+    for month, picture in enumerate(pictures, start=1):
+        store.merge([run(picture, f"2021-{month:02d}-15")])
+    return store
+
+
+WHOLE = (".222222.", ".222222.", ".222222.", "........")
+CORNER = ("????222.", "????222.", "????????", "????????")
+LEFT = (".222????", ".222????", ".222????", "....????")
+GONE_BETWEEN = (".22..22.", ".22..22.", ".22..22.", "........")
+
+
+def test_a_change_seen_whole_and_then_in_parts_stays_one(tmp_path: Path) -> None:
+    store = see([WHOLE, CORNER, LEFT, WHOLE, WHOLE, WHOLE], tmp_path)
+    change = only(store)
+    assert (change["state"], change["first_seen"], change["times_seen"]) == ("confirmed", "2021-01-15", 6)
+    assert change["area_ha"] == pytest.approx(0.18, rel=1e-3)
+    assert len(store.changes()) == 1
+    assert "closed" not in set(store.table(HISTORY)["event"])
+
+
+@pytest.mark.parametrize("part", [CORNER, LEFT])
+def test_what_clouds_hide_stays_part_of_a_change(tmp_path: Path, part: tuple[str, ...]) -> None:
+    change = only(see([WHOLE, part], tmp_path))
+    assert change["geometry"].area == pytest.approx(1800, rel=1e-6)
+    assert change["area_ha"] == pytest.approx(0.18, rel=1e-3)
+
+
+def test_what_is_seen_unchanged_goes(tmp_path: Path) -> None:
+    change = only(see([WHOLE, GONE_BETWEEN], tmp_path))
+    assert (change["geometry"].geom_type, change["times_seen"]) == ("MultiPolygon", 2)
+    assert change["geometry"].area == pytest.approx(1200, rel=1e-6)
+
+
+def test_parts_that_one_patch_covers_are_one_change(tmp_path: Path) -> None:
+    right = ("????222.", "????222.", "????222.", "????....")
+    store = see([LEFT, right, WHOLE], tmp_path)
+    changes = store.changes()
+    older, younger = changes["change_id"]
+    assert states(changes) == {older: "confirmed", younger: "withdrawn"}
+    assert changes["reason"][1] == f"is the same change as {older}"
+    assert (only(store)["first_seen"], only(store)["times_seen"]) == ("2021-01-15", 3)
+    assert set(store.table(PATCHES)["change_id"]) == {older}
+    assert [s.run for s in store.sightings(older)] == [f"k-2020-06-15-2021-{month:02d}-15" for month in (1, 2, 3)]
+    assert store.table(HISTORY).iloc[-1][["event", "change_id"]].tolist() == ["united", younger]
+
+
+def test_parts_of_one_patch_in_one_run_are_counted_once(tmp_path: Path) -> None:
+    both = (".22??22.", ".22??22.", ".22??22.", "...??...")
+    store = see([both, WHOLE], tmp_path)
+    assert (only(store)["times_seen"], only(store)["times_observed"]) == (2, 2)
+
+
+def test_a_corner_that_a_patch_of_its_kind_covers_is_not_a_miss(tmp_path: Path) -> None:
+    """The corner that is seen proves too little to say that both are one, and nothing against the change."""
+    right = ("????2222", "????2222", "????2222", "????....")
+    left = (".2222???", ".2222???", ".2222???", ".....???")
+    store = see([left, right, right], tmp_path)
+    assert set(store.changes()["state"]) == {"new", "confirmed"} or len(store.changes()) == 1
+    assert store.changes()["misses"].tolist() == [0] * len(store.changes())
+
+
+def test_kinds_are_not_mixed(tmp_path: Path) -> None:
+    water = (".333333.", ".333333.", ".333333.", "........")
+    store = see([LEFT, water], tmp_path)
+    assert sorted(store.changes()["state"]) == ["closed", "new"]
+
+
+def test_a_withdrawn_run_unites_nothing(tmp_path: Path) -> None:
+    right = ("????222.", "????222.", "????222.", "????....")
+    store = see([LEFT, right, WHOLE], tmp_path)
+    store.withdraw("run", "k-2020-06-15-2021-03-15", "haze")
+    changes = store.changes()
+    assert changes["united_with"].tolist() == ["", ""]
+    assert states(changes) == dict.fromkeys(changes["change_id"], "new")
+
+
+# The law: whatever clouds hide, as long as everything is seen whole in the end.
+
+clouds = st.lists(
+    st.lists(st.tuples(st.integers(0, 7), st.integers(0, 11), st.integers(1, 6), st.integers(1, 8)), max_size=4),
+    min_size=1, max_size=6,
+)  # fmt: skip
+STORES: dict[str, Callable[[Path], Register]] = {
+    "geopackage": lambda folder: open_register(folder / "register.gpkg"),
+    "postgis": lambda _: server().new_register(),
+}
+
+
+def through(masks: list[list[tuple[int, int, int, int]]]) -> tuple[list[MergeableRun], list[np.ndarray]]:
+    """Return runs of a month each, with the truth where no rectangle of cloud is, and where each saw something."""
+    runs, seen = [], []
+    for month, rectangles in enumerate([*masks, []], start=1):
+        clear = np.ones((8, 12), dtype=bool)
+        for row, column, height, width in rectangles:
+            clear[row : row + height, column : column + width] = False
+        picture = ["".join(c if is_clear else "?" for c, is_clear in zip(*line, strict=True))
+                   for line in zip(TRUTH, clear, strict=True)]  # fmt: skip
+        runs.append(run(picture, f"2021-{month:02d}-15"))
+        seen.append(clear)
+    return runs, seen
+
+
+@settings(max_examples=10, deadline=None)
+@given(masks=clouds)
+def test_the_fold_obeys_the_law(masks: Any) -> None:
+    runs, seen = through(masks)
+    views = [one.view for one in runs]
+    known, _ = replay(views, {v.observation.key: "" for v in views}, ConfirmationRule(), {})
+    changes = frame_of_changes(known, runs[0].crs)[known.united < 0]
+    agree(changes, runs[-1], seen)
+    assert (changes["misses"] == 0).all()
+    assert (changes["times_observed"] <= len(runs)).all()
+
+
+@pytest.mark.parametrize("make", STORES.values(), ids=STORES)
+def test_the_register_obeys_the_law_in_any_order(make: Callable[[Path], Register], tmp_path_factory: Any) -> None:
+    @settings(max_examples=2, deadline=None, database=None)
+    @given(masks=clouds.filter(any), data=st.data())
+    def law(masks: Any, data: st.DataObject) -> None:
+        runs, seen = through(masks)
+        known = []
+        for order in (range(len(runs)), data.draw(st.permutations(range(len(runs))))):
+            store = make(tmp_path_factory.mktemp("clouds"))
+            for index in order:
+                store.merge([runs[index]])
+            changes = store.changes()
+            own = changes[changes["united_with"] == ""]
+            agree(own, runs[-1], seen)
+            assert not {"closed", "reopened"} & set(store.table(HISTORY)["event"])
+            known.append(sorted(map(tuple, own[["first_seen", "times_seen", "times_observed", "state"]].to_numpy())))
+        assert known[0] == known[1]
+
+    law()
+
+
+def agree(own: gpd.GeoDataFrame, last: MergeableRun, seen: list[np.ndarray]) -> None:
+    """Compare the changes of a register with those that there are."""
+    truth = last.view.patches
+    left, _, _, top = last.view.extent.bounds
+    assert len(own) == len(CHANGES)
+    for code, rows, columns in CHANGES:
+        inside = (slice(*rows), slice(*columns))
+        dates = [f"2021-{month:02d}-15" for month, clear in enumerate(seen, start=1) if clear[inside].any()]
+        assert (codes_of(TRUTH)[inside] == code).all()
+        middle = shapely.Point(left + 10 * sum(columns) / 2, top - 10 * sum(rows) / 2)
+        (patch,) = truth.geometry[truth.contains(middle)]
+        (change,) = own[own.geometry.contains(middle)].to_dict("records")
+        assert change["geometry"].symmetric_difference(patch).area < 1e-6 * patch.area
+        assert (change["change_code"], change["first_seen"], change["times_seen"]) == (code, dates[0], len(dates))
+        assert change["lifecycle"] == ("new" if len(dates) == 1 else "confirmed")
