@@ -4,12 +4,13 @@
 
 For each number of changes, a new GeoPackage takes a run of so many patches; a run of 5,000 patches of the same ground, whose
 silence about all others counts; one of about 5,000 patches of a corner, which are all that there is to see in it; the last one
-again; and with `--late` a run of all patches that lies between the others by date, for which everything is folded anew. Seconds
-are those of a core, and `exponents` are b of a * changes^b. For a server, whose schema has to be empty, they are seconds of the
-clock, for the first number of changes, beside those of a GeoPackage.
+again; and a run of 5,000 patches that lies between the others by date, for which everything is folded anew. Seconds are those
+of a core, `peak_gb` the memory of the process so far, and `exponents` are b of a * changes^b. For a server, whose schema has to
+be empty, they are seconds of the clock, for the first number of changes, beside those of a GeoPackage.
 """
 
 import argparse
+import resource
 import tempfile
 import time
 from dataclasses import replace
@@ -75,15 +76,14 @@ def take_corner(run: MergeableRun, number: int) -> MergeableRun:
     return replace(run, view=replace(view, extent=corner, patches=kept, not_observed=unseen))
 
 
-def time_merges(store: Register, number: int, patches: int, *, late: bool, clock: Any) -> dict[str, Any]:  # noqa: ANN401
+def time_merges(store: Register, number: int, patches: int, *, clock: Any) -> dict[str, Any]:  # noqa: ANN401
     """Seconds of each merge, and of reading all changes."""
     corner = take_corner(make_run(number, 2019, 2019), patches)
     work = {
         "first_s": make_run(number, 2016, 2016), "merge_s": take_some(make_run(number, 2018, 2018), min(patches, number)),
         "corner_s": corner, "again_s": corner,
+        "late_s": take_some(make_run(number, 2017, 2017), min(patches, number)),
     }  # fmt: skip
-    if late:
-        work["late_s"] = make_run(number, 2017, 2017)
     result: dict[str, Any] = {"changes_first": number}
     for name, run in work.items():
         started = clock()
@@ -101,7 +101,6 @@ def main() -> None:
     parser.add_argument("--column", default="now")
     parser.add_argument("--changes", type=int, nargs="+", default=NUMBERS)
     parser.add_argument("--patches", type=int, default=PATCHES)
-    parser.add_argument("--late", action="store_true")
     parser.add_argument("--server", help="address of an empty schema")
     options = parser.parse_args()
     result: dict[str, Any] = {"machine": describe_machine(), "patches": options.patches}
@@ -111,8 +110,9 @@ def main() -> None:
             say(f"{number} changes")
             path = Path(name) / f"{number}.gpkg"
             store = open_register(path)
-            row = time_merges(store, number, options.patches, late=options.late, clock=time.process_time)
-            rows.append(row | {"megabytes": round(path.stat().st_size / 1e6, 1)})
+            row = time_merges(store, number, options.patches, clock=time.process_time)
+            peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+            rows.append(row | {"megabytes": round(path.stat().st_size / 1e6, 1), "peak_gb": round(peak, 2)})
             path.unlink()
         result["register"] = rows
         if len(rows) > 2:
@@ -123,9 +123,7 @@ def main() -> None:
             places = {"geopackage": Path(name) / "clock.gpkg", "server": location_of(options.server)}
             for place, where in places.items():
                 store = open_register(where)
-                result[place] = time_merges(
-                    store, options.changes[0], options.patches, late=options.late, clock=time.perf_counter
-                )
+                result[place] = time_merges(store, options.changes[0], options.patches, clock=time.perf_counter)
     keep_figures(options.out, options.column, result)
 
 

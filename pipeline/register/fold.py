@@ -15,7 +15,7 @@ from landshift.pipeline.register.ground import (
     OPEN,
     OVER,
     UNCOUNTED,
-    Ground,
+    GroundOfChanges,
     hidden_part,
     join_parts,
     look,
@@ -62,13 +62,14 @@ def lay_over(known: Known, view: View, why_not: str, rule: ConfirmationRule, nam
         rule: When changes are confirmed and closed.
         names: Land-use code to name.
     """
-    asked = np.where(known.united < 0, known.geometry, None)
+    asked = known.geometry.copy()
+    asked[known.united >= 0] = None
     ground = look(asked, known.columns["change_code"], view)
     lifecycle, counted = known.columns["lifecycle"], known.columns["times_seen"] > 0
     tiers = np.where(~counted, UNCOUNTED, np.where(lifecycle == CLOSED, OVER, OPEN))
     row_of_patch, pairs = match(ground, tiers, shapely.area(view.patches.geometry.to_numpy()))
     if not why_not and len(known):
-        known, row_of_patch = _Round(known, view, ground, rule=rule, names=names).update(row_of_patch, pairs)
+        known, row_of_patch = _Update(known, view, ground, rule=rule, names=names).apply(row_of_patch, pairs)
     fresh = np.flatnonzero(row_of_patch < 0)
     rows = row_of_patch.copy()
     rows[fresh] = len(known) + np.arange(len(fresh))
@@ -137,16 +138,16 @@ def _first(seen: Observation) -> Mapping[str, str | int]:
 
 
 @dataclass(frozen=True, eq=False)
-class _Round:
+class _Update:
     """One run that counts, and what was known before it."""
 
     known: Known
     view: View
-    ground: Ground
+    ground: GroundOfChanges
     rule: ConfirmationRule
     names: Mapping[int, str]
 
-    def update(self, row_of_patch: np.ndarray, pairs: Sequence[tuple[int, int]]) -> tuple[Known, np.ndarray]:
+    def apply(self, row_of_patch: np.ndarray, pairs: Sequence[tuple[int, int]]) -> tuple[Known, np.ndarray]:
         """Return the changes after the run, and the row of the change of each patch; -1 where it is a new one."""
         seen, old = self.view.observation, self.known
         column = {name: values.copy() for name, values in old.columns.items()}
@@ -173,7 +174,7 @@ class _Round:
         for name in ("area_ha", "change_probability"):
             column[name][plain] = self.view.patches[name].to_numpy()[only]
         for row in patches_of.keys() - set(plain):
-            self._extend(column, geometry, row, groups.get(row, [row]), patches_of[row], spans=spans)
+            self._extend(column, geometry, row, members=groups.get(row, [row]), patches=patches_of[row], spans=spans)
         returns = rows[~counted[rows]]
         first_geometry[returns] = geometry[returns]
         self._count_seen(column, rows, returns)

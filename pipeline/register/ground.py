@@ -21,7 +21,7 @@ _NOTHING = 1e-6
 
 
 @dataclass(frozen=True, eq=False)
-class Ground:
+class GroundOfChanges:
     """What one run saw of the ground of changes (n) with its patches (m)."""
 
     area: np.ndarray
@@ -42,7 +42,7 @@ class Ground:
     @property
     def observed(self) -> np.ndarray:
         """float64 (n): what was observed of each change."""
-        return self.area - self.hidden
+        return np.asarray(self.area - self.hidden)
 
     @property
     def is_covered(self) -> np.ndarray:
@@ -51,7 +51,7 @@ class Ground:
         return np.asarray((covered > 0) & (covered >= HALF * self.observed))
 
 
-def look(changes: np.ndarray, codes: np.ndarray, view: View) -> Ground:
+def look(changes: np.ndarray, codes: np.ndarray, view: View) -> GroundOfChanges:
     """Compare a run with the ground of known changes.
 
     Args:
@@ -68,7 +68,7 @@ def look(changes: np.ndarray, codes: np.ndarray, view: View) -> Ground:
     row, patch, shared = row[kept], patch[kept], shared[kept]
     same = codes[row] == view.patches["change_code"].to_numpy()[patch]
     hidden, clouds = _hidden(changes, area, tree, view)
-    return Ground(area, hidden, clouds, row, patch=patch, shared=shared, same=same)
+    return GroundOfChanges(area, hidden, clouds, row, patch=patch, shared=shared, same=same)
 
 
 def _hidden(
@@ -96,7 +96,7 @@ def _beyond(changes: np.ndarray, view: View) -> np.ndarray:
     return np.flatnonzero((box[:, 0] < left) | (box[:, 1] < bottom) | (box[:, 2] > right) | (box[:, 3] > top))
 
 
-def hidden_part(ground: Ground, change: shapely.Geometry, row: int, view: View) -> shapely.Geometry:
+def hidden_part(ground: GroundOfChanges, change: shapely.Geometry, row: int, view: View) -> shapely.Geometry:
     """Return what was not observed of a change."""
     rows, clouds = ground.clouds
     touching = clouds[slice(*np.searchsorted(rows, [row, row + 1]))]
@@ -112,7 +112,7 @@ def join_parts(parts: list[shapely.Geometry]) -> shapely.Geometry:
     return kept[0] if len(kept) == 1 else shapely.multipolygons(kept)
 
 
-def match(ground: Ground, tiers: np.ndarray, patch_area: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
+def match(ground: GroundOfChanges, tiers: np.ndarray, patch_area: np.ndarray) -> tuple[np.ndarray, list[tuple[int, int]]]:
     """Return the change that each patch belongs to, and which changes turn out to be one.
 
     A patch belongs to a change of its code where one of these holds; of several changes it is the one that it shares most with:
@@ -128,7 +128,7 @@ def match(ground: Ground, tiers: np.ndarray, patch_area: np.ndarray) -> tuple[np
         patch_area: float64 (m): area of each patch, in units of the CRS squared.
 
     Returns:
-        int64 (m): row of the change, -1 where there is none. And pairs of rows that are one change.
+        int64 (m): row of the change, -1 without one. And pairs of rows that are one change.
     """
     row, patch, shared = (values[ground.same] for values in (ground.row, ground.patch, ground.shared))
     size, observed = patch_area[patch], ground.observed[row]

@@ -192,7 +192,7 @@ def frame_of_changes(known: Known, crs: object) -> gpd.GeoDataFrame:
     return frame.assign(first_geometry=pd.Series(known.first_geometry, dtype=object))
 
 
-def known_of_frame(frame: gpd.GeoDataFrame, laid: int) -> Known:
+def parse_frame(frame: gpd.GeoDataFrame, laid: int) -> Known:
     """Return the state that `frame_of_changes` made a frame of.
 
     Args:
@@ -205,8 +205,8 @@ def known_of_frame(frame: gpd.GeoDataFrame, laid: int) -> Known:
         for name, kind in COLUMNS.items()
     }  # fmt: skip
     arrays["seen_by"] = np.array([int(text, 16) for text in frame["seen_by"]], dtype=object)
-    shapes = (frame[name].to_numpy(dtype=object, copy=True) for name in ("geometry", "first_geometry"))
-    return Known(arrays, *shapes, united=np.full(len(frame), -1), laid=laid)
+    geometry, first = (frame[name].to_numpy(dtype=object, copy=True) for name in ("geometry", "first_geometry"))
+    return Known(arrays, geometry, first, united=np.full(len(frame), -1), laid=laid)
 
 
 def standings(observations: Sequence[Observation], withdrawals: Sequence[Withdrawal]) -> dict[str, str]:

@@ -38,10 +38,13 @@ from landshift.pipeline.register.database.rows import (
     read_withdrawals,
     relabel,
     rename_patches,
+    standing_of,
     write_changes,
+    write_observation,
     write_run,
+    write_standings,
 )
-from landshift.pipeline.register.database.tables import OBSERVATIONS, WITHDRAWALS
+from landshift.pipeline.register.database.tables import WITHDRAWALS
 from landshift.pipeline.register.drawings import Drawing
 from landshift.pipeline.register.fold import lay_over, proposals_of, replay
 from landshift.pipeline.register.history import Event, events_between
@@ -57,7 +60,6 @@ from landshift.pipeline.register.reviews import (
 )
 from landshift.pipeline.register.runs import MergeableRun, require_fit
 from landshift.pipeline.register.states import (
-    WITHDRAWN,
     ConfirmationRule,
     Known,
     Observation,
@@ -235,7 +237,7 @@ class Register:
                     f"{run.folder} has the key {seen.key}, which {self.database.where} knows as the key of a run of "
                     f"{same.project}, {same.before_date} to {same.after_date}. Keys are unique; make the run again."
                 )
-            return Merged(seen.key, False, _standing_of(connection, seen.key))
+            return Merged(seen.key, False, standing_of(connection, seen.key))
         withdrawals = read_withdrawals(connection)
         before, after = standings(observations, withdrawals), standings([*observations, seen], withdrawals)
         merged = Event("merged", run=seen.key, model_hash=seen.model_hash, reason=after[seen.key] or None)
@@ -253,7 +255,7 @@ class Register:
         given = rows_in_order(old)
         ids = assign_ids(later, given, proposals_of(later, run.view, len(state)))
         write_run(connection, self.database, run, [ids[row] for row in later.rows[seen.key]], now=now)
-        _write_observation(connection, seen.key, standing=after[seen.key])
+        write_observation(connection, seen.key, standing=after[seen.key])
         fresh = {identity: ids[row] for identity, row in given.items()}
         rename_patches(connection, {i: fresh[i] for i in old[old["united_with"] == ""]["change_id"] if fresh[i] != i})
         return self._write(connection, facts, old, later, fold=(ids, fresh), step=step)
@@ -262,7 +264,7 @@ class Register:
         """Fold all observations again, and write what that changes."""
         ordered = sorted(observations, key=lambda o: o.order)
         standing = standings(ordered, read_withdrawals(connection))
-        step.events.extend(_write_standings(connection, ordered, standing, step.cause))
+        step.events.extend(write_standings(connection, ordered, standing, step.cause))
         views = (read_view(connection, self.database, facts.crs, o) for o in ordered)
         known, proposals = replay(views, standing, facts.rule, facts.names)
         old = read_changes(connection, self.database, facts.crs)
@@ -291,8 +293,8 @@ class Register:
         key = next((e.run for e in step.events[:1] if e.event == "merged"), None)
         if key is None:
             return Merged("", True, "", states)
-        _write_observation(connection, key, last_line=last)
-        return Merged(key, True, _standing_of(connection, key), states)
+        write_observation(connection, key, last_line=last)
+        return Merged(key, True, standing_of(connection, key), states)
 
     def _judge(self, change_id: str, verdict: str, reason: str, who: str | None, now: datetime | None) -> Merged:
         _require_reason(reason)
@@ -338,27 +340,3 @@ def _require_reason(reason: str) -> None:
 
 def _moment(now: datetime | None) -> datetime:
     return (now or datetime.now(UTC)).astimezone(UTC).replace(microsecond=0)
-
-
-def _standing_of(connection: sa.Connection, key: str) -> str:
-    return str(connection.execute(sa.select(OBSERVATIONS.c.standing).where(OBSERVATIONS.c.key == key)).scalar_one())
-
-
-def _write_observation(connection: sa.Connection, key: str, **values: str | int) -> None:
-    connection.execute(OBSERVATIONS.update().where(OBSERVATIONS.c.key == key).values(values))
-
-
-def _write_standings(
-    connection: sa.Connection, observations: Sequence[Observation], standing: Mapping[str, str], cause: Event
-) -> list[Event]:
-    """Write which runs count, and return a line for each where that changed, but for the one being merged."""
-    events = []
-    for seen in observations:
-        was, now = _standing_of(connection, seen.key), standing[seen.key]
-        if was == now:
-            continue
-        _write_observation(connection, seen.key, standing=now)
-        if seen.key != cause.run or cause.reason is not None:
-            event = "restored" if not now else "superseded" if now.startswith("superseded") else WITHDRAWN
-            events.append(Event(event, run=seen.key, model_hash=seen.model_hash, reason=now or cause.reason, who=cause.who))
-    return events

@@ -25,7 +25,16 @@ from landshift.pipeline.register.database.tables import (
 )
 from landshift.pipeline.register.history import Event
 from landshift.pipeline.register.runs import MergeableRun
-from landshift.pipeline.register.states import COLUMNS, Known, Observation, Sighting, View, Withdrawal, known_of_frame
+from landshift.pipeline.register.states import (
+    COLUMNS,
+    WITHDRAWN,
+    Known,
+    Observation,
+    Sighting,
+    View,
+    Withdrawal,
+    parse_frame,
+)
 
 Row = dict[str, Any]
 """Column to value, as drivers take the rows of a table."""
@@ -66,7 +75,7 @@ def read_changes(connection: sa.Connection, codec: Codec, crs: CRS) -> gpd.GeoDa
 def fold_state(changes: gpd.GeoDataFrame, laid: int) -> Known:
     """Return the state of the fold after `laid` observations, from `read_changes`."""
     own = changes[changes["united_with"] == ""].sort_values("ordinal", ignore_index=True)
-    return known_of_frame(own, laid)
+    return parse_frame(own, laid)
 
 
 def write_changes(connection: sa.Connection, codec: Codec, old: gpd.GeoDataFrame, new: pd.DataFrame, legend: Legend) -> None:
@@ -186,6 +195,32 @@ def read_view(connection: sa.Connection, codec: Codec, crs: CRS, observation: Ob
     patches = gpd.GeoDataFrame(series, geometry=codec.decode(columns[5]), crs=crs)
     unseen = connection.execute(sa.select(NOT_OBSERVED.c.geom).where(NOT_OBSERVED.c.run == key).order_by(NOT_OBSERVED.c.fid))
     return View(observation, codec.decode([extent])[0], patches, codec.decode(unseen.scalars().all()))
+
+
+def standing_of(connection: sa.Connection, key: str) -> str:
+    """Return why a run does not count; empty where it does."""
+    return str(connection.execute(sa.select(OBSERVATIONS.c.standing).where(OBSERVATIONS.c.key == key)).scalar_one())
+
+
+def write_observation(connection: sa.Connection, key: str, **values: str | int) -> None:
+    """Set columns of a run."""
+    connection.execute(OBSERVATIONS.update().where(OBSERVATIONS.c.key == key).values(values))
+
+
+def write_standings(
+    connection: sa.Connection, observations: Sequence[Observation], standing: Mapping[str, str], cause: Event
+) -> list[Event]:
+    """Write which runs count, and return a line for each where that changed, but for the one being merged."""
+    events = []
+    for seen in observations:
+        was, now = standing_of(connection, seen.key), standing[seen.key]
+        if was == now:
+            continue
+        write_observation(connection, seen.key, standing=now)
+        if seen.key != cause.run or cause.reason is not None:
+            event = "restored" if not now else "superseded" if now.startswith("superseded") else WITHDRAWN
+            events.append(Event(event, run=seen.key, model_hash=seen.model_hash, reason=now or cause.reason, who=cause.who))
+    return events
 
 
 def read_sightings(connection: sa.Connection, change_id: str) -> list[Sighting]:

@@ -86,7 +86,8 @@ def _geometry(kind: str = "Polygon") -> sa.Column[object]:
 
 def geometry_kind(table: sa.Table) -> str:
     """Return the kind of geometry in a table of `LAYERS`: `Polygon` or `MultiPolygon`."""
-    return str(table.c.geom.type.kind)
+    kind = table.c.geom.type
+    return kind.kind if isinstance(kind, Shape) else ""
 
 
 METADATA = sa.MetaData()
