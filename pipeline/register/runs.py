@@ -49,10 +49,9 @@ def read_mergeable(folder: Path) -> MergeableRun:
     """
     record = read_run(folder)
     try:
-        observation, extent = _observation(record), _extent(record.grid)
-    except ValueError as error:
+        observation, extent, legend = _observation(record), _extent(record.grid), Legend(record.legend)
+    except (ValueError, OverflowError) as error:
         raise InputError(f"{folder / RUN}: {error}. Make the run again with `landshift detect`.") from error
-    legend = Legend(record.legend)
     path = folder / LAYERS
     patches, unseen = read_polygons(path, None, CHANGES_LAYER), read_polygons(path, None, NOT_OBSERVED_LAYER)
     crs = CRS.from_user_input(patches.crs)

@@ -281,6 +281,19 @@ class RunRecord:
     """How far the map of a model agrees with the IR-MAD map of the pair; None where a classical method mapped the changes."""
 
     @property
+    def min_area_ha(self) -> float:
+        """Minimum mapping unit in hectares, as the config has it.
+
+        Raises:
+            InputError: The config in the record has none.
+        """
+        detect = self.config.get("detect")
+        found = detect.get("min_area_ha") if isinstance(detect, dict) else None
+        if not isinstance(found, int | float):
+            raise InputError(f"{RUN}: config.detect.min_area_ha is {found!a:.40}, expected hectares. Make the run again.")
+        return found
+
+    @property
     def mapper(self) -> str:
         """What mapped the changes: the name of the model's project, or of the classical method."""
         return self.model.name if self.model is not None else self.classical.title if self.classical is not None else ""

@@ -1,6 +1,7 @@
 """Layers of a GeoPackage: geometry, whether they are empty, default style."""
 
 import sqlite3
+import xml.etree.ElementTree as ET
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
@@ -45,13 +46,15 @@ def vector_layers(path: Path) -> dict[str, VectorLayer]:
     try:
         with closing(sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True)) as database:
             styled = bool(_first(database, "SELECT 1 FROM sqlite_master WHERE name = ?", "layer_styles"))
-            return {
-                name: VectorLayer(
-                    name, _geometry(kind), _is_empty(database, name), _first(database, _STYLE, name) if styled else None
-                )
-                for name, kind in database.execute(_LAYERS).fetchall()
-            }
-    except sqlite3.Error as error:
+            found = {}
+            for name, kind in database.execute(_LAYERS).fetchall():
+                qml = _first(database, _STYLE, name) if styled else None
+                if qml:
+                    ET.fromstring(qml)  # noqa: S314 (as in landshift.pipeline.drawing.qgis_file)
+                found[name] = VectorLayer(name, _geometry(kind), _is_empty(database, name), qml)
+            return found
+    except (sqlite3.Error, UnicodeError, TypeError, AttributeError, ET.ParseError) as error:
+        # Besides what SQLite raises: text in no known encoding, numbers in the place of names, and styles that are not XML.
         if is_in_use(error):
             raise InputError(IN_USE.format(path=path)) from error
         raise InputError(f"{path} is not a readable GeoPackage ({error}). Expected one; copy it again.") from error

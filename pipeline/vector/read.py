@@ -109,6 +109,9 @@ def read_frame(
         crs = _settle_crs(path, info, expected, stated)
         encoding = stated.encoding or _find_encoding(path, info["encoding"], name, stated)
         frame = pyogrio.read_dataframe(source, layer=name, force_2d=True, encoding=encoding)
+        if frame.crs is not None:
+            # One that can be read from the file, and not made again from its text, fails later.
+            CRS(frame.crs)
     except UnicodeDecodeError as error:
         raise InputError(describe_wrong_encoding(path, stated.encoding, stated.section, error)) from error
     except UNREADABLE as error:

@@ -4,10 +4,14 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
+from struct import error as StructError
 from typing import Protocol
 
 import sqlalchemy as sa
 from pyproj import CRS
+from pyproj.exceptions import ProjError
+from shapely.errors import ShapelyError
+from sqlalchemy.exc import DBAPIError, StatementError
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
@@ -16,6 +20,9 @@ from landshift.pipeline.register.database.tables import META, METADATA
 from landshift.pipeline.register.runs import MergeableRun
 from landshift.pipeline.register.states import ConfirmationRule
 
+_DAMAGE = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RecursionError, ProjError, ShapelyError,
+           StructError, StatementError)  # fmt: skip
+"""What values of another type, number, length or meaning raise; a driver's own errors are the database's."""
 VERSION = 3
 """Of the tables, kept in `meta`; a register of another version is refused."""
 
@@ -94,7 +101,28 @@ def open_database(
                 f"{database.where}: its tables have version {version}, and this Landshift reads version {VERSION}. Use the "
                 f"Landshift that made it, or merge the runs into a new register."
             )
-        yield connection, _read_facts(connection, database.where)
+        with _refusing_damage(database.where):
+            yield connection, _read_facts(connection, database.where)
+
+
+@contextmanager
+def _refusing_damage(where: str) -> Iterator[None]:
+    """Turn what the content of a register makes libraries and ourselves raise into a sentence: any program can edit its tables.
+
+    Runs and answers were checked before they come here, so what is of another type or not there is the register's.
+
+    Raises:
+        InputError: In the place of all of them.
+    """
+    try:
+        yield
+    except (InputError, DBAPIError):
+        raise
+    except _DAMAGE as error:
+        raise InputError(
+            f"{where} is damaged: one of its tables holds what does not belong there ({type(error).__name__}: {error!s:.200}). "
+            f"Restore it from a copy, or merge the runs into a new register. If no other program edited it, report this."
+        ) from error
 
 
 def _version_of(connection: sa.Connection) -> int:
