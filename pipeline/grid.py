@@ -16,6 +16,7 @@ from odc.geo.geobox import GeoBox
 from odc.geo.geom import Geometry
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.limits import require_pixels
 from landshift.pipeline.outlines import meet, outline, utm_zone
 from landshift.pipeline.tiles import Window
 
@@ -86,9 +87,8 @@ def _require_degrees(grid: Grid, name: str) -> None:
     west, south, east, north = grid.extent.boundingbox.bbox
     if south < -_POLE or north > _POLE or west < -_TURNS or east > _TURNS:
         raise InputError(
-            f"{name} is in {crs_name(grid.crs)}, whose unit is degrees, but reaches from x {west:g} to {east:g} and from y "
-            f"{south:g} to {north:g}: its CRS or its transform is wrong. Write the right one into the file "
-            f"(`gdal_edit.py -a_srs EPSG:... FILE`)."
+            f"{name} is in {crs_name(grid.crs)}, whose unit is degrees, but reaches from x {west:g} to {east:g} and y "
+            f"{south:g} to {north:g}: its CRS or transform is wrong. Write the right one: `gdal_edit.py -a_srs EPSG:... FILE`."
         )
 
 
@@ -157,11 +157,12 @@ def grid_from_bounds(bounds: Bounds, crs: str, pixel_size: float) -> Grid:
         pixel_size: Side of a pixel in the units of `crs`, above 0.
 
     Raises:
-        InputError: Bounds that are empty or not finite, or a CRS that is unknown or not projected.
+        InputError: Bounds that are empty, not finite or too wide, or a CRS that is unknown or not projected.
     """
     west, south, east, north = bounds
     if not (west < east and south < north and pixel_size > 0 and all(map(math.isfinite, (*bounds, pixel_size)))):
         raise InputError(f"Grid bounds {bounds} with pixels of {pixel_size:g}: expected west < east and south < north.")
+    require_pixels(f"Grid bounds {bounds} with pixels of {pixel_size:g}", bounds, pixel_size)
     grid = grid_around(bounds, grid_of(Affine(pixel_size, 0, 0, 0, -pixel_size, 0), (1, 1), crs, "grid:"))
     require_projected(grid, "grid:")
     return grid

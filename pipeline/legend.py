@@ -2,6 +2,7 @@
 
 import colorsys
 import difflib
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -10,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.limits import require_name
 
 NOT_OBSERVED = 0
 UNCHANGED = 1
@@ -17,6 +19,7 @@ CHANGED = 2
 NOT_LABELLED = 255
 MAX_CLASSES = 16
 
+_COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
 _TURN = 0.1
 """Of the colour circle, from the first class before to the last."""
 _GREY = "#d9d9d9"
@@ -73,10 +76,10 @@ class Legend:
         return cls(tuple(LandUse(entry["code"], entry["name"], entry["colour"]) for entry in entries))
 
     def __post_init__(self) -> None:
-        """Refuse codes and names that readers could confuse.
+        """Refuse codes and names that readers could confuse, or that would act on what shows them.
 
         Raises:
-            InputError: Codes or names repeat, a code is outside 1..16, or there is just one class.
+            InputError: Codes or names repeat, a code is outside 1..16, a name or colour is not fit, or there is just one class.
         """
         codes = [c.code for c in self.classes]
         names = [c.name for c in self.classes]
@@ -87,6 +90,10 @@ class Legend:
             raise InputError(f"The legend has code {wrong[0]}; land-use codes are 1 to {MAX_CLASSES}: renumber it.")
         if codes != sorted(set(codes)):
             raise InputError(f"The legend's codes are {codes}; give each class its own code, in ascending order.")
+        for c in self.classes:
+            require_name(c.name, f"Class {c.code} of the legend")
+            if not _COLOUR.fullmatch(c.colour):
+                raise InputError(f"Class {c.name!r} of the legend has the colour {c.colour!r}; expected one such as #1b7837.")
         if len({n.casefold() for n in names}) != len(names):
             raise InputError(f"The legend's names are {names}; give each class its own name, whatever the case of its letters.")
 

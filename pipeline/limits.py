@@ -9,6 +9,8 @@ RASTER_SIDE = 2**18
 """Pixels of a raster along an axis: land cover of the United States in 30 m has 160,000."""
 RASTER_PIXELS = 2**35
 """Pixels of a band: land cover of Brazil in 30 m has 25 billion."""
+FARTHEST = 10**9
+"""Units of a CRS from its origin to an edge of `grid:`: the Earth measures 40 million metres."""
 RASTER_BANDS = 1024
 """Bands of a raster: imaging spectrometers have some hundred."""
 RASTER_BLOCKS = 2**20
@@ -37,6 +39,8 @@ WEIGHTS_BYTES = 2**32
 """Of a file of weights: the largest encoder of the table has 1.3 GB."""
 NAME_CHARACTERS = 80
 """Characters of the name of a class."""
+VALUE_CHARACTERS = 1_000
+"""Characters of a value in a column of labels or of names."""
 
 
 def require_raster(name: object, shape: tuple[int, int], bands: int, block: tuple[int, int, int]) -> None:
@@ -99,3 +103,25 @@ def require_name(text: str, what: str) -> str:
             f"direction of text. Write it anew."
         )
     return text
+
+
+def require_pixels(name: object, bounds: tuple[float, float, float, float], pixel_size: float) -> None:
+    """Refuse a grid that is larger than any raster may be, or lies beyond the Earth.
+
+    Args:
+        name: What it is called, for errors.
+        bounds: West, south, east, north, in the units of its CRS.
+        pixel_size: In those units, above 0.
+
+    Raises:
+        InputError: It is.
+    """
+    west, south, east, north = bounds
+    rows, columns = (north - south) / pixel_size, (east - west) / pixel_size
+    if max(map(abs, bounds)) > FARTHEST:
+        raise InputError(f"{name} lies beyond {FARTHEST:,} units of its CRS, where no place on the Earth is. Check the bounds.")
+    if max(rows, columns) > RASTER_SIDE or rows * columns > RASTER_PIXELS:
+        raise InputError(
+            f"{name} has {rows:,.6g} x {columns:,.6g} pixels (rows x columns); expected at most {RASTER_SIDE:,} a side and "
+            f"{RASTER_PIXELS / 1e9:.0f} billion. Check bounds, pixel size and CRS: all are in the units of the CRS."
+        )

@@ -349,3 +349,37 @@ def test_a_gpu_that_is_not_there_is_refused_with_a_remedy(monkeypatch: pytest.Mo
         device_of("cuda")
     with pytest.raises(InputError, match="is not known"):
         device_of("gpu")
+
+
+def describe_anew(folder: Path) -> None:
+    """Give the description the hash of the weights that are there: damage that a checksum shows is another test."""
+    rewrite(folder, lambda content: {**content, "weights": file_hash(folder / WEIGHTS)})
+
+
+@pytest.mark.parametrize("number", [float("nan"), float("inf"), float("-inf")])
+@pytest.mark.parametrize("name", ["landuse", "encoder", "change"])
+def test_weights_that_are_not_finite_are_refused(folder: Path, name: str, number: float) -> None:
+    """They would map everything as not observed."""
+    tensors = load_file(folder / WEIGHTS)
+    chosen = next(n for n, t in tensors.items() if n.startswith(name) and t.is_floating_point())
+    tensors[chosen].view(-1)[0] = number
+    save_file(tensors, folder / WEIGHTS)
+    describe_anew(folder)
+    with pytest.raises(InputError, match=rf"{WEIGHTS}: {chosen} holds numbers that are not finite.*copy the whole folder"):
+        load(folder)
+
+
+def test_a_network_of_any_size_is_compared_before_it_is_built(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Five stages of 4096 channels would take 8 GB."""
+    rewrite(folder, lambda content: {**content, "spec": {**content["spec"], "decoder_channels": [4096] * 5}})
+    built: list[torch.device] = []
+
+    class Watched(torch.nn.Conv2d):
+        def __init__(self, *arguments: Any, **options: Any) -> None:
+            super().__init__(*arguments, **options)
+            built.append(self.weight.device)
+
+    monkeypatch.setattr(torch.nn, "Conv2d", Watched)
+    with pytest.raises(InputError, match=r"does not fit model.json: .*, and the shape .4096, .*copy the whole folder"):
+        load(folder)
+    assert {device.type for device in built} == {"meta"}

@@ -11,10 +11,15 @@ from typing import Any
 
 import pytest
 import rasterio
+import yaml
 
+from landshift.flows.config.project import load_project
 from landshift.pipeline.errors import InputError, UnreadableError, has_unprintable
 from landshift.pipeline.files.opening import read_text, require_file
 from landshift.pipeline.files.walking import walk_files
+from landshift.pipeline.grid import grid_from_bounds
+from landshift.pipeline.labels.values import codes_of
+from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.codes import count_codes
 from landshift.pipeline.raster.images import RasterReader
 from landshift.pipeline.raster.picture import measure_picture
@@ -183,3 +188,66 @@ def test_what_files_hold_cannot_act_on_a_terminal() -> None:
     assert str(error).startswith("found \\x1b[2J\\x07\\u202e\\ud800, expected\nless. xxx")
     assert len(str(error)) < 21_000
     assert str(error).isascii()
+
+
+BAD_NAMES = ["For\nest", "For\u202eest", "\x07Forest", "\u2066Forest", "Forest\x1b[2J", "\ufeffForest"]
+
+
+class TestNames:
+    @pytest.mark.parametrize("name", [*BAD_NAMES, "", "   ", "F" * 10**6])
+    def test_of_classes_are_refused_wherever_a_legend_comes_from(self, territory: Territory, name: str) -> None:
+        with pytest.raises(InputError, match=r"Class 1 of the legend is called .*expected a name") as error:
+            Legend((LandUse(1, name, "#006400"), LandUse(2, "Town", "#cc0000")))
+        assert len(str(error.value)) < 500
+        assert not has_unprintable(str(error.value))
+        territory.config["legend"] = [
+            {"code": 1, "name": name, "colour": "#006400"},
+            {"code": 2, "name": "b", "colour": "#cc0000"},
+        ]
+        path = territory.data / "config.yaml"
+        path.write_text(yaml.safe_dump(territory.config), encoding="utf-8")
+        with pytest.raises(InputError, match=r"legend: 0: name|more than 1,048,576 bytes|Class 1 of the legend") as error:
+            load_project(path)
+        assert len(str(error.value)) < 500
+
+    @pytest.mark.parametrize("colour", ["red", "#12345", "#12345g", "#1234567", "url(javascript:1)"])
+    def test_colours_of_classes_are_colours(self, colour: str) -> None:
+        with pytest.raises(InputError, match="Class 'a' of the legend has the colour"):
+            Legend((LandUse(1, "a", colour), LandUse(2, "b", "#cc0000")))
+
+    @pytest.mark.parametrize("name", [*BAD_NAMES[1:], "F" * 10**6])
+    def test_in_columns_of_labels_are_refused_with_the_column(self, name: str) -> None:
+        with pytest.raises(InputError, match=r"labels.gpkg, column 'before': .* characters; expected a name") as error:
+            codes_of(["Town", name], lambda value: 1, "labels.gpkg, column 'before'")
+        assert len(str(error.value)) < 500
+
+    def test_line_breaks_in_columns_of_labels_are_blanks(self) -> None:
+        found: list[str | int] = []
+        codes_of(["Open\nland"], lambda value: found.append(value) or 1, "labels")
+        assert found == ["Open land"]
+
+    @pytest.mark.parametrize("key", ["units", "bands"])
+    def test_in_a_config_are_refused_everywhere(self, territory: Territory, key: str) -> None:
+        bad = "red\u202e"
+        territory.config["sensor"][key] = [bad, "nir"] if key == "bands" else bad
+        path = territory.data / "config.yaml"
+        path.write_text(yaml.safe_dump(territory.config), encoding="utf-8")
+        with pytest.raises(InputError, match=f"sensor: {key}.*holds line breaks, control characters"):
+            load_project(path)
+
+
+class TestGrids:
+    @pytest.mark.parametrize(
+        ("bounds", "size", "message"),
+        [
+            ((0.0, 0.0, 1e12, 1e12), 10.0, "beyond 1,000,000,000 units"),
+            ((1e12, 0.0, 1e12 + 100, 100.0), 10.0, "beyond 1,000,000,000 units"),
+            ((-1e308, -1e308, 1e308, 1e308), 10.0, "beyond 1,000,000,000 units"),
+            ((3e5, 3e6, 4e5, 3.1e6), 1e-9, r"has 1e\+14 x 1e\+14 pixels.*at most 262,144 a side.*pixel size"),
+            ((3e5, 3e6, 4e5, 3.1e6), 5e-324, "has inf x inf pixels"),
+            ((3e5, 3e6, 3e5 + 230_000, 3e6 + 230_000), 1.0, "34 billion"),
+        ],
+    )
+    def test_beyond_all_measure_are_refused(self, bounds: Any, size: float, message: str) -> None:
+        with pytest.raises(InputError, match=message):
+            grid_from_bounds(bounds, "EPSG:32651", size)

@@ -243,6 +243,8 @@ def test_a_list_is_no_class_and_no_region(tmp_path: Path) -> None:
 
 def test_a_very_long_number_is_a_name(tmp_path: Path) -> None:
     with pytest.raises(InputError, match="Class '1111"):
+        labels_from_polygons(layer(tmp_path, TWO, before=["1" * 900, "2"]), GRID, LEGEND)
+    with pytest.raises(InputError, match=r"column 'before': '11+' has 5,000 characters; expected .* at most 1,000"):
         labels_from_polygons(layer(tmp_path, TWO, before=["1" * 5000, "2"]), GRID, LEGEND)
 
 

@@ -10,7 +10,7 @@ from landshift.pipeline.legend import MAX_CLASSES, NOT_OBSERVED, UNCHANGED, Land
 
 THREE = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
 LEGENDS = st.lists(st.integers(1, MAX_CLASSES), min_size=2, max_size=MAX_CLASSES, unique=True).map(
-    lambda codes: Legend(tuple(LandUse(c, f"Class {c}", f"#{c * 16:02x}{255 - c:02x}40") for c in sorted(codes)))
+    lambda codes: Legend(tuple(LandUse(c, f"Class {c}", f"#{c * 15:02x}{255 - c:02x}40") for c in sorted(codes)))
 )
 
 

@@ -29,7 +29,9 @@ from landshift.flows.config.sections import (
 )
 from landshift.pipeline.alerts.rules import require_known
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import MISSING, fault_of, read_text
 from landshift.pipeline.legend import Legend
+from landshift.pipeline.limits import CONFIG_BYTES
 
 _OF_A_TERRITORY = (
     "scenes",
@@ -107,13 +109,6 @@ class Project(Section):
         if epochs is None and "labels" in info.data and (labels is None or labels.chips is None):
             raise PydanticCustomError("missing", "Field required")
         return epochs
-
-    @field_validator("output")
-    @classmethod
-    def _can_be_a_path(cls, output: Path) -> Path:
-        if "\0" in str(output):
-            raise ValueError("a path cannot hold a NUL character")
-        return output
 
     @model_validator(mode="after")
     def _is_of_one_kind(self) -> "Project":
@@ -234,14 +229,9 @@ def load_project(path: Path, *, chips: bool = False) -> Project:
         InputError: The file is missing or not valid YAML, or keys or values are wrong (every fault is named at once); or it is
             a collection of chips, and a territory is needed.
     """
-    try:
-        if not path.is_file():
-            raise InputError(f"{path} is not there. Expected a config; `landshift init FOLDER` writes one.")
-        text = path.read_text(encoding="utf-8")
-    except OSError as error:
-        raise InputError(f"{path} cannot be read ({error.strerror}). Expected a config that you may read.") from error
-    except UnicodeDecodeError as error:
-        raise InputError(f"{path} is not valid YAML: {error}. Save it as UTF-8.") from error
+    if fault_of(path) == MISSING:
+        raise InputError(f"{path} is not there. Expected a config; `landshift init FOLDER` writes one.")
+    text = read_text(path, CONFIG_BYTES)
     try:
         # The loader is a SafeLoader.
         content = _Loader(text).get_single_data()

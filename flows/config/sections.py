@@ -1,11 +1,14 @@
 """The sections of a configuration about data, maps and monitoring, each key with its meaning, range and default."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
 
+from landshift.pipeline.errors import has_unprintable
+from landshift.pipeline.limits import require_name
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.scenes.periods import Policy
 
@@ -19,6 +22,26 @@ class Section(BaseModel):
     """Frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*")
+    @classmethod
+    def _can_be_shown(cls, value: object) -> object:
+        """Refuse texts that a terminal would act on: names become headings, paths and lines of logs."""
+        for text in _texts_in(value):
+            if has_unprintable(text):
+                raise ValueError(f"{text!a:.100} holds line breaks, control characters or such that turn the direction of text")
+        return value
+
+
+def _texts_in(value: object) -> Iterator[str]:
+    if isinstance(value, str | Path):
+        yield str(value)
+    elif isinstance(value, dict):
+        for entry in value.items():
+            yield from _texts_in(entry)
+    elif isinstance(value, tuple | list | set | frozenset):
+        for entry in value:
+            yield from _texts_in(entry)
 
 
 def default_of(field: FieldInfo) -> object:
@@ -49,6 +72,11 @@ class ClassConfig(Section):
     """What a reader of the map sees."""
     colour: str = Field(pattern="^#[0-9a-fA-F]{6}$")
     """`#rrggbb`."""
+
+    @field_validator("name")
+    @classmethod
+    def _is_a_name(cls, name: str) -> str:
+        return require_name(name, "a class")
 
 
 class SplitConfig(Section):

@@ -1,6 +1,5 @@
 """A trained model as a directory: weights, everything needed to use them honestly, and a card to read."""
 
-import json
 import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -18,13 +17,16 @@ from landshift.models.encoders.normalisation import Normalisation
 from landshift.models.estimators.model import model_of
 from landshift.models.network.siamese import NetworkSpec, Siamese
 from landshift.models.transfer.shift import Shift
+from landshift.models.use.shapes import not_finite, require_shapes
 from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import MISSING, fault_of
 from landshift.pipeline.labels.splits import Splits
 from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.limits import CHANNELS
 from landshift.pipeline.manifest import file_hash, replace_when_done, write_json
 from landshift.pipeline.raster.images import BandStatistics
-from landshift.pipeline.records import IfAny, content_of, record_of
+from landshift.pipeline.records import IfAny, content_of, read_json, record_of
 from landshift.pipeline.scores.accuracy import MethodScores
 from landshift.pipeline.scores.training import CandidateScores, Fit, Temperatures
 
@@ -33,7 +35,6 @@ FORMAT = 2
 WEIGHTS, MODEL, CARD = "weights.safetensors", "model.json", "card.md"
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_MAX_CHANNELS = 4096
 
 
 @dataclass(frozen=True)
@@ -157,9 +158,17 @@ def load(folder: Path) -> tuple[Bundle, Siamese]:
         InputError: A file is missing or damaged, or the weights do not fit the network that `model.json` describes.
     """
     bundle = describe(folder)
+    require_shapes(folder / WEIGHTS, bundle.spec, bundle.normalisation)
     network = model_of(bundle.spec, build_encoder(bundle.spec.architecture, len(bundle.spec.bands)), bundle.normalisation)
     try:
-        network.load_state_dict(load_file(folder / WEIGHTS))
+        tensors = load_file(folder / WEIGHTS)
+        damaged = not_finite(tensors)
+        if damaged:
+            raise InputError(
+                f"{folder / WEIGHTS}: {damaged} holds numbers that are not finite, of which no map can be made. Train again, "
+                f"or copy the whole folder again."
+            )
+        network.load_state_dict(tensors)
     except (SafetensorError, RuntimeError, OSError) as error:
         raise InputError(
             f"{folder / WEIGHTS} does not fit {MODEL} ({error}). Train again, or copy the whole folder again."
@@ -175,17 +184,19 @@ def describe(folder: Path) -> Bundle:
             those that it was written with.
     """
     path = folder / MODEL
-    if not path.is_file():
+    if fault_of(path) == MISSING:
         raise InputError(
             f"{folder} is not a model: {MODEL} is missing. Run `landshift train` first (from the same "
             f"folder, or with the same --output), or name a model with --model."
         )
     remedy = "Train again, or copy the whole folder again."
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         version = content.pop("format")
         weights = content.pop("weights") if version == FORMAT else None
-    except (KeyError, TypeError, ValueError, AttributeError, RecursionError) as error:
+    except InputError as error:
+        raise InputError(f"{path} is damaged ({error}). {remedy}") from error
+    except (KeyError, TypeError, AttributeError) as error:
         raise InputError(f"{path} is damaged ({error!r}). {remedy}") from error
     if version != FORMAT:
         raise InputError(
@@ -195,7 +206,7 @@ def describe(folder: Path) -> Bundle:
     wrong = next(_faults(bundle), None)
     if wrong is not None:
         raise InputError(f"{path} is damaged ({wrong}). {remedy}")
-    if not (folder / WEIGHTS).is_file() or file_hash(folder / WEIGHTS) != weights:
+    if fault_of(folder / WEIGHTS) or file_hash(folder / WEIGHTS) != weights:
         raise InputError(
             f"{folder / WEIGHTS} is missing or is not the file that {MODEL} was written with. Copy the whole folder again."
         )
@@ -206,8 +217,8 @@ def _faults(bundle: Bundle) -> Iterator[str]:
     """Yield what cannot be meant in a bundle: a damaged number would draw a wrong map in silence."""
     spec, normal = bundle.spec, bundle.normalisation
     for name, widths in (("decoder_channels", spec.decoder_channels), ("landuse_channels", spec.landuse_channels)):
-        if not all(1 <= c <= _MAX_CHANNELS for c in widths):
-            yield f"{name} {list(widths)}, expected whole numbers 1 to {_MAX_CHANNELS}"
+        if not all(1 <= c <= CHANNELS for c in widths):
+            yield f"{name} {list(widths)}, expected whole numbers 1 to {CHANNELS}"
     if not len(normal.mean) == len(normal.std) == len(spec.bands):
         yield (
             f"{len(normal.mean)} means and {len(normal.std)} standard deviations for the {len(spec.bands)} bands "

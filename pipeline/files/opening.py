@@ -6,6 +6,8 @@ from pathlib import Path
 
 from landshift.pipeline.errors import UnreadableError
 
+MISSING = "not there"
+"""What `fault_of` returns where nothing has that name."""
 _KINDS = {
     stat.S_IFDIR: "a folder", stat.S_IFIFO: "a named pipe", stat.S_IFSOCK: "a socket",
     stat.S_IFCHR: "a device", stat.S_IFBLK: "a device",
@@ -17,7 +19,7 @@ def fault_of(path: Path) -> str:
     try:
         kind = stat.S_IFMT(path.stat().st_mode)
     except FileNotFoundError:
-        return f"a link to {path.readlink()}, where nothing is" if path.is_symlink() else "not there"
+        return f"a link to {path.readlink()}, where nothing is" if path.is_symlink() else MISSING
     except OSError as error:
         # Such as links in a circle, and folders that may not be entered.
         return f"out of reach ({os.strerror(error.errno or 0)})"

@@ -10,9 +10,10 @@ import geopandas as gpd
 import numpy as np
 import pandas as pd
 
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, has_unprintable
 from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.legend import NOT_LABELLED, Legend
+from landshift.pipeline.limits import VALUE_CHARACTERS
 from landshift.pipeline.raster.read import inspect, read_onto
 from landshift.pipeline.vector.read import burn
 
@@ -139,6 +140,11 @@ def plain(value: Any) -> str | int | None:  # noqa: ANN401 (whatever a vector fi
         number = float(value)
         return int(number) if number.is_integer() else str(value)
     text = " ".join(str(value).split())
+    if len(text) > VALUE_CHARACTERS or has_unprintable(text):
+        raise InputError(
+            f"{text[:_SHOWN_TEXT]!r} has {len(text):,} characters; expected a name of at most {VALUE_CHARACTERS:,}, without "
+            f"control characters and those that turn the direction of text. Write it anew."
+        )
     return int(text) if text.isdecimal() and len(text) <= _DIGITS else text or None
 
 

@@ -18,7 +18,7 @@ from rasterio.env import get_gdal_config
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from landshift.pipeline.errors import UnreadableError
-from landshift.pipeline.files.opening import require_file
+from landshift.pipeline.files.opening import MISSING, fault_of, require_file
 from landshift.pipeline.limits import RASTER_BANDS, require_raster
 from landshift.pipeline.raster.place import SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, ask, keeping_secrets
 from landshift.pipeline.raster.servers.asking import RETRIES
@@ -249,7 +249,7 @@ def _require_limits(source: Any, path: RasterPlace) -> None:  # noqa: ANN401
 
 
 def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any:  # noqa: ANN401
-    if not os.path.lexists(path):
+    if fault_of(path) == MISSING:
         near = sorted(p.name for p in path.parent.glob("*.tif"))[:5] if path.parent.is_dir() else []
         raise UnreadableError(
             f"{path} is not there. "
