@@ -27,6 +27,7 @@ from landshift.flows.runtime.server import require_server
 from landshift.flows.runtime.states.dead import crash_dead_runs
 from landshift.flows.steps.project.workspace import workspace
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.releases import require_whole
 
 TAG = "landshift"
 """On every deployment and its runs."""
@@ -85,15 +86,13 @@ def deployments(paths: Sequence[ProjectPaths], *, environment: dict[str, str] | 
 
 
 def warn_without_model(paths: Sequence[ProjectPaths]) -> tuple[str, ...]:
-    """Return a warning for each project of which every run will fail, because it has no usable model."""
-    from landshift.models.use.bundle import describe
-
+    """Return a warning for each project of which every run will fail, because its model is missing or damaged."""
     warnings = []
     for project, place in zip(load_projects(paths), paths, strict=True):
         ws = workspace(project, place.data, place.output, allow_outside=place.allow_outside, model=place.model)
         try:
             for needed in ws.models_needed:
-                describe(needed)
+                require_whole(needed)
         except InputError as error:
             warnings.append(f"{place.config}: no run can succeed yet. {error}")
     return tuple(warnings)

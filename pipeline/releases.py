@@ -27,7 +27,7 @@ COMPARED = "## Compared with release"
 _FORMAT = 1
 _NAME = re.compile(r"\w[\w.-]{0,99}", re.ASCII)
 """Of a folder or file of a release, which becomes part of a path."""
-_DESCRIPTION = "model.json"
+_DESCRIPTION, _WEIGHTS = "model.json", "weights.safetensors"
 
 
 @dataclass(frozen=True)
@@ -241,3 +241,24 @@ def _require_names(path: Path, entries: Sequence[Entry]) -> None:
         if entry.number is None or entry.number < 1 or not entry.files or not all(map(_NAME.fullmatch, names)):
             raise _damage(path, f"line {line} names no folder of a release with its files")
         made.add(entry.number)
+
+
+def require_whole(folder: Path) -> None:
+    """Refuse a folder that does not hold a model and the weights that it was written with; what the model is like is not read.
+
+    Raises:
+        InputError: A file is missing or damaged, or is not the one that it was written with.
+    """
+    description, weights = folder / _DESCRIPTION, folder / _WEIGHTS
+    try:
+        wanted = json.loads(description.read_text(encoding="utf-8"))["weights"]
+        whole = file_hash(weights) == wanted
+    except FileNotFoundError as error:
+        raise InputError(
+            f"{folder} is not a model: {Path(error.filename).name} is missing. Run `landshift train` first (from the same "
+            f"folder, or with the same --output), or name a model with --model."
+        ) from error
+    except (OSError, ValueError, LookupError, TypeError, RecursionError) as error:
+        raise InputError(f"{description} is damaged ({error!r}). Train again, or copy the whole folder again.") from error
+    if not whole:
+        raise InputError(f"{weights} is not the file that {_DESCRIPTION} was written with. Copy the whole folder again.")

@@ -1,6 +1,8 @@
 """Deployments: one a config, with its schedule, and nothing without a server that keeps it."""
 
 import json
+import subprocess
+import sys
 import threading
 from importlib.metadata import version
 from pathlib import Path
@@ -14,6 +16,7 @@ from prefect.flows import load_flow_from_entrypoint
 from prefect.settings import PREFECT_API_URL, PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 from typer.testing import CliRunner
 
+from landshift.flows import deploy as deploying
 from landshift.flows.cli.main import app
 from landshift.flows.config.paths import ProjectPaths, resolve_paths
 from landshift.flows.deploy import TAG, deploy_projects, deployments, serve_projects
@@ -21,7 +24,11 @@ from landshift.flows.monitor import monitor
 from landshift.flows.runtime.limits import LIMIT, ensure_limit, model_slot
 from landshift.flows.runtime.states.dead import NAME
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.manifest import file_hash
+from landshift.pipeline.register.store import open_register
+from landshift.pipeline.releases import require_whole
 from tests.demo_territory import demo_project
+from tests.register_runs import run
 
 
 def write(folder: Path, name: str, **settings: Any) -> Path:
@@ -120,6 +127,44 @@ def test_a_pool_of_another_kind_is_refused(tmp_path: Path) -> None:
     config = write(tmp_path, "north", cron="0 2 * * *")
     with pytest.raises(InputError, match="elsewhere is of type kubernetes; expected process"):
         deploy_projects(here(config), "elsewhere")
+
+
+LIGHT = """
+import sys
+from landshift.flows.cli.main import app
+app({arguments!r}, standalone_mode=False)
+print("loaded:", sorted({{"torch", "scipy", "dask", "prefect"}} & set(sys.modules)))
+"""
+
+
+def test_a_look_into_a_register_loads_no_more_than_it_needs(tmp_path: Path) -> None:
+    register = tmp_path / "register.gpkg"
+    open_register(register).merge([run(["....", ".22.", ".22.", "...."], "2021-06-15")])
+    code = LIGHT.format(arguments=["register", "list", str(register)])
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "loaded: []"
+
+
+def test_to_deploy_takes_no_network() -> None:
+    """PyTorch and the network would take longer to load than all the rest."""
+    assert "landshift.models" not in Path(deploying.__file__).read_text(encoding="utf-8")
+
+
+def test_a_model_that_is_not_whole_is_named_without_loading_it(tmp_path: Path) -> None:
+    model = tmp_path / "model"
+    with pytest.raises(InputError, match=r"model is not a model: weights.safetensors is missing|model.json is missing"):
+        require_whole(model)
+    model.mkdir()
+    (model / "weights.safetensors").write_bytes(b"as they were")
+    for text, message in (("{", "is damaged"), ("[]", "is damaged"), ('{"weights": "sha256:0"}', "is not the file that")):
+        (model / "model.json").write_text(text, encoding="utf-8")
+        with pytest.raises(InputError, match=message):
+            require_whole(model)
+    (model / "model.json").write_text(json.dumps({"weights": file_hash(model / "weights.safetensors")}), encoding="utf-8")
+    require_whole(model)
+    (model / "weights.safetensors").unlink()
+    with pytest.raises(InputError, match=r"weights.safetensors is missing"):
+        require_whole(model)
 
 
 @pytest.mark.parametrize("text", ["gpu", "=1", "gpu=0", "gpu=-1", "gpu=many"])

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from landshift.flows.cli.options import Json, Output, Verbose
-from landshift.flows.cli.session import answer, session
+from landshift.flows.cli.session import answer, loading, session
 from landshift.pipeline.errors import InputError
 
 _Configs = Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)]
@@ -25,8 +25,9 @@ def serve(
 ) -> None:  # fmt: skip
     """Run the monitor of one or more projects by the schedules in their configs, on a Prefect server."""
     with session(False, verbose):
-        from landshift.flows.config.paths import resolve_paths
-        from landshift.flows.deploy import serve_projects, warn_without_model
+        with loading():
+            from landshift.flows.config.paths import resolve_paths
+            from landshift.flows.deploy import serve_projects, warn_without_model
 
         paths = resolve_paths(configs, data, output, model, allow_outside=allow_outside)
         for sentence in warn_without_model(paths):
@@ -47,8 +48,9 @@ def deploy(
 ) -> None:  # fmt: skip
     """Leave the monitor of one or more projects, with their schedules, to the workers of a Prefect work pool."""
     with session(as_json, verbose):
-        from landshift.flows.config.paths import resolve_paths
-        from landshift.flows.deploy import deploy_projects, warn_without_model
+        with loading():
+            from landshift.flows.config.paths import resolve_paths
+            from landshift.flows.deploy import deploy_projects, warn_without_model
 
         paths = resolve_paths(configs, data, output, model, allow_outside=allow_outside)
         deployed = deploy_projects(paths, pool, limit=_read_limit(limit))

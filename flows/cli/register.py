@@ -7,6 +7,7 @@ import typer
 
 from landshift.flows.cli.options import Json, RegisterPlace, Say, Session, Verbose, Who
 from landshift.flows.cli.review import review_app
+from landshift.flows.cli.session import loading
 from landshift.pipeline.register.address import location_of
 
 _Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the history.", show_default=False)]
@@ -50,7 +51,8 @@ def register_app(session: Session, say: Say) -> typer.Typer:
     ) -> None:  # fmt: skip
         """List the changes, the largest first."""
         with session(as_json, verbose):
-            from landshift.flows.steps.register.changes import list_changes
+            with loading():
+                from landshift.flows.steps.register.changes import list_changes
 
             say(*list_changes(location_of(register), state), as_json)
 

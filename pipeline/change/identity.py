@@ -3,6 +3,7 @@
 import math
 from collections.abc import Iterator
 from itertools import count
+from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import numpy as np
@@ -10,7 +11,8 @@ import pandas as pd
 import shapely
 from pyproj.exceptions import ProjError
 
-from landshift.pipeline.grid import Grid
+if TYPE_CHECKING:
+    from landshift.pipeline.grid import Grid
 
 SAME_OVERLAP = 0.3
 """Intersection over union, 0..1, from which two patches of one change are the same."""
@@ -20,7 +22,7 @@ _CORNER_TOLERANCE_PX = 1e-3
 """Corners on the lattice stay on it although 300000.0000001 / 10 is not whole."""
 
 
-def first_pixel_ids(first_pixel: np.ndarray, grid: Grid, prefix: str) -> list[str]:
+def first_pixel_ids(first_pixel: np.ndarray, grid: "Grid", prefix: str) -> list[str]:
     """Name patches by where their first pixel lies: `{prefix}-{column}-{row}`.
 
     Columns are counted to the east and rows to the north, in pixels from the origin of the CRS (`m` stands for minus), not

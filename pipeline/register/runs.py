@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
+from typing import TYPE_CHECKING
 
 import geopandas as gpd
 import numpy as np
@@ -13,9 +14,10 @@ from pyproj import CRS
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.states import Observation, View
-from landshift.pipeline.run.record import LAYERS, RUN, InputFile, MapGrid, RunRecord, read_run
 from landshift.pipeline.vector.columns import CHANGES_LAYER, NOT_OBSERVED_LAYER
-from landshift.pipeline.vector.read import read_polygons
+
+if TYPE_CHECKING:
+    from landshift.pipeline.run.record import InputFile, MapGrid, RunRecord
 
 _TAKEN = ("change_id", "change_code", "to_code", "area_ha", "change_probability")
 """Columns of the changes that the register takes; the rest follows from the legend and `run.json`."""
@@ -47,6 +49,10 @@ def read_mergeable(folder: Path) -> MergeableRun:
         InputError: It is not the folder of a run, a layer or a column is missing, a polygon is broken, or dates, grid, model
             or legend in `run.json` cannot be true.
     """
+    # Records of runs know scores, and SciPy with them, which a look into a register can do without.
+    from landshift.pipeline.run.record import LAYERS, RUN, read_run
+    from landshift.pipeline.vector.read import read_polygons
+
     record = read_run(folder)
     try:
         observation, extent, legend = _observation(record), _extent(record.grid), Legend(record.legend)
@@ -83,7 +89,7 @@ def require_fit(run: MergeableRun, crs: CRS, legend: Legend, where: str) -> None
         )
 
 
-def _observation(run: RunRecord) -> Observation:
+def _observation(run: "RunRecord") -> Observation:
     if run.before_date >= run.after_date:
         raise ValueError(f"the date before is {run.before_date}, the date after {run.after_date}")
     if not run.key:
@@ -96,14 +102,14 @@ def _observation(run: RunRecord) -> Observation:
     )  # fmt: skip
 
 
-def _names_of_scene(entry: InputFile) -> Sequence[str]:
+def _names_of_scene(entry: "InputFile") -> Sequence[str]:
     path = PurePosixPath(entry.path)
     # A scene is a file, or a folder with a file for each band.
     folder = (path.parent.name,) if path.parent.name else ()
     return (str(path), path.name, path.stem, *folder, entry.hash)
 
 
-def _extent(grid: MapGrid) -> shapely.Polygon:
+def _extent(grid: "MapGrid") -> shapely.Polygon:
     width, _, left, _, height, top = grid.transform
     right, bottom = left + width * grid.columns, top + height * grid.rows
     if not (np.isfinite([left, top, right, bottom]).all() and right > left and top > bottom):
