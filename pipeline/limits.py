@@ -42,6 +42,8 @@ NAME_CHARACTERS = 80
 VALUE_CHARACTERS = 1_000
 """Characters of a value in a column of labels or of names."""
 
+_TILED = "`gdal_translate -co TILED=YES -co COMPRESS=DEFLATE FILE NEW`"
+
 
 def require_raster(name: object, shape: tuple[int, int], bands: int, block: tuple[int, int, int]) -> None:
     """Refuse a raster that would take too much memory or time to read.
@@ -67,18 +69,32 @@ def require_raster(name: object, shape: tuple[int, int], bands: int, block: tupl
             f"{name} has {bands:,} bands; expected at most {RASTER_BANDS:,}. Take out those that you need: "
             f"`gdal_translate -b 1 -b 2 FILE NEW`."
         )
-    rows, columns, size = block
-    tiled = "`gdal_translate -co TILED=YES -co COMPRESS=DEFLATE FILE NEW`"
-    if rows * columns * size > BLOCK_BYTES:
-        raise InputError(
-            f"{name} is stored in blocks of {rows:,} x {columns:,} pixels, {rows * columns * size / 2**20:,.0f} MiB each; "
-            f"expected at most {BLOCK_BYTES // 2**20} MiB, since blocks are unpacked whole. Store it in tiles: {tiled}."
-        )
+    rows, columns, _ = block
+    require_block(name, *block)
     blocks = -(-height // rows) * -(-width // columns)
     if blocks > RASTER_BLOCKS:
         raise InputError(
             f"{name} is stored in {blocks:,} blocks of {rows:,} x {columns:,} pixels; expected at most {RASTER_BLOCKS:,}. "
-            f"Store it in larger tiles: {tiled}."
+            f"Store it in larger tiles: {_TILED}."
+        )
+
+
+def require_block(name: object, rows: int, columns: int, size: int) -> None:
+    """Refuse blocks that take too much memory, each of which is unpacked whole.
+
+    Args:
+        name: The file, for errors.
+        rows: Of pixels.
+        columns: The same.
+        size: Bytes a pixel, together for all bands that lie in a block.
+
+    Raises:
+        InputError: They do.
+    """
+    if rows * columns * size > BLOCK_BYTES:
+        raise InputError(
+            f"{name} is stored in blocks of {rows:,} x {columns:,} pixels, {rows * columns * size / 2**20:,.0f} MiB each; "
+            f"expected at most {BLOCK_BYTES // 2**20} MiB, since blocks are unpacked whole. Store it in tiles: {_TILED}."
         )
 
 

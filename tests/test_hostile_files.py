@@ -3,19 +3,23 @@
 import os
 import shutil
 import socket
+import struct
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import rasterio
 import yaml
+from rasterio.enums import Resampling
 
 from landshift.flows.config.project import load_project
 from landshift.pipeline.errors import InputError, UnreadableError, has_unprintable
 from landshift.pipeline.files.opening import read_text, require_file
+from landshift.pipeline.files.tiff import BlockSize, block_sizes
 from landshift.pipeline.files.walking import walk_files
 from landshift.pipeline.grid import grid_from_bounds
 from landshift.pipeline.labels.values import codes_of
@@ -90,6 +94,59 @@ class TestRasters:
         path = sparse(tmp_path / "bomb.tif", side, **{"tiled": True, **profile})
         with pytest.raises(InputError, match=rf"bomb.tif (has|is stored in) {message}|bomb.tif is stored in .*{message}"):
             read(path)
+
+    @pytest.mark.parametrize(
+        "profile", [{"endianness": "big"}, {"bigtiff": "yes"}, {"bigtiff": "yes", "endianness": "big"}, {}]
+    )
+    @pytest.mark.parametrize("interleave", ["band", "pixel"])
+    def test_blocks_are_those_that_gdal_shows(self, tmp_path: Path, interleave: str, profile: dict[str, Any]) -> None:
+        data = np.ones((3, 200, 300), np.uint16)
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(
+                tmp_path / "a.tif", "w", driver="GTiff", height=200, width=300, count=3, dtype="uint16", tiled=True,
+                blockxsize=64, blockysize=32, compress="deflate", interleave=interleave, **profile,
+            ) as target,
+        ):  # fmt: skip
+            target.write(data)
+            target.write_mask(np.tri(200, 300) > 0)
+            target.build_overviews([2], Resampling.nearest)
+        with (tmp_path / "a.tif").open("rb") as stream:
+            found = set(block_sizes(stream))
+        image = BlockSize(32, 64, 6 if interleave == "pixel" else 2)
+        assert image in found
+        assert len(found) >= 3, "of the mask and of overviews too"
+        assert {b.size for b in found} == {1, image.size}
+
+    @pytest.mark.parametrize("part", ["mask", "overview"])
+    def test_bombs_in_masks_and_overviews_are_refused(self, tmp_path: Path, part: str) -> None:
+        """GDAL shows the blocks of the image alone, and would unpack a gigabyte for a picture of 512 pixels."""
+        path = tmp_path / "bomb.tif"
+        with (
+            rasterio.Env(GDAL_TIFF_INTERNAL_MASK=True),
+            rasterio.open(
+                path, "w", driver="GTiff", height=512, width=512, count=1, dtype="uint8", tiled=True, blockxsize=16,
+                blockysize=16, compress="deflate", crs="EPSG:32651", transform=small_grid().transform,
+            ) as target,
+        ):  # fmt: skip
+            target.write(np.ones((1, 512, 512), np.uint8))
+            if part == "mask":
+                target.write_mask(np.tri(512) > 0)
+            else:
+                target.build_overviews([2], Resampling.nearest)
+        inspect(path)
+        content = bytearray(path.read_bytes())
+        first = int.from_bytes(content[4:8], "little")
+        behind = first + 2 + 12 * int.from_bytes(content[first : first + 2], "little")
+        second = int.from_bytes(content[behind : behind + 4], "little")
+        for entry in range(second + 2, second + 2 + 12 * int.from_bytes(content[second : second + 2], "little"), 12):
+            tag = int.from_bytes(content[entry : entry + 2], "little")
+            if tag in (322, 323):
+                content[entry : entry + 12] = struct.pack("<HHII", tag, 4, 1, 32_768)
+        path.write_bytes(content)
+        for read in (inspect, lambda p: count_codes(p, colours=False), lambda p: read_preview(p, [1], 16)):
+            with pytest.raises(InputError, match=r"blocks of 32,768 x 32,768 pixels, 1,024 MiB each.*TILED=YES"):
+                read(path)
 
 
 KINDS = ("link that leads nowhere", "link to itself", "pipe", "socket", "device")

@@ -19,7 +19,8 @@ from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from landshift.pipeline.errors import UnreadableError
 from landshift.pipeline.files.opening import MISSING, fault_of, require_file
-from landshift.pipeline.limits import RASTER_BANDS, require_raster
+from landshift.pipeline.files.tiff import block_sizes
+from landshift.pipeline.limits import RASTER_BANDS, require_block, require_raster
 from landshift.pipeline.raster.place import SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, ask, keeping_secrets
 from landshift.pipeline.raster.servers.asking import RETRIES
 
@@ -260,6 +261,9 @@ def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any
     try:
         with path.open("rb") as stream:
             first = stream.read(len(_POINTER))
+            stream.seek(0)
+            for found in block_sizes(stream) if _DRIVERS.get(first[:4]) == "GTiff" else ():
+                require_block(path, found.rows, found.columns, found.size)
         _require_content(path, first)
         driver = _DRIVERS.get(first[:4])
         if driver is None and pictures:
