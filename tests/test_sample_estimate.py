@@ -18,11 +18,13 @@ import pytest
 import shapely
 from PIL import Image
 
+from landshift.flows.steps.publication import sample as sampling
 from landshift.flows.steps.publication.estimate import Estimated, estimate_run, summary_lines
 from landshift.flows.steps.publication.sample import SAMPLES, expect_accuracy, sample_run
 from landshift.pipeline.change.areas import OnTestBlocks
 from landshift.pipeline.change.decision import Decision
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.makers import this_process
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import read_raster
@@ -118,6 +120,30 @@ def test_a_sample_is_drawn_blind_with_pictures_and_only_once(run: Path) -> None:
     with pytest.raises(InputError, match="holds a sample of run k1 with seed 5 already"):
         sample_run(run, size=100, minimum=10, seed=6)
     assert sample_run(run, run.parent / "other", size=100, minimum=10, seed=6).fresh
+
+
+def test_what_a_killed_sample_left_is_gone_after_the_next_one(run: Path) -> None:
+    half = run.parent / f"{replace(this_process(), start='00000000').prefix}0-sample"
+    for fresh in (True, False):
+        (half / "chips").mkdir(parents=True)
+        assert sample_run(run, size=40, minimum=10).fresh == fresh
+        assert not half.exists()
+
+
+def test_a_sample_that_another_process_made_meanwhile_is_not_overwritten(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A person may have begun to judge it."""
+    theirs, write = run.parent / "theirs", sampling.write_record
+    sample_run(run, theirs, size=40, minimum=10, seed=6)
+
+    def come_second(path: Path, record: object) -> Path:
+        theirs.rename(run.parent / "sample")
+        return write(path, record)
+
+    monkeypatch.setattr(sampling, "write_record", come_second)
+    with pytest.raises(InputError, match="holds a sample of run k1 with seed 6 already"):
+        sample_run(run, size=40, minimum=10, seed=5)
+    assert json.loads((run.parent / "sample" / "sample.json").read_text())["seed"] == 6
+    assert not list(run.parent.glob(".partial*"))
 
 
 def test_expected_accuracies_come_from_the_test_blocks_where_there_are_some() -> None:

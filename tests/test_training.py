@@ -12,7 +12,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from landshift.models.network.callbacks import Diverged, EpochSampler
+from landshift.models.network.callbacks import Diverged, EpochSampler, WholeCheckpoints
 from landshift.models.network.losses import loss_of
 from landshift.models.network.siamese import ChangeNetwork, Output
 from landshift.models.network.strategies import STRATEGIES, parameter_groups, strategy_named
@@ -263,6 +263,23 @@ def test_a_fit_killed_inside_an_epoch_goes_on_to_the_same_bits(whole: Whole, tmp
         fit(parts, Brightened(8, fail_at=13), Brightened(4, first=10_000), SETTINGS, tmp_path)
     assert run(parts, tmp_path) == whole.fit
     assert same_weights(parts, whole.network)
+
+
+def test_a_checkpoint_is_written_where_it_will_lie_and_appears_whole(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lightning writes into the system's folder for temporary files, which may be another disk, and moves: a copy there."""
+    path, there = tmp_path / "last.ckpt", []
+    save = torch.save
+
+    def look(content: object, target: Path) -> None:
+        there.append((Path(target).parent == tmp_path, path.exists()))
+        save(content, target)
+
+    monkeypatch.setattr(torch, "save", look)
+    for epoch in (1, 2):
+        WholeCheckpoints().save_checkpoint({"epoch": epoch}, path)
+    assert there == [(True, False), (True, True)]
+    assert torch.load(path, weights_only=True) == {"epoch": 2}
+    assert [p.name for p in tmp_path.iterdir()] == ["last.ckpt"]
 
 
 def test_a_finished_fit_is_not_run_again(whole: Whole) -> None:
