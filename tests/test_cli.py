@@ -16,6 +16,7 @@ from typer.testing import CliRunner
 from landshift.flows.cli.detection import detect_answer
 from landshift.flows.cli.main import app
 from landshift.flows.config.project import load_project
+from landshift.flows.config.sections import SplitConfig
 from landshift.flows.steps.inspection.check import _tiling, check_project
 from landshift.flows.steps.inspection.init import write_config
 from landshift.flows.steps.project.disk import require_disk
@@ -223,3 +224,34 @@ def test_kinds_of_change_that_are_not_named_on_the_screen_are_added_up(tmp_path:
     lines = detect_answer(Detected(tmp_path, sum(k.area_ha for k in kinds), 99, True))[1]
     assert sum("kind " in line for line in lines) == 12
     assert any(line.split() == ["15.0", "ha", "in", "2", "more", "kinds", "of", "change"] for line in lines)
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["check", "CONFIG", "--data", "s3://bucket/x"], ["detect", "CONFIG", "--output", "s3://key:s3cret@bucket/runs"],
+        ["train", "CONFIG", "--output", "gs://bucket"], ["detect", "CONFIG", "--model", "https://host/model"],
+        ["monitor", "CONFIG", "--output", "s3://bucket"], ["demo", "s3://bucket/demo"], ["init", "s3://bucket/scenes"],
+        ["sample", "run", "--output", "az://bucket/sample"], ["register", "merge", "r.gpkg", "s3://bucket/run"],
+        ["register", "diff", "r.gpkg", "--since", "0", "--output", "s3://bucket/x.gpkg"],
+        ["register", "merge", "s3://bucket/r.gpkg", "run"],
+        ["suggest", "CONFIG", "--to", "s3://bucket/to-label"], ["deploy", "s3://bucket/a.yaml", "--pool", "p"],
+    ],
+    ids=" ".join,
+)  # fmt: skip
+def test_an_address_is_not_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, arguments: list[str]) -> None:
+    """No folder called `s3:` comes of it, and no part that may be a key is shown."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("name: place\n")
+    found = CliRunner().invoke(app, ["c.yaml" if a == "CONFIG" else a for a in arguments])
+    assert found.exit_code == 2, found.output
+    assert "://..." in found.output or "No register can be at an address" in found.output
+    assert "bucket" not in found.output
+    assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]
+
+
+@pytest.mark.parametrize("text", ["s3://bucket/a.gpkg", "https://host/a.gpkg", "file:///a.gpkg"])
+def test_an_address_is_not_a_path_of_a_config(text: str) -> None:
+    with pytest.raises(ValueError, match="expected a path on this machine, and this is an address"):
+        SplitConfig(by="file", file=Path(text))
+    assert SplitConfig(by="file", file=Path("/data/s3:/a.gpkg")).file == Path("/data/s3:/a.gpkg")

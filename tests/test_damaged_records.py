@@ -7,7 +7,10 @@ from contextlib import closing
 from pathlib import Path
 from typing import Any
 
+import geopandas as gpd
+import pyogrio
 import pytest
+import shapely
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.records import read_record
@@ -17,6 +20,7 @@ from landshift.pipeline.register.store import open_register
 from landshift.pipeline.run.page import page_of
 from landshift.pipeline.run.record import RunRecord, read_run
 from landshift.pipeline.vector.catalog import vector_layers
+from landshift.pipeline.vector.read import read_polygons
 from tests.register_runs import run
 from tests.small_run import write_run
 
@@ -126,3 +130,15 @@ def test_damaged_tables_beside_the_layers(tmp_path: Path, statement: str) -> Non
         database.execute("PRAGMA foreign_keys = OFF")
         assert database.execute(statement).rowcount >= 1
     assert "is not a readable GeoPackage" in refusal(lambda: vector_layers(tmp_path / "changes.gpkg"))
+
+
+def test_a_crs_that_means_nothing(tmp_path: Path) -> None:
+    """One damaged byte, and GDAL reads an empty text in the place of the CRS."""
+    box = shapely.box(500_000, 3_400_000, 500_040, 3_400_040)
+    path = tmp_path / "areas.fgb"
+    pyogrio.write_dataframe(gpd.GeoDataFrame({"name": ["a"]}, geometry=[box], crs="EPSG:32651"), path, driver="FlatGeobuf")
+    content = bytearray(path.read_bytes())
+    content[content.find(b"areas\0") + 6] = 0
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"areas.fgb has no CRS"):
+        read_polygons(path, "EPSG:32651")

@@ -3,8 +3,6 @@
 import atexit
 import gc
 
-import typer
-
 from landshift.flows.cli.deploy import deploy, serve
 from landshift.flows.cli.detection import detect, monitor
 from landshift.flows.cli.learning import assess, train
@@ -12,10 +10,10 @@ from landshift.flows.cli.project import check, demo, encoders, init, scenes
 from landshift.flows.cli.register import register_app
 from landshift.flows.cli.release import release_app
 from landshift.flows.cli.sample import add_sample_verbs
-from landshift.flows.cli.session import answer, session
+from landshift.flows.cli.session import Verbs, answer, session
 from landshift.flows.cli.suggest import suggest
 
-app = typer.Typer(
+app = Verbs(
     name="landshift",
     no_args_is_help=True,
     rich_markup_mode="markdown",

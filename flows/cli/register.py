@@ -7,7 +7,7 @@ import typer
 
 from landshift.flows.cli.options import Json, RegisterPlace, Say, Session, Verbose, Who
 from landshift.flows.cli.review import review_app
-from landshift.flows.cli.session import loading
+from landshift.flows.cli.session import Verbs, loading
 from landshift.pipeline.register.address import location_of
 
 _Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the history.", show_default=False)]
@@ -15,7 +15,7 @@ _Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the his
 
 def register_app(session: Session, say: Say) -> typer.Typer:
     """Return the sub-command; its verbs print and fail as the others do."""
-    app = typer.Typer(
+    app = Verbs(
         name="register", no_args_is_help=True, rich_markup_mode="markdown",
         help="Keep one record of all changes that many runs found, over years.",
     )  # fmt: skip

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from landshift.flows.cli.options import Config, Data, Json, Output, Outside, Say, Session, Verbose, Who
+from landshift.flows.cli.session import Verbs
 
 if TYPE_CHECKING:
     from landshift.flows.steps.project.workspace import Workspace
@@ -13,7 +14,7 @@ if TYPE_CHECKING:
 
 def release_app(session: Session, say: Say) -> typer.Typer:
     """Make the sub-command, which speaks and fails as the other verbs do."""
-    app = typer.Typer(
+    app = Verbs(
         name="release", no_args_is_help=True, rich_markup_mode="markdown",
         help="Which model of a project is in use, since when and why; and the way back.",
     )  # fmt: skip

@@ -6,12 +6,13 @@ from typing import Annotated
 import typer
 
 from landshift.flows.cli.options import Json, RegisterPlace, Say, Session, Verbose
+from landshift.flows.cli.session import Verbs
 from landshift.pipeline.register.address import location_of
 
 
 def review_app(session: Session, say: Say) -> typer.Typer:
     """Return the sub-command; its verbs print and fail as the others do."""
-    app = typer.Typer(
+    app = Verbs(
         name="review", no_args_is_help=True, rich_markup_mode="markdown",
         help="Let persons judge changes in QGIS, and take their verdicts into the register.",
     )  # fmt: skip

@@ -9,13 +9,17 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from functools import wraps
 from importlib import import_module
+from pathlib import Path
+from typing import Any
 
 import typer
 
 from landshift.pipeline.errors import InputError, UnavailableError
+from landshift.pipeline.files.addresses import NO_ADDRESS, is_address
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
 """What a terminal obeys instead of showing it, or cannot encode: names and tags of files are written by strangers."""
@@ -58,6 +62,34 @@ def session(as_json: bool, verbose: bool) -> Iterator[None]:
             typer.echo(json.dumps({"error": kind, "message": _CONTROL.sub("", text)}))
         typer.secho(_CONTROL.sub("", f"{kind.capitalize()}: {text}"), err=True, fg=typer.colors.RED)
         raise typer.Exit(code) from error
+
+
+_Register = Callable[[Callable[..., Any]], Callable[..., Any]]
+"""What takes a verb."""
+
+
+class Verbs(typer.Typer):
+    """A group of verbs that take no address in the place of a path: `s3://b/x` would become a folder called `s3:`."""
+
+    def command(self, *args: Any, **kwargs: Any) -> _Register:  # type: ignore[override]  # noqa: ANN401
+        """Register a verb."""
+        register = super().command(*args, **kwargs)
+        return lambda verb: register(_require_paths(verb))
+
+
+def _require_paths(verb: Callable[..., Any]) -> Callable[..., Any]:
+    @wraps(verb)
+    def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a verb's own)
+        for name, value in kwargs.items():
+            paths = value if isinstance(value, list | tuple) else (value,)
+            found = next((str(p) for p in paths if isinstance(p, Path) and is_address(str(p))), None)
+            if found is not None:
+                with session(bool(kwargs.get("as_json")), bool(kwargs.get("verbose"))):
+                    # Not the rest of it, which may hold a key.
+                    raise InputError(f"{name.replace('_', '-')} {found.partition(':')[0]}://...: {NO_ADDRESS}.")
+        return verb(*args, **kwargs)
+
+    return call
 
 
 def answer(content: Mapping[str, object], lines: list[str], as_json: bool) -> None:

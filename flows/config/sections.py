@@ -8,6 +8,7 @@ from pydantic import BaseModel, ConfigDict, Field, field_validator, model_valida
 from pydantic.fields import FieldInfo
 
 from landshift.pipeline.errors import has_unprintable
+from landshift.pipeline.files.addresses import NO_ADDRESS, is_address
 from landshift.pipeline.limits import require_name
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.scenes.periods import Policy
@@ -22,6 +23,14 @@ class Section(BaseModel):
     """Frozen; unknown keys are refused."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=False, use_attribute_docstrings=True, allow_inf_nan=False)
+
+    @field_validator("*", mode="after")
+    @classmethod
+    def _lies_here(cls, value: object) -> object:
+        """Refuse an address where a path of this machine is expected: `s3://b/x` would become a folder called `s3:`."""
+        if isinstance(value, Path) and is_address(str(value)):
+            raise ValueError(NO_ADDRESS)
+        return value
 
     @field_validator("*")
     @classmethod

@@ -109,9 +109,6 @@ def read_frame(
         crs = _settle_crs(path, info, expected, stated)
         encoding = stated.encoding or _find_encoding(path, info["encoding"], name, stated)
         frame = pyogrio.read_dataframe(source, layer=name, force_2d=True, encoding=encoding)
-        if frame.crs is not None:
-            # One that can be read from the file, and not made again from its text, fails later.
-            CRS(frame.crs)
     except UnicodeDecodeError as error:
         raise InputError(describe_wrong_encoding(path, stated.encoding, stated.section, error)) from error
     except UNREADABLE as error:
@@ -126,7 +123,8 @@ def read_frame(
 
 def _settle_crs(path: Path, info: dict[str, object], expected: str, stated: StatedLayer) -> CRS | None:
     """Return the CRS that the config states for a file that has none; None where the file has its own."""
-    found = info["crs"]
+    # Empty where the file has one that means nothing.
+    found = info["crs"] or None
     if stated.crs is not None:
         try:
             crs = CRS.from_user_input(stated.crs)
