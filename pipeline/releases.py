@@ -9,8 +9,9 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import MISSING, fault_of
 from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash, write_json
-from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.records import content_of, read_json, record_of
 
 JOURNAL, RELEASES = "releases.json", "releases"
 """The journal, in the folder of the releases."""
@@ -127,15 +128,15 @@ def read_journal(folder: Path) -> ReleaseJournal:
         InputError: It cannot be read, or holds what no journal holds.
     """
     path = folder / JOURNAL
+    if fault_of(path) == MISSING:
+        return ReleaseJournal()
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
+        content = read_json(path)
         version = content["format"]
         entries = content["entries"]
         journal = (
             record_of(ReleaseJournal, {"entries": entries}, JOURNAL, exact=True) if version == _FORMAT else ReleaseJournal()
         )
-    except FileNotFoundError:
-        return ReleaseJournal()
     except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise _damage(path, error) from error
     if version != _FORMAT:

@@ -5,6 +5,7 @@ import shutil
 import socket
 import struct
 import tempfile
+import zipfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from pathlib import Path
@@ -27,6 +28,7 @@ from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.codes import count_codes
 from landshift.pipeline.raster.images import RasterReader
 from landshift.pipeline.raster.picture import measure_picture
+from landshift.pipeline.raster.place import ArchivedFile
 from landshift.pipeline.raster.read import inspect, read_preview, read_raster
 from landshift.pipeline.scenes.products.walk import require_folder
 from landshift.pipeline.tiles import Window
@@ -147,6 +149,27 @@ class TestRasters:
         for read in (inspect, lambda p: count_codes(p, colours=False), lambda p: read_preview(p, [1], 16)):
             with pytest.raises(InputError, match=r"blocks of 32,768 x 32,768 pixels, 1,024 MiB each.*TILED=YES"):
                 read(path)
+
+    @pytest.mark.parametrize("length", [0, 3, 10**6])
+    def test_a_box_without_an_end_does_not_hang(self, tmp_path: Path, length: int) -> None:
+        """GDAL goes round for ever in a box of no length within another."""
+        path = tmp_path / "a_20200615.jp2"
+        with rasterio.open(
+            path, "w", driver="JP2OpenJPEG", height=40, width=48, count=1, dtype="uint16", crs="EPSG:32651",
+            transform=small_grid().transform,
+        ) as target:  # fmt: skip
+            target.write(np.ones((1, 40, 48), np.uint16))
+        inspect(path)
+        content = path.read_bytes()
+        inner = content.index(b"asoc") + 4
+        path.write_bytes(content[:inner] + length.to_bytes(4, "big") + content[inner + 4 :])
+        found = rf"the box b'lbl ' at byte {inner} has {length:,} bytes, and 1,960 are left"
+        with pytest.raises(UnreadableError, match=rf"a_20200615.jp2 cannot be read as a raster .{found}.*download it again"):
+            inspect(path)
+        with zipfile.ZipFile(tmp_path / "a.zip", "w") as packed:
+            packed.write(path, path.name)
+        with pytest.raises(UnreadableError, match=rf"a.zip/a_20200615.jp2 .*{found}"):
+            inspect(ArchivedFile(tmp_path / "a.zip", path.name, path.stat().st_size))
 
 
 KINDS = ("link that leads nowhere", "link to itself", "pipe", "socket", "device")

@@ -7,6 +7,7 @@ import importlib.util
 import math
 import re
 import urllib.request
+import zipfile
 from collections.abc import Mapping
 from http.client import HTTPException
 from pathlib import Path
@@ -18,6 +19,8 @@ from torch import Tensor, nn
 
 from landshift.models.encoders.bands import Encoder
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import require_file
+from landshift.pipeline.limits import WEIGHTS_BYTES
 from landshift.pipeline.manifest import file_hash, replace_when_done
 
 DOWNLOAD_TIMEOUT_S = 10
@@ -76,7 +79,13 @@ def _fetch(encoder: Encoder, path: Path) -> None:
 
 
 def read_tensors(encoder: Encoder, path: Path) -> State:
-    """Read every tensor of a weights file, running none of its content."""
+    """Read every tensor of a weights file, running none of its content.
+
+    Raises:
+        InputError: It is not a plain file, is too large, holds no tensors, or some that are not finite.
+    """
+    require_file(path)
+    _require_size(encoder, path)
     try:
         if path.suffix == ".onnx":
             return _read_onnx(path)
@@ -95,8 +104,39 @@ def read_tensors(encoder: Encoder, path: Path) -> State:
             content = content[inner]
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise InputError(f"Encoder {encoder.name}: {path} holds no state dict (names and tensors); save one.")
+    damaged = find_not_finite(content)
+    if damaged:
+        raise InputError(
+            f"Encoder {encoder.name}: {path}: {damaged} holds numbers that are not finite. Save it again, or take another."
+        )
     depth = next((d for size, d in LITE_DEPTHS.items() if encoder.source == "pypi" and size in path.name), None)
     return dict(content) if depth is None else _lite_names(content, depth)
+
+
+def _require_size(encoder: Encoder, path: Path) -> None:
+    """Refuse a file that is larger than any of weights, packed or unpacked."""
+    size = path.stat().st_size
+    if path.suffix != ".onnx" and zipfile.is_zipfile(path):
+        with zipfile.ZipFile(path) as packed:
+            size = max(size, sum(entry.file_size for entry in packed.infolist()))
+    if size > WEIGHTS_BYTES:
+        raise InputError(
+            f"Encoder {encoder.name}: {path} holds {size / 2**20:,.0f} MiB; expected weights of at most "
+            f"{WEIGHTS_BYTES // 2**20:,} MiB."
+        )
+
+
+def find_not_finite(tensors: Mapping[str, Tensor]) -> str:
+    """Return the name of the first tensor that holds NaN or infinity; empty where none does.
+
+    Thresholds of trees are infinite where a question has one answer alone.
+    """
+    for name, tensor in tensors.items():
+        if tensor.is_floating_point():
+            sound = ~torch.isnan(tensor) if name.endswith(".threshold") else torch.isfinite(tensor)
+            if not bool(sound.all()):
+                return name
+    return ""
 
 
 def write_tensors(path: Path, model: nn.Module) -> None:

@@ -14,10 +14,11 @@ from safetensors.torch import load_file, save_file
 from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.bands import Encoder
 from landshift.models.encoders.normalisation import Normalisation
+from landshift.models.encoders.weight_files import find_not_finite
 from landshift.models.estimators.model import model_of
 from landshift.models.network.siamese import NetworkSpec, Siamese
 from landshift.models.transfer.shift import Shift
-from landshift.models.use.shapes import not_finite, require_shapes
+from landshift.models.use.shapes import require_shapes
 from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.files.opening import MISSING, fault_of
@@ -162,7 +163,7 @@ def load(folder: Path) -> tuple[Bundle, Siamese]:
     network = model_of(bundle.spec, build_encoder(bundle.spec.architecture, len(bundle.spec.bands)), bundle.normalisation)
     try:
         tensors = load_file(folder / WEIGHTS)
-        damaged = not_finite(tensors)
+        damaged = find_not_finite(tensors)
         if damaged:
             raise InputError(
                 f"{folder / WEIGHTS}: {damaged} holds numbers that are not finite, of which no map can be made. Train again, "

@@ -4,7 +4,6 @@ from pathlib import Path
 
 import torch
 from safetensors import SafetensorError, safe_open
-from torch import Tensor
 
 from landshift.models.encoders.backbones import build_encoder
 from landshift.models.encoders.normalisation import Normalisation
@@ -72,16 +71,3 @@ def shapes_of(spec: NetworkSpec, normalisation: Normalisation) -> Shapes:
             return {f"{_ENCODER}{name}": tuple(t.shape) for name, t in encoder.state_dict().items()}
         network = model_of(spec, encoder, normalisation)
     return {name: tuple(t.shape) for name, t in network.state_dict().items()}
-
-
-def not_finite(tensors: dict[str, Tensor]) -> str:
-    """Return the name of the first tensor that holds NaN or infinity; empty where none does.
-
-    Thresholds of trees are infinite where a question has one answer alone.
-    """
-    for name, tensor in tensors.items():
-        if tensor.is_floating_point():
-            sound = ~torch.isnan(tensor) if name.endswith(".threshold") else torch.isfinite(tensor)
-            if not bool(sound.all()):
-                return name
-    return ""

@@ -1,6 +1,7 @@
 """Splits that the labels come with: what each polygon or zone is for, and how far the roles lie apart."""
 
 import csv
+import io
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 from scipy.ndimage import maximum_filter
 
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.files.opening import read_text
 from landshift.pipeline.files.walking import raise_fault, require_listable, walk_files
 from landshift.pipeline.grid import Grid, pixel_metres
 from landshift.pipeline.labels.read import Labels
@@ -18,6 +20,7 @@ from landshift.pipeline.labels.search import NO_ROLE, ROLES, TEST, TRAIN, VALIDA
 from landshift.pipeline.labels.splits import Block, Splits
 from landshift.pipeline.labels.values import CHANGE_NAMES, ROLE_WORDS, codes_of, plain
 from landshift.pipeline.legend import Legend
+from landshift.pipeline.limits import TABLE_BYTES
 from landshift.pipeline.vector.read import StatedLayer, burn, read_usable_polygons
 
 UNUSED = "unused"
@@ -97,11 +100,10 @@ def read_role_table(path: Path, column: str, read: Callable[[str | int], int]) -
         InputError: The file cannot be read, lacks the column or another one, holds other words, or two roles for one value.
     """
     try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            dialect = csv.Sniffer().sniff(stream.read(4096), delimiters=",;\t")
-            stream.seek(0)
-            rows = list(csv.DictReader(stream, dialect=dialect))
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+        text = read_text(path, TABLE_BYTES, "utf-8-sig")
+        dialect = csv.Sniffer().sniff(text[:4096], delimiters=",;\t")
+        rows = list(csv.DictReader(io.StringIO(text, newline=""), dialect=dialect))
+    except (InputError, csv.Error) as error:
         raise InputError(f"{path} is not a readable CSV table ({error}). Expected UTF-8 with a line of headings.") from error
     headings = [str(h) for h in (rows[0] if rows else ())]
     keys = [h for h in headings if h != column]

@@ -1,5 +1,6 @@
 """Open rasters, here and on servers: the settings of GDAL, the formats that are accepted, and what stays open."""
 
+import io
 import os
 import warnings
 from collections.abc import Iterator, Mapping
@@ -7,7 +8,7 @@ from contextlib import contextmanager, nullcontext
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 from urllib.parse import urlsplit
 
 import numpy as np
@@ -18,6 +19,7 @@ from rasterio.env import get_gdal_config
 from rasterio.errors import CRSError, NotGeoreferencedWarning, RasterioError
 
 from landshift.pipeline.errors import UnreadableError
+from landshift.pipeline.files.jp2 import fault_in_boxes
 from landshift.pipeline.files.opening import MISSING, fault_of, require_file
 from landshift.pipeline.files.tiff import block_sizes
 from landshift.pipeline.limits import RASTER_BANDS, require_block, require_raster
@@ -33,6 +35,8 @@ they are refused before GDAL sees them."""
 _PICTURES = {b"\x89PNG": "PNG", b"\xff\xd8\xff": "JPEG"}
 """First bytes of the formats that chips may have too. They hold pixels alone, and are never scenes: they place nothing."""
 
+_BEGINNING = 2**16
+"""Bytes of a file in an archive whose structures are looked at: to go on in it would mean to unpack what lies before."""
 _POINTER = b"version https://git-lfs"
 """First bytes of what Git LFS leaves in the place of a file that was not fetched."""
 
@@ -261,10 +265,8 @@ def _open_here(path: Path, options: Mapping[str, str], *, pictures: bool) -> Any
     try:
         with path.open("rb") as stream:
             first = stream.read(len(_POINTER))
-            stream.seek(0)
-            for found in block_sizes(stream) if _DRIVERS.get(first[:4]) == "GTiff" else ():
-                require_block(path, found.rows, found.columns, found.size)
-        _require_content(path, first)
+            _require_content(path, first)
+            _require_sound(path, stream, path.stat().st_size)
         driver = _DRIVERS.get(first[:4])
         if driver is None and pictures:
             driver = next((name for start, name in _PICTURES.items() if first.startswith(start)), None)
@@ -294,9 +296,23 @@ def _require_content(path: RasterPlace, first: bytes) -> None:
         )
 
 
+def _require_sound(path: RasterPlace, stream: BinaryIO, size: int) -> None:
+    """Refuse a file whose first structures would take GDAL too much memory, or for ever."""
+    stream.seek(0)
+    driver = _DRIVERS.get(stream.read(4))
+    stream.seek(0)
+    if driver == "GTiff":
+        for found in block_sizes(stream):
+            require_block(path, found.rows, found.columns, found.size)
+    fault = fault_in_boxes(stream, size) if driver == "JP2OpenJPEG" else ""
+    if fault:
+        raise UnreadableError(f"{path} cannot be read as a raster ({fault}). The file is damaged; copy or download it again.")
+
+
 def _open_archived(file: ArchivedFile, options: Mapping[str, str]) -> Any:  # noqa: ANN401
-    first = file.read(len(_POINTER))
+    first = file.read(_BEGINNING)
     _require_content(file, first)
+    _require_sound(file, io.BytesIO(first), file.size)
     driver = _DRIVERS.get(first[:4])
     if driver is None:
         raise UnreadableError(f"{file} is neither a GeoTIFF nor JPEG 2000. Expected the raster that its name promises.")
