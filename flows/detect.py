@@ -1,5 +1,6 @@
 """Detect: two dates and a trained model, or a classical method, to the published folder."""
 
+from dataclasses import replace
 from pathlib import Path
 
 from landshift.flows.config.project import Project
@@ -17,6 +18,7 @@ from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import Plan, plan
 from landshift.flows.steps.project.published import raster_tags
 from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.flows.steps.publication.copying import copy_run
 from landshift.flows.steps.publication.key import find_finished, run_key
 from landshift.flows.steps.publication.known import ask_calibration
 from landshift.flows.steps.publication.maps import Maps, areas_in, write_maps
@@ -26,6 +28,7 @@ from landshift.flows.steps.publication.show import show_detected
 measure_task = as_task(measure, "measure-images")
 write_maps_task = as_task(write_maps, "write-maps")
 publish_run_task = as_task(publish_run, "publish-run")
+copy_run_task = as_task(copy_run, "copy-run")
 
 
 @as_flow("detect")
@@ -34,7 +37,9 @@ def detect(
 ) -> Detected:
     """Map the changes between the project's two epochs."""
     ws = workspace(project, data, output, allow_outside=allow_outside, model=model)
-    return detect_planned(ws, plan(ws))
+    detected = detect_planned(ws, plan(ws))
+    copied = copy_run_task(ws, detected.run) if project.publish is not None else None
+    return detected if copied is None else replace(detected, copied=copied.address)
 
 
 def detect_planned(ws: Workspace, made: Plan) -> Detected:

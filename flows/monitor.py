@@ -29,6 +29,7 @@ from landshift.flows.steps.project.finding import find_scenes
 from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace, workspace
+from landshift.flows.steps.publication.copying import copy_runs
 from landshift.pipeline.errors import UnavailableError, in_words
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.register.runs import read_mergeable
@@ -92,10 +93,12 @@ def monitor(
             told, untold = send_due_alerts(ws, register)
         except UnavailableError as error:
             diff, what, told, untold = None, {}, (), (str(error),)
+        runs = {pair.name: pair_workspace(ws, pair, chosen).run for pair in made.pairs if state.is_done(pair.name)}
+        uncopied = copy_runs(ws, runs)
     result = Monitored(
         pairs=tuple(compared), waiting=made.waiting, faulty=tuple(f"{f.name}: {f.fault}" for f in findings if f.fault),
         register=ws.register_file if isinstance(ws.register, Path) else str(ws.register), diff=diff, what=what, told=told,
-        untold=untold, other_models=others,
+        untold=(*untold, *uncopied), other_models=others,
     )  # fmt: skip
     show_monitored(ws, result)
     return result

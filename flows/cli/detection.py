@@ -82,9 +82,16 @@ def detect_answer(detected: "Detected") -> Reply:
         f"Layers: {detected.run / 'changes.gpkg'}",
         f"QGIS:   {detected.run / 'map.qgz'}",
         f"Page:   {detected.run / 'report.html'}",
+        *([f"Copy:   {detected.copied}"] if detected.copied else []),
     ]
     areas = content_of(run.areas)
-    return {"run": detected.run, "fresh": detected.fresh, "areas": areas, "warnings": run.warnings}, lines
+    return {
+        "run": detected.run,
+        "fresh": detected.fresh,
+        "copied": detected.copied,
+        "areas": areas,
+        "warnings": run.warnings,
+    }, lines
 
 
 def monitor(

@@ -23,6 +23,7 @@ from landshift.flows.config.sections import (
     EnergyConfig,
     GridConfig,
     MonitorConfig,
+    PublishConfig,
     Section,
     SplitConfig,
     default_of,
@@ -43,6 +44,7 @@ _OF_A_TERRITORY = (
     "areas_of_interest",
     "monitor",
     "alerts",
+    "publish",
     "trained_model",
 )
 """Keys that chips have no use for."""
@@ -94,6 +96,8 @@ class Project(Section):
     """How to go on as new scenes come in."""
     alerts: AlertsConfig = AlertsConfig()
     """Which changes of the register are sent, and where."""
+    publish: PublishConfig | None = None
+    """Where finished runs are copied to, besides the folder here; None copies nothing."""
     energy: EnergyConfig = EnergyConfig()
     """What computing costs."""
     trained_model: Path | None = None

@@ -3,9 +3,11 @@
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
+from pydantic_core import PydanticCustomError
 
 from landshift.pipeline.errors import has_unprintable
 from landshift.pipeline.files.addresses import NO_ADDRESS, is_address
@@ -237,3 +239,21 @@ class EnergyConfig(Section):
         if country is not None and pycountry.countries.get(alpha_3=country) is None:
             raise ValueError("no country has this code; expected one of three letters of ISO 3166, such as FRA, BRA or KEN")
         return country
+
+
+class PublishConfig(Section):
+    """Where finished runs are copied to; the folder here stays the truth."""
+
+    to: str
+    """Bucket and prefix of object storage as S3 has it, `s3://BUCKET/PREFIX`; a run lies there in `PROJECT/KEY/`. Keys are
+    those of the environment (`AWS_ACCESS_KEY_ID`, `AWS_SECRET_ACCESS_KEY`, `AWS_REGION`, `AWS_ENDPOINT_URL`)."""
+
+    @field_validator("to")
+    @classmethod
+    def _is_a_bucket(cls, address: str) -> str:
+        parts = urlsplit(address)
+        plain = address == f"s3://{parts.netloc}{parts.path}" and "@" not in address and ":" not in parts.netloc
+        if not plain or not parts.netloc or not address.isprintable() or ".." in parts.path.split("/"):
+            # Raised without the value, which may hold a key.
+            raise PydanticCustomError("address", "expected s3://BUCKET or s3://BUCKET/PREFIX, without user, port or query")
+        return address

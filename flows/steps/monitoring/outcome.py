@@ -65,7 +65,7 @@ class Monitored:
     told: tuple[str, ...] = ()
     """Alerts that were sent; sentences."""
     untold: tuple[str, ...] = ()
-    """Alerts that did not arrive, and why; the next run tries them again; sentences."""
+    """Alerts and copies of runs that did not arrive, and why; the next run tries them again; sentences."""
     other_models: tuple[str, ...] = ()
     """Pairs that were made by another model than the one in use now; sentences."""
 

@@ -61,6 +61,8 @@ class Detected:
     """False where the same run was there already."""
     gates: tuple[Gate, ...] = ()
     """What was asked of it; empty where it was there already."""
+    copied: str = ""
+    """Address of its copy in object storage; empty where the config asks for none."""
 
 
 def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw: RawMap, maps: Maps) -> Detected:
