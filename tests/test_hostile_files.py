@@ -1,5 +1,6 @@
 """Files that damage, hostility or a mistake made: each is refused by name before it costs much, wherever it is read."""
 
+import io
 import os
 import shutil
 import socket
@@ -149,6 +150,28 @@ class TestRasters:
         for read in (inspect, lambda p: count_codes(p, colours=False), lambda p: read_preview(p, [1], 16)):
             with pytest.raises(InputError, match=r"blocks of 32,768 x 32,768 pixels, 1,024 MiB each.*TILED=YES"):
                 read(path)
+
+    @pytest.mark.parametrize(
+        "content",
+        [
+            b"II*\0\x08", b"II*\0" + bytes(4), b"II+\0\x08\0\0\0" + b"\xff" * 8, b"MM\0*" + b"\xff" * 12,
+            b"II*\0\x08\0\0\0" + b"\xff" * 40,
+        ],
+        ids=["short", "nowhere", "far", "large", "entries"],
+    )  # fmt: skip
+    def test_directories_that_lead_nowhere_are_left_to_gdal(self, tmp_path: Path, content: bytes) -> None:
+        assert list(block_sizes(io.BytesIO(content))) == []
+        (tmp_path / "a.tif").write_bytes(content)
+        with pytest.raises(UnreadableError, match=r"a.tif cannot be read as a raster"):
+            inspect(tmp_path / "a.tif")
+
+    def test_a_member_of_an_archive_that_cannot_be_unpacked_is_named(self, tmp_path: Path) -> None:
+        with zipfile.ZipFile(tmp_path / "a.zip", "w", zipfile.ZIP_DEFLATED) as packed:
+            packed.writestr("a.tif", b"II*\0" + bytes(range(256)) * 40)
+        content = (tmp_path / "a.zip").read_bytes()
+        (tmp_path / "a.zip").write_bytes(content[:40] + b"\xff" * 20 + content[60:])
+        with pytest.raises(UnreadableError, match=r"a.zip/a.tif cannot be read .*archive is damaged"):
+            inspect(ArchivedFile(tmp_path / "a.zip", "a.tif", 10_244))
 
     @pytest.mark.parametrize("length", [0, 3, 10**6])
     def test_a_box_without_an_end_does_not_hang(self, tmp_path: Path, length: int) -> None:

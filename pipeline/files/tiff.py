@@ -37,7 +37,9 @@ def block_sizes(stream: BinaryIO) -> Iterator[BlockSize]:
     """
     head = stream.read(16)
     order = "<" if head.startswith(b"II") else ">"
-    big = len(head) == 16 and struct.unpack(f"{order}H", head[2:4])[0] == 43
+    if len(head) < 16:
+        return
+    big = struct.unpack(f"{order}H", head[2:4])[0] == 43
     waiting = [struct.unpack(f"{order}Q", head[8:16])[0] if big else struct.unpack(f"{order}I", head[4:8])[0]]
     seen: set[int] = set()
     while waiting and len(seen) < _MOST:
@@ -47,7 +49,7 @@ def block_sizes(stream: BinaryIO) -> Iterator[BlockSize]:
         seen.add(place)
         try:
             tags, after = _read_directory(stream, place, order, big=big)
-        except (struct.error, OSError, OverflowError):
+        except (struct.error, OSError, OverflowError, ValueError):
             # GDAL has its own words for files that end too early.
             continue
         waiting += [after, *tags.get(_INNER, [])]

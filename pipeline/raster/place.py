@@ -2,9 +2,11 @@
 
 import hashlib
 import logging
+import lzma
 import re
 import tarfile
 import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -142,9 +144,14 @@ class ArchivedFile:
             with tarfile.open(self.archive, "r:") as packed:
                 found = packed.extractfile(self.member)
                 return found.read(at_most) if found else b""
-        except (OSError, KeyError, zipfile.BadZipFile, tarfile.TarError, NotImplementedError, RuntimeError) as error:
+        except DAMAGED_ARCHIVE as error:
             raise UnreadableError(f"{self} cannot be read ({error}). The archive is damaged; download it again.") from error
 
+
+DAMAGED_ARCHIVE = (
+    OSError, EOFError, KeyError, ValueError, RuntimeError, zipfile.BadZipFile, tarfile.TarError, zlib.error, lzma.LZMAError,
+)  # fmt: skip
+"""What Python raises about archives that are damaged."""
 
 RasterPlace = Path | RemoteFile | ArchivedFile
 """Where a raster lies."""

@@ -8,7 +8,7 @@ from pathlib import Path, PurePath, PurePosixPath
 from landshift.pipeline.errors import InputError, has_unprintable
 from landshift.pipeline.files.walking import Refused, match_files, raise_fault, require_listable, walk_files
 from landshift.pipeline.limits import ARCHIVE_MEMBERS
-from landshift.pipeline.raster.place import ArchivedFile
+from landshift.pipeline.raster.place import DAMAGED_ARCHIVE, ArchivedFile
 from landshift.pipeline.scenes.products.names import FoundFile
 
 ARCHIVES = (".zip", ".tar")
@@ -98,7 +98,9 @@ def _members(path: Path, relative: str, suffixes: tuple[str, ...]) -> list[Found
     found = []
     try:
         entries = list(_list_zip(path) if path.suffix.lower() == ".zip" else _list_tar(path))
-    except (OSError, zipfile.BadZipFile, tarfile.TarError, UnicodeDecodeError, NotImplementedError) as error:
+    except InputError:
+        raise
+    except DAMAGED_ARCHIVE as error:
         raise InputError(f"{relative} cannot be read as an archive ({error}). Download it again.") from error
     if len(entries) > ARCHIVE_MEMBERS:
         raise InputError(
