@@ -30,7 +30,7 @@ from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.flows.steps.publication.copying import copy_runs
-from landshift.pipeline.errors import UnavailableError, in_words
+from landshift.pipeline.errors import UnavailableError, in_words, is_interrupt
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.register.runs import read_mergeable
 from landshift.pipeline.register.store import Register
@@ -146,6 +146,8 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
         outcome, key = DONE, mergeable.view.observation.key
         message = f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches."
     except Exception as error:
+        if is_interrupt(error):
+            raise
         outcome, key, message = FAILED, None, in_words(error)
     state.pairs[pair.name] = PairState(
         outcome=outcome, fingerprint=fingerprint, register=register_name(ws), run=key, message=message,

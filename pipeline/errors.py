@@ -57,3 +57,12 @@ def in_words(error: BaseException) -> str:
             return str(found)
         found = found.__cause__ or found.__context__
     return f"{type(error).__name__}: {error}"
+
+
+def is_interrupt(error: BaseException | None) -> bool:
+    """Return whether an interrupt is behind an exception: libraries that start something may wrap it in one of their own."""
+    while error is not None:
+        if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
+            return True
+        error = error.__cause__ or error.__context__
+    return False

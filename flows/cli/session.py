@@ -14,11 +14,12 @@ from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
+from threading import Timer
 from typing import Any
 
 import typer
 
-from landshift.pipeline.errors import InputError, UnavailableError
+from landshift.pipeline.errors import InputError, UnavailableError, is_interrupt
 from landshift.pipeline.files.addresses import NO_ADDRESS, is_address
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ud800-\udfff]")
@@ -31,6 +32,9 @@ _GO_ON = "run the same command again; what is finished is not done again."
 
 _MAPPING = ("bundle", "inference", "ready", "steadiness")
 """Modules of `models/use/` that map."""
+
+_AGAIN_S = 0.05
+"""Until an interrupt that was ignored is raised again."""
 
 FAILED, BAD_INPUT, INTERRUPTED = 1, 2, 130
 """Exit codes."""
@@ -50,10 +54,9 @@ def session(as_json: bool, verbose: bool) -> Iterator[None]:
         logging.getLogger(name).setLevel(logging.INFO if verbose else logging.ERROR)
     # A notice between two libraries, of no use to anyone here.
     warnings.filterwarnings("ignore", message=".*isinstance.treespec, LeafSpec.*")
-    # A scheduler or an operator that ends the process gets the same tidy stop as Ctrl-C.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        yield
+        with _tidy_stop():
+            yield
     except typer.Exit:
         raise
     except (Exception, KeyboardInterrupt) as error:
@@ -92,6 +95,37 @@ def _require_paths(verb: Callable[..., Any]) -> Callable[..., Any]:
     return call
 
 
+@contextmanager
+def _tidy_stop() -> Iterator[None]:
+    """Give a scheduler or an operator that ends the process the same tidy stop as Ctrl-C, and both of them without a traceback.
+
+    An interrupt that meets the end of an object, or a callback of a compiled library, is printed by Python as ignored, and
+    the work would go on: it is raised again.
+    """
+    before, show = signal.getsignal(signal.SIGTERM), sys.unraisablehook
+
+    def stop(*_: object) -> None:
+        # A second one would interrupt what is being tidied up.
+        signal.signal(signal.SIGTERM, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    def raise_again(lost: "sys.UnraisableHookArgs") -> None:
+        if not isinstance(lost.exc_value, KeyboardInterrupt):
+            show(lost)
+            return
+        signal.signal(signal.SIGTERM, stop)
+        # Not here, where it would be ignored too.
+        Timer(_AGAIN_S, os.kill, (os.getpid(), signal.SIGTERM)).start()
+
+    signal.signal(signal.SIGTERM, stop)
+    sys.unraisablehook = raise_again
+    try:
+        yield
+    finally:
+        sys.unraisablehook = show
+        signal.signal(signal.SIGTERM, before)
+
+
 def answer(content: Mapping[str, object], lines: list[str], as_json: bool) -> None:
     """Print the answer of a verb: as JSON for machines, or as lines for people."""
     text = json.dumps(content, ensure_ascii=False, indent=2, default=str) if as_json else "\n".join(lines)
@@ -102,7 +136,7 @@ def _failure(error: BaseException, verbose: bool) -> tuple[str, str, int]:
     """Return kind, message and exit code of what a verb raised."""
     if isinstance(error, InputError):
         return "bad input", str(error), BAD_INPUT
-    if not isinstance(error, UnavailableError) and _is_interrupt(error):
+    if not isinstance(error, UnavailableError) and is_interrupt(error):
         return "interrupted", _GO_ON, INTERRUPTED
     if verbose:
         traceback.print_exc()
@@ -110,15 +144,6 @@ def _failure(error: BaseException, verbose: bool) -> tuple[str, str, int]:
         return "failed", str(error), FAILED
     hint = "" if verbose else "\nRun again with --verbose for the traceback."
     return "failed", f"{type(error).__name__}: {error}{hint}", FAILED
-
-
-def _is_interrupt(error: BaseException | None) -> bool:
-    """Return whether an interrupt is behind an exception: libraries that start something may wrap it in one of their own."""
-    while error is not None:
-        if isinstance(error, KeyboardInterrupt) or "KeyboardInterrupt" in str(error):
-            return True
-        error = error.__cause__ or error.__context__
-    return False
 
 
 def _quiet_prefect(verbose: bool) -> None:

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from landshift.flows.runtime.progress import step
 from landshift.flows.runtime.server import flow_context, require_server, server_address
 from landshift.flows.runtime.workers import ask_dask, ask_ray, gpus_of, probe, require_alike
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, is_interrupt
 
 if TYPE_CHECKING:
     from prefect.task_runners import TaskRunner
@@ -132,6 +132,8 @@ def _outcome(run: Callable[[], Any]) -> Any:  # noqa: ANN401 (whatever the task 
     try:
         return run()
     except Exception as error:
+        if is_interrupt(error):
+            raise
         # Who asked decides whether one that failed stops the others.
         return error
 

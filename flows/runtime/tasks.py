@@ -8,7 +8,7 @@ from functools import cached_property, partial, update_wrapper
 from typing import TYPE_CHECKING, Any, ParamSpec, TypeVar
 
 from landshift.flows.runtime.server import is_watched
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, is_interrupt
 
 if TYPE_CHECKING:
     from prefect import Flow
@@ -54,6 +54,8 @@ def _run_step(step: Callable[..., Any], name: str, retries: int, /, *arguments: 
         except InputError:
             raise
         except Exception as error:
+            if is_interrupt(error):
+                raise
             # Whatever else a step raised is worth another try.
             _log.info("%s: %s; tried again in %d s", name, error, pause)
             time.sleep(pause)

@@ -12,7 +12,7 @@ from prefect.settings import get_current_settings
 from landshift.flows.runtime.server import is_watched
 from landshift.flows.runtime.states.endings import Ending, end_in_state, value_of
 from landshift.flows.runtime.temporary import temporary_server
-from landshift.pipeline.errors import InputError, UnavailableError
+from landshift.pipeline.errors import InputError, UnavailableError, is_interrupt
 
 Parameters = ParamSpec("Parameters")
 
@@ -61,9 +61,9 @@ def is_worth_retrying(_task: object, _run: object, state: Any) -> bool:  # noqa:
         state.result()
     except InputError:
         return False
-    except Exception:
+    except Exception as error:
         # Whatever else a step raised is worth another try.
-        return True
+        return not is_interrupt(error)
     return False
 
 
