@@ -11,8 +11,8 @@ import rasterio
 
 from landshift.pipeline.manifest import file_hash
 
-VARIES = {"created", "seconds", "cost", "versions", "time", "made", "network_form", "file:size"}
-"""Keys and columns whose values differ between two runs of one machine: when, how long, and how much power."""
+VARIES = {"attempts", "created", "seconds", "cost", "versions", "time", "made", "network_form", "file:size"}
+"""Keys and columns whose values differ between two runs of one machine: when, how long, how much power, how often tried."""
 _HASH = re.compile(r"sha256:[0-9a-f]{64}|1220[0-9a-f]{64}|\d{4}-\d\d-\d\d[T ]\d\d:\d\d:\d\d\S*")
 """Hashes of files, which hold times, and times to the second; days are compared."""
 _COUNTED = {"layer_styles": {"id", "update_time"}}

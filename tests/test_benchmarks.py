@@ -18,6 +18,7 @@ import made
 import polygons
 import register
 import report
+import trust
 
 from landshift.models.use import bundle
 from landshift.models.use.inference import predict
@@ -97,6 +98,10 @@ def test_columns_of_figures_stay_beside_each_other(tmp_path: Path) -> None:
 
 def test_the_page_on_performance_is_what_the_measurements_make() -> None:
     assert report.PAGE.read_text(encoding="utf-8") == report.make_page(), "run `python benchmarks/report.py`"
+
+
+def test_the_page_on_trust_is_what_the_measurements_make() -> None:
+    assert trust.PAGE.read_text(encoding="utf-8") == trust.make_page(), "run `python benchmarks/trust.py`"
 
 
 def test_a_column_that_was_not_measured_is_a_dash(tmp_path: Path) -> None:

@@ -13,12 +13,13 @@ from tests.chaos.trials import SIGNALS, STARVED, draw, table_of, try_one, write
 def main() -> int:
     """Make the place, run the trials, print the table."""
     parser = argparse.ArgumentParser(description="Verbs that are killed, starved and deceived, and then run once more.")
-    parser.add_argument("--signals", type=int, default=216, help="trials with SIGKILL or SIGTERM")
+    parser.add_argument("--signals", type=int, default=210, help="trials with SIGKILL or SIGTERM")
     parser.add_argument("--starved", type=int, default=45, help="trials with a full disk, little memory, ...")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--verbs", nargs="*", default=[v.name for v in VERBS])
     parser.add_argument("--only", type=int, nargs="*", help="numbers of trials")
     parser.add_argument("--out", type=Path, help="counts, and what did not hold, as JSON")
+    parser.add_argument("--column", default="now", help="of that file")
     options = parser.parse_args()
     source = start_source()
     verbs = [v for v in VERBS if v.name in options.verbs]
@@ -40,7 +41,7 @@ def main() -> int:
             if outcome.problems:
                 sys.stderr.write(f"{outcome}\n")
             if options.out is not None:
-                write(options.out, options.seed, outcomes)
+                write(options.out, options.seed, options.column, outcomes)
         sys.stderr.write(f"{time.monotonic() - began:.0f} s\n")
     sys.stdout.write("\n".join(table_of(outcomes)) + "\n")
     return int(any(o.problems for o in outcomes))

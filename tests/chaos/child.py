@@ -7,6 +7,7 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from multiprocessing import Pipe
@@ -93,17 +94,23 @@ def run(work: Callable[[], Any], fault: Fault, log: Path) -> Ended:
     Args:
         work: May raise SystemExit, whose code is that of the process.
         fault: What goes wrong.
-        log: File for its streams.
+        log: Path of files that are needed meanwhile.
     """
     began, counts = time.monotonic(), log.with_suffix(".operations")
     counts.unlink(missing_ok=True)
+    # No file: a limit on the size of files is none on what is said.
+    reading, writing = os.pipe()
     child = os.fork()
     if child == 0:
-        _be_child(work, fault, log, counts)
+        _be_child(work, fault, writing, counts)
+    os.close(writing)
+    os.set_blocking(reading, False)
+    said = b""
     by_time = fault.kind == "clock" or (fault.kind in ("kill", "terminate") and not fault.at_operation)
     until = began + fault.after_s if by_time else None
     status, usage = None, None
     while status is None:
+        said += _read(reading)
         pid, found, used = os.wait4(child, os.WNOHANG)
         if pid:
             status, usage = found, used
@@ -119,9 +126,18 @@ def run(work: Callable[[], Any], fault: Fault, log: Path) -> Ended:
             time.sleep(0.002)
     code = os.waitstatus_to_exitcode(status)
     operations = int(counts.read_text()) if counts.exists() else 0
-    said = log.read_text(encoding="utf-8", errors="replace") if log.exists() else ""
+    said += _read(reading)
+    os.close(reading)
     spent = 0.0 if usage is None else usage.ru_utime + usage.ru_stime
-    return Ended(code, said, time.monotonic() - began, spent, operations)
+    return Ended(code, said.decode(errors="replace"), time.monotonic() - began, spent, operations)
+
+
+def _read(pipe: int) -> bytes:
+    found = b""
+    with suppress(BlockingIOError):
+        while part := os.read(pipe, 65_536):
+            found += part
+    return found
 
 
 def clock_of(log: Path) -> Path:
@@ -144,7 +160,7 @@ def _signal_of(fault: Fault) -> int:
     return signal.SIGKILL if fault.kind == "kill" else signal.SIGTERM
 
 
-def _be_child(work: Callable[[], Any], fault: Fault, log: Path, counts: Path) -> None:
+def _be_child(work: Callable[[], Any], fault: Fault, writing: int, counts: Path) -> None:
     code, seen = 1, 0
 
     def watch(event: str, arguments: tuple[Any, ...]) -> None:
@@ -160,9 +176,8 @@ def _be_child(work: Callable[[], Any], fault: Fault, log: Path, counts: Path) ->
             os.kill(os.getpid(), _signal_of(fault))
 
     try:
-        out = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC)
-        os.dup2(out, 1)
-        os.dup2(out, 2)
+        os.dup2(writing, 1)
+        os.dup2(writing, 2)
         sys.stdout, sys.stderr = os.fdopen(1, "w", closefd=False), os.fdopen(2, "w", closefd=False)
         if fault.kind == "file size":
             signal.signal(signal.SIGXFSZ, signal.SIG_IGN)

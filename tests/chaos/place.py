@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import rasterio
+import typer
 import yaml
 
 from landshift.flows.config.project import find_config, load_project
@@ -44,10 +45,16 @@ class Verb:
 
     def __call__(self) -> None:
         """Run it in the working directory."""
-        if self.work is not None:
-            self.work()
-            return
         from landshift.flows.cli.main import main
+        from landshift.flows.cli.session import session
+
+        if self.work is not None:
+            try:
+                with session(as_json=False, verbose=False):
+                    self.work()
+            except typer.Exit as end:
+                raise SystemExit(end.exit_code) from end
+            return
 
         sys.argv = ["landshift", *self.arguments]
         main()

@@ -18,7 +18,7 @@ SIGNALS = ("kill", "terminate")
 STARVED = ("file size", "memory", "full disk", "read-only", "clock")
 _WELL_KNOWN = (0, 1, 2, 130)
 """Exit codes that a verb may have where something is wrong."""
-_LONG_S = 2.0
+_LONG_S, _SHOWN = 2.0, 3
 _STARTS_S = 12
 """Seconds to load everything, where a process is no fork."""
 _YEARS = 8 * 365 * 86_400
@@ -61,7 +61,7 @@ def draw(seed: int, number: int, verbs: Sequence[Verb], kinds: Sequence[str], al
     """
     chance = random.Random(f"{seed}-{number}")
     order = [*verbs, *(v for v in verbs if alone[v.name].cpu < _LONG_S)]
-    verb, kind = order[number % len(order)], kinds[number // len(order) % len(kinds)]
+    verb, kind = order[number % len(order)], kinds[(number + number // len(order)) % len(kinds)]
     before = alone[verb.name]
     if kind in SIGNALS:
         if chance.random() < 0.5:
@@ -151,17 +151,16 @@ def table_of(outcomes: Sequence[Outcome]) -> list[str]:
     return lines + [f"{n} skipped: {why}" for why, n in skipped.items()]
 
 
-def write(path: Path, seed: int, outcomes: Sequence[Outcome]) -> None:
-    """Write counts by verb and fault, and what did not hold, as JSON."""
+def write(path: Path, seed: int, column: str, outcomes: Sequence[Outcome]) -> None:
+    """Write counts by verb and fault, and what did not hold, as a column of a JSON file; its other columns stay."""
     tried = [o for o in outcomes if not o.skipped]
-    keys = dict.fromkeys((o.verb, o.fault.kind) for o in tried)
     rows = []
-    for verb, kind in keys:
+    for verb, kind in dict.fromkeys((o.verb, o.fault.kind) for o in tried):
         these = [o for o in tried if (o.verb, o.fault.kind) == (verb, kind)]
-        held = sum(not o.problems for o in these)
-        rows.append({"verb": verb, "fault": kind, "tried": len(these), "held": held})
-    content = {
+        rows.append({"verb": verb, "fault": kind, "tried": len(these), "held": sum(not o.problems for o in these)})
+    found = {
         "seed": seed, "rows": rows, "skipped": Counter(o.skipped for o in outcomes if o.skipped),
-        "not_held": [asdict(o) for o in tried if o.problems],
+        "not_held": [asdict(o) | {"problems": o.problems[:_SHOWN]} for o in tried if o.problems],
     }  # fmt: skip
-    path.write_text(json.dumps(content, indent=1) + "\n", encoding="utf-8")
+    content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else {}
+    path.write_text(json.dumps({**content, column: found}, indent=1) + "\n", encoding="utf-8")
