@@ -25,6 +25,8 @@ METADATA_BYTES = 4 * 2**20
 """Of the metadata beside a scene's rasters, which have some hundred thousand."""
 CONFIG_BYTES = 2**20
 """Of a config."""
+CONFIG_FAULTS = 50
+"""Faults of a config that are named at once."""
 TABLE_BYTES = 2**28
 """Of a list or a table of text."""
 JSON_BYTES = 64 * 2**20

@@ -1,4 +1,4 @@
-"""The fuzzer itself: what it must see, and a few hundred mutations of every target; `make fuzz` makes many thousands."""
+"""The fuzzer itself: what it must see, and some hundred mutations; `make fuzz` makes many thousands of every target."""
 
 import json
 import os
@@ -6,13 +6,18 @@ import subprocess
 import sys
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[1]
 
 PLAYED = """
 import json, os, sys, time
 from pathlib import Path
 from landshift.pipeline.errors import InputError
+from tests.fuzz import harness
 from tests.fuzz.harness import Target, fuzz
+
+harness.SWELL_BYTES = 2**26
 
 def write_seed(folder):
     (folder / "seed").write_bytes(b"?")
@@ -29,11 +34,11 @@ def act(path, _):
     if way == 4:
         os.abort()
     if way == 5:
-        b"x" * (1100 * 2**20)
+        b"x" * (100 * 2**20)
 
 target = Target("played", write_seed, act, (lambda rng, content: bytes([rng.randrange(6)]),))
 folder = Path(sys.argv[1])
-tally = fuzz([target], range(17, 29), folder / "run", kept=folder / "kept", seconds=2)["played"]
+tally = fuzz([target], range(17, 29), folder / "run", kept=folder / "kept", seconds=3)["played"]
 print(json.dumps([tally.read, tally.refused, sorted((f.kind, f.case.number) for f in tally.failures)]))
 """
 
@@ -56,6 +61,15 @@ def test_what_is_no_input_error_is_seen_and_kept(tmp_path: Path) -> None:
         assert (tmp_path / "kept" / "played" / f"{kind}-{number}-seed").read_bytes() == bytes([ways[kind]])
 
 
-def test_damaged_files_are_read_or_refused(tmp_path: Path) -> None:
-    found = run("-m", "tests.fuzz", "--mutations", "240", "--kept", str(tmp_path))
+QUICK = ("tiff", "jp2", "config", "metadata", "archive", "table")
+"""Targets that need neither PyTorch nor GeoPandas."""
+
+
+@pytest.mark.parametrize(
+    "options",
+    [("--mutations", "240", "--targets", *QUICK), pytest.param(("--mutations", "2000"), marks=pytest.mark.slow)],
+    ids=["quick", "every"],
+)
+def test_damaged_files_are_read_or_refused(tmp_path: Path, options: tuple[str, ...]) -> None:
+    found = run("-m", "tests.fuzz", "--kept", str(tmp_path), *options)
     assert found.returncode == 0, found.stdout + found.stderr

@@ -3,7 +3,8 @@
 import difflib
 import json
 import reprlib
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,7 @@ from landshift.pipeline.alerts.rules import require_known
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.files.opening import MISSING, fault_of, read_text
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.limits import CONFIG_BYTES
+from landshift.pipeline.limits import CONFIG_BYTES, CONFIG_FAULTS
 
 _OF_A_TERRITORY = (
     "scenes",
@@ -249,9 +250,7 @@ def load_project(path: Path, *, chips: bool = False) -> Project:
         project = Project.model_validate(content)
     except ValidationError as error:
         count = error.error_count()
-        raise InputError(
-            f"{path} has {count} fault{'' if count == 1 else 's'}:\n" + "\n".join(_fault(e) for e in error.errors())
-        ) from error
+        raise InputError(f"{path} has {count} fault{'' if count == 1 else 's'}:\n" + "\n".join(_list_faults(error))) from error
     if not chips:
         _ = project.dates
     return project
@@ -270,7 +269,19 @@ def with_method(project: Project, method: str | None) -> Project:
     try:
         return Project.model_validate(content)
     except ValidationError as error:
-        raise InputError("--method:\n" + "\n".join(_fault(e) for e in error.errors())) from error
+        raise InputError("--method:\n" + "\n".join(_list_faults(error))) from error
+
+
+def _list_faults(error: ValidationError) -> list[str]:
+    """Write the faults, the first of very many."""
+    more = error.error_count() - CONFIG_FAULTS
+    listed = [_fault(e) for e in error.errors(include_url=False)[:CONFIG_FAULTS]]
+    return [*listed, f"  and {more:,} more"] if more > 0 else listed
+
+
+@cache
+def _schema() -> Mapping[str, Any]:
+    return Project.model_json_schema()
 
 
 def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
@@ -290,8 +301,8 @@ def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
 
 def _keys_at(location: tuple[int | str, ...]) -> list[str]:
     """Follow a location through the schema and list the keys that are allowed there."""
-    schema = Project.model_json_schema()
-    node: dict[str, Any] = schema
+    schema = _schema()
+    node: Mapping[str, Any] = schema
     for part in location:
         chosen = node.get("discriminator", {}).get("mapping", {}).get(part)
         inner = {"$ref": chosen} if chosen else node.get("properties", {}).get(part, {})
