@@ -25,6 +25,7 @@ from landshift.flows.steps.monitoring.outcome import (
 )
 from landshift.flows.steps.monitoring.pairs import PAIRS, mapper_of, name_other_models, pair_workspace, pairs_of, scenes_used
 from landshift.flows.steps.monitoring.state import DONE, FAILED, MonitorState, PairState, read_state, write_state
+from landshift.flows.steps.monitoring.withdrawn import name_withdrawn, scenes_of
 from landshift.flows.steps.project.finding import find_scenes
 from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.flows.steps.project.published import config_as_published
@@ -91,14 +92,15 @@ def monitor(
         try:
             diff, what = write_diff(ws, register, state)
             told, untold = send_due_alerts(ws, register)
+            withdrawn = name_withdrawn(ws, register, state, findings)
         except UnavailableError as error:
-            diff, what, told, untold = None, {}, (), (str(error),)
+            diff, what, told, untold, withdrawn = None, {}, (), (str(error),), ()
         runs = {pair.name: pair_workspace(ws, pair, chosen).run for pair in made.pairs if state.is_done(pair.name)}
         uncopied = copy_runs(ws, runs)
     result = Monitored(
         pairs=tuple(compared), waiting=made.waiting, faulty=tuple(f"{f.name}: {f.fault}" for f in findings if f.fault),
         register=ws.register_file if isinstance(ws.register, Path) else str(ws.register), diff=diff, what=what, told=told,
-        untold=(*untold, *uncopied), other_models=others,
+        untold=(*untold, *uncopied), withdrawn=withdrawn, other_models=others,
     )  # fmt: skip
     show_monitored(ws, result)
     return result
@@ -144,6 +146,7 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
         mergeable = read_mergeable(detected.run)
         run.register.merge([mergeable])
         outcome, key = DONE, mergeable.view.observation.key
+        state.scenes[key] = scenes_of(planned)
         message = f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches."
     except Exception as error:
         if is_interrupt(error):

@@ -142,3 +142,13 @@ def test_a_crs_that_means_nothing(tmp_path: Path) -> None:
     path.write_bytes(content)
     with pytest.raises(InputError, match=r"areas.fgb has no CRS"):
         read_polygons(path, "EPSG:32651")
+
+
+@pytest.mark.parametrize("far", ["1e300", "-1e10"])
+def test_coordinates_beyond_the_earth(tmp_path: Path, far: str) -> None:
+    path = tmp_path / "areas.geojson"
+    ring = f"[[{far}, 0], [10, 0], [10, 10], [{far}, 0]]"
+    feature = f'{{"type": "Feature", "properties": {{}}, "geometry": {{"type": "Polygon", "coordinates": [{ring}]}}}}'
+    path.write_text(f'{{"type": "FeatureCollection", "features": [{feature}]}}')
+    with pytest.raises(InputError, match=r"areas.geojson has coordinates up to 1e\+(300|10), where no place on Earth lies"):
+        read_polygons(path, "EPSG:32651")

@@ -111,7 +111,7 @@ def register_app(session: Session, say: Say) -> typer.Typer:
         register: RegisterPlace, reason: _Reason,
         run: Annotated[str | None, typer.Option(help="Key of a run.", show_default=False)] = None,
         model: Annotated[str | None, typer.Option(help="Hash of a model's weights.", show_default=False)] = None,
-        scene: Annotated[str | None, typer.Option(help="File name, path or hash of a scene.", show_default=False)] = None,
+        scene: Annotated[str | None, typer.Option(help="File name, path, hash or id of a scene.", show_default=False)] = None,
         who: Who = None, as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Take back a run, all of a model, or all that was made from a scene; what others saw stays."""

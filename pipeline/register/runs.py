@@ -95,6 +95,8 @@ def _observation(run: "RunRecord") -> Observation:
     if not run.key:
         raise ValueError("the run has no key")
     names = [n for entry in run.inputs for n in _names_of_scene(entry)]
+    # Ids of scenes, which of a catalog are those of its items.
+    names += [str(m["scene"]) for masks in run.clouds.values() for m in masks if isinstance(m.get("scene"), str)]
     return Observation(
         run.key, run.name, str(run.before_date), str(run.after_date), created=run.created, model_name=run.mapper,
         model_hash=run.mapper_hash,

@@ -58,7 +58,7 @@ class Observation:
     model_hash: str
     """Hash of the model's weights."""
     scenes: tuple[str, ...] = ()
-    """Names of its scenes: paths of their files, names with and without endings, their folders' names, and hashes."""
+    """Names of its scenes: paths of their files, names with and without endings, their folders' names, hashes, and ids."""
 
     @property
     def order(self) -> tuple[str, str, str, str]:

@@ -3,6 +3,7 @@
 import re
 from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 
@@ -11,6 +12,7 @@ from landshift.pipeline.grid import Grid, overlap_share, require_same_grid
 from landshift.pipeline.raster.place import RemoteFile
 from landshift.pipeline.scenes.at_once import FEWEST, ask_all
 from landshift.pipeline.scenes.choose import common_bands
+from landshift.pipeline.scenes.dates import find_day
 from landshift.pipeline.scenes.look import require_overlap
 from landshift.pipeline.scenes.scene import Epoch, Scene
 from landshift.pipeline.scenes.season import Season, outside
@@ -50,7 +52,11 @@ def finding_of(scene: Scene) -> Finding:
 
 
 def finding_of_fault(name: str, error: InputError, *, day: date | None = None, cloud_cover: float | None = None) -> Finding:
-    """Return the finding of a scene, a file or an item that cannot be used."""
+    """Return the finding of a scene, a file or an item that cannot be used; where no day is given, with that of its name."""
+    if day is None:
+        # Of what cannot be read the name is all that shows which epochs it would have belonged to.
+        with suppress(InputError):
+            day = find_day(name)
     return Finding(name, fault=str(error), day=day, cloud_cover=cloud_cover, kind=_kind_of(error))
 
 

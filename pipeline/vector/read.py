@@ -21,6 +21,9 @@ from landshift.pipeline.vector.formats import UNREADABLE, new_beside, vector_sou
 from landshift.pipeline.vector.geopackage import IN_USE, is_in_use
 from landshift.pipeline.vector.text import RAW, describe_encodings, describe_wrong_encoding, fitting_encodings, is_undeclared
 
+_FARTHEST = 1e9
+"""Of any coordinate, in the units of any CRS: the Earth is 4e7 metres around."""
+
 
 @dataclass(frozen=True)
 class StatedLayer:
@@ -117,6 +120,11 @@ def read_frame(
     if len(frame) < info["features"]:
         raise InputError(
             f"{path} is damaged: {len(frame)} of its {info['features']} {expected} can be read. Export or copy it again."
+        )
+    if (np.abs(frame.total_bounds) > _FARTHEST).any():
+        raise InputError(
+            f"{path} has coordinates up to {np.abs(frame.total_bounds).max():.3g}, where no place on Earth lies. It is "
+            f"damaged; export or copy it again."
         )
     return name, frame if crs is None else frame.set_crs(crs)
 

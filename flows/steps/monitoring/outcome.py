@@ -66,6 +66,8 @@ class Monitored:
     """Alerts that were sent; sentences."""
     untold: tuple[str, ...] = ()
     """Alerts and copies of runs that did not arrive, and why; the next run tries them again; sentences."""
+    withdrawn: tuple[str, ...] = ()
+    """Items that the catalog no longer has, and that runs of the register were made from; sentences."""
     other_models: tuple[str, ...] = ()
     """Pairs that were made by another model than the one in use now; sentences."""
 
@@ -153,6 +155,7 @@ def _report(result: Monitored) -> Iterator[tuple[str, str]]:
         yield "Changed in the register", f"{_count(result.what)}. See {result.diff}"
     yield from (("Sent", sentence) for sentence in result.told)
     yield from ((_NOT_SENT, sentence) for sentence in result.untold)
+    yield from (("Withdrawn", sentence) for sentence in result.withdrawn)
     yield from (("Another model", sentence) for sentence in result.other_models)
     yield "Register", str(result.register)
 

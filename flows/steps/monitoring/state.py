@@ -1,7 +1,8 @@
 """State of a monitor between its runs: `monitor.json`."""
 
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from datetime import date
 
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
@@ -36,6 +37,16 @@ class PairState:
 
 
 @dataclass(frozen=True)
+class UsedScene:
+    """A scene that a run was made from."""
+
+    id: str
+    """Of the scene: of a catalog its item's."""
+    day: date
+    """Of its acquisition, UTC."""
+
+
+@dataclass(frozen=True)
 class MonitorState:
     """Pairs and registers as the last run left them; both are updated in place."""
 
@@ -43,6 +54,8 @@ class MonitorState:
     """By name of the pair."""
     published: dict[str, int]
     """Name of a register to the last line of its history in a diff."""
+    scenes: dict[str, tuple[UsedScene, ...]] = field(default_factory=dict)
+    """Key of each run to the scenes that it was made from, whatever became of its pair."""
 
     def is_done(self, pair: str) -> bool:
         """Return whether a pair was compared without a failure."""
