@@ -42,9 +42,9 @@ SIGKILL and SIGTERM at a moment drawn from a seed, half of them at an operation 
 file may grow beyond some hundred bytes to 1 MB. *Full disk*: a file system with some kB to 1 MB left. *Memory*: an address
 space of 3 MB to 1 GB more than at the start. *Read-only*: outputs on a file system that cannot be written to. *Clock*: it jumps
 8 years ahead or back. Then the verb is run once in peace, and has to end as if nothing had been: pixels, attributes, rows of
-registers, every record but its times and hashes, and no file left over (`tests/alike.py`). Where it is not killed, the
-disturbed run has to end with an exit code of ours and without a traceback. *Before* is the state before the work that the
-changelog describes."""
+registers, every record but its times, hashes and numbers of attempts, and no file left over (`tests/alike.py`). Where it is not
+killed, the disturbed run has to end with an exit code of ours and without a traceback. *Before* is the state before the work
+that the changelog describes. Seed 0; publish, and signals apart from the rest, in runs of the harness of their own."""
 
 
 _OTHER_IMAGES = "Images of the training"

@@ -1,13 +1,16 @@
 """`python -m tests.chaos --signals 200 --starved 40`: exit code 1 where something did not hold."""
 
 import argparse
+import os
 import sys
 import tempfile
 import time
 from pathlib import Path
 
+from tests.chaos.child import Source
 from tests.chaos.place import VERBS, Place, start_source
 from tests.chaos.trials import SIGNALS, STARVED, draw, table_of, try_one, write
+from tests.s3_server import Bucket, storing
 
 
 def main() -> int:
@@ -21,11 +24,24 @@ def main() -> int:
     parser.add_argument("--out", type=Path, help="counts, and what did not hold, as JSON")
     parser.add_argument("--column", default="now", help="of that file")
     options = parser.parse_args()
-    source = start_source()
+    with storing() as bucket:
+        bucket.slow_s = 0.01
+        os.environ.update(
+            AWS_ENDPOINT_URL=bucket.url,
+            AWS_ACCESS_KEY_ID="id",
+            AWS_SECRET_ACCESS_KEY="secret",
+            AWS_REGION="eu",
+            AWS_ALLOW_HTTP="true",
+        )
+        return try_all(options, start_source(), bucket)
+
+
+def try_all(options: argparse.Namespace, source: Source, bucket: Bucket) -> int:
+    """Run the trials, and return the exit code."""
     verbs = [v for v in VERBS if v.name in options.verbs]
     outcomes = []
     with tempfile.TemporaryDirectory(prefix="landshift-chaos-") as folder:
-        place = Place(Path(folder), source)
+        place = Place(Path(folder), source, bucket)
         began = time.monotonic()
         place.make(verbs)
         for verb in verbs:

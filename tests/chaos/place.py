@@ -1,5 +1,6 @@
 """A small project that is real: the demo's north in small, and each verb with what it makes of it when left alone."""
 
+import hashlib
 import os
 import shutil
 import sys
@@ -15,6 +16,7 @@ import yaml
 from landshift.flows.config.project import find_config, load_project
 from tests.alike import contents
 from tests.chaos.child import Ended, Fault, Source
+from tests.s3_server import Bucket
 
 SIZE = 128
 SMALL: dict[str, Any] = {
@@ -91,6 +93,7 @@ VERBS = (
         outputs="kept",
     ),
     Verb("sample", "mapped", ("sample", "runs/demo/run", "--size", "60", "--minimum", "3")),
+    Verb("publish", "mapped", ("detect", "published.yaml", *_DETECT[1:])),
     Verb("estimate", "judged", ("estimate", "runs/demo/run", "runs/demo/sample/judged.gpkg")),
 )
 _JUDGE = Verb("judge", "mapped", work=estimate_judged)
@@ -104,6 +107,8 @@ class Place:
     """Of everything."""
     source: Source
     """Of the processes."""
+    bucket: Bucket
+    """Object storage, which is empty when a verb begins."""
     expected: dict[str, dict[str, object]] = field(default_factory=dict)
     """What each verb makes when it is left alone."""
     alone: dict[str, Ended] = field(default_factory=dict)
@@ -119,6 +124,12 @@ class Place:
         for path in self.site.iterdir() if self.site.is_dir() else ():
             shutil.rmtree(path) if path.is_dir() else path.unlink()
         shutil.copytree(self.folder / "states" / verb.state, self.site, dirs_exist_ok=True)
+        self.bucket.objects.clear()
+
+    def look(self, verb: Verb) -> dict[str, object]:
+        """Return what a verb made, here and in the storage."""
+        stored = {f"bucket/{name}": hashlib.sha256(content).hexdigest() for name, content in self.bucket.objects.items()}
+        return {**contents(self.site / verb.outputs), **stored}
 
     def run(self, verb: Verb, fault: Fault = Fault("none")) -> Ended:  # noqa: B008
         """Run a verb at the site."""
@@ -159,6 +170,7 @@ class Place:
         for section, values in SMALL.items():
             content[section] = {**content[section], **values}
         _write(states / "new" / "demo.yaml", content)
+        _write(states / "new" / "published.yaml", {**content, "publish": {"to": "s3://bucket/maps"}})
         of_several = {"scenes": {"folder": "more"}, "epochs": {**content["epochs"], "composite": "median"}}
         _write(states / "new" / "composite.yaml", {**content, "name": "composite", **of_several})
         more = states / "new" / "data" / "more"
@@ -188,7 +200,7 @@ class Place:
         for verb in verbs:
             self.begin(verb)
             self.alone[verb.name] = self.must(verb)
-            self.expected[verb.name] = contents(self.site / verb.outputs)
+            self.expected[verb.name] = self.look(verb)
 
 
 def _copy_scene(source: Path, folder: Path, day: str) -> None:

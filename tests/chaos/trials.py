@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from tests.alike import contents, differences
+from tests.alike import differences
 from tests.chaos.child import FAKETIME, Ended, Fault
 from tests.chaos.place import Place, Verb
 
@@ -92,7 +92,7 @@ def try_one(place: Place, trial: Trial) -> Outcome:
     if again.code:
         problems.append(f"the next run ends with {again.code}: {again.said.strip()[-400:]}")
     else:
-        problems += differences(contents(place.site / verb.outputs), place.expected[verb.name])
+        problems += differences(place.look(verb), place.expected[verb.name])
     return Outcome(trial.number, verb.name, fault, ended.code, tuple(problems))
 
 
