@@ -26,6 +26,7 @@ from tests.small_run import write_run
 
 NESTED = "[" * 3000 + "]" * 3000
 DAMAGES = [
+    ("meta", "value = CAST(X'FFA0' AS TEXT)", "name = 'schema_version'"),
     ("meta", "value = 'EPSG'", "name = 'crs'"), ("meta", "value = '[1]'", "name = 'legend'"),
     ("meta", f"value = '{NESTED}'", "name = 'legend'"), ("meta", "value = '0'", "name = 'of'"),
     ("meta", "value = '99999999999999999999'", "name = 'seen_again'"),

@@ -85,7 +85,7 @@ def open_database(
     there = database.exists
     if not there and first is None:
         raise InputError(f"{database.where} is not there; `landshift register merge` makes a register.")
-    with database.transaction(write=write) as connection:
+    with database.transaction(write=write) as connection, _refusing_damage(database.where):
         if there and write:
             database.check(connection)
         # Another writer may have made it since.
@@ -101,8 +101,7 @@ def open_database(
                 f"{database.where}: its tables have version {version}, and this Landshift reads version {VERSION}. Use the "
                 f"Landshift that made it, or merge the runs into a new register."
             )
-        with _refusing_damage(database.where):
-            yield connection, _read_facts(connection, database.where)
+        yield connection, _read_facts(connection, database.where)
 
 
 @contextmanager
