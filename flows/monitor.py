@@ -24,7 +24,9 @@ from landshift.flows.steps.monitoring.outcome import (
     write_diff,
 )
 from landshift.flows.steps.monitoring.pairs import PAIRS, mapper_of, name_other_models, pair_workspace, pairs_of, scenes_used
-from landshift.flows.steps.monitoring.state import DONE, FAILED, MonitorState, PairState, read_state, write_state
+from landshift.flows.steps.monitoring.pruning import remove_old_runs
+from landshift.flows.steps.monitoring.season import reason_to_skip
+from landshift.flows.steps.monitoring.state import DONE, FAILED, SKIPPED, MonitorState, PairState, read_state, write_state
 from landshift.flows.steps.monitoring.withdrawn import name_withdrawn, scenes_of
 from landshift.flows.steps.project.finding import find_scenes
 from landshift.flows.steps.project.plan import plan, sensor_of
@@ -35,6 +37,7 @@ from landshift.pipeline.errors import UnavailableError, in_words, is_interrupt
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.register.runs import read_mergeable
 from landshift.pipeline.register.store import Register
+from landshift.pipeline.run.record import read_run
 from landshift.pipeline.scenes.periods import PeriodPair
 from landshift.pipeline.scenes.survey import Finding
 
@@ -96,11 +99,13 @@ def monitor(
         except UnavailableError as error:
             diff, what, told, untold, withdrawn = None, {}, (), (str(error),), ()
         runs = {pair.name: pair_workspace(ws, pair, chosen).run for pair in made.pairs if state.is_done(pair.name)}
-        uncopied = copy_runs(ws, runs)
+        uncopied = copy_runs(ws, {name: run for name, run in runs.items() if run.is_dir()})
+        # What could not be copied yet has to stay.
+        removed = () if uncopied else remove_old_runs(ws, made.pairs, state, register)
     result = Monitored(
         pairs=tuple(compared), waiting=made.waiting, faulty=tuple(f"{f.name}: {f.fault}" for f in findings if f.fault),
         register=ws.register_file if isinstance(ws.register, Path) else str(ws.register), diff=diff, what=what, told=told,
-        untold=(*untold, *uncopied), withdrawn=withdrawn, other_models=others,
+        untold=(*untold, *uncopied), withdrawn=withdrawn, removed=removed, other_models=others,
     )  # fmt: skip
     show_monitored(ws, result)
     return result
@@ -132,30 +137,42 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
     """Map one pair and merge it, unless that is done already."""
     ws, state = run.ws, run.state
     ours = pair_workspace(ws, pair, run.model)
-    fingerprint = value_hash([config_as_published(ours), scenes_used(pair, run.findings, ws.project.dates.part_of_year)])
+    scenes = scenes_used(pair, run.findings, ws.project.dates.part_of_year)
+    fingerprint = value_hash([config_as_published(ours), scenes, ws.project.monitor.season])
     known = state.pairs.get(pair.name)
     is_same = known is not None and (known.fingerprint, known.register) == (fingerprint, register_name(ws))
     # A register that was lost, or restored from an older copy, gets back what it lacks.
     is_there = known is not None and (run.merged is None or known.run in run.merged)
-    if known is not None and known.outcome == DONE and is_same and is_there and not run.again:
+    settled = known is not None and (known.outcome == SKIPPED or (known.outcome == DONE and is_there))
+    if known is not None and settled and is_same and not run.again:
         return Compared(pair.name, str(pair.before), str(pair.after), KNOWN, message=known.message)
     try:
-        planned = plan(ours)
-        borrow_images(ours, planned, ws.output / PAIRS)
-        detected = run_as_subflow("detect", lambda: detect_planned(ours, planned))
-        mergeable = read_mergeable(detected.run)
-        run.register.merge([mergeable])
-        outcome, key = DONE, mergeable.view.observation.key
-        state.scenes[key] = scenes_of(planned)
-        message = f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches."
+        key, message, warnings = _map(run, ours)
+        outcome = SKIPPED if key is None else DONE
     except Exception as error:
         if is_interrupt(error):
             raise
-        outcome, key, message = FAILED, None, in_words(error)
+        outcome, key, message, warnings = FAILED, None, in_words(error), ()
+    if outcome == SKIPPED and known is not None and known.run is not None:
+        message += f" Its run of before stays in the register; `landshift register withdraw --run {known.run}` takes it out."
     state.pairs[pair.name] = PairState(
         outcome=outcome, fingerprint=fingerprint, register=register_name(ws), run=key, message=message,
         attempts=known.attempts + 1 if known is not None and known.outcome == FAILED else 1,
         at=datetime.now(UTC).isoformat(timespec="seconds"), model=run.weights,
     )  # fmt: skip
     write_state(ws, state)
-    return Compared(pair.name, str(pair.before), str(pair.after), outcome, message=message)
+    return Compared(pair.name, str(pair.before), str(pair.after), outcome, message=message, warnings=warnings)
+
+
+def _map(run: _Round, ours: Workspace) -> tuple[str | None, str, tuple[str, ...]]:
+    """Map a pair and merge it; return the key of its run (None where it is skipped), what was found, and warnings."""
+    planned = plan(ours)
+    if why := reason_to_skip(ours, planned):
+        return None, why, ()
+    borrow_images(ours, planned, run.ws.output / PAIRS)
+    detected = run_as_subflow("detect", lambda: detect_planned(ours, planned))
+    mergeable = read_mergeable(detected.run)
+    run.register.merge([mergeable])
+    run.state.scenes[mergeable.view.observation.key] = scenes_of(planned)
+    found = f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches."
+    return mergeable.view.observation.key, found, read_run(detected.run).warnings

@@ -21,9 +21,11 @@ from landshift.flows.config.project import Project
 from landshift.flows.monitor import monitor
 from landshift.flows.steps.images import epochs as preparing
 from landshift.flows.steps.monitoring.outcome import Monitored, lines_of
+from landshift.flows.steps.monitoring.season import describe_pairs
 from landshift.flows.steps.monitoring.state import MonitorState, read_state
-from landshift.flows.steps.project.plan import Plan
-from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.project.finding import find_scenes
+from landshift.flows.steps.project.plan import Plan, sensor_of
+from landshift.flows.steps.project.workspace import Workspace, workspace
 from landshift.models.use.bundle import load, save
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash
@@ -293,3 +295,53 @@ def test_gdal_reads_the_register_and_its_diff(watched: Watched) -> None:
         said = subprocess.run(["ogrinfo", "-ro", "-so", "-al", str(path)], capture_output=True, check=True, text=True).stdout
         assert f"Feature Count: {result.what['new']}" in said
     assert replace(result, pairs=()).failed == ()
+
+
+def test_a_pair_of_two_seasons_is_skipped_marked_or_refused(watched: Watched) -> None:
+    watched.comes_in("20240110")
+    first = watched.run()
+    assert outcomes(first) == {"2023-06-18": "done", "2024-01-10": "skipped"}
+    (line,) = (line for line in lines_of(first) if "skipped" in line)
+    assert "2024-01-10, lie" in line
+    assert "days apart in the course of the year; expected at most 45 days" in line
+    assert "`monitor: pairs: same-season`" in line
+    assert first.failed == ()
+    assert outcomes(watched.run()) == {"2023-06-18": "known", "2024-01-10": "known"}
+    ws = workspace(watched.project, watched.data, watched.output)
+    findings = find_scenes(ws, sensor_of(watched.project.sensor))
+    lines = describe_pairs(ws, findings, TODAY)
+    assert lines[0].startswith("2 pairs; the dates of 1 lie in different seasons, and they are skipped")
+    assert "same-season` compares each period with the one a year before: 0 pairs" in lines[1]
+
+    watched.configure(monitor={"season": "mark"})
+    marked = watched.run()
+    assert outcomes(marked) == {"2023-06-18": "done", "2024-01-10": "done"}
+    (winter,) = (pair for pair in marked.pairs if pair.after == "2024-01-10")
+    warned = json.loads((watched.home / "pairs" / winter.pair / "demo/run/run.json").read_text(encoding="utf-8"))["warnings"]
+    assert list(winter.warnings) == warned
+    assert any(line.startswith("Warning: 2024-01-10: The dates lie") for line in lines_of(marked))
+
+    watched.configure(monitor={"season": "skip"})
+    again = watched.run()
+    assert outcomes(again)["2024-01-10"] == "skipped"
+    assert "`landshift register withdraw --run" in next(p.message for p in again.pairs if p.after == "2024-01-10")
+    watched.configure(monitor={"season": "stop"})
+    assert outcomes(watched.run())["2024-01-10"] == "failed"
+
+
+@pytest.mark.slow
+def test_old_runs_go_but_not_those_that_changes_point_to(watched: Watched) -> None:
+    for day in ("20240617", "20250616"):
+        watched.comes_in(day)
+    later = date(2026, 1, 1)
+    watched.run(today=later)
+    runs = {p.parts[-3][-10:]: p for p in watched.home.glob("pairs/*/demo/run")}
+    assert sorted(runs) == ["2023-06-18", "2024-06-17", "2025-06-16"]
+    watched.configure(monitor={"keep": 1})
+    result = watched.run(today=later)
+    assert sorted(day for day, folder in runs.items() if folder.is_dir()) == ["2023-06-18", "2025-06-16"]
+    assert result.removed[0].startswith("the runs of 1 old pair, ")
+    changes, history = watched.changes(), watched.history()
+    assert set(outcomes(watched.run(today=later)).values()) == {"known"}
+    pd.testing.assert_frame_equal(changes, watched.changes())
+    assert watched.history() == history

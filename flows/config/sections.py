@@ -216,6 +216,11 @@ class MonitorConfig(Section):
     """Days whose scenes make one image, counted from the first day of the epoch `after`; 1 makes each day with scenes one."""
     season_tolerance_days: int = Field(default=45, ge=0, le=180)
     """`same-season`: how far from exactly a year before the other period may lie."""
+    season: Literal["skip", "mark", "stop"] = "skip"
+    """A pair whose dates lie further apart in the year than `gates: season_gap_days: limit`: it is skipped, with the reason;
+    mapped and marked; or it fails."""
+    keep: int | None = Field(default=None, ge=1, le=100_000)
+    """Runs of so many latest pairs stay, and those that saw a new or confirmed change first or last; None: all."""
     register_env: Annotated[str, Field(pattern="^[A-Z][A-Z0-9_]{0,99}$")] | None = None
     """Environment variable (upper case) with the address of a register on a server, such as
     `postgresql://USER@HOST/DATABASE?schema=NAME`; None: the register is `register.gpkg` in the project's folder of outputs."""

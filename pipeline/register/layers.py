@@ -82,7 +82,7 @@ def write_changed(path: Path, frame: gpd.GeoDataFrame) -> Path:
         OSError: The file could not be written whole.
     """
     style = Style(_states_qml("what", {c.name: c.alias for c in _CHANGED_COLUMNS}))
-    return write_styled_layer(path, StyledLayer("changed", frame, _CHANGED_COLUMNS, style))
+    return write_styled_layer(path, StyledLayer("changed", frame, _CHANGED_COLUMNS, style, geometry="MultiPolygon"))
 
 
 def _states_qml(attribute: str, headings: Mapping[str, str]) -> str:

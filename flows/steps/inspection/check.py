@@ -11,8 +11,10 @@ from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.images.gating import gates_of_look, gates_of_plan
 from landshift.flows.steps.learning.fitting import encoder_of, require_model_fits
 from landshift.flows.steps.learning.labelling import assign_roles, read_labels
+from landshift.flows.steps.monitoring.season import describe_pairs
 from landshift.flows.steps.project.disk import bytes_required, free_bytes, require_disk
-from landshift.flows.steps.project.plan import Plan, legend_of, plan
+from landshift.flows.steps.project.finding import find_scenes
+from landshift.flows.steps.project.plan import Plan, legend_of, plan, sensor_of
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.maps import areas_in
 from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, Gate, require_open
@@ -107,6 +109,8 @@ class ProjectCheck:
     """What does not lie on the pixels of the grid, and from what it is resampled; sentences."""
     areas_of_interest: IfAny[AreaList] = None
     """None without a file of them."""
+    monitor: tuple[str, ...] = ()
+    """Which pairs a monitor would make, in sentences; empty where the config has no `monitor:`."""
     labels: IfAny[LabelSummary] = None
     """None without labels."""
     splits: IfAny[Mapping[str, Mapping[str, int]]] = None
@@ -164,10 +168,16 @@ def check_project(ws: Workspace) -> Reply:
         areas_of_interest=None if areas is None else AreaList(tuple(areas.frame["name"]), tuple(areas.notes)),
         labels=None if labels is None else summary(labels, legend_of(ws.project)),
         splits=None if splits is None else splits.counts, split_notes=() if splits is None else splits.notes,
-        method=method, encoder=encoder,
+        monitor=_describe_monitor(ws), method=method, encoder=encoder,
         expected_minutes=minutes,
     )  # fmt: skip
     return content_of(check), _lines(check)
+
+
+def _describe_monitor(ws: Workspace) -> tuple[str, ...]:
+    if "monitor" not in ws.project.model_fields_set:
+        return ()
+    return tuple(describe_pairs(ws, find_scenes(ws, sensor_of(ws.project.sensor), tolerant=True)))
 
 
 def _tiling(ws: Workspace, made: Plan) -> tuple[int, int]:
@@ -248,6 +258,7 @@ def _lines(check: ProjectCheck) -> list[str]:
         *(f"         {note}" for note in (check.encoder.notes if check.encoder else ())),
         f"Tiles    {check.tiles}",
         *_gate_lines(check.gates),
+        *(f"{'' if i else 'Monitor':<8} {sentence}" for i, sentence in enumerate(check.monitor)),
         *([f"Clouds   masked by {check.clouds.model}"] if check.clouds.model else []),
         *(f"Warning  {sentence}" for sentence in (*check.skipped, *check.clouds.unmasked)),
     ]

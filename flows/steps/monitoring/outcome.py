@@ -41,9 +41,11 @@ class Compared:
     after: str
     """Later period."""
     outcome: str
-    """`done`, `failed`, or `known`: done before from the same scenes."""
+    """`done`, `failed`, `skipped`, or `known`: done or skipped before, from the same scenes."""
     message: str
     """What was found, or what went wrong; a sentence."""
+    warnings: tuple[str, ...] = ()
+    """Those of its run, as in `run.json`; sentences."""
 
 
 @dataclass(frozen=True)
@@ -68,6 +70,8 @@ class Monitored:
     """Alerts and copies of runs that did not arrive, and why; the next run tries them again; sentences."""
     withdrawn: tuple[str, ...] = ()
     """Items that the catalog no longer has, and that runs of the register were made from; sentences."""
+    removed: tuple[str, ...] = ()
+    """Old runs that were removed; sentences."""
     other_models: tuple[str, ...] = ()
     """Pairs that were made by another model than the one in use now; sentences."""
 
@@ -147,12 +151,14 @@ def _report(result: Monitored) -> Iterator[tuple[str, str]]:
     """Yield what was done, and what was not: the matter, and a sentence."""
     known = len(result.pairs) - len(result.fresh)
     yield from ((_PAIRS, _sentence_of(pair)) for pair in result.fresh)
+    yield from (("Warning", f"{pair.after}: {sentence}") for pair in result.fresh for sentence in pair.warnings)
     if known:
         yield _PAIRS, f"{known} pair{'' if known == 1 else 's'} known from before."
     yield from (("Waiting", sentence) for sentence in result.waiting)
     yield from (("Skipped", sentence) for sentence in result.faulty)
     if result.diff is not None:
         yield "Changed in the register", f"{_count(result.what)}. See {result.diff}"
+    yield from (("Removed", sentence) for sentence in result.removed)
     yield from (("Sent", sentence) for sentence in result.told)
     yield from ((_NOT_SENT, sentence) for sentence in result.untold)
     yield from (("Withdrawn", sentence) for sentence in result.withdrawn)

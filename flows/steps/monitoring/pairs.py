@@ -69,6 +69,8 @@ def pair_workspace(ws: Workspace, pair: PeriodPair, model: Path | None) -> Works
     }
     content = ws.project.model_dump()
     content["epochs"] |= epochs
+    if ws.project.monitor.season != "skip":
+        content["gates"]["season_gap_days"]["otherwise"] = ws.project.monitor.season
     project = type(ws.project).model_validate(content)
     return workspace(project, ws.data, ws.output / PAIRS / pair.name, allow_outside=ws.allow_outside, model=model)
 

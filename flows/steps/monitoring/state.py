@@ -11,7 +11,8 @@ from landshift.pipeline.records import read_record, write_record
 STATE = "monitor.json"
 """In the project's folder of outputs."""
 
-DONE, FAILED = "done", "failed"
+DONE, FAILED, SKIPPED = "done", "failed", "skipped"
+"""What became of a pair; one of two seasons is skipped."""
 
 
 @dataclass(frozen=True)
@@ -19,13 +20,13 @@ class PairState:
     """A pair as it was compared last."""
 
     outcome: str
-    """`done` or `failed`."""
+    """`done`, `failed` or `skipped`."""
     fingerprint: str
     """Hash of its scenes and configuration."""
     register: str
     """Name of the register that it was merged into, from `register_name`."""
     run: str | None
-    """Key of its run; None where it failed."""
+    """Key of its run; None where it failed or was skipped."""
     message: str
     """What was found, or what went wrong; a sentence."""
     attempts: int
