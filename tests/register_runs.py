@@ -28,7 +28,7 @@ def codes_of(picture: Sequence[str]) -> np.ndarray:
 def run(
     picture: Sequence[str], after: str, before: str = "2020-06-15", *, key: str = "", created: str = "",
     model: str = "sha256:m", scenes: tuple[str, ...] = (),
-    project: str = "place", legend: Legend = LEGEND, crs: str = "EPSG:32651", prefix: str = "p",
+    project: str = "place", legend: Legend = LEGEND, crs: str = "EPSG:32651", prefix: str = "p", min_area_ha: float = 0.0,
 ) -> MergeableRun:  # fmt: skip
     codes = codes_of(picture)
     grid = small_grid(*codes.shape, crs=crs)
@@ -37,7 +37,7 @@ def run(
     patches = layers.changes[["change_id", "change_code", "to_code", "area_ha", "change_probability", "geometry"]]
     t = grid.transform
     extent = shapely.box(t.c, t.f + t.e * codes.shape[0], t.c + t.a * codes.shape[1], t.f)
-    seen = Observation(key or f"k-{before}-{after}", project, before, after, created, "m", model, scenes)
+    seen = Observation(key or f"k-{before}-{after}", project, before, after, created, "m", model, scenes, min_area_ha)
     view = View(seen, extent, patches.astype({"to_code": "Int64"}), shapely.get_parts(layers.not_observed.geometry.to_numpy()))
     return MergeableRun(Path(seen.key), view, legend, CRS(crs_of(grid)), 1.0)
 

@@ -103,6 +103,16 @@ def test_a_corner_that_a_patch_of_its_kind_covers_is_not_a_miss(tmp_path: Path) 
     assert store.changes()["misses"].tolist() == [0] * len(store.changes())
 
 
+@pytest.mark.parametrize(("unit", "state"), [(0.04, "closed"), (0.05, "new")])
+def test_parts_that_are_smaller_than_any_patch_prove_nothing(tmp_path: Path, unit: float, state: str) -> None:
+    """Four pixels, 0.04 ha, are seen on each side of the cloud."""
+    whole, sides = (".222222.", ".222222.", "........"), ("...??...", "...??...", "........")
+    store = open_register(tmp_path / "register.gpkg")
+    for month, picture in enumerate((whole, sides, sides), start=1):
+        store.merge([run(picture, f"2021-{month:02d}-15", min_area_ha=unit)])
+    assert only(store)["state"] == state
+
+
 def test_kinds_are_not_mixed(tmp_path: Path) -> None:
     water = (".333333.", ".333333.", ".333333.", "........")
     store = see([LEFT, water], tmp_path)

@@ -374,7 +374,8 @@ def test_the_command_line_from_end_to_end(runs: list[Path], tmp_path: Path) -> N
     assert "crs" not in content
     shape = shapely.from_geojson(json.dumps(content["features"][0]["geometry"]))
     assert shapely.within(shape, shapely.box(120, 32, 122, 33))
-    assert shapely.is_ccw(shapely.get_exterior_ring(shape))
+    assert shape.geom_type == "MultiPolygon"
+    assert all(shapely.is_ccw(shapely.get_exterior_ring(part)) for part in shape.geoms)
     assert {f["properties"]["what"] for f in content["features"]} == {"confirmed", "rejected"}
     code, _, _ = command("register", "diff", register, "--since", "0", "--output", tmp_path / "all.gpkg")
     frame = gpd.read_file(tmp_path / "all.gpkg", layer="changed")

@@ -18,6 +18,7 @@ from landshift.pipeline.register.ground import (
     GroundOfChanges,
     hidden_part,
     join_parts,
+    largest_part_seen,
     look,
     match,
 )
@@ -166,6 +167,9 @@ class _Update:
         could = (turned != "") | spans[missing]
         could &= (turned != "") | (self.ground.observed[missing] >= OBSERVED_SHARE * self.ground.area[missing])
 
+        # What is seen between clouds may be smaller than any patch of the map.
+        for k in np.flatnonzero(could & (turned == "") & (self.ground.hidden[missing] > 0)).tolist():
+            could[k] = self._could_show(int(missing[k]))
         geometry, first_geometry = old.geometry.copy(), old.first_geometry.copy()
         whole = spans & (self.ground.hidden == 0)
         plain = [row for row, patches in patches_of.items() if whole[row] and len(patches) == 1 and row not in groups]
@@ -189,6 +193,13 @@ class _Update:
         column["why"][living[into != ""]] = into[into != ""]
         self._decide(column, united)
         return Known(column, geometry, first_geometry, united=united, laid=old.laid, rows=old.rows), row_of_patch
+
+    def _could_show(self, row: int) -> bool:
+        """Return whether the map would show a change that clouds hide parts of: as a patch of the minimum mapping unit."""
+        part = largest_part_seen(self.ground, self.known.geometry[row], row, self.view)
+        hectares = self.known.columns["area_ha"][row] * part / self.ground.area[row]
+        # Outlines are not as exact as pixels are.
+        return not hectares < 0.99 * self.view.observation.min_area_ha
 
     def _unite(
         self, column: Mapping[str, np.ndarray], united: np.ndarray, pairs: Sequence[tuple[int, int]]

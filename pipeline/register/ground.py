@@ -104,6 +104,12 @@ def hidden_part(ground: GroundOfChanges, change: shapely.Geometry, row: int, vie
     return shapely.union_all(parts)
 
 
+def largest_part_seen(ground: GroundOfChanges, change: shapely.Geometry, row: int, view: View) -> float:
+    """Return the area of the largest part of a change that was observed."""
+    parts = shapely.get_parts(shapely.difference(change, hidden_part(ground, change, row, view)))
+    return float(shapely.area(parts).max(initial=0.0))
+
+
 def join_parts(parts: list[shapely.Geometry]) -> shapely.Geometry:
     """Return the union of polygons, as a polygon or multipolygon, without the slivers and lines of rounding."""
     pieces = shapely.get_parts(shapely.union_all(parts))

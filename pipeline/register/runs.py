@@ -100,7 +100,7 @@ def _observation(run: "RunRecord") -> Observation:
     return Observation(
         run.key, run.name, str(run.before_date), str(run.after_date), created=run.created, model_name=run.mapper,
         model_hash=run.mapper_hash,
-        scenes=tuple(dict.fromkeys(names)),
+        scenes=tuple(dict.fromkeys(names)), min_area_ha=run.min_area_ha,
     )  # fmt: skip
 
 

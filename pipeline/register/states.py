@@ -59,6 +59,8 @@ class Observation:
     """Hash of the model's weights."""
     scenes: tuple[str, ...] = ()
     """Names of its scenes: paths of their files, names with and without endings, their folders' names, hashes, and ids."""
+    min_area_ha: int | float = 0.0
+    """Minimum mapping unit of its map, hectares: smaller patches were dropped."""
 
     @property
     def order(self) -> tuple[str, str, str, str]:
