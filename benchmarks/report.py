@@ -270,11 +270,36 @@ def show_register(content: Content) -> Iterator[str]:
     for column in (c for c in COLUMNS if c in content):
         found = content[column]
         rows += [
-            [f"{column}: {row['changes_first']:,} changes", *(number(row[key]) for key in names), number(row["peak_gb"])]
+            [
+                f"{column}: {row['changes_first']:,} changes",
+                *(number(row.get(key)) for key in names),
+                number(row.get("peak_gb")),
+            ]
             for row in found["register"]
         ]
-        rows.append([f"{column}: grows to the power", *(number(found["exponents"][key]) for key in names), ""])
+        rows.append([f"{column}: grows to the power", *(number(found["exponents"].get(key)) for key in names), ""])
     yield make_table(("", "first, s", "5,000 patches, s", "a corner, s", "late, s", "reading, s", "memory, GB"), rows)
+    yield machines_of(content)
+
+
+def show_clouds(content: Content) -> Iterator[str]:
+    """Yield the section on changes under clouds."""
+    yield "## Changes under clouds"
+    one = next(iter(content.values()))
+    yield (
+        f"`benchmarks/register_clouds.py`: {one['territories']} made territories with {one['changes']} changes in all, which "
+        f"begin within {one['dates']} dates that clouds hide to 0 to 40 %; what is seen is mapped right. Dates are counted from the "
+        f"one at which the change is there: 0 is that one."
+    )
+    names = {
+        "split": "changes with more than one entry at the end", "ids": "ids ever given", "ends": "ends that were none",
+    }  # fmt: skip
+    known = [column for column in COLUMNS if column in content]
+    rows = [[title, *(str(content[column][name]) for column in known)] for name, title in names.items()]
+    for name, title in (("until_seen", "dates until it is seen"), ("until_confirmed", "dates until it is confirmed")):
+        cells = (content[column][name] for column in known)
+        rows.append([f"{title}: half of them, 90 %, 99 %", *(f"{c['p50']}, {c['p90']}, {c['p99']}" for c in cells)])
+    yield make_table(("", *known), rows)
     yield machines_of(content)
 
 
@@ -317,7 +342,8 @@ def show_step(content: Content) -> Iterator[str]:
 
 SECTIONS: tuple[tuple[str, Callable[[Content], Iterator[str]]], ...] = (
     ("detect_path", show_path), ("detect_path_4", show_path), ("flame", show_flame), ("fed_device", show_fed),
-    ("gpu_check", show_gpu), ("polygons", show_polygons), ("register", show_register), ("chips", show_chips),
+    ("gpu_check", show_gpu), ("polygons", show_polygons), ("register", show_register),
+    ("register_clouds", show_clouds), ("chips", show_chips),
     ("training_step", show_step), ("peers", show_peers), ("growth", show_growth),
 )  # fmt: skip
 """Files and what shows them, in the order of the page."""

@@ -37,7 +37,7 @@ def run(
     patches = layers.changes[["change_id", "change_code", "to_code", "area_ha", "change_probability", "geometry"]]
     t = grid.transform
     extent = shapely.box(t.c, t.f + t.e * codes.shape[0], t.c + t.a * codes.shape[1], t.f)
-    seen = Observation(key or f"k-{before}-{after}", project, before, after, created, "m", model, scenes, min_area_ha)
+    seen = Observation(key or f"k-{before}-{after}", project, before, after, created, "m", model, scenes, min_area_ha, 10.0)
     view = View(seen, extent, patches.astype({"to_code": "Int64"}), shapely.get_parts(layers.not_observed.geometry.to_numpy()))
     return MergeableRun(Path(seen.key), view, legend, CRS(crs_of(grid)), 1.0)
 

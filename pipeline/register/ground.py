@@ -16,6 +16,8 @@ _LEAST_COVERED = 0.1
 """The same where a patch covers all that is seen of a change: a corner between clouds proves little."""
 OPEN, OVER, UNCOUNTED = 0, 1, 2
 """Whether a change may be united with others, may only be seen again, or comes after all others."""
+_FEW_PIXELS = 9
+"""A change or patch of at most so many pixels that lies within a pixel of the other one overlaps it whole."""
 _NOTHING = 1e-6
 """Share of a polygon that is no more than rounding."""
 
@@ -62,11 +64,15 @@ def look(changes: np.ndarray, codes: np.ndarray, view: View) -> GroundOfChanges:
     tree = shapely.STRtree(changes)
     area = np.nan_to_num(shapely.area(changes))
     patches = view.patches.geometry.to_numpy()
-    patch, row = tree.query(patches, predicate="intersects")
-    shared = shapely.area(shapely.intersection(changes[row], patches[patch]))
-    kept = shared > 0
-    row, patch, shared = row[kept], patch[kept], shared[kept]
+    pixel = view.observation.pixel_size
+    patch, row = tree.query(patches, predicate="dwithin", distance=pixel)
     same = codes[row] == view.patches["change_code"].to_numpy()[patch]
+    shared = shapely.area(shapely.intersection(changes[row], patches[patch]))
+    # Where outlines were simplified, a corner of one pixel may lie beside the rest of its change.
+    smaller = np.minimum(area[row], shapely.area(patches)[patch])
+    shared = np.where(same & (smaller <= _FEW_PIXELS * pixel**2), smaller, shared)
+    kept = shared > 0
+    row, patch, shared, same = row[kept], patch[kept], shared[kept], same[kept]
     hidden, clouds = _hidden(changes, area, tree, view)
     return GroundOfChanges(area, hidden, clouds, row, patch=patch, shared=shared, same=same)
 

@@ -101,6 +101,7 @@ def _observation(run: "RunRecord") -> Observation:
         run.key, run.name, str(run.before_date), str(run.after_date), created=run.created, model_name=run.mapper,
         model_hash=run.mapper_hash,
         scenes=tuple(dict.fromkeys(names)), min_area_ha=run.min_area_ha,
+        pixel_size=abs(run.grid.transform[0]),
     )  # fmt: skip
 
 

@@ -61,6 +61,8 @@ class Observation:
     """Names of its scenes: paths of their files, names with and without endings, their folders' names, hashes, and ids."""
     min_area_ha: int | float = 0.0
     """Minimum mapping unit of its map, hectares: smaller patches were dropped."""
+    pixel_size: int | float = 0.0
+    """Side of a pixel of its map, in units of the CRS; outlines are about so exact."""
 
     @property
     def order(self) -> tuple[str, str, str, str]:

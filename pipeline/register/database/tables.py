@@ -115,7 +115,8 @@ FIRST_SEEN = sa.Table(
 OBSERVATIONS = sa.Table(
     "observations", METADATA, _key(), _geometry(), _text("key", nullable=False, unique=True), _text("project"),
     sa.Column("before_date", IsoDate), sa.Column("after_date", IsoDate), _text("created"), _text("model_name"),
-    _text("model_hash"), _text("scenes"), _number("min_area_ha"), _number("observed_share"), _integer("patch_count"), _text("standing"),
+    _text("model_hash"), _text("scenes"), _number("min_area_ha"), _number("pixel_size"),
+    _number("observed_share"), _integer("patch_count"), _text("standing"),
     sa.Column("merged_at", TIME), _integer("last_line"), sqlite_autoincrement=True,
 )  # fmt: skip
 PATCHES = sa.Table(
