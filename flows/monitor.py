@@ -99,7 +99,7 @@ def monitor(
         except UnavailableError as error:
             diff, what, told, untold, withdrawn = None, {}, (), (str(error),), ()
         runs = {pair.name: pair_workspace(ws, pair, chosen).run for pair in made.pairs if state.is_done(pair.name)}
-        uncopied = copy_runs(ws, {name: run for name, run in runs.items() if run.is_dir()})
+        uncopied = copy_runs(ws, runs)
         # What could not be copied yet has to stay.
         removed = () if uncopied else remove_old_runs(ws, made.pairs, state, register)
     result = Monitored(
