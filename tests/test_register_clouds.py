@@ -49,6 +49,8 @@ def see(pictures: list[tuple[str, ...]], folder: Path) -> Register:
 
 WHOLE = (".222222.", ".222222.", ".222222.", "........")
 CORNER = ("????222.", "????222.", "????????", "????????")
+LEFT_END = (".22?????", ".22?????", ".22?????", "...?????")
+RIGHT_END = ("?????22.", "?????22.", "?????22.", "?????...")
 LEFT = (".222????", ".222????", ".222????", "....????")
 GONE_BETWEEN = (".22..22.", ".22..22.", ".22..22.", "........")
 
@@ -76,8 +78,7 @@ def test_what_is_seen_unchanged_goes(tmp_path: Path) -> None:
 
 
 def test_parts_that_one_patch_covers_are_one_change(tmp_path: Path) -> None:
-    right = ("????222.", "????222.", "????222.", "????....")
-    store = see([LEFT, right, WHOLE], tmp_path)
+    store = see([LEFT_END, RIGHT_END, WHOLE], tmp_path)
     changes = store.changes()
     older, younger = changes["change_id"]
     assert states(changes) == {older: "confirmed", younger: "withdrawn"}
@@ -86,6 +87,11 @@ def test_parts_that_one_patch_covers_are_one_change(tmp_path: Path) -> None:
     assert set(store.table(PATCHES)["change_id"]) == {older}
     assert [s.run for s in store.sightings(older)] == [f"k-2020-06-15-2021-{month:02d}-15" for month in (1, 2, 3)]
     assert store.table(HISTORY).iloc[-1][["event", "change_id"]].tolist() == ["united", younger]
+
+
+def test_a_part_beside_a_small_change_of_its_kind_is_part_of_it(tmp_path: Path) -> None:
+    right = ("????222.", "????222.", "????222.", "????....")
+    assert only(see([LEFT, right], tmp_path))["geometry"].area == pytest.approx(1800, rel=1e-6)
 
 
 def test_parts_of_one_patch_in_one_run_are_counted_once(tmp_path: Path) -> None:
@@ -120,8 +126,7 @@ def test_kinds_are_not_mixed(tmp_path: Path) -> None:
 
 
 def test_a_withdrawn_run_unites_nothing(tmp_path: Path) -> None:
-    right = ("????222.", "????222.", "????222.", "????....")
-    store = see([LEFT, right, WHOLE], tmp_path)
+    store = see([LEFT_END, RIGHT_END, WHOLE], tmp_path)
     store.withdraw("run", "k-2020-06-15-2021-03-15", "haze")
     changes = store.changes()
     assert changes["united_with"].tolist() == ["", ""]

@@ -17,7 +17,9 @@ _LEAST_COVERED = 0.1
 OPEN, OVER, UNCOUNTED = 0, 1, 2
 """Whether a change may be united with others, may only be seen again, or comes after all others."""
 _FEW_PIXELS = 9
-"""A change or patch of at most so many pixels that lies within a pixel of the other one overlaps it whole."""
+"""A change or patch of at most so many pixels that lies beside the other one overlaps it whole."""
+_BESIDE = 0.75
+"""Pixels from one to the other, where no whole pixel lies between them."""
 _NOTHING = 1e-6
 """Share of a polygon that is no more than rounding."""
 
@@ -65,7 +67,7 @@ def look(changes: np.ndarray, codes: np.ndarray, view: View) -> GroundOfChanges:
     area = np.nan_to_num(shapely.area(changes))
     patches = view.patches.geometry.to_numpy()
     pixel = view.observation.pixel_size
-    patch, row = tree.query(patches, predicate="dwithin", distance=pixel)
+    patch, row = tree.query(patches, predicate="dwithin", distance=_BESIDE * pixel)
     same = codes[row] == view.patches["change_code"].to_numpy()[patch]
     shared = shapely.area(shapely.intersection(changes[row], patches[patch]))
     # Where outlines were simplified, a corner of one pixel may lie beside the rest of its change.
