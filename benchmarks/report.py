@@ -288,8 +288,8 @@ def show_clouds(content: Content) -> Iterator[str]:
     one = next(iter(content.values()))
     yield (
         f"`benchmarks/register_clouds.py`: {one['territories']} made territories with {one['changes']} changes in all, which "
-        f"begin within {one['dates']} dates that clouds hide to 0 to 40 %; what is seen is mapped right. Dates are counted from the "
-        f"one at which the change is there: 0 is that one."
+        f"begin within {one['dates']} dates that clouds hide to 0 to 40 %; what is seen is mapped right. Dates count from "
+        f"the one at which the change is there: 0 is that one."
     )
     names = {
         "split": "changes with more than one entry at the end", "ids": "ids ever given", "ends": "ends that were none",
