@@ -216,7 +216,7 @@ class Manifest:
             return {}
         try:
             found = json.loads(path.read_text(encoding="utf-8"))
-        except ValueError:
+        except (ValueError, RecursionError):
             found = None
         if not isinstance(found, dict):
             # A record that cannot be read proves nothing: the work is done again.

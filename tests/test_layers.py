@@ -258,3 +258,23 @@ def test_calls_with_more_than_four_arguments_use_keywords() -> None:
         if not any(isinstance(a, ast.Starred) for a in node.args)
     ]
     assert not offenders
+
+
+READS_JSON = {
+    "landshift.pipeline.records", "landshift.pipeline.manifest", "landshift.pipeline.releases",
+    "landshift.pipeline.vector.formats", "landshift.pipeline.scenes.stac.documents", "landshift.models.transfer.probe",
+    "landshift.pipeline.register.database.review_rows", "landshift.pipeline.register.database.opening",
+    "landshift.pipeline.register.database.rows", "landshift.flows.cli.learning", "landshift.flows.demo.sample",
+    "landshift.flows.steps.assessment.publish", "landshift.flows.steps.release.candidates",
+}  # fmt: skip
+"""The door, and those that read what this process wrote, or turn every fault of it into a refusal themselves."""
+
+
+def test_json_is_read_through_one_door() -> None:
+    found = {
+        module
+        for module, tree in MODULES.items()
+        for node in ast.walk(tree)
+        if isinstance(node, ast.Call) and ast.unparse(node.func) in ("json.load", "json.loads")
+    }
+    assert found <= READS_JSON

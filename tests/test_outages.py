@@ -26,7 +26,7 @@ from tests.postgis_server import Server, server
 from tests.test_unattended import site
 
 # PostgreSQL is stopped behind the back of what started it.
-pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")]
+pytestmark = pytest.mark.slow
 
 STEADY = [c.name for c in REGISTER_COLUMNS if c.name != "change_id"]
 

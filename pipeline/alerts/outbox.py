@@ -10,6 +10,7 @@ from uuid import UUID, uuid5
 
 from landshift.pipeline.alerts.alert import utc_text
 from landshift.pipeline.errors import InputError
+from landshift.pipeline.records import json_of
 
 SENDING, SENT, DROPPED = "sending", "sent", "dropped"
 
@@ -65,7 +66,7 @@ class Outbox:
         sent: set[tuple[str, str]] = set()
         for number, line in enumerate(content.split(b"\n")[:-1], start=1):
             try:
-                entry = json.loads(line)
+                entry = json_of(line, f"{self.path}, line {number}")
                 event, key = entry["event"], (str(entry["channel"]), str(entry["message"]))
                 if event == SENDING:
                     begun[key] = Sending(*key, tuple(str(a) for a in entry["alerts"]))
@@ -74,7 +75,7 @@ class Outbox:
                     sent |= {(key[0], str(alert)) for alert in entry.get("alerts", ())}
                 else:
                     raise ValueError(f"event {event!r}")
-            except (ValueError, KeyError, TypeError) as error:
+            except (InputError, ValueError, KeyError, TypeError) as error:
                 raise InputError(
                     f"{self.path}, line {number}, is unreadable ({type(error).__name__}). The file records sent alerts: "
                     f"restore it from a copy, or remove it, and all alerts are sent again."

@@ -1,6 +1,5 @@
 """Estimate: from a judged sample to areas and accuracies with confidence intervals."""
 
-import json
 import shutil
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -20,7 +19,7 @@ from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_text
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.records import record_of, write_record
+from landshift.pipeline.records import read_json, record_of, write_record
 from landshift.pipeline.run.package import complete, require_unharmed
 from landshift.pipeline.run.record import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, RunRecord, read_run
 from landshift.pipeline.sample.area_estimation import Interval
@@ -203,8 +202,8 @@ def _record_of(samples: Path, run: Path, key: str) -> tuple[Path, DrawnSample]:
             f"Copy it beside {samples.name}."
         )
     try:
-        record = record_of(DrawnSample, json.loads(found.read_text(encoding="utf-8-sig")), str(found))
-    except (OSError, ValueError) as error:
+        record = record_of(DrawnSample, read_json(found), str(found))
+    except (OSError, InputError) as error:
         raise InputError(
             f"{found} is damaged: expected JSON with `run`, `seed` and `strata`, as it was written. Copy it again from "
             f"where `landshift sample` made it."

@@ -1,6 +1,5 @@
 """Sample: draw pixels of a run at random, and prepare them for being judged in QGIS."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,7 +13,7 @@ from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
 from landshift.pipeline.manifest import remove_partials, replace_when_done
 from landshift.pipeline.raster.images import open_readers
 from landshift.pipeline.raster.read import inspect, read_raster
-from landshift.pipeline.records import content_of, write_record
+from landshift.pipeline.records import content_of, read_json, write_record
 from landshift.pipeline.run.package import require_unharmed
 from landshift.pipeline.run.record import CHANGE_MAP, RunRecord, read_run
 from landshift.pipeline.sample.draw import DrawnSample, DrawnStratum, Sample, allocate, draw
@@ -131,8 +130,8 @@ def expect_accuracy(run: RunRecord, counts: dict[int, int]) -> dict[int, float]:
 
 def _require_same(folder: Path, record: DrawnSample) -> None:
     try:
-        found = json.loads((folder / RECORD).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        found = read_json(folder / RECORD)
+    except (OSError, InputError):
         found = None
     if found != content_of(record) or not (folder / SAMPLES).is_file():
         what = (

@@ -1,6 +1,5 @@
 """Releases of a project: the model in use, since when and why, and the way back to the one before."""
 
-import json
 import shlex
 import shutil
 from dataclasses import replace
@@ -12,6 +11,7 @@ from landshift.flows.runtime.reply import Reply
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash
+from landshift.pipeline.records import read_json
 from landshift.pipeline.releases import (
     ROLLED_BACK,
     Entry,
@@ -163,7 +163,7 @@ def _one_before(journal: ReleaseJournal) -> int:
 
 def identity(folder: Path) -> tuple[str, str]:
     """Return the hashes of a model's weights and of its `model.json`."""
-    content = json.loads((folder / MODEL).read_text(encoding="utf-8"))
+    content = read_json(folder / MODEL)
     return str(content["weights"]), file_hash(folder / MODEL)
 
 
