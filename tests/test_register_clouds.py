@@ -125,6 +125,20 @@ def test_kinds_are_not_mixed(tmp_path: Path) -> None:
     assert sorted(store.changes()["state"]) == ["closed", "new"]
 
 
+@pytest.mark.parametrize(
+    ("picture", "areas"),
+    [(GONE_BETWEEN, [600, 600]), (CORNER, [600]), (("????222.", "????22..", "????222.", "????...."), [800])],
+)
+def test_a_run_that_does_not_count_lends_ids_alone(tmp_path: Path, picture: tuple[str, ...], areas: list[int]) -> None:
+    """What a superseded run saw makes no two patches one, and is no part of what clouds hide from the run that counts."""
+    store = open_register(tmp_path / "register.gpkg")
+    store.merge([run(WHOLE, "2021-01-15", key="old", created="2024-01-01T00:00:00")])
+    store.merge([run(picture, "2021-01-15", key="new", created="2024-02-01T00:00:00")])
+    changes = store.changes()
+    assert changes["change_id"][0] in store.table(PATCHES).query("run == 'new'")["change_id"].tolist()
+    assert sorted(changes[changes["times_seen"] > 0].geometry.area) == pytest.approx(areas, rel=0.2)
+
+
 def test_a_withdrawn_run_unites_nothing(tmp_path: Path) -> None:
     store = see([LEFT_END, RIGHT_END, WHOLE], tmp_path)
     store.withdraw("run", "k-2020-06-15-2021-03-15", "haze")

@@ -172,6 +172,7 @@ class _Update:
             could[k] = self._could_show(int(missing[k]))
         geometry, first_geometry = old.geometry.copy(), old.first_geometry.copy()
         whole = spans & (self.ground.hidden == 0)
+        whole |= ~counted
         plain = [row for row, patches in patches_of.items() if whole[row] and len(patches) == 1 and row not in groups]
         only = [patches_of[row][0] for row in plain]
         geometry[plain] = self.view.patches.geometry.to_numpy()[only]

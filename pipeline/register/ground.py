@@ -155,5 +155,13 @@ def match(ground: GroundOfChanges, tiers: np.ndarray, patch_area: np.ndarray) ->
     # Those that no counting run saw come last; the one written last stays.
     order = np.lexsort((-row, shared, tiers[row] < UNCOUNTED))
     result[patch[order]] = row[order]
+    # What no counting run saw lends its id, to one patch, and has no other part in what is seen.
+    most = np.zeros(len(result))
+    most[patch[order]] = shared[order]
+    lent = np.flatnonzero((result >= 0) & (tiers[result] == UNCOUNTED) if len(tiers) else result >= 0)
+    lent = lent[np.argsort(most[lent], kind="stable")]
+    owner = np.full(len(tiers), -1)
+    owner[result[lent]] = lent
+    result[lent[owner[result[lent]] != lent]] = -1
     united = covers & (tiers[row] == OPEN) & (tiers[result[patch]] < UNCOUNTED) & (row != result[patch])
     return result, list(zip(row[united].tolist(), result[patch[united]].tolist(), strict=True))
