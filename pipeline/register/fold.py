@@ -207,12 +207,13 @@ class _Update:
     ) -> dict[int, list[int]]:
         """Make one change of those that are one: the oldest stays. Return its row, to all of their rows by age."""
         graph: dict[int, set[int]] = {}
+        bounds = self.ground.bounds
         for one, other in pairs:
             whole = graph.get(one, {one}) | graph.get(other, {other})
             graph |= dict.fromkeys(whole, whole)
         result = {}
         for whole in {id(whole): whole for whole in graph.values()}.values():
-            members = sorted(whole, key=lambda row: (column["first_seen"][row], column["first_before"][row], row))
+            members = sorted(whole, key=lambda row: (column["first_seen"][row], column["first_before"][row], *bounds[row]))
             root, others = members[0], members[1:]
             result[root] = members
             united[others] = root

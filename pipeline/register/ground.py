@@ -30,6 +30,8 @@ class GroundOfChanges:
 
     area: np.ndarray
     """float64 (n): of each change, in units of the CRS squared; 0 of one that was not asked about."""
+    bounds: np.ndarray
+    """float64 (n, 4): left, bottom, right and top of each change."""
     hidden: np.ndarray
     """float64 (n): what was not observed of it; 0 or more."""
     clouds: tuple[np.ndarray, np.ndarray]
@@ -76,7 +78,7 @@ def look(changes: np.ndarray, codes: np.ndarray, view: View) -> GroundOfChanges:
     kept = shared > 0
     row, patch, shared, same = row[kept], patch[kept], shared[kept], same[kept]
     hidden, clouds = _hidden(changes, area, tree, view)
-    return GroundOfChanges(area, hidden, clouds, row, patch=patch, shared=shared, same=same)
+    return GroundOfChanges(area, shapely.bounds(changes), hidden, clouds, row=row, patch=patch, shared=shared, same=same)
 
 
 def _hidden(
@@ -147,13 +149,16 @@ def match(ground: GroundOfChanges, tiers: np.ndarray, patch_area: np.ndarray) ->
     row, patch, shared = (values[ground.same] for values in (ground.row, ground.patch, ground.shared))
     size, observed = patch_area[patch], ground.observed[row]
     covers = (shared >= HALF * observed) & (shared >= _LEAST_COVERED * np.minimum(ground.area[row], size))
-    mutual = (shared == largest_of_group(shared, row)) & (shared == largest_of_group(shared, patch))
+    # What no counting run saw takes no part in what the largest overlap of a patch is.
+    largest = largest_of_group(shared, 2 * patch + (tiers[row] == UNCOUNTED))
+    mutual = (shared == largest_of_group(shared, row)) & (shared == largest)
     mutual &= shared >= _LEAST_SHARE * np.minimum(observed, size)
     belongs = covers | mutual | (shared >= HALF * size) | (shared >= SAME_OVERLAP * (observed + size - shared))
     row, patch, shared, covers = row[belongs], patch[belongs], shared[belongs], covers[belongs]
     result = np.full(len(patch_area), -1)
-    # Those that no counting run saw come last; the one written last stays.
-    order = np.lexsort((-row, shared, tiers[row] < UNCOUNTED))
+    # Those that no counting run saw come last; the one written last stays. Of equal ones the place decides: the order of rows
+    # depends on runs that do not count.
+    order = np.lexsort((*-ground.bounds[row].T, shared, tiers[row] < UNCOUNTED))
     result[patch[order]] = row[order]
     # What no counting run saw lends its id, to one patch, and has no other part in what is seen.
     most = np.zeros(len(result))
