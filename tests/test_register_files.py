@@ -141,7 +141,7 @@ def rewritten(**facts: Any) -> Callable[[Path], None]:
         (rewritten(after_date="2019-01-01"), "the date after"), (rewritten(before_date="soon"), "before_date: "),
         (rewritten(grid={"crs": "EPSG:32651"}), r"grid\.rows: Field required"), (rewritten(model={}), "model"),
         (rewritten(key=""), "no key"),
-        (rewritten(grid={"crs": "", "rows": 9, "columns": 9, "pixel_size_m": 1, "transform": [1, 0, float("nan"), 0, -1, 0]}),
+        (rewritten(grid={"crs": "", "rows": 9, "columns": 9, "pixel_size_m": 1, "transform": [0, 0, 0, 0, -1, 0]}),
          "no area"),
     ],
 )  # fmt: skip
