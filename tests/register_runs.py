@@ -29,11 +29,12 @@ def run(
     picture: Sequence[str], after: str, before: str = "2020-06-15", *, key: str = "", created: str = "",
     model: str = "sha256:m", scenes: tuple[str, ...] = (),
     project: str = "place", legend: Legend = LEGEND, crs: str = "EPSG:32651", prefix: str = "p", min_area_ha: float = 0.0,
+    probability: float = 0.9,
 ) -> MergeableRun:  # fmt: skip
     codes = codes_of(picture)
     grid = small_grid(*codes.shape, crs=crs)
     dates = (date.fromisoformat(before), date.fromisoformat(after))
-    layers = map_layers(find_map_patches(codes), np.full(codes.shape, 0.9), grid, legend, *dates, prefix=prefix)
+    layers = map_layers(find_map_patches(codes), np.full(codes.shape, probability), grid, legend, *dates, prefix=prefix)
     patches = layers.changes[["change_id", "change_code", "to_code", "area_ha", "change_probability", "geometry"]]
     t = grid.transform
     extent = shapely.box(t.c, t.f + t.e * codes.shape[0], t.c + t.a * codes.shape[1], t.f)

@@ -147,6 +147,46 @@ def test_a_withdrawn_run_unites_nothing(tmp_path: Path) -> None:
     assert states(changes) == dict.fromkeys(changes["change_id"], "new")
 
 
+def test_nothing_of_a_withdrawn_run_stays_in_an_extent(tmp_path: Path) -> None:
+    store = see([WHOLE, LEFT_END], tmp_path)
+    store.withdraw("run", "k-2020-06-15-2021-01-15", "haze taken for a clear-cut")
+    change = only(store)
+    assert change["geometry"].area == pytest.approx(600, rel=1e-6)
+    assert change["area_ha"] == pytest.approx(0.06, rel=1e-3)
+
+
+def test_a_withdrawn_run_makes_no_two_changes_one(tmp_path: Path) -> None:
+    store = see([WHOLE, GONE_BETWEEN], tmp_path)
+    (name,) = store.changes()["change_id"]
+    store.withdraw("run", "k-2020-06-15-2021-01-15", "haze taken for a clear-cut")
+    changes = store.changes()
+    assert changes["change_id"][0] == name
+    assert changes.geometry.area.tolist() == pytest.approx([600, 600], rel=1e-6)
+    assert changes["times_seen"].tolist() == [1, 1]
+
+
+def test_a_sighting_of_one_part_is_an_observation_of_all_parts(tmp_path: Path) -> None:
+    """Two parts, each of which a run saw while the other was not there, turn out to be one: three runs, three observations."""
+    left, right = (".22.....", ".22.....", ".22.....", "........"), (".....22.", ".....22.", ".....22.", "........")
+    change = only(see([left, right, WHOLE], tmp_path))
+    assert (change["times_seen"], change["times_observed"]) == (3, 3)
+
+
+def test_the_probability_of_what_is_hidden_is_that_of_each_part(tmp_path: Path) -> None:
+    left, right = (".22.....", ".22.....", ".22.....", "........"), (".....22.", ".....22.", ".....22.", "........")
+    middle = ("??2222??", "??2222??", "??2222??", "??....??")
+    store = open_register(tmp_path / "register.gpkg")
+    for month, (picture, probability) in enumerate([(left, 0.6), (right, 1.0), (middle, 0.8)], start=1):
+        store.merge([run(picture, f"2021-{month:02d}-15", probability=probability)])
+    assert only(store)["change_probability"] == pytest.approx((12 * 0.8 + 3 * 0.6 + 3 * 1.0) / 18, abs=1e-6)
+
+
+def test_parts_that_one_run_saw_first_are_the_first_polygon(tmp_path: Path) -> None:
+    both = (".22????22.", ".22????22.", ".22????22.", "...????...")
+    whole = (".22222222.", ".22222222.", ".22222222.", "..........")
+    assert only(see([both, whole], tmp_path))["first_geometry"].area == pytest.approx(1200, rel=1e-6)
+
+
 # The law: whatever clouds hide, as long as everything is seen whole in the end.
 
 clouds = st.lists(

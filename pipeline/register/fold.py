@@ -29,6 +29,7 @@ from landshift.pipeline.register.states import (
     NEW,
     NO_LONGER_SEEN,
     NOT_SEEN_AGAIN,
+    SETS,
     WITHDRAWN,
     ConfirmationRule,
     Known,
@@ -47,7 +48,7 @@ def nothing_known() -> Known:
     kinds = {"Int64": "int64", "str": "object"}
     columns = {name: np.zeros(0, dtype=kinds.get(kind, kind)) for name, kind in COLUMNS.items()}
     none = np.zeros(0, dtype=object)
-    return Known({**columns, "seen_by": none}, none, none, united=np.zeros(0, dtype=np.int64), laid=0)
+    return Known({**columns, **dict.fromkeys(SETS, none)}, none, none, united=np.zeros(0, dtype=np.int64), laid=0)
 
 
 def lay_over(known: Known, view: View, why_not: str, rule: ConfirmationRule, names: Mapping[int, str]) -> Known:
@@ -119,7 +120,7 @@ def _create(view: View, fresh: np.ndarray, why_not: str, number: int) -> dict[st
         "change_code": patches["change_code"].to_numpy(), "to_code": patches["to_code"].fillna(-1).to_numpy(dtype=np.int64),
         "area_ha": patches["area_ha"].to_numpy(), "change_probability": patches["change_probability"].to_numpy(),
         **_first(seen), "times_seen": int(not why_not), "times_observed": int(not why_not),
-        "seen_by": 0 if why_not else 1 << number,
+        **dict.fromkeys(SETS, 0 if why_not else 1 << number),
         "lifecycle": WITHDRAWN if why_not else NEW, "why": why_not, "founder_run": seen.key, "founder_patch": fresh,
     }  # fmt: skip
     return {n: v if isinstance(v, np.ndarray) else _repeat(v, len(fresh), COLUMNS[n]) for n, v in values.items()}
@@ -171,6 +172,10 @@ class _Update:
         for k in np.flatnonzero(could & (turned == "") & (self.ground.hidden[missing] > 0)).tolist():
             could[k] = self._could_show(int(missing[k]))
         geometry, first_geometry = old.geometry.copy(), old.first_geometry.copy()
+        for root, members in groups.items():
+            # One run may have seen several parts of it first.
+            first = [m for m in members if column["first_run"][m] == column["first_run"][root]]
+            first_geometry[root] = join_parts(list(first_geometry[first])) if len(first) > 1 else first_geometry[root]
         whole = spans & (self.ground.hidden == 0)
         whole |= ~counted
         plain = [row for row, patches in patches_of.items() if whole[row] and len(patches) == 1 and row not in groups]
@@ -185,6 +190,7 @@ class _Update:
         self._count_seen(column, rows, returns)
         absent = missing[could]
         column["times_observed"][absent] += 1
+        column["observed_by"][absent] |= 1 << old.laid
         # Also of closed changes: whether a review still holds depends on it.
         column["misses"][absent] += 1
         alive = np.isin(column["lifecycle"][absent], (NEW, CONFIRMED))
@@ -218,10 +224,9 @@ class _Update:
             result[root] = members
             united[others] = root
             lifecycle = set(column["lifecycle"][members])
-            unseen = column["times_observed"][members] - column["times_seen"][members]
-            sightings = np.bitwise_or.reduce(column["seen_by"][members])
-            column["seen_by"][root], column["times_seen"][root] = sightings, sightings.bit_count()
-            column["times_observed"][root] = sightings.bit_count() + unseen.max()
+            for name, count in zip(SETS, ("times_seen", "times_observed"), strict=True):
+                column[name][root] = np.bitwise_or.reduce(column[name][members])
+                column[count][root] = column[name][root].bit_count()
             column["not_before"][root] = max(column["not_before"][members])
             waiting = [row for row in members if column["lifecycle"][row] == NEW] or members
             for name in ("window_seen", "window_observed"):
@@ -248,9 +253,9 @@ class _Update:
         kept = shapely.area(whole) - shapely.area(seen).sum()
         more = known_ha * kept / ground.area[members].sum() if hidden and kept > 0 else 0.0
         mean = np.average(probability, weights=shapely.area(seen))
-        before = column["change_probability"][row]
-        if more > 0 and np.isfinite(before):
-            mean = (mean * area + before * more) / (area + more)
+        if more > 0:
+            before = np.average(column["change_probability"][members], weights=ground.area[members])
+            mean = mean if np.isnan(before) else (mean * area + before * more) / (area + more)
         geometry[row] = whole
         column["area_ha"][row], column["change_probability"][row] = area + more, mean
 
@@ -271,7 +276,8 @@ class _Update:
         column["why"][rows] = ""
         column["times_seen"][rows] += 1
         column["times_observed"][rows] += 1
-        column["seen_by"][rows] |= 1 << self.known.laid
+        for name in SETS:
+            column[name][rows] |= 1 << self.known.laid
         column["last_seen"][rows], column["last_run"][rows] = seen.after_date, seen.key
         column["not_before"][rows] = np.maximum(column["not_before"][rows], seen.before_date)
 

@@ -136,6 +136,7 @@ COLUMNS: Mapping[str, str] = {
     "first_before": "str", "first_seen": "str", "last_seen": "str", "not_before": "str",
     "times_seen": "int64", "times_observed": "int64", "lifecycle": "str", "why": "str",
     "window_seen": "int64", "window_observed": "int64", "misses": "int64", "seen_by": "str",
+    "observed_by": "str",
     "first_run": "str", "model_hash": "str", "last_run": "str", "founder_run": "str", "founder_patch": "int64",
 }  # fmt: skip
 """Columns of the frame of changes and their types; beside them the geometries `geometry` (the extent) and `first_geometry`.
@@ -145,16 +146,21 @@ date after; the change came after `not_before`, the latest date before of all pa
 runs that could have seen it, `times_seen` those that did, the first included. `lifecycle` is the state before verdicts; in a
 `new` change the two windows count what came after it was seen first; `misses` counts the observations in a row without it.
 `seen_by` is a set of bits, as hexadecimal text: bit n stands for the observation that is number n in their order, and is set
-where that one counts and saw the change. `founder_run` and `founder_patch` name the patch that the change goes back to,
-whether or not that run still counts.
+where that one counts and saw the change; `observed_by` likewise, of those that could have seen it. `founder_run` and
+`founder_patch` name the patch that the change goes back to, whether or not that run still counts; in a register it is the patch
+that the id was given for.
 """
+
+
+SETS = ("seen_by", "observed_by")
+"""Columns that are sets of observations."""
 
 
 @dataclass(frozen=True, eq=False)
 class Known:
     """All changes after some observations, in the order in which the fold met them.
 
-    Values are as in `COLUMNS`, but for plain arrays: texts are objects, a missing `to_code` is -1, and `seen_by` a number.
+    Values are as in `COLUMNS`, but for plain arrays: texts are objects, a missing `to_code` is -1, and `SETS` are numbers.
     """
 
     columns: Mapping[str, np.ndarray]
@@ -187,7 +193,8 @@ class Known:
 def frame_of_changes(known: Known, crs: object) -> gpd.GeoDataFrame:
     """Return `COLUMNS`, `geometry` and `first_geometry` of all rows."""
     values = dict(known.columns)
-    values["seen_by"] = np.array([f"{number:x}" for number in known.columns["seen_by"]], dtype=object)
+    for name in SETS:
+        values[name] = np.array([f"{number:x}" for number in known.columns[name]], dtype=object)
     code = known.columns["to_code"]
     values["to_code"] = pd.array(np.where(code < 0, 0, code), dtype="Int64")
     values["to_code"][code < 0] = pd.NA
@@ -208,7 +215,8 @@ def parse_frame(frame: gpd.GeoDataFrame, laid: int) -> Known:
         else frame[name].to_numpy(dtype=object if kind == "str" else kind, copy=True)
         for name, kind in COLUMNS.items()
     }  # fmt: skip
-    arrays["seen_by"] = np.array([int(text, 16) for text in frame["seen_by"]], dtype=object)
+    for name in SETS:
+        arrays[name] = np.array([int(text, 16) for text in frame[name]], dtype=object)
     geometry, first = (frame[name].to_numpy(dtype=object, copy=True) for name in ("geometry", "first_geometry"))
     return Known(arrays, geometry, first, united=np.full(len(frame), -1), laid=laid)
 

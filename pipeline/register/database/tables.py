@@ -101,7 +101,8 @@ CHANGES = sa.Table(
     sa.Column("first_seen", IsoDate), sa.Column("last_seen", IsoDate), sa.Column("not_before", IsoDate),
     _integer("times_seen"), _integer("times_observed"), _text("first_run"), _text("model_hash"), _text("last_run"),
     _text("lifecycle"), _text("why"), _integer("window_seen"), _integer("window_observed"), _integer("misses"),
-    _text("seen_by"), _text("founder_run"), _integer("founder_patch"), _text("united_with"), _integer("ordinal"),
+    _text("seen_by"), _text("observed_by"), _text("founder_run"), _integer("founder_patch"), _text("united_with"),
+    _integer("ordinal"),
     sqlite_autoincrement=True,
 )  # fmt: skip
 FIRST_SEEN = sa.Table(
