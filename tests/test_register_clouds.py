@@ -187,6 +187,22 @@ def test_parts_that_one_run_saw_first_are_the_first_polygon(tmp_path: Path) -> N
     assert only(see([both, whole], tmp_path))["first_geometry"].area == pytest.approx(1200, rel=1e-6)
 
 
+def test_an_id_goes_back_to_the_patch_that_it_was_given_for(tmp_path: Path) -> None:
+    """A person rejected what lies on the right: what lies on the left must not take over the verdict with the id."""
+    store = open_register(tmp_path / "register.gpkg")
+    left, right, whole = ("22......",), ("...22...",), ("22222...",)
+    store.merge([run(right, "2023-06-15")])
+    (name,), (place,) = store.changes()["change_id"], store.changes().geometry
+    store.reject(name, "harvest")
+    store.merge([run(whole, "2024-06-15")])
+    store.merge([run(left, "2021-06-15")])
+    assert only(store)["change_id"] == name
+    store.withdraw("run", "k-2020-06-15-2024-06-15", "haze")
+    changes = store.changes()
+    assert states(changes) == {name: "rejected", changes["change_id"][1]: "new"}
+    assert changes.geometry[0].equals(place)
+
+
 # The law: whatever clouds hide, as long as everything is seen whole in the end.
 
 clouds = st.lists(

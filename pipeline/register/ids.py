@@ -70,10 +70,16 @@ def add_united(changes: gpd.GeoDataFrame, old: gpd.GeoDataFrame, standing: Mappi
         standing: Every id ever given to the one that stands for it.
 
     Returns:
-        `changes` with `united_with` (empty where the change stands for itself), and the others behind them: withdrawn, with the
-        change that they are in `why`.
+        `changes` with `united_with` (empty where the change stands for itself), anchored to the patch that their id was given
+        for, and the others behind them: withdrawn, with the change that they are in `why`.
     """
     result = changes.assign(united_with="")
+    at = pd.Index(old["change_id"]).get_indexer(pd.Index(result["change_id"]))
+    for name in ("founder_run", "founder_patch"):
+        # The fold goes back further where an older change took over an id, which it gives back where both are two again.
+        anchors = result[name].to_numpy(copy=True)
+        anchors[at >= 0] = old[name].to_numpy()[at[at >= 0]]
+        result[name] = anchors
     lost = old[~old["change_id"].isin(set(changes["change_id"]))]
     if lost.empty:
         return result
