@@ -61,7 +61,9 @@ def json_of(text: str | bytes, origin: str, *, nan: bool = False) -> Any:  # noq
             # A pair of halves is a character; only a half that is left over cannot be written or printed.
             json.dumps(content, ensure_ascii=False).encode()
     except (ValueError, RecursionError) as error:
-        raise InputError(f"{origin} is no JSON, or JSON that cannot be used ({error!s:.200}).") from error
+        raise InputError(
+            f"{origin} is no JSON, or JSON that cannot be used ({error!s:.200}). Copy it again, or make it again."
+        ) from error
     _require_shallow(content, origin)
     return content
 

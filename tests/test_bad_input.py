@@ -21,6 +21,7 @@ from hypothesis import strategies as st
 from shapely.geometry import box
 
 import landshift
+from landshift.flows.steps.project import workspace as workspaces
 from landshift.flows.steps.project.plan import plan
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
@@ -378,10 +379,10 @@ class TestOutput:
     def test_no_permission(self, territory: Territory, monkeypatch: pytest.MonkeyPatch) -> None:
         """Root may write anywhere, so the refusal is played."""
 
-        def denied(self: Path, *_: object, **__: object) -> None:
+        def denied(*_: object) -> None:
             raise PermissionError(errno.EACCES, os.strerror(errno.EACCES))
 
-        monkeypatch.setattr(Path, "write_text", denied)
+        monkeypatch.setattr(workspaces, "scratch_folder", denied)
         with pytest.raises(
             InputError, match=r"cannot be written to \(Permission denied\). Choose another folder with --output"
         ):
@@ -479,7 +480,9 @@ class TestInterruption:
             if ".partial" not in name and name.endswith(".tif"):
                 assert content == alone.outputs()[name], "a name stands for a whole file"
         again.make()
-        assert again.outputs() == alone.outputs()
+        # This process lives on, so that what it was "killed" over is taken for its work.
+        found = {name: content for name, content in again.outputs().items() if not (killed and ".partial" in name)}
+        assert found == alone.outputs()
 
     @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning", "ignore::ResourceWarning")
     def test_a_file_whose_opening_was_stopped_anywhere_opens_in_any_thread(self, territory: Territory) -> None:

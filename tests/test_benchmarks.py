@@ -65,7 +65,7 @@ def test_parcels_change_and_rows_do_not_depend_on_the_strip(pair: Path) -> None:
 
 
 def test_the_model_that_costs_nothing_sees_what_changed(pair: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    for name in ("build_encoder", "model_of"):
+    for name in ("build_encoder", "model_of", "require_shapes"):
         monkeypatch.setattr(bundle, name, getattr(bundle, name))
     free_model.install()
     about, network = bundle.load(pair / "model")
@@ -159,7 +159,7 @@ def test_maps_of_any_size_have_the_same_few_patches(edge: int) -> None:
 
 def test_a_register_takes_the_merges_that_are_timed(tmp_path: Path) -> None:
     store = register.open_register(tmp_path / "register.gpkg")
-    found = register.time_merges(store, 300, 50, late=True, clock=lambda: 0.0)
+    found = register.time_merges(store, 300, 50, clock=lambda: 0.0)
     assert found["changes"] > 300
     assert [seen.after_date[:4] for seen in store.observations().values()] == ["2016", "2017", "2018", "2019"]
 

@@ -116,7 +116,11 @@ def make_interrupt() -> RuntimeError:
         (RuntimeError("the roof fell in"), 1, "Failed: RuntimeError: the roof fell in\nRun again with --verbose"),
         (UnavailableError("the server is away"), 1, "Failed: the server is away\n"),
         (make_interrupt(), 130, "Interrupted: run the same command again"),
-        (InputError("tag \x1b]0;owned\x07 \x9b2J \udcff\nnext line"), 2, "Bad input: tag ]0;owned 2J \nnext line"),
+        (
+            InputError("tag \x1b]0;owned\x07 \x9b2J \udcff\nnext line"),
+            2,
+            "Bad input: tag \\x1b]0;owned\\x07 \\x9b2J \\udcff\nnext line",
+        ),
     ],
     ids=["failed", "unavailable", "interrupted", "control characters"],
 )

@@ -242,9 +242,9 @@ class TestFolders:
     @pytest.mark.parametrize("pattern", ["place_*.tif", "**/*.tif", None])
     @pytest.mark.parametrize("kind", KINDS)
     def test_what_is_no_file_is_named(self, territory: Territory, kind: str, pattern: str | None) -> None:
-        put(kind, territory.data / "place_20210601.tif")
+        put(kind, territory.data / "place_20200602.tif")
         territory.config["scenes"] = {"pattern": pattern, "faulty": "stop"}
-        with pytest.raises(InputError, match=rf"place_20210601.tif.*{WORDS[kind]}"):
+        with pytest.raises(InputError, match=rf"place_20200602.tif.*{WORDS[kind]}"):
             territory.plan()
         territory.config["scenes"]["faulty"] = "skip"
         assert [WORDS[kind] in sentence for sentence in territory.plan().skipped] == [True]
@@ -276,7 +276,7 @@ class TestFolders:
 
     def test_a_name_that_no_terminal_can_show_is_shown_and_passed_by(self, territory: Territory) -> None:
         source = territory.data / territory.names[0]
-        for name in (b"place_2021\n0601.tif", b"place_20210602_\xfc.tif", "place_20210603_\u202e.tif".encode()):
+        for name in (b"place_2020\n0601.tif", b"place_20200602_\xfc.tif", "place_20200603_\u202e.tif".encode()):
             shutil.copy(source, os.fsencode(territory.data) + b"/" + name)
         with pytest.raises(InputError, match="control characters or is not UTF-8"):
             territory.plan()

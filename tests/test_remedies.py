@@ -37,9 +37,10 @@ PROGRAMS: dict[str, set[str]] = {
     # Options by the manuals of GDAL 3.x, https://gdal.org/en/stable/programs/
     "gdalwarp": {"-t_srs", "-s_srs", "-tr", "-te", "-r", "-order", "-tps", "-dstnodata", "-srcnodata", "-dstalpha", "-tap",
                  "-of", "-co"},
-    "gdal_translate": {"-of", "-co", "-a_srs", "-a_nodata", "-a_ullr", "-gcp", "-b", "-ot", "-expand", "-unscale", "-mask"},
+    "gdal_translate": {"-of", "-co", "-a_srs", "-a_nodata", "-a_ullr", "-gcp", "-b", "-ot", "-expand", "-unscale", "-mask",
+                       "-projwin"},
     "gdal_retile.py": {"-ps", "-targetDir"},
-    "gdal_edit.py": {"-a_srs", "-a_nodata", "-unsetnodata", "-a_ullr", "-mo", "-scale", "-offset"},
+    "gdal_edit.py": {"-a_srs", "-a_nodata", "-unsetnodata", "-unsetmd", "-a_ullr", "-mo", "-scale", "-offset"},
     "gdalinfo": {"-stats", "-checksum", "-json", "-mm"},
     "gdal_calc.py": {"--calc", "--outfile", "-A"},
     "gdal_rasterize": {"-a", "-burn", "-l", "-tr"},
