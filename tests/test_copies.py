@@ -181,6 +181,9 @@ def test_runs_of_a_monitor(bucket: Bucket, ws: Workspace) -> None:
     bucket.log.clear()
     assert copy_runs(ws, folders) == ()
     assert not bucket.log, "what was copied as it is now is not even asked about"
+    (ws.output / copying.COPIES).write_text('{"runs": {"s3')
+    assert copy_runs(ws, folders) == ()
+    assert {verb for verb, _ in bucket.log} == {"GET"}, "a damaged record costs a look, and stops nothing"
     (ws.run / "estimates.json").write_text("{}")
     Manifest(ws.run).record("run", "k1", sorted(p for p in ws.run.iterdir() if p.name != "manifest.json"))
     assert copy_runs(ws, folders) == ()

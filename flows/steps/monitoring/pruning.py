@@ -8,6 +8,7 @@ from landshift.flows.steps.monitoring.pairs import PAIRS
 from landshift.flows.steps.monitoring.state import MonitorState
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import UnavailableError
+from landshift.pipeline.manifest import MANIFEST
 from landshift.pipeline.register.states import CONFIRMED, NEW
 from landshift.pipeline.register.store import Register
 from landshift.pipeline.scenes.periods import PeriodPair
@@ -28,6 +29,10 @@ def remove_old_runs(ws: Workspace, pairs: Sequence[PeriodPair], state: MonitorSt
     keep = ws.project.monitor.keep
     if keep is None:
         return ()
+    folders = {pair.name: ws.output / PAIRS / pair.name / ws.project.name for pair in pairs[:-keep]}
+    old = {name: folder for name, folder in folders.items() if state.is_done(name) and (folder / "run").is_dir()}
+    if not old:
+        return ()
     try:
         if not register.database.exists:
             return ()
@@ -37,10 +42,11 @@ def remove_old_runs(ws: Workspace, pairs: Sequence[PeriodPair], state: MonitorSt
     current = changes[changes["state"].isin((NEW, CONFIRMED))]
     needed = {*current["first_run"], *current["last_run"]}
     removed = size = 0
-    for pair in pairs[:-keep]:
-        folder = ws.output / PAIRS / pair.name / ws.project.name
-        if not state.is_done(pair.name) or state.pairs[pair.name].run in needed or not (folder / "run").is_dir():
+    for name, folder in old.items():
+        if state.pairs[name].run in needed:
             continue
+        # After a kill what is left must not look like a run that was altered.
+        (folder / "run" / MANIFEST).unlink(missing_ok=True)
         for part in (folder / "run", folder / "work"):
             size += _size(part)
             shutil.rmtree(part, ignore_errors=True)

@@ -4,7 +4,7 @@ import hashlib
 import os
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
@@ -84,7 +84,10 @@ def copy_runs(ws: Workspace, folders: dict[str, Path]) -> tuple[str, ...]:
     if ws.project.publish is None:
         return ()
     record = ws.output / COPIES
-    known = dict(read_record(record, CopiedRuns).runs) if record.is_file() else {}
+    known: dict[str, str] = {}
+    # Without the record each copy is looked at again, and nothing that is there is sent twice.
+    with suppress(InputError):
+        known |= read_record(record, CopiedRuns).runs
     failed = []
     for pair, folder in folders.items():
         if not (folder / MANIFEST).is_file():
