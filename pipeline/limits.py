@@ -39,8 +39,8 @@ CHANNELS = 4096
 """Channels of a layer of a decoder."""
 WEIGHTS_BYTES = 2**32
 """Of a file of weights: the largest encoder of the table has 1.3 GB."""
-NAME_CHARACTERS = 80
-"""Characters of the name of a class."""
+NAME_CHARACTERS = 120
+"""Characters of the name of a class: the longest of CORINE has 86."""
 VALUE_CHARACTERS = 1_000
 """Characters of a value in a column of labels or of names."""
 

@@ -254,6 +254,20 @@ def test_an_address_is_not_a_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatc
     assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]
 
 
+@pytest.mark.parametrize("text", ["a\nb", "a\x07", "a\udcff"], ids=ascii)
+@pytest.mark.parametrize("option", ["--output", "--data", None], ids=str)
+def test_a_path_that_no_layer_or_record_can_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, option: str | None
+) -> None:
+    """A detection into `a<line break>b` once ended without a layer, and one into bytes that are not UTF-8 without a word."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "c.yaml").write_text("name: place\n")
+    found = CliRunner().invoke(app, ["check", text] if option is None else ["detect", "c.yaml", option, text])
+    assert found.exit_code == 2, found.output
+    assert f"{(option or '--config')[2:]} {text!a}: expected a path in UTF-8 without line breaks" in found.output
+    assert [p.name for p in tmp_path.iterdir()] == ["c.yaml"]
+
+
 @pytest.mark.parametrize("text", ["s3://bucket/a.gpkg", "https://host/a.gpkg", "file:///a.gpkg"])
 def test_an_address_is_not_a_path_of_a_config(text: str) -> None:
     with pytest.raises(ValueError, match="expected a path on this machine, and this is an address"):

@@ -1,5 +1,6 @@
 """Copies of runs in object storage: whole or without their index, the same bytes, gone on with where they were interrupted."""
 
+import json
 import logging
 import os
 import shutil
@@ -15,7 +16,7 @@ import obstore
 import pytest
 
 import landshift.flows.detect as detecting
-from landshift.flows.config.project import Project
+from landshift.flows.config.project import Project, load_project
 from landshift.flows.config.sections import PublishConfig
 from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace, workspace
@@ -192,12 +193,27 @@ def test_runs_of_a_monitor(bucket: Bucket, ws: Workspace) -> None:
 
 @pytest.mark.parametrize(
     "to",
-    ["s3:/b", "gs://b", "s3://", "s3://user:s3cr3t@b/x", "s3://b/x?a=1", "s3://b:80/x", "s3://b/../x", "/tmp/x", "s3://b/x#y"],
+    ["s3:/b", "gs://b", "s3://", "s3://user:s3cr3t@b/x", "s3://b/x?a=1", "s3://b:80/x", "s3://b/../x", "/tmp/x", "s3://b/x#y",
+     "s3://[s3cr3t/x", "s3://buc ket/x", "s3://bucket//x"],
 )  # fmt: skip
 def test_what_is_no_place_for_copies(to: str) -> None:
     with pytest.raises(ValueError, match="expected s3://BUCKET") as error:
         PublishConfig(to=to)
     assert "s3cr3t" not in str(error.value.errors()[0]["msg"])  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("publish", [{"to": "s3://[s3cr3t/x"}, "s3://user:s3cr3t@bucket/x", ["s3://user:s3cr3t@bucket/x"]])
+def test_an_address_that_was_put_into_a_wrong_place_is_not_repeated(tmp_path: Path, publish: object) -> None:
+    path = tmp_path / "c.yaml"
+    path.write_text(json.dumps({"name": "place", "publish": publish}), encoding="utf-8")
+    with pytest.raises(InputError, match="publish") as caught:
+        load_project(path)
+    assert "s3cr3t" not in str(caught.value)
+
+
+@pytest.mark.parametrize("to", ["s3://bucket", "s3://bucket/", "s3://My_bucket.de-1/a/b c/", "s3://bucket/maps"])
+def test_places_for_copies(to: str) -> None:
+    assert PublishConfig(to=to).to == to
 
 
 def test_detect_copies_what_it_finished(bucket: Bucket, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -31,6 +31,7 @@ DAMAGES = [
     ("meta", f"value = '{NESTED}'", "name = 'legend'"), ("meta", "value = '0'", "name = 'of'"),
     ("meta", "value = '99999999999999999999'", "name = 'seen_again'"),
     ("changes", "geom = X'4750'", "1"), ("changes", "geom = 'x'", "1"),
+    ("changes", "first_seen = '99999-13-45'", "1"), ("changes", "last_seen = ''", "1"),
     ("changes", "change_code = 99", "1"), ("changes", "change_code = 'two'", "1"),
     ("patches", "geom = substr(geom, 1, length(geom) - 9)", "1"), ("patches", "run = 'unknown'", "1"),
     ("observations", "scenes = 1.5", "1"), ("observations", f"scenes = '{NESTED}'", "1"),

@@ -19,6 +19,7 @@ import yaml
 from rasterio.enums import Resampling
 
 from landshift.flows.config.project import load_project
+from landshift.flows.config.sections import ClassConfig
 from landshift.pipeline.errors import InputError, UnreadableError, has_unprintable
 from landshift.pipeline.files.opening import read_text, require_file
 from landshift.pipeline.files.tiff import BlockSize, block_sizes
@@ -26,6 +27,7 @@ from landshift.pipeline.files.walking import walk_files
 from landshift.pipeline.grid import grid_from_bounds
 from landshift.pipeline.labels.values import codes_of
 from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.limits import require_name
 from landshift.pipeline.raster.codes import count_codes
 from landshift.pipeline.raster.images import RasterReader
 from landshift.pipeline.raster.picture import measure_picture
@@ -354,6 +356,24 @@ class TestGrids:
     def test_beyond_all_measure_are_refused(self, bounds: Any, size: float, message: str) -> None:
         with pytest.raises(InputError, match=message):
             grid_from_bounds(bounds, "EPSG:32651", size)
+
+    @pytest.mark.parametrize("system", ["EPSG:4326", "EPSG:4979"])
+    def test_of_metres_in_degrees_are_refused(self, system: str) -> None:
+        with pytest.raises(InputError, match=r"whose unit is degrees, but reaches from x 0 to 1000.*Correct its CRS or bounds"):
+            grid_from_bounds((0.0, 0.0, 1000.0, 1000.0), system, 10.0)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "Land principally occupied by agriculture, with significant areas of natural vegetation",
+        "Mosaic natural vegetation (tree, shrub, herbaceous cover) (>50%) / cropland (<50%)",
+    ],
+)
+def test_long_names_of_known_legends_are_names(name: str) -> None:
+    """CORINE 2.4.3, and the land cover of ESA's climate initiative, 40."""
+    assert require_name(name, "a class") == name
+    assert ClassConfig(code=1, name=name, colour="#aabbcc").name == name
 
 
 def test_a_config_of_very_many_faults_names_the_first(territory: Territory) -> None:

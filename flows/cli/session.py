@@ -67,12 +67,15 @@ def session(as_json: bool, verbose: bool) -> Iterator[None]:
         raise typer.Exit(code) from error
 
 
+_UNFIT = re.compile("[\x00-\x1f\x7f-\x9f\u2028\u2029\ud800-\udfff]")
+"""What layers and records cannot hold of a path: SQLite loses line breaks, and JSON takes no bytes that are not UTF-8."""
+
 _Register = Callable[[Callable[..., Any]], Callable[..., Any]]
 """What takes a verb."""
 
 
 class Verbs(typer.Typer):
-    """A group of verbs that take no address in the place of a path: `s3://b/x` would become a folder called `s3:`."""
+    """A group of verbs that take paths alone: the address `s3://b/x` would become a folder called `s3:`."""
 
     def command(self, *args: Any, **kwargs: Any) -> _Register:  # type: ignore[override]  # noqa: ANN401
         """Register a verb."""
@@ -84,15 +87,23 @@ def _require_paths(verb: Callable[..., Any]) -> Callable[..., Any]:
     @wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a verb's own)
         for name, value in kwargs.items():
-            paths = value if isinstance(value, list | tuple) else (value,)
-            found = next((str(p) for p in paths if isinstance(p, Path) and is_address(str(p))), None)
-            if found is not None:
+            paths = [str(p) for p in (value if isinstance(value, list | tuple) else (value,)) if isinstance(p, Path)]
+            fault = next(filter(None, map(_fault_of_path, paths)), "")
+            if fault:
                 with session(bool(kwargs.get("as_json")), bool(kwargs.get("verbose"))):
-                    # Not the rest of it, which may hold a key.
-                    raise InputError(f"{name.replace('_', '-')} {found.partition(':')[0]}://...: {NO_ADDRESS}.")
+                    raise InputError(f"{name.replace('_', '-')} {fault}.")
         return verb(*args, **kwargs)
 
     return call
+
+
+def _fault_of_path(path: str) -> str:
+    if is_address(path):
+        # Not the rest of it, which may hold a key.
+        return f"{path.partition(':')[0]}://...: {NO_ADDRESS}"
+    if _UNFIT.search(path):
+        return f"{path!a}: expected a path in UTF-8 without line breaks and control characters; rename the file or folder"
+    return ""
 
 
 @contextmanager

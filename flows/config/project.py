@@ -294,8 +294,9 @@ def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
     # The message about a whole section names its fault; an address may hold a token.
     whole = error["type"] in ("missing", "address") or isinstance(error["input"], dict)
     # Where a secret is most likely to be put by mistake, what was found is not shown.
-    secret = str(error["loc"][-1]).endswith(("_env", "url")) if error["loc"] else False
-    found = "" if whole or secret else f" (found {reprlib.repr(error['input'])})"
+    shown = reprlib.repr(error["input"])
+    secret = "://" in str(error["input"]) or (bool(error["loc"]) and str(error["loc"][-1]).endswith(("_env", "url")))
+    found = "" if whole or secret else f" (found {shown})"
     return f"  {where}: {str(error['msg']).removeprefix('Value error, ')}{found}"
 
 

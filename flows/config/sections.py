@@ -1,9 +1,9 @@
 """The sections of a configuration about data, maps and monitoring, each key with its meaning, range and default."""
 
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import urlsplit
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 from pydantic.fields import FieldInfo
@@ -11,12 +11,14 @@ from pydantic_core import PydanticCustomError
 
 from landshift.pipeline.errors import has_unprintable
 from landshift.pipeline.files.addresses import NO_ADDRESS, is_address
-from landshift.pipeline.limits import require_name
+from landshift.pipeline.limits import NAME_CHARACTERS, require_name
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.scenes.periods import Policy
 
 _JUDGING_MARGIN_PX, _LONE_MARGIN_PX = 128, 64
 """Margins that `auto` takes without a look: where a model is judged, and where one tile covers the map."""
+
+_BUCKET = re.compile(r"s3://[A-Za-z0-9][A-Za-z0-9._-]{1,62}(?:/(?P<prefix>[^?#@]*))?")
 
 Seed = Annotated[int, Field(ge=0, lt=2**32)]
 
@@ -79,7 +81,7 @@ class ClassConfig(Section):
 
     code: int = Field(ge=1, le=16)
     """1..16."""
-    name: str = Field(min_length=1, max_length=80)
+    name: str = Field(min_length=1, max_length=NAME_CHARACTERS)
     """What a reader of the map sees."""
     colour: str = Field(pattern="^#[0-9a-fA-F]{6}$")
     """`#rrggbb`."""
@@ -256,9 +258,9 @@ class PublishConfig(Section):
     @field_validator("to")
     @classmethod
     def _is_a_bucket(cls, address: str) -> str:
-        parts = urlsplit(address)
-        plain = address == f"s3://{parts.netloc}{parts.path}" and "@" not in address and ":" not in parts.netloc
-        if not plain or not parts.netloc or not address.isprintable() or ".." in parts.path.split("/"):
+        found = _BUCKET.fullmatch(address)
+        folders = (found["prefix"] or "").removesuffix("/").split("/") if found else []
+        if not folders or not address.isprintable() or (folders != [""] and {"", ".", ".."} & set(folders)):
             # Raised without the value, which may hold a key.
             raise PydanticCustomError("address", "expected s3://BUCKET or s3://BUCKET/PREFIX, without user, port or query")
         return address

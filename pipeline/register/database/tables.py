@@ -1,7 +1,7 @@
 """Tables of a register, the same in every database."""
 
 from collections.abc import Callable
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from typing import Any
 
 import sqlalchemy as sa
@@ -19,8 +19,8 @@ class IsoDate(UserDefinedType[str]):
         return "DATE"
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], str | None]:
-        """Return what turns a value of the database into text."""
-        return lambda value: None if value is None else str(value)
+        """Return what turns a value of the database into text; a ValueError where it is no date, which SQLite would hold too."""
+        return lambda value: None if value is None else date.fromisoformat(str(value)).isoformat()
 
 
 class Shape(UserDefinedType[object]):
