@@ -25,7 +25,7 @@ from landshift.pipeline.raster.servers.asking import Asker, NoAnswerError, Quest
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import json_of
 from landshift.pipeline.scenes.stac import documents as documents_module
-from landshift.pipeline.scenes.stac.documents import CatalogLimits, Documents
+from landshift.pipeline.scenes.stac.documents import ApiDocuments, CatalogLimits, Documents
 from landshift.pipeline.scenes.stac.search import Item, Query, read_catalog, search_api
 from tests.hostile_server import Asked, HostileSite, hostile
 
@@ -333,3 +333,21 @@ def test_an_answer_that_never_begins_leaves_nothing_behind(site: HostileSite) ->
             break
         time.sleep(0.02)
     assert not [t for t in threading.enumerate() if isinstance(t, threading.Timer)]
+
+
+@pytest.mark.parametrize("text", ["<html>", "[1]"])
+def test_an_answer_that_is_none_names_its_catalog(text: str) -> None:
+    with (
+        Documents("https://example.org/v1", lambda path: path, Access(), CatalogLimits()) as documents,
+        pytest.raises(InputError, match=r"^The answer of https://example.org/v1 (is no JSON|holds no JSON object).*\.$"),
+    ):
+        ApiDocuments(documents).json_loads(text)
+
+
+def test_a_host_that_may_not_be_asked_is_one_sentence_after_the_other() -> None:
+    access = Access(hosts=("example.org",))
+    with (
+        Documents("https://example.com", lambda path: path, access, CatalogLimits()) as documents,
+        pytest.raises(InputError, match=r"if it is meant\. Check the network"),
+    ):
+        documents.read("https://example.com/catalog.json")

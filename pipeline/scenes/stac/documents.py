@@ -50,7 +50,7 @@ class Documents:
             access: Hosts that may be asked, and credentials that may be used.
             limits: How far it is followed.
         """
-        self._place, self._allowed, self._limits = place, allowed, limits
+        self.place, self._allowed, self._limits = place, allowed, limits
         self._asker = Asker(access, limits.answer_s)
         self._read, self._end = 0, time.monotonic() + CATALOG_S
 
@@ -95,18 +95,19 @@ class Documents:
         try:
             return self._asker.ask(question)
         except NoAnswerError as error:
-            raise InputError(f"The catalog {shown} {error}. Check the network, or try again later.") from None
+            why = str(error).removesuffix(".")
+            raise InputError(f"The catalog {shown} {why}. Check the network, or try again later.") from None
 
     def _count(self) -> None:
         self._read += 1
         if self._read > self._limits.documents:
             raise EndlessCatalogError(
-                f"{self._place} has more than {self._limits.documents} documents: its links may lead on for ever. Name the "
+                f"{self.place} has more than {self._limits.documents} documents: its links may lead on for ever. Name the "
                 f"part that is meant, or raise `scenes: stac: max_documents:`."
             )
         if time.monotonic() > self._end:
             raise EndlessCatalogError(
-                f"{self._place} was read for {CATALOG_S // 60} minutes ({self._read} documents), and has no end yet. Name the "
+                f"{self.place} was read for {CATALOG_S // 60} minutes ({self._read} documents), and has no end yet. Name the "
                 f"part that is meant, or narrow the epochs."
             )
 
@@ -154,9 +155,10 @@ class ApiDocuments(StacApiIO):
 
     def json_loads(self, txt: str, *_: Any, **__: Any) -> Json:  # noqa: ANN401 (the client's own signature)
         """Return what an answer holds."""
-        content = json_of(txt, "its answer", nan=True)
+        origin = f"The answer of {self._documents.place}"
+        content = json_of(txt, origin, nan=True)
         if not isinstance(content, dict):
-            raise InputError("its answer holds no JSON object")
+            raise InputError(f"{origin} holds no JSON object. Expected a STAC API; check `scenes: stac: url:`.")
         return content
 
 
