@@ -19,7 +19,7 @@ class IsoDate(UserDefinedType[str]):
         return "DATE"
 
     def result_processor(self, dialect: sa.Dialect, coltype: object) -> Callable[[Any], str | None]:
-        """Return what turns a value of the database into text; a ValueError where it is no date, which SQLite would hold too."""
+        """Return what turns a value of the database into text; a ValueError where it is no date, which SQLite may hold."""
         return lambda value: None if value is None else date.fromisoformat(str(value)).isoformat()
 
 
