@@ -68,8 +68,7 @@ def grid_of(transform: Affine, shape: tuple[int, int], crs: Any, name: str = "ra
             f"Expected pixels along the axes with rows going south; run `gdalwarp` on it once."
         )
     grid = GeoBox(shape, transform, _name_zone(system))
-    if system.geographic:
-        _require_degrees(grid, name)
+    _require_degrees(grid, name)
     return grid
 
 
@@ -85,7 +84,8 @@ def _name_zone(system: CRS) -> CRS:
 
 def _require_degrees(grid: Grid, name: str, remedy: str = "Write the right one: `gdal_edit.py -a_srs EPSG:... FILE`.") -> None:
     west, south, east, north = grid.extent.boundingbox.bbox
-    if south < -_POLE or north > _POLE or west < -_TURNS or east > _TURNS:
+    is_geographic = grid.crs is not None and grid.crs.geographic
+    if is_geographic and (south < -_POLE or north > _POLE or west < -_TURNS or east > _TURNS):
         raise InputError(
             f"{name} is in {crs_name(grid.crs)}, whose unit is degrees, but reaches from x {west:g} to {east:g} and y "
             f"{south:g} to {north:g}: its CRS or transform is wrong. {remedy}"
@@ -164,8 +164,7 @@ def grid_from_bounds(bounds: Bounds, crs: str, pixel_size: float) -> Grid:
         raise InputError(f"Grid bounds {bounds} with pixels of {pixel_size:g}: expected west < east and south < north.")
     require_pixels(f"Grid bounds {bounds} with pixels of {pixel_size:g}", bounds, pixel_size)
     grid = grid_around(bounds, grid_of(Affine(pixel_size, 0, 0, 0, -pixel_size, 0), (1, 1), crs, "grid:"))
-    if grid.crs is not None and grid.crs.geographic:
-        _require_degrees(grid, "grid:", "Correct its CRS or bounds: hectares need metres, such as EPSG:32651.")
+    _require_degrees(grid, "grid:", "Correct its CRS or bounds: hectares need metres, such as EPSG:32651.")
     require_projected(grid, "grid:")
     return grid
 
