@@ -84,8 +84,7 @@ def _name_zone(system: CRS) -> CRS:
 
 def _require_degrees(grid: Grid, name: str, remedy: str = "Write the right one: `gdal_edit.py -a_srs EPSG:... FILE`.") -> None:
     west, south, east, north = grid.extent.boundingbox.bbox
-    is_geographic = grid.crs is not None and grid.crs.geographic
-    if is_geographic and (south < -_POLE or north > _POLE or west < -_TURNS or east > _TURNS):
+    if grid.crs and grid.crs.geographic and (south < -_POLE or north > _POLE or west < -_TURNS or east > _TURNS):
         raise InputError(
             f"{name} is in {crs_name(grid.crs)}, whose unit is degrees, but reaches from x {west:g} to {east:g} and y "
             f"{south:g} to {north:g}: its CRS or transform is wrong. {remedy}"
