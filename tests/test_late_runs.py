@@ -78,6 +78,14 @@ def test_the_first_late_run_does_the_work_and_the_others_give_up(planned: Planne
     assert f"the run {late[0].name}, which is at work, looks at everything" in (state.message or "")
 
 
+def test_more_late_runs_give_up_than_the_server_lists_at_once(planned: Planned, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A schedule of every minute, and a worker that was away for a week, leave ten thousand."""
+    monkeypatch.setattr("landshift.flows.runtime.states.late._PAGE", 4)
+    late = planned.runs()
+    assert planned.run(late[0]) == "Completed"
+    assert planned.states() == ["Completed", *[SKIPPED] * (len(late) - 1)]
+
+
 def test_a_run_that_a_person_asked_for_is_no_late_one(planned: Planned) -> None:
     with get_client(sync_client=True) as client:
         past = Scheduled(scheduled_time=planned.now - timedelta(minutes=5))

@@ -104,7 +104,13 @@ def _runs_like(run: "FlowRun", kind: str) -> "list[FlowRun]":
     order = FlowRunSort.EXPECTED_START_TIME_ASC if kind == "SCHEDULED" else FlowRunSort.START_TIME_DESC
     try:
         with get_client(sync_client=True) as client:
-            found = client.read_flow_runs(flow_run_filter=wanted, deployment_filter=of, sort=order, limit=_PAGE)
+            while len(found) % _PAGE == 0:
+                page = client.read_flow_runs(
+                    flow_run_filter=wanted, deployment_filter=of, sort=order, limit=_PAGE, offset=len(found)
+                )
+                found += page
+                if kind != "SCHEDULED" or not page:
+                    break  # of those that ended, the latest are enough
     except Exception as error:
         # A server that is away for a moment must not end a run, whose own lock keeps it alone.
         _log.info("Late runs were not looked for: %s", error)
