@@ -2,11 +2,13 @@
 
 import hashlib
 import json
+import os
 import pickle
 import re
 import shutil
 import subprocess
 import sys
+import time
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -26,6 +28,7 @@ from landshift.models.use.inference import device_of, predict
 from landshift.pipeline.epochs.matching import PairWindow, Treatment
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
+from landshift.pipeline.limits import WEIGHTS_BYTES
 from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.scores.accuracy import BinaryScores, ClassScore, ClassScores
 from landshift.pipeline.scores.training import CandidateScores, Temperatures
@@ -383,3 +386,12 @@ def test_a_network_of_any_size_is_compared_before_it_is_built(folder: Path, monk
     with pytest.raises(InputError, match=r"does not fit model.json: .*, and the shape .4096, .*copy the whole folder"):
         load(folder)
     assert {device.type for device in built} == {"meta"}
+
+
+def test_weights_without_end_are_refused_before_they_are_read(folder: Path) -> None:
+    """Of a hole in a file no disk is needed, and its hash would take hours."""
+    os.truncate(folder / WEIGHTS, WEIGHTS_BYTES + 1)
+    begun = time.process_time()
+    with pytest.raises(InputError, match=r"has 4,096 MiB; expected at most 4,096\. Is it the file of a model\?"):
+        load(folder)
+    assert time.process_time() - begun < 2

@@ -18,7 +18,7 @@ from landshift.models.encoders.weight_files import find_not_finite
 from landshift.models.estimators.model import model_of
 from landshift.models.network.siamese import NetworkSpec, Siamese
 from landshift.models.transfer.shift import Shift
-from landshift.models.use.shapes import require_shapes
+from landshift.models.use.shapes import require_shapes, require_weights
 from landshift.pipeline.epochs.matching import Treatment
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.files.opening import MISSING, fault_of
@@ -207,6 +207,8 @@ def describe(folder: Path) -> Bundle:
     wrong = next(_faults(bundle), None)
     if wrong is not None:
         raise InputError(f"{path} is damaged ({wrong}). {remedy}")
+    if not fault_of(folder / WEIGHTS):
+        require_weights(folder / WEIGHTS)
     if fault_of(folder / WEIGHTS) or file_hash(folder / WEIGHTS) != weights:
         raise InputError(
             f"{folder / WEIGHTS} is missing or is not the file that {MODEL} was written with. Copy the whole folder again."

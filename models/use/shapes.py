@@ -41,11 +41,11 @@ def _show(shapes: Shapes, name: str) -> str:
     return f"the shape {list(shapes[name])}" if name in shapes else "no such tensor"
 
 
-def shapes_in(path: Path) -> Shapes:
-    """Return the shapes that the header of a safetensors file lists.
+def require_weights(path: Path) -> None:
+    """Refuse what is no file of weights by its size, before anything reads it: a file of no bytes on the disk may be endless.
 
     Raises:
-        InputError: It cannot be read, or is too large.
+        InputError: It is no plain file, or too large.
     """
     require_file(path)
     size = path.stat().st_size
@@ -53,6 +53,15 @@ def shapes_in(path: Path) -> Shapes:
         raise InputError(
             f"{path} has {size / 2**20:,.0f} MiB; expected at most {WEIGHTS_BYTES // 2**20:,}. Is it the file of a model?"
         )
+
+
+def shapes_in(path: Path) -> Shapes:
+    """Return the shapes that the header of a safetensors file lists.
+
+    Raises:
+        InputError: It cannot be read, or is too large.
+    """
+    require_weights(path)
     try:
         with safe_open(path, framework="numpy") as file:
             return {name: tuple(file.get_slice(name).get_shape()) for name in file.keys()}  # noqa: SIM118 (not a mapping)
