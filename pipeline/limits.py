@@ -17,6 +17,8 @@ RASTER_BLOCKS = 2**20
 """Tiles or strips of a band, each of which has an entry in the file."""
 BLOCK_BYTES = 2**28
 """Of a tile or strip, unpacked: GDAL holds two or three of them at a time."""
+FILE_TIMES = 4
+"""How much larger than its pixels, unpacked, the file of a raster may be, beside a gigabyte: each is hashed to its end."""
 PICTURE_SIDE = 4096
 """Pixels of a chip along an axis: larger ones are scenes, and would not fit into memory by the dozen."""
 ARCHIVE_MEMBERS = 100_000
@@ -78,6 +80,24 @@ def require_raster(name: object, shape: tuple[int, int], bands: int, block: tupl
         raise InputError(
             f"{name} is stored in {blocks:,} blocks of {rows:,} x {columns:,} pixels; expected at most {RASTER_BLOCKS:,}. "
             f"Store it in larger tiles: {_TILED}."
+        )
+
+
+def require_size(name: object, size: int, pixels: int) -> None:
+    """Refuse a file that is far larger than what it holds, such as one with a hole: it is hashed to its end.
+
+    Args:
+        name: The file, for errors.
+        size: Of the file, bytes.
+        pixels: Of its pixels, unpacked, bytes.
+
+    Raises:
+        InputError: It is over `FILE_TIMES` as large, and a gigabyte.
+    """
+    if size > FILE_TIMES * pixels + 2**30:
+        raise InputError(
+            f"{name} has {size / 1e9:,.1f} GB, and its pixels need {pixels / 1e9:,.3f}; expected at most {FILE_TIMES} "
+            f"times that and a gigabyte. Write it anew: {_TILED}."
         )
 
 

@@ -100,6 +100,13 @@ class TestRasters:
         with pytest.raises(InputError, match=rf"bomb.tif (has|is stored in) {message}|bomb.tif is stored in .*{message}"):
             read(path)
 
+    def test_a_file_with_a_hole_is_refused(self, territory: Territory) -> None:
+        path = territory.data / territory.names[0]
+        with path.open("r+b") as stream:
+            stream.truncate(2**36)
+        with pytest.raises(InputError, match=rf"{path.name} has 68.7 GB, and its pixels need 0.0"):
+            territory.plan()
+
     @pytest.mark.parametrize(
         "profile", [{"endianness": "big"}, {"bigtiff": "yes"}, {"bigtiff": "yes", "endianness": "big"}, {}]
     )

@@ -22,7 +22,7 @@ from landshift.pipeline.errors import UnreadableError
 from landshift.pipeline.files.jp2 import fault_in_boxes
 from landshift.pipeline.files.opening import MISSING, fault_of, require_file
 from landshift.pipeline.files.tiff import block_sizes
-from landshift.pipeline.limits import RASTER_BANDS, require_block, require_raster
+from landshift.pipeline.limits import RASTER_BANDS, require_block, require_raster, require_size
 from landshift.pipeline.raster.place import SUFFIXES, ArchivedFile, RasterPlace, RemoteFile, ask, keeping_secrets
 from landshift.pipeline.raster.servers.asking import RETRIES
 
@@ -247,6 +247,9 @@ def _require_limits(source: Any, path: RasterPlace) -> None:  # noqa: ANN401
     if source.count > RASTER_BANDS:
         # Asking each band would take a while.
         require_raster(path, (source.height, source.width), source.count, (1, 1, 1))
+    if isinstance(path, Path):
+        pixel = sum(np.dtype(dtype).itemsize for dtype in source.dtypes)
+        require_size(path, path.stat().st_size, source.height * source.width * pixel)
     together = source.count if source.interleaving == Interleaving.pixel else 1
     for (rows, columns), dtype in set(zip(source.block_shapes, source.dtypes, strict=True)):
         size = np.dtype(dtype).itemsize * together
