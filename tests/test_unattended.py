@@ -155,7 +155,9 @@ def test_a_month_of_daily_schedules_survives_every_kill(demo: DemoTerritory, tmp
         calm.comes_in(day)
     assert not calm.run().failed
 
-    content = watched.project.model_dump(mode="json") | {"monitor": {"cron": "30 2 * * *", "timezone": "Europe/Berlin"}}
+    # The scenes are those of June under other names.
+    monitor_section = {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "season": "mark"}
+    content = watched.project.model_dump(mode="json") | {"monitor": monitor_section}
     config = watched.folder / "demo.yaml"
     config.write_text(yaml.safe_dump(content), encoding="utf-8")
     with site(tmp_path) as operator:
