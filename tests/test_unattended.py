@@ -153,9 +153,10 @@ def test_a_month_of_daily_schedules_survives_every_kill(demo: DemoTerritory, tmp
     calm, watched = Watched(demo, tmp_path / "calm"), Watched(demo, tmp_path / "watched")
     for day in COME_IN.values():
         calm.comes_in(day)
+    # The scenes are those of June under other names.
+    calm.configure(monitor={"season": "mark"})
     assert not calm.run().failed
 
-    # The scenes are those of June under other names.
     monitor_section = {"cron": "30 2 * * *", "timezone": "Europe/Berlin", "season": "mark"}
     content = watched.project.model_dump(mode="json") | {"monitor": monitor_section}
     config = watched.folder / "demo.yaml"
