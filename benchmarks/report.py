@@ -5,14 +5,14 @@
 With `--check` nothing is written, and the exit code is 1 where the page is not what the files make.
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from machine import fit_exponent
-from tables import COLUMNS, Content, any_column, machines_of, make_table, name_machine, number
+from register_tables import show_clouds, show_register
+from tables import COLUMNS, Content, any_column, keep_page, machines_of, make_table, name_machine, number
 
 ROOT = Path(__file__).parents[1]
 MEASUREMENTS, PAGE = ROOT / "docs" / "measurements", ROOT / "docs" / "performance.md"
@@ -256,53 +256,6 @@ def show_polygons(content: Content) -> Iterator[str]:
     yield machines_of(content)
 
 
-def show_register(content: Content) -> Iterator[str]:
-    """Yield the section on merges into a register."""
-    yield "## Changes in a register"
-    yield (
-        "`benchmarks/register.py`: merges into a GeoPackage that holds so many changes, seconds of a core: the first run, with "
-        "a patch for each change; a run of 5,000 patches of the same ground, after which all others count as not seen; "
-        "a run of about 5,000 patches of a corner; one of 5,000 patches that comes late, for which all runs are folded again; "
-        "and reading all changes. Memory is that of the process up to there. Goal: 10 s for 5,000 patches into 100,000 changes."
-    )
-    names = ("first_s", "merge_s", "corner_s", "late_s", "read_s")
-    rows = []
-    for column in (c for c in COLUMNS if c in content):
-        found = content[column]
-        rows += [
-            [
-                f"{column}: {row['changes_first']:,} changes",
-                *(number(row.get(key)) for key in names),
-                number(row.get("peak_gb")),
-            ]
-            for row in found["register"]
-        ]
-        rows.append([f"{column}: grows to the power", *(number(found["exponents"].get(key)) for key in names), ""])
-    yield make_table(("", "first, s", "5,000 patches, s", "a corner, s", "late, s", "reading, s", "memory, GB"), rows)
-    yield machines_of(content)
-
-
-def show_clouds(content: Content) -> Iterator[str]:
-    """Yield the section on changes under clouds."""
-    yield "## Changes under clouds"
-    one = next(iter(content.values()))
-    yield (
-        f"`benchmarks/register_clouds.py`: {one['territories']} made territories with {one['changes']} changes in all, which "
-        f"begin within {one['dates']} dates that clouds hide to 0 to 40 %; what is seen is mapped right. Dates count from "
-        f"the one at which the change is there: 0 is that one."
-    )
-    names = {
-        "split": "changes with more than one entry at the end", "ids": "ids ever given", "ends": "ends that were none",
-    }  # fmt: skip
-    known = [column for column in COLUMNS if column in content]
-    rows = [[title, *(str(content[column][name]) for column in known)] for name, title in names.items()]
-    for name, title in (("until_seen", "dates until it is seen"), ("until_confirmed", "dates until it is confirmed")):
-        cells = (content[column][name] for column in known)
-        rows.append([f"{title}: half of them, 90 %, 99 %", *(f"{c['p50']}, {c['p90']}, {c['p99']}" for c in cells)])
-    yield make_table(("", *known), rows)
-    yield machines_of(content)
-
-
 def show_chips(content: Content) -> Iterator[str]:
     """Yield the section on the chips of a training."""
     yield "## Training chips"
@@ -361,16 +314,5 @@ def make_page(folder: Path = MEASUREMENTS) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def main() -> int:
-    """Write the page, or compare it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true")
-    page = make_page()
-    if parser.parse_args().check:
-        return int(PAGE.read_text(encoding="utf-8") != page)
-    PAGE.write_text(page, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep_page(PAGE, make_page(), __doc__))

@@ -1,6 +1,8 @@
 """Numbers, tables and machines as the page on performance shows them."""
 
+import argparse
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 COLUMNS = ("before", "now")
@@ -43,3 +45,13 @@ def any_column(content: Content) -> Content:
 def machines_of(content: Content, columns: Sequence[str] = COLUMNS) -> str:
     """Describe the machine of every column."""
     return " ".join(name_machine(column, content[column]) for column in columns if column in content)
+
+
+def keep_page(page: Path, text: str, about: str | None) -> int:
+    """Write a page, or with `--check` compare it; return the exit code, 1 where it is not what the measurements make."""
+    parser = argparse.ArgumentParser(description=(about or "").splitlines()[0])
+    parser.add_argument("--check", action="store_true")
+    if parser.parse_args().check:
+        return int(page.read_text(encoding="utf-8") != text)
+    page.write_text(text, encoding="utf-8")
+    return 0

@@ -3,13 +3,12 @@
 python benchmarks/trust.py [--check]
 """
 
-import argparse
 import json
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from tables import Content, make_table, name_machine, number
+from tables import Content, keep_page, make_table, name_machine, number
 
 ROOT = Path(__file__).parents[1]
 MEASUREMENTS, PAGE = ROOT / "docs" / "measurements", ROOT / "docs" / "trust.md"
@@ -119,16 +118,5 @@ def make_page(folder: Path = MEASUREMENTS) -> str:
     return "\n\n".join(parts) + "\n"
 
 
-def main() -> int:
-    """Write the page, or compare it."""
-    parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
-    parser.add_argument("--check", action="store_true")
-    page = make_page()
-    if parser.parse_args().check:
-        return int(PAGE.read_text(encoding="utf-8") != page)
-    PAGE.write_text(page, encoding="utf-8")
-    return 0
-
-
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(keep_page(PAGE, make_page(), __doc__))

@@ -27,7 +27,7 @@ from landshift.flows.steps.monitoring.pairs import PAIRS, mapper_of, name_other_
 from landshift.flows.steps.monitoring.pruning import remove_old_runs
 from landshift.flows.steps.monitoring.season import reason_to_skip
 from landshift.flows.steps.monitoring.state import DONE, FAILED, SKIPPED, MonitorState, PairState, read_state, write_state
-from landshift.flows.steps.monitoring.withdrawn import name_withdrawn, scenes_of
+from landshift.flows.steps.monitoring.withdrawn import name_withdrawn, quote_register, scenes_of
 from landshift.flows.steps.project.finding import find_scenes
 from landshift.flows.steps.project.plan import plan, sensor_of
 from landshift.flows.steps.project.published import config_as_published
@@ -154,7 +154,8 @@ def _compare(run: _Round, pair: PeriodPair) -> Compared:
             raise
         outcome, key, message, warnings = FAILED, None, in_words(error), ()
     if outcome == SKIPPED and known is not None and known.run is not None:
-        message += f" Its run of before stays in the register; `landshift register withdraw --run {known.run}` takes it out."
+        command = f"landshift register withdraw --run {known.run} --reason 'another season' {quote_register(ws)}"
+        message += f" Its run of before stays in the register; `{command}` takes it out."
     state.pairs[pair.name] = PairState(
         outcome=outcome, fingerprint=fingerprint, register=register_name(ws), run=key, message=message,
         attempts=known.attempts + 1 if known is not None and known.outcome == FAILED else 1,

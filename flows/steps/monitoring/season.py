@@ -31,10 +31,11 @@ def describe_pairs(ws: Workspace, findings: Sequence[Finding], today: date | Non
     """Return which pairs a monitor would make, and which of them show two seasons, in sentences for `check`."""
     day = today or datetime.now(UTC).date()
     total, apart = _count(ws, findings, ws.project.monitor.pairs, day)
+    pairs = f"{total} pair{'' if total == 1 else 's'}"
     if not apart:
-        return [f"{total} pairs, all of one season each." if total else "no pair yet."]
+        return [f"{pairs}, all of one season each." if total else "no pair yet."]
     done = {"skip": "skipped", "mark": "mapped with a warning", "stop": "refused"}[ws.project.monitor.season]
-    lines = [f"{total} pairs; the dates of {apart} lie in different seasons, and they are {done} (`monitor: season:`)."]
+    lines = [f"{pairs}; the dates of {apart} lie in different seasons, and they are {done} (`monitor: season:`)."]
     if ws.project.monitor.pairs != "same-season":
         others, still = _count(ws, findings, "same-season", day)
         lines.append(

@@ -2,7 +2,6 @@
 
 import shlex
 from collections.abc import Sequence
-from pathlib import Path
 
 from landshift.flows.steps.monitoring.state import MonitorState, UsedScene
 from landshift.flows.steps.project.plan import Plan
@@ -15,6 +14,12 @@ from landshift.pipeline.scenes.survey import Finding
 def scenes_of(made: Plan) -> tuple[UsedScene, ...]:
     """Return the scenes that a run is made from."""
     return tuple(UsedScene(scene.id, scene.date) for epoch in made.epochs for scene in epoch.scenes)
+
+
+def quote_register(ws: Workspace) -> str:
+    """Return the register as a shell takes it, without the address of one on a server."""
+    variable = ws.project.monitor.register_env
+    return f'"${variable}"' if variable is not None else shlex.quote(str(ws.register_file))
 
 
 def name_withdrawn(ws: Workspace, register: Register, state: MonitorState, findings: Sequence[Finding]) -> tuple[str, ...]:
@@ -41,8 +46,7 @@ def name_withdrawn(ws: Workspace, register: Register, state: MonitorState, findi
         for scene in scenes:
             if key in counting and scene.id not in there and any(a <= scene.day <= b for a, b in ranges):
                 runs.setdefault(scene, []).append(key)
-    variable = ws.project.monitor.register_env
-    place = f'"${variable}"' if variable is not None else shlex.quote(str(Path(ws.register_file)))
+    place = quote_register(ws)
     return tuple(
         f"The catalog no longer has {scene.id} of {scene.day}, and the register counts {len(keys)} "
         f"run{'' if len(keys) == 1 else 's'} made from it ({', '.join(keys[:3])}). If it was withdrawn there: "
