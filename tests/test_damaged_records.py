@@ -17,7 +17,7 @@ from landshift.pipeline.records import read_record
 from landshift.pipeline.register.database.tables import HISTORY
 from landshift.pipeline.register.runs import read_mergeable
 from landshift.pipeline.register.store import open_register
-from landshift.pipeline.run.page import page_of
+from landshift.pipeline.run.page.write import page_of
 from landshift.pipeline.run.record import RunRecord, read_run
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.read import read_polygons

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from landshift.pipeline.records import write_record
-from landshift.pipeline.run.page import page_of
+from landshift.pipeline.run.page.write import page_of
 from tests.small_run import NAMES, estimates_of, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")

@@ -12,8 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from landshift.pipeline.records import content_of
-from landshift.pipeline.run.page_data import area_rows, estimate_of_unchanged, matrix, place_notes, place_rows
-from landshift.pipeline.run.page_map import PatchShape, json_for_page, largest, map_data, on_pixels, shapes
+from landshift.pipeline.run.page.map_data import PatchShape, json_for_page, largest, map_data, on_pixels, shapes
+from landshift.pipeline.run.page.tables import area_rows, estimate_of_unchanged, matrix, place_notes, place_rows
 from landshift.pipeline.vector.read import read_layer
 from tests.small_run import NAMES, estimates_of, write_run
 

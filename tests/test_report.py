@@ -15,8 +15,8 @@ from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, Gate
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.records import content_of, record_of, write_record
-from landshift.pipeline.run.page import page_of, run_page
-from landshift.pipeline.run.page_map import largest, map_data
+from landshift.pipeline.run.page.map_data import largest, map_data
+from landshift.pipeline.run.page.write import page_of, run_page
 from landshift.pipeline.run.record import InputFile, RunRecord, TerritoryShift, UsedAdaptation
 from landshift.pipeline.scores.accuracy import KindScore, ScoreEvidence
 from landshift.pipeline.scores.assessment import Assessment
@@ -226,7 +226,7 @@ def test_a_run_without_any_change_says_so(tmp_path: Path, classes: tuple[tuple[s
 def test_what_is_not_drawn_is_said_with_the_true_numbers(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     write_run(tmp_path)
     assert "Not everything is drawn" not in page_of(tmp_path)
-    monkeypatch.setattr("landshift.pipeline.run.page.largest", lambda changes: largest(changes, 2))
+    monkeypatch.setattr("landshift.pipeline.run.page.write.largest", lambda changes: largest(changes, 2))
     page = page_of(tmp_path)
     assert "the 2 largest of 4 patches, which have 3.4 of\n3.9 ha" in page
     assert page.count("<tr data-row") == 2

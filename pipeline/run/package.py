@@ -7,7 +7,7 @@ from pathlib import Path
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import MANIFEST, Manifest, write_text
 from landshift.pipeline.records import write_record
-from landshift.pipeline.run.page import page_of
+from landshift.pipeline.run.page.write import page_of
 from landshift.pipeline.run.qgis_project import write_project
 from landshift.pipeline.run.record import CLASSICAL_SCORE, PAGE, PROJECT, RUN, RunRecord, list_altered_files
 from landshift.pipeline.run.stac import write_stac

@@ -17,7 +17,8 @@ from landshift.pipeline.drawing.rendering import template_environment
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.pages.assessment_view import ADAPTATIONS, assessment_view
 from landshift.pipeline.records import read_record
-from landshift.pipeline.run.page_data import (
+from landshift.pipeline.run.page.map_data import MapData, json_for_page, largest, map_data, on_pixels
+from landshift.pipeline.run.page.tables import (
     AreaFigures,
     PlaceFigures,
     area_rows,
@@ -27,7 +28,6 @@ from landshift.pipeline.run.page_data import (
     place_notes,
     place_rows,
 )
-from landshift.pipeline.run.page_map import MapData, json_for_page, largest, map_data, on_pixels
 from landshift.pipeline.run.record import CLASSICAL_SCORE, DISAGREEMENT, ESTIMATES, LAYERS, RUN, RunRecord
 from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.record import Estimates
@@ -40,7 +40,7 @@ MOST_CHIPS = 200
 _SIDE = 1400
 """Longest side of the images on the page, in pixels."""
 _MAP_SIDE = 900
-_TEMPLATES = Path(__file__).parents[1] / "templates"
+_TEMPLATES = Path(__file__).parents[2] / "templates"
 _SCRIPTS = ("vendor/leaflet.js", "run.js")
 
 

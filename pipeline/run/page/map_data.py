@@ -11,7 +11,7 @@ from markupsafe import Markup
 from pydantic import Field
 
 from landshift.pipeline.records import content_of
-from landshift.pipeline.run.page_data import kind_text, number_of, text_of
+from landshift.pipeline.run.page.tables import kind_text, number_of, text_of
 from landshift.pipeline.run.record import RunRecord
 
 MOST_PATCHES = 2000
