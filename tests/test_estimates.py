@@ -113,6 +113,7 @@ def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert list(content) == [
         "run", "confidence_level", "samples", "overall_accuracy", "changed", "changes", "landuse_before", "landuse_after",
         "matrix", "transitions", "disagreement", "intensity", "areas_of_interest", "not_observed_ha", "notes",
+        "other_changes", "balances",
     ]  # fmt: skip
     row = ["code", "name", "colour", "mapped_ha", "area_ha", "users_accuracy", "producers_accuracy", "samples"]
     for table in ("changes", "landuse_before", "landuse_after"):
@@ -228,3 +229,34 @@ def test_what_the_sample_did_not_meet_is_neither_active_nor_avoided() -> None:
 def test_what_was_drawn_stands_beside_what_was_judged() -> None:
     found = binary([1] * 9 + [2] * 10, [1] * 9 + [2] * 10, {1: 900, 2: 100}, drawn={1: 12, 2: 10})
     assert [(row.judged, row.drawn) for row in found.samples.strata] == [(9, 12), (10, 10)]
+
+
+def test_small_kinds_stand_together_and_count_as_one_class() -> None:
+    found = with_classes().other_changes
+    assert found is not None
+    assert (found.codes, found.names) == ((2, 3), ("Forest to Cropland", "Forest to Built-up"))
+    # 7 of 10 mapped as forest to cropland are; 1 of 40 unchanged is forest to built-up.
+    assert found.area_ha.estimate == pytest.approx(0.1 * (600 * 0.7 + 9000 / 40))
+    assert found.users_accuracy.estimate == pytest.approx(0.7)
+    assert found.producers_accuracy.estimate == pytest.approx(420 / (420 + 225))
+    assert (found.samples, found.mapped_ha) == (8, pytest.approx(60.0))
+    assert binary([1] * 3 + [2] * 3, [1] * 3 + [2] * 3, {1: 90, 2: 10}).other_changes is None
+
+
+def test_gains_and_losses_add_up() -> None:
+    found = with_classes()
+    rows = {row.name: row for row in found.balances}
+    assert list(rows) == ["Forest", "Cropland", "Built-up"]
+    assert rows["Forest"].loss_ha.estimate == pytest.approx(0.1 * (600 * 0.7 + 9000 / 40))
+    assert rows["Forest"].gain_ha.estimate == 0
+    assert rows["Forest"].gain_ha.high > 0
+    assert rows["Built-up"].samples == 11
+    assert sum(row.gain_ha.estimate for row in found.balances) == pytest.approx(found.changed.area_ha.estimate)
+    assert sum(row.net_ha.estimate for row in found.balances) == pytest.approx(0, abs=1e-5)
+    for row in found.balances:
+        assert row.net_ha.estimate == pytest.approx(row.gain_ha.estimate - row.loss_ha.estimate, abs=1e-5)
+        assert row.net_ha.low <= row.net_ha.estimate <= row.net_ha.high
+    after = {row.name: row.area_ha.estimate for row in found.landuse_after}
+    before = {row.name: row.area_ha.estimate for row in found.landuse_before}
+    for name in ("Forest", "Cropland"):
+        assert rows[name].net_ha.estimate == pytest.approx(after[name] - before[name], abs=1e-5)

@@ -26,8 +26,8 @@ from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.register.store import open_register
 from landshift.pipeline.run.record import ClassicalThreshold, list_altered_files, read_run
 from landshift.pipeline.run.results import open_run
-from landshift.pipeline.sample.form import sample_form_qml
-from landshift.pipeline.sample.points import read_samples
+from landshift.pipeline.sample.judging.form import sample_form_qml
+from landshift.pipeline.sample.judging.points import read_samples
 from landshift.pipeline.vector.write import write_sample_file
 from tests.binary_territory import BinaryTerritory, squares
 

@@ -33,8 +33,8 @@ from landshift.pipeline.records import read_record
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.rasters import write_last_observed, write_rasters
 from landshift.pipeline.run.record import read_run
-from landshift.pipeline.sample.form import sample_form_qml
-from landshift.pipeline.sample.points import read_samples
+from landshift.pipeline.sample.judging.form import sample_form_qml
+from landshift.pipeline.sample.judging.points import read_samples
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_sample_file

@@ -16,7 +16,7 @@ from PIL import Image
 
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.write import write_raster
-from landshift.pipeline.sample.form import answers, sample_form_qml, write_sample_project
+from landshift.pipeline.sample.judging.form import answers, sample_form_qml, write_sample_project
 from tests.conftest import small_grid
 from tests.test_qgis_project import QGIS_PYTHON, content, needs_qgis, read_in_qgis
 

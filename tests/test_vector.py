@@ -25,7 +25,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.sample.draw import sample_ids
-from landshift.pipeline.sample.points import read_samples, sample_frame
+from landshift.pipeline.sample.judging.points import read_samples, sample_frame
 from landshift.pipeline.vector.columns import (
     AREA_COLUMNS,
     CHANGE_COLUMNS,

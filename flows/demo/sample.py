@@ -18,8 +18,8 @@ from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.record import CHANGE_MAP, read_run
 from landshift.pipeline.sample.area_estimation import Interval
-from landshift.pipeline.sample.form import sample_form_qml
-from landshift.pipeline.sample.points import read_samples
+from landshift.pipeline.sample.judging.form import sample_form_qml
+from landshift.pipeline.sample.judging.points import read_samples
 from landshift.pipeline.vector.write import write_sample_file
 
 _JUDGED = "judged.gpkg"

@@ -20,6 +20,7 @@ from landshift.pipeline.sample.area_estimation import (
 from landshift.pipeline.sample.design import Design
 from landshift.pipeline.sample.disagreement import Intensity, intensity_analysis, quantity_and_allocation
 from landshift.pipeline.sample.domain_estimation import domain_estimates
+from landshift.pipeline.sample.grouping import balances_of_land_uses, pool_small_kinds
 from landshift.pipeline.sample.notes import note_on_limits, notes_on_classes, notes_on_sample
 from landshift.pipeline.sample.record import (
     AllChanges,
@@ -30,6 +31,7 @@ from landshift.pipeline.sample.record import (
     Estimates,
     JudgedSample,
     JudgedStratum,
+    OtherChanges,
     TransitionMatrix,
 )
 from landshift.pipeline.sample.references import References, require_strata
@@ -167,6 +169,13 @@ def estimates(
         transitions=transitions, disagreement=quantity_and_allocation(crossed), intensity=intensity,
         areas_of_interest=_areas_of_interest(legend, design, references, places, strata=strata, codes=codes, hectares=hectares),
         not_observed_ha=_ha(facts.not_observed_ha), notes=tuple(notes),
+        other_changes=_other_changes(
+            pool_small_kinds(legend, design, mapped, reference, pixel_area=hectares), facts.change_pixels, hectares
+        ),
+        balances=tuple(
+            replace(row, gain_ha=_round(row.gain_ha), loss_ha=_round(row.loss_ha), net_ha=_round(row.net_ha))
+            for row in balances_of_land_uses(legend, design, references.before, references.after, pixel_area=hectares)
+        ),
     )  # fmt: skip
 
 
@@ -205,6 +214,15 @@ def _all_changes(
         users_accuracies(design, is_mapped, is_so, method)[0],
         producers_accuracies(design, is_mapped, is_so, method)[0],
     )
+
+
+def _other_changes(found: OtherChanges | None, change_pixels: np.ndarray, hectares: float) -> OtherChanges | None:
+    if found is None:
+        return None
+    return replace(
+        found, mapped_ha=_ha(change_pixels[list(found.codes)].sum() * hectares), area_ha=_round(found.area_ha),
+        users_accuracy=_round(found.users_accuracy), producers_accuracy=_round(found.producers_accuracy),
+    )  # fmt: skip
 
 
 def _name_intervals(what: str, found: Sequence[ClassEstimate]) -> list[tuple[str, Interval]]:

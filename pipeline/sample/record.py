@@ -81,6 +81,46 @@ class EstimatedClass:
 
 
 @dataclass(frozen=True)
+class OtherChanges:
+    """Kinds of change of which the sample holds few pixels, taken together: alone, their intervals would mean little."""
+
+    codes: tuple[int, ...]
+    """Change codes of the kinds, ascending; two or more."""
+    names: tuple[str, ...]
+    """Of the codes."""
+    mapped_ha: float
+    """Hectares of the map (pixel count, biased)."""
+    area_ha: Interval
+    """Hectares of all these kinds; what is of one of them and mapped as another counts once."""
+    users_accuracy: Interval
+    """Share of what is mapped as one of these kinds that is of one of them, 0..1."""
+    producers_accuracy: Interval
+    """Share of what is of one of these kinds that is mapped as one of them, 0..1."""
+    samples: int
+    """Pixels that were judged to be of one of them."""
+
+
+@dataclass(frozen=True)
+class LandUseBalance:
+    """What a land use gained and lost between the dates."""
+
+    code: int
+    """Land-use code."""
+    name: str
+    """Of the legend."""
+    colour: str
+    """`#rrggbb`."""
+    gain_ha: Interval
+    """Hectares that became it."""
+    loss_ha: Interval
+    """Hectares that were it and are it no longer."""
+    net_ha: Interval
+    """Gain minus loss in hectares; below 0 where more was lost."""
+    samples: int
+    """Judged pixels that were gained or lost."""
+
+
+@dataclass(frozen=True)
 class ErrorMatrix:
     """Map against interpretation, indexed `[map, reference]`."""
 
@@ -176,3 +216,8 @@ class Estimates:
     """Hectares that were not observed on both dates; in no estimate."""
     notes: tuple[str, ...]
     """Sentences for readers of the numbers."""
+    other_changes: OtherChanges | None = None
+    """The kinds of change with fewer than 10 judged pixels, taken together; None where fewer than two are so small. All kinds,
+    these included, are in `changes`, too."""
+    balances: tuple[LandUseBalance, ...] = ()
+    """Gain and loss of each land use, by ascending code; empty in a binary project."""

@@ -25,7 +25,7 @@ from landshift.pipeline.run.record import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, 
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.draw import DrawnSample, Sample, draw
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
-from landshift.pipeline.sample.points import add_estimates, combine_points, read_samples, require_in_place
+from landshift.pipeline.sample.judging.points import add_estimates, combine_points, read_samples, require_in_place
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.references import References, check_references
 from landshift.pipeline.sample.table import csv_tables

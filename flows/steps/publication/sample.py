@@ -17,8 +17,8 @@ from landshift.pipeline.records import content_of, read_json, write_record
 from landshift.pipeline.run.package import require_unharmed
 from landshift.pipeline.run.record import CHANGE_MAP, RunRecord, read_run
 from landshift.pipeline.sample.draw import DrawnSample, DrawnStratum, Sample, allocate, draw
-from landshift.pipeline.sample.form import sample_form_qml, write_sample_project
-from landshift.pipeline.sample.points import sample_frame
+from landshift.pipeline.sample.judging.form import sample_form_qml, write_sample_project
+from landshift.pipeline.sample.judging.points import sample_frame
 from landshift.pipeline.vector.write import write_sample_file
 
 if TYPE_CHECKING:

@@ -1,0 +1,1 @@
+"""Pixels given out to be judged, and their judgements."""
