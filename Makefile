@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
-.PHONY: setup demo transfer-demo test slow chaos fuzz check format schema pictures gpu-check benchmarks clean
+.PHONY: setup demo transfer-demo test slow chaos fuzz check format schema pictures gpu-check benchmarks qgis-plugin clean
 
 setup: $(VENV)/.installed
 
@@ -50,6 +50,10 @@ chaos: setup
 
 schema: setup
 	$(BIN)/python -c 'from landshift.flows.config.project import schema_text; print(schema_text(), end="")' > configs/schema.json
+
+# The plugin as a zip in dist/; needs Python 3.11 alone.
+qgis-plugin:
+	$(PYTHON) qgis/build.py
 
 pictures: demo
 	$(BIN)/python docs/pictures.py landshift-demo/runs/demo/run
