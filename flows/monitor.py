@@ -176,4 +176,4 @@ def _map(run: _Round, ours: Workspace) -> tuple[str | None, str, tuple[str, ...]
     run.register.merge([mergeable])
     run.state.scenes[mergeable.view.observation.key] = scenes_of(planned)
     found = f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches."
-    return mergeable.view.observation.key, found, read_run(detected.run).warnings
+    return mergeable.view.observation.key, found, tuple(warning.full for warning in read_run(detected.run).warnings)

@@ -33,6 +33,21 @@ class GateRule:
         return value >= self.limit if self.at_least else value <= self.limit
 
 
+@dataclass(frozen=True)
+class Caution:
+    """What to know about a map, in the voices of its two readers."""
+
+    plain: str
+    """For the map's reader: what it means, sentences without settings, commands or names of files."""
+    remedy: str = ""
+    """For the map's maker: what to do about it, sentences; empty where there is nothing to do."""
+
+    @property
+    def full(self) -> str:
+        """Both, for the map's maker."""
+        return f"{self.plain} {self.remedy}".strip()
+
+
 GateRules = Mapping[str, GateRule]
 
 RULES: GateRules = {
@@ -87,16 +102,25 @@ class Gate:
     outcome: GateOutcome
     """Whether it was met; a run that is marked shows it everywhere."""
     meaning: str
-    """What to make of it, a sentence; the warning of a marked run."""
+    """What to make of it, for the map's reader: sentences without settings or commands."""
     setting: str | None = None
     """Key of `gates:` in the configuration; None where there is nothing to set."""
     value: int | float | None = None
     """What was found, as a number in the unit of the rule; None where there is no number."""
     otherwise: Otherwise = "mark"
     """What the configuration wants where the limit is not met."""
+    remedy: str = ""
+    """What the map's maker can do about it, sentences; empty where there is nothing to do."""
+
+    @property
+    def caution(self) -> Caution:
+        """The warning of a run that it marks."""
+        return Caution(self.meaning, self.remedy)
 
 
-def judge(setting: str, name: str, value: float, rules: GateRules, *, found: str, limit: str, met: str, missed: str) -> Gate:
+def judge(
+    setting: str, name: str, value: float, rules: GateRules, *, found: str, limit: str, met: str, missed: Caution
+) -> Gate:
     """Hold a number against its rule.
 
     Args:
@@ -107,24 +131,34 @@ def judge(setting: str, name: str, value: float, rules: GateRules, *, found: str
         found: `value` in words.
         limit: What was expected, in words.
         met: The meaning where the limit is met.
-        missed: The meaning where it is not, with what to do.
+        missed: The meaning where it is not, and what to do.
     """
     rule = rules[setting]
     if rule.holds(value):
         return Gate(name, found, limit, PASS, meaning=met, setting=setting, value=value, otherwise=rule.otherwise)
-    meaning = f"{missed} The configuration lets this pass." if rule.otherwise == PASS else missed
-    return Gate(name, found, limit, rule.otherwise, meaning=meaning, setting=setting, value=value, otherwise=rule.otherwise)
+    remedy = f"{missed.remedy} The configuration lets this pass.".strip() if rule.otherwise == PASS else missed.remedy
+    return Gate(
+        name, found, limit, rule.otherwise, meaning=missed.plain, setting=setting, value=value, otherwise=rule.otherwise,
+        remedy=remedy,
+    )  # fmt: skip
 
 
-def judge_unknown(setting: str | None, name: str, rules: GateRules, *, limit: str, reason: str) -> Gate:
+def judge_unknown(
+    setting: str | None, name: str, rules: GateRules, *, limit: str, reason: str, remedy: str = ""
+) -> Gate:  # fmt: skip
     """Return the gate of a number that could not be measured, with the reason."""
     otherwise: Otherwise = rules[setting].otherwise if setting else "mark"
-    return Gate(name, "not known", limit, NOT_MEASURED, meaning=reason, setting=setting, otherwise=otherwise)
+    return Gate(name, "not known", limit, NOT_MEASURED, meaning=reason, setting=setting, otherwise=otherwise, remedy=remedy)
+
+
+def cautions_of(gates: Sequence[Gate]) -> list[Caution]:
+    """Return what the gates that were not met warn of."""
+    return [gate.caution for gate in gates if gate.outcome == MARK]
 
 
 def warnings_of(gates: Sequence[Gate]) -> list[str]:
-    """Return what the gates that were not met warn of."""
-    return [gate.meaning for gate in gates if gate.outcome == MARK]
+    """Return the same in full, for the map's maker."""
+    return [caution.full for caution in cautions_of(gates)]
 
 
 def require_open(gates: Sequence[Gate]) -> None:
@@ -135,7 +169,7 @@ def require_open(gates: Sequence[Gate]) -> None:
     """
     shut = [g for g in gates if g.outcome == STOP or (g.outcome == NOT_MEASURED and g.otherwise == STOP)]
     if shut:
-        reasons = "\n".join(f"  {g.setting}: found {g.found}, expected {g.limit}. {g.meaning}" for g in shut)
+        reasons = "\n".join(f"  {g.setting}: found {g.found}, expected {g.limit}. {g.caution.full}" for g in shut)
         raise InputError(
             f"The run was stopped by {'a gate' if len(shut) == 1 else f'{len(shut)} gates'}, and an earlier run is left as it "
             f"is:\n{reasons}\nTo go on all the same, set "

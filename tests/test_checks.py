@@ -108,10 +108,10 @@ def test_a_wrong_scale_or_offset_is_found_on_one_date_or_both(country: Country, 
     gates = country.asked(*(fault(i) if which in (n, "both") else i for n, i in (("before", before), ("after", after))))
     gate = gates["implausible_levels"]
     assert gate.outcome == MARK
-    assert told in gate.meaning
+    assert told in gate.caution.full
     for name in ("Before", "After"):
-        assert (f"{name}, " in gate.meaning) == (which in (name.lower(), "both"))
-    assert "Snow, cloud, desert or water" in gate.meaning
+        assert (f"{name}, " in gate.caution.full) == (which in (name.lower(), "both"))
+    assert "Snow, cloud, desert or water" in gate.caution.full
 
 
 @pytest.mark.parametrize("units", ["reflectance", "digital numbers"])
@@ -133,7 +133,7 @@ def test_a_date_ten_times_as_bright_stops_in_any_unit(territory: Territory, unit
 def test_digital_numbers_have_no_known_range_and_say_so(territory: Territory) -> None:
     gates = Country(territory, "digital numbers").asked(land(), land(later=True))
     assert missed(gates) == {"implausible_levels": NOT_MEASURED, "vegetation_difference": NOT_MEASURED}
-    assert "not known" in gates["implausible_levels"].meaning
+    assert "not known" in gates["implausible_levels"].caution.full
 
 
 @pytest.mark.parametrize("units", ["reflectance", "digital numbers"])
@@ -162,7 +162,7 @@ def test_every_eighth_row_or_column_brighter_is_found(country: Country, axis: in
     gates = country.asked(*images)
     assert missed(gates) == {"stripes": MARK}
     assert f"along {along}" in gates["stripes"].found
-    assert f"the image {('before', 'after')[which]}" in gates["stripes"].meaning
+    assert f"the image {('before', 'after')[which]}" in gates["stripes"].caution.full
 
 
 def test_slanted_gaps_that_were_filled_are_found(country: Country) -> None:
@@ -182,7 +182,7 @@ def test_leaves_that_fell_are_seen_though_the_dates_say_nothing(country: Country
     gate = country.asked(land(), autumn)["vegetation_difference"]
     assert gate.outcome == MARK
     assert "less green after" in gate.found
-    assert "Check that the dates of the files" in gate.meaning
+    assert "Check that the dates of the files" in gate.caution.full
 
 
 def test_a_small_or_unseen_region_is_not_measured(country: Country) -> None:

@@ -169,9 +169,9 @@ def test_a_map_that_is_nearly_all_changed_stops_the_run_and_the_warning_holds_wh
     share, ratio, second = result_gates(0.992, opinion, 0.2, RULES)
     assert share.outcome == STOP
     assert {ratio.outcome, second.outcome} == {"mark"}
-    assert "99 %" in share.meaning
+    assert "99 %" in share.caution.full
     assert "20 % of the training labels" in ratio.found
-    assert "93 %" in second.meaning
+    assert "93 %" in second.caution.full
 
 
 def test_a_classical_map_is_asked_for_its_share_alone_and_no_other_evidence_is_not_measured() -> None:
@@ -179,13 +179,13 @@ def test_a_classical_map_is_asked_for_its_share_alone_and_no_other_evidence_is_n
     assert share.outcome == PASS
     note = "not independent"
     sound = SecondOpinion(0.6, 0.67, 0.07, 0.03, 0.05)
-    assert [note in result_gates(0.1, sound, None, RULES, is_prior=prior)[2].meaning for prior in (False, True)] == [
+    assert [note in result_gates(0.1, sound, None, RULES, is_prior=prior)[2].caution.full for prior in (False, True)] == [
         False,
         True,
     ]
     _, ratio, second = result_gates(0.08, lack_opinion("band 2 is the same everywhere"), None, RULES)
     assert (ratio.outcome, second.outcome) == (NOT_MEASURED, NOT_MEASURED)
-    assert "band 2" in second.meaning
+    assert "band 2" in second.caution.full
 
 
 def test_a_model_that_looks_at_ir_mad_is_not_excused_by_it() -> None:

@@ -17,8 +17,8 @@ from landshift.flows.detect import detect
 from landshift.flows.monitor import monitor
 from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.project.workspace import workspace
+from landshift.flows.steps.publication.cautions import warn_of_otsu
 from landshift.flows.steps.publication.estimate import estimate_run
-from landshift.flows.steps.publication.run import warn_of_otsu
 from landshift.flows.steps.publication.sample import SAMPLES, sample_run
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
@@ -115,8 +115,9 @@ def test_otsus_line_through_the_noise_is_warned_of(made: Path) -> None:
     assert warn_of_otsu(used) == ()
     noise = replace(used, thresholds=(ClassicalThreshold("otsu", 3.3, 0.45), ClassicalThreshold("false-alarm", 5.0, 0.09)))
     (warning,) = warn_of_otsu(noise)
-    assert "45 %" in warning
-    assert "9.0 %" in warning
+    assert "45 %" in warning.plain
+    assert "9.0 %" in warning.plain
+    assert "classical_threshold" in warning.remedy
     assert warn_of_otsu(replace(noise, used="false-alarm")) == ()
 
 

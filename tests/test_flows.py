@@ -260,7 +260,7 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
     ratio = read_raster(demo.run / "domain_shift.tif")[0]
     assert ratio.shape == (4, 4)
     assert run["domain_shift"]["beyond"] == (ratio > 1).mean() <= 0.07, "one block of the sixteen"
-    assert not [w for w in run["warnings"] if "domain_shift.tif" in w]
+    assert not [w for w in run["warnings"] if "domain_shift.tif" in w["remedy"]]
     # Blocks without a training label are new to it; the others are as far out as they were in training.
     bundle, network = load(demo.model)
     shift, source, config = bundle.facts.domain_shift, prepare(demo.project, demo.data, demo.output).source, demo.project.detect
@@ -630,7 +630,7 @@ def test_a_binary_project_goes_the_whole_way(demo: DemoTerritory, tmp_path: Path
     run = detect(Project.model_validate(content), data, tmp_path / "runs").run
     (gate,) = (gate for gate in record(run)["gates"] if gate["setting"] == "mapped_share")
     assert gate["outcome"] == "mark"
-    assert gate["meaning"] in record(run)["warnings"]
+    assert {"plain": gate["meaning"], "remedy": gate["remedy"]} in record(run)["warnings"]
     assert set(np.unique(read_raster(run / "change.tif")[0])) <= {0, 1, 2}
     assert not (run / "landuse_before.tif").exists()
 

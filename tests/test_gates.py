@@ -1,7 +1,10 @@
 """Gates: what is good enough, what marks or stops a run, and what nobody measured."""
 
+import ast
+from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -149,9 +152,9 @@ def test_each_gate_marks_alone(gate: str, changed: dict[str, Any], outcome: str)
 def test_an_error_on_other_images_is_not_measured_here(elsewhere: float | None, told: str) -> None:
     (gate,) = (g for g in asked(calibration=KnownCalibration(None, elsewhere)) if g.setting == "calibration_error")
     assert (gate.outcome, gate.found, gate.value) == (NOT_MEASURED, "not measured here", None)
-    assert told in gate.meaning
-    assert "Uncalibrated here" in gate.meaning
-    assert "share of pixels that changed" not in gate.meaning
+    assert told in gate.caution.full
+    assert "Uncalibrated here" in gate.caution.full
+    assert "share of pixels that changed" not in gate.caution.full
 
 
 BAD: dict[str, dict[str, Any]] = {
@@ -237,7 +240,7 @@ def test_a_correction_is_told_with_what_is_left() -> None:
     (gate,) = (g for g in gates if g.setting == "misregistration_px")
     assert gate.outcome == PASS
     assert gate.found.endswith("after the correction")
-    assert told in gate.meaning
+    assert told in gate.caution.full
 
 
 @given(st.dates(date(1972, 1, 1), date(2100, 1, 1)), st.integers(-2000, 2000))
@@ -265,3 +268,31 @@ def test_the_season_gap_goes_round_the_year(day: date, days: int) -> None:
 )
 def test_the_season_gap_of_known_dates(before: date, after: date, gap: int) -> None:
     assert season_gap(before, after) == gap
+
+
+VOICES = {"judge": ("met", "missed"), "judge_unknown": ("reason",), "Gate": ("meaning",), "Caution": ("plain",)}
+"""What a reader of the map is told: arguments by the call that takes them."""
+FOR_MAKERS = ("`", "landshift", ".tif", "config", "scenes:", "gates:", "detect:")
+
+
+def _told(call: ast.Call, name: str) -> Iterator[str]:
+    """The words of what a call tells the reader of a map; the second argument of a `Caution` is for its maker."""
+    first = call.args[:1] if name == "Caution" else []
+    for node in (*first, *(k.value for k in call.keywords if k.arg in VOICES[name])):
+        if isinstance(node, ast.Call) and ast.unparse(node.func) == "Caution":
+            continue  # looked at as a call of its own
+        yield from (n.value for n in ast.walk(node) if isinstance(n, ast.Constant) and isinstance(n.value, str))
+
+
+def test_readers_of_a_map_are_told_of_no_settings_or_commands() -> None:
+    """One voice for the map's reader, and another (`remedy`) for its maker, wherever a gate or warning is made."""
+    offenders, seen = [], 0
+    for path in (p for room in ("pipeline", "flows", "models") for p in (Path(__file__).parents[1] / room).rglob("*.py")):
+        for node in ast.walk(ast.parse(path.read_bytes())):
+            name = ast.unparse(node.func) if isinstance(node, ast.Call) else ""
+            if isinstance(node, ast.Call) and name in VOICES:
+                words = list(_told(node, name))
+                seen += len(words)
+                offenders += [f"{path.name}:{node.lineno}: {w}" for w in words for sign in FOR_MAKERS if sign in w]
+    assert not offenders
+    assert seen > 60

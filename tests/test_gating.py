@@ -124,7 +124,7 @@ def test_the_image_after_is_moved_onto_the_one_before(territory: Territory) -> N
     gate = asked(territory)["misregistration_px"]
     assert gate.outcome == PASS
     assert gate.value == moved.correction.now
-    assert "1.3" in gate.meaning
+    assert "1.3" in gate.caution.full
     assert moved.after.observation.is_file()
 
 
@@ -180,7 +180,7 @@ def test_a_move_that_does_not_help_is_not_kept(territory: Territory, monkeypatch
     assert not list(territory.output.rglob("after_aligned*"))
     gate = asked(territory)["misregistration_px"]
     assert gate.outcome == MARK
-    assert "would have gone" in gate.meaning
+    assert "would have gone" in gate.caution.full
 
 
 def test_a_region_beyond_the_scenes_is_known_before_any_pixel_is_read(territory: Territory) -> None:

@@ -189,4 +189,5 @@ def test_a_gate_that_wants_more_invariant_ground_than_there_is_names_it() -> Non
     rules = {**RULES, "invariant_pixels": replace(RULES["invariant_pixels"], limit=500)}
     gate = matching_gate(matched, rules)
     assert gate.outcome == MARK
-    assert gate.meaning == "The dates were matched on only 300 invariant pixels: choose dates with less change or cloud."
+    assert gate.meaning.startswith("The light of the dates was matched on only 300 pixels that look unchanged")
+    assert gate.remedy == "Choose dates with less change or cloud."

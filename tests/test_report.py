@@ -11,7 +11,7 @@ import pytest
 
 from landshift.pipeline.change.areas import OnTestBlocks
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, Gate
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, Caution, Gate
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.records import content_of, record_of, write_record
@@ -176,7 +176,7 @@ def test_the_page_needs_no_network(assessment: Assessment) -> None:
 def test_names_are_escaped_everywhere() -> None:
     page = page_for(
         replace(run(
-            name=HOSTILE, warnings=(HOSTILE,), versions={HOSTILE: HOSTILE},
+            name=HOSTILE, warnings=(Caution(HOSTILE, HOSTILE),), versions={HOSTILE: HOSTILE},
             inputs=(InputFile(HOSTILE, "before", DATES[0], HOSTILE),),
             legend=tuple(replace(c, name=HOSTILE + c.name) for c in LEGEND.classes),
         ), files={HOSTILE: HOSTILE}, gates=(Gate(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),)),

@@ -19,7 +19,7 @@ from landshift.flows.steps.detection import shards as sharding
 from landshift.flows.steps.detection.settle import settle
 from landshift.flows.steps.detection.shards import SHARDS, Shard, detect_shard, shards_of
 from landshift.flows.steps.project.published import config_as_published
-from landshift.flows.steps.publication.run import warn_of_phases
+from landshift.flows.steps.publication.cautions import warn_of_phases
 from landshift.models.use import steadiness
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import grid_of
@@ -151,9 +151,9 @@ def test_a_run_states_how_steady_it_is_and_phases_make_it_steadier(place: Untrai
 
 def test_a_run_warns_where_the_model_was_calibrated_with_other_phases() -> None:
     assert warn_of_phases(4, 4) == warn_of_phases(None, 4) == []
-    (sentence,) = warn_of_phases(4, 1)
-    assert "`detect: phases: 1`" in sentence
-    assert "calibrated and scored with 4" in sentence
+    (warning,) = warn_of_phases(4, 1)
+    assert "`detect: phases: 1`" in warning.remedy
+    assert "calibrated and scored with 4" in warning.remedy
 
 
 @pytest.mark.slow

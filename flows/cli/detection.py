@@ -77,7 +77,7 @@ def detect_answer(detected: "Detected") -> Reply:
         f"{detected.changed_ha:,.1f} ha mapped as changed (pixel count, biased), in {detected.polygons:,} patches{note}.",
         *(f"  {r.area_ha:>10,.1f} ha  {r.name}" for r in kinds[:_KINDS_SHOWN]),
         *([f"  {sum(r.area_ha for r in rest):>10,.1f} ha  in {len(rest):,} more kinds of change"] if rest else []),
-        *(f"Warning: {w}" for w in run.warnings),
+        *(f"Warning: {w.full}" for w in run.warnings),
         f"Map:    {detected.run / 'change.tif'}",
         f"Layers: {detected.run / 'changes.gpkg'}",
         f"QGIS:   {detected.run / 'map.qgz'}",
@@ -90,7 +90,7 @@ def detect_answer(detected: "Detected") -> Reply:
         "fresh": detected.fresh,
         "copied": detected.copied,
         "areas": areas,
-        "warnings": run.warnings,
+        "warnings": [w.full for w in run.warnings],
     }, lines
 
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.gates import Caution, Gate, GateRules, judge, judge_unknown
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, Change
 
 BOTH_UNCHANGED, BOTH_CHANGED, ONLY_MODEL, ONLY_CLASSICAL = 1, 2, 3, 4
@@ -130,8 +130,10 @@ def result_gates(
         "mapped_share", "Share mapped as changed", mapped, rules, found=f"{percent(mapped)} of the observed area",
         limit=f"at most {percent(limit)}",
         met="It is a share that a territory can have; that does not show that the right ground was mapped.",
-        missed=f"{percent(mapped)} of the observed area is mapped as changed. More than {percent(limit)} is rarely true, and "
-        f"often a model that meets other light or another place: look at the images before you use the map.",
+        missed=Caution(
+            f"{percent(mapped)} of the observed area is mapped as changed. More than {percent(limit)} is rarely true, and "
+            f"often a model that meets other light or another place: look at the images before you use the map.",
+        ),
     )  # fmt: skip
     if opinion is None:
         return (share,)
@@ -152,8 +154,10 @@ def _ratio(mapped: float, opinion: SecondOpinion, trained: float | None, rules: 
     return judge(
         setting, name, mapped / most, rules, found=f"{percent(mapped)}, against {shown}", limit=expected,
         met="The map shows about as much change as other evidence, or less.",
-        missed=f"The map shows {percent(mapped)} as changed, {mapped / most:.1f} times as much as other evidence ({shown}): it "
-        f"may take light, season or another place for change. See disagreement.tif.",
+        missed=Caution(
+            f"The map shows {percent(mapped)} as changed, {mapped / most:.1f} times as much as other evidence ({shown}): it "
+            f"may take light, season or another place for change.", "See disagreement.tif.",
+        ),
     )  # fmt: skip
 
 
@@ -176,8 +180,10 @@ def _agreement(opinion: SecondOpinion, rules: GateRules, *, is_prior: bool) -> G
         found=f"{opinion.confirmed:.2f} (kappa {opinion.kappa:.2f})", limit=limit,
         met=f"IR-MAD, which needs no labels, confirms {share} of the mapped change: {parts}."
         + (" The model looks at the statistic of IR-MAD itself: it is not independent of it." if is_prior else ""),
-        missed=f"IR-MAD, which needs no labels, confirms {share} of the mapped change, hardly more than anywhere: {parts}. "
-        f"One of them is wrong: look at disagreement.tif beside the images.",
+        missed=Caution(
+            f"IR-MAD, which needs no labels, confirms {share} of the mapped change, hardly more than anywhere: {parts}. "
+            f"One of them is wrong: compare them with the images.", "See disagreement.tif.",
+        ),
     )  # fmt: skip
 
 

@@ -12,10 +12,12 @@ from landshift.pipeline.epochs.checks.unmasked import UnmaskedClouds, cloud_gate
 from landshift.pipeline.epochs.checks.vegetation import VegetationDifference, vegetation_gate
 from landshift.pipeline.epochs.coregistration import Misregistration
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import RULES, Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.gates import RULES, Caution, Gate, GateRules, judge, judge_unknown
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 
 _COMMON_YEAR, _YEAR = 2001, 365
+_TELLING = 0.1
+"""Pixels from which on a shift is said to make false changes along edges; below lies what shifts are measured to."""
 
 
 @dataclass(frozen=True)
@@ -57,15 +59,20 @@ def plan_gates(before: date, after: date, overlap: float, rules: GateRules = RUL
         judge(
             "grid_overlap", "Region covered by both dates", overlap, rules, found=f"{percent(overlap)} of the region",
             limit=f"at least {percent(rules['grid_overlap'].limit)}",
-            met="The scenes of both dates cover the region, whatever clouds hide.",
-            missed=f"Scenes of both dates cover only {percent(overlap)} of the region: set a smaller `grid:`, or add scenes.",
+            met="Images of both dates cover the region, whatever clouds hide.",
+            missed=Caution(
+                f"Images of both dates cover only {percent(overlap)} of the region: what happened in the rest is unknown.",
+                "Set a smaller `grid:`, or add scenes.",
+            ),
         ),
         judge(
             "season_gap_days", "Season of the dates", gap, rules, found=_days(gap),
             limit=f"at most {_days(rules['season_gap_days'].limit)} apart in the year",
             met="The dates lie in the same season.",
-            missed=f"The dates lie {_days(gap)} apart in the course of the year ({before} and {after}): crops, leaves, snow or "
-            f"shadows may look like change. Choose dates of one season.",
+            missed=Caution(
+                f"The dates lie {_days(gap)} apart in the course of the year ({before} and {after}): crops, leaves, snow or "
+                f"shadows may look like change.", "Choose dates of one season.",
+            ),
         ),
     )  # fmt: skip
 
@@ -100,8 +107,10 @@ def coverage_gate(share: float, rules: GateRules = RULES) -> Gate:
         "observed_share", "Observed on both dates", share, rules, found=f"{percent(share)} of the region",
         limit=f"at least {percent(rules['observed_share'].limit)}",
         met="What was not observed is not counted as unchanged.",
-        missed=f"Only {percent(share)} of the region was observed on both dates: what happened in the rest is unknown. Add "
-        f"scenes, or widen the epochs.",
+        missed=Caution(
+            f"Only {percent(share)} of the region was observed on both dates: what happened in the rest is unknown.",
+            "Add scenes, or widen the epochs.",
+        ),
     )  # fmt: skip
 
 
@@ -109,17 +118,20 @@ def _shift(shift: Misregistration, rules: GateRules, *, is_moved: bool, correcti
     limit = f"at most {rules['misregistration_px'].limit:g} px"
     name, note = "Position of the dates", f" {correction}" if correction else ""
     if shift.pixels is None or shift.dy is None or shift.dx is None:
-        reason = f"Whether the images lie on top of each other could not be measured: {shift.reason}.{note}"
+        reason = f"How far the images of the two dates lie apart could not be measured: {shift.reason}.{note}"
         return judge_unknown("misregistration_px", name, rules, limit=limit, reason=reason)
     where = f"{shift.pixels:.2f} px ({shift.dy:+.2f} down, {shift.dx:+.2f} right)"
     found = f"{where} after the correction" if is_moved else where
     return judge(
         "misregistration_px", name, shift.pixels, rules, found=found, limit=limit,
-        met=f"The images lie on top of each other, as {shift.windows} parts of the region say (they differ by "
-        f"{shift.spread:.2f} px).{note}",
-        missed=f"The image after lies {shift.pixels:.2f} pixels beside the one before, as {shift.windows} parts of the region "
-        f"say: borders that did not move may look like change. "
-        + (note.strip() or "Set `gates: misregistration_px: correct: true`, or take scenes that were aligned."),
+        met=f"The images lie {shift.pixels:.2f} px apart, within the limit of {rules['misregistration_px'].limit:g}, in "
+        f"{shift.windows} parts of the region that differ by {shift.spread:.2f} px"
+        + (f"; narrow changes along edges may be false.{note}" if shift.pixels >= _TELLING else f".{note}"),
+        missed=Caution(
+            f"The image after lies {shift.pixels:.2f} pixels beside the one before, in {shift.windows} parts of the region: "
+            f"borders that did not move may look like change.{note}",
+            "" if note else "Set `gates: misregistration_px: correct: true`, or take scenes that were aligned.",
+        ),
     )  # fmt: skip
 
 
@@ -132,8 +144,10 @@ def _difference(difference: RadiometricDifference, bands: Sequence[str], rules: 
     return judge(
         "radiometric_difference", name, difference.share, rules, found=found, limit=limit,
         met="Ground that looks unchanged has much the same values on both dates.",
-        missed=f"Even ground that looks unchanged differs by {found}: "
-        f"season, haze or a wrong scale. Choose other dates, or check `sensor:`.",
+        missed=Caution(
+            f"Even ground that looks unchanged differs by {found}: season, haze or a wrong scale may look like change.",
+            "Choose other dates, or check `sensor:`.",
+        ),
     )  # fmt: skip
 
 

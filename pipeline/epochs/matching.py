@@ -11,7 +11,7 @@ from array_api_compat import array_namespace, device
 from landshift.pipeline.epochs.classical import IrMad, fit_ir_mad
 from landshift.pipeline.epochs.radiometry import BandMapping, TooFewInvariant, fit_moments, fit_radiometric
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.gates import RULES, Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.gates import RULES, Caution, Gate, GateRules, judge, judge_unknown
 from landshift.pipeline.raster.images import (
     BandStatistics,
     ImageReader,
@@ -333,7 +333,11 @@ def matching_gate(radiometry: Radiometry, rules: GateRules = RULES) -> Gate:
         "invariant_pixels", name, radiometry.invariant, rules, found=f"{radiometry.invariant} invariant pixels", limit=limit,
         met="The light of the date after was matched to the date before on ground that did not change"
         + (f"; in {len(gains)} bands the difference there went from {', '.join(gains)}." if gains else "; it agreed already."),
-        missed=reason
-        if not radiometry.treatment.matched
-        else f"The dates were matched on only {radiometry.invariant} invariant pixels: choose dates with less change or cloud.",
+        missed=Caution(
+            reason
+            if not radiometry.treatment.matched
+            else f"The light of the dates was matched on only {radiometry.invariant} pixels that look unchanged: "
+            f"differences of light may look like change.",
+            "Choose dates with less change or cloud.",
+        ),
     )  # fmt: skip

@@ -7,7 +7,7 @@ from pathlib import Path
 from landshift.pipeline.change.areas import MappedAreas
 from landshift.pipeline.change.second_opinion import SecondOpinion
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.gates import Gate
+from landshift.pipeline.gates import Caution, Gate
 from landshift.pipeline.legend import LandUse
 from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash
 from landshift.pipeline.records import Json, read_record
@@ -265,8 +265,8 @@ class RunRecord:
     """What was asked of data and model."""
     areas: MappedAreas
     """Hectares of the map (pixel count, biased)."""
-    warnings: tuple[str, ...]
-    """Sentences."""
+    warnings: tuple[Caution, ...]
+    """What to know before the map is used, each for its reader and for its maker."""
     areas_of_interest: AreasNotes | None
     """None where the project has no areas of interest."""
     config: Json

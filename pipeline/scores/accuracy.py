@@ -49,6 +49,10 @@ class ScoreEvidence:
     """95 % interval; None with fewer than two blocks, or where kappa is not defined."""
     f1: tuple[float, float] | None
     """95 % interval; None with fewer than two blocks, or where F1 is not defined."""
+    precision: tuple[float, float] | None = None
+    """95 % interval; None with fewer than two blocks, or where nothing is mapped as changed."""
+    recall: tuple[float, float] | None = None
+    """95 % interval; None with fewer than two blocks, or where no label is changed."""
 
     @property
     def caution(self) -> str | None:
@@ -98,7 +102,7 @@ class ClassScore:
     code: int
     """The value in the map."""
     name: str
-    """The class's name."""
+    """Of it."""
     f1: float | None
     """0..1; None where the class is neither labelled nor mapped."""
     iou: float | None
@@ -181,7 +185,7 @@ def binary_scores(truth: np.ndarray, score: np.ndarray, threshold: float) -> Bin
 def score_evidence(
     truth: np.ndarray, mapped: np.ndarray, blocks: np.ndarray, *, replicates: int = 1000, seed: int = 0
 ) -> ScoreEvidence:
-    """Return what kappa and F1 of changed rest on: percentiles of a bootstrap that draws whole blocks.
+    """Return what scores of changed rest on: percentiles of a bootstrap that draws whole blocks.
 
     Pixels of a block are alike, so that drawing pixels would make the intervals far too narrow. With few blocks these are too
     narrow as well, and they are about other blocks of the same territory, never about other territories.
@@ -202,14 +206,14 @@ def score_evidence(
 
 def evidence_of_cells(cells: np.ndarray, *, replicates: int = 1000, seed: int = 0) -> ScoreEvidence:
     """Return the same as `score_evidence` from counts (4, block): hits, false alarms, misses, and unchanged pixels left so."""
-    count, changed = cells.shape[1], int(cells[[0, 2]].sum())
-    bounds: list[tuple[float, float] | None] = [None, None]
+    count, changed, bounds = cells.shape[1], int(cells[[0, 2]].sum()), list[tuple[float, float] | None]([None] * 4)
     if count > 1 and changed:
         drawn = np.random.default_rng(seed).multinomial(count, np.full(count, 1 / count), size=replicates)
-        for number, values in enumerate(kappa_and_f1(cells @ drawn.T)):
+        again = (cells @ drawn.T).astype(np.float64)
+        for number, values in enumerate((*kappa_and_f1(again), *(_divide(again[0], again[0] + again[i]) for i in (1, 2)))):
             known = values[np.isfinite(values)]
             bounds[number] = tuple(np.quantile(known, [0.025, 0.975]).tolist()) if known.size else None
-    return ScoreEvidence(changed, count, bounds[0], bounds[1])
+    return ScoreEvidence(changed, count, bounds[0], bounds[1], precision=bounds[2], recall=bounds[3])
 
 
 def kappa_and_f1(cells: np.ndarray) -> tuple[np.ndarray, np.ndarray]:

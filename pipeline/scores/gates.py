@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, RULES, Caution, Gate, GateRules, judge, judge_unknown
 from landshift.pipeline.scores.reliability import KnownCalibration
 
 
@@ -57,15 +57,18 @@ def calibration_gate(known: KnownCalibration, rules: GateRules = RULES) -> Gate:
         own = "" if known.elsewhere is None else f" (its error there: {known.elsewhere:.3f})"
         reason = (
             f"Uncalibrated here: the model was calibrated on other images{own}, and no labels of these images show how often "
-            f"its probabilities are right. Read them as a ranking; `landshift assess` measures them where labels are."
+            f"its probabilities are right. Read them as a ranking."
         )
-        unknown = judge_unknown("calibration_error", name, rules, limit=limit, reason=reason)
+        remedy = "`landshift assess` measures them where labels are."
+        unknown = judge_unknown("calibration_error", name, rules, limit=limit, reason=reason, remedy=remedy)
         return replace(unknown, found="not measured here")
     return judge(
         "calibration_error", name, known.here, rules, found=f"error of {known.here:.3f}", limit=limit,
         met="On held-out labels of these images the probability of change is about the share of pixels that changed.",
-        missed=f"On held-out labels of these images, probabilities were off by {known.here:.2f} on average: read the "
-        f"probability of change as a ranking, not as a share.",
+        missed=Caution(
+            f"On held-out labels of these images, probabilities were off by {known.here:.2f} on average: read the "
+            f"probability of change as a ranking, not as a share.",
+        ),
     )  # fmt: skip
 
 
@@ -76,10 +79,12 @@ def _likeness(beyond: float | None, rules: GateRules) -> Gate:
         return judge_unknown("domain_shift", name, rules, limit=limit, reason=reason)
     return judge(
         "domain_shift", name, beyond, rules, found=f"{percent(beyond)} beyond their edge", limit=limit,
-        met="The territory, and the difference of its dates, look like what the model was trained on (see domain_shift.tif); "
-        "5 % lie beyond by definition.",
-        missed=f"{percent(beyond)} of the territory looks unlike 95 % of the blocks that the model was trained on, on its "
-        f"dates or in how they differ (see domain_shift.tif): its scores need not hold there.",
+        met="The territory, and the difference of its dates, look like what the model was trained on; 5 % lie beyond by "
+        "definition.",
+        missed=Caution(
+            f"{percent(beyond)} of the territory looks unlike 95 % of the blocks that the model was trained on, on its "
+            f"dates or in how they differ: its scores need not hold there.", "See domain_shift.tif.",
+        ),
     )  # fmt: skip
 
 

@@ -92,6 +92,8 @@ def require_all_open(ws: Workspace, gates: Sequence[Gate]) -> None:
 
 def show_gates(ws: Workspace, gates: Sequence[Gate]) -> None:
     """Show the gates as a table in Prefect's UI."""
-    rows = [{"check": g.name, "outcome": g.outcome, "found": g.found, "expected": g.limit, "meaning": g.meaning} for g in gates]
+    rows = [
+        {"check": g.name, "outcome": g.outcome, "found": g.found, "expected": g.limit, "meaning": g.caution.full} for g in gates
+    ]
     key = f"{ws.project.artifact_name}-gates"
     show_table(rows, key=key, description="Checks of data and model: pass, mark, stop or not measured")

@@ -239,7 +239,7 @@ def _training_pixels(config: TrainingConfig) -> float:
 def _gate_lines(gates: tuple[Gate, ...]) -> list[str]:
     words = {PASS: "passed", MARK: "take care", NOT_MEASURED: "not measured"}
     lines = [f"{g.name}: {words[g.outcome]}, {g.found} (expected {g.limit})" for g in gates]
-    lines += [g.meaning for g in gates if g.outcome in (MARK, NOT_MEASURED)]
+    lines += [g.caution.full for g in gates if g.outcome in (MARK, NOT_MEASURED)]
     return [f"{'' if i else 'Gates':<8} {line}" for i, line in enumerate(lines)]
 
 

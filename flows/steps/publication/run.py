@@ -17,13 +17,13 @@ from landshift.flows.steps.learning.blocks import BLOCK
 from landshift.flows.steps.learning.fitting import require_model_fits
 from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.flows.steps.publication.cautions import warn_of_images, warn_of_otsu, warn_of_phases, warn_of_training
 from landshift.flows.steps.publication.known import calibration_of, find_known, kinds_on_test
 from landshift.flows.steps.publication.maps import Maps
 from landshift.pipeline.change.areas import with_test_scores
 from landshift.pipeline.change.second_opinion import result_gates
 from landshift.pipeline.epochs.gates import Measured
-from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import Gate, warnings_of
+from landshift.pipeline.gates import Caution, Gate, cautions_of
 from landshift.pipeline.grid import crs_name
 from landshift.pipeline.manifest import MANIFEST, file_hash, link_or_copy, replace_when_done
 from landshift.pipeline.records import content_of
@@ -36,15 +36,11 @@ from landshift.pipeline.run.record import (
     RunRecord,
     SpentSeconds,
     TerritoryShift,
-    UsedClassical,
     UsedModel,
     UsedRadiometry,
 )
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.gates import model_gates
-
-_AMID = 2.0
-"""Otsu's threshold is doubted where it maps more than so many times what the threshold of false alarms maps."""
 
 
 @dataclass(frozen=True)
@@ -77,16 +73,15 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
     gates = (*gates_of_data(ws, prepared, measured), *mapper.gates)
     require_all_open(ws, gates)
     warnings = [
-        *scores.get("warnings", []),
+        *warn_of_training(scores.get("warnings", [])),
         *warn_of_phases(scores.get("phases"), ws.project.detect.phases),
-        *made.skipped,
-        *made.unmasked,
-        *warnings_of(gates),
+        *warn_of_images(made),
+        *cautions_of(gates),
         *(warn_of_otsu(raw.classical) if raw.classical is not None else ()),
-        *(notes or ()),
+        *map(Caution, notes or ()),
     ]
     if not areas.polygons:
-        warnings.append("No change was found.")
+        warnings.append(Caution("No change was found."))
     run = RunRecord(
         name=ws.project.name, key=key, before_date=made.before.date, after_date=made.after.date,
         created=datetime.now(UTC).isoformat(timespec="seconds"),
@@ -126,28 +121,6 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         complete(target, run, ws.manifest(folder).entries()["maps"]["files"])
     shutil.rmtree(ws.work, ignore_errors=True)
     return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates=gates)
-
-
-def warn_of_phases(trained: int | None, used: int) -> list[str]:
-    """Warn where the map averages over more or fewer phases than the calibration did."""
-    if trained in (None, used):
-        return []
-    return [
-        f"The map was made with `detect: phases: {used}`, the model was calibrated and scored with {trained}: its threshold, "
-        f"probabilities and scores are those of {trained}. Set the same number, or train again."
-    ]
-
-
-def warn_of_otsu(used: UsedClassical) -> tuple[str, ...]:
-    """Return a warning where a map rests on Otsu's threshold and that lies amid what unchanged ground shows."""
-    shares = {row.rule: row.changed_share for row in used.thresholds}
-    if used.used != "otsu" or shares["otsu"] <= _AMID * shares["false-alarm"]:
-        return ()
-    return (
-        f"Otsu's threshold maps {percent(shares['otsu'])} of the pixels, the one for {percent(used.rate)} false alarms "
-        f"{percent(shares['false-alarm'])}: the differences do not fall into two groups, and there may be little change, or "
-        f"only haze and season. Try `detect: classical_threshold: false-alarm`.",
-    )
 
 
 @dataclass(frozen=True)

@@ -6,7 +6,7 @@ from typing import Literal
 
 import numpy as np
 
-from landshift.pipeline.gates import RULES, Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.gates import RULES, Caution, Gate, GateRules, judge, judge_unknown
 
 Light = Literal["visible", "near infrared", "shortwave", "air", "unknown"]
 """What a band sees; `air` are those of water vapour and cirrus, which see little of the ground."""
@@ -101,9 +101,11 @@ def ratio_gate(levels: Levels, rules: GateRules = RULES) -> Gate:
     return judge(
         "level_ratio", name, times, rules, found=f"the date {brighter} is {times:.2f} times as bright", limit=limit,
         met="Ground that looks unchanged has the same order of values on both dates.",
-        missed=f"The date {brighter} is {times:.3g} times as bright as the other, on ground that looks unchanged: scale, "
-        f"offset or unit of one of them was read wrong, or it lies under cloud or snow. Correct `sensor:`, bring the files to "
-        f"one unit, or choose another date.",
+        missed=Caution(
+            f"The date {brighter} is {times:.3g} times as bright as the other, on ground that looks unchanged: its numbers "
+            f"were read in another unit than the other's, or it lies under cloud or snow.",
+            "Correct scale and offset in `sensor:`, bring the files to one unit, or choose another date.",
+        ),
     )  # fmt: skip
 
 
@@ -114,17 +116,20 @@ def scale_gate(levels: Levels, bands: Sequence[str], *, is_reflectance: bool, ru
         reason = (
             "Only reflectance has a known range; whether scale and offset are right is not known." if not is_reflectance
             else "Whether scale and offset are right is not known: no pixel was observed on both dates." if not levels.medians
-            else "Whether scale and offset are right is not known: no wavelength of a band is. Set `sensor: wavelengths_nm:`."
+            else "Whether scale and offset are right is not known: no wavelength of a band is."
         )  # fmt: skip
-        return judge_unknown("implausible_levels", name, rules, limit=limit, reason=reason)
+        remedy = "Set `sensor: wavelengths_nm:`." if is_reflectance and levels.medians else ""
+        return judge_unknown("implausible_levels", name, rules, limit=limit, reason=reason, remedy=remedy)
     faults = _faults(levels, bands)
     low, high = min(levels.dark), max(levels.medians)
     found = f"{low:.3g} where dark to {high:.3g} at the median" + (f"; {len(faults)} implausible" if faults else "")
     return judge(
         "implausible_levels", name, len(faults), rules, found=found, limit=limit,
         met="Scale and offset of the scenes were read right, as far as levels show.",
-        missed=f"{' '.join(faults)} Check `sensor: scale:`, `offset:` and `number_offset:`. Snow, cloud, desert or water all "
-        f"over the region look the same: levels do not distinguish them from a wrong scale.",
+        missed=Caution(
+            f"{' '.join(faults)} Snow, cloud, desert or water all over the region look the same: levels do not distinguish "
+            f"them from a wrong scale.", "Check `sensor: scale:`, `offset:` and `number_offset:`.",
+        ),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from landshift.pipeline.epochs.checks.levels import light_of
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import RULES, Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.gates import RULES, Caution, Gate, GateRules, judge, judge_unknown
 from landshift.pipeline.tiles import Window
 
 _WIDE = 8
@@ -128,8 +128,11 @@ def stripe_gate(stripes: Stripes, bands: Sequence[str], rules: GateRules = RULES
     return judge(
         "stripes", name, stripes.strength, rules, found=found, limit=limit,
         met="No rows or columns of one date stand out over long distances.",
-        missed=f"Stripes along the {stripes.along} of {where} ({found}): a sensor's lines that are brighter or darker, or gaps "
-        f"that were filled. They will be mapped as change. Take another scene, or one with its stripes taken out or masked.",
+        missed=Caution(
+            f"Stripes along the {stripes.along} of {where} ({found}): a sensor's lines that are brighter or darker, or gaps "
+            f"that were filled. They will be mapped as change.",
+            "Take another scene, or one with its stripes taken out or masked.",
+        ),
     )  # fmt: skip
 
 

@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from landshift.pipeline.epochs.checks.levels import light_of
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.gates import RULES, Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.gates import RULES, Caution, Gate, GateRules, judge, judge_unknown
 
 _CLEAR_BLUE_NM = 450
 """Nearer to violet the air itself is bright, and a cloud stands out less."""
@@ -95,7 +95,9 @@ def cloud_gate(clouds: UnmaskedClouds, rules: GateRules = RULES) -> Gate:
         "unmasked_clouds", name, share, rules, found=f"{percent(share)} of the date {date}" if share else "none", limit=limit,
         met="Next to nothing is bright and white on one date only. Thin haze, and clouds on both dates at one place, cannot be "
         "seen.",
-        missed=f"{percent(share)} of the date {date} is bright and white, and dark on the other date: cloud that no mask took "
-        f"out, snow, or large new roofs or quarries, which pixels alone do not distinguish. It will be mapped as change. Mask "
-        f"it (`scenes: clouds: mask: model`), or choose another date.",
+        missed=Caution(
+            f"{percent(share)} of the date {date} is bright and white, and dark on the other date: cloud that no mask took "
+            f"out, snow, or large new roofs or quarries, which pixels alone do not distinguish. It will be mapped as change.",
+            "Mask it (`scenes: clouds: mask: model`), or choose another date.",
+        ),
     )  # fmt: skip

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from landshift.pipeline.gates import RULES, Gate, GateRules, judge, judge_unknown
+from landshift.pipeline.gates import RULES, Caution, Gate, GateRules, judge, judge_unknown
 
 _RED_NM, _NEAR_NM = (610, 700), (740, 920)
 _PLANTS = 0.4
@@ -58,9 +58,11 @@ def vegetation_gate(difference: VegetationDifference, rules: GateRules = RULES) 
     return judge(
         "vegetation_difference", name, size, rules, found=f"{size:.2f} {word} after", limit=limit,
         met="Ground that plants cover is about as green on both dates.",
-        missed=f"Over half of the ground that plants cover is {word} after, by {size:.2f} of the vegetation index: another "
-        f"season, drought, cloud or haze, or a change of most plants, which pixels alone do not distinguish. Check that the "
-        f"dates of the files are those of the images, and choose dates of one season.",
+        missed=Caution(
+            f"Over half of the ground that plants cover is {word} after, by {size:.2f} of the vegetation index: another "
+            f"season, drought, cloud or haze, or a change of most plants, which pixels alone do not distinguish.",
+            "Check that the dates of the files are those of the images, and choose dates of one season.",
+        ),
     )  # fmt: skip
 
 
