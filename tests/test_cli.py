@@ -30,6 +30,7 @@ from tests.small_run import write_run
 
 VERBS = (
     "demo",
+    "first-map",
     "init",
     "scenes",
     "check",
@@ -236,6 +237,7 @@ def test_kinds_of_change_that_are_not_named_on_the_screen_are_added_up(tmp_path:
         ["check", "CONFIG", "--data", "s3://bucket/x"], ["detect", "CONFIG", "--output", "s3://key:s3cret@bucket/runs"],
         ["train", "CONFIG", "--output", "gs://bucket"], ["detect", "CONFIG", "--model", "https://host/model"],
         ["monitor", "CONFIG", "--output", "s3://bucket"], ["demo", "s3://bucket/demo"], ["init", "s3://bucket/scenes"],
+        ["first-map", "s3://bucket/x"],
         ["sample", "run", "--output", "az://bucket/sample"], ["register", "merge", "r.gpkg", "s3://bucket/run"],
         ["register", "diff", "r.gpkg", "--since", "0", "--output", "s3://bucket/x.gpkg"],
         ["register", "merge", "s3://bucket/r.gpkg", "run"],

@@ -29,6 +29,7 @@ from landshift.pipeline.run.results import open_run
 from landshift.pipeline.sample.judging.form import sample_form_qml
 from landshift.pipeline.sample.judging.points import read_samples
 from landshift.pipeline.vector.write import write_sample_file
+from tests.archives import deliver
 from tests.binary_territory import BinaryTerritory, squares
 
 
@@ -203,3 +204,27 @@ def test_the_monitor_keeps_a_register_of_a_method_and_asks_for_no_model(territor
 def test_a_method_replaces_that_of_the_config(territory: BinaryTerritory) -> None:
     assert with_method(project(territory), None).detect.method == "ir-mad"
     assert with_method(project(territory), "cva").detect.method == "cva"
+
+
+def test_a_folder_of_scenes_is_a_map_in_one_command(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    folder = deliver(tmp_path / "my scenes", "safe")
+    monkeypatch.chdir(tmp_path)
+    result = CliRunner().invoke(app, ["first-map", str(folder)])
+    assert result.exit_code == 0, result.output
+    made = Path("runs/my-scenes/run")
+    assert read_run(made).areas.changed_ha > 0
+    assert "2019-06-15 and 2023-06-20 are compared" in result.stdout
+    assert result.stdout.rstrip().endswith(f"landshift sample {made}")
+    again = CliRunner().invoke(app, ["first-map", str(folder)])
+    assert "it was there already" in again.stdout
+
+
+def test_a_first_map_waits_for_what_a_person_has_to_decide(tmp_path: Path) -> None:
+    folder = deliver(tmp_path / "scenes", "safe")
+    for path in folder.rglob("*_SCL_*"):
+        path.unlink()
+    result = CliRunner().invoke(app, ["first-map", str(folder), "--output", str(tmp_path / "runs")])
+    assert result.exit_code == 2
+    assert "before a map can be made you have to decide:\n- scenes: clouds: mask: " in result.output
+    assert (folder / "landshift.yaml").is_file()
+    assert not (tmp_path / "runs").exists()

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from landshift.flows.cli.options import Json, Output, Verbose
-from landshift.flows.cli.session import answer, loading, session
+from landshift.flows.cli.session import answer, lines_of_next, loading, session
 from landshift.pipeline.errors import InputError
 
 _Configs = Annotated[list[Path], typer.Argument(help="Project files (YAML).", metavar="CONFIG...", show_default=False)]
@@ -33,7 +33,7 @@ def serve(
         for sentence in warn_without_model(paths):
             typer.echo(f"Warning: {sentence}", err=True)
         serve_projects(paths, _announce)
-        typer.echo("Stopped. The schedules stay on the server.", err=True)
+        typer.echo("\n".join(["Stopped. The schedules stay on the server.", *lines_of_next({})]), err=True)
 
 
 def deploy(
@@ -59,7 +59,6 @@ def deploy(
             *(f"{name} is deployed." for name in deployed.names),
             *(f"Warning: {sentence}" for sentence in warnings),
             f"Work pool {pool} was made, for one run at a time." if deployed.made_pool else f"Work pool {pool} is used.",
-            f"Runs need a worker: prefect worker start --pool {pool}",
         ]
         answer({**asdict(deployed), "warnings": warnings}, lines, as_json)
 

@@ -64,6 +64,38 @@ def detect(
             answer(*detect_answer(detected), as_json)
 
 
+def first_map(
+    folder: Annotated[
+        Path, typer.Argument(help="Folder with images of at least two dates.", metavar="FOLDER", show_default=False)
+    ],
+    config: Annotated[
+        Path | None,
+        typer.Option(help="Config to use, written where it is missing; FOLDER/landshift.yaml by default.", show_default=False),
+    ] = None,
+    output: Output = None,
+    method: Annotated[str, typer.Option(help="What maps the changes: ir-mad or cva.")] = "ir-mad",
+    as_json: Json = False, verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Make a first change map of a folder of images, without labels and without a model: `init` and `detect` in one."""
+    with session(as_json, verbose):
+        with loading():
+            from landshift.flows.config.project import with_method
+            from landshift.flows.detect import detect_one
+            from landshift.flows.runtime.progress import bars
+            from landshift.flows.steps.inspection.first import find_or_write_config
+            from landshift.pipeline.errors import InputError
+
+        if method == "model":
+            raise InputError("A first map needs no model: --method is ir-mad or cva. With a model, use `landshift detect`.")
+        path = config or folder / "landshift.yaml"
+        understood = find_or_write_config(folder, path)
+        project, data = open_project(path, folder)
+        with bars(as_json):
+            detected = detect_one(with_method(project, method), data, output)
+        content, lines = detect_answer(detected)
+        answer({"config": path, **content}, [*understood, *lines], as_json)
+
+
 def detect_answer(detected: "Detected") -> Reply:
     """Return what a run found, for machines and as lines for people."""
     from landshift.pipeline.records import content_of

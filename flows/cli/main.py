@@ -2,16 +2,18 @@
 
 import atexit
 import gc
+from typing import Annotated
+
+import typer
 
 from landshift.flows.cli.deploy import deploy, serve
-from landshift.flows.cli.detection import detect, monitor
-from landshift.flows.cli.learning import assess, train
+from landshift.flows.cli.detection import detect, first_map, monitor
+from landshift.flows.cli.learning import assess, suggest, train
 from landshift.flows.cli.project import check, demo, encoders, init, scenes
 from landshift.flows.cli.register import register_app
 from landshift.flows.cli.release import release_app
 from landshift.flows.cli.sample import add_sample_verbs
 from landshift.flows.cli.session import Verbs, answer, session
-from landshift.flows.cli.suggest import suggest
 
 app = Verbs(
     name="landshift",
@@ -19,11 +21,31 @@ app = Verbs(
     rich_markup_mode="markdown",
     pretty_exceptions_enable=False,
     help="From satellite images of two dates and a few labels to a land-use change map.\n\n"
-    "Try `landshift demo` first. Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.",
+    "Try `landshift demo` first, then `landshift first-map FOLDER` with images of your own. "
+    "Exit codes: 0 done, 1 failed, 2 bad input, 130 interrupted.",
 )
+
+
+def _print_version(wanted: bool) -> None:
+    if wanted:
+        from importlib.metadata import version
+
+        typer.echo(f"landshift {version('landshift')}")
+        raise typer.Exit
+
+
+@app.callback()
+def show_version(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Show the version, and nothing else.")
+    ] = False,
+) -> None:
+    """Take the options that stand before a verb."""
+
 
 for verb, example in (
     (demo, "landshift demo landshift-demo"),
+    (first_map, "landshift first-map my-scenes"),
     (init, "landshift init my-scenes"),
     (check, "landshift check configs/taizhou.yaml --data taizhou"),
     (scenes, "landshift scenes configs/stac_earth_search.yaml"),
@@ -36,7 +58,7 @@ for verb, example in (
     (serve, "PREFECT_API_URL=http://127.0.0.1:4200/api landshift serve taizhou.yaml"),
     (deploy, "landshift deploy taizhou.yaml --pool landshift --limit gpu=1"),
 ):
-    app.command(epilog=f"Example: `{example}`")(verb)
+    app.command(verb.__name__.replace("_", "-"), epilog=f"Example: `{example}`")(verb)
 
 add_sample_verbs(app, session, answer)
 app.add_typer(register_app(session, answer))

@@ -16,7 +16,7 @@ _Reason = Annotated[str, typer.Option("--reason", help="Why; it stays in the his
 def register_app(session: Session, say: Say) -> typer.Typer:
     """Return the sub-command; its verbs print and fail as the others do."""
     app = Verbs(
-        name="register", no_args_is_help=True, rich_markup_mode="markdown",
+        name="register", within="register", no_args_is_help=True, rich_markup_mode="markdown",
         help="Keep one record of all changes that many runs found, over years.",
     )  # fmt: skip
 

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 def release_app(session: Session, say: Say) -> typer.Typer:
     """Make the sub-command, which speaks and fails as the other verbs do."""
     app = Verbs(
-        name="release", no_args_is_help=True, rich_markup_mode="markdown",
+        name="release", within="release", no_args_is_help=True, rich_markup_mode="markdown",
         help="Which model of a project is in use, since when and why; and the way back.",
     )  # fmt: skip
 

@@ -13,7 +13,7 @@ from landshift.pipeline.register.address import location_of
 def review_app(session: Session, say: Say) -> typer.Typer:
     """Return the sub-command; its verbs print and fail as the others do."""
     app = Verbs(
-        name="review", no_args_is_help=True, rich_markup_mode="markdown",
+        name="review", within="register review", no_args_is_help=True, rich_markup_mode="markdown",
         help="Let persons judge changes in QGIS, and take their verdicts into the register.",
     )  # fmt: skip
 

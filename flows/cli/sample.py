@@ -44,8 +44,6 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
             lines = [
                 f"{sampled.total:,} pixels to judge{note}:",
                 *(f"  {row.samples:>6,} of {row.pixels:>12,}  {row.name}" for row in sampled.record.strata),
-                f"Open {sampled.folder / 'samples.qgz'} in QGIS, judge each pixel in the form, and save. Then run",
-                f"  landshift estimate {run} {sampled.folder / 'samples.gpkg'}",
             ]
             say(
                 {

@@ -9,8 +9,10 @@ import signal
 import sys
 import traceback
 import warnings
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
 from functools import wraps
 from importlib import import_module
 from pathlib import Path
@@ -19,6 +21,7 @@ from typing import Any
 
 import typer
 
+from landshift.flows.cli.next_steps import Content, describe_next
 from landshift.pipeline.errors import InputError, UnavailableError, is_interrupt
 from landshift.pipeline.files.addresses import NO_ADDRESS, is_address
 
@@ -74,16 +77,39 @@ _Register = Callable[[Callable[..., Any]], Callable[..., Any]]
 """What takes a verb."""
 
 
+@dataclass(frozen=True)
+class Call:
+    """A verb that was called."""
+
+    verb: str = ""
+    """As a user types it, without `landshift`."""
+    given: Content = field(default_factory=dict)
+    """Its arguments, by the names of its parameters."""
+
+
+_CALL: ContextVar[Call] = ContextVar("landshift_call", default=Call())  # noqa: B039 (frozen, and its mapping is only read)
+
+
 class Verbs(typer.Typer):
     """A group of verbs that take paths alone: the address `s3://b/x` would become a folder called `s3:`."""
 
-    def command(self, *args: Any, **kwargs: Any) -> _Register:  # type: ignore[override]  # noqa: ANN401
+    def __init__(self, *, within: str = "", **kwargs: Any) -> None:  # noqa: ANN401 (as Typer takes them)
+        """Make a group.
+
+        Args:
+            within: Words that a user types before the verbs of this group, without `landshift`.
+            **kwargs: As Typer takes them.
+        """
+        super().__init__(**kwargs)
+        self._within = within
+
+    def command(self, name: str | None = None, **kwargs: Any) -> _Register:  # type: ignore[override]  # noqa: ANN401
         """Register a verb."""
-        register = super().command(*args, **kwargs)
-        return lambda verb: register(_require_paths(verb))
+        register = super().command(name, **kwargs)
+        return lambda verb: register(_call_with_paths(verb, f"{self._within} {name or verb.__name__}".strip()))
 
 
-def _require_paths(verb: Callable[..., Any]) -> Callable[..., Any]:
+def _call_with_paths(verb: Callable[..., Any], typed: str) -> Callable[..., Any]:
     @wraps(verb)
     def call(*args: Any, **kwargs: Any) -> Any:  # noqa: ANN401 (a verb's own)
         for name, value in kwargs.items():
@@ -92,7 +118,11 @@ def _require_paths(verb: Callable[..., Any]) -> Callable[..., Any]:
             if fault:
                 with session(bool(kwargs.get("as_json")), bool(kwargs.get("verbose"))):
                     raise InputError(f"{name.replace('_', '-')} {fault}.")
-        return verb(*args, **kwargs)
+        token = _CALL.set(Call(typed, kwargs))
+        try:
+            return verb(*args, **kwargs)
+        finally:
+            _CALL.reset(token)
 
     return call
 
@@ -137,10 +167,19 @@ def _tidy_stop() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def answer(content: Mapping[str, object], lines: list[str], as_json: bool) -> None:
-    """Print the answer of a verb: as JSON for machines, or as lines for people."""
-    text = json.dumps(content, ensure_ascii=False, indent=2, default=str) if as_json else "\n".join(lines)
+def answer(content: Content, lines: list[str], as_json: bool) -> None:
+    """Print the answer of a verb: as JSON for machines, or as lines for people, with what to do next."""
+    if as_json:
+        text = json.dumps(content, ensure_ascii=False, indent=2, default=str)
+    else:
+        text = "\n".join([*lines, *lines_of_next(content)])
     typer.echo(_CONTROL.sub("", text))
+
+
+def lines_of_next(content: Content) -> list[str]:
+    """Return what to do after the verb that is running."""
+    call = _CALL.get()
+    return describe_next(call.verb, call.given, content)
 
 
 def _failure(error: BaseException, verbose: bool) -> tuple[str, str, int]:

@@ -39,7 +39,7 @@ def run_demo(folder: Path, seed: int) -> Reply:
     project = load_project(config)
     from landshift.flows.demo.sample import estimate_demo
     from landshift.flows.detect import detect
-    from landshift.flows.steps.release.candidates import card_scores
+    from landshift.flows.steps.release.showing import score_lines
     from landshift.flows.train import train
 
     output = folder / "runs"
@@ -55,7 +55,7 @@ def run_demo(folder: Path, seed: int) -> Reply:
         "estimated": estimated,
     }  # fmt: skip
     lines = [
-        card_scores(trained.model),
+        *score_lines(trained.report),
         *trained.told,
         "",
         f"Against the exact truth outside the labelled blocks: F1 {truth.f1:.3f}, kappa {truth.kappa:.3f} "
@@ -70,11 +70,6 @@ def run_demo(folder: Path, seed: int) -> Reply:
         f"Layers  {detected.run / 'changes.gpkg'}",
         f"Picture {picture}     (before, after, change)",
         f"Numbers {detected.run / 'run.json'}, {trained.report}",
-        "",
-        "Try next:",
-        f"  landshift detect {config} --data {data} --output {output}     again: nothing is done twice",
-        f"  landshift check {config} --data {data}",
-        "  landshift init FOLDER     with your own scenes of two dates",
     ]
     return content, lines
 

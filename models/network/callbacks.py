@@ -65,6 +65,14 @@ class History(Callback):
         """Start the clock."""
         self._since = time.perf_counter()
 
+    def on_train_batch_end(
+        self, trainer: lightning.Trainer, _module: lightning.LightningModule, _outputs: object, _batch: object, batch_idx: int
+    ) -> None:
+        """Report the progress: an epoch may take minutes."""
+        count = float(trainer.num_training_batches)
+        if count >= 1 and math.isfinite(count):
+            self._advance(min((trainer.current_epoch + (batch_idx + 1) / count) / self._epochs, 1.0))
+
     def on_train_epoch_end(self, trainer: lightning.Trainer, _module: lightning.LightningModule) -> None:
         """Add the epoch's row.
 

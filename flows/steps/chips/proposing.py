@@ -110,7 +110,6 @@ def _lines(proposed: ProposedChips) -> list[str]:
         f"  Split   {', '.join(f'{role}: {place}' for role, place in proposed.split.items())}",
         *([f"  Masks   {counted}, in {_COUNTED} of them at most"] if counted else []),
         *(f"  to decide: {question}" for question in proposed.to_decide),
-        f"Then run: {proposed.next}",
     ]
 
 

@@ -68,7 +68,7 @@ def show_understood(made: Initialised, command: str) -> Reply:
     lines.append(f"  Bands: {_bands(made.scenes)}. Those marked * are compared.")
     lines += [f"  Left out: {text}" for text in _shorten(made.notes)]
     lines += [f"To decide: {text}" for text in made.to_decide]
-    return content_of(content), [*lines, f"Then run: {command}"]
+    return content_of(content), lines
 
 
 def _row(scene: Scene, chosen: bool) -> SceneFound:

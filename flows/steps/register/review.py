@@ -1,6 +1,5 @@
 """Steps of a review: changes of a register are given out to persons, and their verdicts are taken into it."""
 
-import shlex
 import uuid
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -131,7 +130,6 @@ def export_review(
            f"{', '.join(lacking[:3])}{' and others' if len(lacking) > 3 else ''}."] if lacking else []),
         *([] if drawing.is_random else [_NOT_RANDOM]),
         f"Review them in QGIS: {output / PROJECT}",
-        f"Then: landshift register review import {shlex.quote(str(register))} {shlex.quote(str(output))}",
     ]  # fmt: skip
     content = content_of(record) | {
         "output": output, "changes": len(drawing.items), "without_picture": without, "runs_lacking": lacking,

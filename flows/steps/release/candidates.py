@@ -195,12 +195,6 @@ def choose_model(
     return Trained(ws.candidate, report)
 
 
-def card_scores(model: Path) -> str:
-    """Return the part of a model's card that scores change, for people at a terminal."""
-    card = (model / "card.md").read_text(encoding="utf-8")
-    return "Scores of change" + card.partition("\n## Scores of change")[2].partition("\n## ")[0].rstrip()
-
-
 def _training_ground(made: Plan) -> "TrainingGround":
     """Return when and where the model was trained."""
     from landshift.models.use.bundle import TrainingGround

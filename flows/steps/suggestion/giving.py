@@ -1,6 +1,5 @@
 """A folder to label in QGIS is given out, and its answers become labels."""
 
-import shlex
 import uuid
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -126,5 +125,4 @@ def _lines(suggestion: Suggestion, output: Path) -> list[str]:
         *(f"{b.rank:>4} {b.row:>4} {b.column:>7} {counts[b.rank]:>8}  {b.reason}; {b.use}" for b in suggestion.blocks),
         *suggestion.notes,
         f"Label in QGIS: {output / SUGGESTION_PROJECT}",
-        f"Then: landshift suggest --import {shlex.quote(str(output))} --labels labels.gpkg",
     ]
