@@ -62,8 +62,10 @@ def run(made: Path, tmp_path: Path) -> Path:
 def test_images_alone_give_the_map_and_everything_around_it(territory: BinaryTerritory, tmp_path: Path, method: str) -> None:
     found = detect(project(territory, method=method), territory.data, tmp_path)
     assert {p.name for p in found.run.iterdir()} == {
-        *(f"{name}.{suffix}" for name in ("change", "change_probability", "last_observed") for suffix in ("tif", "qml", "sld")),
-        "change.tif.aux.xml", "image_before.tif", "image_after.tif", "changes.gpkg", "changes.qml", "changes.sld", "map.qgz",
+        *(f"{name}.{suffix}" for name in ("change", "change_probability", "last_observed")
+          for suffix in ("tif", "qml", "sld", "lyrx")),
+        "change.tif.aux.xml", "change.tif.vat.dbf", "change.tif.vat.cpg", "changes.lyrx",
+        "image_before.tif", "image_after.tif", "changes.gpkg", "changes.qml", "changes.sld", "map.qgz",
         "item.json", "collection.json", "run.json", "report.html", "manifest.json",
     }  # fmt: skip
     change, truth = read_raster(found.run / "change.tif")[0], squares() + 1

@@ -86,8 +86,9 @@ def test_a_run_is_whole_and_leaves_no_work_behind(demo: DemoTerritory) -> None:
     codes = ("change", "disagreement", "landuse_before", "landuse_after")
     maps = (*codes, "change_probability", "domain_shift", "last_observed")
     assert {p.name for p in demo.run.iterdir()} == {
-        *(f"{name}.{suffix}" for name in maps for suffix in ("tif", "qml", "sld")),
-        *(f"{name}.tif.aux.xml" for name in codes), "image_before.tif", "image_after.tif",
+        *(f"{name}.{suffix}" for name in maps for suffix in ("tif", "qml", "sld", "lyrx")),
+        *(f"{name}.tif.{suffix}" for name in codes for suffix in ("aux.xml", "vat.dbf", "vat.cpg")),
+        "changes.lyrx", "image_before.tif", "image_after.tif",
         "changes.gpkg", "changes.qml", "changes.sld", "map.qgz", "item.json", "collection.json",
         "run.json", "report.html", "manifest.json",
     }  # fmt: skip

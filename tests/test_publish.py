@@ -53,7 +53,7 @@ def test_last_observed_is_the_later_of_both_dates_and_0_where_nobody_looked(tmp_
     assert grid == GRID
     info = inspect(tmp_path / "last_observed.tif")
     assert (info.nodata, info.units, info.descriptions, info.tags["RUN"]) == (0, ("yyyymmdd",), ("last observed",), "abc")
-    assert [p.name for p in written] == ["last_observed.tif", "last_observed.qml", "last_observed.sld"]
+    assert [p.name for p in written] == [f"last_observed.{end}" for end in ("tif", "qml", "sld", "lyrx")]
     style = written[1].read_text(encoding="utf-8")
     assert [label in style for label in ("2019-06-18", "2019-07-03", "2023-06-20", "2019-01-01")] == [True, True, True, False]
 

@@ -169,8 +169,9 @@ class DetectConfig(Section):
     shards: int = Field(default=1, ge=1, le=200)
     """Groups of tile rows that are mapped apart, on a cluster all at once; never more than there are tile rows. The map is the
     same, byte for byte."""
-    copies: tuple[Literal["flatgeobuf", "geoparquet"], ...] = ()
-    """Further formats to write the change polygons in, beside GeoPackage."""
+    copies: tuple[Literal["flatgeobuf", "geoparquet", "shapefile"], ...] = ()
+    """Further formats to write the change polygons in, beside GeoPackage. A Shapefile has names of 10 letters and 2 GiB at
+    most."""
 
     @model_validator(mode="after")
     def _fits_its_method(self) -> "DetectConfig":

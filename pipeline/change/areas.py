@@ -115,7 +115,7 @@ def measure_areas(changes: gpd.GeoDataFrame, not_observed: gpd.GeoDataFrame, leg
                 area_ha=round(float(patches["area_ha"].sum()), 4),
             )
         )  # fmt: skip
-    total, changed, unseen = _region_ha(grid), float(changes["area_ha"].sum()), float(not_observed["area_ha"].sum())
+    total, changed, unseen = region_ha(grid), float(changes["area_ha"].sum()), float(not_observed["area_ha"].sum())
     observed = max(total - unseen, 0.0)
     return MappedAreas(
         method=METHOD, total_ha=round(total, 4), changed_ha=round(changed, 4),
@@ -161,7 +161,8 @@ def pixel_area_spread(grid: Grid) -> float:
     return float(sizes.max() / sizes.min() - 1)
 
 
-def _region_ha(grid: Grid) -> float:
+def region_ha(grid: Grid) -> float:
+    """Return the area of a map on the ellipsoid in hectares."""
     # Edges are straight on the map and bent on the ellipsoid: vertices at 64 steps follow them closely.
     box = shapely.segmentize(grid.extent.geom, max(grid.extent.boundingbox.span_x, 1) / 64)
     return float(ellipsoidal_area_ha(np.array([box]), crs_of(grid))[0])

@@ -20,6 +20,8 @@ FILES = {
     "areas of interest and the judged sample, where there are some.",
     "changes.fgb": "The change polygons again, as FlatGeobuf.",
     "changes.parquet": "The change polygons again, as GeoParquet.",
+    "changes_shapefile.shp": "The change polygons again, as a Shapefile with short names of columns.",
+    "changes.lyrx": "Layer file for ArcGIS Pro: the polygons in their colours. Each raster has one of its own.",
     "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
     "change_probability.tif": "Probability that the pixel changed, 0 to 1, mapped as changed or not. It says nothing about "
     "which change (scale 0.005; 255 = not observed).",
@@ -41,7 +43,9 @@ FILES = {
 }
 """What a run can hold, in words, and in the order in which a reader needs it."""
 
-_WITH_PROBABILITIES = ("changes.gpkg", "changes.fgb", "changes.parquet", "change_probability.tif")
+_WITH_PROBABILITIES = (
+    "changes.gpkg", "changes.fgb", "changes.parquet", "changes_shapefile.shp", "change_probability.tif",
+)  # fmt: skip
 _UNCALIBRATED = "The probabilities of change are uncalibrated here: they rank, and are not shares of pixels that changed."
 
 

@@ -4,23 +4,32 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
+from types import MappingProxyType
 
 import numpy as np
 
+from landshift.pipeline.change.areas import MappedAreas, region_ha
 from landshift.pipeline.change.decision import PROBABILITY_NODATA, PROBABILITY_SCALE
 from landshift.pipeline.change.patches import MapRows, blocks_of
 from landshift.pipeline.change.second_opinion import ENTRIES
+from landshift.pipeline.drawing.lyrx import codes_lyrx, dates_lyrx, numbers_lyrx
 from landshift.pipeline.drawing.qml import continuous_qml, dates_qml, raster_qml
 from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, pam_xml, raster_sld
-from landshift.pipeline.drawing.symbols import land_use_entries, occurring, raster_colormap
+from landshift.pipeline.drawing.symbols import land_use_entries, occurring, raster_colormap, rgb
 from landshift.pipeline.grid import Grid
-from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
+from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_rows
 from landshift.pipeline.raster.write import Layout, write_cog, write_rows
 from landshift.pipeline.run.record import DISAGREEMENT
 from landshift.pipeline.vector.columns import UNCALIBRATED
+from landshift.pipeline.vector.value_table import ValueRow, write_value_table
 
+TITLES = {
+    "change": "Change map", "landuse_before": "Land use before", "landuse_after": "Land use after",
+    "disagreement": "Agreement with IR-MAD",
+}  # fmt: skip
+"""What layer files call the rasters of codes."""
 NEVER = 0
 """Number of pixels in last_observed.tif that no date observed."""
 
@@ -42,8 +51,9 @@ class MapParts:
 
 
 def write_rasters(
-    folder: Path, layers: MapParts, legend: Legend, grid: Grid, tags: Mapping[str, str], *, calibrated: bool = False
-) -> list[Path]:
+    folder: Path, layers: MapParts, legend: Legend, grid: Grid, tags: Mapping[str, str], *, calibrated: bool = False,
+    areas: MappedAreas | None = None,
+) -> list[Path]:  # fmt: skip
     """Write the maps as cloud-optimised GeoTIFFs, each with its colours, names, attribute table and style.
 
     Args:
@@ -53,6 +63,7 @@ def write_rasters(
         grid: Where the pixels are.
         tags: Dataset tags of each raster.
         calibrated: Whether the calibration error was measured on the very images of the map; title and tags show where not.
+        areas: Hectares of the map's changes, for the table of its codes; counted from pixels of one size where None.
 
     Returns:
         Every file that was written.
@@ -61,15 +72,17 @@ def write_rasters(
     doubted = tags if calibrated else {**tags, "CALIBRATION": UNCALIBRATED}
     changes = legend.changes
     written = _write_codes(
-        folder / "change.tif", layers.change, grid, tags, entries=changes, listed=partial(occurring, changes)
-    )
+        folder / "change.tif", layers.change, grid, tags, entries=changes, listed=partial(occurring, changes),
+        hectares=_hectares(areas),
+    )  # fmt: skip
     layout = Layout(
         grid, 1, "uint8", PROBABILITY_NODATA, descriptions=("change_probability",), tags=doubted, scale=PROBABILITY_SCALE,
         offset=0.0, units=("1",), overviews="mean",
     )  # fmt: skip
     path = folder / "change_probability.tif"
     write_rows(path, blocks_of(layers.change_probability), layout)
-    written += [path, *_write_styles(path, continuous_qml(), continuous_sld(title=title))]
+    lyrx = numbers_lyrx(path.name, title, (0, round(1 / PROBABILITY_SCALE)), ("0", "1"))
+    written += [path, *_write_styles(path, continuous_qml(), continuous_sld(title=title), lyrx=lyrx)]
     for name, rows in (("landuse_before.tif", layers.before), ("landuse_after.tif", layers.after)):
         if rows is not None:
             written += _write_codes(folder / name, rows, grid, tags, entries=land_use_entries(legend))
@@ -94,8 +107,9 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
         units=("1",), overviews="mean",
     )  # fmt: skip
     write_rows(path, [ratio], layout)
-    sld = continuous_sld(0.0, 2.5, title="Distance from the training regions")
-    return [path, *_write_styles(path, continuous_qml(0.0, 2.5), sld)]
+    title = "Distance from the training regions"
+    sld, lyrx = continuous_sld(0.0, 2.5, title=title), numbers_lyrx(path.name, title, (0.0, 2.5), ("0", "2.5"))
+    return [path, *_write_styles(path, continuous_qml(0.0, 2.5), sld, lyrx=lyrx)]
 
 
 def write_disagreement(folder: Path, codes: MapRows, grid: Grid, tags: Mapping[str, str]) -> list[Path]:
@@ -138,6 +152,7 @@ def write_last_observed(folder: Path, plain: Path) -> list[Path]:
         write_cog(folder / "last_observed.tif", plain, categorical=True),
         write_text(folder / "last_observed.qml", dates_qml(days_found)),
         write_text(folder / "last_observed.sld", dates_sld(days_found)),
+        write_text(folder / "last_observed.lyrx", dates_lyrx("last_observed.tif", days_found)),
     ]
 
 
@@ -174,17 +189,40 @@ def _write_codes(
     *,
     entries: tuple[Change, ...] | tuple[LandUse, ...],
     listed: Callable[[Iterable[int]], tuple[Change, ...]] | None = None,
+    hectares: Mapping[int, float] = MappingProxyType({}),
 ) -> list[Path]:
-    """Write codes with their colours, names and styles; `listed` chooses what the styles show by the codes that occur."""
+    """Write codes with their colours, names, tables and styles; `listed` chooses what these show by the codes that occur.
+
+    `hectares` of codes stand in the table for ArcGIS; those of others are as many pixels of the map's mean size.
+    """
     layout = Layout(
         grid, 1, "uint8", NOT_OBSERVED, descriptions=(path.stem,), tags=tags, colormap=raster_colormap(entries),
         units=("code",), overviews="mode",
     )  # fmt: skip
     counts = write_rows(path, blocks_of(codes), layout)
     shown = entries if listed is None else listed(counts)
-    styles = _write_styles(path, raster_qml(shown), raster_sld(shown, title=path.stem))
-    return [path, *styles, write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(shown, counts))]
+    title = TITLES.get(path.stem, path.stem)
+    styles = _write_styles(
+        path, raster_qml(shown), raster_sld(shown, title=path.stem), lyrx=codes_lyrx(path.name, title, shown)
+    )  # fmt: skip
+    mean = region_ha(grid) / (grid.shape[0] * grid.shape[1])
+    rows = [
+        ValueRow(
+            e.code, counts[e.code], e.name, rgb(e.colour),
+            area_ha=round(hectares.get(e.code, counts[e.code] * mean), 4),
+        )
+        for e in shown if counts.get(e.code) and e.code != NOT_OBSERVED
+    ]  # fmt: skip
+    table = write_value_table(path, rows)
+    return [path, *styles, write_text(path.with_name(f"{path.name}.aux.xml"), pam_xml(shown, counts)), *table]
 
 
-def _write_styles(path: Path, qml: str, sld: str) -> list[Path]:
-    return [write_text(path.with_suffix(".qml"), qml), write_text(path.with_suffix(".sld"), sld)]
+def _hectares(areas: MappedAreas | None) -> Mapping[int, float]:
+    if areas is None:
+        return {}
+    return {UNCHANGED: areas.unchanged_ha, **{row.code: row.area_ha for row in areas.changes}}
+
+
+def _write_styles(path: Path, qml: str, sld: str, lyrx: str) -> list[Path]:
+    texts = {".qml": qml, ".sld": sld, ".lyrx": lyrx}
+    return [write_text(path.with_suffix(ending), text) for ending, text in texts.items()]

@@ -33,10 +33,20 @@ _COG = "image/tiff; application=geotiff; profile=cloud-optimized"
 _MEDIA_TYPES = {
     ".tif": _COG, ".gpkg": "application/geopackage+sqlite3", ".fgb": "application/vnd.flatgeobuf",
     ".parquet": "application/vnd.apache.parquet", ".qgz": "application/x-qgis-project+zip", ".qml": "application/x-qgis+xml",
-    ".sld": "application/vnd.ogc.sld+xml", ".xml": "application/xml", ".json": "application/json", ".html": "text/html",
+    ".sld": "application/vnd.ogc.sld+xml", ".lyrx": "application/json", ".xml": "application/xml", ".json": "application/json",
+    ".html": "text/html", ".shp": "application/vnd.shp", ".shx": "application/vnd.shx", ".dbf": "application/vnd.dbf",
+    ".prj": "text/plain", ".cpg": "text/plain",
     ".csv": "text/csv", ".md": "text/markdown", ".safetensors": "application/vnd.safetensors",
 }  # fmt: skip
-_ROLES = {".tif": "data", ".gpkg": "data", ".fgb": "data", ".parquet": "data", ".csv": "data", ".html": "overview"}
+_ROLES = {
+    ".tif": "data",
+    ".gpkg": "data",
+    ".fgb": "data",
+    ".parquet": "data",
+    ".shp": "data",
+    ".csv": "data",
+    ".html": "overview",
+}
 _IMAGES = ("image_before.tif", "image_after.tif")
 _SHA256 = "1220"
 """Multihash prefix: SHA-256, of 32 bytes. https://multiformats.io/multihash/"""
@@ -177,7 +187,7 @@ def _asset(path: Path, run: RunRecord, entries: Mapping[str, Sequence[Change | L
             fields |= {k: v for k, v in _projection(info).items() if k in ("proj:shape", "proj:transform")}
     if path.name in entries:
         fields["classification:classes"] = [_class(entry) for entry in entries[path.name]]
-    role = "style" if path.suffix in (".qml", ".sld") else _ROLES.get(path.suffix, "metadata")
+    role = "style" if path.suffix in (".qml", ".sld", ".lyrx") else _ROLES.get(path.suffix, "metadata")
     roles = ["visual"] if path.name in _IMAGES else [role]
     text = run.files.get(path.name)
     return pystac.Asset(f"./{path.name}", title=path.name, description=text, media_type=media_type(path), roles=roles,

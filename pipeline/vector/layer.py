@@ -30,6 +30,8 @@ OPTIONS: Mapping[str, Mapping[str, Mapping[str, str]]] = {
 _ARROW_TYPES: Mapping[str, str] = {"str": "string", "datetime64[s]": "date32"}
 """Type of a column to that of Arrow, where it does not follow from the values, such as in a column of nulls."""
 
+_MOST_INT = 2**31
+
 
 @dataclass(frozen=True)
 class StyledLayer:
@@ -62,7 +64,7 @@ def write_layer(path: Path, driver: str, layer: StyledLayer) -> None:
     missing = [c.name for c in columns if c.name not in frame]
     if missing:
         raise ValueError(f"the frame for layer {layer.name!r} lacks {', '.join(missing)}")
-    data, masks = zip(*(_field(frame[c.name], c) for c in columns), strict=True)
+    data, masks = zip(*(field_of(frame[c.name], c) for c in columns), strict=True)
     shapes = frame.geometry.to_numpy()
     if layer.geometry == "MultiPolygon":
         shapes = np.array([shapely.multipolygons(shapely.get_parts(shape)) for shape in shapes], dtype=object)
@@ -107,8 +109,11 @@ def require_whole(path: Path) -> Iterator[None]:
         raise OSError(f"{path} could not be written whole ({error}). Is the disk full?") from error
 
 
-def _field(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
-    """Return values as OGR takes them, and where they are null."""
+def field_of(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
+    """Return values as OGR takes them, and where they are null.
+
+    Whole numbers have 32 bits where they fit: ArcGIS Pro shows those of 64 bits as doubles (before 3.2), or not at all.
+    """
     null = series.isna().to_numpy()
     if column.dtype == "str":
         return series.astype(object).where(~null, None).to_numpy(), null
@@ -118,7 +123,10 @@ def _field(series: pd.Series, column: Column) -> tuple[np.ndarray, np.ndarray]:
         return series.to_numpy().astype("datetime64[D]"), null
     if series.dtype == object:
         series = series.astype("Float64" if column.dtype.startswith("float") else "Int64")
-    return series.to_numpy(dtype=column.dtype.lower(), na_value=0), null
+    values = series.to_numpy(dtype=column.dtype.lower(), na_value=0)
+    if values.dtype == np.int64 and (not len(values) or (abs(values.min()) < _MOST_INT and values.max() < _MOST_INT)):
+        values = values.astype(np.int32)
+    return values, null
 
 
 _DRIVERS: Mapping[str, str] = {".gpkg": "GPKG", ".geojson": "GeoJSON"}

@@ -8,11 +8,12 @@ from pathlib import Path
 import geopandas as gpd
 import pandas as pd
 
+from landshift.pipeline.drawing.lyrx import PolygonLayer, polygons_lyrx
 from landshift.pipeline.drawing.qml import outline_qml, samples_qml, vector_qml
 from landshift.pipeline.drawing.sld import outline_sld, samples_sld, vector_sld
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import NOT_OBSERVED, Change, Legend
-from landshift.pipeline.manifest import replace_when_done
+from landshift.pipeline.manifest import replace_when_done, write_text
 from landshift.pipeline.vector.columns import (
     AREA_COLUMNS,
     AREA_ESTIMATE_COLUMNS,
@@ -32,8 +33,9 @@ from landshift.pipeline.vector.columns import (
 from landshift.pipeline.vector.formats import UNREADABLE, vector_source
 from landshift.pipeline.vector.geopackage import IN_USE, Style, require_sound
 from landshift.pipeline.vector.layer import StyledLayer, require_whole, write_layer, write_layers, write_styled_layer
+from landshift.pipeline.vector.shapefile import SHAPEFILE, write_shapefile
 
-COPIES = {"flatgeobuf": "changes.fgb", "geoparquet": "changes.parquet"}
+COPIES = {"flatgeobuf": "changes.fgb", "geoparquet": "changes.parquet", "shapefile": SHAPEFILE}
 """Further formats of the changes, and what the files are called."""
 
 
@@ -75,6 +77,27 @@ def write_changes(
     with replace_when_done(path) as temporary, require_whole(path):
         write_layers(temporary, layers)
     return path
+
+
+def write_changes_lyrx(
+    path: Path, entries: Sequence[Change], *, known: KnownHere = NOTHING_HERE, areas_of_interest: bool = False
+) -> Path:
+    """Write the layer file for ArcGIS Pro beside a GeoPackage of `write_changes`: `changes.lyrx`.
+
+    Args:
+        path: The GeoPackage.
+        entries: The kinds of change that occur.
+        known: What was measured on the very images of the map; the headings doubt the rest.
+        areas_of_interest: Whether the file has such a layer.
+    """
+    unseen = Legend().changes[NOT_OBSERVED]
+    areas = PolygonLayer(AREAS_LAYER, "Areas of interest", headings=_headings(AREA_COLUMNS), shown_as="name")
+    layers = [
+        *([areas] if areas_of_interest else []),
+        PolygonLayer(CHANGES_LAYER, "Changes", tuple(entries), headings=_headings(change_columns(known))),
+        PolygonLayer(NOT_OBSERVED_LAYER, unseen.name, (unseen,), headings=_headings(NOT_OBSERVED_COLUMNS), shown_as="area_ha"),
+    ]
+    return write_text(path.with_suffix(".lyrx"), polygons_lyrx(path.name, layers))
 
 
 def add_layers(
@@ -132,13 +155,16 @@ def write_copies(folder: Path, changes: gpd.GeoDataFrame, formats: Iterable[str]
         formats: Keys of `COPIES`.
 
     Raises:
-        InputError: GeoParquet is wanted, and pyarrow is not installed.
+        InputError: GeoParquet is wanted, and pyarrow is not installed; or there is too much for a Shapefile.
         ValueError: A format is not known, or the frame lacks a column.
     """
     made = []
     for name in formats:
         if name not in COPIES:
             raise ValueError(f"format {name!r}; expected one of {', '.join(COPIES)}")
+        if name == "shapefile":
+            made += write_shapefile(folder, changes)
+            continue
         path = folder / COPIES[name]
         with replace_when_done(path) as temporary, require_whole(path):
             if name == "geoparquet":

@@ -34,7 +34,7 @@ from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.rasters import MapParts, write_disagreement, write_domain_shift, write_last_observed, write_rasters
 from landshift.pipeline.vector.columns import CHANGES_LAYER
 from landshift.pipeline.vector.read import read_layer
-from landshift.pipeline.vector.write import write_changes, write_copies
+from landshift.pipeline.vector.write import write_changes, write_changes_lyrx, write_copies
 
 if TYPE_CHECKING:
     import geopandas as gpd
@@ -69,7 +69,12 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
             None if legend.binary else read_rows(folder / "raw_before.tif"),
             None if legend.binary else _without(small, folder, "after"),
         )  # fmt: skip
-        files = write_rasters(folder, parts, legend, made.grid, tags=tags, calibrated=known.calibrated)
+        dates = (made.before.date, made.after.date)
+        probability = read_rows(folder / "raw_change_probability.tif")
+        layers = map_layers(patches, probability, made.grid, legend, *dates, prefix=ws.project.name)
+        changes, unseen = layers.changes, layers.not_observed
+        areas = measure_areas(changes, unseen, legend, made.grid)
+        files = write_rasters(folder, parts, legend, made.grid, tags=tags, calibrated=known.calibrated, areas=areas)
         advance(0.2)
         shifts = folder / "raw_domain_shift.tif"
         if shifts.is_file():
@@ -82,11 +87,6 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
         advance(0.4)
         files += [_publish_image(manifest, key, name) for name in IMAGES]
         advance(0.6)
-        dates = (made.before.date, made.after.date)
-        probability = read_rows(folder / "raw_change_probability.tif")
-        layers = map_layers(patches, probability, made.grid, legend, *dates, prefix=ws.project.name)
-        changes, unseen = layers.changes, layers.not_observed
-        areas = measure_areas(changes, unseen, legend, made.grid)
         add_kind_scores(changes, kinds_on_test(ws))
         changes["area_ha"], unseen["area_ha"] = changes["area_ha"].round(4), unseen["area_ha"].round(4)
         changes["change_id"] = keep_ids(changes, _earlier_changes(ws))
@@ -102,6 +102,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
         files += [
             write_text(folder / "changes.qml", vector_qml(listed)),
             write_text(folder / "changes.sld", vector_sld(listed, title="Changes")),
+            write_changes_lyrx(path, listed, known=known, areas_of_interest=summary is not None),
         ]
         files += write_copies(folder, changes, ws.project.detect.copies)
         advance(1.0)
