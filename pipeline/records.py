@@ -12,7 +12,7 @@ from typing import Annotated, Any, TypeVar
 import numpy as np
 from pydantic import Field, PlainSerializer, PlainValidator, TypeAdapter, ValidationError
 
-from landshift.pipeline.errors import InputError
+from landshift.pipeline.errors import InputError, describe_fault
 from landshift.pipeline.files.opening import read_bytes
 from landshift.pipeline.limits import JSON_BYTES, JSON_LEVELS, NUMBER_DIGITS
 from landshift.pipeline.manifest import write_json
@@ -139,7 +139,8 @@ def record_of(kind: type[Record], content: object, origin: str, *, exact: bool =
     except ValidationError as error:
         first = error.errors()[0]
         place = ".".join(map(str, first["loc"])) or "the content"
-        raise InputError(f"{origin}: {place}: {first['msg']}. It is damaged or of another version: make it again.") from error
+        fault = describe_fault(first["type"], first.get("ctx", {}), first["msg"])
+        raise InputError(f"{origin}: {place}: {fault}. It is damaged or of another version: make it again.") from error
     return found
 
 

@@ -1,15 +1,16 @@
 """A config is complete or refused, with every fault named and the nearest right key."""
 
 import json
-from collections.abc import Callable
+import re
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
 
-from landshift.flows.config.project import Project, find_config, load_project, schema_text
-from landshift.pipeline.errors import InputError
+from landshift.flows.config.project import Project, find_config, load_project, schema_text, validate
+from landshift.pipeline.errors import PATTERNS, InputError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
 
@@ -80,7 +81,7 @@ S2 = {"name": "sentinel-2-l2a"}
         (give(detect__min_area=1), r"detect: min_area: this key is not known. Did you mean `min_area_ha`"),
         (
             give(legend=[{"code": 1, "name": "a", "color": "#000000", "colour": "#000000"}]),
-            "legend: 0: color: .*Did you mean `colour`",
+            r"legend: class 1 \(a\): color: .*Did you mean `colour`",
         ),
         (give(labels={"polygons": {"path": "a", "befor_column": "x"}}), "befor_column: .*Did you mean `before_column`"),
         (give(grid={"zzz": 1}), "grid: zzz: this key is not known. Expected one of bounds, crs, pixel_size"),
@@ -89,7 +90,7 @@ S2 = {"name": "sentinel-2-l2a"}
         (give(sensor__name="sentinel-3"), "sensor: name: .*sentinel-2-l2a"),
         (give(sensor={"name": "custom", "bands": ["red"], "scale": 1}), "sensor: sensor custom needs `nodata`"),
         (give(sensor={"name": "custom", "scale": 1, "nodata": 0}), "sensor custom needs `bands`"),
-        (give(sensor__scale=0), "sensor: scale: .*greater than 0"),
+        (give(sensor__scale=0), "sensor: scale: expected more than 0"),
         (give(sensor__scale=".inf"), "sensor: scale"),
         (give(sensor=S2 | {"scale": 1}), "`scale` belongs to sensor custom; sentinel-2-l2a has its own"),
         (give(sensor=S2 | {"offset": -0.1}), "`offset` belongs to sensor custom"),
@@ -112,15 +113,18 @@ S2 = {"name": "sentinel-2-l2a"}
         (give(detect__threshold=1), "detect: threshold"),
         (give(training__seeds=[]), "training: seeds"),
         (give(training__seeds=[1, 1]), "training: seeds: name each seed once"),
-        (give(split__seed=-1), "split: seed: .*greater than or equal to 0"),
+        (give(split__seed=-1), "split: seed: expected at least 0"),
         (give(split__fractions=[0.6, 0.4, 0.2]), "split: fractions: .*sum to 1"),
         (give(split__fractions=[1.2, 0.4, -0.6]), "split: fractions: each share must be above 0"),
-        (give(split__fractions=[float("nan"), 0.2, 0.2]), "split: fractions: 0: .*finite"),
+        (give(split__fractions=[float("nan"), 0.2, 0.2]), "split: fractions: share 1: .*finite"),
         (give(detect__min_area_ha=float("nan")), "detect: min_area_ha: .*finite"),
-        (give(model__decoder_channels=[0, 1, 1, 1, 1]), "model: decoder_channels: 0"),
+        (give(model__decoder_channels=[0, 1, 1, 1, 1]), "model: decoder_channels: item 1: expected at least"),
         (give(sensor=S2 | {"number_offset": -1e7}), "sensor: number_offset: .*-1000000"),
         (give(sensor__nodata=float("-inf")), "sensor: nodata: .*infinite pixels are never observed"),
-        (give(grid={"crs": "EPSG:32651", "pixel_size": 10, "bounds": [0, 0, float("inf"), 1]}), "grid: bounds: 2: .*finite"),
+        (
+            give(grid={"crs": "EPSG:32651", "pixel_size": 10, "bounds": [0, 0, float("inf"), 1]}),
+            "grid: bounds: edge 3: .*finite",
+        ),
         (give(output="a\0b"), "output: .*holds line breaks, control characters"),
     ],
 )
@@ -132,13 +136,54 @@ def test_faults(tmp_path: Path, change: Callable[[dict[str, Any]], None], messag
     assert "config.yaml" in str(error.value)
 
 
+def leaves(node: dict[str, Any], defs: dict[str, Any], path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Give the path of every key of the schema."""
+    for key, inner in node.get("properties", {}).items():
+        yield (*path, key)
+        for option in [inner, *inner.get("anyOf", []), *inner.get("allOf", [])]:
+            if "$ref" in option:
+                yield from leaves(defs[option["$ref"].rpartition("/")[2]], defs, (*path, key))
+
+
+def test_no_fault_is_in_the_words_of_the_library() -> None:
+    """Every key, with values that cannot be right for most."""
+    schema, unknown, count = json.loads(schema_text()), set(), 0
+    foreign = re.compile(r"\b(should|[Ii]nput|[Vv]alid|[Ff]ield|parsing|instance|None)\b")
+    for path in leaves(schema, schema["$defs"]):
+        for wrong in ([], [{}], [[]], {}, {"a": [1]}, "", "x y", -1e9, 1e12, 0.5, True, None, [-1e9] * 3, ["?"] * 40):
+            changed = content()
+            give(**{"__".join(path): wrong})(changed)
+            try:
+                validate(changed, "a.yaml")
+            except InputError as error:
+                count += 1
+                unknown |= {line for line in str(error).splitlines()[1:] if foreign.search(line.partition(" (found")[0])}
+    assert count > 1000
+    assert not unknown, "\n".join(sorted(unknown)[:20])
+
+
+def test_every_pattern_of_the_config_has_words() -> None:
+    found = set(re.findall(r'"pattern": ("(?:[^"\\\\]|\\\\.)*")', schema_text()))
+    assert {json.loads(pattern) for pattern in found} == set(PATTERNS)
+
+
+def test_a_fault_names_the_class_that_it_is_in(tmp_path: Path) -> None:
+    legend = [{"code": 1, "name": "Water", "colour": "#3366cc"}, {"code": 2, "name": "Forest", "colour": "green"}]
+    with pytest.raises(InputError) as error:
+        load(tmp_path, content() | {"legend": legend, "detect": {"method": "irmad"}})
+    assert str(error.value).splitlines()[1:] == [
+        "  legend: class 2 (Forest): colour: expected a colour such as \"#1b7837\", in quotes (found 'green')",
+        "  detect: method: expected 'model', 'ir-mad' or 'cva' (found 'irmad'). Did you mean `ir-mad`?",
+    ]
+
+
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:
     config = content()
     give(sensr=1, detect__core=7)(config)
     del config["epochs"]
     with pytest.raises(InputError, match="3 faults") as error:
         load(tmp_path, config)
-    for key in ("sensr", "detect: core", "epochs: Field required"):
+    for key in ("sensr", "detect: core", "epochs: is missing"):
         assert key in str(error.value)
 
 

@@ -491,7 +491,7 @@ def test_the_command_lists_and_rolls_back(ws: Workspace, territory: Territory) -
     assert (code, json.loads(out)["release"]) == (0, 2)
     code, out, _ = run("release", "list", config, *where)
     assert code == 0
-    assert out.splitlines()[-1].endswith(
+    assert out.partition("\n\nNext:")[0].endswith(
         "rolled back by " + str(read_journal(ws.releases).entries[-1].who) + ": haze  (in use)"
     )
     content = json.loads(run("release", "list", config, *where, "--json")[1])

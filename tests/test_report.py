@@ -300,7 +300,7 @@ def test_a_missing_field_is_an_error(tmp_path: Path) -> None:
     broken = content_of(run())
     del broken["threshold"]
     (tmp_path / "run.json").write_text(json.dumps(broken), encoding="utf-8")
-    with pytest.raises(InputError, match="threshold: Field required"):
+    with pytest.raises(InputError, match="threshold: is missing"):
         page_of(tmp_path)
 
 

@@ -25,5 +25,5 @@ def test_a_record_of_another_version_names_the_field(tmp_path: Path) -> None:
     content = content_of(write_run(tmp_path))
     del content["areas"]["observed_share"]
     (tmp_path / "run.json").write_text(json.dumps(content), encoding="utf-8")
-    with pytest.raises(InputError, match=r"areas\.observed_share: Field required"):
+    with pytest.raises(InputError, match=r"areas\.observed_share: is missing"):
         read_run(tmp_path)

@@ -1,9 +1,8 @@
 """The configuration: typed at the border, frozen after, unknown keys refused with the nearest right name."""
 
-import difflib
 import json
 import reprlib
-from collections.abc import Hashable, Mapping
+from collections.abc import Hashable
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -13,6 +12,7 @@ from pydantic import Field, ValidationError, ValidationInfo, field_validator, mo
 from pydantic_core import PydanticCustomError
 
 from landshift.flows.config.alerts import AlertsConfig
+from landshift.flows.config.faults import Schema, head_of, list_faults
 from landshift.flows.config.gates import GatesConfig
 from landshift.flows.config.labels import ChipLabels, LabelsConfig
 from landshift.flows.config.learning import AssessConfig, CalibrationConfig, ModelConfig, ReleaseConfig, TrainingConfig
@@ -33,7 +33,7 @@ from landshift.pipeline.alerts.rules import require_known
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.files.opening import MISSING, fault_of, read_text
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.limits import CONFIG_BYTES, CONFIG_FAULTS
+from landshift.pipeline.limits import CONFIG_BYTES
 
 _OF_A_TERRITORY = (
     "scenes",
@@ -246,14 +246,27 @@ def load_project(path: Path, *, chips: bool = False) -> Project:
         raise InputError(f"{path} is not valid YAML: {error}") from error
     if not isinstance(content, dict):
         raise InputError(f"{path} holds {type(content).__name__}; expected keys such as `name:`, `sensor:` and `epochs:`.")
-    try:
-        project = Project.model_validate(content)
-    except ValidationError as error:
-        count = error.error_count()
-        raise InputError(f"{path} has {count} fault{'' if count == 1 else 's'}:\n" + "\n".join(_list_faults(error))) from error
+    project = validate(content, str(path))
     if not chips:
         _ = project.dates
     return project
+
+
+def validate(content: object, name: str) -> Project:
+    """Return the project that a mapping describes.
+
+    Args:
+        content: As YAML holds it.
+        name: Of the config, for the error.
+
+    Raises:
+        InputError: Keys or values are wrong; every fault is named at once.
+    """
+    try:
+        return Project.model_validate(content)
+    except ValidationError as error:
+        listed = list_faults(error, content, _schema())
+        raise InputError(f"{name} has {head_of(error, listed)}:\n" + "\n".join(listed)) from error
 
 
 def with_method(project: Project, method: str | None) -> Project:
@@ -266,55 +279,12 @@ def with_method(project: Project, method: str | None) -> Project:
         return project
     content = project.model_dump()
     content["detect"]["method"] = method
-    try:
-        return Project.model_validate(content)
-    except ValidationError as error:
-        raise InputError("--method:\n" + "\n".join(_list_faults(error))) from error
-
-
-def _list_faults(error: ValidationError) -> list[str]:
-    """Write the faults, the first of very many."""
-    more = error.error_count() - CONFIG_FAULTS
-    listed = [_fault(e) for e in error.errors(include_url=False)[:CONFIG_FAULTS]]
-    return [*listed, f"  and {more:,} more"] if more > 0 else listed
+    return validate(content, "--method")
 
 
 @cache
-def _schema() -> Mapping[str, Any]:
+def _schema() -> Schema:
     return Project.model_json_schema()
-
-
-def _fault(error: Any) -> str:  # noqa: ANN401 (pydantic's ErrorDetails)
-    where = ": ".join(str(part) for part in error["loc"]) or "config"
-    if error["type"] == "extra_forbidden":
-        known = _keys_at(error["loc"][:-1])
-        near = difflib.get_close_matches(str(error["loc"][-1]), known, n=1, cutoff=0.5)
-        hint = f"Did you mean `{near[0]}`?" if near else f"Expected one of {', '.join(sorted(known))}."
-        return f"  {where}: this key is not known. {hint}"
-    # The message about a whole section names its fault; an address may hold a token.
-    whole = error["type"] in ("missing", "address") or isinstance(error["input"], dict)
-    # Where a secret is most likely to be put by mistake, what was found is not shown.
-    shown = reprlib.repr(error["input"])
-    secret = "://" in str(error["input"]) or (bool(error["loc"]) and str(error["loc"][-1]).endswith(("_env", "url")))
-    found = "" if whole or secret else f" (found {shown})"
-    return f"  {where}: {str(error['msg']).removeprefix('Value error, ')}{found}"
-
-
-def _keys_at(location: tuple[int | str, ...]) -> list[str]:
-    """Follow a location through the schema and list the keys that are allowed there."""
-    schema = _schema()
-    node: Mapping[str, Any] = schema
-    for part in location:
-        chosen = node.get("discriminator", {}).get("mapping", {}).get(part)
-        inner = {"$ref": chosen} if chosen else node.get("properties", {}).get(part, {})
-        node = node.get("items", node) if isinstance(part, int) else inner
-        options = [*node.get("anyOf", []), *node.get("allOf", []), node]
-        for option in options:
-            if "$ref" in option:
-                node = schema["$defs"][option["$ref"].rpartition("/")[2]]
-            elif "items" in option and "$ref" in option["items"]:
-                node = {"items": schema["$defs"][option["items"]["$ref"].rpartition("/")[2]]}
-    return list(node.get("properties", {}))
 
 
 def schema_text() -> str:

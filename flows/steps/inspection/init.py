@@ -8,11 +8,10 @@ from io import StringIO
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
 from ruamel.yaml import YAML
 from ruamel.yaml.comments import CommentedMap, CommentedSeq
 
-from landshift.flows.config.project import Project
+from landshift.flows.config.project import Project, validate
 from landshift.flows.steps.inspection.folder import FolderContent, read_folder, sensor_of_products
 from landshift.flows.steps.inspection.label_offers import label_years, propose_labels
 from landshift.flows.steps.inspection.proposing import (
@@ -169,7 +168,7 @@ def _propose_the_rest(draft: Draft, folder: Path, scenes: Sequence[Scene]) -> No
     draft.content["detect"] = {"min_area_ha": 0.5}
     draft.comments["detect.min_area_ha"] = "minimum mapping unit in hectares"
     try:
-        project = Project.model_validate(draft.content)
+        project = validate(draft.content, "the config")
         with scratch_folder(Path(tempfile.gettempdir())) as output:
             ws = workspace(project, folder, output)
             made = plan(ws)
@@ -178,7 +177,7 @@ def _propose_the_rest(draft: Draft, folder: Path, scenes: Sequence[Scene]) -> No
                 assign_roles(ws, labels, made.grid)
             elif labels is not None:
                 _propose_split(draft, labels, lambda content: workspace(Project.model_validate(content), folder, output))
-    except (InputError, ValidationError) as error:
+    except InputError as error:
         draft.questions.append(f"before training: {error}")
 
 
