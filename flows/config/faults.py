@@ -81,7 +81,7 @@ def _describe(keys: tuple[int | str, ...], faults: Sequence[Any], content: objec
         [*([_EXPECTED + " or ".join(expected)] if expected else []), *(s for s in sentences if _EXPECTED not in s[:9])]
     )
     if first["type"] == "missing":
-        meaning = str(_properties_at(first["loc"][:-1], schema).get(keys[-1], {}).get("description", ""))
+        meaning = str(_properties_at(first["loc"][:-1], schema).get(str(keys[-1]), {}).get("description", ""))
         return f"{where}: {text}{_shorten(meaning)}"
     return f"{where}: {text}{_show_found(keys, first)}{_hint(faults, first['input'])}"
 
