@@ -107,7 +107,7 @@ def detect(home: Path, folder: Path, method: str = "model", *, extra: tuple[str,
         [*words, "--output", output, "--json"], (output, temporary),
         {"TMPDIR": str(temporary), "PREFECT_HOME": str(folder / "prefect"), "FREE_MODEL_COST": str(spent)},
     )  # fmt: skip
-    record = json.loads(next(output.glob("*/run/run.json")).read_text(encoding="utf-8"))
+    record = json.loads(next(output.glob("*/run/record/run.json")).read_text(encoding="utf-8"))
     found = Detected(
         cost, json.loads(spent.read_text(encoding="utf-8"))["cpu_s"], record["areas"]["polygons"],
         sum(size_of(run) for run in output.glob("*/run")) / 1e9,

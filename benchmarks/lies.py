@@ -233,7 +233,7 @@ def count(run: Path, clean: Path) -> dict[str, float]:
     """Return hectares of a map that are false, missed and right; of another kind than in truth counts as false."""
     before, after = (read_raster(clean / f"truth_{name}.tif")[0] for name in ("before", "after"))
     labelled = read_raster(clean / "labels_before.tif")[0] > 0
-    found, grid = read_raster(run / "change.tif")
+    found, grid = read_raster(run / "layers/change.tif")
     truth = Legend(read_run(run).legend).change_lookup()[before, after]
     used = ~labelled & (found != NOT_OBSERVED)
     pixel_ha = abs(grid.transform.a * grid.transform.e) / 10_000

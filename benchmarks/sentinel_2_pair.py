@@ -155,7 +155,7 @@ def main() -> int:
     for verb in ("check", "train", "detect"):
         keep(measure(verb, [verb, str(config), "--output", str(output)], output))
     half = FIELD // 2
-    with rasterio.open(output / "data" / "run" / "change.tif") as file:
+    with rasterio.open(output / "data" / "run" / "layers/change.tif") as file:
         # The centre of each field: what it became is known.
         found = np.stack(
             [file.read(1, window=Window(0, y, given.side, 1))[0, half::FIELD] for y in range(half, given.side, FIELD)]

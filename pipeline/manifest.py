@@ -194,7 +194,9 @@ class Manifest:
     """
 
     folder: Path
-    """Where the outputs and `manifest.json` lie."""
+    """Where the outputs lie."""
+    file: str = MANIFEST
+    """Where the record itself lies, relative to the folder."""
 
     def begin(self, what: str, key: str) -> Path:
         """Return the folder for the unfinished work of a step on these inputs; such work on other inputs is removed."""
@@ -211,7 +213,7 @@ class Manifest:
 
     def entries(self) -> dict[str, dict[str, Any]]:
         """Return the record: output name to `key` (hash of the inputs) and `files` (name to hash)."""
-        path = self.folder / MANIFEST
+        path = self.folder / self.file
         if not path.exists():
             return {}
         try:
@@ -258,7 +260,7 @@ class Manifest:
         entries, names = self.entries(), {f.relative_to(self.folder).as_posix(): f for f in files}
         hashes = {n: (known or {}).get(n) or file_hash(f) for n, f in names.items()}
         entries[name] = {"key": key, "files": hashes, **({"facts": dict(facts)} if facts else {})}
-        write_json(self.folder / MANIFEST, entries)
+        write_json(self.folder / self.file, entries)
 
     def facts(self, name: str) -> dict[str, Any]:
         """Return the small facts that were recorded with a step; may be empty."""

@@ -32,6 +32,7 @@ from landshift.pipeline.run.record import (
     UsedModel,
     UsedRadiometry,
 )
+from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, IMAGES, RUN
 from landshift.pipeline.sample.area_estimation import STEHMAN, UNKNOWN, Interval
 from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.disagreement import ClassIntensity, Disagreement, Intensity, TransitionIntensity
@@ -89,23 +90,23 @@ def write_run(
         changes["areas_of_interest"] = names_of(areas, changes)
         summary = area_summary(areas, find_map_patches(codes), changes, grid, legend, DATES)
     write_changes(
-        folder / "changes.gpkg", changes, legend, known=KnownHere(calibration.is_known, tested),
+        folder / CHANGES, changes, legend, known=KnownHere(calibration.is_known, tested),
         not_observed=layers.not_observed,
         areas_of_interest=summary,
     )  # fmt: skip
-    write_raster(folder / "change.tif", codes, grid, nodata=0)
+    write_raster(folder / CHANGE_MAP, codes, grid, nodata=0)
     for number, epoch in enumerate(("before", "after")):
         picture = np.random.default_rng(number).integers(1, 255, (3, *SHAPE)).astype(np.uint8)
         picture[:, codes == 0] = 0
-        write_raster(folder / f"image_{epoch}.tif", picture, grid, nodata=0, descriptions=("red", "green", "blue"))
+        write_raster(folder / IMAGES[epoch], picture, grid, nodata=0, descriptions=("red", "green", "blue"))
     plain = run_record(legend, project)
     mapped = measure_areas(changes, layers.not_observed, legend, grid)
     run = replace(
         plain, model=replace(plain.model, tested_here=tested), areas=mapped,
         areas_of_interest=AreasNotes(()) if names else None, assessment=assessment or Assessment(),
-        files={"change.tif": "Change map"}, calibration=calibration,
+        files={CHANGE_MAP: "Change map"}, calibration=calibration,
     )  # fmt: skip
-    write_record(folder / "run.json", run)
+    write_record(folder / RUN, run)
     return run
 
 

@@ -178,8 +178,10 @@ def check_regions(rows: dict[str, dict[str, Any]], whole: Path, folder: Path) ->
     assert "1999" in rows["nowhere"]["message"]
     for name in ("west", "east"):
         assert Path(rows[name]["run"]) == folder / "runs" / name / "run"
-        change_probability = folder / "runs" / name / "run" / "change_probability.tif"
-        np.testing.assert_array_equal(read_raster(change_probability)[0], read_raster(whole / "change_probability.tif")[0])
+        change_probability = folder / "runs" / name / "run" / "layers/change_probability.tif"
+        np.testing.assert_array_equal(
+            read_raster(change_probability)[0], read_raster(whole / "layers/change_probability.tif")[0]
+        )
 
 
 @pytest.mark.usefixtures("prefect_server")

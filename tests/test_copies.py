@@ -24,7 +24,7 @@ from landshift.flows.steps.publication import copying
 from landshift.flows.steps.publication.copying import copy_run, copy_runs, mark_of
 from landshift.flows.steps.publication.run import Detected
 from landshift.pipeline.errors import InputError, UnavailableError
-from landshift.pipeline.manifest import Manifest
+from landshift.pipeline.run_files import list_files, manifest_of_run
 from tests.s3_server import Bucket, storing
 from tests.small_run import write_run
 
@@ -50,8 +50,8 @@ def project(to: str = "s3://bucket/maps/") -> Project:
 
 def finished(folder: Path) -> Path:
     write_run(folder)
-    (folder / "item.json").write_text("{}")
-    Manifest(folder).record("run", "k1", sorted(p for p in folder.iterdir() if p.is_file()))
+    (folder / "record/item.json").write_text("{}")
+    manifest_of_run(folder).record("run", "k1", list_files(folder))
     return folder
 
 
@@ -63,17 +63,17 @@ def ws(tmp_path: Path) -> Workspace:
 
 
 def require_same(bucket: Bucket, run: Path, prefix: str = PREFIX) -> None:
-    here = {f"{prefix}{p.name}": p.read_bytes() for p in run.iterdir()}
+    here = {f"{prefix}{p.relative_to(run).as_posix()}": p.read_bytes() for p in list_files(run)}
     assert bucket.objects == here
 
 
 def test_the_index_comes_last(bucket: Bucket, ws: Workspace) -> None:
     copied = copy_run(ws, ws.run)
     assert copied is not None
-    assert (copied.address, copied.sent) == ("s3://bucket/maps/place/k1", len(list(ws.run.iterdir())))
+    assert (copied.address, copied.sent) == ("s3://bucket/maps/place/k1", len(list_files(ws.run)))
     require_same(bucket, ws.run)
     order = [name.removeprefix(PREFIX) for name in bucket.objects]
-    assert order[-3:] == ["manifest.json", "item.json", "run.json"]
+    assert order[-3:] == ["record/manifest.json", "record/item.json", "record/run.json"]
     assert order[:-3] == sorted(order[:-3])
     bucket.log.clear()
     again = copy_run(ws, ws.run)
@@ -84,23 +84,28 @@ def test_the_index_comes_last(bucket: Bucket, ws: Workspace) -> None:
 
 def test_what_was_damaged_there_is_replaced(bucket: Bucket, ws: Workspace) -> None:
     copy_run(ws, ws.run)
-    bucket.store(f"{PREFIX}change.tif", b"other bytes")
+    bucket.store(f"{PREFIX}layers/change.tif", b"other bytes")
     del bucket.objects[f"{PREFIX}changes.gpkg"]
-    bucket.objects["maps/place/other/run.json"] = b"of another run"
-    bucket.marks["maps/place/other/run.json"] = "x"
+    bucket.objects["maps/place/other/record/run.json"] = b"of another run"
+    bucket.marks["maps/place/other/record/run.json"] = "x"
     bucket.log.clear()
     copied = copy_run(ws, ws.run)
     assert copied is not None
     assert copied.sent == 3
     changes = [(verb, name.removeprefix(PREFIX)) for verb, name in bucket.log if verb in ("PUT", "DELETE")]
-    assert changes == [("DELETE", "run.json"), ("PUT", "change.tif"), ("PUT", "changes.gpkg"), ("PUT", "run.json")]
-    assert bucket.objects.pop("maps/place/other/run.json") == b"of another run"
+    assert changes == [
+        ("DELETE", "record/run.json"),
+        ("PUT", "changes.gpkg"),
+        ("PUT", "layers/change.tif"),
+        ("PUT", "record/run.json"),
+    ]
+    assert bucket.objects.pop("maps/place/other/record/run.json") == b"of another run"
     require_same(bucket, ws.run)
 
 
 def test_a_run_that_was_altered_here_is_not_copied(bucket: Bucket, ws: Workspace) -> None:
-    (ws.run / "change.tif").write_bytes(b"damaged")
-    with pytest.raises(InputError, match=r"is not as it was made \(change.tif changed\), so it is not copied"):
+    (ws.run / "layers/change.tif").write_bytes(b"damaged")
+    with pytest.raises(InputError, match=r"is not as it was made \(layers/change.tif changed\), so it is not copied"):
         copy_run(ws, ws.run)
     assert not bucket.objects
 
@@ -109,7 +114,7 @@ def test_files_in_parts(bucket: Bucket, ws: Workspace, monkeypatch: pytest.Monke
     part = 5 * 2**20
     monkeypatch.setattr(copying, "PART_BYTES", part)
     (ws.run / "big.tif").write_bytes(os.urandom(1000) * (2 * part // 1000 + 7))
-    Manifest(ws.run).record("run", "k1", sorted(p for p in ws.run.iterdir() if p.name != "manifest.json"))
+    manifest_of_run(ws.run).record("run", "k1", [p for p in list_files(ws.run) if p.name != "manifest.json"])
     copy_run(ws, ws.run)
     require_same(bucket, ws.run)
     assert bucket.marks[f"{PREFIX}big.tif"] == mark_of(ws.run / "big.tif")
@@ -131,7 +136,7 @@ def test_bytes_that_arrive_otherwise(bucket: Bucket, ws: Workspace, monkeypatch:
     monkeypatch.setattr(bucket, "store", lambda name, content, mark="": whole(name, content[:-1] + b"?", mark))
     with pytest.raises(UnavailableError, match="arrived otherwise than it was sent"):
         copy_run(ws, ws.run)
-    assert f"{PREFIX}run.json" not in bucket.objects
+    assert f"{PREFIX}record/run.json" not in bucket.objects
 
 
 def test_what_the_storage_refuses(bucket: Bucket, ws: Workspace, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -185,8 +190,8 @@ def test_runs_of_a_monitor(bucket: Bucket, ws: Workspace) -> None:
     (ws.output / copying.COPIES).write_text('{"runs": {"s3')
     assert copy_runs(ws, folders) == ()
     assert {verb for verb, _ in bucket.log} == {"GET"}, "a damaged record costs a look, and stops nothing"
-    (ws.run / "estimates.json").write_text("{}")
-    Manifest(ws.run).record("run", "k1", sorted(p for p in ws.run.iterdir() if p.name != "manifest.json"))
+    (ws.run / "record/estimates.json").write_text("{}")
+    manifest_of_run(ws.run).record("run", "k1", [p for p in list_files(ws.run) if p.name != "manifest.json"])
     assert copy_runs(ws, folders) == ()
     require_same(bucket, ws.run)
 
@@ -242,7 +247,7 @@ copy_run(workspace(project(), folder, folder / "out"), folder / "out" / "place" 
 def test_killed_in_the_middle(bucket: Bucket, ws: Workspace, tmp_path: Path) -> None:
     """After each kill there is no index, or all of it; in the end the copy is the run, and nothing was sent twice."""
     bucket.slow_s = 0.15
-    total = len(list(ws.run.iterdir()))
+    total = len(list_files(ws.run))
     for kill in (1, 3, 4):
         child = subprocess.Popen([sys.executable, "-c", CHILD, str(tmp_path)], cwd=Path(__file__).parents[1])
         while len(bucket.objects) < kill and child.poll() is None:
@@ -250,7 +255,7 @@ def test_killed_in_the_middle(bucket: Bucket, ws: Workspace, tmp_path: Path) -> 
         child.send_signal(signal.SIGKILL)
         child.wait()
         time.sleep(0.3)
-        assert f"{PREFIX}run.json" not in bucket.objects or len(bucket.objects) == total
+        assert f"{PREFIX}record/run.json" not in bucket.objects or len(bucket.objects) == total
     copy_run(ws, ws.run)
     require_same(bucket, ws.run)
     assert sum(verb == "PUT" for verb, _ in bucket.log) <= total + 3
@@ -272,12 +277,12 @@ def test_on_a_server_of_others(ws: Workspace, monkeypatch: pytest.MonkeyPatch) -
                 time.sleep(0.2)
         monkeypatch.setattr(copying, "PART_BYTES", 5 * 2**20)
         (ws.run / "big.tif").write_bytes(os.urandom(1000) * 11_000)
-        Manifest(ws.run).record("run", "k1", sorted(p for p in ws.run.iterdir() if p.name != "manifest.json"))
+        manifest_of_run(ws.run).record("run", "k1", [p for p in list_files(ws.run) if p.name != "manifest.json"])
         first, second = copy_run(ws, ws.run), copy_run(ws, ws.run)
         assert first is not None
         assert second is not None
-        assert (first.sent, second.sent) == (len(list(ws.run.iterdir())), 0)
-        obstore.put(copying._store_of("s3://bucket"), f"{PREFIX}change.tif", b"damaged")
+        assert (first.sent, second.sent) == (len(list_files(ws.run)), 0)
+        obstore.put(copying._store_of("s3://bucket"), f"{PREFIX}layers/change.tif", b"damaged")
         third = copy_run(ws, ws.run)
         assert third is not None
         assert third.sent == 2

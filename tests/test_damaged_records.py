@@ -95,18 +95,18 @@ CHANGES: list[tuple[str, Callable[[dict[str, Any]], object]]] = [
 @pytest.mark.parametrize(("name", "change"), CHANGES, ids=[name for name, _ in CHANGES])
 def test_a_damaged_run(tmp_path: Path, name: str, change: Callable[[dict[str, Any]], object]) -> None:
     write_run(tmp_path)
-    content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    content = json.loads((tmp_path / "record/run.json").read_text(encoding="utf-8"))
     change(content)
-    (tmp_path / "run.json").write_text(json.dumps(content))
+    (tmp_path / "record/run.json").write_text(json.dumps(content))
     with pytest.raises(InputError, match=r"run\.json"):
         read_mergeable(tmp_path)
 
 
 def test_a_run_whose_config_lost_what_its_page_states(tmp_path: Path) -> None:
     write_run(tmp_path)
-    content = json.loads((tmp_path / "run.json").read_text(encoding="utf-8"))
+    content = json.loads((tmp_path / "record/run.json").read_text(encoding="utf-8"))
     content["config"] = {"detect": 5}
-    (tmp_path / "run.json").write_text(json.dumps(content))
+    (tmp_path / "record/run.json").write_text(json.dumps(content))
     assert read_run(tmp_path).name == "place"
     with pytest.raises(InputError, match=r"config.detect.min_area_ha is None, expected hectares"):
         page_of(tmp_path)

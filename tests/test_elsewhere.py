@@ -71,5 +71,5 @@ def test_detect_says_beside_every_probability_that_it_is_uncalibrated(assessed: 
         titles = dict(database.execute("SELECT column_name, title FROM gpkg_data_columns WHERE table_name = 'changes'"))
     assert titles["change_probability"] == "Probability of change (uncalibrated here)"
     assert titles["kind_right"] == "Kind was right (measured where the model was trained)"
-    assert inspect(made / "change_probability.tif").tags["CALIBRATION"] == "uncalibrated here"
+    assert inspect(made / "layers/change_probability.tif").tags["CALIBRATION"] == "uncalibrated here"
     assert json.loads((made / "item.json").read_text())["properties"]["landshift:probabilities"] == "uncalibrated here"

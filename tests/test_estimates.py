@@ -106,7 +106,7 @@ def test_a_binary_project_by_hand() -> None:
 
 def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     found = with_classes()
-    path = write_record(tmp_path / "estimates.json", found)
+    path = write_record(tmp_path / "record/estimates.json", found)
     content = json.loads(path.read_text(encoding="utf-8"))
     assert read_record(path, Estimates) == found
     assert content_of(read_record(path, Estimates)) == content

@@ -63,8 +63,8 @@ def test_the_bundle_holds_arrays_alone(auto: Auto) -> None:
 
 
 def test_its_map_is_a_run_like_any_other(auto: Auto) -> None:
-    run = json.loads((auto.run / "run.json").read_text(encoding="utf-8"))
-    change = read_raster(auto.run / "change.tif")[0]
+    run = json.loads((auto.run / "record/run.json").read_text(encoding="utf-8"))
+    change = read_raster(auto.run / "layers/change.tif")[0]
     truth = read_raster(auto.data / "truth" / "change.tif")[0] if (auto.data / "truth" / "change.tif").is_file() else None
     assert {"domain_shift", "calibration_error", "second_opinion"} <= {g["setting"] for g in run["gates"]}
     assert np.isin(change, range(32)).all()

@@ -61,14 +61,14 @@ def run(made: Path, tmp_path: Path) -> Path:
 @pytest.mark.parametrize("method", ["ir-mad", "cva"])
 def test_images_alone_give_the_map_and_everything_around_it(territory: BinaryTerritory, tmp_path: Path, method: str) -> None:
     found = detect(project(territory, method=method), territory.data, tmp_path)
-    assert {p.name for p in found.run.iterdir()} == {
+    assert {p.name for p in found.run.iterdir()} == {"report.html", "map.qgz", "changes.gpkg", "README.txt", "layers", "record"}
+    assert {p.name for p in (found.run / "layers").iterdir()} == {
         *(f"{name}.{suffix}" for name in ("change", "change_probability", "last_observed")
           for suffix in ("tif", "qml", "sld", "lyrx")),
         "change.tif.aux.xml", "change.tif.vat.dbf", "change.tif.vat.cpg", "changes.lyrx",
-        "image_before.tif", "image_after.tif", "changes.gpkg", "changes.qml", "changes.sld", "map.qgz",
-        "item.json", "collection.json", "run.json", "report.html", "manifest.json",
+        "image_before.tif", "image_after.tif", "changes.qml", "changes.sld",
     }  # fmt: skip
-    change, truth = read_raster(found.run / "change.tif")[0], squares() + 1
+    change, truth = read_raster(found.run / "layers/change.tif")[0], squares() + 1
     assert cohen_kappa_score(change.ravel(), truth.ravel()) > 0.85
     record = read_run(found.run)
     assert (record.model, record.threshold, record.legend, record.second_opinion) == (None, None, (), None)
@@ -96,7 +96,7 @@ def test_nothing_about_a_model_passes_and_the_page_names_the_method(made: Path) 
         "landshift train",
     ):
         assert text.replace("'", "&#39;") in page or text in page
-    item = json.loads((made / "item.json").read_text(encoding="utf-8"))
+    item = json.loads((made / "record/item.json").read_text(encoding="utf-8"))
     assert "without a model" in item["properties"]["processing:lineage"]
 
 
@@ -106,7 +106,7 @@ def test_the_other_threshold_maps_what_it_was_reported_to_map(territory: BinaryT
     record = read_run(found.run)
     assert record.classical is not None
     (row,) = (row for row in record.classical.thresholds if row.rule == "false-alarm")
-    change = read_raster(found.run / "change.tif")[0]
+    change = read_raster(found.run / "layers/change.tif")[0]
     assert row.changed_share == pytest.approx((change == 2).mean())
     assert record.classical.rate == 0.1
     assert record.key != read_run(made).key

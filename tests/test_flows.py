@@ -66,11 +66,12 @@ def unmapped(output: Path) -> Path:
 
 
 def record(run: Path) -> dict[str, Any]:
-    return dict(json.loads((run / "run.json").read_text(encoding="utf-8")))
+    return dict(json.loads((run / "record/run.json").read_text(encoding="utf-8")))
 
 
 def layers_of(run: Path) -> dict[str, np.ndarray]:
-    return {n: read_raster(run / f"{n}.tif")[0] for n in ("change", "change_probability", "landuse_before", "landuse_after")}
+    names = ("change", "change_probability", "landuse_before", "landuse_after")
+    return {n: read_raster(run / f"layers/{n}.tif")[0] for n in names}
 
 
 def test_the_demo_config_has_the_legend_of_the_landscape() -> None:
@@ -85,20 +86,21 @@ def test_prefects_server_imports_with_the_pinned_fastapi() -> None:
 def test_a_run_is_whole_and_leaves_no_work_behind(demo: DemoTerritory) -> None:
     codes = ("change", "disagreement", "landuse_before", "landuse_after")
     maps = (*codes, "change_probability", "domain_shift", "last_observed")
-    assert {p.name for p in demo.run.iterdir()} == {
+    assert {p.name for p in demo.run.iterdir()} == {"report.html", "map.qgz", "changes.gpkg", "README.txt", "layers", "record"}
+    assert {p.name for p in (demo.run / "layers").iterdir()} == {
         *(f"{name}.{suffix}" for name in maps for suffix in ("tif", "qml", "sld", "lyrx")),
         *(f"{name}.tif.{suffix}" for name in codes for suffix in ("aux.xml", "vat.dbf", "vat.cpg")),
-        "changes.lyrx", "image_before.tif", "image_after.tif",
-        "changes.gpkg", "changes.qml", "changes.sld", "map.qgz", "item.json", "collection.json",
-        "run.json", "report.html", "manifest.json",
+        "changes.lyrx", "image_before.tif", "image_after.tif", "changes.qml", "changes.sld",
     }  # fmt: skip
+    assert {p.name for p in (demo.run / "record").iterdir()} == {"item.json", "collection.json", "run.json", "manifest.json"}
+    assert len((demo.run / "README.txt").read_text(encoding="utf-8").splitlines()) == 10
     assert not (demo.output / "demo" / "work").exists()
     assert not list(demo.output.rglob(".partial*"))
 
 
 def test_every_map_of_a_model_has_a_second_opinion(demo: DemoTerritory) -> None:
     found = record(demo.run)["second_opinion"]
-    codes, change = (read_raster(demo.run / f"{name}.tif")[0] for name in ("disagreement", "change"))
+    codes, change = (read_raster(demo.run / f"layers/{name}.tif")[0] for name in ("disagreement", "change"))
     seen = codes > 0
     np.testing.assert_array_equal(seen, change > 0)
     np.testing.assert_array_equal(np.isin(codes[seen], (2, 3)), change[seen] >= 2)
@@ -110,12 +112,12 @@ def test_every_map_of_a_model_has_a_second_opinion(demo: DemoTerritory) -> None:
     page = (demo.run / "report.html").read_text(encoding="utf-8")
     assert 'id="image-disagreement"' in page
     assert 'id="show-disagreement"' in page
-    classes = json.loads((demo.run / "item.json").read_text(encoding="utf-8"))["assets"]["disagreement"][
+    classes = json.loads((demo.run / "record/item.json").read_text(encoding="utf-8"))["assets"]["disagreement"][
         "classification:classes"
     ]
     assert [entry["title"] for entry in classes][-2:] == ["Only the model", "Only IR-MAD"]
     with zipfile.ZipFile(demo.run / "map.qgz") as project:
-        assert "./disagreement.tif" in project.read("map.qgs").decode()
+        assert "./layers/disagreement.tif" in project.read("map.qgs").decode()
 
 
 def test_areas_of_interest_are_summed_up_and_their_hectares_add_up(demo: DemoTerritory) -> None:
@@ -159,7 +161,7 @@ def test_everything_run_again_changes_no_byte(demo: DemoTerritory) -> None:
 
 
 def test_a_damaged_output_is_made_again(demo: DemoTerritory, output: Path) -> None:
-    target = output / "demo" / "run" / "change.tif"
+    target = output / "demo" / "run" / "layers/change.tif"
     whole = target.read_bytes()
     target.write_bytes(whole[:-10])
     assert detect(demo.project, demo.data, output).fresh
@@ -183,7 +185,7 @@ def test_the_maps_never_contradict_each_other(demo: DemoTerritory) -> None:
 
 
 def test_polygons_hold_the_pixels_of_the_map_and_areas_add_up(demo: DemoTerritory) -> None:
-    change, grid = read_raster(demo.run / "change.tif")
+    change, grid = read_raster(demo.run / "layers/change.tif")
     frame = read_polygons(demo.run / "changes.gpkg", grid.crs, layer="changes")
     assert frame["pixel_count"].sum() == (change >= 2).sum()
     assert len(frame) == 0 or abs(frame["area_ha"].sum() / (frame["pixel_count"].sum() * 0.01) - 1) < 0.005
@@ -197,7 +199,7 @@ def test_polygons_hold_the_pixels_of_the_map_and_areas_add_up(demo: DemoTerritor
 
 
 def test_run_json_names_inputs_and_no_machine(demo: DemoTerritory) -> None:
-    text = (demo.run / "run.json").read_text()
+    text = (demo.run / "record/run.json").read_text()
     run = json.loads(text)
     assert [i["path"] for i in run["inputs"]] == ["scenes/S2_L2A_20190612.tif", "scenes/S2_L2A_20230618.tif"]
     assert str(demo.output) not in text
@@ -258,7 +260,7 @@ def test_a_territory_that_the_model_was_trained_on_is_not_beyond_its_training_re
     from landshift.models.use.inference import device_of
 
     run = record(demo.run)
-    ratio = read_raster(demo.run / "domain_shift.tif")[0]
+    ratio = read_raster(demo.run / "layers/domain_shift.tif")[0]
     assert ratio.shape == (4, 4)
     assert run["domain_shift"]["beyond"] == (ratio > 1).mean() <= 0.07, "one block of the sixteen"
     assert not [w for w in run["warnings"] if "domain_shift.tif" in w["remedy"]]
@@ -424,7 +426,7 @@ def test_an_interrupted_detect_goes_on_and_ends_the_same(
     monkeypatch.undo()
     detect(demo.project, demo.data, unmapped)
     for name in ("change.tif", "change_probability.tif", "landuse_after.tif", "change.qml", "change.tif.aux.xml"):
-        assert (unmapped / "demo" / "run" / name).read_bytes() == (demo.run / name).read_bytes(), name
+        assert (unmapped / "demo/run/layers" / name).read_bytes() == (demo.run / "layers" / name).read_bytes(), name
     assert not (unmapped / "demo" / "work").exists()
 
 
@@ -513,10 +515,10 @@ def test_a_failure_while_publishing_leaves_the_work_to_publish(
         detect(demo.project, demo.data, unmapped)
     assert not (unmapped / "demo" / "run").exists()
     assert not list(unmapped.rglob(".partial*"))
-    assert list(unmapped.rglob("work/*/change.tif"))
+    assert list(unmapped.rglob("work/*/layers/change.tif"))
     monkeypatch.undo()
     assert detect(demo.project, demo.data, unmapped).fresh
-    assert (unmapped / "demo" / "run" / "change.tif").read_bytes() == (demo.run / "change.tif").read_bytes()
+    assert (unmapped / "demo" / "run" / "layers/change.tif").read_bytes() == (demo.run / "layers/change.tif").read_bytes()
 
 
 def gates_in_prefect() -> list[dict[str, str]]:
@@ -632,8 +634,8 @@ def test_a_binary_project_goes_the_whole_way(demo: DemoTerritory, tmp_path: Path
     (gate,) = (gate for gate in record(run)["gates"] if gate["setting"] == "mapped_share")
     assert gate["outcome"] == "mark"
     assert {"plain": gate["meaning"], "remedy": gate["remedy"]} in record(run)["warnings"]
-    assert set(np.unique(read_raster(run / "change.tif")[0])) <= {0, 1, 2}
-    assert not (run / "landuse_before.tif").exists()
+    assert set(np.unique(read_raster(run / "layers/change.tif")[0])) <= {0, 1, 2}
+    assert not (run / "layers/landuse_before.tif").exists()
 
 
 def test_check_prints_a_plan_without_making_an_image(demo: DemoTerritory, tmp_path: Path) -> None:
@@ -648,7 +650,7 @@ def test_check_prints_a_plan_without_making_an_image(demo: DemoTerritory, tmp_pa
 
 @pytest.mark.skipif(shutil.which("gdalinfo") is None, reason="gdal-bin is not installed (apt-get install gdal-bin)")
 def test_gdal_reads_the_change_map_as_a_styled_cog(demo: DemoTerritory) -> None:
-    said = subprocess.run(["gdalinfo", "-json", "change.tif"], cwd=demo.run, capture_output=True, text=True, check=True)
+    said = subprocess.run(["gdalinfo", "-json", "layers/change.tif"], cwd=demo.run, capture_output=True, text=True, check=True)
     info = json.loads(said.stdout)
     assert info["metadata"]["IMAGE_STRUCTURE"]["LAYOUT"] == "COG"
     band = info["bands"][0]

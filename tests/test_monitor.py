@@ -317,7 +317,9 @@ def test_a_pair_of_two_seasons_is_skipped_marked_or_refused(watched: Watched) ->
     marked = watched.run()
     assert outcomes(marked) == {"2023-06-18": "done", "2024-01-10": "done"}
     (winter,) = (pair for pair in marked.pairs if pair.after == "2024-01-10")
-    warned = json.loads((watched.home / "pairs" / winter.pair / "demo/run/run.json").read_text(encoding="utf-8"))["warnings"]
+    warned = json.loads((watched.home / "pairs" / winter.pair / "demo/run/record/run.json").read_text(encoding="utf-8"))[
+        "warnings"
+    ]
     assert list(winter.warnings) == [f"{w['plain']} {w['remedy']}".strip() for w in warned]
     assert any(line.startswith("Warning: 2024-01-10: The dates lie") for line in lines_of(marked))
 

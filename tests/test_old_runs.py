@@ -10,8 +10,8 @@ from landshift.flows.config.project import Project
 from landshift.flows.steps.monitoring.pruning import remove_old_runs
 from landshift.flows.steps.monitoring.state import DONE, MonitorState, PairState
 from landshift.flows.steps.project.workspace import Workspace, workspace
-from landshift.pipeline.manifest import MANIFEST, Manifest
 from landshift.pipeline.register.store import Register, open_register
+from landshift.pipeline.run_files import RUN_MANIFEST, manifest_of_run
 from landshift.pipeline.scenes.periods import Period, PeriodPair
 from tests.register_runs import run
 
@@ -39,9 +39,9 @@ def monitored(ws: Workspace) -> tuple[list[PeriodPair], MonitorState, Register, 
         name = pairs[-1].name
         state.pairs[name] = PairState(DONE, "", "", one.view.observation.key, message="", attempts=1, at="", model="")
         folder = ws.output / "pairs" / name / "place" / "run"
-        folder.mkdir(parents=True)
-        (folder / "change.tif").write_bytes(b"map")
-        Manifest(folder).record("run", "k", [folder / "change.tif"])
+        (folder / "layers").mkdir(parents=True)
+        (folder / "layers/change.tif").write_bytes(b"map")
+        manifest_of_run(folder).record("run", "k", [folder / "layers/change.tif"])
         folders.append(folder)
     return pairs, state, store, folders
 
@@ -60,16 +60,16 @@ def test_what_a_kill_leaves_of_an_old_run_is_no_run_and_goes_the_next_time(
     pairs, state, store, folders = monitored(ws)
 
     def killed(folder: Path, **_: object) -> None:
-        (folder / "change.tif").unlink()
+        (folder / "layers/change.tif").unlink()
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patched:
         patched.setattr(pruning.shutil, "rmtree", killed)
         with pytest.raises(KeyboardInterrupt):
             remove_old_runs(ws, pairs, state, store)
-    left = [folder for folder in folders if not (folder / "change.tif").exists()]
+    left = [folder for folder in folders if not (folder / "layers/change.tif").exists()]
     assert len(left) == 1
-    assert not (left[0] / MANIFEST).exists(), "it does not look like a run that was altered"
+    assert not (left[0] / RUN_MANIFEST).exists(), "it does not look like a run that was altered"
     remove_old_runs(ws, pairs, state, store)
     assert [folder.is_dir() for folder in folders] == [True, False, False, False, True]
 

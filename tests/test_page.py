@@ -48,7 +48,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, chosen in options.items():
         run = write_run(folder / name, **chosen)
         if name in ("run", "hostile"):
-            write_record(folder / name / "estimates.json", estimates_of(run))
+            write_record(folder / name / "record/estimates.json", estimates_of(run))
         found[name] = folder / f"{name}.html"
         found[name].write_text(page_of(folder / name), encoding="utf-8")
     return found

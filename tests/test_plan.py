@@ -56,7 +56,7 @@ def test_a_run_lists_the_scenes_that_were_read_whatever_arrives_meanwhile(
 
     monkeypatch.setattr(detecting, "prepare_images", prepare_while_one_more_arrives)
     run = detect(place.project(), data, tmp_path / "runs", model=place.model).run
-    listed = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    listed = json.loads((run / "record/run.json").read_text(encoding="utf-8"))
     assert [i["path"] for i in listed["inputs"]] == ["scenes/S2_L2A_20190612.tif", "scenes/S2_L2A_20230618.tif"]
     assert listed["after_date"] == "2023-06-18"
 

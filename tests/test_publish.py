@@ -48,10 +48,10 @@ def test_last_observed_is_the_later_of_both_dates_and_0_where_nobody_looked(tmp_
     with open_writer(plain, last_observed_layout(GRID, {"RUN": "abc"})) as write:
         write(Window(0, 0, 2, 3), calendar_dates(days)[np.newaxis])
     written = write_last_observed(tmp_path, plain)
-    values, grid = read_raster(tmp_path / "last_observed.tif")
+    values, grid = read_raster(tmp_path / "layers/last_observed.tif")
     assert values.tolist() == [[20230620, 20190703, 20190618], [20230620, 0, 20230620]]
     assert grid == GRID
-    info = inspect(tmp_path / "last_observed.tif")
+    info = inspect(tmp_path / "layers/last_observed.tif")
     assert (info.nodata, info.units, info.descriptions, info.tags["RUN"]) == (0, ("yyyymmdd",), ("last observed",), "abc")
     assert [p.name for p in written] == [f"last_observed.{end}" for end in ("tif", "qml", "sld", "lyrx")]
     style = written[1].read_text(encoding="utf-8")
@@ -80,7 +80,7 @@ def test_statistics_units_and_names_survive_in_the_eyes_of_gdal(tmp_path: Path) 
     decision = decide(chance, None, None, Legend(), 0.5)
     write_rasters(tmp_path, parts_of(decision), Legend(), grid, {"RUN": "abc"})
     for name, unit, low, high in (("change", "code", 1, 2), ("change_probability", "1", 0, 200)):
-        found = subprocess.run(["gdalinfo", "-json", str(tmp_path / f"{name}.tif")], capture_output=True, check=False)
+        found = subprocess.run(["gdalinfo", "-json", str(tmp_path / f"layers/{name}.tif")], capture_output=True, check=False)
         if found.returncode:
             pytest.skip("gdalinfo is not installed")
         band = json.loads(found.stdout)["bands"][0]
@@ -89,7 +89,7 @@ def test_statistics_units_and_names_survive_in_the_eyes_of_gdal(tmp_path: Path) 
         assert band["block"] == [512, 512]
         assert float(band["metadata"][""]["STATISTICS_VALID_PERCENT"]) == pytest.approx(100 * 6 / 7, abs=0.01)
     assert band["scale"] == 0.005
-    (seen,) = inspect(tmp_path / "change_probability.tif").statistics
+    (seen,) = inspect(tmp_path / "layers/change_probability.tif").statistics
     assert seen["mean"] == pytest.approx(np.rint(200 * decision.change_probability[100:]).mean(), abs=0.01)
 
 
@@ -97,7 +97,7 @@ def test_the_rasters_are_cloud_optimised_by_the_strict_rules(tmp_path: Path) -> 
     grid = grid_of(Affine(10, 0, 500_000, 0, -10, 5_600_000), (1100, 1300), "EPSG:32633")
     chance = np.random.default_rng(0).uniform(size=(1100, 1300)).astype(np.float32)
     write_rasters(tmp_path, parts_of(decide(chance, None, None, Legend(), 0.5)), Legend(), grid, {})
-    for name in ("change.tif", "change_probability.tif"):
+    for name in ("layers/change.tif", "layers/change_probability.tif"):
         valid, errors, warnings = cog_validate(tmp_path / name, strict=True, quiet=True)
         assert (valid, errors, warnings) == (True, [], [])
 
@@ -105,8 +105,8 @@ def test_the_rasters_are_cloud_optimised_by_the_strict_rules(tmp_path: Path) -> 
 def test_a_map_of_nothing_observed_is_written_too(tmp_path: Path) -> None:
     decision = decide(np.full((2, 3), np.nan, dtype=np.float32), None, None, Legend(), 0.5)
     write_rasters(tmp_path, parts_of(decision), Legend(), GRID, {})
-    assert not read_raster(tmp_path / "change.tif")[0].any()
-    assert inspect(tmp_path / "change.tif").statistics == ({},)
+    assert not read_raster(tmp_path / "layers/change.tif")[0].any()
+    assert inspect(tmp_path / "layers/change.tif").statistics == ({},)
 
 
 def test_an_image_for_the_eye_is_on_the_disk_once_and_an_interrupted_run_goes_on(tmp_path: Path) -> None:
@@ -118,9 +118,9 @@ def test_an_image_for_the_eye_is_on_the_disk_once_and_an_interrupted_run_goes_on
     manifest.record("raw", "key", raw, {"threshold": 0.5})
     for _ in range(2):
         # The second time, all of it is there already.
-        assert maps._publish_image(manifest, "key", "image_before") == tmp_path / "image_before.tif"
-        assert sorted(p.name for p in tmp_path.glob("*.tif")) == ["image_before.tif", "raw_change.tif"]
+        assert maps._publish_image(manifest, "key", "image_before") == tmp_path / "layers/image_before.tif"
+        assert sorted(p.name for p in tmp_path.rglob("*.tif")) == ["image_before.tif", "raw_change.tif"]
         assert manifest.is_current("raw", "key")
         assert manifest.is_current("image_before", "key")
         assert manifest.facts("raw") == {"threshold": 0.5}
-    assert cog_validate(tmp_path / "image_before.tif", strict=True, quiet=True) == (True, [], [])
+    assert cog_validate(tmp_path / "layers/image_before.tif", strict=True, quiet=True) == (True, [], [])

@@ -85,9 +85,9 @@ def make_run(folder: Path, crs: str = "EPSG:32651") -> Path:
 
     def raster(name: str, data: np.ndarray, qml: str | None, **more: Any) -> None:
         write_raster(plain, data, grid, **more)
-        write_cog(folder / f"{name}.tif", plain, categorical=qml is not None)
+        write_cog(folder / f"layers/{name}.tif", plain, categorical=qml is not None)
         if qml:
-            (folder / f"{name}.qml").write_text(qml, encoding="utf-8")
+            (folder / f"layers/{name}.qml").write_text(qml, encoding="utf-8")
 
     raster("change", change, raster_qml(occurring(LEGEND.changes, [0, *CODES])), nodata=0)
     for name in ("landuse_before", "landuse_after"):
@@ -136,7 +136,7 @@ def test_equal_runs_give_equal_bytes(run_folder: Path, tmp_path: Path) -> None:
     first = (run_folder / "map.qgz").read_bytes()
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
-    os.utime(copy / "change.tif", (0, 0))
+    os.utime(copy / "layers/change.tif", (0, 0))
     assert write_project(copy, described()).read_bytes() == first
     assert not [p.name for p in copy.iterdir() if p.name.startswith(".partial")]
 
@@ -144,12 +144,12 @@ def test_equal_runs_give_equal_bytes(run_folder: Path, tmp_path: Path) -> None:
 def test_only_what_is_there_becomes_a_layer(run_folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
-    for name in ("image_before.tif", "last_observed.tif", "changes.gpkg"):
+    for name in ("layers/image_before.tif", "layers/last_observed.tif", "changes.gpkg"):
         (copy / name).unlink()
     found = content(write_project(copy, described()))
     assert "image_before" not in found
     assert "gpkg" not in found
-    assert "./image_after.tif" in found
+    assert "./layers/image_after.tif" in found
 
 
 def test_a_default_style_of_the_file_wins(run_folder: Path, tmp_path: Path) -> None:
@@ -165,8 +165,8 @@ def test_a_default_style_of_the_file_wins(run_folder: Path, tmp_path: Path) -> N
 def test_a_damaged_layer_or_style_is_refused_with_its_name(run_folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
-    (copy / "change.qml").write_text("<qgis>", encoding="utf-8")
-    with pytest.raises(InputError, match=r"style of \./change\.tif is damaged"):
+    (copy / "layers/change.qml").write_text("<qgis>", encoding="utf-8")
+    with pytest.raises(InputError, match=r"style of \./layers/change\.tif is damaged"):
         write_project(copy, described())
     (copy / "changes.gpkg").write_bytes(b"not a database" * 100)
     with pytest.raises(InputError, match=r"changes\.gpkg is not a readable GeoPackage"):
@@ -194,9 +194,9 @@ def test_the_scale_bar_is_round(width: float, segment: int, label: str) -> None:
 def test_estimates_of_another_run_are_not_printed(run_folder: Path, tmp_path: Path) -> None:
     copy = tmp_path / "copy"
     shutil.copytree(run_folder, copy)
-    write_record(copy / "estimates.json", small_estimates())
+    write_record(copy / "record/estimates.json", small_estimates())
     assert "95 %" not in content(write_project(copy, described()))
-    write_record(copy / "estimates.json", replace(small_estimates(), run=described().key))
+    write_record(copy / "record/estimates.json", replace(small_estimates(), run=described().key))
     assert "95 % interval 0.0 to 34.0 ha" in content(write_project(copy, described()))
 
 

@@ -128,8 +128,8 @@ unknown_code = edited("changes.gpkg", "UPDATE changes SET change_code = 77")
 
 def rewritten(**facts: Any) -> Callable[[Path], None]:
     def spoil(place: Path) -> None:
-        content = json.loads((place / "run.json").read_text()) | facts
-        (place / "run.json").write_text(json.dumps(content))
+        content = json.loads((place / "record/run.json").read_text()) | facts
+        (place / "record/run.json").write_text(json.dumps(content))
 
     return spoil
 

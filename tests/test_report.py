@@ -194,7 +194,7 @@ def test_the_folder_of_a_run_is_all_that_its_page_needs(tmp_path: Path) -> None:
     assert str(tmp_path) not in page
     for text in ("2.40", "place-30010-359969", *NAMES, "What happened in the rest is not known", "landshift sample RUN"):
         assert text in page
-    write_record(moved / "estimates.json", estimates_of(content))
+    write_record(moved / "record/estimates.json", estimates_of(content))
     estimated = page_of(moved)
     for text in (
         "10.8 to 13.8",
@@ -234,7 +234,7 @@ def test_what_is_not_drawn_is_said_with_the_true_numbers(tmp_path: Path, monkeyp
 
 def test_a_run_that_lost_a_file_is_refused(tmp_path: Path) -> None:
     write_run(tmp_path)
-    (tmp_path / "image_before.tif").unlink()
+    (tmp_path / "layers/image_before.tif").unlink()
     with pytest.raises(InputError, match=r"image_before\.tif is not there"):
         page_of(tmp_path)
 
@@ -299,7 +299,8 @@ def test_an_adapted_map_says_what_was_done_and_whether_it_helps(verified: bool, 
 def test_a_missing_field_is_an_error(tmp_path: Path) -> None:
     broken = content_of(run())
     del broken["threshold"]
-    (tmp_path / "run.json").write_text(json.dumps(broken), encoding="utf-8")
+    (tmp_path / "record").mkdir()
+    (tmp_path / "record/run.json").write_text(json.dumps(broken), encoding="utf-8")
     with pytest.raises(InputError, match="threshold: is missing"):
         page_of(tmp_path)
 

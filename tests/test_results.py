@@ -26,7 +26,7 @@ def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def test_maps_have_coordinates_crs_and_meaning(made: Path) -> None:
     run = landshift.open_run(made)
-    codes, grid = read_raster(made / "change.tif")
+    codes, grid = read_raster(made / "layers/change.tif")
     assert run.rasters.sizes == {"y": SHAPE[0], "x": SHAPE[1]}
     assert (run.rasters.change.values == codes).all()
     assert float(run.rasters.x[0]) == grid.transform.c + grid.transform.a / 2
@@ -63,25 +63,25 @@ def test_layers_facts_and_what_is_not_there_yet(made: Path) -> None:
 def test_what_is_wrong_is_said(made: Path, tmp_path: Path) -> None:
     with pytest.raises(InputError, match="no map 'chnage'"):
         landshift.open_run(made, variables=["chnage"])
-    with pytest.raises(InputError, match=r"is not the folder of a run: it lacks run\.json, change\.tif"):
+    with pytest.raises(InputError, match=r"is not the folder of a run: it lacks record/run\.json, layers/change\.tif"):
         landshift.open_run(tmp_path)
     copy = shutil.copytree(made, tmp_path / "copy")
     landshift.open_run(copy, verify=True)
-    (copy / "change_probability.tif").write_bytes((copy / "change_probability.tif").read_bytes() + b"x")
+    (copy / "layers/change_probability.tif").write_bytes((copy / "layers/change_probability.tif").read_bytes() + b"x")
     with pytest.raises(InputError, match=r"change_probability\.tif changed"):
         landshift.open_run(copy, verify=True)
 
 
 def test_a_map_that_the_run_had_and_lost_is_no_silence(made: Path, tmp_path: Path) -> None:
     copy = shutil.copytree(made, tmp_path / "copy")
-    (copy / "change_probability.tif").unlink()
+    (copy / "layers/change_probability.tif").unlink()
     assert list(landshift.open_run(copy, variables="change").rasters) == ["change"]
     for variables in (None, ["change_probability"]):
         with pytest.raises(InputError, match=r"change_probability\.tif is not there"):
             landshift.open_run(copy, variables=variables)
     with pytest.raises(InputError, match=r"change_probability\.tif missing"):
         landshift.open_run(copy, verify=True)
-    (copy / "manifest.json").unlink()
+    (copy / "record/manifest.json").unlink()
     with pytest.raises(InputError, match=r"manifest\.json is missing or damaged"):
         landshift.open_run(copy, variables=["change"], verify=True)
 
@@ -95,9 +95,9 @@ def test_a_map_that_no_such_run_has_is_asked_for_in_vain(tmp_path: Path) -> None
 
 def test_coordinates_are_in_the_units_of_the_crs(tmp_path: Path) -> None:
     write_run(tmp_path)
-    codes, _ = read_raster(tmp_path / "change.tif")
+    codes, _ = read_raster(tmp_path / "layers/change.tif")
     grid = grid_of(Affine(32, 0, 980_000, 0, -32, 200_000), codes.shape, "EPSG:2263")
-    write_raster(tmp_path / "change.tif", codes, grid, nodata=0)
+    write_raster(tmp_path / "layers/change.tif", codes, grid, nodata=0)
     assert landshift.open_run(tmp_path, variables=["change"]).rasters.x.attrs["units"] == "US_survey_foot"
 
 
@@ -113,7 +113,7 @@ def test_meanings_of_codes_stay_apart(tmp_path: Path) -> None:
 @pytest.mark.parametrize("content", ["3", "{", "null"])
 def test_estimates_that_are_none_are_refused(made: Path, tmp_path: Path, content: str) -> None:
     copy = shutil.copytree(made, tmp_path / "copy")
-    (copy / "estimates.json").write_text(content, encoding="utf-8")
+    (copy / "record/estimates.json").write_text(content, encoding="utf-8")
     with pytest.raises(InputError, match=r"estimates\.json.*[Mm]ake it again"):
         landshift.open_run(copy, variables=["change"])
 

@@ -127,7 +127,7 @@ def test_what_goes_out(made: Path) -> None:
     assert set(frame["review_id"]) == {drawing.key}
     with zipfile.ZipFile(review / "review.qgz") as archive:
         project = archive.read("review.qgs").decode()
-    assert "../run1/image_after.tif" in project
+    assert "../run1/layers/image_after.tif" in project
     assert str(made) not in project
 
 
@@ -161,7 +161,7 @@ def test_pictures_are_cut_from_where_the_change_is(made: Path) -> None:
     """The largest change covers rows 30 to 50 and columns 10 to 22; its picture begins at row 22 and column -2."""
     picture = np.asarray(Image.open(made / "review" / "chips" / "00001.jpg"), dtype=int)
     for epoch, left in (("before", 0), ("after", 426)):
-        image = read_rgb(made / "run1" / f"image_{epoch}.tif")
+        image = read_rgb(made / "run1/layers" / f"image_{epoch}.tif")
         for row, column in ((24, 5), (24, 30), (55, 5)):
             y, x = int((row - 22 + 0.5) * 420 / 36), left + int((column + 2 + 0.5) * 420 / 36)
             assert np.abs(picture[y, x] - image[:, row, column]).max() < 40

@@ -26,13 +26,13 @@ from landshift.pipeline.change.decision import Decision
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.files.makers import this_process
 from landshift.pipeline.legend import LandUse, Legend
-from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.records import read_record
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.rasters import write_last_observed, write_rasters
 from landshift.pipeline.run.record import read_run
+from landshift.pipeline.run_files import manifest_of_run
 from landshift.pipeline.sample.judging.form import sample_form_qml
 from landshift.pipeline.sample.judging.points import read_samples
 from landshift.pipeline.sample.record import Estimates
@@ -48,7 +48,7 @@ def finished(folder: Path, **how: Any) -> Path:
     """A run with everything that detect leaves, without a model."""
     run = write_run(folder, **how)
     legend, grid = Legend(run.legend), small_grid(*SHAPE)
-    change = read_raster(folder / "change.tif")[0]
+    change = read_raster(folder / "layers/change.tif")[0]
     pairs = {c.code: (c.from_code, c.to_code) for c in legend.changes}
     before, after = np.ones(SHAPE, np.uint8), np.ones(SHAPE, np.uint8)
     for code in np.unique(change):
@@ -82,14 +82,14 @@ def judge(run: Path, *, wrong: int = 0, **changed: Any) -> Path:
     legend = Legend(read_run(run).legend)
     frame = read_samples(folder / SAMPLES)
     at = (frame["row"].to_numpy(dtype=int), frame["column"].to_numpy(dtype=int))
-    codes = read_raster(run / "change.tif")[0][at]
+    codes = read_raster(run / "layers/change.tif")[0][at]
     if legend.binary:
         reference = codes.astype(int)
         reference[np.flatnonzero(codes == 1)[:wrong]] = 2
         frame["reference_change"] = pd.array(reference, dtype="Int32")
     else:
         for epoch in ("before", "after"):
-            values = read_raster(run / f"landuse_{epoch}.tif")[0][at].astype(int)
+            values = read_raster(run / f"layers/landuse_{epoch}.tif")[0][at].astype(int)
             if epoch == "after":
                 values[np.flatnonzero(codes == 1)[:wrong]] = 2
             frame[f"reference_{epoch}"] = pd.array(values, dtype="Int32")
@@ -170,8 +170,8 @@ def test_estimates_are_in_every_file_that_shows_areas(estimated: Estimated) -> N
     assert total.estimate == pytest.approx(content.changed.mapped_ha + missed, rel=1e-3)
     assert total.low < content.changed.mapped_ha + missed < total.high
     assert content.not_observed_ha == pytest.approx(1.0, rel=0.01)
-    assert read_record(run / "estimates.json", Estimates) == content
-    with (run / "estimates.csv").open(encoding="utf-8-sig", newline="") as file:
+    assert read_record(run / "record/estimates.json", Estimates) == content
+    with (run / "record/estimates.csv").open(encoding="utf-8-sig", newline="") as file:
         assert any(row["quantity"] == "area" for row in csv.DictReader(file))
     assert f"{total.estimate:,.1f}" in (run / "report.html").read_text(encoding="utf-8")
     points = read_layer(run / "changes.gpkg", "samples")
@@ -181,9 +181,9 @@ def test_estimates_are_in_every_file_that_shows_areas(estimated: Estimated) -> N
     areas = read_layer(run / "changes.gpkg", "areas_of_interest")
     assert (areas["changed_low_ha"] <= areas["changed_estimated_ha"]).all()
     assert areas["samples"].tolist() == [row.samples for row in content.areas_of_interest]
-    item = json.loads((run / "item.json").read_text(encoding="utf-8"))
+    item = json.loads((run / "record/item.json").read_text(encoding="utf-8"))
     assert "./estimates.json" in {asset["href"] for asset in item["assets"].values()}
-    assert Manifest(run).is_current("run", "k1"), "a later detect finds the run whole"
+    assert manifest_of_run(run).is_current("run", "k1"), "a later detect finds the run whole"
     lines = summary_lines(content)
     assert lines[0].startswith(f"{content.samples.used} judged pixels")
     assert any("Not observed" in line or "not observed" in line for line in lines)
@@ -191,10 +191,10 @@ def test_estimates_are_in_every_file_that_shows_areas(estimated: Estimated) -> N
 
 def test_a_second_estimate_replaces_the_first_and_leaves_the_maps_alone(estimated: Estimated) -> None:
     run = estimated.run
-    maps = {p.name: p.read_bytes() for p in run.glob("*.tif")}
+    maps = {p.name: p.read_bytes() for p in run.rglob("*.tif")}
     again = estimate_run(run, judge(run))
     assert again.estimates.changed.area_ha.estimate < estimated.estimates.changed.area_ha.estimate
-    assert {p.name: p.read_bytes() for p in run.glob("*.tif")} == maps
+    assert {p.name: p.read_bytes() for p in run.rglob("*.tif")} == maps
     assert len(read_layer(run / "changes.gpkg", "samples")) == again.estimates.samples.used
     assert not list(run.parent.glob(".partial*"))
 
@@ -223,10 +223,10 @@ def test_areas_of_interest_can_come_in_another_crs(estimated: Estimated, tmp_pat
 )
 def test_a_sample_that_does_not_fit_is_refused_and_the_run_stays(run: Path, changed: dict[str, Any], message: str) -> None:
     sample_run(run, size=40, minimum=10)
-    before = {p.name: p.read_bytes() for p in run.iterdir()}
+    before = {p: p.read_bytes() for p in run.rglob("*") if p.is_file()}
     with pytest.raises(InputError, match=message):
         estimate_run(run, judge(run, **changed))
-    assert {p.name: p.read_bytes() for p in run.iterdir()} == before
+    assert {p: p.read_bytes() for p in run.rglob("*") if p.is_file()} == before
 
 
 def test_points_that_were_moved_are_refused(run: Path) -> None:
@@ -253,13 +253,13 @@ def test_points_that_were_moved_are_refused(run: Path) -> None:
 def test_a_run_that_was_changed_is_refused(run: Path) -> None:
     sample_run(run, size=40, minimum=10)
     path = judge(run)
-    whole = (run / "landuse_before.tif").read_bytes()
-    (run / "landuse_before.tif").write_bytes((run / "landuse_after.tif").read_bytes())
-    with pytest.raises(InputError, match=r"not as it was made \(landuse_before\.tif changed\)"):
+    whole = (run / "layers/landuse_before.tif").read_bytes()
+    (run / "layers/landuse_before.tif").write_bytes((run / "layers/landuse_after.tif").read_bytes())
+    with pytest.raises(InputError, match=r"not as it was made \(layers/landuse_before\.tif changed\)"):
         estimate_run(run, path)
     with pytest.raises(InputError, match=r"landuse_before\.tif changed"):
         sample_run(run, run.parent / "other")
-    (run / "landuse_before.tif").write_bytes(whole)
+    (run / "layers/landuse_before.tif").write_bytes(whole)
     estimate_run(run, path)
 
 
@@ -319,7 +319,7 @@ def test_what_nobody_judged_is_counted_or_left_out_on_request(run: Path) -> None
 def test_another_folder_is_no_run(tmp_path: Path) -> None:
     (tmp_path / "notes.txt").write_text("x")
     for verb in (lambda: sample_run(tmp_path), lambda: estimate_run(tmp_path, tmp_path / "samples.gpkg")):
-        with pytest.raises(InputError, match=r"is not the folder of a run: it lacks run\.json"):
+        with pytest.raises(InputError, match=r"is not the folder of a run: it lacks record/run\.json"):
             verb()
 
 

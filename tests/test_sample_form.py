@@ -33,7 +33,7 @@ def make_samples(folder: Path, legend: Legend, dates: tuple[str, str] | None = N
     grid, run, sample = small_grid(), folder / "run", folder / "sample"
     (sample / "chips").mkdir(parents=True)
     for name in ("before", "after"):
-        write_raster(run / f"image_{name}.tif", np.full((3, *grid.shape), 99, np.uint8), grid, nodata=0)
+        write_raster(run / f"layers/image_{name}.tif", np.full((3, *grid.shape), 99, np.uint8), grid, nodata=0)
     first = {column: next(iter(codes.values())) for column, codes in answers(legend).items()}
     frame = gpd.GeoDataFrame(
         {
@@ -49,7 +49,7 @@ def make_samples(folder: Path, legend: Legend, dates: tuple[str, str] | None = N
         database.execute("ALTER TABLE samples ADD COLUMN reference_date DATE")
     for name in ("S0001", "S0002"):
         Image.new("RGB", (120, 60), "#336699").save(sample / "chips" / f"{name}.png")
-    images = {name: run / f"image_{name}.tif" for name in ("before", "after")}
+    images = {name: run / f"layers/image_{name}.tif" for name in ("before", "after")}
     write_sample_project(sample / "samples.qgz", sample, legend, images, grid, grid.crs.to_wkt(), dates)
     return sample
 
@@ -99,17 +99,17 @@ def test_the_square_is_a_pixel() -> None:
 
 def test_the_project_names_the_images_by_relative_paths(tmp_path: Path) -> None:
     found = content(make_samples(tmp_path, LEGEND) / "samples.qgz")
-    assert "../run/image_after.tif" in found
+    assert "../run/layers/image_after.tif" in found
     assert str(tmp_path) not in found
 
 
 def test_the_project_can_be_written_elsewhere_first(tmp_path: Path) -> None:
     sample = make_samples(tmp_path, LEGEND)
     there = tmp_path / "elsewhere" / "deep"
-    images = {"after": tmp_path / "run" / "image_after.tif", "before": tmp_path / "missing.tif"}
+    images = {"after": tmp_path / "run" / "layers/image_after.tif", "before": tmp_path / "missing.tif"}
     grid = small_grid()
     found = content(write_sample_project(there / "samples.qgz", sample, LEGEND, images, grid, grid.crs.to_wkt()))
-    assert "<datasource>../run/image_after.tif</datasource>" in found
+    assert "<datasource>../run/layers/image_after.tif</datasource>" in found
     assert "missing" not in found
 
 

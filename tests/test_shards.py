@@ -101,22 +101,22 @@ def published(run: Path) -> dict[str, Any]:
     """Everything that a run publishes, byte by byte, without what says when it was made and how long it took."""
     files: dict[str, Any] = {p.relative_to(run).as_posix(): p.read_bytes() for p in sorted(run.rglob("*")) if p.is_file()}
     for name in (
-        "run.json",
+        "record/run.json",
         "report.html",
         "map.qgz",
-        "manifest.json",
-        "item.json",
+        "record/manifest.json",
+        "record/item.json",
     ):  # times, and hashes of files that hold some
         files.pop(name)
     files["changes.gpkg"] = MOMENT.sub(b"", files["changes.gpkg"])
-    content = json.loads((run / "run.json").read_text(encoding="utf-8"))
-    return {**files, "run.json": {k: v for k, v in content.items() if k not in TIMES}}
+    content = json.loads((run / "record/run.json").read_text(encoding="utf-8"))
+    return {**files, "record/run.json": {k: v for k, v in content.items() if k not in TIMES}}
 
 
 def test_the_map_is_one_that_can_tell_rows_apart(whole: Path) -> None:
     """Otherwise the tests below would pass on strips that were swapped."""
     for name in ("change", "change_probability", "domain_shift"):
-        rows = read_raster(whole / f"{name}.tif")[0]
+        rows = read_raster(whole / f"layers/{name}.tif")[0]
         assert len(np.unique(np.nan_to_num(rows, nan=-1), axis=0)) > len(rows) / 2, name
 
 
@@ -125,7 +125,7 @@ def test_shards_change_no_byte(place: Untrained, whole: Path, tmp_path: Path) ->
     run = detect(place.project(shards=3), place.data, tmp_path, model=place.model).run
     assert published(run) == published(whole)
     assert not (tmp_path / "demo" / "work").exists()
-    content = json.loads((run / "run.json").read_text(encoding="utf-8"))
+    content = json.loads((run / "record/run.json").read_text(encoding="utf-8"))
     assert 0 < content["seconds"]["model"] < content["seconds"]["detect"]
     assert content["cost"]["step"] == "detection"
 
@@ -139,7 +139,7 @@ def test_other_shards_are_the_same_run(place: Untrained, whole: Path) -> None:
 
 def test_a_run_states_how_steady_it_is_and_phases_make_it_steadier(place: Untrained, whole: Path, tmp_path: Path) -> None:
     run = detect(place.project(phases=4, shards=2), place.data, tmp_path, model=place.model).run
-    records = [json.loads((folder / "run.json").read_text(encoding="utf-8")) for folder in (whole, run)]
+    records = [json.loads((folder / "record/run.json").read_text(encoding="utf-8")) for folder in (whole, run)]
     assert {record["network_form"] for record in records} <= {"fused", "bands-last", "plain"}
     one, four = (record["steadiness"] for record in records)
     assert (one["phases"], four["phases"]) == (1, 4)
@@ -169,7 +169,7 @@ def test_what_is_settled_is_settled_once_for_all_shards(
         runs.append(published(detect(project, place.data, tmp_path / str(shards), model=place.model).run))
     assert len(calibrated) == 2, "once a run"
     assert runs[0] == runs[1]
-    assert runs[0]["run.json"]["margin_px"] == 64
+    assert runs[0]["record/run.json"]["margin_px"] == 64
 
 
 def test_a_run_that_was_killed_goes_on_with_the_shards_that_are_done_and_unharmed(
@@ -208,8 +208,8 @@ def test_a_published_image_that_was_damaged_before_the_end_is_made_again(
         patch.setattr("landshift.flows.steps.publication.maps.write_changes", killed)
         with pytest.raises(KeyboardInterrupt):
             detect(place.project(), place.data, tmp_path, model=place.model)
-    (image,) = (tmp_path / "demo" / "work").glob("*/image_after.tif")
-    assert not image.with_name("raw_image_after.tif").exists()
+    (image,) = (tmp_path / "demo" / "work").glob("*/layers/image_after.tif")
+    assert not (image.parents[1] / "raw_image_after.tif").exists()
     content = bytearray(image.read_bytes())
     content[len(content) // 2] ^= 1
     image.write_bytes(content)

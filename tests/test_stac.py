@@ -36,9 +36,9 @@ def made(folder: Path, **how: Any) -> RunRecord:
     change_probability[0, 0] = 255
     plain = write_raster(folder / "plain.tif", change_probability, grid, nodata=255, descriptions=["change_probability"],
                          units=["1"], scale=0.005, offset=0.0)  # fmt: skip
-    write_cog(folder / "change_probability.tif", plain, categorical=False)
+    write_cog(folder / "layers/change_probability.tif", plain, categorical=False)
     plain.unlink()
-    (folder / "change.qml").write_text("<qgis/>", encoding="utf-8")
+    (folder / "layers/change.qml").write_text("<qgis/>", encoding="utf-8")
     write_stac(folder, run)
     return run
 
@@ -68,7 +68,7 @@ def problems(folder: Path) -> list[str]:
         known[schema["$id"].rstrip("#")] = schema
     registry = Registry().with_resources((name, Resource.from_contents(schema)) for name, schema in known.items())
     found = []
-    for path in folder.glob("*.json"):
+    for path in folder.rglob("*.json"):
         document = json.loads(path.read_text(encoding="utf-8"))
         for extension in document.get("stac_extensions", []):
             if extension in known:
@@ -77,8 +77,8 @@ def problems(folder: Path) -> list[str]:
     return found
 
 
-def item_of(folder: Path) -> dict[str, Any]:
-    return dict(json.loads((folder / "item.json").read_text(encoding="utf-8")))
+def item_of(folder: Path, place: str = "record") -> dict[str, Any]:
+    return dict(json.loads((folder / place / "item.json").read_text(encoding="utf-8")))
 
 
 HOSTILE = (('Wald "A" & <b>', "#2f6b3c"), ("\U0001f33e", "#ead27a"), ("غابة", "#4a86b8"))
@@ -89,21 +89,27 @@ def test_item_and_collection_are_valid_wherever_the_folder_lies(tmp_path: Path, 
     made(tmp_path / "run", **how)
     moved = Path(shutil.move(tmp_path / "run", tmp_path / "elsewhere"))
     validate(moved)
-    item = pystac.Item.from_file(str(moved / "item.json"))
-    assert {Path(asset.get_absolute_href() or "").parent for asset in item.assets.values()} == {moved}
-    collection = pystac.Collection.from_file(str(moved / "collection.json"))
+    item = pystac.Item.from_file(str(moved / "record/item.json"))
+    assert {Path(asset.get_absolute_href() or "").parent for asset in item.assets.values()} == {
+        moved,
+        moved / "layers",
+        moved / "record",
+    }
+    collection = pystac.Collection.from_file(str(moved / "record/collection.json"))
     assert [found.id for found in collection.get_items()] == [item.id]
     assert item.get_collection() is not None
-    assert str(tmp_path) not in (moved / "item.json").read_text(encoding="utf-8")
+    assert str(tmp_path) not in (moved / "record/item.json").read_text(encoding="utf-8")
 
 
 def test_checksums_and_sizes_are_those_of_the_bytes(tmp_path: Path) -> None:
     made(tmp_path)
     assets = item_of(tmp_path)["assets"].values()
-    listed = {asset["href"].removeprefix("./") for asset in assets}
-    assert listed == {p.name for p in tmp_path.iterdir()} - {"item.json", "collection.json"}
+    record = tmp_path / "record"
+    listed = {(record / asset["href"]).resolve() for asset in assets}
+    there = {p.resolve() for p in tmp_path.rglob("*") if p.is_file()}
+    assert listed == there - {record / "item.json", record / "collection.json"}
     for asset in assets:
-        content = (tmp_path / asset["href"]).read_bytes()
+        content = (record / asset["href"]).read_bytes()
         assert asset["file:checksum"] == "1220" + hashlib.sha256(content).hexdigest()
         assert asset["file:size"] == len(content)
 
@@ -143,9 +149,9 @@ def test_bands_and_classes_say_how_to_read_the_numbers(tmp_path: Path) -> None:
 
 def test_the_same_run_gives_the_same_bytes(tmp_path: Path) -> None:
     run = made(tmp_path)
-    before = [(tmp_path / name).read_bytes() for name in ("item.json", "collection.json")]
+    before = [(tmp_path / "record" / name).read_bytes() for name in ("item.json", "collection.json")]
     write_stac(tmp_path, run)
-    assert [(tmp_path / name).read_bytes() for name in ("item.json", "collection.json")] == before
+    assert [(tmp_path / "record" / name).read_bytes() for name in ("item.json", "collection.json")] == before
 
 
 def test_a_footprint_follows_the_bend_of_the_sides() -> None:
@@ -180,9 +186,11 @@ def test_a_footprint_across_the_antimeridian_has_two_parts() -> None:
 
 def test_a_grid_without_an_authority_says_its_crs_in_full(tmp_path: Path) -> None:
     run = made(tmp_path)
-    codes, _ = read_raster(tmp_path / "change.tif")
+    codes, _ = read_raster(tmp_path / "layers/change.tif")
     laea = "+proj=laea +lat_0=31.3 +lon_0=121.7 +datum=WGS84 +units=m"
-    write_raster(tmp_path / "change.tif", codes, grid_of(Affine(10, 0, -1000, 0, -10, 5000), codes.shape, laea), nodata=0)
+    write_raster(
+        tmp_path / "layers/change.tif", codes, grid_of(Affine(10, 0, -1000, 0, -10, 5000), codes.shape, laea), nodata=0
+    )
     write_stac(tmp_path, run)
     validate(tmp_path)
     properties = item_of(tmp_path)["properties"]
@@ -201,7 +209,7 @@ def test_journals_backups_and_notes_are_not_published(tmp_path: Path) -> None:
 
 def test_the_collection_says_what_its_items_hold(tmp_path: Path) -> None:
     made(tmp_path)
-    collection = json.loads((tmp_path / "collection.json").read_text(encoding="utf-8"))
+    collection = json.loads((tmp_path / "record/collection.json").read_text(encoding="utf-8"))
     item = item_of(tmp_path)
     assert set(collection["item_assets"]) == set(item["assets"])
     change = collection["item_assets"]["change"]
@@ -239,7 +247,7 @@ def write_model(folder: Path, **changed: Any) -> dict[str, Any]:
     (folder / "weights.safetensors").write_text("x", encoding="utf-8")
     write_model_item(folder, model(**changed))
     validate(folder)
-    return dict(item_of(folder)["properties"])
+    return dict(item_of(folder, "")["properties"])
 
 
 @pytest.mark.parametrize("heads", ["change", "landuse", "both"])
@@ -252,7 +260,7 @@ def test_the_item_of_a_model_is_valid_and_says_what_goes_in_and_out(tmp_path: Pa
     outputs = {"change": ["change"], "landuse": ["landuse_before", "landuse_after"]}
     outputs["both"] = outputs["change"] + outputs["landuse"]
     assert [o["name"] for o in properties["mlm:output"]] == outputs[heads]
-    assert item_of(tmp_path)["assets"]["weights"]["roles"][0] == "mlm:model"
+    assert item_of(tmp_path, "")["assets"]["weights"]["roles"][0] == "mlm:model"
     assert (properties["mlm:pretrained"], properties["mlm:pretrained_source"]) == (True, "torchgeo:x: SSL4EO")
 
 

@@ -162,8 +162,8 @@ def test_gdal_reads_names_colours_and_the_attribute_table(tmp_path: Path) -> Non
     codes = np.array([[0, 1, 1, 3]], dtype=np.uint8)
     grid = grid_of(Affine(10, 0, 500_000, 0, -10, 5_000_000), (1, 4), "EPSG:32633")
     plain = write_raster(tmp_path / "plain.tif", codes, grid, nodata=0, colormap=raster_colormap(LEGEND.changes))
-    path = write_cog(tmp_path / "change.tif", plain, categorical=True)
-    (tmp_path / "change.tif.aux.xml").write_text(pam_xml(LEGEND.changes, {0: 1, 1: 2, 3: 1}), encoding="utf-8")
+    path = write_cog(tmp_path / "layers/change.tif", plain, categorical=True)
+    (tmp_path / "layers/change.tif.aux.xml").write_text(pam_xml(LEGEND.changes, {0: 1, 1: 2, 3: 1}), encoding="utf-8")
     done = subprocess.run(["gdalinfo", "-json", str(path)], capture_output=True, check=True)
     said = json.loads(done.stdout)
     band = said["bands"][0]

@@ -96,7 +96,7 @@ def answered(territory: BinaryTerritory, place: Path) -> dict[int, dict[str, Any
 
 def test_what_goes_out(given: Path) -> None:
     assert sorted(p.name for p in given.iterdir()) == [
-        "chips", "image_after.tif", "image_before.tif", "suggestions.gpkg", "suggestions.json", "suggestions.qgz"]  # fmt: skip
+        "chips", "layers", "suggestions.gpkg", "suggestions.json", "suggestions.qgz"]  # fmt: skip
     patches, blocks = (gpd.read_file(given / "suggestions.gpkg", layer=name) for name in ("suggestions", "blocks"))
     assert blocks["rank"].tolist() == list(range(1, 13))
     assert (blocks["reason"].str.len() > 10).all()
@@ -112,7 +112,7 @@ def test_what_goes_out(given: Path) -> None:
     assert (record["methods"], record["labelled"], record["usable"]) == (["IR-MAD"], 0, 36)
     with zipfile.ZipFile(given / "suggestions.qgz") as archive:
         project = archive.read("suggestions.qgs").decode()
-    assert "./image_after.tif" in project
+    assert "./layers/image_after.tif" in project
     assert str(given.parent) not in project
 
 
@@ -253,8 +253,8 @@ def test_where_every_block_is_labelled_there_is_nothing_to_suggest(territory: Bi
 
 def test_a_run_alone_is_enough(tmp_path: Path) -> None:
     run = folder(tmp_path / "run", "run0", "2022-06-20")
-    change, grid = read_raster(run / "change.tif")
-    write_raster(run / "change_probability.tif", np.where(change > 1, 180, 20).astype(np.uint8), grid, nodata=255)
+    change, grid = read_raster(run / "layers/change.tif")
+    write_raster(run / "layers/change_probability.tif", np.where(change > 1, 180, 20).astype(np.uint8), grid, nodata=255)
     code, out, err = command("suggest", run, "--blocks", "2", "--patches", "3", "--to", tmp_path / "next", "--json")
     assert code == 0, err
     reply = json.loads(out)
@@ -262,7 +262,7 @@ def test_a_run_alone_is_enough(tmp_path: Path) -> None:
     assert len(reply["methods"]) == 2
     assert any("three colours" in note for note in reply["notes"])
     with zipfile.ZipFile(tmp_path / "next" / "suggestions.qgz") as archive:
-        assert "../run/image_after.tif" in archive.read("suggestions.qgs").decode()
+        assert "../run/layers/image_after.tif" in archive.read("suggestions.qgs").decode()
     code, _, err = command("suggest", run, "--to", tmp_path / "next")
     assert (code, "is there already" in err) == (2, True)
     with pytest.raises(InputError, match="not the folder of a run"):

@@ -100,6 +100,7 @@ def detect_answer(detected: "Detected") -> Reply:
     """Return what a run found, for machines and as lines for people."""
     from landshift.pipeline.records import content_of
     from landshift.pipeline.run.record import read_run
+    from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, PAGE, PROJECT
 
     run = read_run(detected.run)
     note = "" if detected.fresh else " (it was there already, from the same inputs)"
@@ -110,10 +111,10 @@ def detect_answer(detected: "Detected") -> Reply:
         *(f"  {r.area_ha:>10,.1f} ha  {r.name}" for r in kinds[:_KINDS_SHOWN]),
         *([f"  {sum(r.area_ha for r in rest):>10,.1f} ha  in {len(rest):,} more kinds of change"] if rest else []),
         *(f"Warning: {w.full}" for w in run.warnings),
-        f"Map:    {detected.run / 'change.tif'}",
-        f"Layers: {detected.run / 'changes.gpkg'}",
-        f"QGIS:   {detected.run / 'map.qgz'}",
-        f"Page:   {detected.run / 'report.html'}",
+        f"Map:    {detected.run / CHANGE_MAP}",
+        f"Layers: {detected.run / CHANGES}",
+        f"QGIS:   {detected.run / PROJECT}",
+        f"Page:   {detected.run / PAGE}",
         *([f"Copy:   {detected.copied}"] if detected.copied else []),
     ]
     areas = content_of(run.areas)

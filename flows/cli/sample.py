@@ -76,11 +76,12 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
             from landshift.flows.runtime.progress import bars
             from landshift.flows.steps.publication.estimate import estimate_run, summary_lines
             from landshift.pipeline.records import content_of
+            from landshift.pipeline.run_files import ESTIMATES, PAGE, TABLE
 
             with bars(as_json):
                 estimated = estimate_run(
                     run, samples, areas=areas, layer=layer, name_column=name_column, allow_missing=allow_missing
                 )  # fmt: skip
-            lines = [*summary_lines(estimated.estimates), f"Numbers: {run / 'estimates.json'}, {run / 'estimates.csv'}",
-                     f"Page:    {run / 'report.html'}"]  # fmt: skip
+            lines = [*summary_lines(estimated.estimates), f"Numbers: {run / ESTIMATES}, {run / TABLE}",
+                     f"Page:    {run / PAGE}"]  # fmt: skip
             say(content_of(estimated.estimates), lines, as_json)

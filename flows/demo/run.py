@@ -17,6 +17,7 @@ from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, Legend
 from landshift.pipeline.manifest import replace_when_done
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import content_of
+from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, IMAGES, PAGE, PROJECT, RUN
 from landshift.pipeline.scores.accuracy import BinaryScores, binary_scores
 
 _SIDE = 512
@@ -64,12 +65,12 @@ def run_demo(folder: Path, seed: int) -> Reply:
         *estimate_lines,
         f"{seconds:.0f} s in all.",
         "",
-        f"Page    {detected.run / 'report.html'}     (any browser)",
-        f"QGIS    {detected.run / 'map.qgz'}     (images, changes and maps, and a layout to print)",
-        f"Map     {detected.run / 'change.tif'}      (open it in QGIS: it comes with its colours)",
-        f"Layers  {detected.run / 'changes.gpkg'}",
+        f"Page    {detected.run / PAGE}     (any browser)",
+        f"QGIS    {detected.run / PROJECT}     (images, changes and maps, and a layout to print)",
+        f"Map     {detected.run / CHANGE_MAP}      (open it in QGIS: it comes with its colours)",
+        f"Layers  {detected.run / CHANGES}",
         f"Picture {picture}     (before, after, change)",
-        f"Numbers {detected.run / 'run.json'}, {trained.report}",
+        f"Numbers {detected.run / RUN}, {trained.report}",
     ]
     return content, lines
 
@@ -92,8 +93,8 @@ def make_once(folder: Path, seed: int, territory: Territory) -> Path:
 
 def _write_picture(run: Path, legend: Legend, path: Path) -> Path:
     """Put before, after and change side by side."""
-    before, after = (display_picture(run / f"image_{epoch}.tif", _SIDE) for epoch in ("before", "after"))
-    change = change_picture(run / "change.tif", legend.changes, after, _SIDE)
+    before, after = (display_picture(run / file, _SIDE) for file in IMAGES.values())
+    change = change_picture(run / CHANGE_MAP, legend.changes, after, _SIDE)
     with replace_when_done(path) as temporary:
         temporary.write_bytes(png(side_by_side([before, after, change]), colours=256))
     return path
@@ -103,7 +104,7 @@ def _score_against_truth(run: Path, data: Path) -> BinaryScores:
     """Score the map on every observed pixel that no label covered."""
     before, after = (read_raster(data / f"truth_{name}.tif")[0] for name in ("before", "after"))
     labelled = read_raster(data / "labels_before.tif")[0] > 0
-    found = read_raster(run / "change.tif")[0]
+    found = read_raster(run / CHANGE_MAP)[0]
     used = ~labelled & (found != NOT_OBSERVED)
     truth = (before != after).astype(np.uint8)
     return binary_scores(truth[used], (found[used] >= CHANGED).astype(np.float32), 0.5)

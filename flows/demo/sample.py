@@ -16,7 +16,8 @@ from landshift.pipeline.demo.files import MUNICIPALITIES
 from landshift.pipeline.legend import CHANGED, NOT_OBSERVED, UNCHANGED, Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import content_of
-from landshift.pipeline.run.record import CHANGE_MAP, read_run
+from landshift.pipeline.run.record import read_run
+from landshift.pipeline.run_files import CHANGE_MAP
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.judging.form import sample_form_qml
 from landshift.pipeline.sample.judging.points import read_samples

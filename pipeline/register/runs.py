@@ -14,6 +14,7 @@ from pyproj import CRS
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.register.states import Observation, View
+from landshift.pipeline.run_files import CHANGES, RUN
 from landshift.pipeline.vector.columns import CHANGES_LAYER, NOT_OBSERVED_LAYER
 
 if TYPE_CHECKING:
@@ -50,7 +51,7 @@ def read_mergeable(folder: Path) -> MergeableRun:
             or legend in `run.json` cannot be true.
     """
     # Records of runs know scores, and SciPy with them, which a look into a register can do without.
-    from landshift.pipeline.run.record import LAYERS, RUN, read_run
+    from landshift.pipeline.run.record import read_run
     from landshift.pipeline.vector.read import read_polygons
 
     record = read_run(folder)
@@ -58,7 +59,7 @@ def read_mergeable(folder: Path) -> MergeableRun:
         observation, extent, legend = _observation(record), _extent(record.grid), Legend(record.legend)
     except (ValueError, OverflowError) as error:
         raise InputError(f"{folder / RUN}: {error}. Make the run again with `landshift detect`.") from error
-    path = folder / LAYERS
+    path = folder / CHANGES
     patches, unseen = read_polygons(path, None, CHANGES_LAYER), read_polygons(path, None, NOT_OBSERVED_LAYER)
     crs = CRS.from_user_input(patches.crs)
     if not crs.equals(CRS.from_user_input(unseen.crs), ignore_axis_order=True):

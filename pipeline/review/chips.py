@@ -9,6 +9,7 @@ import shapely.affinity
 from landshift.pipeline.drawing.chips import ChipSource, chip_pair
 from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.register.drawings import Drawing
+from landshift.pipeline.run_files import IMAGES
 
 CHIPS = "chips"
 """Folder of the pictures, within that of the review."""
@@ -36,7 +37,7 @@ def write_chips(
     written: dict[str, str] = {}
     for run, place in folders.items():
         rows = [n for n, item in enumerate(drawing.items) if item.run == run]
-        images = [place / f"image_{epoch}.tif" for epoch in ("before", "after")]
+        images = [place / file for file in IMAGES.values()]
         if not rows or not all(image.is_file() for image in images):
             continue
         inverse = ~inspect(images[0]).transform

@@ -19,6 +19,7 @@ from landshift.pipeline.review.layers import (
     true_changes,
     verdict_words,
 )
+from landshift.pipeline.run_files import IMAGES
 from landshift.pipeline.vector.columns import Column
 
 _COLOURS: Mapping[str, tuple[str, str]] = {
@@ -142,11 +143,11 @@ def write_review_project(
     for number, run in enumerate(runs):
         images = [
             Layer(
-                f"image_{epoch}_{run.key}", f"Image {epoch}, {day}", relative_source(run.folder / f"image_{epoch}.tif", folder),
+                f"image_{epoch}_{run.key}", f"Image {epoch}, {day}", relative_source(run.folder / IMAGES[epoch], folder),
                 image_qml(), visible=number == 0,
             )
             for epoch, day in (("after", run.dates[1]), ("before", run.dates[0]))
-            if (run.folder / f"image_{epoch}.tif").is_file()
+            if (run.folder / IMAGES[epoch]).is_file()
         ]  # fmt: skip
         entries.append(LayerGroup(run.title, tuple(images)))
     project = QgisProject(

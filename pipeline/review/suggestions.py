@@ -19,13 +19,13 @@ from landshift.pipeline.register.reviews import CHANGE, NO_CHANGE, OTHER_CLASS, 
 from landshift.pipeline.register.states import Observation
 from landshift.pipeline.review.form import AnswerForm, answer_form_qml, around
 from landshift.pipeline.review.layers import REVIEW_DATES, answer_columns
+from landshift.pipeline.run_files import IMAGES
 from landshift.pipeline.vector.columns import Column, frame_of
 from landshift.pipeline.vector.geopackage import Style
 from landshift.pipeline.vector.layer import StyledLayer, require_whole, write_layers
 
 SUGGESTION_FILE, PATCH_LAYER, BLOCK_LAYER = "suggestions.gpkg", "suggestions", "blocks"
 SUGGESTION_PROJECT, SUGGESTION_RECORD = "suggestions.qgz", "suggestions.json"
-IMAGES = ("image_before.tif", "image_after.tif")
 
 BLOCK_COLUMNS = (
     Column("name", "str", "Rank", "Place in the order in which blocks are worth labelling"),
@@ -246,7 +246,7 @@ def write_suggestion_project(path: Path, folder: Path, suggestion: Suggestion, i
         Layer("suggestions", "Patches to judge", f"{source}{PATCH_LAYER}", suggestion_form_qml(legend), geometry="Polygon",
               expanded=True),
         Layer("blocks", "Blocks, by rank", f"{source}{BLOCK_LAYER}", _block_qml(), geometry="Polygon"),
-        *(Layer(f"image_{epoch}", f"Image {epoch}, {days[epoch]}", relative_source(images / f"image_{epoch}.tif", folder),
+        *(Layer(f"image_{epoch}", f"Image {epoch}, {days[epoch]}", relative_source(images / IMAGES[epoch], folder),
                 image_qml()) for epoch in ("after", "before")),
     )  # fmt: skip
     project = QgisProject(

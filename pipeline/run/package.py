@@ -5,19 +5,38 @@ from dataclasses import replace
 from pathlib import Path
 
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.manifest import MANIFEST, Manifest, write_text
+from landshift.pipeline.manifest import write_text
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.page.write import page_of
 from landshift.pipeline.run.qgis_project import write_project
-from landshift.pipeline.run.record import CLASSICAL_SCORE, PAGE, PROJECT, RUN, RunRecord, list_altered_files
+from landshift.pipeline.run.record import CLASSICAL_SCORE, RunRecord, list_altered_files
 from landshift.pipeline.run.stac import write_stac
+from landshift.pipeline.run_files import (
+    CHANGES,
+    COLLECTION,
+    ITEM,
+    LAYERS_FOLDER,
+    PAGE,
+    PROBABILITY,
+    PROJECT,
+    README,
+    RECORD_FOLDER,
+    RUN,
+    RUN_MANIFEST,
+    layer_file,
+    list_files,
+    manifest_of_run,
+)
 
-FILES = {
+_ON_TOP = {
     "report.html": "This page.",
+    README: "What lies here, in ten lines.",
     "map.qgz": "QGIS project: images, changes and maps with their colours, and a layout to print.",
     "changes.gpkg": "Change polygons with from, to, hectares, probability of change and dates, and their style; areas not "
     "observed; your "
     "areas of interest and the judged sample, where there are some.",
+}
+_LAYERS = {
     "changes.fgb": "The change polygons again, as FlatGeobuf.",
     "changes.parquet": "The change polygons again, as GeoParquet.",
     "changes_shapefile.shp": "The change polygons again, as a Shapefile with short names of columns.",
@@ -35,16 +54,23 @@ FILES = {
     "it looks unlike 95 % of the labelled blocks, and the map deserves less trust.",
     "image_before.tif": "Image before, stretched for the eye (reflectance alike on both dates); not for measuring.",
     "image_after.tif": "Image after, likewise.",
+}
+_RECORD = {
     "estimates.json": "Areas and accuracies estimated from the judged sample, with 95 % intervals.",
     "estimates.csv": "The same as a table for spreadsheets.",
     "run.json": "Inputs, configuration, versions, checks and areas for machines.",
     "item.json": "STAC item: what lies here, with checksums, for catalogs.",
     "collection.json": "STAC collection that holds the item.",
 }
+FILES = {
+    **_ON_TOP,
+    **{layer_file(name): text for name, text in _LAYERS.items()},
+    **{f"{RECORD_FOLDER}/{name}": text for name, text in _RECORD.items()},
+}
 """What a run can hold, in words, and in the order in which a reader needs it."""
 
 _WITH_PROBABILITIES = (
-    "changes.gpkg", "changes.fgb", "changes.parquet", "changes_shapefile.shp", "change_probability.tif",
+    CHANGES, *(layer_file(f"changes{end}") for end in (".fgb", ".parquet", "_shapefile.shp")), PROBABILITY,
 )  # fmt: skip
 _UNCALIBRATED = "The probabilities of change are uncalibrated here: they rank, and are not shares of pixels that changed."
 
@@ -59,20 +85,36 @@ def complete(folder: Path, run: RunRecord, known: Mapping[str, str] | None = Non
         run: What describes it; its `files` are set here.
         known: Hashes of files that were there before, by name, as `file_hash` returned them; others are read for theirs.
     """
-    always = {RUN, PAGE, PROJECT, "item.json", "collection.json"}
+    always = {RUN, PAGE, PROJECT, README, ITEM, COLLECTION}
     files = {name: text for name, text in FILES.items() if name in always or (folder / name).is_file()}
     if not run.calibration.is_known:
         files = {name: f"{text} {_UNCALIBRATED}" if name in _WITH_PROBABILITIES else text for name, text in files.items()}
     if run.classical is not None:
-        files |= {"change_probability.tif": f"{CLASSICAL_SCORE} (Scale 0.005; 255 = not observed.)"}
+        files |= {PROBABILITY: f"{CLASSICAL_SCORE} (Scale 0.005; 255 = not observed.)"}
     content = replace(run, files=files)
     write_record(folder / RUN, content)
     write_project(folder, content)
     write_text(folder / PAGE, page_of(folder))
+    write_text(folder / README, _readme(content))
     write_stac(folder, content, known)
-    manifest = Manifest(folder)
-    made = [path for path in folder.iterdir() if path.is_file() and path.name != MANIFEST and not path.name.startswith(".")]
-    manifest.record("run", run.key, sorted(made), known=known)
+    made = [path for path in list_files(folder) if path != folder / RUN_MANIFEST]
+    manifest_of_run(folder).record("run", run.key, made, known=known)
+
+
+def _readme(run: RunRecord) -> str:
+    """Return what the folder holds, in ten lines that any editor shows."""
+    return (
+        f"{run.name}: change of land use from {run.before_date} to {run.after_date}\n"
+        f"\n"
+        f"{PAGE:<13} Start here: opens in any browser, without network.\n"
+        f"{PROJECT:<13} The same in QGIS, with all layers in their colours and a page to print.\n"
+        f"{CHANGES:<13} The polygons of change, for any GIS.\n"
+        f"{f'{LAYERS_FOLDER}/':<13} The maps as GeoTIFF, with their styles: drag them into a GIS.\n"
+        f"{f'{RECORD_FOLDER}/':<13} For machines: how it was made (run.json), catalog (STAC), estimates, hashes.\n"
+        f"\n"
+        f"Keep the folder together; it can be moved anywhere. Hectares counted from the map are biased:\n"
+        f"the page shows how good the map is, and estimates with intervals where a sample was judged.\n"
+    )
 
 
 def require_unharmed(folder: Path) -> None:

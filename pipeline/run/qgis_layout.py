@@ -12,7 +12,8 @@ import numpy as np
 
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, inert
 from landshift.pipeline.records import read_record
-from landshift.pipeline.run.record import ESTIMATES, RunRecord
+from landshift.pipeline.run.record import RunRecord
+from landshift.pipeline.run_files import ESTIMATES
 from landshift.pipeline.sample.record import Estimates
 
 BIASED = "Mapped hectares are pixel counts, which are biased: the errors of the map do not cancel out."

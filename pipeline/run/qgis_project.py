@@ -8,7 +8,8 @@ from landshift.pipeline.drawing.symbols import occurring
 from landshift.pipeline.legend import NOT_OBSERVED, Legend
 from landshift.pipeline.raster.read import inspect
 from landshift.pipeline.run.qgis_layout import BIASED, estimates_of, layout
-from landshift.pipeline.run.record import CHANGE_MAP, LAYERS, PROJECT, RunRecord
+from landshift.pipeline.run.record import RunRecord
+from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, PROJECT, layer_file
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.columns import UNCALIBRATED
 
@@ -55,7 +56,7 @@ _MAPS = (
 
 def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
     """Layers of `changes.gpkg`, from top to bottom; those without features are left out, the changes apart."""
-    path = folder / LAYERS
+    path = folder / CHANGES
     if not path.is_file():
         return {}
     legend = Legend(run.legend)
@@ -69,7 +70,7 @@ def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
     found = vector_layers(path)
     return {
         key: Layer(
-            key, title, f"./{LAYERS}|layername={key}", found[key].qml or qml, geometry=found[key].geometry,
+            key, title, f"./{CHANGES}|layername={key}", found[key].qml or qml, geometry=found[key].geometry,
             # A thousand points would hide the changes that they judge.
             visible=key != "samples", expanded=key != "samples",
         )
@@ -92,8 +93,8 @@ def _rasters(folder: Path, run: RunRecord) -> dict[str, Layer]:
     }  # fmt: skip
     layers = {}
     for key, title in titles.items():
-        style, image = folder / f"{key}.qml", key not in _MAPS
-        if (folder / f"{key}.tif").is_file() and (image or style.is_file()):
+        style, image = folder / layer_file(f"{key}.qml"), key not in _MAPS
+        if (folder / layer_file(f"{key}.tif")).is_file() and (image or style.is_file()):
             qml = image_qml() if image else style.read_text(encoding="utf-8")
-            layers[key] = Layer(key, title, f"./{key}.tif", qml, visible=image)
+            layers[key] = Layer(key, title, f"./{layer_file(f'{key}.tif')}", qml, visible=image)
     return layers

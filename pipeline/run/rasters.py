@@ -21,7 +21,7 @@ from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, 
 from landshift.pipeline.manifest import write_text
 from landshift.pipeline.raster.read import read_rows
 from landshift.pipeline.raster.write import Layout, write_cog, write_rows
-from landshift.pipeline.run.record import DISAGREEMENT
+from landshift.pipeline.run_files import CHANGE_MAP, DISAGREEMENT, DOMAIN_SHIFT, LAND_USE, LAST_OBSERVED, PROBABILITY
 from landshift.pipeline.vector.columns import UNCALIBRATED
 from landshift.pipeline.vector.value_table import ValueRow, write_value_table
 
@@ -57,7 +57,7 @@ def write_rasters(
     """Write the maps as cloud-optimised GeoTIFFs, each with its colours, names, attribute table and style.
 
     Args:
-        folder: Where to.
+        folder: Of the run; the file goes to its place there.
         layers: Of the whole map.
         legend: The project's legend.
         grid: Where the pixels are.
@@ -72,18 +72,18 @@ def write_rasters(
     doubted = tags if calibrated else {**tags, "CALIBRATION": UNCALIBRATED}
     changes = legend.changes
     written = _write_codes(
-        folder / "change.tif", layers.change, grid, tags, entries=changes, listed=partial(occurring, changes),
+        folder / CHANGE_MAP, layers.change, grid, tags, entries=changes, listed=partial(occurring, changes),
         hectares=_hectares(areas),
     )  # fmt: skip
     layout = Layout(
         grid, 1, "uint8", PROBABILITY_NODATA, descriptions=("change_probability",), tags=doubted, scale=PROBABILITY_SCALE,
         offset=0.0, units=("1",), overviews="mean",
     )  # fmt: skip
-    path = folder / "change_probability.tif"
+    path = folder / PROBABILITY
     write_rows(path, blocks_of(layers.change_probability), layout)
     lyrx = numbers_lyrx(path.name, title, (0, round(1 / PROBABILITY_SCALE)), ("0", "1"))
     written += [path, *_write_styles(path, continuous_qml(), continuous_sld(title=title), lyrx=lyrx)]
-    for name, rows in (("landuse_before.tif", layers.before), ("landuse_after.tif", layers.after)):
+    for name, rows in ((LAND_USE["before"], layers.before), (LAND_USE["after"], layers.after)):
         if rows is not None:
             written += _write_codes(folder / name, rows, grid, tags, entries=land_use_entries(legend))
     return written
@@ -93,7 +93,7 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
     """Write how far each block lies from the training regions, as a raster with its style.
 
     Args:
-        folder: Where to.
+        folder: Of the run; the file goes to its place there.
         ratio: float32 (block row, block column), 0 or more, 1 = the edge of the training regions, NaN = not observed.
         grid: Of the blocks.
         tags: Dataset tags.
@@ -101,7 +101,7 @@ def write_domain_shift(folder: Path, ratio: np.ndarray, grid: Grid, tags: Mappin
     Returns:
         Every file that was written.
     """
-    path = folder / "domain_shift.tif"
+    path = folder / DOMAIN_SHIFT
     layout = Layout(
         grid, 1, "float32", float("nan"), descriptions=("distance from the training regions, 1 = their edge",), tags=tags,
         units=("1",), overviews="mean",
@@ -116,7 +116,7 @@ def write_disagreement(folder: Path, codes: MapRows, grid: Grid, tags: Mapping[s
     """Write where the map of a model and the IR-MAD map agree and differ, with its colours, names and style.
 
     Args:
-        folder: Where to.
+        folder: Of the run; the file goes to its place there.
         codes: uint8, codes of `second_opinion.ENTRIES`, 0 = not observed.
         grid: Where the pixels are.
         tags: Dataset tags.
@@ -136,7 +136,7 @@ def write_last_observed(folder: Path, plain: Path) -> list[Path]:
     """Write on which day each pixel was last seen, by the images that the map was made from.
 
     Args:
-        folder: Where to.
+        folder: Of the run; the file goes to its place there.
         plain: Of `last_observed_layout`.
 
     Returns:
@@ -148,12 +148,9 @@ def write_last_observed(folder: Path, plain: Path) -> list[Path]:
         # Days lie in patches: where a run of one begins is enough to look at.
         found.update([int(flat[0]), *np.unique(flat[1:][flat[1:] != flat[:-1]]).tolist()])
     days_found = sorted(found - {NEVER})
-    return [
-        write_cog(folder / "last_observed.tif", plain, categorical=True),
-        write_text(folder / "last_observed.qml", dates_qml(days_found)),
-        write_text(folder / "last_observed.sld", dates_sld(days_found)),
-        write_text(folder / "last_observed.lyrx", dates_lyrx("last_observed.tif", days_found)),
-    ]
+    path = write_cog(folder / LAST_OBSERVED, plain, categorical=True)
+    lyrx = dates_lyrx(path.name, days_found)
+    return [path, *_write_styles(path, dates_qml(days_found), dates_sld(days_found), lyrx=lyrx)]
 
 
 def calendar_dates(days: np.ndarray) -> np.ndarray:

@@ -1,4 +1,4 @@
-"""Names of the files of a run, and the record that describes it: `run.json`."""
+"""The record that describes a run: `run.json`."""
 
 from dataclasses import dataclass, field
 from datetime import date
@@ -9,15 +9,13 @@ from landshift.pipeline.change.second_opinion import SecondOpinion
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.gates import Caution, Gate
 from landshift.pipeline.legend import LandUse
-from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash
+from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.records import Json, read_record
+from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, RUN, RUN_MANIFEST, manifest_of_run
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.reliability import KnownCalibration
 from landshift.pipeline.scores.training import Cost, Temperatures
 
-RUN, PAGE, ESTIMATES, TABLE = "run.json", "report.html", "estimates.json", "estimates.csv"
-CHANGE_MAP, LAYERS, PROJECT = "change.tif", "changes.gpkg", "map.qgz"
-DISAGREEMENT = "disagreement.tif"
 CLASSICAL_SCORE = (
     "In place of a probability of change stands a score: the share of the pixels with about such a difference that the other "
     "of two classical methods (IR-MAD, change vector analysis) also calls changed, 0 to 1. It puts pixels in order; it is not "
@@ -313,7 +311,7 @@ def read_run(folder: Path) -> RunRecord:
     Raises:
         InputError: It is not the folder of a run, or one of another version.
     """
-    missing = [name for name in (RUN, CHANGE_MAP, LAYERS) if not (folder / name).is_file()]
+    missing = [name for name in (RUN, CHANGE_MAP, CHANGES) if not (folder / name).is_file()]
     if missing:
         found = sorted(p.name for p in folder.iterdir())[:6] if folder.is_dir() else []
         raise InputError(
@@ -334,11 +332,11 @@ def list_altered_files(folder: Path, *, everything: bool) -> list[str]:
     Raises:
         InputError: Nothing was recorded.
     """
-    entry = Manifest(folder).entries().get("run")
+    entry = manifest_of_run(folder).entries().get("run")
     if entry is None:
         raise InputError(
-            f"{folder / MANIFEST} is missing or damaged, so that nothing can be verified: copy the run's folder again, with "
-            f"all its files, or make the run again with `landshift detect`."
+            f"{folder / RUN_MANIFEST} is missing or damaged, so that nothing can be verified: copy the run's folder "
+            f"again, with all its files, or make the run again with `landshift detect`."
         )
     recorded = {n: digest for n, digest in entry["files"].items() if everything or n == RUN or n.endswith(".tif")}
     missing = [name for name in recorded if not (folder / name).is_file()]

@@ -19,7 +19,8 @@ from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import Json, content_of, read_record
 from landshift.pipeline.run.rasters import NEVER
-from landshift.pipeline.run.record import ESTIMATES, LAYERS, list_altered_files, read_run
+from landshift.pipeline.run.record import list_altered_files, read_run
+from landshift.pipeline.run_files import CHANGES, DOMAIN_SHIFT, ESTIMATES, layer_file
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.columns import (
@@ -93,22 +94,23 @@ def open_run(path: Path | str, *, variables: Iterable[str] | None = None, verify
     if faults:
         raise InputError(f"{folder} is not as it was made ({'; '.join(faults)}). Copy the folder again, or make it again.")
     legend = Legend(record.legend)
-    had = [name for name in wanted if f"{name}.tif" in record.files or (folder / f"{name}.tif").is_file()]
+    files = {name: layer_file(f"{name}.tif") for name in wanted}
+    had = [name for name, file in files.items() if file in record.files or (folder / file).is_file()]
     if variables is not None and len(had) < len(wanted):
         raise InputError(
             f"This run has no map {min(set(wanted) - set(had))!r} (a project without classes has no land use, and a run by a "
             f"classical method no second opinion)."
         )
     known = record.calibration.is_known
-    maps = {name: _map(folder / f"{name}.tif", name, legend, calibrated=known) for name in had}
-    shift = folder / "domain_shift.tif"
+    maps = {name: _map(folder / files[name], name, legend, calibrated=known) for name in had}
+    shift = folder / DOMAIN_SHIFT
     return Run(
         rasters=xr.Dataset(maps, attrs={"title": record.name, "run": record.key}),
         domain_shift=_data_array(*read_raster(shift), "Distance from the training regions, 1 = their edge")
         if shift.is_file()
         else None,
-        changes=read_layer(folder / LAYERS, CHANGES_LAYER),
-        not_observed=read_layer(folder / LAYERS, NOT_OBSERVED_LAYER),
+        changes=read_layer(folder / CHANGES, CHANGES_LAYER),
+        not_observed=read_layer(folder / CHANGES, NOT_OBSERVED_LAYER),
         areas_of_interest=_layer(folder, AREAS_LAYER, AREA_COLUMNS),
         samples=_layer(folder, SAMPLES_LAYER, SAMPLE_COLUMNS),
         legend=legend,
@@ -167,7 +169,7 @@ def _moments(dates: np.ndarray) -> np.ndarray:
 
 
 def _layer(folder: Path, layer: str, columns: tuple[Column, ...]) -> gpd.GeoDataFrame:
-    if layer in vector_layers(folder / LAYERS):
-        return read_layer(folder / LAYERS, layer)
-    crs = read_layer(folder / LAYERS, CHANGES_LAYER).crs
+    if layer in vector_layers(folder / CHANGES):
+        return read_layer(folder / CHANGES, layer)
+    crs = read_layer(folder / CHANGES, CHANGES_LAYER).crs
     return frame_of({column.name: [] for column in columns}, columns, np.zeros(0, dtype=object), crs)

@@ -15,13 +15,12 @@ from pyproj import CRS, Transformer
 from landshift.pipeline.change.second_opinion import ENTRIES
 from landshift.pipeline.drawing.symbols import land_use_entries, occurring
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
-from landshift.pipeline.manifest import MANIFEST, file_hash, write_json
+from landshift.pipeline.manifest import file_hash, write_json
 from landshift.pipeline.raster.read import RasterInfo, inspect
 from landshift.pipeline.records import Json
 from landshift.pipeline.run.record import RunRecord
+from landshift.pipeline.run_files import CHANGE_MAP, COLLECTION, DISAGREEMENT, IMAGES, ITEM, LAND_USE, RUN_MANIFEST, list_files
 from landshift.pipeline.vector.columns import UNCALIBRATED
-
-ITEM, COLLECTION = "item.json", "collection.json"
 
 CLASSIFICATION = "https://stac-extensions.github.io/classification/v1.1.0/schema.json"
 FILE = "https://stac-extensions.github.io/file/v2.1.0/schema.json"
@@ -47,7 +46,6 @@ _ROLES = {
     ".csv": "data",
     ".html": "overview",
 }
-_IMAGES = ("image_before.tif", "image_after.tif")
 _SHA256 = "1220"
 """Multihash prefix: SHA-256, of 32 bytes. https://multiformats.io/multihash/"""
 _STEPS = 32
@@ -59,7 +57,7 @@ _BIASED = (
 
 
 def write_stac(folder: Path, run: RunRecord, known: Mapping[str, str] | None = None) -> list[Path]:
-    """Write `item.json` and `collection.json` of a run; all links and assets in them are relative to the folder.
+    """Write `item.json` and `collection.json` of a run; all links and assets in them are relative.
 
     Args:
         folder: Of the run, with all its other files.
@@ -69,7 +67,7 @@ def write_stac(folder: Path, run: RunRecord, known: Mapping[str, str] | None = N
     Returns:
         Both files.
     """
-    info = inspect(folder / "change.tif")
+    info = inspect(folder / CHANGE_MAP)
     ring = footprint(info.transform, info.shape, info.crs)
     start, end = days_between(run.before_date, run.after_date)
     title = f"Land-use change in {run.name}, {run.before_date} to {run.after_date}"
@@ -83,9 +81,12 @@ def write_stac(folder: Path, run: RunRecord, known: Mapping[str, str] | None = N
         },
     )  # fmt: skip
     entries = _entries(run)
-    for path in sorted(p for p in folder.iterdir() if _is_published(p)):
-        fields = file_fields(path, (known or {}).get(path.name))
-        item.add_asset(_asset_key(path.name), _asset(path, run, entries, fields))
+    for path in filter(_is_published, list_files(folder)):
+        name = path.relative_to(folder).as_posix()
+        if name in (ITEM, COLLECTION, RUN_MANIFEST):
+            continue
+        fields = file_fields(path, (known or {}).get(name))
+        item.add_asset(_asset_key(path.name), _asset(path, name, run, entries, fields=fields))
     item.links = [_link(rel, COLLECTION) for rel in (pystac.RelType.ROOT, pystac.RelType.COLLECTION, pystac.RelType.PARENT)]
     extent = pystac.Extent(pystac.SpatialExtent([bounding_box(ring)]), pystac.TemporalExtent([[start, end]]))
     collection = pystac.Collection(
@@ -169,8 +170,7 @@ def slug(name: str, code: int) -> str:
 
 def _is_published(path: Path) -> bool:
     # Programs that look at the folder leave journals and backups there, and people their notes.
-    ours = path.suffix in _MEDIA_TYPES and path.name not in (ITEM, COLLECTION, MANIFEST) and not path.name.startswith(".")
-    return ours and path.is_file()
+    return path.suffix in _MEDIA_TYPES
 
 
 def _asset_key(name: str) -> str:
@@ -179,18 +179,20 @@ def _asset_key(name: str) -> str:
     return stem if suffix in ("tif", "gpkg", "html", "qgz") else f"{stem}_{suffix.replace('.', '_')}"
 
 
-def _asset(path: Path, run: RunRecord, entries: Mapping[str, Sequence[Change | LandUse]], fields: Json) -> pystac.Asset:
+def _asset(
+    path: Path, name: str, run: RunRecord, entries: Mapping[str, Sequence[Change | LandUse]], *, fields: Json
+) -> pystac.Asset:  # fmt: skip
     if path.suffix == ".tif":
         info = inspect(path)
         fields |= {"bands": _bands(info)}
         if info.shape != (run.grid.rows, run.grid.columns):
             fields |= {k: v for k, v in _projection(info).items() if k in ("proj:shape", "proj:transform")}
-    if path.name in entries:
-        fields["classification:classes"] = [_class(entry) for entry in entries[path.name]]
+    if name in entries:
+        fields["classification:classes"] = [_class(entry) for entry in entries[name]]
     role = "style" if path.suffix in (".qml", ".sld", ".lyrx") else _ROLES.get(path.suffix, "metadata")
-    roles = ["visual"] if path.name in _IMAGES else [role]
-    text = run.files.get(path.name)
-    return pystac.Asset(f"./{path.name}", title=path.name, description=text, media_type=media_type(path), roles=roles,
+    roles = ["visual"] if name in IMAGES.values() else [role]
+    text = run.files.get(name)
+    return pystac.Asset(_href(name), title=path.name, description=text, media_type=media_type(path), roles=roles,
                         extra_fields=fields)  # fmt: skip
 
 
@@ -224,9 +226,9 @@ def _entries(run: RunRecord) -> dict[str, Sequence[Change | LandUse]]:
     """Return the values that each map of codes can show."""
     legend = Legend(run.legend)
     changes = occurring(legend.changes, [NOT_OBSERVED, UNCHANGED, *(row.code for row in run.areas.changes)])
-    found: dict[str, Sequence[Change | LandUse]] = {"change.tif": changes, "disagreement.tif": ENTRIES}
+    found: dict[str, Sequence[Change | LandUse]] = {CHANGE_MAP: changes, DISAGREEMENT: ENTRIES}
     if not legend.binary:
-        found |= {f"landuse_{epoch}.tif": land_use_entries(legend) for epoch in ("before", "after")}
+        found |= {file: land_use_entries(legend) for file in LAND_USE.values()}
     return found
 
 
@@ -275,5 +277,11 @@ def _utc(text: str) -> str:
     return pystac.utils.datetime_to_str(datetime.fromisoformat(text).astimezone(UTC))
 
 
+def _href(name: str) -> str:
+    """Return the way from the documents to a file of the run, which is named relative to its folder."""
+    beside = Path(ITEM).parent.as_posix()
+    return f"./{Path(name).name}" if name.startswith(f"{beside}/") else f"../{name}"
+
+
 def _link(relation: str, target: str, kind: str = "application/json") -> pystac.Link:
-    return pystac.Link(relation, f"./{target}", media_type=kind)
+    return pystac.Link(relation, _href(target), media_type=kind)

@@ -10,8 +10,9 @@ import shapely
 
 from landshift.pipeline.manifest import write_json
 from landshift.pipeline.records import Json
-from landshift.pipeline.run.stac import FILE, ITEM, bounding_box, days_between, file_fields, media_type, slug
+from landshift.pipeline.run.stac import FILE, bounding_box, days_between, file_fields, media_type, slug
 
+MODEL_ITEM = "item.json"
 EO = "https://stac-extensions.github.io/eo/v1.1.0/schema.json"
 """The bands of an item as the MLM extension can refer to them: STAC 1.1's own `bands` are for assets only."""
 MLM = "https://stac-extensions.github.io/mlm/v1.5.2/schema.json"
@@ -44,14 +45,14 @@ def write_model_item(folder: Path, model: Json) -> Path:
         geometry=shapely.geometry.mapping(outline), bbox=bounding_box(outline), datetime=None, start_datetime=start,
         end_datetime=end, stac_extensions=[EO, FILE, MLM], properties={"title": title, **_properties(model)},
     )  # fmt: skip
-    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name != ITEM and not p.name.startswith(".")):
+    for path in sorted(p for p in folder.iterdir() if p.is_file() and p.name != MODEL_ITEM and not p.name.startswith(".")):
         roles, fields = ["metadata"], file_fields(path)
         if path.suffix == _WEIGHTS:
             roles, fields = ["mlm:model", "mlm:weights", "data"], {**fields, "mlm:artifact_type": "safetensors.torch.save_file"}
         asset = pystac.Asset(f"./{path.name}", title=path.name, media_type=media_type(path), roles=roles, extra_fields=fields)
         item.add_asset(path.stem, asset)
     item.links = []
-    return write_json(folder / ITEM, item.to_dict(include_self_link=False, transform_hrefs=False))
+    return write_json(folder / MODEL_ITEM, item.to_dict(include_self_link=False, transform_hrefs=False))
 
 
 def _properties(model: Json) -> Json:

@@ -80,12 +80,13 @@ def write_changes(
 
 
 def write_changes_lyrx(
-    path: Path, entries: Sequence[Change], *, known: KnownHere = NOTHING_HERE, areas_of_interest: bool = False
+    path: Path, source: str, entries: Sequence[Change], *, known: KnownHere = NOTHING_HERE, areas_of_interest: bool = False
 ) -> Path:
-    """Write the layer file for ArcGIS Pro beside a GeoPackage of `write_changes`: `changes.lyrx`.
+    """Write the layer file for ArcGIS Pro of a GeoPackage of `write_changes`.
 
     Args:
-        path: The GeoPackage.
+        path: The `.lyrx`.
+        source: The GeoPackage, relative to the folder of the layer file.
         entries: The kinds of change that occur.
         known: What was measured on the very images of the map; the headings doubt the rest.
         areas_of_interest: Whether the file has such a layer.
@@ -97,7 +98,7 @@ def write_changes_lyrx(
         PolygonLayer(CHANGES_LAYER, "Changes", tuple(entries), headings=_headings(change_columns(known))),
         PolygonLayer(NOT_OBSERVED_LAYER, unseen.name, (unseen,), headings=_headings(NOT_OBSERVED_COLUMNS), shown_as="area_ha"),
     ]
-    return write_text(path.with_suffix(".lyrx"), polygons_lyrx(path.name, layers))
+    return write_text(path, polygons_lyrx(source, layers))
 
 
 def add_layers(

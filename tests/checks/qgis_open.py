@@ -33,7 +33,7 @@ check(kind == "categorizedSymbol", f"styled by category without a click (rendere
 if kind == "categorizedSymbol":
     print("      " + ", ".join(f"{c.label()} {c.symbol().color().name()}" for c in vector.renderer().categories()))
 
-raster = QgsRasterLayer(f"{run}/change.tif", "change")
+raster = QgsRasterLayer(f"{run}/layers/change.tif", "change")
 check(raster.isValid(), "change.tif opens")
 classes = raster.renderer().classes() if raster.isValid() and hasattr(raster.renderer(), "classes") else []
 check(0 < len(classes) <= 64 and all(c.label for c in classes), f"change.tif legend: {len(classes)} rows, all named")

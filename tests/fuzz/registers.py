@@ -15,16 +15,16 @@ def _link_beside(path: Path, seeds: Path) -> None:
 
 
 def _write_run(folder: Path) -> None:
-    from landshift.pipeline.manifest import Manifest
+    from landshift.pipeline.run_files import list_files, manifest_of_run
     from tests.small_run import write_run
 
     write_run(folder)
-    Manifest(folder).record("run", "k1", sorted(p for p in folder.iterdir() if p.is_file()))
+    manifest_of_run(folder).record("run", "k1", list_files(folder))
 
 
 def _run_record(folder: Path) -> list[Path]:
     _write_run(folder)
-    return [folder / "run.json"]
+    return [folder / "record/run.json"]
 
 
 def _run_layers(folder: Path) -> list[Path]:
@@ -34,7 +34,7 @@ def _run_layers(folder: Path) -> list[Path]:
 
 def _run_manifest(folder: Path) -> list[Path]:
     _write_run(folder)
-    return [folder / "manifest.json"]
+    return [folder / "record/manifest.json"]
 
 
 def _read_run(path: Path, seeds: Path) -> None:

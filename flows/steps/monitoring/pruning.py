@@ -8,9 +8,9 @@ from landshift.flows.steps.monitoring.pairs import PAIRS
 from landshift.flows.steps.monitoring.state import MonitorState
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import UnavailableError
-from landshift.pipeline.manifest import MANIFEST
 from landshift.pipeline.register.states import CONFIRMED, NEW
 from landshift.pipeline.register.store import Register
+from landshift.pipeline.run_files import RUN_MANIFEST
 from landshift.pipeline.scenes.periods import PeriodPair
 
 
@@ -46,7 +46,7 @@ def remove_old_runs(ws: Workspace, pairs: Sequence[PeriodPair], state: MonitorSt
         if state.pairs[name].run in needed:
             continue
         # After a kill what is left must not look like a run that was altered.
-        (folder / "run" / MANIFEST).unlink(missing_ok=True)
+        (folder / "run" / RUN_MANIFEST).unlink(missing_ok=True)
         for part in (folder / "run", folder / "work"):
             size += _size(part)
             shutil.rmtree(part, ignore_errors=True)

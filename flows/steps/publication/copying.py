@@ -13,16 +13,17 @@ from typing import Any
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError, UnavailableError
-from landshift.pipeline.manifest import MANIFEST, Manifest, file_hash
+from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.records import read_record, write_record
-from landshift.pipeline.run.record import RUN, list_altered_files
+from landshift.pipeline.run.record import list_altered_files
+from landshift.pipeline.run_files import COLLECTION, ITEM, RUN, RUN_MANIFEST, manifest_of_run
 
 COPIES = "copied.json"
 """Record of what was copied, in the project's folder of outputs."""
 PART_BYTES = 16 * 2**20
 """Larger files are sent in parts of this size: S3 takes 10,000 parts."""
 _AT_ONCE = 4
-_INDEX = (MANIFEST, "collection.json", "item.json", RUN)
+_INDEX = (RUN_MANIFEST, COLLECTION, ITEM, RUN)
 """What makes a run known to readers, sent last and in this order."""
 _TIMEOUT, _RETRIES, _RETRY_FOR = timedelta(seconds=60), 4, timedelta(seconds=90)
 _STATUS = re.compile(r"status code: (\d{3})")
@@ -63,7 +64,7 @@ def copy_run(ws: Workspace, folder: Path) -> CopiedRun | None:
     if altered:
         raise InputError(f"{folder} is not as it was made ({'; '.join(altered)}), so it is not copied. Make the run again.")
     address = _address_of(ws, folder)
-    files = {name: folder / name for name in (*Manifest(folder).entries()["run"]["files"], MANIFEST)}
+    files = {name: folder / name for name in (*manifest_of_run(folder).entries()["run"]["files"], RUN_MANIFEST)}
     first = sorted(name for name in files if name not in _INDEX)
     ordered = [*first, *(name for name in _INDEX if name in files)]
     with _in_words(address, folder):
@@ -90,9 +91,9 @@ def copy_runs(ws: Workspace, folders: dict[str, Path]) -> tuple[str, ...]:
         known |= read_record(record, CopiedRuns).runs
     failed = []
     for pair, folder in folders.items():
-        if not (folder / MANIFEST).is_file():
+        if not (folder / RUN_MANIFEST).is_file():
             continue
-        state = file_hash(folder / MANIFEST)
+        state = file_hash(folder / RUN_MANIFEST)
         if known.get(_address_of(ws, folder)) == state:
             continue
         try:
@@ -109,7 +110,7 @@ def copy_runs(ws: Workspace, folders: dict[str, Path]) -> tuple[str, ...]:
 def _address_of(ws: Workspace, folder: Path) -> str:
     """Return the address of a run's copy: by project and key, so that no run takes the place of another."""
     to = ws.project.publish.to.rstrip("/") if ws.project.publish is not None else ""
-    return f"{to}/{ws.project.name}/{Manifest(folder).entries().get('run', {}).get('key', '')}"
+    return f"{to}/{ws.project.name}/{manifest_of_run(folder).entries().get('run', {}).get('key', '')}"
 
 
 def _send(store: Any, ordered: list[str], files: dict[str, Path]) -> int:  # noqa: ANN401 (optional package)

@@ -21,7 +21,8 @@ from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_don
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import read_json, record_of, write_record
 from landshift.pipeline.run.package import complete, require_unharmed
-from landshift.pipeline.run.record import CHANGE_MAP, ESTIMATES, LAYERS, TABLE, RunRecord, read_run
+from landshift.pipeline.run.record import RunRecord, read_run
+from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, ESTIMATES, LAND_USE, TABLE
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.draw import DrawnSample, Sample, draw
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
@@ -100,14 +101,14 @@ def estimate_run(
         dates = (described.before_date, described.after_date)
         summary = None
         if places is not None:
-            changes = read_layer(run / LAYERS, CHANGES_LAYER)
+            changes = read_layer(run / CHANGES, CHANGES_LAYER)
             summary = add_estimates(area_summary(places, patches, changes, grid, legend=legend, dates=dates), found)
         with replace_when_done(run) as target:
             _link(run, target)
             write_record(target / ESTIMATES, found)
             write_text(target / TABLE, csv_tables(found, described.name, dates))
             try:
-                add_layers(target / LAYERS, areas_of_interest=summary, samples=points)
+                add_layers(target / CHANGES, areas_of_interest=summary, samples=points)
                 complete(target, described)
             except InputError as error:
                 # The folder beside the run in which the new one grows is known to this step alone.
@@ -149,7 +150,7 @@ def _map_facts(run: Path, described: RunRecord, change: np.ndarray, legend: Lege
     values: list[np.ndarray | None] = [None, None]
     if not legend.binary:
         for number, epoch in enumerate(("before", "after")):
-            codes = read_raster(run / f"landuse_{epoch}.tif")[0]
+            codes = read_raster(run / LAND_USE[epoch])[0]
             counts[number], values[number] = np.bincount(codes.ravel(), minlength=256), codes[at]
     return MapFacts(
         change_pixels=np.bincount(change.ravel(), minlength=256), before_pixels=counts[0], after_pixels=counts[1],
@@ -164,9 +165,9 @@ def _areas_of_interest(
     """Read the areas that the user names, else those that the run has."""
     if areas is not None:
         return read_areas_of_interest(areas, grid, layer, name_column)
-    if AREAS_LAYER not in vector_layers(run / LAYERS):
+    if AREAS_LAYER not in vector_layers(run / CHANGES):
         return None
-    frame = read_layer(run / LAYERS, AREAS_LAYER)
+    frame = read_layer(run / CHANGES, AREAS_LAYER)
     notes = described.areas_of_interest.notes if described.areas_of_interest else ()
     return AreasOfInterest(frame[["name", frame.geometry.name]], grid, notes)
 

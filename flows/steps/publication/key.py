@@ -13,6 +13,7 @@ from landshift.flows.steps.publication.run import Detected
 from landshift.pipeline.manifest import file_hash, short_hash, value_hash
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.record import read_run
+from landshift.pipeline.run_files import manifest_of_run
 
 
 def run_key(ws: Workspace, prepared: Pair) -> str:
@@ -28,7 +29,7 @@ def run_key(ws: Workspace, prepared: Pair) -> str:
 
 def find_finished(ws: Workspace, key: str) -> Detected | None:
     """Return the run where it is there already, whole and unharmed, from the same inputs; nothing is left to be done for it."""
-    if not ws.manifest(ws.run).is_current("run", key):
+    if not manifest_of_run(ws.run).is_current("run", key):
         return None
     areas = read_run(ws.run).areas
     shutil.rmtree(ws.work, ignore_errors=True)  # a kill may have come between the two

@@ -32,6 +32,7 @@ from landshift.pipeline.raster.read import read_raster, read_rows
 from landshift.pipeline.raster.write import write_cog
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.run.rasters import MapParts, write_disagreement, write_domain_shift, write_last_observed, write_rasters
+from landshift.pipeline.run_files import CHANGES, LAYERS_FOLDER, layer_file
 from landshift.pipeline.vector.columns import CHANGES_LAYER
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import write_changes, write_changes_lyrx, write_copies
@@ -95,16 +96,22 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
             changes["areas_of_interest"] = names_of(areas_of_interest, changes)
             summary = area_summary(areas_of_interest, patches, changes, made.grid, legend=legend, dates=dates)
         advance(0.9)
-        path = folder / "changes.gpkg"
+        path = folder / CHANGES
         files.append(write_changes(path, changes, legend, known=known, not_observed=unseen, areas_of_interest=summary))
         found = set(changes["change_code"])
         listed = [entry for entry in legend.changes if entry.code in found]
         files += [
-            write_text(folder / "changes.qml", vector_qml(listed)),
-            write_text(folder / "changes.sld", vector_sld(listed, title="Changes")),
-            write_changes_lyrx(path, listed, known=known, areas_of_interest=summary is not None),
+            write_text(folder / layer_file("changes.qml"), vector_qml(listed)),
+            write_text(folder / layer_file("changes.sld"), vector_sld(listed, title="Changes")),
+            write_changes_lyrx(
+                folder / layer_file("changes.lyrx"),
+                f"../{CHANGES}",
+                listed,
+                known=known,
+                areas_of_interest=summary is not None,
+            ),
         ]
-        files += write_copies(folder, changes, ws.project.detect.copies)
+        files += write_copies(folder / LAYERS_FOLDER, changes, ws.project.detect.copies)
         advance(1.0)
     notes = None if areas_of_interest is None else tuple(areas_of_interest.notes)
     maps = Maps(areas, notes, second_opinion=opinion)
@@ -116,7 +123,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
 def _publish_image(manifest: Manifest, key: str, name: str) -> Path:
     """Arrange an image for the eye and take it out of the raw map: twice, the images would be most of a run's disk."""
     folder = manifest.folder
-    path, raw = folder / f"{name}.tif", folder / f"raw_{name}.tif"
+    path, raw = folder / layer_file(f"{name}.tif"), folder / f"raw_{name}.tif"
     if not manifest.is_current(name, key):
         manifest.record(name, key, [write_cog(path, raw, categorical=False)])
     # A run that is interrupted here goes on from what is left.
@@ -163,7 +170,7 @@ def _write_second_opinion(
 
 def _earlier_changes(ws: Workspace) -> "gpd.GeoDataFrame | None":
     """Return the changes of the run that is there, whose ids the same changes keep."""
-    path = ws.run / "changes.gpkg"
+    path = ws.run / CHANGES
     try:
         return read_layer(path, CHANGES_LAYER) if path.is_file() else None
     except InputError:

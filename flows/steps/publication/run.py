@@ -25,7 +25,7 @@ from landshift.pipeline.change.second_opinion import result_gates
 from landshift.pipeline.epochs.gates import Measured
 from landshift.pipeline.gates import Caution, Gate, cautions_of
 from landshift.pipeline.grid import crs_name
-from landshift.pipeline.manifest import MANIFEST, file_hash, link_or_copy, replace_when_done
+from landshift.pipeline.manifest import file_hash, link_or_copy, replace_when_done
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.record import (
@@ -114,11 +114,12 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
     )  # fmt: skip
     with replace_when_done(ws.run) as target, step("Publishing"):
         target.mkdir(parents=True)
-        for path in sorted(folder.iterdir()):
-            if not path.name.startswith(("raw_", ".")) and path.name != MANIFEST:
-                # The work stays, so that it can be published again after a failure here.
-                link_or_copy(path, target / path.name)
-        complete(target, run, ws.manifest(folder).entries()["maps"]["files"])
+        made = ws.manifest(folder).entries()["maps"]["files"]
+        for name in made:
+            (target / name).parent.mkdir(exist_ok=True)
+            # The work stays, so that it can be published again after a failure here.
+            link_or_copy(folder / name, target / name)
+        complete(target, run, made)
     shutil.rmtree(ws.work, ignore_errors=True)
     return Detected(ws.run, areas.changed_ha, areas.polygons, True, gates=gates)
 

@@ -15,7 +15,8 @@ from landshift.pipeline.raster.images import open_readers
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.records import content_of, read_json, write_record
 from landshift.pipeline.run.package import require_unharmed
-from landshift.pipeline.run.record import CHANGE_MAP, RunRecord, read_run
+from landshift.pipeline.run.record import RunRecord, read_run
+from landshift.pipeline.run_files import CHANGE_MAP, IMAGES
 from landshift.pipeline.sample.draw import DrawnSample, DrawnStratum, Sample, allocate, draw
 from landshift.pipeline.sample.judging.form import sample_form_qml, write_sample_project
 from landshift.pipeline.sample.judging.points import sample_frame
@@ -75,7 +76,7 @@ def sample_run(
     codes, grid = read_raster(run / CHANGE_MAP)
     counts = {code: int(n) for code, n in enumerate(np.bincount(codes.ravel(), minlength=256)) if n and code != NOT_OBSERVED}
     if not counts:
-        raise InputError(f"{run / 'change.tif'}: no pixel was observed on both dates, so there is nothing to sample.")
+        raise InputError(f"{run / CHANGE_MAP}: no pixel was observed on both dates, so there is nothing to sample.")
     expected = expect_accuracy(described, counts)
     sizes = allocate(counts, expected, size=size, target_standard_error=target_standard_error, minimum=minimum)
     if sum(sizes.values()) > _MOST:
@@ -101,7 +102,7 @@ def sample_run(
             _write_chips(run, target, frame, sample, advance=advance)
             dates = (str(described.before_date), str(described.after_date))
             write_sample_file(target / SAMPLES, frame, sample_form_qml(legend, abs(float(grid.transform.a)), dates))
-            images = {epoch: run / f"image_{epoch}.tif" for epoch in ("before", "after")}
+            images = {epoch: run / file for epoch, file in IMAGES.items()}
             crs = inspect(images["after"]).crs
             write_sample_project(target / PROJECT, folder, legend, images, grid=grid, crs=crs, dates=dates)
             write_record(target / RECORD, record)
@@ -145,7 +146,7 @@ def _require_same(folder: Path, record: DrawnSample) -> None:
 
 def _write_chips(run: Path, folder: Path, frame: "gpd.GeoDataFrame", sample: Sample, advance: Any) -> None:  # noqa: ANN401
     (folder / "chips").mkdir()
-    with open_readers(run / "image_before.tif", run / "image_after.tif") as readers:
+    with open_readers(*(run / file for file in IMAGES.values())) as readers:
         places = zip(frame["chip"], sample.rows.tolist(), sample.columns.tolist(), strict=True)
         for number, (chip, row, column) in enumerate(places, start=1):
             before, after = (np.nan_to_num(reader.read(sample_window(row, column))).astype(np.uint8) for reader in readers)

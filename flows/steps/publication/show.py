@@ -10,6 +10,7 @@ from landshift.pipeline.drawing.pictures import change_picture, data_uri, displa
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.record import read_run
+from landshift.pipeline.run_files import CHANGE_MAP, IMAGES, PAGE
 
 
 def show_detected(ws: Workspace, detected: Detected, areas: MappedAreas) -> None:
@@ -19,8 +20,8 @@ def show_detected(ws: Workspace, detected: Detected, areas: MappedAreas) -> None
     name = ws.project.artifact_name
     show_gates(ws, detected.gates)
     show_table(content_of(areas.changes), key=f"{name}-areas", description="Mapped change in hectares (pixel count, biased)")
-    show_link(detected.run.resolve().joinpath("report.html").as_uri(), key=f"{name}-report", text="Report")
-    after = display_picture(detected.run / "image_after.tif", side=360)
+    show_link(detected.run.resolve().joinpath(PAGE).as_uri(), key=f"{name}-report", text="Report")
+    after = display_picture(detected.run / IMAGES["after"], side=360)
     changes = Legend(read_run(detected.run).legend).changes
-    picture = data_uri(change_picture(detected.run / "change.tif", changes, after, side=360))
+    picture = data_uri(change_picture(detected.run / CHANGE_MAP, changes, after, side=360))
     show_text(f"![Mapped change]({picture})", key=f"{name}-preview", description="Preview of the change map")

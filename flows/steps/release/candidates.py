@@ -29,8 +29,8 @@ from landshift.pipeline.legend import NOT_LABELLED
 from landshift.pipeline.manifest import file_hash, value_hash, write_json
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.records import content_of, read_record, write_record
-from landshift.pipeline.run.stac import ITEM, footprint
-from landshift.pipeline.run.stac_model import write_model_item
+from landshift.pipeline.run.stac import footprint
+from landshift.pipeline.run.stac_model import MODEL_ITEM, write_model_item
 from landshift.pipeline.scores.accuracy import MethodScores, mean_and_spread
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.scores.release import BlockTally, tally_blocks
@@ -191,7 +191,7 @@ def choose_model(
         write_json(report, content)
         write_model_item(ws.candidate, json.loads((ws.candidate / MODEL).read_text(encoding="utf-8")))
         write_seen(ws, made.grid, ws.candidate)
-        manifest.record("model", key, [report, *(ws.candidate / n for n in (WEIGHTS, MODEL, CARD, ITEM, SEEN))])
+        manifest.record("model", key, [report, *(ws.candidate / n for n in (WEIGHTS, MODEL, CARD, MODEL_ITEM, SEEN))])
     return Trained(ws.candidate, report)
 
 

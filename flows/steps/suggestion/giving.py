@@ -21,7 +21,6 @@ from landshift.pipeline.manifest import replace_when_done, scratch_folder
 from landshift.pipeline.records import content_of, write_record
 from landshift.pipeline.review.chips import write_chips
 from landshift.pipeline.review.suggestions import (
-    IMAGES,
     SUGGESTION_FILE,
     SUGGESTION_PROJECT,
     SUGGESTION_RECORD,
@@ -30,6 +29,7 @@ from landshift.pipeline.review.suggestions import (
     write_suggestion_project,
     write_suggestions,
 )
+from landshift.pipeline.run_files import IMAGES
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 
 DEFAULT_FOLDER = "to-label"
@@ -111,7 +111,7 @@ def _give_out(ground: Ground, choice: Choice, wish: Wish, output: Path, *, image
 def _write_images(folder: Path, pair: Pair) -> None:
     made = pair.plan
     stretches = stretches_of(*pair.images, comparable=made.sensor.units == REFLECTANCE)
-    for name, image, stretch in zip(IMAGES, pair.images, stretches, strict=True):
+    for name, image, stretch in zip(IMAGES.values(), pair.images, stretches, strict=True):
         names = [made.bands[band - 1] for band in stretch.bands]
         write_image(folder / name, image, stretch, made.grid, tags={}, names=names)
 

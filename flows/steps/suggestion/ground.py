@@ -21,6 +21,7 @@ from landshift.pipeline.legend import NOT_LABELLED, Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import Layout, open_writer
 from landshift.pipeline.run.record import read_run
+from landshift.pipeline.run_files import IMAGES, PROBABILITY
 from landshift.pipeline.tiles import tiles
 
 _MODEL = "model.json"
@@ -107,11 +108,11 @@ def ask_run(folder: Path) -> Ground:
         InputError: It is not the folder of a run, or its images are not there.
     """
     record = read_run(folder)
-    images = [folder / name for name in ("image_before.tif", "image_after.tif")]
+    images = [folder / name for name in IMAGES.values()]
     missing = [i.name for i in images if not i.is_file()]
     if missing:
         raise InputError(f"{folder} lacks {', '.join(missing)}: copy the run with all its files, or give the config instead.")
-    chances, grid = read_raster(folder / "change_probability.tif")
+    chances, grid = read_raster(folder / PROBABILITY)
     notes = ["Only the three colours of the run's images are known; the config shows all bands, and asks every seed's model."]
     labelled, split = np.zeros(chances.shape, dtype=bool), record.config.get("split") or {}
     masks = folder.parent / "training" / LABELS
@@ -121,7 +122,7 @@ def ask_run(folder: Path) -> Ground:
         labelled = (layers != NOT_LABELLED).any(axis=0)
     else:
         notes.append(f"No labels lie beside the run ({masks.parent.name}/{masks.name}), so no block counts as labelled.")
-    model = () if record.model is None else (Member(f"model {record.model.name}", folder / "change_probability.tif"),)
+    model = () if record.model is None else (Member(f"model {record.model.name}", folder / PROBABILITY),)
     return Ground(
         record.name, (record.before_date, record.after_date), Legend(record.legend), grid,
         source=PairSource(images[0], images[1]),

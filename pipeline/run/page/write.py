@@ -28,7 +28,8 @@ from landshift.pipeline.run.page.tables import (
     place_notes,
     place_rows,
 )
-from landshift.pipeline.run.record import CLASSICAL_SCORE, DISAGREEMENT, ESTIMATES, LAYERS, RUN, RunRecord
+from landshift.pipeline.run.record import CLASSICAL_SCORE, RunRecord
+from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, DISAGREEMENT, ESTIMATES, IMAGES, RUN
 from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.scores.assessment import Assessment
@@ -58,7 +59,7 @@ def page_of(folder: Path) -> str:
     run = read_record(folder / RUN, RunRecord)
     path = folder / ESTIMATES
     estimates = read_record(path, Estimates) if path.is_file() else None
-    layers = folder / LAYERS
+    layers = folder / CHANGES
     patches = largest(read_layer(layers, CHANGES_LAYER))
     areas = read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None
     with_chips = patches.iloc[:MOST_CHIPS]
@@ -102,10 +103,10 @@ def run_page(
 
 def _pictures(folder: Path, run: RunRecord) -> dict[str, str]:
     legend = Legend(run.legend)
-    under = display_picture(folder / "image_after.tif", _MAP_SIDE)
-    shown = {date: display_picture(folder / f"image_{date}.tif", _SIDE) for date in ("before", "after")}
+    under = display_picture(folder / IMAGES["after"], _MAP_SIDE)
+    shown = {date: display_picture(folder / file, _SIDE) for date, file in IMAGES.items()}
     large = max(under.shape) > 600
-    maps = {"change": ("change.tif", legend.changes)}
+    maps = {"change": (CHANGE_MAP, legend.changes)}
     if (folder / DISAGREEMENT).is_file():
         maps["disagreement"] = (DISAGREEMENT, ENTRIES)
     return {
@@ -118,7 +119,7 @@ def _chips(folder: Path, run: RunRecord, patches: gpd.GeoDataFrame) -> dict[str,
     if patches.empty:
         return {}
     where = on_pixels(patches, run)
-    return {date: data_uri(chip_sheet(folder / f"image_{date}.tif", where, _SIDE), photo=True) for date in ("before", "after")}
+    return {date: data_uri(chip_sheet(folder / file, where, _SIDE), photo=True) for date, file in IMAGES.items()}
 
 
 def _plots(run: RunRecord, estimates: Estimates | None, rows: Sequence[AreaFigures]) -> dict[str, str]:
