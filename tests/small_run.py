@@ -179,7 +179,7 @@ def small_estimates() -> Estimates:
         samples=JudgedSample(
             total=26, used=25, untold=0, seed=0, file="judged.gpkg",
             strata=tuple(
-                JudgedStratum(code, name, pixels, mapped, judged, judged, drawn)
+                JudgedStratum(code, name, (code,), pixels, area_ha=mapped, judged=judged, drawn=drawn)
                 for code, (name, (pixels, mapped, judged, drawn)) in enumerate(zip(kinds, strata, strict=True), 1)
             ),
         ),

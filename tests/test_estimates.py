@@ -14,6 +14,7 @@ from landshift.pipeline.records import content_of, read_record, write_record
 from landshift.pipeline.sample.area_estimation import UNKNOWN
 from landshift.pipeline.sample.design import WILSON, Z_95, wilson_limits
 from landshift.pipeline.sample.disagreement import Disagreement
+from landshift.pipeline.sample.draw import DrawnStratum
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.record import Estimates, JudgedStratum
 from landshift.pipeline.sample.references import References
@@ -38,7 +39,12 @@ def judged(change: Any, before: Any = None, after: Any = None, total: int | None
 
 
 def binary(mapped: list[int], reference: list[int], counts: dict[int, int], **more: Any) -> Estimates:
-    facts = MapFacts(pixels_of(counts), None, None, 0.1, 7.5, np.array(mapped, dtype=np.uint8), None, None)
+    drawn, codes = more.pop("drawn", None), np.array(mapped, dtype=np.uint8)
+    strata = tuple(
+        DrawnStratum(code, Legend().changes[code].name, (code,), None, pixels=counts[code], samples=n, expected_changed=0.0)
+        for code, n in (drawn or {}).items()
+    )
+    facts = MapFacts(pixels_of(counts), None, None, 0.1, 7.5, codes, None, None, strata, codes if strata else None)
     places = more.pop("places", None)
     return estimates(
         Legend(),
@@ -97,8 +103,8 @@ def test_a_binary_project_by_hand() -> None:
     assert found.landuse_before == found.areas_of_interest == ()
     assert found.not_observed_ha == 7.5
     assert found.samples.strata == (
-        JudgedStratum(1, "Unchanged", 900, 90.0, samples=10, judged=10, drawn=None),
-        JudgedStratum(2, "Changed", 100, 10.0, samples=10, judged=10, drawn=None),
+        JudgedStratum(1, "Unchanged", (1,), 900, area_ha=90.0, judged=10, drawn=None),
+        JudgedStratum(2, "Changed", (2,), 100, area_ha=10.0, judged=10, drawn=None),
     )
     assert any("7.50 ha were not observed" in note for note in found.notes)
     assert any("1 of 10 sampled pixels that are changed where the map says 'Unchanged'" in note for note in found.notes)

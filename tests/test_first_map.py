@@ -28,6 +28,7 @@ from landshift.pipeline.run.record import ClassicalThreshold, list_altered_files
 from landshift.pipeline.run.results import open_run
 from landshift.pipeline.sample.judging.form import sample_form_qml
 from landshift.pipeline.sample.judging.points import read_samples
+from landshift.pipeline.sample.planning.plan import Aim
 from landshift.pipeline.vector.write import write_sample_file
 from tests.archives import deliver
 from tests.binary_territory import BinaryTerritory, squares
@@ -131,12 +132,12 @@ def test_the_same_again_is_there_already(territory: BinaryTerritory, made: Path)
 
 
 def test_an_analyst_has_areas_with_intervals_on_the_first_day(run: Path) -> None:
-    sampled = sample_run(run, size=120, minimum=20)
+    sampled = sample_run(run, aim=Aim(size=120, minimum=20))
     frame = read_samples(sampled.folder / SAMPLES)
     truth = squares()[frame["row"].to_numpy(dtype=int), frame["column"].to_numpy(dtype=int)]
     frame["reference_change"] = pd.array(truth.astype(int) + 1, dtype="Int32")
     judged = write_sample_file(sampled.folder / "judged.gpkg", frame, sample_form_qml(Legend()))
-    found = estimate_run(run, judged).estimates
+    found = estimate_run(run, [judged]).estimates
     interval = found.changed.area_ha
     assert interval.low is not None
     assert interval.high is not None

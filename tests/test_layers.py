@@ -30,6 +30,7 @@ ROOMS: dict[str, str] = {
     "pipeline.scores": "",
     "pipeline.chips": "files scores labels scenes raster",
     "pipeline.sample": "",
+    "pipeline.sample.planning": "sample",
     "pipeline.sample.judging": "sample drawing vector",
     "pipeline.pages": "drawing scores",
     "pipeline.run": "raster drawing vector change scores sample pages",

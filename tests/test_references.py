@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
-from landshift.pipeline.sample.draw import Sample, sample_ids
+from landshift.pipeline.sample.draw import DrawnStratum, Sample, sample_ids
 from landshift.pipeline.sample.references import References, check_references, require_strata
 
 LEGEND = Legend((LandUse(1, "Forest", "#006400"), LandUse(4, "Cropland", "#ffcc00"), LandUse(9, "Built-up", "#cc0000")))
@@ -204,15 +204,21 @@ def test_names_of_users_are_only_text() -> None:
         )
 
 
+def strata(sizes: dict[int, int]) -> list[DrawnStratum]:
+    names = {change.code: change.name for change in LEGEND.changes}
+    return [DrawnStratum(c, names[c], (c,), None, pixels=99, samples=n, expected_changed=0.0) for c, n in sizes.items()]
+
+
 def test_judgements_have_to_fit_the_strata_of_the_map() -> None:
-    found = check()
+    found, drawn = check(), strata({1: 2, 2: 1, 5: 1})
     mapped = np.array([1, 2, 5, 1], dtype=np.uint8)
-    require_strata(LEGEND, found, mapped, [1, 2, 5], {1: 2, 2: 1, 5: 1})
+    require_strata(found, mapped, drawn, drawn=True)
     with pytest.raises(InputError, match=r"observed nothing.*S0003"):
-        require_strata(LEGEND, found, np.array([1, 2, 0, 1], dtype=np.uint8), [1, 2], None)
+        require_strata(found, np.array([1, 2, 0, 1], dtype=np.uint8), drawn[:2], drawn=False)
     with pytest.raises(InputError, match="'Built-up to Forest'"):
-        require_strata(LEGEND, found, mapped, [1, 2, 5, 6], None)
+        require_strata(found, mapped, strata({1: 2, 2: 1, 5: 1, 6: 1}), drawn=False)
     with pytest.raises(InputError, match="More samples were judged than drawn where the map has 'Unchanged'"):
-        require_strata(LEGEND, found, mapped, [1, 2, 5], {1: 1, 2: 1, 5: 1})
+        require_strata(found, mapped, strata({1: 1, 2: 1, 5: 1}), drawn=True)
+    require_strata(found, mapped, strata({1: 1, 2: 1, 5: 1}), drawn=False)
     with pytest.raises(ValueError, match="judged were"):
-        require_strata(LEGEND, found, mapped[:3], [1, 2, 5], None)
+        require_strata(found, mapped[:3], drawn, drawn=False)

@@ -24,7 +24,7 @@ from landshift.pipeline.change.polygons import MapLayers, find_map_patches, map_
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import file_hash
-from landshift.pipeline.sample.draw import sample_ids
+from landshift.pipeline.sample.draw import Sample, sample_ids
 from landshift.pipeline.sample.judging.points import read_samples, sample_frame
 from landshift.pipeline.vector.columns import (
     AREA_COLUMNS,
@@ -70,7 +70,7 @@ def samples_frame(number: int = 3) -> gpd.GeoDataFrame:
         "sample_id": [f"S{k}" for k in range(number)], "map_code": 2, "map_name": NAMES[0],
         "reference_code": [None, 1, 2][:number], "reference_name": None, "agrees": [None, 0, 1][:number],
         "map_before": [None, 1, 4][:number], "map_after": 4, "reference_before": [1, None, 4][:number], "reference_after": 1,
-        "weight_ha": 1.5, "interpreter": NAMES[1], "remarks": NAMES[2],
+        "stratum": NAMES[0], "weight_ha": 1.5, "interpreter": NAMES[1], "remarks": NAMES[2],
         "reference_date": [AFTER, None, BEFORE][:number],
     }  # fmt: skip
     points = shapely.points(500_005 + 10 * np.arange(number), 4_999_995)
@@ -473,7 +473,7 @@ def test_an_empty_layer_is_read_as_an_empty_frame(tmp_path: Path) -> None:
 
 
 def sample(legend: Legend = LEGEND) -> gpd.GeoDataFrame:
-    return sample_frame(np.array([0, 2, 1]), np.array([1, 4, 0]), GRID, legend, run_id="r1")
+    return sample_frame(Sample(np.array([0, 2, 1]), np.array([1, 4, 0])), GRID, legend, run_id="r1")
 
 
 def test_a_sample_lies_at_pixel_centres_and_says_nothing_about_the_map() -> None:

@@ -48,7 +48,7 @@ def estimate_demo(run: Path, data: Path) -> tuple[dict[str, Any], list[str]]:
         frame[f"reference_{epoch}"] = pd.array(codes[at], dtype="Int32")
     frame["interpreter"] = "the exact truth"
     write_sample_file(judged, frame, sample_form_qml(legend, described.grid.pixel_size_m, dates))
-    estimates = estimate_run(run, judged).estimates
+    estimates = estimate_run(run, [judged]).estimates
 
     change, grid = read_raster(run / CHANGE_MAP)
     seen = change != NOT_OBSERVED

@@ -1,7 +1,7 @@
 """A stratified random sample of a map: how many pixels of each code, and which."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,6 +12,8 @@ from landshift.pipeline.legend import NOT_OBSERVED
 _LEAST = 2
 """Of one pixel no variance is known."""
 _CODES = 256
+SECONDS_PER_PIXEL = 30
+"""That an interpreter needs at least: two dates to look at, and two answers."""
 
 
 @dataclass(frozen=True)
@@ -26,18 +28,54 @@ class Sample:
 
 @dataclass(frozen=True)
 class DrawnStratum:
-    """A value of the change map, and how many of its pixels were drawn."""
+    """A part of the map, and how many of its pixels were drawn."""
 
-    code: int
-    """Change code."""
+    number: int
+    """From 1."""
     name: str
-    """Of the change."""
+    """Of the change or changes that it holds."""
+    codes: tuple[int, ...]
+    """Change codes of the map that it holds."""
+    probability: tuple[int, int] | None
+    """Numbers of change_probability.tif that its pixels have, from the first to before the second; None = any."""
     pixels: int
     """Of the map."""
     samples: int
     """Drawn pixels."""
-    expected_accuracy: float
-    """User's accuracy that the size was planned with, 0..1."""
+    expected_changed: float
+    """Share that is expected to have changed, 0..1, with which the size was planned; no estimate uses it."""
+
+
+@dataclass(frozen=True)
+class SamplePlan:
+    """What a sample costs, and what is expected of it, known before anything is drawn."""
+
+    pixels: int
+    """To judge."""
+    hours: float
+    """To judge them, at `SECONDS_PER_PIXEL`."""
+    mapped_ha: float
+    """Hectares mapped as changed (pixel count, biased)."""
+    expected_ha: float
+    """Hectares that are expected to have changed."""
+    expected_low_ha: float
+    """Lower end of the 95 % interval that is expected."""
+    expected_high_ha: float
+    """Upper end."""
+    relative_error: float
+    """Half of that interval over 1.96, as a share of the expected hectares: the relative standard error where it is normal."""
+    grounds: tuple[str, ...]
+    """Where the expectations come from, in sentences."""
+
+
+@dataclass(frozen=True)
+class EarlierDraw:
+    """A draw of the same design that a sample was added to."""
+
+    seed: int
+    """0 or more."""
+    sizes: tuple[int, ...]
+    """Drawn pixels of each stratum, in the order of the strata."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +87,26 @@ class DrawnSample:
     seed: int
     """0 or more."""
     strata: tuple[DrawnStratum, ...]
-    """By ascending code."""
+    """By ascending number."""
+    plan: SamplePlan
+    """Of all draws together."""
+    earlier: tuple[EarlierDraw, ...] = ()
+    """Draws that this one was added to, the first one first; empty for a first sample."""
 
     @property
     def sizes(self) -> dict[int, int]:
-        """Change code to drawn pixels."""
-        return {row.code: row.samples for row in self.strata}
+        """Number of the stratum to drawn pixels."""
+        return {row.number: row.samples for row in self.strata}
+
+    @property
+    def draws(self) -> tuple[EarlierDraw, ...]:
+        """All draws, this one last."""
+        return (*self.earlier, EarlierDraw(self.seed, tuple(row.samples for row in self.strata)))
+
+    @property
+    def first_number(self) -> int:
+        """Number of its first pixel, from 1, when those of the earlier draws are counted before it."""
+        return 1 + sum(sum(draw.sizes) for draw in self.earlier)
 
 
 def allocate(
@@ -98,16 +150,18 @@ def allocate(
     return {code: min(max(shares[code], minimum), pixels[code]) for code in pixels}
 
 
-def draw(codes: np.ndarray, sizes: Mapping[int, int], seed: int) -> Sample:
+def draw(codes: np.ndarray, sizes: Mapping[int, int], seed: int, *, without: Sample | None = None) -> Sample:
     """Draw pixels of each code at random, without replacement.
 
     Rows are counted one at a time and a pixel is found by its rank within its stratum, so no list of a stratum's pixels
     is ever made.
 
     Args:
-        codes: uint8 (y, x) change codes of the map.
-        sizes: Change code to the pixels wanted of it.
+        codes: uint8 (y, x) change codes of the map, or numbers of its strata.
+        sizes: Code to the pixels wanted of it.
         seed: 0 or more; the same seed draws the same pixels, and those of one code whatever the sizes of the others.
+        without: Pixels that were drawn before, which are not drawn again: both draws together are a simple random sample of
+            each code, of as many pixels as both have of it.
 
     Raises:
         InputError: A code has fewer pixels than are wanted, code 0 (not observed) is wanted, or the seed is negative.
@@ -120,16 +174,52 @@ def draw(codes: np.ndarray, sizes: Mapping[int, int], seed: int) -> Sample:
     if sizes.get(NOT_OBSERVED, 0):
         raise InputError("Pixels that were not observed cannot be sampled: leave code 0 out.")
     by_row = np.stack([np.bincount(row, minlength=_CODES) for row in codes]) if len(codes) else np.zeros((0, _CODES), np.int64)
-    found = [_draw_stratum(codes, by_row[:, code], code, n, seed=seed) for code, n in sorted(sizes.items()) if n]
+    before = _pixels_by_code(codes, without)
+    # A draw that goes on with the numbers of an earlier one would repeat its choices, beside the pixels that are taken.
+    later = [] if without is None else [len(without.rows)]
+    found = [
+        _draw_stratum(
+            codes, by_row[:, code], n, chance=np.random.default_rng([seed, code, *later]), code=code, before=before.get(code)
+        )
+        for code, n in sorted(sizes.items())
+        if n
+    ]
     rows, columns = np.concatenate([np.zeros((2, 0), dtype=np.int64), *found], axis=1)
-    order = np.random.default_rng([seed, _CODES]).permutation(len(rows))
+    order = np.random.default_rng([seed, _CODES, *later]).permutation(len(rows))
     return Sample(rows[order], columns[order])
 
 
-def sample_ids(number: int) -> list[str]:
-    """Name the samples of a draw in the order in which they are to be judged: `S0001`, `S0002`..."""
-    digits = max(4, len(str(number)))
-    return [f"S{k:0{digits}d}" for k in range(1, number + 1)]
+def draw_again(strata: np.ndarray, record: DrawnSample) -> Sample:
+    """Draw all pixels of a sample once more, those of the earlier draws first.
+
+    Args:
+        strata: uint8 (y, x): number of the stratum of each pixel.
+        record: Of the sample.
+
+    Raises:
+        InputError: The map has fewer pixels of a stratum than were drawn.
+    """
+    parts: list[Sample] = []
+    for one in record.draws:
+        sizes = {row.number: n for row, n in zip(record.strata, one.sizes, strict=True)}
+        parts.append(draw(strata, sizes, one.seed, without=join_samples(parts) if parts else None))
+    return join_samples(parts)
+
+
+def join_samples(parts: Sequence[Sample]) -> Sample:
+    """Put the pixels of several draws one after the other."""
+    return Sample(np.concatenate([part.rows for part in parts]), np.concatenate([part.columns for part in parts]))
+
+
+def sample_ids(number: int, first: int = 1) -> list[str]:
+    """Name the samples of a draw in the order in which they are to be judged: `S0001`, `S0002`...
+
+    Args:
+        number: Of the samples.
+        first: Number of the first one; above 1 where they were added to others.
+    """
+    digits = max(4, len(str(first + number - 1)))
+    return [f"S{k:0{digits}d}" for k in range(first, first + number)]
 
 
 def _cochran_size(pixels: Mapping[int, int], expected: Mapping[int, float], target: float) -> int:
@@ -171,13 +261,27 @@ def _in_proportion(pixels: Mapping[int, int], size: int) -> dict[int, int]:
     return {code: whole + (code in lucky) for code, (whole, _) in parts.items()}
 
 
-def _draw_stratum(codes: np.ndarray, by_row: np.ndarray, code: int, size: int, seed: int) -> np.ndarray:
+def _pixels_by_code(codes: np.ndarray, sample: Sample | None) -> dict[int, np.ndarray]:
+    """Return int64 (2, n), rows and columns, of the sampled pixels of each code."""
+    if sample is None:
+        return {}
+    at = codes[sample.rows, sample.columns]
+    place = np.stack([sample.rows, sample.columns])
+    return {int(code): place[:, at == code] for code in np.unique(at)}
+
+
+def _draw_stratum(
+    codes: np.ndarray, by_row: np.ndarray, size: int, *, chance: np.random.Generator, code: int, before: np.ndarray | None
+) -> np.ndarray:
     """Return int64 (2, size): rows and columns."""
     ends = np.cumsum(by_row)
-    available = int(ends[-1]) if len(ends) else 0
+    taken = np.zeros(0, dtype=np.int64) if before is None else _ranks(codes, ends - by_row, code, before)
+    available = (int(ends[-1]) if len(ends) else 0) - len(taken)
     if size > available:
         raise InputError(f"{size} pixels of code {code} are wanted and the map has {available}: ask for fewer.")
-    ranks = np.sort(np.random.default_rng([seed, code]).choice(available, size, replace=False))
+    ranks = np.sort(chance.choice(available, size, replace=False))
+    # The k-th pixel that is left lies after as many taken ones as have fewer pixels that are left before them.
+    ranks = ranks + np.searchsorted(taken - np.arange(len(taken)), ranks, side="right")
     rows = np.searchsorted(ends, ranks, side="right")
     within = ranks - (ends - by_row)[rows]
     columns = np.empty(size, dtype=np.int64)
@@ -185,3 +289,8 @@ def _draw_stratum(codes: np.ndarray, by_row: np.ndarray, code: int, size: int, s
         here = rows == row
         columns[here] = np.flatnonzero(codes[row] == code)[within[here]]
     return np.stack([rows.astype(np.int64), columns])
+
+
+def _ranks(codes: np.ndarray, starts: np.ndarray, code: int, place: np.ndarray) -> np.ndarray:
+    """Return the ranks of pixels among those of their code, ascending."""
+    return np.sort([int(starts[y]) + int((codes[y, :x] == code).sum()) for y, x in place.T.tolist()]).astype(np.int64)

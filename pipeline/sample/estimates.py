@@ -1,6 +1,6 @@
 """The estimates of a run: areas and accuracies from its judged sample."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -20,6 +20,7 @@ from landshift.pipeline.sample.area_estimation import (
 from landshift.pipeline.sample.design import Design
 from landshift.pipeline.sample.disagreement import Intensity, intensity_analysis, quantity_and_allocation
 from landshift.pipeline.sample.domain_estimation import domain_estimates
+from landshift.pipeline.sample.draw import DrawnStratum
 from landshift.pipeline.sample.grouping import balances_of_land_uses, pool_small_kinds
 from landshift.pipeline.sample.notes import note_on_limits, notes_on_classes, notes_on_sample
 from landshift.pipeline.sample.record import (
@@ -60,6 +61,10 @@ class MapFacts:
     """uint8 (n): land-use code before at each; None in a binary project."""
     after: np.ndarray | None
     """uint8 (n): land-use code after at each; None in a binary project."""
+    strata: tuple[DrawnStratum, ...] = ()
+    """That the sample was drawn from, with the pixels of all draws; empty where each change code is one."""
+    stratum: np.ndarray | None = None
+    """int64 (n): number of the stratum of each judged pixel; None where `strata` is empty."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +77,8 @@ class AreaFacts:
     """int64 (area, 256): pixels of each change code inside, 0 = not observed included."""
     inside: np.ndarray
     """bool (n, area): whether each judged pixel lies inside; they may overlap."""
+    stratum_pixels: np.ndarray | None = None
+    """int64 (area, stratum): pixels of each stratum inside; None where the change codes are the strata."""
 
 
 def estimates(
@@ -83,7 +90,6 @@ def estimates(
     run: str,
     seed: int | None,
     file: str,
-    drawn: Mapping[int, int] | None = None,
 ) -> Estimates:
     """Estimate areas and accuracies from a judged sample (Olofsson 2014 and Stehman 2014, see `area_estimation`).
 
@@ -94,18 +100,21 @@ def estimates(
         places: The areas of interest, None without any.
         run: Id of the run.
         seed: That the sample was drawn with, None where not known.
-        file: Name of the labelling file.
-        drawn: Change code to the pixels that were drawn; None where not known.
+        file: Name of the labelling file, or of several.
 
     Raises:
         InputError: A judged pixel lies where the map observed nothing, a stratum has no judged pixel, or has more than
             were drawn.
     """
-    strata = [code for code in range(1, len(facts.change_pixels)) if facts.change_pixels[code] > 0]
-    require_strata(legend, references, facts.change, strata, drawn=drawn)
-    design = Design(facts.change_pixels[strata].astype(np.int64), np.searchsorted(strata, facts.change.astype(np.int64)))
+    strata, stratum, drawn = _strata(legend, facts)
+    require_strata(references, stratum, strata, drawn=drawn)
+    numbers = [row.number for row in strata]
+    design = Design(
+        np.array([row.pixels for row in strata], dtype=np.int64), np.searchsorted(numbers, stratum.astype(np.int64))
+    )
     hectares, mapped, reference = facts.hectares_per_pixel, facts.change, references.change
-    codes = sorted({*strata, *np.unique(reference).tolist()})
+    mapped_codes = [code for code in range(1, len(facts.change_pixels)) if facts.change_pixels[code] > 0]
+    codes = sorted({*mapped_codes, *np.unique(reference).tolist()})
     entries = [legend.changes[code] for code in codes]
     found = class_estimates(design, mapped, reference, codes, pixel_area=hectares)
     overall, changed = overall_accuracy(design, mapped, reference), _all_changes(design, mapped, reference, hectares)
@@ -118,12 +127,12 @@ def estimates(
     )  # fmt: skip
     transitions, intensity = _transitions(legend, design, references, hectares)
     named = list(zip([entry.name for entry in entries], found, strict=True))
-    total = max(references.total, sum((drawn or {}).values()))
+    total = max(references.total, sum(row.samples for row in facts.strata))
     missing = total - references.untold - len(reference)
     notes = [
         *notes_on_sample(
             design,
-            [legend.changes[code].name for code in strata],
+            [row.name for row in strata],
             reference,
             missing,
             untold=references.untold,
@@ -144,11 +153,10 @@ def estimates(
     ]
     strata_rows = tuple(
         JudgedStratum(
-            code=code, name=legend.changes[code].name, pixels=int(facts.change_pixels[code]),
-            mapped_ha=_ha(facts.change_pixels[code] * hectares), samples=int(n), judged=int(n),
-            drawn=None if drawn is None else int(drawn.get(code, 0)),
+            number=row.number, name=row.name, codes=row.codes, pixels=row.pixels, area_ha=_ha(row.pixels * hectares),
+            judged=int(n), drawn=row.samples if drawn else None,
         )
-        for code, n in zip(strata, design.samples, strict=True)
+        for row, n in zip(strata, design.samples, strict=True)
     )  # fmt: skip
     return Estimates(
         run=run, confidence_level=0.95,
@@ -167,7 +175,9 @@ def estimates(
             area_ha=tuple(tuple(_ha(pixels * hectares) for pixels in row) for row in crossed),
         ),
         transitions=transitions, disagreement=quantity_and_allocation(crossed), intensity=intensity,
-        areas_of_interest=_areas_of_interest(legend, design, references, places, strata=strata, codes=codes, hectares=hectares),
+        areas_of_interest=_areas_of_interest(
+            legend, design, references, places, strata=mapped_codes, codes=codes, hectares=hectares
+        ),
         not_observed_ha=_ha(facts.not_observed_ha), notes=tuple(notes),
         other_changes=_other_changes(
             pool_small_kinds(legend, design, mapped, reference, pixel_area=hectares), facts.change_pixels, hectares
@@ -177,6 +187,21 @@ def estimates(
             for row in balances_of_land_uses(legend, design, references.before, references.after, pixel_area=hectares)
         ),
     )  # fmt: skip
+
+
+def _strata(legend: Legend, facts: MapFacts) -> tuple[tuple[DrawnStratum, ...], np.ndarray, bool]:
+    """Return the strata, the number of that of each judged pixel, and whether it is known how many were drawn."""
+    if facts.strata and facts.stratum is not None:
+        return facts.strata, facts.stratum, True
+    codes = [code for code in range(1, len(facts.change_pixels)) if facts.change_pixels[code] > 0]
+    strata = tuple(
+        DrawnStratum(
+            code, legend.changes[code].name, (code,), probability=None, pixels=int(facts.change_pixels[code]), samples=0,
+            expected_changed=0.0,
+        )
+        for code in codes
+    )  # fmt: skip
+    return strata, facts.change, False
 
 
 def _land_use(
@@ -263,7 +288,8 @@ def _areas_of_interest(
     kinds = [legend.changes[code] for code in codes if code >= CHANGED]
     is_kind = references.change[:, None] == np.array([kind.code for kind in kinds], dtype=np.int64)
     member = np.concatenate([references.change[:, None] >= CHANGED, is_kind], axis=1)
-    found = domain_estimates(design, member, places.inside, places.pixels[:, list(strata)], pixel_area=hectares)
+    pixels_inside = places.pixels[:, list(strata)] if places.stratum_pixels is None else places.stratum_pixels
+    found = domain_estimates(design, member, places.inside, pixels_inside, pixel_area=hectares)
     return tuple(
         EstimatedArea(
             name=name, total_ha=_ha(pixels.sum() * hectares), not_observed_ha=_ha(pixels[NOT_OBSERVED] * hectares),

@@ -8,18 +8,18 @@ from landshift.pipeline.sample.disagreement import Disagreement, Intensity
 
 @dataclass(frozen=True)
 class JudgedStratum:
-    """A value of the change map, as it was sampled."""
+    """A part of the map, as it was sampled."""
 
-    code: int
-    """Change code on the map."""
+    number: int
+    """From 1."""
     name: str
-    """Of the change."""
+    """Of the change or changes that it holds."""
+    codes: tuple[int, ...]
+    """Change codes of the map that it holds."""
     pixels: int
     """Of the map."""
-    mapped_ha: float
-    """Hectares of the map (pixel count, biased)."""
-    samples: int
-    """Judged pixels, the same as `judged`."""
+    area_ha: float
+    """Hectares of these pixels."""
     judged: int
     """Judged pixels that the estimates use."""
     drawn: int | None
@@ -39,9 +39,9 @@ class JudgedSample:
     seed: int | None
     """That the sample was drawn with; None where not known."""
     file: str
-    """Name of the labelling file."""
+    """Name of the labelling file; names of several, separated by commas."""
     strata: tuple[JudgedStratum, ...]
-    """Of the map, by ascending code."""
+    """Of the map, by ascending number."""
 
 
 @dataclass(frozen=True)

@@ -8,7 +8,7 @@ import pandas as pd
 
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import CHANGED, UNCHANGED, Legend
-from landshift.pipeline.sample.draw import Sample, sample_ids
+from landshift.pipeline.sample.draw import DrawnStratum, Sample, sample_ids
 
 UNTOLD = 0
 """Answer of an interpreter who looked, and did not recognise the land use."""
@@ -122,39 +122,36 @@ def check_references(
     )
 
 
-def require_strata(
-    legend: Legend, references: References, mapped: np.ndarray, strata: Sequence[int], drawn: Mapping[int, int] | None
-) -> None:
+def require_strata(references: References, stratum: np.ndarray, strata: Sequence[DrawnStratum], *, drawn: bool) -> None:
     """Refuse judgements that do not fit the map which the sample was drawn from.
 
     Args:
-        legend: Of the run.
         references: The judged pixels.
-        mapped: uint8 (n): change code of the map at each.
-        strata: Change codes that the map holds.
-        drawn: Change code to the pixels that were drawn; None where not known.
+        stratum: int (n): number of the stratum of each, 0 = none.
+        strata: Of the map.
+        drawn: Whether it is known how many pixels of each were drawn.
 
     Raises:
         InputError: A judged pixel lies where the map observed nothing, a stratum has no judged pixel, or has more than
             were drawn.
         ValueError: The shapes do not fit.
     """
-    if mapped.shape != references.change.shape:
-        raise ValueError(f"the map is given at {mapped.shape} pixels, judged were {references.change.shape}")
-    unseen = ~np.isin(mapped, strata)
+    if stratum.shape != references.change.shape:
+        raise ValueError(f"the map is given at {stratum.shape} pixels, judged were {references.change.shape}")
+    unseen = ~np.isin(stratum, [row.number for row in strata])
     if unseen.any():
         raise InputError(
             f"{int(unseen.sum())} samples lie where the map observed nothing, and none is ever drawn there: "
             f"{_some(references.sample_id, unseen)}. Give the file that `landshift sample` made for this run."
         )
-    judged = {code: int((mapped == code).sum()) for code in strata}
-    empty = [legend.changes[code].name for code, n in judged.items() if not n]
+    judged = {row.number: int((stratum == row.number).sum()) for row in strata}
+    empty = [row.name for row in strata if not judged[row.number]]
     if empty:
         raise InputError(
             f"No judged sample can be used where the map has {', '.join(map(repr, empty))}, so nothing is known "
             f"about it: judge two or more of each."
         )
-    added = [legend.changes[code].name for code, n in judged.items() if drawn is not None and n > drawn.get(code, 0)]
+    added = [row.name for row in strata if drawn and judged[row.number] > row.samples]
     if added:
         raise InputError(
             f"More samples were judged than drawn where the map has {', '.join(map(repr, added))}. Points chosen by hand make "

@@ -219,7 +219,7 @@ def _stratum(stratum: JudgedStratum) -> Iterator[_Row]:
     for quantity, count in (("pixels", stratum.pixels), ("drawn", stratum.drawn), ("judged", stratum.judged)):
         if count is not None:
             yield _Row("strata", quantity, stratum.name, unit="pixels", interval=_count(count))
-    yield _Row("strata", "mapped area", stratum.name, unit="ha", n=stratum.judged, mapped_ha=stratum.mapped_ha)
+    yield _Row("strata", "area of the stratum", stratum.name, unit="ha", interval=_count(stratum.area_ha), n=stratum.judged)
 
 
 def _error_matrix(matrix: ErrorMatrix) -> Iterator[_Row]:

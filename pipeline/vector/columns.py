@@ -145,6 +145,7 @@ SAMPLE_COLUMNS = (
     Column("map_after", "Int32", "Mapped after (code)", f"Value of landuse_after.tif at the point; {_NO_CLASSES}"),
     Column("reference_before", "Int32", "Reference before (code)", f"Land-use code judged before; {_NO_CLASSES}"),
     Column("reference_after", "Int32", "Reference after (code)", f"Land-use code judged after; {_NO_CLASSES}"),
+    Column("stratum", "str", "Stratum", "Part of the map that the point was drawn from"),
     Column("weight_ha", "float64", "Weight (ha)", "Hectares that the point stands for"),
     Column("interpreter", "str", "Interpreter", "Who judged it"),
     Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by; null where not given"),

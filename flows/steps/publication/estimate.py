@@ -1,16 +1,17 @@
 """Estimate: from a judged sample to areas and accuracies with confidence intervals."""
 
 import shutil
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.publication.sample import DEFAULT_FOLDER, RECORD
+from landshift.flows.steps.publication.judged import JudgedSamples, read_judged_samples
+from landshift.flows.steps.publication.sample import RunToSample, read_to_sample
 from landshift.pipeline.change.areas import pixel_area_spread
-from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, counts_by_code, membership
+from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, counts_by_code, masks, membership
 from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.change.patches import Patches
 from landshift.pipeline.change.polygons import find_map_patches
@@ -19,24 +20,19 @@ from landshift.pipeline.grid import Grid, crs_name
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_text
 from landshift.pipeline.raster.read import read_raster
-from landshift.pipeline.records import read_json, record_of, write_record
-from landshift.pipeline.run.package import complete, require_unharmed
-from landshift.pipeline.run.record import RunRecord, read_run
-from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, ESTIMATES, LAND_USE, TABLE
+from landshift.pipeline.records import write_record
+from landshift.pipeline.run.package import complete
+from landshift.pipeline.run.record import RunRecord
+from landshift.pipeline.run_files import CHANGES, ESTIMATES, LAND_USE, TABLE
 from landshift.pipeline.sample.area_estimation import Interval
-from landshift.pipeline.sample.draw import DrawnSample, Sample, draw
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
-from landshift.pipeline.sample.judging.points import add_estimates, combine_points, read_samples, require_in_place
+from landshift.pipeline.sample.judging.points import add_estimates, combine_points
 from landshift.pipeline.sample.record import Estimates
-from landshift.pipeline.sample.references import References, check_references
 from landshift.pipeline.sample.table import csv_tables
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import add_layers
-
-if TYPE_CHECKING:
-    pass
 
 _UNEVEN = 0.005
 """Difference in area between pixels from which a note is made, as a share."""
@@ -53,14 +49,14 @@ class Estimated:
 
 
 def estimate_run(
-    run: Path, samples: Path, *, areas: Path | None = None, layer: str | None = None, name_column: str | None = None,
+    run: Path, samples: Sequence[Path], *, areas: Path | None = None, layer: str | None = None, name_column: str | None = None,
     allow_missing: bool = False,
 ) -> Estimated:  # fmt: skip
     """Estimate areas and accuracies from a judged sample, and put them into the run.
 
     Args:
         run: Folder of the run that the sample was drawn from.
-        samples: The judged sample: GeoPackage, FlatGeobuf, Shapefile or GeoJSON.
+        samples: The judged sample: GeoPackage, FlatGeobuf, Shapefile or GeoJSON; a file for each draw where it was added to.
         areas: Areas of interest; those of the run where None.
         layer: Layer of `areas`, where the file has several.
         name_column: Column of `areas` with their names.
@@ -72,41 +68,31 @@ def estimate_run(
     if areas is None and (layer is not None or name_column is not None):
         given = " and ".join(o for o, v in (("--layer", layer), ("--name-column", name_column)) if v is not None)
         raise InputError(f"{given} is about a file of areas of interest, and none is given: add --areas FILE.")
-    run = run.resolve()
-    described = read_run(run)
-    require_unharmed(run)
+    found = read_to_sample(run)
+    run, described, change, grid = found.folder, found.described, found.change, found.grid
     legend = Legend(described.legend)
-    change, grid = read_raster(run / CHANGE_MAP)
-    judged = read_samples(samples)
-    path, record = _record_of(samples, run, described.key)
-    drawn = _draw_again(path, record, change)
-    try:
-        references = check_references(
-            legend, judged, run=described.key, shape=(grid.shape[0], grid.shape[1]), allow_missing=allow_missing, drawn=drawn
-        )
-        require_in_place(judged, grid)
-    except InputError as error:
-        raise InputError(f"{samples}: {error}") from error
+    judged = read_judged_samples(samples, found, legend, allow_missing=allow_missing)
     with step("Estimating areas") as advance:
-        mapped = _map_facts(run, described, change, legend, references=references)
+        mapped = _map_facts(found, legend, judged)
         places = _areas_of_interest(run, described, grid, areas, layer=layer, name_column=name_column)
         patches = find_map_patches(change)
-        found = estimates(
-            legend, references, mapped, _area_facts(places, patches, grid, references), run=described.key,
-            seed=record.seed, file=samples.name, drawn=record.sizes,
+        estimated = estimates(
+            legend, judged.references, mapped, _area_facts(places, patches, grid, judged), run=described.key,
+            seed=judged.record.seed, file=", ".join(path.name for path in samples),
         )  # fmt: skip
-        found = replace(found, notes=(*found.notes, *(places.notes if places is not None else ()), *_uneven_pixels(grid)))
+        extra = (*(places.notes if places is not None else ()), *_uneven_pixels(grid))
+        estimated = replace(estimated, notes=(*estimated.notes, *extra))
         advance(0.3)
-        points = combine_points(judged, legend, references, mapped)
+        points = combine_points(judged.frame, legend, judged.references, mapped)
         dates = (described.before_date, described.after_date)
         summary = None
         if places is not None:
             changes = read_layer(run / CHANGES, CHANGES_LAYER)
-            summary = add_estimates(area_summary(places, patches, changes, grid, legend=legend, dates=dates), found)
+            summary = add_estimates(area_summary(places, patches, changes, grid, legend=legend, dates=dates), estimated)
         with replace_when_done(run) as target:
             _link(run, target)
-            write_record(target / ESTIMATES, found)
-            write_text(target / TABLE, csv_tables(found, described.name, dates))
+            write_record(target / ESTIMATES, estimated)
+            write_text(target / TABLE, csv_tables(estimated, described.name, dates))
             try:
                 add_layers(target / CHANGES, areas_of_interest=summary, samples=points)
                 complete(target, described)
@@ -114,7 +100,7 @@ def estimate_run(
                 # The folder beside the run in which the new one grows is known to this step alone.
                 raise InputError(str(error).replace(str(target), str(run))) from error
         advance(1.0)
-    return Estimated(run, found)
+    return Estimated(run, estimated)
 
 
 def summary_lines(found: Estimates) -> list[str]:
@@ -143,19 +129,21 @@ def _interval(found: Interval, decimals: int) -> str:
     return f"{found.estimate:,.{decimals}f} ({found.low:,.{decimals}f} to {found.high:,.{decimals}f})"
 
 
-def _map_facts(run: Path, described: RunRecord, change: np.ndarray, legend: Legend, references: References) -> MapFacts:
+def _map_facts(run: RunToSample, legend: Legend, judged: JudgedSamples) -> MapFacts:
     """Look up the values of the map, in all and at the judged pixels."""
-    at = (references.rows, references.columns)
+    at = (judged.references.rows, judged.references.columns)
     counts: list[np.ndarray | None] = [None, None]
     values: list[np.ndarray | None] = [None, None]
     if not legend.binary:
         for number, epoch in enumerate(("before", "after")):
-            codes = read_raster(run / LAND_USE[epoch])[0]
+            codes = read_raster(run.folder / LAND_USE[epoch])[0]
             counts[number], values[number] = np.bincount(codes.ravel(), minlength=256), codes[at]
+    areas = run.described.areas
     return MapFacts(
-        change_pixels=np.bincount(change.ravel(), minlength=256), before_pixels=counts[0], after_pixels=counts[1],
-        hectares_per_pixel=described.areas.total_ha / change.size,
-        not_observed_ha=described.areas.not_observed_ha, change=change[at], before=values[0], after=values[1],
+        change_pixels=np.bincount(run.change.ravel(), minlength=256), before_pixels=counts[0], after_pixels=counts[1],
+        hectares_per_pixel=areas.total_ha / run.change.size, not_observed_ha=areas.not_observed_ha,
+        change=run.change[at], before=values[0], after=values[1],
+        strata=judged.strata, stratum=judged.stratum_map[at].astype(np.int64),
     )  # fmt: skip
 
 
@@ -182,55 +170,16 @@ def _uneven_pixels(grid: Grid) -> list[str]:
     ]
 
 
-def _area_facts(places: AreasOfInterest | None, patches: Patches, grid: Grid, references: References) -> AreaFacts | None:
+def _area_facts(places: AreasOfInterest | None, patches: Patches, grid: Grid, judged: JudgedSamples) -> AreaFacts | None:
     if places is None:
         return None
-    inside = membership(places, references.rows, references.columns).T
-    return AreaFacts(tuple(places.names), counts_by_code(places, patches, grid), inside)
-
-
-def _record_of(samples: Path, run: Path, key: str) -> tuple[Path, DrawnSample]:
-    """Read what `landshift sample` wrote down: with it the sample can be drawn again, and compared with what comes back.
-
-    Raises:
-        InputError: It is neither beside the sample nor where `landshift sample` puts it, or is of another run.
-    """
-    places = [samples.parent / RECORD, run.parent / DEFAULT_FOLDER / RECORD]
-    found = next((place for place in places if place.is_file()), None)
-    if found is None:
-        raise InputError(
-            f"{places[0]} is not there. `landshift sample` wrote it beside the sample: it records which pixels were drawn. "
-            f"Copy it beside {samples.name}."
-        )
-    try:
-        record = record_of(DrawnSample, read_json(found), str(found))
-    except (OSError, InputError) as error:
-        raise InputError(
-            f"{found} is damaged: expected JSON with `run`, `seed` and `strata`, as it was written. Copy it again from "
-            f"where `landshift sample` made it."
-        ) from error
-    if record.run != key:
-        raise InputError(
-            f"{found}: the sample was drawn for run {record.run}, and the estimates are for run {key}. A run that is made "
-            f"again is another map: draw a sample of it with `landshift sample`."
-        )
-    return found, record
-
-
-def _draw_again(path: Path, record: DrawnSample, change: np.ndarray) -> Sample:
-    """Draw the sample that was recorded once more.
-
-    Raises:
-        InputError: The map cannot have given it.
-    """
-    sizes, there = record.sizes, np.bincount(change.ravel(), minlength=256)
-    wrong = [code for code, n in sizes.items() if not 0 < code < len(there) or not 0 <= n <= there[code]]
-    if wrong or not sizes:
-        raise InputError(
-            f"{path} does not fit the map: it records {sizes.get(wrong[0]) if wrong else 'no'} drawn pixels of "
-            f"{f'code {wrong[0]}' if wrong else 'any code'}. Copy it again from where `landshift sample` made it."
-        )
-    return draw(change, sizes, record.seed)
+    inside = membership(places, judged.references.rows, judged.references.columns).T
+    last = max(row.number for row in judged.strata)
+    counts = np.zeros((len(places), last + 1), dtype=np.int64)
+    for number, window, mask in masks(places):
+        counts[number] += np.bincount(judged.stratum_map[window][mask], minlength=last + 1)
+    by_stratum = counts[:, [row.number for row in judged.strata]]
+    return AreaFacts(tuple(places.names), counts_by_code(places, patches, grid), inside, by_stratum)
 
 
 def _link(run: Path, target: Path) -> None:

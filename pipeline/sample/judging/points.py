@@ -1,5 +1,6 @@
 """Sample points: the table that an interpreter fills in, as it is made and as it comes back."""
 
+from collections.abc import Sequence
 from pathlib import Path
 
 import geopandas as gpd
@@ -10,7 +11,7 @@ import shapely
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name, crs_of
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.sample.draw import sample_ids
+from landshift.pipeline.sample.draw import Sample, sample_ids
 from landshift.pipeline.sample.estimates import MapFacts
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.references import References
@@ -48,20 +49,21 @@ _MOVED_PX = 0.5
 """Pixels from which a point lies on another one."""
 
 
-def sample_frame(rows: np.ndarray, columns: np.ndarray, grid: Grid, legend: Legend, *, run_id: str) -> gpd.GeoDataFrame:
+def sample_frame(sample: Sample, grid: Grid, legend: Legend, *, run_id: str, first: int = 1) -> gpd.GeoDataFrame:
     """Build the table that a sample is judged in; without the map's answers, which would lead the interpreter.
 
     Args:
-        rows: int (sample), from 0 at the top, in the order in which they are to be judged.
-        columns: int (sample), from 0 at the left.
+        sample: The drawn pixels, in the order in which they are to be judged.
         grid: Where the pixels are.
         legend: The project's legend.
         run_id: Key of the run.
+        first: Number of the first one; above 1 where they were added to others.
 
     Returns:
         `labelling_columns`, all to be judged null, and the centres of the pixels in the grid's CRS.
     """
-    ids = sample_ids(len(rows))
+    rows, columns = sample.rows, sample.columns
+    ids = sample_ids(len(rows), first)
     known = {"sample_id": ids, "run_id": run_id, "row": rows, "column": columns, "chip": [f"chips/{i}.png" for i in ids]}
     chosen = labelling_columns(binary=legend.binary)
     t = grid.transform
@@ -131,6 +133,19 @@ def restore_columns(found: gpd.GeoDataFrame, name: str) -> gpd.GeoDataFrame:
     return gpd.GeoDataFrame(pd.concat([pd.DataFrame(values, index=frame.index), others], axis=1), crs=found.crs)
 
 
+def join_frames(frames: Sequence[gpd.GeoDataFrame]) -> gpd.GeoDataFrame:
+    """Put the points of several files one after the other, in the CRS of the first.
+
+    Args:
+        frames: From `read_samples`, one or more.
+    """
+    if len(frames) == 1:
+        return frames[0]
+    crs = frames[0].crs
+    moved = [frame if crs is None or frame.crs is None else frame.to_crs(crs) for frame in frames]
+    return gpd.GeoDataFrame(pd.concat(moved, ignore_index=True), crs=crs)
+
+
 def combine_points(judged: gpd.GeoDataFrame, legend: Legend, references: References, mapped: MapFacts) -> gpd.GeoDataFrame:
     """Put map and interpretation beside each other, for those who want to compute the estimates again.
 
@@ -145,13 +160,18 @@ def combine_points(judged: gpd.GeoDataFrame, legend: Legend, references: Referen
     """
     rows = judged.iloc[references.index]
     names = {change.code: change.name for change in legend.changes}
-    drawn = np.bincount(mapped.change, minlength=256)
-    weight = mapped.change_pixels[mapped.change] / drawn[mapped.change] * mapped.hectares_per_pixel
+    stratum = mapped.change if mapped.stratum is None else mapped.stratum
+    pixels = mapped.change_pixels.copy()
+    for row in mapped.strata:
+        pixels[row.number] = row.pixels
+    weight = pixels[stratum] / np.bincount(stratum, minlength=256)[stratum] * mapped.hectares_per_pixel
+    called = {row.number: row.name for row in mapped.strata}
     values = {
         "sample_id": list(references.sample_id),
         "map_code": mapped.change, "map_name": [names[c] for c in mapped.change.tolist()],
         "reference_code": references.change, "reference_name": [names[c] for c in references.change.tolist()],
         "agrees": (mapped.change == references.change).astype(np.int32), "weight_ha": weight.round(4),
+        "stratum": [called.get(n, names[code]) for n, code in zip(stratum.tolist(), mapped.change.tolist(), strict=True)],
         "map_before": mapped.before, "map_after": mapped.after,
         "reference_before": references.before, "reference_after": references.after,
         "reference_date": rows["reference_date"].to_numpy(),
