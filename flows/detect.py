@@ -12,7 +12,7 @@ from landshift.flows.steps.detection.raw_map import RawMap, join_shards, raw_map
 from landshift.flows.steps.detection.settle import Settled, settle
 from landshift.flows.steps.detection.shards import ShardResult, detect_shard, shards_of
 from landshift.flows.steps.images.epochs import Pair
-from landshift.flows.steps.images.gating import gates_of_data, measure, require_all_open
+from landshift.flows.steps.images.gating import ask_before_work, gates_of_data, measure, require_all_open
 from landshift.flows.steps.learning.fitting import require_mapper, require_same_treatment
 from landshift.flows.steps.project.disk import require_disk
 from landshift.flows.steps.project.plan import Plan, plan
@@ -52,6 +52,7 @@ def detect_planned(ws: Workspace, made: Plan) -> Detected:
     areas_in(ws, made.grid)
     with ws.alone():
         require_disk(ws, made)
+        ask_before_work(ws, made)
         prepared = prepare_images(ws, made)
         require_same_treatment(ws, prepared)
         key = run_key(ws, prepared)

@@ -12,7 +12,9 @@ from landshift.flows.steps.assessment.current import current_assessment, require
 from landshift.flows.steps.assessment.publish import publish_assessment
 from landshift.flows.steps.chips.collection import look_through
 from landshift.flows.steps.chips.training import keep_best, require_network, train_on_chips
+from landshift.flows.steps.images.gating import ask_before_work
 from landshift.flows.steps.learning.baselines import classical_rows
+from landshift.flows.steps.learning.fits import require_encoder_fits
 from landshift.flows.steps.learning.fitting import encoder_of
 from landshift.flows.steps.learning.labelling import divide_labels
 from landshift.flows.steps.project.disk import require_disk
@@ -53,6 +55,8 @@ def train(
         settle_release(ws)
         made = plan(ws)
         require_disk(ws, made)
+        ask_before_work(ws, made)
+        require_encoder_fits(ws, made)
         labels_hash = divide_labels_task(ws, made.grid)
         prepared = prepare_images(ws, made)
         gates = ask_gates(ws, prepared)

@@ -24,6 +24,7 @@ from landshift.flows.steps.project.plan import plan as ws_plan
 from landshift.flows.steps.publication.run import Detected
 from landshift.pipeline.errors import InputError, UnavailableError
 from landshift.pipeline.records import write_record
+from landshift.pipeline.run_files import RUN
 from landshift.pipeline.tiles import tiles
 from tests.conftest import Territory, small_grid
 from tests.small_run import write_run
@@ -225,7 +226,7 @@ def test_encoders_lists_the_table_as_json() -> None:
 def test_kinds_of_change_that_are_not_named_on_the_screen_are_added_up(tmp_path: Path) -> None:
     run = write_run(tmp_path)
     kinds = tuple(replace(run.areas.changes[0], name=f"kind {n}", area_ha=20.0 - n) for n in range(14))
-    write_record(tmp_path / "run.json", replace(run, areas=replace(run.areas, changes=kinds)))
+    write_record(tmp_path / RUN, replace(run, areas=replace(run.areas, changes=kinds)))
     lines = detect_answer(Detected(tmp_path, sum(k.area_ha for k in kinds), 99, True))[1]
     assert sum("kind " in line for line in lines) == 12
     assert any(line.split() == ["15.0", "ha", "in", "2", "more", "kinds", "of", "change"] for line in lines)

@@ -7,9 +7,10 @@ import numpy as np
 import pytest
 
 from landshift.flows.config.gates import GatesConfig
+from landshift.flows.runtime.progress import bars
 from landshift.flows.steps.images.aligning import align
 from landshift.flows.steps.images.epochs import Pair
-from landshift.flows.steps.images.gating import gates_of_data, gates_of_plan, measure
+from landshift.flows.steps.images.gating import ask_before_work, gates_of_data, gates_of_plan, measure
 from landshift.flows.steps.images.matching import match_dates
 from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.project.plan import plan
@@ -235,6 +236,30 @@ def test_check_stops_where_detect_would(territory: Territory) -> None:
     winter(territory, "stop")
     with pytest.raises(InputError, match="season_gap_days: found 177 days"):
         check_project(territory.workspace())
+
+
+def test_what_stops_a_map_or_a_training_stops_it_before_an_image_is_made(territory: Territory) -> None:
+    winter(territory, "stop")
+    ws = territory.workspace()
+    with pytest.raises(InputError, match="season_gap_days: found 177 days"):
+        ask_before_work(ws, plan(ws))
+    assert not ws.epochs.exists()
+
+
+def test_what_was_found_before_the_work_is_shown_in_short(
+    territory: Territory, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """And no file is looked into for it once more."""
+    winter(territory, "mark")
+    ws = territory.workspace()
+    made = plan(ws)
+    monkeypatch.setattr("landshift.pipeline.scenes.look.read_scene", None)
+    with bars():
+        gates = ask_before_work(ws, made)
+    first, *rest = capsys.readouterr().err.splitlines()
+    assert first == "Checked: 2020-06-15 against 2022-12-20, 48 x 40 pixels of 10 m, 2 bands. Take care:"
+    assert rest == [f"- {text}" for text in (*(g.caution.full for g in gates if g.outcome == MARK), *made.unmasked)]
+    assert len(rest) == 3
 
 
 @pytest.mark.parametrize(

@@ -705,7 +705,7 @@ def test_signing(place: Place, monkeypatch: pytest.MonkeyPatch) -> None:
         ({"url": "https://h/", "catalog": "c.json", "collection": "c"}, "give either"),
         ({"url": "https://h/"}, "needs `collection`"), ({"catalog": "c", "query": {"a": 1}}, "belongs to `url`"),
         ({"url": "c.json", "collection": "c"}, "is the address of an API"),
-        ({"catalog": "c", "max_cloud_cover": 101}, "less than or equal to 100"),
+        ({"catalog": "c", "max_cloud_cover": 101}, "expected at most 100"),
     ],
 )  # fmt: skip
 def test_configs_that_are_refused(place: Place, tmp_path: Path, config: dict[str, Any], message: str) -> None:

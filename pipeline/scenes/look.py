@@ -82,8 +82,11 @@ def look(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
     return values if seen.all() else values[:, seen]
 
 
-def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
+def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
     """Look at a few windows of a scene, and refuse values that its sensor cannot have measured.
+
+    Returns:
+        What was seen, as `look` returns it.
 
     Raises:
         InputError: No pixel holds a value, or units are reflectance and a band's median lies outside -0.2..2: the scale or
@@ -92,9 +95,9 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
     values = look(scene, bands, grid)
     if values.shape[1] == 0:
         _require_values(scene, bands, grid)
-        return
+        return values
     if scene.sensor.units != REFLECTANCE:
-        return
+        return values
     few = values[:, :: max(values.shape[1] // _MEDIAN_OF, 1)]
     for name, median in zip(bands, np.median(few, axis=1), strict=True):
         if not LOWEST <= median <= HIGHEST:
@@ -103,6 +106,7 @@ def require_plausible(scene: Scene, bands: Sequence[str], grid: Grid) -> None:
                 f"{scene.number_offset:g}) x {scene.sensor.scale:g} + {scene.sensor.offset:g}, which is no reflectance (0..1). "
                 f"{_mend_units(scene)}"
             )
+    return values
 
 
 def _mend_units(scene: Scene) -> str:

@@ -112,7 +112,7 @@ class SceneUse:
     """Kind of the fault: `cannot be read`, `does not fit` or `differs from the others`; empty without one."""
 
 
-Look = Callable[[Scene, tuple[str, ...], Grid], None]
+Look = Callable[[Scene, tuple[str, ...], Grid], object]
 """Looks into the files of a scene that an epoch would use, and raises what is wrong with them; takes the scene, the bands and
 the region's grid."""
 

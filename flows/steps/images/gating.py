@@ -2,25 +2,21 @@
 
 from collections.abc import Sequence
 
-import numpy as np
-
 from landshift.flows.runtime.artifacts import show_table
-from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.progress import show_now, step
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import Workspace
-from landshift.pipeline.epochs.checks.levels import measure_levels, ratio_gate, scale_gate
+from landshift.pipeline.epochs.checks.levels import ratio_gate, scale_gate
 from landshift.pipeline.epochs.gates import Measured, image_gates, plan_gates
 from landshift.pipeline.epochs.matching import matching_gate
 from landshift.pipeline.epochs.measure import measure_images
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.gates import Gate, require_open
+from landshift.pipeline.gates import Gate, require_open, warnings_of
 from landshift.pipeline.grid import common_share
 from landshift.pipeline.manifest import value_hash
 from landshift.pipeline.raster.images import open_readers
-from landshift.pipeline.raster.place import RemoteFile
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.scenes.look import look
 from landshift.pipeline.scenes.sensors import REFLECTANCE
 
 _FORMAT = 3
@@ -49,23 +45,31 @@ def gates_of_plan(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
 
 
 def gates_of_look(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
-    """Judge the levels that nine windows of the first scene of each date show, before any image is made.
+    """Judge the levels that a few windows of the first scene of each date showed the plan, before any image is made."""
+    if made.levels is None:
+        return ()
+    rules, is_reflectance = ws.project.gates.rules, made.sensor.units == REFLECTANCE
+    return scale_gate(made.levels, made.bands, is_reflectance=is_reflectance, rules=rules), ratio_gate(made.levels, rules)
 
-    Scenes on a server are not looked at: that would be a download.
+
+def ask_before_work(ws: Workspace, made: Plan) -> tuple[Gate, ...]:
+    """Ask all that needs no image, and show in a line that it fits, or what to take care of.
 
     Raises:
-        InputError: A file cannot be read.
+        InputError: A gate stops the run.
     """
-    scenes = [epoch.scenes[0] for epoch in made.epochs]
-    if any(isinstance(path, RemoteFile) for scene in scenes for path in scene.paths):
-        return ()
-    before, after = (look(scene, made.bands, made.grid).T.astype(np.float64) for scene in scenes)
-    if not (len(before) and len(after)):
-        return ()
-    rules, wavelengths = ws.project.gates.rules, [made.wavelengths_nm.get(band) for band in made.bands]
-    levels = measure_levels(before, after, wavelengths)
-    is_reflectance = made.sensor.units == REFLECTANCE
-    return scale_gate(levels, made.bands, is_reflectance=is_reflectance, rules=rules), ratio_gate(levels, rules)
+    gates = (*gates_of_plan(ws, made), *gates_of_look(ws, made))
+    require_all_open(ws, gates)
+    height, width = made.grid.shape
+    marked = warnings_of(gates)
+    found = [*marked, *made.skipped, *made.unmasked]
+    show_now(
+        f"Checked: {made.before.date} against {made.after.date}, {width:,} x {height:,} pixels of "
+        f"{made.grid.transform.a:g} m, {len(made.bands)} bands. {'Take care:' if found else 'Everything fits.'}"
+    )
+    for sentence in found:
+        show_now(f"- {sentence}")
+    return gates
 
 
 def gates_of_data(ws: Workspace, prepared: Pair, measured: Measured) -> tuple[Gate, ...]:

@@ -2,6 +2,8 @@
 
 from collections.abc import Sequence
 
+import numpy as np
+
 from landshift.flows.config.project import Project
 from landshift.flows.steps.project.masks import mask_bands
 from landshift.flows.steps.project.workspace import Workspace
@@ -82,17 +84,20 @@ def _find_in_folder(ws: Workspace, sensor: Sensor) -> list[Finding]:
     return findings + [finding_of(scene) for scene in scenes]
 
 
-def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> None:
+def look_at(ws: Workspace, scene: Scene, bands: Sequence[str], grid: Grid) -> np.ndarray:
     """Look into the files of a scene that an epoch uses.
+
+    Returns:
+        float32 (band, pixel): what a few windows of it show.
 
     Raises:
         InputError: They are not what the config or the catalog declares.
     """
     if ws.project.scenes.stac is None:
-        require_plausible(scene, bands, grid)
-        return
+        return require_plausible(scene, bands, grid)
     require_as_declared(scene, [*bands, *(b for b in mask_bands(ws.project) if b not in bands and b in scene.bands)])
     with keeping_open():
-        require_plausible(scene, bands, grid)
+        values = require_plausible(scene, bands, grid)
         if choose_declared(scene.id, scene.date, ws.project.sensor.number_offset) is None:
             require_offset_fits(scene, bands, grid)
+    return values

@@ -1,8 +1,10 @@
 """The plan of a project: scenes, grid and bands chosen for both epochs."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
+
+import numpy as np
 
 from landshift.flows.config.project import Project
 from landshift.flows.config.scenes import SensorConfig
@@ -10,6 +12,7 @@ from landshift.flows.runtime.progress import step
 from landshift.flows.steps.project.finding import find_scenes, look_at, region_of, source_of
 from landshift.flows.steps.project.masks import cloud_model_of, list_unmasked, without_unwanted_masks
 from landshift.flows.steps.project.workspace import Workspace
+from landshift.pipeline.epochs.checks.levels import Levels, measure_levels
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import Legend
@@ -43,6 +46,8 @@ class Plan:
     """Scenes in which nothing masks clouds, though the config does not declare them free of clouds; sentences."""
     resampled: tuple[str, ...] = ()
     """What does not lie on the pixels of the grid, and from what it is resampled; sentences."""
+    levels: Levels | None = None
+    """Of the first scene of each date, by the windows that were looked at; None before that."""
 
     @property
     def epochs(self) -> tuple[Epoch, Epoch]:
@@ -134,26 +139,40 @@ def inspect(ws: Workspace, findings: Sequence[Finding]) -> Plan:
     skipped = [(f.name, f.fault) for f in findings if f.fault and (f.day is None or _is_wanted(ws, f.day))]
     faulty: set[str] = set()
     sound: set[tuple[str, tuple[str, ...], Grid]] = set()
+    seen: dict[str, np.ndarray] = {}
     while True:
         made = choose(ws, [replace(f, scene=None) if f.name in faulty else f for f in findings])
         remaining = [s for epoch in made.epochs for s in epoch.scenes if (s.id, made.bands, made.grid) not in sound]
-        faults = _look_into(ws, remaining, made)
+        faults = _look_into(ws, remaining, made, seen)
         if faults and not skip:
             raise InputError(sum_up(faults))
         if not faults:
-            return replace(made, skipped=describe_skipped(skipped))
+            return replace(made, skipped=describe_skipped(skipped), levels=_levels_of(made, seen))
         skipped += faults
         faulty |= {name for name, _ in faults}
         sound |= {(s.id, made.bands, made.grid) for s in remaining if s.id not in faulty}
 
 
-def _look_into(ws: Workspace, scenes: Sequence[Scene], made: Plan) -> list[tuple[str, str]]:
-    """Look into scenes of a plan, and return the faulty ones, each with what is wrong."""
+def _look_into(ws: Workspace, scenes: Sequence[Scene], made: Plan, seen: dict[str, np.ndarray]) -> list[tuple[str, str]]:
+    """Look into scenes of a plan, keep what the first of each date show, and return the faulty ones, with what is wrong."""
+    first = {epoch.scenes[0].id for epoch in made.epochs}
 
     def look(scene: Scene) -> None:
         require_overlap(scene, made.grid)
-        look_at(ws, scene, made.bands, made.grid)
+        values = look_at(ws, scene, made.bands, made.grid)
+        if scene.id in first:
+            # Not of the others: a season of scenes would fill the memory.
+            seen[scene.id] = values
 
     with step("Looking into the scenes") as advance:
         found = look_into(scenes, look, advance)
     return [(scene.id, str(error)) for scene, error in zip(scenes, found, strict=True) if error is not None]
+
+
+def _levels_of(made: Plan, seen: Mapping[str, np.ndarray]) -> Levels | None:
+    """Return the levels of both dates, from what was seen already; None where a date was not seen, or holds nothing there."""
+    looks = [seen.get(epoch.scenes[0].id) for epoch in made.epochs]
+    before, after = (None if values is None or not values.shape[1] else values.T.astype(np.float64) for values in looks)
+    if before is None or after is None:
+        return None
+    return measure_levels(before, after, [made.wavelengths_nm.get(band) for band in made.bands])
