@@ -1,6 +1,5 @@
 """Land-use classes and the dense codes of the changes between them."""
 
-import colorsys
 import difflib
 import re
 from collections.abc import Iterable, Mapping
@@ -10,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from landshift.pipeline.colours.palette import style_kinds
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.limits import require_name
 
@@ -20,8 +20,6 @@ NOT_LABELLED = 255
 MAX_CLASSES = 16
 
 _COLOUR = re.compile(r"#[0-9a-fA-F]{6}")
-_TURN = 0.1
-"""Of the colour circle, from the first class before to the last."""
 _GREY = "#d9d9d9"
 _RED = "#d7301f"
 
@@ -47,7 +45,7 @@ class Change:
     name: str
     """For example `Forest to Cropland`."""
     colour: str
-    """`#rrggbb`."""
+    """`#rrggbb`, about that of the class after."""
     from_code: int | None = None
     """Land-use code before, None where the code stands for no single class."""
     from_name: str = ""
@@ -56,6 +54,8 @@ class Change:
     """Land-use code after, None where the code stands for no single class."""
     to_name: str = ""
     """Name of the class after, empty where there is no code."""
+    pattern: int = 0
+    """Index in `colours.palette.PATTERNS` of the lines that stand for the class before; 0 = plain."""
 
 
 @dataclass(frozen=True)
@@ -108,13 +108,14 @@ class Legend:
         fixed = Change(NOT_OBSERVED, "Not observed", "#ffffff"), Change(UNCHANGED, "Unchanged", _GREY)
         if self.binary:
             return (*fixed, Change(CHANGED, "Changed", _RED))
-        pairs = [(a, b) for a in self.classes for b in self.classes if a != b]
+        styles = style_kinds([c.colour for c in self.classes])
+        pairs = [(i, k) for i in range(len(self.classes)) for k in range(len(self.classes)) if i != k]
         return fixed + tuple(
             Change(
-                CHANGED + k, f"{a.name} to {b.name}", _change_colour(a, b, self.classes),
-                from_code=a.code, from_name=a.name, to_code=b.code, to_name=b.name,
+                CHANGED + number, f"{(a := self.classes[i]).name} to {(b := self.classes[k]).name}", styles[i, k].colour,
+                from_code=a.code, from_name=a.name, to_code=b.code, to_name=b.name, pattern=styles[i, k].pattern,
             )
-            for k, (a, b) in enumerate(pairs)
+            for number, (i, k) in enumerate(pairs)
         )  # fmt: skip
 
     def change_lookup(self) -> np.ndarray:
@@ -147,13 +148,3 @@ class Legend:
 
 def _fold(name: str) -> str:
     return " ".join(name.casefold().split())
-
-
-def _change_colour(before: LandUse, after: LandUse, classes: tuple[LandUse, ...]) -> str:
-    """Take about the hue of the class after; lightness and a turn of the hue differ by the class before."""
-    red, green, blue = (int(after.colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
-    hue, lightness, saturation = colorsys.rgb_to_hls(red, green, blue)
-    rank = classes.index(before) / max(len(classes) - 1, 1)
-    shifted = min(max(lightness + 0.5 * (rank - 0.5), 0.2), 0.85)
-    turned = (hue + _TURN * (rank - 0.5)) % 1
-    return "#" + "".join(f"{round(255 * v):02x}" for v in colorsys.hls_to_rgb(turned, shifted, max(saturation, 0.35)))

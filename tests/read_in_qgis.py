@@ -36,9 +36,7 @@ QgsApplication.messageLog().messageReceived.connect(lambda text, tag, level: com
 def categories(renderer):
     if renderer.type() == "categorizedSymbol":
         found = renderer.categories()
-        return [
-            [str(c.value()), c.label(), c.symbol().symbolLayer(c.symbol().symbolLayerCount() - 1).color().name()] for c in found
-        ]
+        return [[str(c.value()), c.label(), c.symbol().symbolLayer(0).color().name()] for c in found]
     if renderer.type() == "RuleRenderer":
         return [
             [rule.filterExpression(), rule.label(), rule.symbol().color().name()] for rule in renderer.rootRule().children()

@@ -18,9 +18,10 @@ ANY = "*"
 ROOMS: dict[str, str] = {
     # What a room may import besides the root of its layer and, above `pipeline`, the layers below it.
     "pipeline.files": "",
-    "pipeline": "files",
+    "pipeline.colours": "",
+    "pipeline": "files colours",
     "pipeline.raster": "files",
-    "pipeline.drawing": "raster",
+    "pipeline.drawing": "colours raster",
     "pipeline.vector": "drawing",
     "pipeline.scenes": "files raster",
     "pipeline.epochs.checks": "",

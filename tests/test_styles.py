@@ -12,6 +12,8 @@ from affine import Affine
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from landshift.pipeline.colours.palette import PATTERNS
+from landshift.pipeline.drawing.lyrx import PolygonLayer, polygons_lyrx
 from landshift.pipeline.drawing.qml import (
     continuous_qml,
     dates_qml,
@@ -21,7 +23,7 @@ from landshift.pipeline.drawing.qml import (
     samples_qml,
     vector_qml,
 )
-from landshift.pipeline.drawing.sld import pam_xml
+from landshift.pipeline.drawing.sld import pam_xml, vector_sld
 from landshift.pipeline.drawing.symbols import land_use_entries, occurring, raster_colormap, viridis
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import Change, LandUse, Legend
@@ -55,14 +57,26 @@ def test_a_vector_style_has_one_symbol_for_each_category() -> None:
     assert [r["attr"] for r in rows(qml, "renderer-v2")] == ["change_code"]
     categories = rows(qml, "category")
     assert [(c["value"], c["label"]) for c in categories] == [("2", NAMES[2]), ("3", NAMES[3])]
-    assert [c["symbol"] for c in categories] == [s["name"] for s in rows(qml, "symbol")]
-    colours = [p["v"].split(",")[:3] for p in rows(qml, "prop") if p["k"] == "color"]
+    assert [c["symbol"] for c in categories] == [s["name"] for s in rows(qml, "symbol") if s["type"] == "fill"]
+    fills = [layer for layer in ET.fromstring(qml).iter("layer") if layer.get("class") == "SimpleFill"]
+    colours = [p.get("v", "").split(",")[:3] for layer in fills for p in layer.iter("prop") if p.get("k") == "color"]
     assert ["#" + "".join(f"{int(v):02x}" for v in rgb) for rgb in colours] == [c.colour for c in LEGEND.changes[2:]]
 
 
 def test_not_observed_is_hatched_not_filled() -> None:
     brushes = [p["v"] for p in rows(vector_qml(LEGEND.changes[:2]), "prop") if p["k"] == "style"]
     assert brushes == ["b_diagonal", "solid"]
+
+
+def test_lines_stand_for_the_class_before_in_every_program() -> None:
+    entry = next(c for c in LEGEND.changes if c.pattern)
+    pattern = PATTERNS[entry.pattern]
+    qml, sld = vector_qml([entry]), vector_sld([entry])
+    assert [p["v"] for p in rows(qml, "prop") if p["k"] == "angle"] == [str(angle) for angle in pattern.angles]
+    assert sld.count("shape://") == len(pattern.angles)
+    (renderer,) = json.loads(polygons_lyrx("a.gpkg", [PolygonLayer("changes", "Changes", (entry,))]))["layerDefinitions"]
+    layers = renderer["renderer"]["groups"][0]["classes"][0]["symbol"]["symbol"]["symbolLayers"]
+    assert [part["rotation"] for part in layers if part["type"] == "CIMHatchFill"] == list(pattern.angles)
 
 
 def test_numbers_are_painted_over_their_range() -> None:

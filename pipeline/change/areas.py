@@ -67,6 +67,8 @@ class MappedChange:
     """Hectares on the ellipsoid (pixel count, biased)."""
     test: OnTestBlocks = OnTestBlocks()
     """How often the model was right about it."""
+    pattern: int = 0
+    """Index in `colours.palette.PATTERNS` of the lines that stand for the class before; 0 = plain."""
 
 
 @dataclass(frozen=True)
@@ -112,7 +114,7 @@ def measure_areas(changes: gpd.GeoDataFrame, not_observed: gpd.GeoDataFrame, leg
                 code=entry.code, name=entry.name, from_code=entry.from_code, from_name=entry.from_name or None,
                 to_code=entry.to_code, to_name=entry.to_name or entry.name, colour=entry.colour,
                 pixels=int(patches["pixel_count"].sum()), polygons=len(patches),
-                area_ha=round(float(patches["area_ha"].sum()), 4),
+                area_ha=round(float(patches["area_ha"].sum()), 4), pattern=entry.pattern,
             )
         )  # fmt: skip
     total, changed, unseen = region_ha(grid), float(changes["area_ha"].sum()), float(not_observed["area_ha"].sum())

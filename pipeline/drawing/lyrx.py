@@ -8,7 +8,18 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
 
-from landshift.pipeline.drawing.symbols import OUTLINE_COLOUR, VIRIDIS, clean, darker, date_stops, fill_colour, opacity, rgb
+from landshift.pipeline.colours.palette import Pattern
+from landshift.pipeline.drawing.symbols import (
+    OUTLINE_COLOUR,
+    VIRIDIS,
+    clean,
+    darker,
+    date_stops,
+    fill_colour,
+    lines_on,
+    opacity,
+    rgb,
+)
 from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse
 from landshift.pipeline.records import Json
 
@@ -178,11 +189,17 @@ def _fills(entry: Change) -> list[Json]:
     """Return what an area is drawn with, the uppermost first; what was not observed is hatched on a light veil."""
     colour = fill_colour(entry)
     edge = _stroke(darker(colour), 0.15)
-    if entry.code != NOT_OBSERVED:
-        return [edge, _fill(colour, _FILL_ALPHA)]
-    line = {"type": "CIMLineSymbol", "symbolLayers": [_stroke(colour, 0.26)]}
-    hatch = {"type": "CIMHatchFill", "enable": True, "lineSymbol": line, "rotation": 45, "separation": 5}
-    return [edge, hatch, _fill("#ffffff", 43)]
+    if entry.code == NOT_OBSERVED:
+        return [edge, _hatch(Pattern((45,), 1.76, 0.26), 45, colour), _fill("#ffffff", 43)]
+    pattern, ink = lines_on(entry)
+    edges = [_stroke(darker(colour), 0.22), _stroke("#ffffff", 0.5)]
+    return [*edges, *(_hatch(pattern, angle, ink) for angle in pattern.angles), _fill(colour, _FILL_ALPHA)]
+
+
+def _hatch(pattern: Pattern, angle: int, ink: str) -> Json:
+    line = {"type": "CIMLineSymbol", "symbolLayers": [_stroke(ink, pattern.width_mm)]}
+    separation = round(pattern.spacing_mm * _POINTS_PER_MM, 2)
+    return {"type": "CIMHatchFill", "enable": True, "lineSymbol": line, "rotation": angle, "separation": separation}
 
 
 def _symbol(layers: Sequence[Json]) -> Json:

@@ -14,6 +14,7 @@ from landshift.pipeline.drawing.symbols import (
     date_stops,
     document,
     fill_colour,
+    lines_on,
     number_stops,
     opacity,
     rgb,
@@ -69,6 +70,11 @@ def add_symbol_layer(symbol: ET.Element, kind: str, options: Mapping[str, str]) 
     layer = ET.SubElement(symbol, "layer", {"class": kind, "enabled": "1", "locked": "0", "pass": "0"})
     for option, value in options.items():
         ET.SubElement(layer, "prop", k=option, v=value)
+    if kind == "LinePatternFill":
+        # QGIS draws these lines with a symbol of their own.
+        line = add_symbol(layer, f"@{symbol.get('name')}@{len(symbol) - 1}", "line")
+        drawn = {"line_color": options["color"], "line_width": options["line_width"], "line_width_unit": "MM"}
+        add_symbol_layer(line, "SimpleLine", drawn)
 
 
 def colour_text(colour: str, alpha: int = 255) -> str:
@@ -129,11 +135,13 @@ def image_qml() -> str:
     return document(root, DOCTYPE)
 
 
-def vector_qml(entries: Iterable[Change], attribute: str = "change_code", headings: Mapping[str, str] | None = None) -> str:
+def vector_qml(
+    entries: Iterable[Change | LandUse], attribute: str = "change_code", headings: Mapping[str, str] | None = None
+) -> str:
     """Return a QGIS style that paints polygons by category, exactly the given ones.
 
     Args:
-        entries: The categories; "Not observed" is hatched, the others are filled.
+        entries: The categories; "Not observed" is hatched, the others are filled, with lines for the class before.
         attribute: Column that holds their codes.
         headings: Column to what QGIS shows instead of its name, in the table, the form and the map tip.
     """
@@ -229,16 +237,30 @@ def _raster_style(kind: str) -> tuple[ET.Element, ET.Element]:
     return root, renderer
 
 
-def _fills(entry: Change) -> list[tuple[str, Mapping[str, str]]]:
-    """Return what an area is filled with; the hatching lies on a light veil, to be seen on dark images too."""
+def _fills(entry: Change | LandUse) -> Sequence[tuple[str, Mapping[str, str]]]:
+    """Return what an area is drawn with; what was not observed is hatched on a light veil, to be seen on dark images too."""
     hatched, colour = entry.code == NOT_OBSERVED, fill_colour(entry)
-    veil = {"color": "255,255,255,110", "outline_style": "no"}
-    fill = {
-        "color": colour_text(colour, 255 if hatched else 200), "style": "b_diagonal" if hatched else "solid",
-        "outline_color": colour_text(darker(colour)), "outline_style": "solid", "outline_width": "0.15",
-        "outline_width_unit": "MM", "joinstyle": "bevel", "offset": "0,0", "offset_unit": "MM",
-    }  # fmt: skip
-    return [("SimpleFill", veil), ("SimpleFill", fill)] if hatched else [("SimpleFill", fill)]
+    if hatched:
+        veil = {"color": "255,255,255,110", "outline_style": "no"}
+        lines = {
+            "color": colour_text(colour), "style": "b_diagonal", "outline_color": colour_text(darker(colour)),
+            "outline_style": "solid", "outline_width": "0.15", "outline_width_unit": "MM",
+        }  # fmt: skip
+        return [("SimpleFill", veil), ("SimpleFill", lines)]
+    pattern, ink = lines_on(entry)
+    hatching = [
+        ("LinePatternFill", {
+            "angle": str(angle), "distance": f"{pattern.spacing_mm}", "distance_unit": "MM",
+            "line_width": f"{pattern.width_mm}", "line_width_unit": "MM", "color": colour_text(ink, 190),
+        })
+        for angle in pattern.angles
+    ]  # fmt: skip
+    # A dark edge alone is lost on forest, a light one on bare ground.
+    edges = [
+        ("SimpleLine", {"line_color": colour, "line_width": width, "line_width_unit": "MM", "joinstyle": "bevel"})
+        for colour, width in (("255,255,255,255", "0.5"), (colour_text(darker(colour)), "0.22"))
+    ]
+    return [("SimpleFill", {"color": colour_text(colour, 200), "style": "solid", "outline_style": "no"}), *hatching, *edges]
 
 
 def _marker(shape: str, colour: str) -> dict[str, str]:

@@ -6,6 +6,7 @@ https://www.ogc.org/standard/sld/ (OGC 02-070); the hatching is an extension of 
 import xml.etree.ElementTree as ET
 from collections.abc import Iterable, Mapping, Sequence
 
+from landshift.pipeline.colours.palette import Pattern
 from landshift.pipeline.drawing.symbols import (
     AGREEMENTS,
     OUTLINE_COLOUR,
@@ -15,6 +16,7 @@ from landshift.pipeline.drawing.symbols import (
     date_stops,
     document,
     fill_colour,
+    lines_on,
     number_stops,
     occurring,
     opacity,
@@ -29,6 +31,9 @@ _GENERIC, _PIXEL_COUNT, _NAME, _MIN_MAX, _RED, _GREEN, _BLUE, _ALPHA = 0, 1, 2, 
 _DECLARATION = '<?xml version="1.0" encoding="UTF-8"?>\n'
 _NAMESPACES = {"xmlns": "http://www.opengis.net/sld", "xmlns:ogc": "http://www.opengis.net/ogc"}
 _FILL_OPACITY = "0.78"
+_LINES = {0: "horline", 45: "slash", 90: "vertline", 135: "backslash"}
+_PIXELS_PER_MM = 1 / 0.28
+"""Of the standard (OGC 02-070)."""
 
 
 def raster_sld(entries: Iterable[Change | LandUse], title: str = "") -> str:
@@ -65,7 +70,8 @@ def vector_sld(entries: Iterable[Change], attribute: str = "change_code", title:
     """
     root, rules = _style(title)
     for entry in entries:
-        symbolizer = ET.SubElement(_rule(rules, entry.name, attribute, entry.code), "PolygonSymbolizer")
+        rule = _rule(rules, entry.name, attribute, entry.code)
+        symbolizer = ET.SubElement(rule, "PolygonSymbolizer")
         colour = fill_colour(entry)
         fill = ET.SubElement(symbolizer, "Fill")
         if entry.code == NOT_OBSERVED:
@@ -74,8 +80,22 @@ def vector_sld(entries: Iterable[Change], attribute: str = "change_code", title:
             _parameters(ET.SubElement(mark, "Stroke"), {"stroke": colour, "stroke-width": "0.5"})
         else:
             _parameters(fill, {"fill": colour, "fill-opacity": _FILL_OPACITY})
+            pattern, ink = lines_on(entry)
+            for angle in pattern.angles:
+                _add_lines(rule, pattern, angle, ink)
         _parameters(ET.SubElement(symbolizer, "Stroke"), {"stroke": darker(colour), "stroke-width": "0.5"})
     return document(root, _DECLARATION)
+
+
+def _add_lines(rule: ET.Element, pattern: Pattern, angle: int, ink: str) -> None:
+    """Draw lines above what the rule draws already; their names are those of GeoServer."""
+    fill = ET.SubElement(ET.SubElement(rule, "PolygonSymbolizer"), "Fill")
+    graphic = ET.SubElement(ET.SubElement(fill, "GraphicFill"), "Graphic")
+    mark = ET.SubElement(graphic, "Mark")
+    ET.SubElement(mark, "WellKnownName").text = f"shape://{_LINES[angle]}"
+    width = f"{pattern.width_mm * _PIXELS_PER_MM:.2g}"
+    _parameters(ET.SubElement(mark, "Stroke"), {"stroke": ink, "stroke-width": width, "stroke-opacity": "0.75"})
+    ET.SubElement(graphic, "Size").text = f"{pattern.spacing_mm * _PIXELS_PER_MM:.0f}"
 
 
 def samples_sld() -> str:

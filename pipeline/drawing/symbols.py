@@ -6,6 +6,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import date
 
+from landshift.pipeline.colours.palette import PATTERNS, Pattern
+from landshift.pipeline.colours.vision import is_dark
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change, LandUse, Legend
 
 _NOT_IN_XML = re.compile("[^\t\n\r\u0020-\ud7ff\ue000-\ufffd\U00010000-\U0010ffff]")
@@ -67,9 +69,15 @@ def darker(colour: str) -> str:
     return "#" + "".join(f"{channel * 6 // 10:02x}" for channel in rgb(colour))
 
 
-def fill_colour(entry: Change) -> str:
+def fill_colour(entry: Change | LandUse) -> str:
     """Return the colour of a category's area; what was not observed is white in the legend, and hatched in grey."""
     return HATCH_COLOUR if entry.code == NOT_OBSERVED else entry.colour
+
+
+def lines_on(entry: Change | LandUse) -> tuple[Pattern, str]:
+    """Return the lines on a category's area, which stand for the class before, and their colour: white on dark areas."""
+    pattern = PATTERNS[entry.pattern] if isinstance(entry, Change) else PATTERNS[0]
+    return pattern, "#ffffff" if is_dark(entry.colour) else "#1a1a1a"
 
 
 def opacity(entry: Change | LandUse) -> int:
