@@ -32,7 +32,7 @@ ROOMS: dict[str, str] = {
     "pipeline.chips": "files scores labels scenes raster",
     "pipeline.sample": "",
     "pipeline.sample.planning": "sample",
-    "pipeline.sample.judging": "sample drawing vector",
+    "pipeline.sample.judging": "files sample drawing vector",
     "pipeline.pages": "drawing scores",
     "pipeline.run": "raster drawing vector change scores sample pages",
     "pipeline.register": "run change vector sample drawing",

@@ -20,7 +20,7 @@ from PIL import Image
 
 from landshift.flows.steps.publication import sample as sampling
 from landshift.flows.steps.publication.estimate import Estimated, estimate_run, summary_lines
-from landshift.flows.steps.publication.sample import SAMPLES, read_to_sample, sample_run
+from landshift.flows.steps.publication.sample import SAMPLES, add_to_sample, read_to_sample, sample_run
 from landshift.pipeline.change.areas import OnTestBlocks
 from landshift.pipeline.change.decision import Decision
 from landshift.pipeline.errors import InputError
@@ -79,9 +79,9 @@ def run(made: Path, tmp_path: Path) -> Path:
     return shutil.copytree(made, tmp_path / "moved" / "run")
 
 
-def judge(run: Path, *, wrong: int = 0, **changed: Any) -> Path:
+def judge(run: Path, *, wrong: int = 0, folder: Path | None = None, **changed: Any) -> Path:
     """Judge the sample as the map says, the first `wrong` unchanged pixels as the first kind of change."""
-    folder = run.parent / "sample"
+    folder = folder or run.parent / "sample"
     legend = Legend(read_run(run).legend)
     frame = read_samples(folder / SAMPLES)
     at = (frame["row"].to_numpy(dtype=int), frame["column"].to_numpy(dtype=int))
@@ -363,3 +363,60 @@ def test_gdal_reads_the_layers_of_an_estimated_run(estimated: Estimated) -> None
     counts = dict(re.findall(r"Layer name: (\w+).*?Feature Count: (\d+)", said, flags=re.DOTALL))
     assert int(counts["samples"]) == estimated.estimates.samples.used
     assert (counts["changes"], counts["areas_of_interest"]) == ("4", "2")
+
+
+def test_pixels_that_are_added_to_a_sample_count_with_it(run: Path) -> None:
+    first = sample_run(run, aim=Aim(size=60, minimum=20))
+    more = add_to_sample(run, first.folder, size=40, area_error=None, seed=3)
+    assert more.folder == run.parent / "sample-2"
+    assert more.record.plan.pixels == 40
+    frame, other = read_samples(first.folder / SAMPLES), read_samples(more.folder / SAMPLES)
+    assert not set(frame["sample_id"]) & set(other["sample_id"])
+    files = [judge(run), judge(run, folder=more.folder)]
+    found = estimate_run(run, files[::-1]).estimates
+    assert (found.samples.used, found.samples.total) == (100, 100)
+    drawn = {a.name: a.samples + b.samples for a, b in zip(first.record.strata, more.record.strata, strict=True)}
+    assert {row.name: row.drawn for row in found.samples.strata} == drawn
+    assert found.changed.area_ha.estimate == pytest.approx(found.changed.mapped_ha, rel=1e-3)
+    for wrong, message in (
+        ([files[1]], "was added to a sample that is not given"),
+        ([files[0], files[0]], "is given twice"),
+    ):
+        with pytest.raises(InputError, match=message):
+            estimate_run(run, wrong)
+    sample_run(run, run.parent / "other", aim=Aim(size=60, minimum=20), seed=9)
+    with pytest.raises(InputError, match="is not a part of the sample"):
+        estimate_run(run, [judge(run, folder=run.parent / "other"), files[1]])
+    with pytest.raises(InputError, match="needs no more pixels"):
+        add_to_sample(run, first.folder, size=None, area_error=2.0)
+
+
+def test_a_plan_draws_nothing(run: Path) -> None:
+    planned = sample_run(run, draws=False)
+    assert planned.total > 0
+    assert not planned.folder.exists()
+
+
+def test_a_second_interpreter_is_compared(run: Path) -> None:
+    sample_run(run, aim=Aim(size=60, minimum=20))
+    first = judge(run)
+    other = shutil.copytree(run.parent / "sample", run.parent / "theirs") / "judged.gpkg"
+    second = judge(run, wrong=3, folder=other.parent)
+    found = estimate_run(run, [first], second=[second]).estimates
+    assert found.agreement.questions[0].agreed.estimate == pytest.approx(57 / 60)
+    assert any("95 % of 60 sampled pixels" in note for note in found.notes)
+    listed = pd.read_csv(first.parent / "disagreements.csv")
+    assert listed["sample_id"].tolist() == list(found.agreement.disagreements)
+    assert (listed["reference_after_first"] != listed["reference_after_second"]).all()
+
+
+def test_a_sample_that_was_judged_in_collect_earth_online_is_estimated(run: Path) -> None:
+    sampled = sample_run(run, aim=Aim(size=60, minimum=20))
+    plots = pd.read_csv(sampled.folder / "collect_earth_plots.csv")
+    names = {c.code: c.name for c in read_run(run).legend}
+    frame = read_samples(judge(run))
+    answers = {f"Land use {e}": frame[f"reference_{e}"].map(names) for e in ("before", "after")}
+    table = pd.DataFrame({"plot_id": plots["PLOTID"], "email": "a@b.org", "flagged": False, **answers})
+    path = sampled.folder / "ceo.csv"
+    table.to_csv(path, index=False)
+    assert estimate_run(run, [path]).estimates.changed == estimate_run(run, [sampled.folder / "judged.gpkg"]).estimates.changed

@@ -96,6 +96,10 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
                 help="The judged sample; where it was added to, the file of each draw.", metavar="SAMPLES", show_default=False
             ),
         ],
+        second: Annotated[
+            list[Path] | None,
+            typer.Option(help="The same pixels judged by a second interpreter; again for each draw.", show_default=False),
+        ] = None,
         areas: Annotated[
             Path | None,
             typer.Option(help="Areas of interest (vector file); those of the run by default.", show_default=False),
@@ -116,7 +120,8 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
 
             with bars(as_json):
                 estimated = estimate_run(
-                    run, samples, areas=areas, layer=layer, name_column=name_column, allow_missing=allow_missing
+                    run, samples, second=second or (), areas=areas, layer=layer, name_column=name_column,
+                    allow_missing=allow_missing,
                 )  # fmt: skip
             lines = [*summary_lines(estimated.estimates), f"Numbers: {run / ESTIMATES}, {run / TABLE}",
                      f"Page:    {run / PAGE}"]  # fmt: skip

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from landshift.pipeline.legend import CHANGED
+from landshift.pipeline.sample.agreement import InterpreterAgreement
 from landshift.pipeline.sample.area_estimation import ClassEstimate, Interval
 from landshift.pipeline.sample.design import FEW, WILSON, Design
 
@@ -89,6 +90,21 @@ def note_on_limits(named: Sequence[tuple[str, Interval]]) -> list[str]:
         f"that matters has fewer than {FEW} sampled pixels of one of two answers. Such limits say how much of each the sample "
         f"can have missed: do not add up those of several."
     ]
+
+
+def note_on_agreement(found: InterpreterAgreement) -> str:
+    """Note how far two interpreters agreed."""
+    change = found.questions[0]
+    kappa = change.kappa
+    if change.agreed.estimate is None:
+        return "The second interpreter judged none of the sampled pixels that the first recognised."
+    bounds = "" if kappa.low is None or kappa.high is None else f", {kappa.low:.2f} to {kappa.high:.2f}"
+    known = "" if kappa.estimate is None else f" (kappa {kappa.estimate:.2f}{bounds})"
+    return (
+        f"A second interpreter gave the same answer on change for {100 * change.agreed.estimate:.0f} % of {found.pixels:,} "
+        f"sampled pixels{known}; {len(found.disagreements):,} are judged differently in some answer. The estimates use the "
+        f"first's judgements, and their intervals do not reckon with errors of interpreters."
+    )
 
 
 def _rare_answers(design: Design, names: Sequence[str], changed: np.ndarray) -> list[str]:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from landshift.pipeline.sample.agreement import InterpreterAgreement
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.disagreement import Disagreement, Intensity
 
@@ -221,3 +222,5 @@ class Estimates:
     these included, are in `changes`, too."""
     balances: tuple[LandUseBalance, ...] = ()
     """Gain and loss of each land use, by ascending code; empty in a binary project."""
+    agreement: InterpreterAgreement | None = None
+    """How far a second interpreter agrees; None without one."""

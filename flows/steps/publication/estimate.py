@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from landshift.flows.runtime.progress import step
-from landshift.flows.steps.publication.judged import JudgedSamples, read_judged_samples
+from landshift.flows.steps.publication.judged import JudgedSamples, read_judged_samples, write_disagreements
 from landshift.flows.steps.publication.sample import RunToSample, read_to_sample
 from landshift.pipeline.change.areas import pixel_area_spread
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, counts_by_code, masks, membership
@@ -24,15 +24,20 @@ from landshift.pipeline.records import write_record
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.run_files import CHANGES, ESTIMATES, LAND_USE, TABLE
+from landshift.pipeline.sample.agreement import InterpreterAgreement, measure_agreement
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.judging.points import add_estimates, combine_points
+from landshift.pipeline.sample.notes import note_on_agreement
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.table import csv_tables
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER
 from landshift.pipeline.vector.read import read_layer
 from landshift.pipeline.vector.write import add_layers
+
+DISAGREEMENTS = "disagreements.csv"
+"""Beside the first interpreter's sample: what two of them judged differently."""
 
 _UNEVEN = 0.005
 """Difference in area between pixels from which a note is made, as a share."""
@@ -49,14 +54,15 @@ class Estimated:
 
 
 def estimate_run(
-    run: Path, samples: Sequence[Path], *, areas: Path | None = None, layer: str | None = None, name_column: str | None = None,
-    allow_missing: bool = False,
+    run: Path, samples: Sequence[Path], *, second: Sequence[Path] = (), areas: Path | None = None, layer: str | None = None,
+    name_column: str | None = None, allow_missing: bool = False,
 ) -> Estimated:  # fmt: skip
     """Estimate areas and accuracies from a judged sample, and put them into the run.
 
     Args:
         run: Folder of the run that the sample was drawn from.
         samples: The judged sample: GeoPackage, FlatGeobuf, Shapefile or GeoJSON; a file for each draw where it was added to.
+        second: The same pixels, or a part of them, judged by a second interpreter; the estimates use the first's judgements.
         areas: Areas of interest; those of the run where None.
         layer: Layer of `areas`, where the file has several.
         name_column: Column of `areas` with their names.
@@ -72,6 +78,7 @@ def estimate_run(
     run, described, change, grid = found.folder, found.described, found.change, found.grid
     legend = Legend(described.legend)
     judged = read_judged_samples(samples, found, legend, allow_missing=allow_missing)
+    agreement = _compare(judged, second, found, legend, listed=samples[0].parent / DISAGREEMENTS)
     with step("Estimating areas") as advance:
         mapped = _map_facts(found, legend, judged)
         places = _areas_of_interest(run, described, grid, areas, layer=layer, name_column=name_column)
@@ -81,7 +88,8 @@ def estimate_run(
             seed=judged.record.seed, file=", ".join(path.name for path in samples),
         )  # fmt: skip
         extra = (*(places.notes if places is not None else ()), *_uneven_pixels(grid))
-        estimated = replace(estimated, notes=(*estimated.notes, *extra))
+        agreed = (note_on_agreement(agreement),) if agreement is not None else ()
+        estimated = replace(estimated, notes=(*estimated.notes, *agreed, *extra), agreement=agreement)
         advance(0.3)
         points = combine_points(judged.frame, legend, judged.references, mapped)
         dates = (described.before_date, described.after_date)
@@ -101,6 +109,20 @@ def estimate_run(
                 raise InputError(str(error).replace(str(target), str(run))) from error
         advance(1.0)
     return Estimated(run, estimated)
+
+
+def _compare(
+    first: JudgedSamples, files: Sequence[Path], run: RunToSample, legend: Legend, *, listed: Path
+) -> InterpreterAgreement | None:
+    """Compare with a second interpreter, and list what they judge differently."""
+    if not files:
+        return None
+    second = read_judged_samples(files, run, legend, allow_missing=True)
+    if second.record.draws[0] != first.record.draws[0]:
+        raise InputError(f"{files[0]}: the second interpreter judged another sample. Give the same sample, judged twice.")
+    found = measure_agreement(legend, first.references, second.references, ", ".join(path.name for path in files))
+    write_disagreements(listed, first, second, found)
+    return found
 
 
 def summary_lines(found: Estimates) -> list[str]:

@@ -6,12 +6,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+import pandas as pd
 
 from landshift.flows.steps.publication.sample import DEFAULT_FOLDER, RECORD, RunToSample, read_sample_record
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import Legend
-from landshift.pipeline.sample.draw import DrawnSample, DrawnStratum, draw_again
-from landshift.pipeline.sample.judging.points import join_frames, read_samples, require_in_place
+from landshift.pipeline.manifest import write_text
+from landshift.pipeline.sample.agreement import InterpreterAgreement
+from landshift.pipeline.sample.draw import DrawnSample, DrawnStratum, Sample, draw_again
+from landshift.pipeline.sample.judging.collect_earth import read_collected
+from landshift.pipeline.sample.judging.points import join_frames, read_samples, require_in_place, sample_frame
 from landshift.pipeline.sample.planning.plan import with_sizes
 from landshift.pipeline.sample.references import References, check_references
 
@@ -39,7 +43,7 @@ def read_judged_samples(paths: Sequence[Path], run: RunToSample, legend: Legend,
     """Read judged samples, and check them.
 
     Args:
-        paths: One file for each draw.
+        paths: One file for each draw: as QGIS saved it, or the sample data (CSV) of Collect Earth Online.
         run: That they were drawn from.
         legend: Of the run.
         allow_missing: Leave out pixels that were not judged.
@@ -51,7 +55,8 @@ def read_judged_samples(paths: Sequence[Path], run: RunToSample, legend: Legend,
     record = _join_records(paths, records)
     stratum_map = run.strata(record)
     drawn = draw_again(stratum_map, record)
-    joined = join_frames([read_samples(path) for path in paths])
+    frames = [_read(path, one, drawn, run=run, legend=legend) for path, one in zip(paths, records, strict=True)]
+    joined = join_frames(frames)
     names = ", ".join(str(path) for path in paths)
     try:
         references = check_references(
@@ -63,6 +68,30 @@ def read_judged_samples(paths: Sequence[Path], run: RunToSample, legend: Legend,
         raise InputError(f"{names}: {error}") from error
     sizes = [sum(one) for one in zip(*(draw.sizes for draw in record.draws), strict=True)]
     return JudgedSamples(joined, references, record, strata=with_sizes(record.strata, sizes), stratum_map=stratum_map)
+
+
+def _read(path: Path, record: DrawnSample, drawn: Sample, *, run: RunToSample, legend: Legend) -> "gpd.GeoDataFrame":
+    """Read one judged file."""
+    if path.suffix.lower() != ".csv":
+        return read_samples(path)
+    first, number = record.first_number, sum(record.sizes.values())
+    part = slice(first - 1, first - 1 + number)
+    own = Sample(drawn.rows[part], drawn.columns[part])
+    return read_collected(path, sample_frame(own, run.grid, legend, run_id=record.run, first=first), legend)
+
+
+def write_disagreements(path: Path, first: JudgedSamples, second: JudgedSamples, agreement: InterpreterAgreement) -> None:
+    """List the samples on which two interpreters differ, with what each answered, to agree upon."""
+    chosen = list(agreement.disagreements)
+    columns = [c for c in ("reference_change", "reference_before", "reference_after") if c in first.frame]
+    tables = [judged.frame.set_index("sample_id").loc[chosen] for judged in (first, second)]
+    rows = {"sample_id": chosen, "row": tables[0]["row"].to_numpy(), "column": tables[0]["column"].to_numpy()}
+    for column in columns:
+        for which, table in zip(("first", "second"), tables, strict=True):
+            rows[f"{column}_{which}"] = table[column].to_numpy()
+    for which, table in zip(("first", "second"), tables, strict=True):
+        rows[f"interpreter_{which}"] = table["interpreter"].to_numpy()
+    write_text(path, pd.DataFrame(rows).to_csv(index=False))
 
 
 def _find_record(samples: Path, run: Path) -> Path:

@@ -11,7 +11,7 @@ from landshift.pipeline.drawing.chips import sample_chip, sample_window
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
-from landshift.pipeline.manifest import remove_partials, replace_when_done
+from landshift.pipeline.manifest import remove_partials, replace_when_done, write_text
 from landshift.pipeline.raster.images import open_readers
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.records import content_of, read_json, record_of, write_record
@@ -19,6 +19,7 @@ from landshift.pipeline.run.package import require_unharmed
 from landshift.pipeline.run.record import RunRecord, read_run
 from landshift.pipeline.run_files import CHANGE_MAP, IMAGES, PROBABILITY
 from landshift.pipeline.sample.draw import DrawnSample, Sample, draw, draw_again
+from landshift.pipeline.sample.judging.collect_earth import plots_csv, survey_lines
 from landshift.pipeline.sample.judging.form import sample_form_qml, write_sample_project
 from landshift.pipeline.sample.judging.points import sample_frame
 from landshift.pipeline.sample.planning.anticipation import TestedKind, anticipate
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     import geopandas as gpd
 
 SAMPLES, PROJECT, RECORD = "samples.gpkg", "samples.qgz", "sample.json"
+PLOTS, SURVEY = "collect_earth_plots.csv", "collect_earth_survey.txt"
+"""For Collect Earth Online."""
 DEFAULT_FOLDER = "sample"
 """Beside the run."""
 _MOST = 20_000
@@ -248,6 +251,8 @@ def _publish(run: RunToSample, folder: Path, record: DrawnSample) -> Sampled:
             images = {epoch: run.folder / file for epoch, file in IMAGES.items()}
             crs = inspect(images["after"]).crs
             write_sample_project(target / PROJECT, folder, legend, images, grid=grid, crs=crs, dates=dates)
+            write_text(target / PLOTS, plots_csv(frame))
+            write_text(target / SURVEY, "\n".join(survey_lines(legend)) + "\n")
             write_record(target / RECORD, record)
     except FileExistsError:
         _require_same(folder, record)  # another process made it meanwhile, and a person may have begun to judge
