@@ -77,6 +77,7 @@ benchmarks: setup
 	$(BIN)/python benchmarks/peers.py $(KEPT)/peers.json --environment $(PAIRS)/rastervision
 	$(BIN)/python benchmarks/growth.py $(KEPT)/growth.json
 	$(BIN)/python benchmarks/polygons.py --out docs/measurements/polygons.json
+	$(BIN)/python benchmarks/land_plots.py --out docs/measurements/land_plots.json
 	$(BIN)/python benchmarks/register.py --out docs/measurements/register.json
 	$(BIN)/python benchmarks/detect_share.py
 	$(BIN)/python benchmarks/detect_shards.py

@@ -256,6 +256,24 @@ def show_polygons(content: Content) -> Iterator[str]:
     yield machines_of(content)
 
 
+def show_land_plots(content: Content) -> Iterator[str]:
+    """Yield the section on parcels."""
+    yield "## Parcels"
+    yield (
+        "`benchmarks/land_plots.py`: from parcels in another CRS and a map in files to the table in three formats. Goal:"
+        " 100,000 parcels in a minute. Parts are seconds of a core."
+    )
+    for column in COLUMNS:
+        rows = [
+            [f"{column}: {row['plots']:,} parcels on {row['edge_px']:,} px",
+             *(number(row[key]) for key in ("clock_s", "total_s", "read_s", "cover_s", "table_s", "write_s", "peak_ram_gb"))]
+            for row in content.get(column, {}).get("plots", ())
+        ]  # fmt: skip
+        if rows:
+            yield make_table(("", "clock, s", "core, s", "reading", "shares", "table", "writing", "peak RAM, GB"), rows)
+    yield machines_of(content)
+
+
 def show_chips(content: Content) -> Iterator[str]:
     """Yield the section on the chips of a training."""
     yield "## Training chips"
@@ -295,7 +313,7 @@ def show_step(content: Content) -> Iterator[str]:
 
 SECTIONS: tuple[tuple[str, Callable[[Content], Iterator[str]]], ...] = (
     ("detect_path", show_path), ("detect_path_4", show_path), ("flame", show_flame), ("fed_device", show_fed),
-    ("gpu_check", show_gpu), ("polygons", show_polygons), ("register", show_register),
+    ("gpu_check", show_gpu), ("polygons", show_polygons), ("land_plots", show_land_plots), ("register", show_register),
     ("register_clouds", show_clouds), ("chips", show_chips),
     ("training_step", show_step), ("peers", show_peers), ("growth", show_growth),
 )  # fmt: skip

@@ -1,6 +1,18 @@
-"""Numbers as people read them: figures, shares, times, energy and intervals."""
+"""Numbers as people read them: figures, shares, times, energy and intervals; and texts as spreadsheets may read them."""
 
 import math
+
+_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
+"""What spreadsheets take for the beginning of a formula. https://owasp.org/www-community/attacks/CSV_Injection"""
+
+
+def make_harmless(text: str) -> str:
+    """Return a text on one line that no spreadsheet runs as a formula: where one would, an apostrophe comes first."""
+    # Many readers end a row at a line break, quoted or not.
+    line = text.replace("\r", " ").replace("\n", " ")
+    # Some spreadsheets skip what cannot be seen before a formula.
+    first = next((character for character in line if character.isprintable() and not character.isspace()), "")
+    return f"'{line}" if first in _FORMULA else line
 
 
 def figure(value: object) -> str:

@@ -19,10 +19,10 @@ from landshift.pipeline.drawing.symbols import VIRIDIS, rgb
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.write import write_raster
-from landshift.pipeline.vector import shapefile
 from landshift.pipeline.vector.columns import CHANGE_COLUMNS
-from landshift.pipeline.vector.shapefile import SHORT_NAMES, measure_shapefile, write_shapefile
-from landshift.pipeline.vector.value_table import ValueRow, cut_text, write_value_table
+from landshift.pipeline.vector.dbase import shapefile
+from landshift.pipeline.vector.dbase.shapefile import SHORT_NAMES, measure_shapefile, write_shapefile
+from landshift.pipeline.vector.dbase.value_table import ValueRow, cut_text, write_value_table
 from landshift.pipeline.vector.write import write_changes, write_copies
 from tests.cim_fields import FIELDS, VALUES
 from tests.conftest import small_grid

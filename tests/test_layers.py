@@ -53,6 +53,7 @@ ROOMS: dict[str, str] = {
     "flows.steps.assessment": "runtime steps.project steps.images steps.learning",
     "flows.steps.detection": "runtime steps.project steps.images steps.learning steps.assessment",
     "flows.steps.publication": "config runtime steps.project steps.images steps.learning steps.assessment steps.detection",
+    "flows.steps.plots": "config runtime steps.project",
     "flows.steps.release": "runtime steps.project steps.images steps.learning",
     "flows.steps.alerts": "config runtime steps.project",
     "flows.steps.monitoring": "config runtime steps.project steps.images steps.alerts",

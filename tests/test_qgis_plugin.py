@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from landshift.pipeline.run.record import LAYERS, PAGE, PROJECT
+from landshift.pipeline.run_files import CHANGES, PAGE, PROJECT
 from tests.test_qgis_project import QGIS_PYTHON, make_run, needs_qgis
 
 ROOT = Path(__file__).parents[1]
@@ -231,7 +231,7 @@ def test_the_plugin_knows_the_files_of_the_program() -> None:
     sources = {
         name: (PLUGIN / "landshift_processing" / f"{name}.py").read_text() for name in ("algorithm", "sampling", "review")
     }
-    assert f'RUN_PROJECT, RUN_CHANGES, RUN_PAGE = "{PROJECT}", "{LAYERS}", "{PAGE}"' in sources["algorithm"]
+    assert f'RUN_PROJECT, RUN_CHANGES, RUN_PAGE = "{PROJECT}", "{CHANGES}", "{PAGE}"' in sources["algorithm"]
     assert f'SAMPLE_PROJECT, SAMPLE_LAYER = "{sample.PROJECT}", "{sample.SAMPLES}"' in sources["sampling"]
     assert f'REVIEW_PROJECT = "{review.PROJECT}"' in sources["review"]
     assert program.child_environment({})[PROGRESS] == "lines"

@@ -1,4 +1,4 @@
-"""The verbs that map change: `landshift detect` and `landshift monitor`."""
+"""The verbs that map change and judge by the map: `landshift detect`, `landshift monitor` and `landshift plots`."""
 
 from dataclasses import asdict
 from pathlib import Path
@@ -147,3 +147,20 @@ def monitor(
         answer({"outcome": outcome, **asdict(result)}, lines_of(result), as_json)
         if ending is not None:
             raise typer.Exit(FAILED)
+
+
+def plots(
+    config: Config, data: Data = None, output: Output = None, allow_outside: Outside = False, as_json: Json = False,
+    verbose: Verbose = False,
+) -> None:  # fmt: skip
+    """Judge thousands of plots by the run of a project: changed after a cut-off date, no change seen, or no answer."""
+    with session(as_json, verbose):
+        from landshift.flows.runtime.progress import bars
+        from landshift.flows.steps.plots.judging import lines_of, make_plots
+        from landshift.flows.steps.project.workspace import workspace
+        from landshift.pipeline.records import content_of
+
+        project, folder = open_project(config, data)
+        with bars(as_json):
+            made = make_plots(workspace(project, folder, output, allow_outside=allow_outside))
+        answer({"folder": made.folder, "count": made.count, **content_of(made.record)}, lines_of(made), as_json)

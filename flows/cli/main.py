@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from landshift.flows.cli.deploy import deploy, serve
-from landshift.flows.cli.detection import detect, first_map, monitor
+from landshift.flows.cli.detection import detect, first_map, monitor, plots
 from landshift.flows.cli.learning import assess, suggest, train
 from landshift.flows.cli.project import check, demo, encoders, init, scenes
 from landshift.flows.cli.register import register_app
@@ -54,6 +54,7 @@ for verb, example in (
     (detect, "landshift detect configs/taizhou.yaml --data taizhou"),
     (suggest, "landshift suggest configs/taizhou.yaml --data taizhou"),
     (monitor, "landshift monitor taizhou.yaml --data scenes"),
+    (plots, "landshift plots configs/deforestation.yaml --data concession"),
     (encoders, "landshift encoders --json"),
     (serve, "PREFECT_API_URL=http://127.0.0.1:4200/api landshift serve taizhou.yaml"),
     (deploy, "landshift deploy taizhou.yaml --pool landshift --limit gpu=1"),

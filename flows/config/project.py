@@ -16,6 +16,7 @@ from landshift.flows.config.faults import Schema, head_of, list_faults
 from landshift.flows.config.gates import GatesConfig
 from landshift.flows.config.labels import ChipLabels, LabelsConfig
 from landshift.flows.config.learning import AssessConfig, CalibrationConfig, ModelConfig, ReleaseConfig, TrainingConfig
+from landshift.flows.config.plots import PlotsConfig
 from landshift.flows.config.scenes import EpochsConfig, RadiometryConfig, ScenesConfig, SensorConfig
 from landshift.flows.config.sections import (
     AreasOfInterestConfig,
@@ -43,6 +44,7 @@ _OF_A_TERRITORY = (
     "split",
     "release",
     "areas_of_interest",
+    "plots",
     "monitor",
     "alerts",
     "publish",
@@ -93,6 +95,8 @@ class Project(Section):
     """What is asked of the data and the model of a run."""
     areas_of_interest: AreasOfInterestConfig | None = None
     """Named polygons to sum up the changes for."""
+    plots: PlotsConfig | None = None
+    """Parcels or concessions, and what is asked about each; for `landshift plots`, not for the map."""
     monitor: MonitorConfig = MonitorConfig()
     """How to go on as new scenes come in."""
     alerts: AlertsConfig = AlertsConfig()

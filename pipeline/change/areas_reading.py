@@ -63,7 +63,7 @@ def read_named_areas(path: Path, crs: CRS, layer: str | None = None, name_column
     if not len(found):
         raise InputError(f"{path} holds no polygons; expected the areas of interest, one polygon each.")
     names = _names(path, found, name_column)
-    return gpd.GeoDataFrame({"name": names}, geometry=_place(path, found, names, crs), crs=crs)
+    return gpd.GeoDataFrame({"name": names}, geometry=place_outlines(path, found, names, crs), crs=crs)
 
 
 def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]:
@@ -98,8 +98,12 @@ def _names(path: Path, found: gpd.GeoDataFrame, wanted: str | None) -> list[str]
     return names
 
 
-def _place(path: Path, found: gpd.GeoDataFrame, names: list[str], target: CRS) -> np.ndarray:
-    """Geometries in the target CRS, their edges bent with it."""
+def place_outlines(path: Path, found: gpd.GeoDataFrame, names: list[str], target: CRS) -> np.ndarray:
+    """Return geometries in the target CRS, their edges bent with it.
+
+    Raises:
+        InputError: Some reach too far from where the target holds.
+    """
     if CRS(found.crs).equals(target, ignore_axis_order=True):
         return np.asarray(found.geometry.to_numpy())
     west, south, east, north = found.total_bounds

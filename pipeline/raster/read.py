@@ -1,6 +1,7 @@
 """The door for rasters, inward: every raster file that is read is opened here, by `raster.open`."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -184,9 +185,26 @@ def read_rows(path: Path) -> Iterator[np.ndarray]:
     Raises:
         InputError: The file cannot be read.
     """
-    with environment(), open_source(path) as source:
-        for strip in strips((source.height, source.width)):
-            yield read_or_explain(path, 1, partial(source.read, 1, window=rasterio_window(strip)))
+    return (rows for (rows,) in read_rows_together(path))
+
+
+def read_rows_together(*paths: Path) -> Iterator[tuple[np.ndarray, ...]]:
+    """Read band 1 of rasters of one size whole, block of rows by block of rows from north to south.
+
+    Yields:
+        One (y, x) for each, as wide as the rasters, in the files' own types and numbers.
+
+    Raises:
+        InputError: A file cannot be read.
+    """
+    with environment(), ExitStack() as stack:
+        sources = [stack.enter_context(open_source(path)) for path in paths]
+        for strip in strips((sources[0].height, sources[0].width)):
+            window = rasterio_window(strip)
+            yield tuple(
+                read_or_explain(path, 1, partial(source.read, 1, window=window))
+                for path, source in zip(paths, sources, strict=True)
+            )
 
 
 def read_onto(

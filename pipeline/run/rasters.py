@@ -23,7 +23,7 @@ from landshift.pipeline.raster.read import read_rows
 from landshift.pipeline.raster.write import Layout, write_cog, write_rows
 from landshift.pipeline.run_files import CHANGE_MAP, DISAGREEMENT, DOMAIN_SHIFT, LAND_USE, LAST_OBSERVED, PROBABILITY
 from landshift.pipeline.vector.columns import UNCALIBRATED
-from landshift.pipeline.vector.value_table import ValueRow, write_value_table
+from landshift.pipeline.vector.dbase.value_table import ValueRow, write_value_table
 
 TITLES = {
     "change": "Change map", "landuse_before": "Land use before", "landuse_after": "Land use after",

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import date
 
+from landshift.pipeline.formatting import make_harmless
 from landshift.pipeline.legend import CHANGED
 from landshift.pipeline.sample.area_estimation import UNKNOWN, Interval
 from landshift.pipeline.sample.design import WILSON
@@ -31,9 +32,6 @@ ALL_CHANGES, ALL_CLASSES = "All changes", "All classes"
 
 _BYTE_ORDER_MARK = "\ufeff"
 """Without it Excel reads UTF-8 as the code page of the computer."""
-
-_FORMULA = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
-"""What spreadsheets take for the beginning of a formula. https://owasp.org/www-community/attacks/CSV_Injection"""
 
 _DECIMALS = {"ha": 4, "share": 6, "pixels": 0}
 """Of each unit; 0.0001 ha is a square metre."""
@@ -97,9 +95,9 @@ class _Row:
         if self.interval is not None and found.estimate is None and found.high is None:
             notes.append(_LEFT_OPEN.get(self.unit, ""))
         return [
-            *(_harmless(text) for text in (self.table, self.place, self.kind, self.quantity, self.unit)), *numbers,
-            _number(self.n, "pixels"), _harmless(found.method or ""), _number(self.mapped_ha, "ha"),
-            _harmless(" ".join(note for note in notes if note)),
+            *(make_harmless(text) for text in (self.table, self.place, self.kind, self.quantity, self.unit)), *numbers,
+            _number(self.n, "pixels"), make_harmless(found.method or ""), _number(self.mapped_ha, "ha"),
+            make_harmless(" ".join(note for note in notes if note)),
         ]  # fmt: skip
 
 
@@ -271,11 +269,3 @@ def _count(value: float) -> Interval:
 def _number(value: float | None, unit: str) -> str:
     # Adding 0 makes a negative zero positive.
     return "" if value is None else f"{round(value, _DECIMALS[unit]) + 0:.{_DECIMALS[unit]}f}"
-
-
-def _harmless(text: str) -> str:
-    # Many readers end a row at a line break, quoted or not.
-    line = text.replace("\r", " ").replace("\n", " ")
-    # Some spreadsheets skip what cannot be seen before a formula.
-    first = next((character for character in line if character.isprintable() and not character.isspace()), "")
-    return f"'{line}" if first in _FORMULA else line

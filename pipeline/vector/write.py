@@ -30,10 +30,10 @@ from landshift.pipeline.vector.columns import (
     change_columns,
     labelling_columns,
 )
+from landshift.pipeline.vector.dbase.shapefile import SHAPEFILE, write_shapefile
 from landshift.pipeline.vector.formats import UNREADABLE, vector_source
 from landshift.pipeline.vector.geopackage import IN_USE, Style, require_sound
 from landshift.pipeline.vector.layer import StyledLayer, require_whole, write_layer, write_layers, write_styled_layer
-from landshift.pipeline.vector.shapefile import SHAPEFILE, write_shapefile
 
 COPIES = {"flatgeobuf": "changes.fgb", "geoparquet": "changes.parquet", "shapefile": SHAPEFILE}
 """Further formats of the changes, and what the files are called."""

@@ -11,11 +11,19 @@ from landshift.pipeline.vector.formats import layer_hash
 def config_as_published(ws: Workspace) -> dict[str, Any]:
     """Return the configuration as published: paths relative to the data folder, without what belongs to one machine.
 
-    Subscribers of alerts are private; and schedule, shards, copies and the way of a model into use do not change a run.
+    Subscribers of alerts are private; and schedule, shards, copies, the way of a model into use and plots do not change a run.
     """
     content = ws.project.model_dump(
         mode="json",
-        exclude={"output": True, "alerts": True, "monitor": True, "release": True, "publish": True, "detect": {"shards"}},
+        exclude={
+            "output": True,
+            "alerts": True,
+            "monitor": True,
+            "release": True,
+            "publish": True,
+            "plots": True,
+            "detect": {"shards"},
+        },
     )
     places: list[tuple[Any, str]] = [(content["scenes"], "folder"), (content, "trained_model")]
     labels = content.get("labels") or {}

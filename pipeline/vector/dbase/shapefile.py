@@ -14,8 +14,8 @@ from pyproj import CRS
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import scratch_folder
 from landshift.pipeline.vector.columns import CHANGE_COLUMNS
+from landshift.pipeline.vector.dbase.value_table import DBASE_OPTIONS, TEXT_BYTES, cut_text
 from landshift.pipeline.vector.layer import field_of, require_whole
-from landshift.pipeline.vector.value_table import DBASE_OPTIONS, TEXT_BYTES, cut_text
 
 SHAPEFILE = "changes_shapefile.shp"
 """Not `changes.shp`: QGIS would give it the style `changes.qml`, whose columns have the long names."""

@@ -1,0 +1,1 @@
+"""Plots: parcels and concessions judged by the run of a project."""

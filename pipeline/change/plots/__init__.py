@@ -1,0 +1,1 @@
+"""Plots: thousands of parcels or concessions, and whether each changed."""

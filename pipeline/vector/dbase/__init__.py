@@ -1,0 +1,1 @@
+"""Files of the dBase family: Shapefiles, and tables of rasters for ArcGIS."""
