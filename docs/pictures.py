@@ -18,6 +18,8 @@ WIDE, NARROW = (1400, 1000), (390, 844)
 _NARROW_SHOWN = 1700
 """Pixels of the narrow page from its top; a telephone shows half of them at once."""
 _SETTLED_MS = 800
+_SIDE = 512
+"""Pixels of each picture of three."""
 
 
 def qgis_pictures(run: Path, folder: Path) -> None:
@@ -83,6 +85,24 @@ def page_pictures(run: Path, folder: Path) -> None:
     joined.save(folder / "page_pdf.png")
 
 
+def first_map_picture(run: Path, folder: Path) -> None:
+    """Map the demo's landscape once more, without labels and without a model, and put both dates and the map side by side."""
+    from landshift.pipeline.drawing.pictures import change_picture, display_picture, png, side_by_side
+    from landshift.pipeline.legend import Legend
+    from landshift.pipeline.run_files import CHANGE_MAP
+    from landshift.pipeline.run_files import IMAGES as OF_RUN
+
+    demo = run.resolve().parents[2]
+    (data,) = demo.glob("landscape-*/north")
+    command = [sys.executable, "-m", "landshift.flows.cli.main", "detect", str(demo / "demo.yaml"), "--data", str(data)]
+    with tempfile.TemporaryDirectory() as scratch:
+        subprocess.run([*command, "--method", "ir-mad", "--output", scratch], check=True, stdout=subprocess.DEVNULL)
+        (made,) = Path(scratch).glob("*/run")
+        before, after = (display_picture(made / file, _SIDE) for file in OF_RUN.values())
+        change = change_picture(made / CHANGE_MAP, Legend().changes, after, _SIDE)
+        (folder / "first_map.png").write_bytes(png(side_by_side([before, after, change]), colours=256))
+
+
 def main() -> None:
     """Make every picture in a scratch folder, shrink it, and put it into its place."""
     parser = argparse.ArgumentParser(description=__doc__)
@@ -98,6 +118,7 @@ def main() -> None:
         folder = Path(scratch)
         subprocess.run([SYSTEM_PYTHON, __file__, str(asked.run), "--qgis", scratch], check=True)
         page_pictures(asked.run, folder)
+        first_map_picture(asked.run, folder)
         for picture in sorted(folder.glob("*.png")):
             with Image.open(picture) as image:
                 # The other methods give rare colours, such as those of a legend, to their neighbours.

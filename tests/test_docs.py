@@ -8,7 +8,7 @@ import pytest
 from landshift.pipeline import limits
 
 ROOT = Path(__file__).parents[1]
-PAGES = [*sorted((ROOT / "docs").glob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
+PAGES = [*sorted((ROOT / "docs").rglob("*.md")), *(ROOT / name for name in ("README.md", "CONTRIBUTING.md"))]
 CODE = re.compile(r"`((?:pipeline|models|flows|tests|benchmarks|src)/[\w/]*?(?:\w+\.py)?)(?:::(\w+))?`")
 LINK = re.compile(r"\]\((?!https?:|#)([^)#\s]+)")
 

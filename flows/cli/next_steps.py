@@ -92,6 +92,7 @@ STEPS: Mapping[str, tuple[NextStep, ...]] = {
     "serve": (NextStep("begin again whenever you like: what was done stays done", ("landshift serve CONFIG...",)),),
     "deploy": (NextStep("start a worker on the machine that computes", ("prefect worker start --pool {pool}",)),),
     "sample": (
+        NextStep("draw it, with the same options but without --plan", ("landshift sample {run}",), when="planned"),
         NextStep("draw what was planned: the same command without --plan", when="planned"),
         NextStep(
             "judge every pixel in QGIS ({folder}/samples.qgz), save, then, with the files of all draws",
