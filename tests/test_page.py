@@ -3,23 +3,26 @@
 import importlib.util
 import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pandas as pd
 import pytest
 
+from landshift.pipeline.gates import Caution
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.page.write import page_of
-from tests.small_run import NAMES, estimates_of, write_run
+from tests.small_run import NAMES, PATCHES, estimates_of, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
     pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium (Debian: apt-get install chromium)"),
     pytest.mark.skipif(importlib.util.find_spec("playwright") is None, reason="needs playwright (pip install playwright)"),
 ]
-WIDE, NARROW = {"width": 1400, "height": 1000}, {"width": 380, "height": 800}
+WIDE, NARROW, SCREEN = {"width": 1400, "height": 900}, {"width": 380, "height": 800}, {"width": 400, "height": 800}
 HOSTILE = """<img src=x onerror="document.title='broken'">'"; </script><script>x() & 🌲 שלום"""
-ROWS = "#patches tbody tr:visible"
+ROWS = "#patches tbody tr[data-row]"
 
 
 @pytest.fixture(scope="module")
@@ -44,10 +47,17 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     # Of 4 pixels each, one in each field of a chessboard.
     fields = [((slice(y, y + 2), slice(x, x + 2)), 2, 0.9) for y in range(14, 58, 5) for x in range(2, 78, 5)]
     options["many"] = {"patches": fields}
+    options["warned"] = {}
+    options["formula"] = {"classes": (("=1+1", "#2f6b3c"), ("A", "#ead27a"), ("B", "#4a86b8")), "patches": [
+        (where, code if code < 4 else 3, sure) for where, code, sure in PATCHES
+    ]}  # fmt: skip
+    warnings = (Caution("The first warning.", "Set `scenes: clouds: mask: model`."), Caution("The second warning."))
     found = {}
     for name, chosen in options.items():
         run = write_run(folder / name, **chosen)
-        if name in ("run", "hostile"):
+        if name == "warned":
+            write_record(folder / name / "record/run.json", replace(run, warnings=warnings))
+        if name in ("run", "hostile", "warned"):
             write_record(folder / name / "record/estimates.json", estimates_of(run))
         found[name] = folder / f"{name}.html"
         found[name].write_text(page_of(folder / name), encoding="utf-8")
@@ -59,7 +69,7 @@ def opened(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
     """Open pages, and fail on anything in the console or on the network."""
     contexts, faults = [], []
 
-    def open_page(name: str, size: dict[str, int] = WIDE, **options: Any) -> Any:
+    def open_page(name: str, size: dict[str, int] = WIDE, address: str = "", **options: Any) -> Any:
         context = browser.new_context(viewport=size, **options)
         contexts.append(context)
         page = context.new_page()
@@ -68,7 +78,9 @@ def opened(browser: Any, pages: dict[str, Path]) -> Iterator[Any]:
         page.on("pageerror", lambda error: faults.append(str(error)))
         page.on("dialog", lambda dialog: (faults.append(dialog.message), dialog.dismiss()))
         page.on("request", lambda r: None if r.url.startswith(("file:", "data:")) else faults.append(r.url))
-        page.goto(pages[name].as_uri())
+        page.goto(pages[name].as_uri() + address)
+        if options.get("java_script_enabled", True):
+            page.wait_for_selector("html.ready")
         return page
 
     yield open_page
@@ -101,59 +113,144 @@ def test_the_table_sorts_by_clicks_and_says_so(opened: Any) -> None:
     assert page.locator("#patches th", has_text="Probability of change").get_attribute("aria-sort") == "descending"
 
 
+def painted(page: Any) -> int:
+    """How many pixels of the map's canvas are patches, once it was drawn anew."""
+    page.wait_for_timeout(150)
+    count = """canvas => { const pixels = canvas.getContext('2d').getImageData(0, 0, canvas.width, canvas.height).data;
+      let found = 0; for (let i = 3; i < pixels.length; i += 4) found += pixels[i] > 0; return found; }"""
+    return int(page.locator("canvas.patches").evaluate(count))
+
+
 def test_a_filter_holds_for_table_map_and_legend(opened: Any) -> None:
     page = opened("run")
-    shapes = page.locator("path[role=button]")
-    assert shapes.count() == 4
-    page.get_by_label("Kind of change").select_option(label="Forest to Cropland")
+    whole = painted(page)
+    page.get_by_label("Kind of change").first.select_option(label="Forest to Cropland")
     assert hectares(page) == [1.0, 0.16]
-    assert shapes.count() == 2
+    assert painted(page) == pytest.approx(whole * 116 / 386, rel=0.2)
     assert page.locator("[data-kind]:checked").count() == 1
     assert page.get_by_role("status").inner_text() == "2 of 4 patches, 1.2 ha (pixel count, biased)"
     page.get_by_label("Cropland to Water").check()
     assert hectares(page) == [2.4, 1.0, 0.16]
-    assert page.get_by_label("Kind of change").input_value() == "mixed"
+    assert page.locator("#filter").input_value() == "mixed"
     page.get_by_role("button", name="Hide all changes").click()
     assert page.get_by_role("status").inner_text().startswith("0 of 4 patches")
-    assert shapes.count() == 0
+    assert painted(page) == 0
     page.get_by_role("button", name="Show all changes").click()
-    assert shapes.count() == 4
+    assert page.get_by_role("status").inner_text() == "4 patches, 3.9 ha (pixel count, biased)"
+    assert painted(page) == whole
 
 
-def test_a_row_zooms_the_map_and_opens_the_right_popup(opened: Any) -> None:
+def test_a_row_zooms_the_map_and_tells_of_its_patch(opened: Any) -> None:
     page = opened("run")
     assert not zoomed_in(page)
     page.locator(ROWS).nth(2).locator("td.number").first.click()
-    popup = page.locator(".leaflet-popup-content")
+    card = page.get_by_role("region", name="The chosen patch")
     for text in ("Forest to Water", "0.30 ha (pixel count, biased)", "0.95 (lowest pixel 0.95)", "Plan B", "2020-06-15"):
-        assert text in popup.inner_text()
-    assert popup.locator(".chip").count() == 2
+        assert text in card.inner_text()
+    assert card.locator(".chip").count() == 2
     assert zoomed_in(page)
     assert page.locator("tr[aria-current=true]").count() == 1
     page.get_by_role("button", name="Whole map").click()
     page.wait_for_timeout(400)
     assert not zoomed_in(page)
+    assert not card.is_visible()
+
+
+@pytest.mark.parametrize("size", [WIDE, NARROW], ids=["wide", "narrow"])
+def test_the_card_leaves_its_patch_free(opened: Any, size: dict[str, int]) -> None:
+    page = opened("run", size, reduced_motion="reduce")
+    for number in range(4):
+        page.locator(ROWS).nth(number).click()
+        card, patch = (page.locator(place).bounding_box() for place in ("#card", "path.chosen"))
+        apart = (
+            patch["x"] + patch["width"] <= card["x"] or card["x"] + card["width"] <= patch["x"]
+            or patch["y"] + patch["height"] <= card["y"] or card["y"] + card["height"] <= patch["y"]
+        )  # fmt: skip
+        assert apart, number
+
+
+def place_on_map(page: Any, column: float, row: float) -> tuple[float, float]:
+    """Where a pixel of the small map lies on the screen."""
+    image = page.locator("#map .leaflet-before-pane img").bounding_box()
+    return image["x"] + image["width"] * column / 80, image["y"] + image["height"] * row / 60
 
 
 def test_a_patch_on_the_map_marks_its_row(opened: Any) -> None:
     page = opened("run")
-    page.locator("path[role=button]").nth(1).click()
-    assert "1.00 ha" in page.locator(".leaflet-popup-content").inner_text()
+    page.mouse.click(*place_on_map(page, 10, 10))
+    assert "1.00 ha" in page.locator("#card").inner_text()
     assert "1.00" in page.locator("tr[aria-current=true]").inner_text()
+    page.mouse.click(*place_on_map(page, 30, 56))
+    assert not page.locator("#card").is_visible()
 
 
 def test_the_map_is_used_with_keys_alone(opened: Any) -> None:
     page = opened("run", reduced_motion="reduce")
-    assert page.locator("path[tabindex='0']").count() == 1
-    page.locator("path[tabindex='0']").focus()
+    cursor = page.locator("#cursor")
+    cursor.focus()
     page.keyboard.press("ArrowRight")
+    assert cursor.get_attribute("aria-label").startswith("Forest to Cropland, 1.00 ha.")
     page.keyboard.press("Enter")
-    assert "1.00 ha" in page.locator(".leaflet-popup-content").inner_text()
-    assert page.locator("path[tabindex='0']").get_attribute("aria-label") == "Forest to Cropland, 1.00 ha"
-    assert page.evaluate("document.activeElement.className") == "leaflet-popup-content"
+    assert "1.00 ha" in page.locator("#card").inner_text()
+    assert page.evaluate("document.activeElement.id") == "card"
     page.keyboard.press("Escape")
-    page.wait_for_selector(".leaflet-popup", state="detached")
-    assert page.evaluate("document.activeElement.getAttribute('aria-label')") == "Forest to Cropland, 1.00 ha"
+    assert not page.locator("#card").is_visible()
+    assert page.evaluate("document.activeElement.id") == "cursor"
+
+
+def test_a_patch_has_an_address(opened: Any) -> None:
+    page = opened("run", address="#place-30010-359969")
+    assert "2.40 ha" in page.locator("#card").inner_text()
+    assert zoomed_in(page)
+    page.locator(ROWS).nth(1).click()
+    assert page.evaluate("location.hash") == "#place-30005-359994"
+    page.evaluate("location.hash = '#place-30010-359969'")
+    page.wait_for_timeout(100)
+    assert "2.40 ha" in page.locator("#card").inner_text()
+    assert not opened("run", address="#nowhere").locator("#card").is_visible()
+
+
+def test_patches_are_painted_by_what_is_known_of_them(opened: Any) -> None:
+    page = opened("run")
+    colour = """([canvas, x, y]) => { const box = canvas.getBoundingClientRect(), at = canvas.width / box.width;
+      return [...canvas.getContext('2d').getImageData((x - box.x) * at, (y - box.y) * at, 1, 1).data].slice(0, 3).join(); }"""
+
+    def look() -> str:
+        page.wait_for_timeout(150)
+        x, y = place_on_map(page, 16, 40)
+        return str(page.evaluate(colour, [page.locator("canvas.patches").element_handle(), x, y]))
+
+    by_kind = look()
+    page.select_option("#paint", "probability")
+    assert look() == "124,123,120"  # 0.6
+    assert page.locator("#steps-probability").is_visible()
+    page.select_option("#paint", "right")
+    assert look() == "188,175,111"  # 88 % right in the judged sample
+    page.select_option("#paint", "outline")
+    assert look() == "0,0,0"
+    page.select_option("#paint", "kind")
+    assert look() == by_kind
+    page.get_by_label("Opacity").fill("40")
+    assert page.locator(".leaflet-patches-pane").evaluate("e => e.style.opacity") == "0.4"
+
+
+def test_the_table_is_saved_as_it_is_filtered_and_no_cell_is_a_formula(opened: Any, tmp_path: Path) -> None:
+    page = opened("run")
+    page.get_by_label("Cropland to Water").uncheck()
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Save as CSV").click()
+    found.value.save_as(tmp_path / "patches.csv")
+    table = pd.read_csv(tmp_path / "patches.csv", encoding="utf-8-sig")
+    assert table["hectares_pixel_count_biased"].round(2).tolist() == [1.0, 0.3, 0.16]
+    assert table["change"].tolist() == ["Forest to Cropland", "Forest to Water", "Forest to Cropland"]
+    assert table["change_id"][0] == "place-30005-359994"
+    assert found.value.suggested_filename == "place-patches.csv"
+    page = opened("formula")
+    with page.expect_download() as found:
+        page.get_by_role("button", name="Save as CSV").click()
+    found.value.save_as(tmp_path / "formula.csv")
+    table = pd.read_csv(tmp_path / "formula.csv", encoding="utf-8-sig")
+    assert table["from"].tolist() == ["'=1+1"] * 4
 
 
 def test_the_swipe_cuts_the_image_after(opened: Any) -> None:
@@ -187,21 +284,20 @@ def test_what_was_not_observed_is_hatched_and_layers_can_be_hidden(opened: Any) 
     assert areas.count() == 1
 
 
-def test_a_long_table_comes_in_parts(opened: Any) -> None:
+def test_every_patch_is_in_the_table_though_few_rows_are_on_the_page(opened: Any) -> None:
     page = opened("many")
-    assert page.locator(ROWS).count() == 50
-    assert page.get_by_role("status").inner_text().endswith("; the first 50 are listed")
-    page.get_by_role("button", name="Show more").click()
-    assert page.locator(ROWS).count() == 144
-    assert not page.locator("#more").is_visible()
-
-
-def test_a_patch_whose_row_is_not_listed_yet_is_listed(opened: Any) -> None:
-    page = opened("many")
-    page.locator("path[role=button]").nth(140).click()
+    assert page.locator("#patches").get_attribute("aria-rowcount") == "145"
+    assert page.locator(ROWS).count() < 30
+    box = page.locator("#box")
+    box.evaluate("e => { e.scrollTop = e.scrollHeight; }")
+    last = page.locator(ROWS).last
+    last.wait_for()
+    page.wait_for_timeout(100)
+    assert page.locator(ROWS).last.get_attribute("aria-rowindex") == "145"
+    page.mouse.click(*place_on_map(page, 3, 15))
     row = page.locator("tr[aria-current=true]")
-    assert row.get_attribute("data-row") == "140"
-    assert row.is_visible()
+    edges = row.bounding_box(), box.bounding_box()
+    assert edges[1]["y"] <= edges[0]["y"] <= edges[1]["y"] + edges[1]["height"] - 20
 
 
 @pytest.mark.parametrize("name", ["run", "quiet", "binary", "hostile"])
@@ -216,7 +312,7 @@ def test_hostile_names_are_shown_and_never_run(opened: Any) -> None:
     page = opened("hostile")
     page.locator(ROWS).first.click()
     page.locator(ROWS).nth(1).click()
-    assert HOSTILE in page.locator(".leaflet-popup-content").last.inner_text()
+    assert HOSTILE in page.locator("#card").inner_text()
     assert HOSTILE in page.get_by_role("heading", level=1).inner_text()
     assert page.locator("img[src=x]").count() == 0
     assert page.title().startswith("<img src=x")
@@ -224,7 +320,7 @@ def test_hostile_names_are_shown_and_never_run(opened: Any) -> None:
 
 def test_a_run_without_change_still_shows_its_images(opened: Any) -> None:
     page = opened("quiet")
-    assert "No change was found" in page.locator("#map-section").inner_text()
+    assert "No change was found" in page.locator("#answer").inner_text()
     page.get_by_label("Swipe").fill("80")
     assert page.locator("#patches").count() == 0
     assert page.locator("path[fill='url(#hatch)']").count() == 1
@@ -236,6 +332,7 @@ def test_without_javascript_pictures_and_tables_stay(opened: Any) -> None:
     assert not page.locator("#map").is_visible()
     assert "JavaScript is switched off" in page.locator("noscript").inner_text()
     assert page.locator("#places tbody tr").count() == 2
+    assert page.locator("#largest li").count() == 4
 
 
 CHECKS = {
@@ -246,6 +343,7 @@ CHECKS = {
     "headings that skip a level": "[...document.querySelectorAll('h1,h2,h3,h4')].map(h => +h.tagName[1])"
     ".filter((level, i, all) => i && level > all[i - 1] + 1).length",
     "ids that occur twice": "(ids => ids.length - new Set(ids).size)([...document.querySelectorAll('[id]')].map(e => e.id))",
+    "tab stops without a name": "[...document.querySelectorAll('[tabindex=\"0\"]')].filter(e => !e.ariaLabel).length",
     "scrolling parts out of reach of keys": "[...document.querySelectorAll('.scroll')].filter(e => e.tabIndex < 0).length",
     "links within the page that lead nowhere": "[...document.querySelectorAll('nav a, .skip')]"
     ".filter(a => !document.querySelector(a.getAttribute('href'))).length",
@@ -296,10 +394,39 @@ def test_it_prints_with_pictures_and_without_controls(opened: Any, tmp_path: Pat
     assert 2 <= pdf.count(b"/Type /Page\n") <= 12
     page.emulate_media(media="print")
     assert page.locator("#image-change").is_visible()
-    for hidden in ("#map", "#swipe", "#filter", "nav", "#more"):
+    for hidden in ("#map", "#swipe", "#filter", "nav", "#patches", "#opacity"):
         assert not page.locator(hidden).is_visible()
-    assert page.locator("#patches tbody tr").first.is_visible()
+    assert page.locator("#largest li").count() == 4
+    assert page.locator("#largest li").first.is_visible()
+    assert page.locator("#areas").bounding_box()["y"] < page.locator("#largest").bounding_box()["y"], "areas before patches"
     assert page.evaluate("document.body.scrollWidth") <= WIDE["width"]
+    bar, picture = page.locator(".bar").bounding_box(), page.locator("#image-change").bounding_box()
+    assert page.locator(".bar").inner_text() == "200 m"
+    assert bar["width"] == pytest.approx(picture["width"] * 200 / 800, abs=1.5)
+
+
+@pytest.mark.parametrize(("size", "seen"), [(WIDE, ("warnings", "#map")), (SCREEN, ())], ids=["wide", "narrow"])
+def test_the_first_screen_is_the_answer(opened: Any, size: dict[str, int], seen: tuple[str, ...]) -> None:
+    page = opened("warned", size)
+    for heading in ("What changed", "How good the map is", "Where not to trust it"):
+        place = page.get_by_role("heading", name=heading).bounding_box()
+        assert place["y"] + place["height"] < size["height"] - 40, heading
+    text = page.locator("#answer").inner_text()
+    assert "12.2 ha changed" in text
+    assert "Of 100 mapped hectares about 75 (62 to 88) had changed; of 100 changed about 50 (25 to 75) were found" in text
+    assert "judged by people" in text
+    assert "2 warnings" in text
+    assert "scenes:" not in text, "settings are for the maker of the map"
+    if seen:
+        for part in ("details.warnings", "#map"):
+            place = page.locator(part).bounding_box()
+            assert place["y"] + place["height"] <= size["height"], part
+    assert not page.get_by_text("The first warning.", exact=True).is_visible()
+    page.get_by_text("2 warnings").click()
+    assert page.get_by_text("The first warning.", exact=True).is_visible()
+    assert not page.get_by_text("Set").first.is_visible()
+    page.get_by_text("What the maker of the map can do").click()
+    assert page.locator("details.makers code").first.inner_text() == "scenes: clouds: mask: model"
 
 
 def test_chips_show_where_the_patch_lies(opened: Any) -> None:

@@ -15,7 +15,8 @@ from landshift.pipeline.gates import MARK, NOT_MEASURED, PASS, Caution, Gate
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.pages.card import model_card
 from landshift.pipeline.records import content_of, record_of, write_record
-from landshift.pipeline.run.page.map_data import largest, map_data
+from landshift.pipeline.run.page.map_data import DrawnLayers, largest
+from landshift.pipeline.run.page.pictures import Pictures
 from landshift.pipeline.run.page.write import page_of, run_page
 from landshift.pipeline.run.record import InputFile, RunRecord, TerritoryShift, UsedAdaptation
 from landshift.pipeline.scores.accuracy import KindScore, ScoreEvidence
@@ -67,7 +68,7 @@ COST = {
     "step": "detection", "seconds": 31.0, "kwh": 0.00025, "co2e_kg": 0.0125, "gpu_hours": 0.0, "how": "estimated somehow",
     "country": "FRA",
 }  # fmt: skip
-PICTURES = {name: "data:image/png;base64,AA==" for name in ("before", "after", "change")}
+PICTURES = Pictures(*["data:image/png;base64,AA=="] * 3)
 NO_POLYGONS = gpd.GeoDataFrame(
     {
         name: []
@@ -83,12 +84,12 @@ NO_POLYGONS = gpd.GeoDataFrame(
     },
     geometry=[],
 )
-OUR_SCRIPTS = 3
-"""The data, Leaflet and ours."""
+OUR_SCRIPTS = 4
+"""The data, Leaflet and two of ours."""
 
 
-def page_for(content: RunRecord, pictures: dict[str, str] = PICTURES) -> str:
-    return run_page(content, None, pictures, {}, map_data(content, NO_POLYGONS, NO_POLYGONS, None, 0), [])
+def page_for(content: RunRecord, pictures: Pictures = PICTURES) -> str:
+    return run_page(content, None, pictures, {}, DrawnLayers(NO_POLYGONS, NO_POLYGONS))
 
 
 def test_the_page_says_the_figures() -> None:
@@ -152,7 +153,7 @@ def test_the_page_doubts_every_probability_of_a_model_that_was_calibrated_elsewh
     away = page_of(tmp_path / "away")
     assert '"calibrated":false' in away
     away = re.sub("<script.*?</script>", "", away, flags=re.DOTALL)
-    assert away.count("(uncalibrated here)") == 3, "heading, heading on paper, and the threshold"
+    assert away.count("(uncalibrated here)") == 3, "heading of the table, of the list for paper, and the threshold"
     assert "is not the share of them that changed" in away
     assert "0.001" not in away
 
@@ -180,7 +181,7 @@ def test_names_are_escaped_everywhere() -> None:
             inputs=(InputFile(HOSTILE, "before", DATES[0], HOSTILE),),
             legend=tuple(replace(c, name=HOSTILE + c.name) for c in LEGEND.classes),
         ), files={HOSTILE: HOSTILE}, gates=(Gate(HOSTILE, HOSTILE, HOSTILE, HOSTILE, HOSTILE),)),
-        PICTURES | {"before": '"><script>'},
+        replace(PICTURES, before='"><script>'),
     )  # fmt: skip
     assert page.count("<script") == OUR_SCRIPTS
     assert page.count("&lt;script&gt;") >= 15
@@ -220,6 +221,7 @@ def test_a_run_without_any_change_says_so(tmp_path: Path, classes: tuple[tuple[s
     page = page_of(tmp_path)
     assert "<strong>No change was found</strong>" in page
     assert 'id="patches"' not in page
+    assert 'id="largest"' not in page
     assert 'id="places"' not in page
 
 
@@ -228,8 +230,8 @@ def test_what_is_not_drawn_is_said_with_the_true_numbers(tmp_path: Path, monkeyp
     assert "Not everything is drawn" not in page_of(tmp_path)
     monkeypatch.setattr("landshift.pipeline.run.page.write.largest", lambda changes: largest(changes, 2))
     page = page_of(tmp_path)
-    assert "the 2 largest of 4 patches, which have 3.4 of\n3.9 ha" in page
-    assert page.count("<tr data-row") == 2
+    assert "hold the 2 largest of 4 patches" in page
+    assert page.count('class="what"') == 2
 
 
 def test_a_run_that_lost_a_file_is_refused(tmp_path: Path) -> None:
@@ -248,7 +250,8 @@ def test_a_run_without_change_and_without_scores() -> None:
 def test_what_was_assessed_is_on_the_page_of_the_map() -> None:
     page = page_for(run(assessment=assessed(whole())))
     for text in (
-        "Does transfer help here, and how far can the map be trusted?",
+        "How far can the map be trusted?",
+        "whether transfer helps, threshold, cost",
         whole()["guard"]["sentence"],
         "▲</span> Helps",
         "south</bdi> (worst)",

@@ -34,6 +34,22 @@ class AreaFigures:
     estimated: EstimatedClass | None
     """Its row of the estimates; None without one."""
 
+    @property
+    def right(self) -> float | None:
+        """Share of what is mapped so that is right, 0..1: of the judged sample, else of the test blocks; None where unknown."""
+        return self.test.right if self.estimated is None else self.estimated.users_accuracy.estimate
+
+    @property
+    def right_text(self) -> str:
+        """The same in words, with its interval and where it comes from."""
+        if self.estimated is None:
+            return kind_text(self.test)
+        found = self.estimated.users_accuracy
+        if found.estimate is None:
+            return "not tested by the sample"
+        span = "" if found.low is None or found.high is None else f" ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
+        return f"{100 * found.estimate:.0f} %{span} right in the judged sample"
+
 
 @dataclass(frozen=True)
 class MatrixCell:

@@ -2,47 +2,51 @@
 
 import base64
 import hashlib
+import math
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-import geopandas as gpd
 from markupsafe import Markup
 
-from landshift.pipeline.change.second_opinion import ENTRIES, list_shares
+from landshift.pipeline.change.second_opinion import list_shares
 from landshift.pipeline.drawing.area_plots import AreaRow, Flow, area_plot, flow_plot
-from landshift.pipeline.drawing.chips import ACROSS, chip_sheet
-from landshift.pipeline.drawing.pictures import change_picture, data_uri, display_picture
+from landshift.pipeline.drawing.chips import ACROSS
 from landshift.pipeline.drawing.rendering import template_environment
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.pages.assessment_view import ADAPTATIONS, assessment_view
 from landshift.pipeline.records import read_record
-from landshift.pipeline.run.page.map_data import MapData, json_for_page, largest, map_data, on_pixels
+from landshift.pipeline.run.page.answer import list_doubts, measure_quality
+from landshift.pipeline.run.page.map_data import DrawnLayers, json_for_page, largest, list_patches, map_data
+from landshift.pipeline.run.page.pictures import (
+    PROBABILITY_STEPS,
+    RIGHT_STEPS,
+    UNLIKE_STEPS,
+    Pictures,
+    count_chips,
+    draw_chips,
+    draw_pictures,
+)
 from landshift.pipeline.run.page.tables import (
     AreaFigures,
-    PlaceFigures,
     area_rows,
     estimate_of_unchanged,
-    kind_text,
     matrix,
     place_notes,
     place_rows,
 )
 from landshift.pipeline.run.record import CLASSICAL_SCORE, RunRecord
-from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, DISAGREEMENT, ESTIMATES, IMAGES, RUN
+from landshift.pipeline.run_files import CHANGES, ESTIMATES, RUN
 from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.vector.read import read_layer
 
-MOST_CHIPS = 200
-"""Patches that are shown as they looked on both dates, the largest."""
-_SIDE = 1400
-"""Longest side of the images on the page, in pixels."""
-_MAP_SIDE = 900
+MOST_LISTED = 72
+"""Patches in the list for paper, the largest: they fill a page."""
 _TEMPLATES = Path(__file__).parents[2] / "templates"
-_SCRIPTS = ("vendor/leaflet.js", "run.js")
+_SCRIPTS = ("vendor/leaflet.js", "patches.js", "run.js")
 
 
 def page_of(folder: Path) -> str:
@@ -61,65 +65,51 @@ def page_of(folder: Path) -> str:
     estimates = read_record(path, Estimates) if path.is_file() else None
     layers = folder / CHANGES
     patches = largest(read_layer(layers, CHANGES_LAYER))
-    areas = read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None
-    with_chips = patches.iloc[:MOST_CHIPS]
-    data = map_data(run, patches, read_layer(layers, NOT_OBSERVED_LAYER), areas, chips=len(with_chips))
+    drawn = DrawnLayers(
+        patches, read_layer(layers, NOT_OBSERVED_LAYER), read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None,
+    )  # fmt: skip
+    chips = count_chips(len(patches))
     return run_page(
-        run, estimates, _pictures(folder, run), _chips(folder, run, with_chips), data=data, places=place_rows(areas, estimates)
-    )
+        run, estimates, draw_pictures(folder, run, len(patches)), draw_chips(folder, run, patches.iloc[:chips], len(patches)),
+        layers=drawn,
+    )  # fmt: skip
 
 
 def run_page(
-    run: RunRecord,
-    estimates: Estimates | None,
-    pictures: Mapping[str, str],
-    chips: Mapping[str, str],
-    data: MapData,
-    places: Sequence[PlaceFigures],
-) -> str:
+    run: RunRecord, estimates: Estimates | None, pictures: Pictures, chips: Mapping[str, str], layers: DrawnLayers
+) -> str:  # fmt: skip
     """Fill in the page of a run.
 
     Args:
         run: What describes it.
         estimates: Of the run, None before there is a judged sample.
-        pictures: `before`, `after`, `change` and, where there is a second opinion, `disagreement` as data URIs.
-        chips: `before` and `after`, sheets of chips as data URIs.
-        data: What the page's script reads, from `map_data`.
-        places: Areas of interest, from `place_rows`.
+        pictures: From `draw_pictures`.
+        chips: From `draw_chips`.
+        layers: The polygons of the run.
     """
     scripts = [_script(name) for name in _SCRIPTS]
     rows, opinion = area_rows(run, estimates), run.second_opinion
+    places = place_rows(layers.areas_of_interest, estimates)
+    data = map_data(run, layers, rows, count_chips(len(layers.patches)))
     return template_environment(html=True).get_template("run.html.j2").render(
-        run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, most_chips=MOST_CHIPS, wilson=WILSON,
-        kind_text=kind_text,
+        run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, wilson=WILSON,
+        quality=measure_quality(run, estimates), doubts=list_doubts(run, rows),
+        listed=list_patches(run, layers.patches.iloc[:MOST_LISTED]),
+        probability_steps=PROBABILITY_STEPS, right_steps=RIGHT_STEPS, unlike_steps=UNLIKE_STEPS,
         shown=data, data=json_for_page(data), places=places, place_notes=place_notes(places), rows=rows,
         matrix=matrix(run, estimates), unchanged=estimate_of_unchanged(estimates), plots=_plots(run, estimates, rows),
         assessed=assessment_view(run.assessment) if run.assessment != Assessment() else None, adaptations=ADAPTATIONS,
-        agreement=list_shares(opinion) if opinion is not None and "disagreement" in pictures else (),
+        agreement=list_shares(opinion) if opinion is not None and pictures.disagreement else (),
         classical_note=CLASSICAL_SCORE, scripts=scripts, hashes=[_hash(script) for script in scripts],
         leaflet_css=_leaflet_css(),
+        scale_m=round_length(run.grid.columns * run.grid.pixel_size_m / 3),
     )  # fmt: skip
 
 
-def _pictures(folder: Path, run: RunRecord) -> dict[str, str]:
-    legend = Legend(run.legend)
-    under = display_picture(folder / IMAGES["after"], _MAP_SIDE)
-    shown = {date: display_picture(folder / file, _SIDE) for date, file in IMAGES.items()}
-    large = max(under.shape) > 600
-    maps = {"change": (CHANGE_MAP, legend.changes)}
-    if (folder / DISAGREEMENT).is_file():
-        maps["disagreement"] = (DISAGREEMENT, ENTRIES)
-    return {
-        **{date: data_uri(picture, photo=True) for date, picture in shown.items()},
-        **{n: data_uri(change_picture(folder / file, e, under, _MAP_SIDE), photo=large) for n, (file, e) in maps.items()},
-    }
-
-
-def _chips(folder: Path, run: RunRecord, patches: gpd.GeoDataFrame) -> dict[str, str]:
-    if patches.empty:
-        return {}
-    where = on_pixels(patches, run)
-    return {date: data_uri(chip_sheet(folder / file, where, _SIDE), photo=True) for date, file in IMAGES.items()}
+def round_length(most: float) -> float:
+    """Return the largest of 1, 2 and 5 times a power of ten that is at most so many metres, for a scale bar."""
+    power = 10.0 ** math.floor(math.log10(most))
+    return max(step * power for step in (1, 2, 5) if step * power <= most)
 
 
 def _plots(run: RunRecord, estimates: Estimates | None, rows: Sequence[AreaFigures]) -> dict[str, str]:
