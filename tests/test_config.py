@@ -10,6 +10,7 @@ import pytest
 import yaml
 
 from landshift.flows.config.project import Project, find_config, load_project, schema_text, validate
+from landshift.pipeline.colours.palette import fill_colours
 from landshift.pipeline.errors import PATTERNS, InputError
 
 CONFIGS = sorted((Path(__file__).parents[1] / "configs").glob("*.yaml"))
@@ -175,6 +176,19 @@ def test_a_fault_names_the_class_that_it_is_in(tmp_path: Path) -> None:
         "  legend: class 2 (Forest): colour: expected a colour such as \"#1b7837\", in quotes (found 'green')",
         "  detect: method: expected 'model', 'ir-mad' or 'cva' (found 'irmad'). Did you mean `ir-mad`?",
     ]
+
+
+def test_colours_of_a_legend_may_be_left_out() -> None:
+    names = ("Water", "Forest", "Built", "Field")
+    given = {"Forest": "#2f6b3c"}
+    legend = [
+        {"code": n, "name": name, **({"colour": given[name]} if name in given else {})} for n, name in enumerate(names, 1)
+    ]
+    project = validate(content() | {"legend": legend}, "a.yaml")
+    colours = [entry.colour for entry in project.legend]
+    assert colours == list(fill_colours([None, "#2f6b3c", None, None]))
+    assert len(set(colours)) == 4
+    assert validate(project.model_dump(), "again") == project
 
 
 def test_every_fault_is_named_at_once(tmp_path: Path) -> None:

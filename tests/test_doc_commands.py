@@ -114,6 +114,11 @@ def draw_labels(folder: Path) -> None:
     write_labels(folder / "my-scenes/labels.gpkg")
 
 
+def have_no_labels(folder: Path) -> None:
+    for name in ("labels.gpkg", "landshift.yaml"):
+        (folder / "my-scenes" / name).unlink()
+
+
 def judge_samples(folder: Path) -> None:
     run, path = folder / "runs/my-scenes/run", folder / "runs/my-scenes/sample/samples.gpkg"
     frame = read_samples(path)
@@ -142,7 +147,7 @@ def bring_another_place(folder: Path) -> None:
 
 
 PERSONS: dict[str, Callable[[Path], None]] = {
-    "labels": draw_labels, "samples": judge_samples, "new scene": bring_a_scene, "reviews": review_changes,
+    "labels": draw_labels, "samples": judge_samples, "new scene": bring_a_scene, "reviews": review_changes, "no labels": have_no_labels,
     "elsewhere": bring_another_place,
 }  # fmt: skip
 

@@ -31,9 +31,10 @@ from landshift.flows.config.sections import (
     default_of,
 )
 from landshift.pipeline.alerts.rules import require_known
+from landshift.pipeline.colours.palette import fill_colours
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.files.opening import MISSING, fault_of, read_text
-from landshift.pipeline.legend import Legend
+from landshift.pipeline.legend import MAX_CLASSES, Legend
 from landshift.pipeline.limits import CONFIG_BYTES
 
 _OF_A_TERRITORY = (
@@ -109,6 +110,14 @@ class Project(Section):
     """A model trained elsewhere, for detect; None takes the one that `landshift train` made for this project."""
     output: Path = Path("runs")
     """Folder of the outputs, relative to the working directory; the project's name is added."""
+
+    @field_validator("legend")
+    @classmethod
+    def _have_colours(cls, legend: tuple[ClassConfig, ...]) -> tuple[ClassConfig, ...]:
+        if all(entry.colour is not None for entry in legend) or len(legend) > MAX_CLASSES:
+            return legend
+        colours = fill_colours([entry.colour for entry in legend])
+        return tuple(entry.model_copy(update={"colour": c}) for entry, c in zip(legend, colours, strict=True))
 
     @field_validator("epochs")
     @classmethod

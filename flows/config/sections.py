@@ -83,8 +83,8 @@ class ClassConfig(Section):
     """1..16."""
     name: str = Field(min_length=1, max_length=NAME_CHARACTERS)
     """What a reader of the map sees."""
-    colour: str = Field(pattern="^#[0-9a-fA-F]{6}$")
-    """`#rrggbb`."""
+    colour: str | None = Field(default=None, pattern="^#[0-9a-fA-F]{6}$")
+    """`#rrggbb`; left out, one that readers tell apart from those of the other classes, also with weak colour vision."""
 
     @field_validator("name")
     @classmethod

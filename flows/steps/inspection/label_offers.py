@@ -29,10 +29,7 @@ _COLOURS = {
     "#c8a47a": ("bare", "soil", "sand", "rock"), "#6fb7a8": ("wetland", "marsh", "mangrove", "swamp"),
     "#e3eef5": ("snow", "ice", "glacier"),
 }  # fmt: skip
-"""Colours that planners know, by words in the names of classes."""
-_OTHERS = ("#e69f00", "#56b4e9", "#009e73", "#f0e442", "#0072b2", "#d55e00", "#cc79a7", "#999999", "#8c564b", "#9467bd",
-           "#17becf", "#bcbd22", "#7f7f7f", "#1f77b4", "#ff7f0e", "#2ca02c")  # fmt: skip
-"""Further ones, of the palettes of Okabe and Ito and of Tableau."""
+"""Colours that planners know, by words in the names of classes; the palette of the legend fills in others."""
 _LABEL = re.compile(r"label|truth|reference|lulc|land_?use|land_?cover|class|chang|mask")
 """What rasters of labels are called, whatever they hold."""
 _NO_LABEL = re.compile(
@@ -251,26 +248,22 @@ def _propose_legend(draft: Draft, polygons: Content, columns: Iterable[ClassColu
     if numbers and not all(isinstance(v, int) and 1 <= v <= MAX_CLASSES for v in values):
         order = sorted(values, key=lambda v: (isinstance(v, str), v if isinstance(v, int) else 0, str(v)))
         draft.content["legend"] = [
-            {"code": code, "name": f"class {v}" if isinstance(v, int) else v, "colour": _OTHERS[code - 1]}
-            for code, v in enumerate(order, start=1)
+            {"code": code, "name": f"class {v}" if isinstance(v, int) else v} for code, v in enumerate(order, start=1)
         ]
         polygons["values"] = {v: code for code, v in enumerate(order, start=1)}
         draft.comments["labels.polygons.values"] = "value in the file: code in the legend, or `not labelled`"
         draft.decide("legend", "the labels hold numbers; write what each class is called")
         return
     if numbers:
-        draft.content["legend"] = [
-            {"code": v, "name": f"class {v}", "colour": _OTHERS[i % len(_OTHERS)]} for i, v in enumerate(sorted(numbers))
-        ]
+        draft.content["legend"] = [{"code": v, "name": f"class {v}"} for v in sorted(numbers)]
         draft.decide("legend", "the labels hold numbers; write what each class is called")
         return
     used: set[str] = set()
     draft.content["legend"] = []
     for code, name in enumerate((str(v) for v in values), start=1):
         natural = next((c for c, words in _COLOURS.items() if any(w in name.casefold() for w in words) and c not in used), None)
-        colour = natural or next(c for c in _OTHERS if c not in used)
-        used.add(colour)
-        draft.content["legend"].append({"code": code, "name": name, "colour": colour})
+        used |= {natural} if natural else set()
+        draft.content["legend"].append({"code": code, "name": name, **({"colour": natural} if natural else {})})
 
 
 def _propose_raster(draft: Draft, folder: Path, offers: Sequence[RasterOffer]) -> None:
@@ -305,7 +298,7 @@ def _propose_raster(draft: Draft, folder: Path, offers: Sequence[RasterOffer]) -
     else:
         used = [value for value in values if value not in (0, 255)]
         draft.content["legend"] = [
-            {"code": code, "name": f"class {value}", "colour": value if isinstance(value, str) else _OTHERS[code - 1]}
+            {"code": code, "name": f"class {value}", **({"colour": value} if isinstance(value, str) else {})}
             for code, value in enumerate(used, start=1)
         ]
         rasters["values"] = {value: f"class {value}" if value in used else "not labelled" for value in values}
