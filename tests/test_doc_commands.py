@@ -147,7 +147,8 @@ def bring_another_place(folder: Path) -> None:
 
 
 PERSONS: dict[str, Callable[[Path], None]] = {
-    "labels": draw_labels, "samples": judge_samples, "new scene": bring_a_scene, "reviews": review_changes, "no labels": have_no_labels,
+    "labels": draw_labels, "samples": judge_samples, "new scene": bring_a_scene, "reviews": review_changes,
+    "no labels": have_no_labels,
     "elsewhere": bring_another_place,
 }  # fmt: skip
 
