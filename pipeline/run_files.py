@@ -26,9 +26,18 @@ LAST_OBSERVED = layer_file("last_observed.tif")
 DISAGREEMENT = layer_file("disagreement.tif")
 DOMAIN_SHIFT = layer_file("domain_shift.tif")
 
-RUN, ESTIMATES, TABLE, ITEM, COLLECTION, RUN_MANIFEST = (
+RUN, ESTIMATES, TABLE, ABOUT, TEXT, ITEM, COLLECTION, RUN_MANIFEST = (
     f"{RECORD_FOLDER}/{name}"
-    for name in ("run.json", "estimates.json", "estimates.csv", "item.json", "collection.json", MANIFEST)
+    for name in (
+        "run.json",
+        "estimates.json",
+        "estimates.csv",
+        "estimates_about.csv",
+        "estimates.md",
+        "item.json",
+        "collection.json",
+        MANIFEST,
+    )
 )
 """What machines read."""
 

@@ -117,12 +117,47 @@ def test_a_stratum_sampled_whole_adds_no_uncertainty() -> None:
     assert found.standard_error > 0
 
 
-def test_of_a_lone_pixel_no_uncertainty_is_told() -> None:
+def test_a_lone_pixel_has_no_error_and_limits_that_allow_for_nearly_anything() -> None:
     design = Design(np.array([100, 50]), np.array([0, 0, 0, 1]))
     right = np.array([True, True, False, True])[:, None]
-    assert shares(design, right, np.ones_like(right))[0] == Interval(pytest.approx((100 * 2 / 3 + 50) / 150), None, None, None)
+    found = areas(design, right, 1.0)[0]
+    lows, highs = wilson_limits(np.array([2, 1]), np.array([3, 1]))
+    below = np.hypot(100 * (2 / 3 - lows[0]), 50 * (1 - lows[1]))
+    above = np.hypot(100 * (highs[0] - 2 / 3), 0)
+    estimate = 100 * 2 / 3 + 50
+    low, high = pytest.approx(estimate - below), pytest.approx(estimate + above)
+    assert found == Interval(pytest.approx(estimate), None, low, high, WILSON)
     all_of_it = Design(np.array([100, 1]), design.stratum)
-    assert shares(all_of_it, right, np.ones_like(right))[0].low is not None
+    assert shares(all_of_it, right, np.ones_like(right))[0].standard_error is not None
+
+
+def test_only_what_a_lone_pixel_enters_loses_its_error() -> None:
+    stratum = np.repeat([0, 1, 2], [40, 40, 1])
+    mapped = reference = stratum.copy()
+    reference = np.where(np.arange(81) % 4 == 0, (stratum + 1) % 2, stratum)
+    design, with_more = Design(np.array([900, 500, 80]), stratum), Design(np.array([900, 500, 1]), stratum)
+    first, second, third = class_estimates(design, mapped, reference, [0, 1, 2], 1.0)
+    known = class_estimates(with_more, mapped, reference, [0, 1, 2], 1.0)
+    assert (first.users_accuracy, second.users_accuracy) == (known[0].users_accuracy, known[1].users_accuracy)
+    assert third.users_accuracy.standard_error is None
+    assert third.users_accuracy.low is not None
+    for one in (first, second):
+        assert one.area.standard_error is None
+        assert one.area.low is not None
+        assert one.area.high is not None
+
+
+def test_limits_with_a_lone_pixel_hold_the_truth() -> None:
+    rng, held = np.random.default_rng(5), 0
+    for _ in range(600):
+        shares_in = rng.random(2)
+        counts = rng.binomial([60, 1], shares_in)
+        member = np.concatenate([np.arange(60) < counts[0], [bool(counts[1])]])[:, None]
+        found = areas(Design(np.array([6000, 900]), np.repeat([0, 1], [60, 1])), member, 1.0)[0]
+        assert found.low is not None
+        assert found.high is not None
+        held += found.low <= 6000 * shares_in[0] + 900 * shares_in[1] <= found.high
+    assert held / 600 > 0.92
 
 
 def test_what_the_sample_did_not_meet_has_an_upper_limit() -> None:

@@ -2,6 +2,7 @@
 
 import csv
 import io
+import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -14,9 +15,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from landshift.pipeline.records import content_of, record_of
-from landshift.pipeline.sample.area_estimation import STEHMAN, UNKNOWN
-from landshift.pipeline.sample.record import ErrorMatrix, Estimates, JudgedStratum
-from landshift.pipeline.sample.table import COLUMNS, csv_tables
+from landshift.pipeline.sample.agreement import AgreementOn, ClassAgreement, InterpreterAgreement
+from landshift.pipeline.sample.area_estimation import STEHMAN, UNKNOWN, Interval
+from landshift.pipeline.sample.design import WILSON
+from landshift.pipeline.sample.record import ErrorMatrix, Estimates, JudgedStratum, LandUseBalance, OtherChanges
+from landshift.pipeline.sample.tables.report import decimals_of, report_text
+from landshift.pipeline.sample.tables.rows import COLUMNS, csv_about, csv_table
 from tests.small_run import small_estimates
 
 RUN = ("Vale", (date(2019, 6, 12), date(2023, 6, 18)))
@@ -46,8 +50,12 @@ def read(text: str) -> list[dict[str, str]]:
     return list(csv.DictReader(io.StringIO(text.encode().decode("utf-8-sig"), newline=""), strict=True))
 
 
+def about_of(estimates: Estimates) -> dict[str, str]:
+    return {row["about"]: row["text"] for row in read(csv_about(estimates, *RUN))}
+
+
 def rows_of(estimates: Estimates, table: str) -> list[dict[str, str]]:
-    return [row for row in read(csv_tables(estimates, *RUN)) if row["table"] == table]
+    return [row for row in read(csv_table(estimates)) if row["table"] == table]
 
 
 def intervals(value: Any, path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], dict[str, Any]]]:
@@ -73,10 +81,10 @@ def expected(path: tuple[str, ...], interval: dict[str, Any]) -> tuple[str, ...]
 @pytest.mark.parametrize("estimates", [small_estimates(), binary()], ids=["classes", "binary"])
 def test_every_interval_of_the_estimates_is_in_the_table_once(estimates: Estimates) -> None:
     wanted = Counter(expected(path, interval) for path, interval in intervals(content_of(estimates)))
-    keys = ("table", "unit", "estimate", "standard_error", "low", "high", "interval_method")
+    keys = ("table", "unit", "estimate", "se", "low", "high", "method")
     tables = {"areas", "accuracy", "landuse_before", "landuse_after", "transitions", "areas_of_interest"}
     counted = {"total area", "observed area", "not observed area"}
-    rows = [row for row in read(csv_tables(estimates, *RUN)) if row["table"] in tables and row["quantity"] not in counted]
+    rows = [row for row in read(csv_table(estimates)) if row["table"] in tables and row["quantity"] not in counted]
     assert Counter(tuple(row[key] for key in keys) for row in rows) == wanted
     assert len(rows) > 8
 
@@ -85,14 +93,14 @@ def test_a_row_by_hand() -> None:
     (row,) = [r for r in rows_of(small_estimates(), "areas") if r["class"] == "Forest to Built-up"]
     assert row == {
         "table": "areas", "place": "", "class": "Forest to Built-up", "quantity": "area", "unit": "ha", "estimate": "16.9000",
-        "standard_error": "8.7000", "low": "0.0000", "high": "33.9520", "n": "9", "interval_method": STEHMAN,
+        "se": "8.7000", "low": "0.0000", "high": "33.9520", "n": "9", "method": STEHMAN,
         "mapped_ha_biased": "10.0000", "note": "",
     }  # fmt: skip
 
 
 def test_each_row_is_told_from_the_others() -> None:
-    text = csv_tables(small_estimates(), *RUN)
-    assert text.startswith("\ufefftable,place,")
+    text = csv_table(small_estimates())
+    assert text.startswith("\ufefftable,quantity,class,place,estimate,se,low,high,unit,n,method,")
     assert text.endswith("\n")
     rows = read(text)
     assert tuple(rows[0]) == COLUMNS
@@ -100,16 +108,15 @@ def test_each_row_is_told_from_the_others() -> None:
     most = max(Counter((r["table"], r["place"], r["class"], r["quantity"]) for r in rows).values())
     assert most == 1
     assert list(dict.fromkeys(r["table"] for r in rows)) == [
-        "about", "areas", "accuracy", "landuse_before", "landuse_after", "transitions", "areas_of_interest", "strata",
-        "error_matrix", "disagreement", "intensity", "not_observed", "notes",
+        "areas", "accuracy", "landuse_before", "landuse_after", "transitions", "areas_of_interest", "strata", "error_matrix",
+        "disagreement", "intensity", "not_observed",
     ]  # fmt: skip
-    assert {r["unit"] for r in rows} == {"", "ha", "share", "pixels"}
-    assert all(r["note"] for r in rows if not r["unit"])
+    assert {r["unit"] for r in rows} == {"ha", "share", "pixels"}
 
 
 def test_another_reader_takes_the_numbers_for_numbers() -> None:
-    table = pd.read_csv(io.BytesIO(csv_tables(small_estimates(), *RUN).encode()), encoding="utf-8-sig")
-    numbers = ["estimate", "standard_error", "low", "high", "n", "mapped_ha_biased"]
+    table = pd.read_csv(io.BytesIO(csv_table(small_estimates()).encode()), encoding="utf-8-sig")
+    numbers = ["estimate", "se", "low", "high", "n", "mapped_ha_biased"]
     assert all(pd.api.types.is_numeric_dtype(table[column]) for column in numbers)
     assert "Åsby" in set(table["place"])
 
@@ -157,7 +164,7 @@ def test_pixels_behind_an_accuracy_are_those_of_its_denominator() -> None:
 
 def test_what_is_not_known_is_empty_and_says_why() -> None:
     (row,) = [r for r in rows_of(small_estimates(), "areas") if r["class"] == "Built-up to Forest"]
-    assert [row[key] for key in ("estimate", "standard_error", "low", "high", "interval_method")] == [""] * 5
+    assert [row[key] for key in ("estimate", "se", "low", "high", "method")] == [""] * 5
     assert (row["mapped_ha_biased"], row["note"]) == ("1.0000", "Left open, not 0: no sampled pixel tells.")
     (row,) = [r for r in rows_of(small_estimates(), "areas_of_interest") if r["place"] == "Três Rios" and r["class"]]
     assert row["note"].startswith("Nothing was observed here")
@@ -188,7 +195,7 @@ def test_intensities_of_what_the_sample_never_met_are_no_zeros() -> None:
 
 
 def test_it_says_what_it_is_about_and_cites_its_methods() -> None:
-    about = {r["quantity"]: r["note"] for r in rows_of(small_estimates(), "about")}
+    about = about_of(small_estimates())
     assert {key: about[key] for key in ("run", "run id", "before date", "after date", "confidence level", "seed", "file")} == {
         "run": "Vale", "run id": "3e4223b458fbb0b5", "before date": "2019-06-12", "after date": "2023-06-18",
         "confidence level": "0.95", "seed": "0", "file": "judged.gpkg",
@@ -200,10 +207,10 @@ def test_it_says_what_it_is_about_and_cites_its_methods() -> None:
 
 
 def test_a_binary_run_without_areas_of_interest_leaves_out_what_it_has_not() -> None:
-    rows = read(csv_tables(binary(), *RUN))
-    assert {r["table"] for r in rows} == {"about", "areas", "accuracy", "strata", "error_matrix", "not_observed", "notes"}
+    rows = read(csv_table(binary()))
+    assert {r["table"] for r in rows} == {"areas", "accuracy", "strata", "error_matrix", "not_observed"}
     assert [r["class"] for r in rows if r["table"] == "areas"] == ["Changed", "All changes", "Unchanged"]
-    cited = {r["quantity"] for r in rows if r["quantity"].startswith("method")}
+    cited = {key for key in about_of(binary()) if key.startswith("method")}
     assert cited == {"method: areas and accuracies", "method: classes that are not the strata"}
     strata = [(r["class"], r["quantity"], r["estimate"]) for r in rows if r["table"] == "strata" and r["unit"] == "pixels"]
     assert strata == [
@@ -235,13 +242,65 @@ def test_any_name_survives(name: str) -> None:
 
 
 def check_name(name: str) -> None:
-    text = csv_tables(named(name), name, RUN[1])
+    text = csv_table(named(name))
     rows = read(text)
-    assert len(rows) == len(read(csv_tables(small_estimates(), *RUN))) == text.count("\n") - 1
+    described = read(csv_about(named(name), name, RUN[1]))
+    assert len(described) == len(about_of(small_estimates()))
+    assert not re.search(r"(?<!\\\\)[<>]", report_text(named(name), name, RUN[1]).replace("> ", ""))
+    assert len(rows) == len(read(csv_table(small_estimates()))) == text.count("\n") - 1
     line = name.replace("\r", " ").replace("\n", " ")
     (place,) = {r["place"] for r in rows} - {"", "Três Rios"} or {""}
     assert place in (line, f"'{line}")
-    for row in rows:
+    for row in [*rows, *described]:
         for cell in row.values():
             seen = "".join(c for c in cell if c.isprintable()).lstrip()
             assert not seen.startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
+
+
+def with_groups() -> Estimates:
+    """The small estimates with gains and losses, two kinds taken together and a second interpreter."""
+    found = small_estimates()
+    gain, few = found.changes[1].area_ha, replace(found.changes[1].area_ha, method=WILSON)
+    nothing = Interval(0.0, 0.0, 0.0, 4.0, WILSON)
+    net = Interval(-16.9, 8.7, -33.952, 0.152, STEHMAN)
+    users = Interval(0.6, 0.1, 0.4, 0.8, WILSON)
+    names = ("Forest to Built-up", "Built-up to Forest")
+    small = OtherChanges((2, 3), names, 11.0, area_ha=few, users_accuracy=users, producers_accuracy=UNKNOWN, samples=9)
+    agreed = Interval(0.9, 0.06, 0.7, 0.97, "Wilson 1927")
+    part = AgreementOn("change", agreed, Interval(-0.1, 0.2, -0.5, 0.3, "k"), (ClassAgreement("Unchanged", 10, 12, 9, agreed),))
+    return replace(
+        found, other_changes=small, agreement=InterpreterAgreement("b.gpkg", 25, 0, 0, (part,), disagreements=("S0001",)),
+        balances=(LandUseBalance(1, "Forest", "#006400", gain_ha=nothing, loss_ha=gain, net_ha=net, samples=9),),
+    )  # fmt: skip
+
+
+def test_groups_and_agreement_have_rows() -> None:
+    found = {(r["table"], r["class"], r["quantity"]): r for r in read(csv_table(with_groups()))}
+    assert found["gains_and_losses", "Forest", "net change"]["estimate"] == "-16.9000"
+    assert found["areas", "Other changes", "area"]["note"] == "Of: Forest to Built-up; Built-up to Forest."
+    assert found["accuracy", "Other changes", "user's accuracy"]["n"] == "15"
+    kappa = found["agreement", "All classes", "kappa of change"]
+    assert (kappa["unit"], kappa["estimate"], kappa["n"]) == ("kappa", "-0.100000", "25")
+    assert found["agreement", "Unchanged", "equal answers on change"]["n"] == "13"
+    assert "method: agreement" in about_of(with_groups())
+
+
+def test_a_report_has_one_format_a_column_and_explains_its_mark_once() -> None:
+    text = report_text(with_groups(), "Vale", RUN[1])
+    lines = [line for line in text.splitlines() if line.startswith("|") and "---" not in line]
+    assert [line.split(" | ")[0].strip("| ") for line in lines] == [
+        "Change", "Other changes", "All changes", "Unchanged", "Land use", "Forest",
+    ]  # fmt: skip
+    areas = [line.split(" | ")[2] for line in lines[1:4]]
+    assert areas == ["17", "17", "83"]
+    assert lines[5].split(" | ")[1:] == ["0", "0 to 4 (w)", "17", "0 to 34", "-17", "-34 to 0 |"]
+    assert text.count("Wilson 1927;") == 1
+    assert "17 (95 % interval 0 to 34) ha changed their land use" in text
+    assert "Cohen's kappa -0.10" in text
+    assert "10.1016/j.rse.2014.02.015" in text
+    assert "Wilson, E. B." in text
+    assert "Gains and losses" not in report_text(binary(), "Vale", RUN[1])
+
+
+def test_columns_have_the_decimals_of_their_least_error() -> None:
+    assert [decimals_of(v) for v in ([8.7, 20], [0.5, None], [0.04], [0.001], [120.0], [None, 0])] == [0, 1, 2, 2, 0, 1]

@@ -31,6 +31,7 @@ ROOMS: dict[str, str] = {
     "pipeline.scores": "",
     "pipeline.chips": "files scores labels scenes raster",
     "pipeline.sample": "",
+    "pipeline.sample.tables": "sample",
     "pipeline.sample.planning": "sample",
     "pipeline.sample.judging": "files sample drawing vector",
     "pipeline.pages": "drawing scores",

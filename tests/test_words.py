@@ -37,7 +37,7 @@ PUBLISHED = {
     "pipeline/epochs/gates.py": "its sentences stand in the record of every run, which keeps its content",
     "pipeline/run/package.py": "so do its descriptions of files",
     "pipeline/sample/notes.py": "its sentences stand in the published estimates",
-    "pipeline/sample/table.py": "so do those of the table",
+    "pipeline/sample/tables/rows.py": "so do those of the table",
     "flows/steps/register/review.py": "`said` is a key of what `--json` prints",
 }
 """Files whose texts are kept, and why."""

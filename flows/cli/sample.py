@@ -116,13 +116,14 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
             from landshift.flows.runtime.progress import bars
             from landshift.flows.steps.publication.estimate import estimate_run, summary_lines
             from landshift.pipeline.records import content_of
-            from landshift.pipeline.run_files import ESTIMATES, PAGE, TABLE
+            from landshift.pipeline.run_files import PAGE, TABLE, TEXT
 
             with bars(as_json):
                 estimated = estimate_run(
                     run, samples, second=second or (), areas=areas, layer=layer, name_column=name_column,
                     allow_missing=allow_missing,
                 )  # fmt: skip
-            lines = [*summary_lines(estimated.estimates), f"Numbers: {run / ESTIMATES}, {run / TABLE}",
+            lines = [*summary_lines(estimated.estimates), f"Numbers: {run / TABLE}",
+                     f"Text:    {run / TEXT}",
                      f"Page:    {run / PAGE}"]  # fmt: skip
             say(content_of(estimated.estimates), lines, as_json)

@@ -57,7 +57,9 @@ _LAYERS = {
 }
 _RECORD = {
     "estimates.json": "Areas and accuracies estimated from the judged sample, with 95 % intervals.",
-    "estimates.csv": "The same as a table for spreadsheets.",
+    "estimates.csv": "The same as one table for spreadsheets and scripts: a row an estimate.",
+    "estimates_about.csv": "What describes that table: run, sample, methods with citations, how to read the columns, notes.",
+    "estimates.md": "A paragraph and tables of the estimates for a report, with the methods' citations.",
     "run.json": "Inputs, configuration, versions, checks and areas for machines.",
     "item.json": "STAC item: what lies here, with checksums, for catalogs.",
     "collection.json": "STAC collection that holds the item.",

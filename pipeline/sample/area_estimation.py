@@ -63,23 +63,26 @@ class ClassEstimate:
     """Sampled pixels that were judged to be the class."""
 
 
-def ratio_estimates(design: Design, numerator: np.ndarray, denominator: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def ratio_estimates(
+    design: Design, numerator: np.ndarray, denominator: np.ndarray, possible: np.ndarray | None = None
+) -> tuple[np.ndarray, np.ndarray]:
     """Estimate ratios of totals (Stehman 2014, equations 27 and 28).
 
     Args:
         design: Of the sample.
         numerator: float or bool (sample, quantity): y of each sampled pixel.
         denominator: Same shape: x of each sampled pixel; all 1 for a mean over the map.
+        possible: bool (stratum, quantity): where either can be other than 0; None = everywhere.
 
     Returns:
         The ratios and their standard errors, float64 (quantity); NaN where the denominator is 0, and the errors where a
-        stratum has a lone pixel.
+        stratum in which either is possible has a lone pixel.
     """
     y, x = numerator.astype(float), denominator.astype(float)
     whole = design.weight @ x
     ratio = np.divide(design.weight @ y, whole, out=np.full(len(whole), np.nan), where=whole > 0)
     # The variances and the covariance of equation 28 are together the variance of these residuals.
-    variance = design.variance_of_total(y - np.nan_to_num(ratio) * x)
+    variance = design.variance_of_total(y - np.nan_to_num(ratio) * x, possible)
     error = np.divide(np.sqrt(variance), whole, out=np.full(len(whole), np.nan), where=whole > 0)
     return ratio, error
 
@@ -95,12 +98,13 @@ def areas(design: Design, member: np.ndarray, pixel_area: float, method: str = S
 
     Returns:
         In the unit of `pixel_area`, cut at 0 and the area of all strata. What no sampled pixel has is estimated as 0, with
-        an upper limit: how much a sample like this can miss, and nothing more.
+        an upper limit: how much a sample like this can miss, and nothing more. Where a stratum has a lone pixel, the error
+        is not known, and the limits are Wilson's, which allow for nearly anything there.
     """
     scale = design.total * pixel_area
     ratio, error = ratio_estimates(design, member, np.ones_like(member))
     reach = design.distances(member)
-    few = rests_on_few(reach.parts, reach.few)
+    few = rests_on_few(reach.parts, reach.few) | np.isnan(error)
     below, above = (pixel_area * np.sqrt(side.sum(axis=0)) for side in (reach.below, reach.above))
     return [
         _within(r * scale, e * scale, r * scale - b, r * scale + a, most=scale, method=WILSON)
@@ -135,14 +139,15 @@ def shares(
     """
     everywhere = np.ones((len(design.pixels), numerator.shape[1]), dtype=bool)
     rest = denominator & ~numerator
-    part = design.distances(numerator).only(everywhere if numerator_in is None else numerator_in)
-    other = design.distances(rest).only(everywhere if rest_in is None else rest_in)
+    part_in, rest_in = (everywhere if chosen is None else chosen for chosen in (numerator_in, rest_in))
+    part, other = design.distances(numerator).only(part_in), design.distances(rest).only(rest_in)
     right, wrong = design.weight @ numerator, design.weight @ rest
     # The derivatives of C / (C + O) are how much of its uncertainty comes from each.
     parts = np.concatenate([part.parts * wrong**2, other.parts * right**2])
     few = rests_on_few(parts, np.concatenate([part.few, other.few]))
     (right_low, right_high), (wrong_low, wrong_high) = _limits(right, part), _limits(wrong, other)
-    ratio, error = ratio_estimates(design, numerator, denominator)
+    ratio, error = ratio_estimates(design, numerator, denominator, part_in | rest_in)
+    few |= np.isnan(error)
     low, high = (
         np.divide(c, c + o, out=ratio.copy(), where=c + o > 0) for c, o in ((right_low, wrong_high), (right_high, wrong_low))
     )
@@ -194,7 +199,12 @@ def _within(estimate: float, standard_error: float, low: float, high: float, mos
     if np.isnan(estimate):
         return UNKNOWN
     if np.isnan(standard_error):
-        return Interval(float(estimate), None, None, None)
+        # Of a lone pixel no variance is known; Wilson's limits hold for it all the same.
+        known = method == WILSON
+        return Interval(
+            float(estimate), None, float(max(low, 0.0)) if known else None, float(min(high, most)) if known else None,
+            method=method if known else None,
+        )  # fmt: skip
     return Interval(float(estimate), float(standard_error), float(max(low, 0.0)), float(min(high, most)), method=method)
 
 

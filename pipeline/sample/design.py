@@ -171,9 +171,16 @@ class Design:
         freedom = (self.samples - 1).astype(float)[:, None]
         return np.asarray(np.divide(squares, freedom, out=np.full_like(squares, np.nan), where=freedom > 0))
 
-    def variance_of_total(self, values: np.ndarray) -> np.ndarray:
-        """Return the variance of `sum_h N_h ybar_h`, float64 (quantity); NaN where a stratum has a lone pixel."""
+    def variance_of_total(self, values: np.ndarray, possible: np.ndarray | None = None) -> np.ndarray:
+        """Return the variance of `sum_h N_h ybar_h`, float64 (quantity); NaN where a stratum that matters has a lone pixel.
+
+        Args:
+            values: (sample, quantity).
+            possible: bool (stratum, quantity): where a value other than 0 is possible at all; None = everywhere.
+        """
         within = self.variances(values)
         within[self.whole] = 0
+        if possible is not None:
+            within[~possible & self.lone[:, None]] = 0
         scale = self.pixels.astype(float) ** 2 * self.left / self.samples
         return np.asarray((scale[:, None] * within).sum(axis=0))

@@ -97,10 +97,12 @@ def _net(estimate: float, error: float, gain: Interval, *, loss: Interval) -> In
         return UNKNOWN
     if gain.low is None or gain.high is None or loss.low is None or loss.high is None:
         return Interval(estimate, None, None, None)
-    known = float(np.nan_to_num(error))
+    known = 0.0 if np.isnan(error) else error
     below = above = Z_95 * known
     few = WILSON in (gain.method, loss.method)
     if few:
         below = max(below, float(np.hypot(gain.estimate - gain.low, loss.high - loss.estimate)))
         above = max(above, float(np.hypot(gain.high - gain.estimate, loss.estimate - loss.low)))
-    return Interval(estimate, known, estimate - below, estimate + above, method=WILSON if few else STEHMAN)
+    return Interval(
+        estimate, None if np.isnan(error) else error, estimate - below, estimate + above, method=WILSON if few else STEHMAN
+    )

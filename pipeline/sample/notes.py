@@ -43,8 +43,9 @@ def notes_on_sample(
     lone = [name for name, alone in zip(names, design.lone, strict=True) if alone]
     if lone:
         notes.append(
-            f"Where the map says {_quote(lone)} a single pixel was judged. Of one pixel no uncertainty can be told, so "
-            f"estimates that it enters have no interval: judge more of them."
+            f"Where the map says {_quote(lone)} a single pixel was judged. Of one pixel no variance is known: "
+            f"estimates that it enters have no standard error, and limits that allow for nearly anything there. Judge more of "
+            f"them."
         )
     return [*notes, *_rare_answers(design, names, reference >= CHANGED)]
 

@@ -23,14 +23,15 @@ from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.record import RunRecord
-from landshift.pipeline.run_files import CHANGES, ESTIMATES, LAND_USE, TABLE
+from landshift.pipeline.run_files import ABOUT, CHANGES, ESTIMATES, LAND_USE, TABLE, TEXT
 from landshift.pipeline.sample.agreement import InterpreterAgreement, measure_agreement
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.judging.points import add_estimates, combine_points
 from landshift.pipeline.sample.notes import note_on_agreement
 from landshift.pipeline.sample.record import Estimates
-from landshift.pipeline.sample.table import csv_tables
+from landshift.pipeline.sample.tables.report import report_text
+from landshift.pipeline.sample.tables.rows import csv_about, csv_table
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER
 from landshift.pipeline.vector.read import read_layer
@@ -100,7 +101,9 @@ def estimate_run(
         with replace_when_done(run) as target:
             _link(run, target)
             write_record(target / ESTIMATES, estimated)
-            write_text(target / TABLE, csv_tables(estimated, described.name, dates))
+            write_text(target / TABLE, csv_table(estimated))
+            write_text(target / ABOUT, csv_about(estimated, described.name, dates))
+            write_text(target / TEXT, report_text(estimated, described.name, dates))
             try:
                 add_layers(target / CHANGES, areas_of_interest=summary, samples=points)
                 complete(target, described)

@@ -2,15 +2,17 @@
 
 import csv
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import date
 
 from landshift.pipeline.formatting import make_harmless
 from landshift.pipeline.legend import CHANGED
+from landshift.pipeline.sample.agreement import InterpreterAgreement
 from landshift.pipeline.sample.area_estimation import UNKNOWN, Interval
 from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.disagreement import Intensity
+from landshift.pipeline.sample.grouping import OTHER_CHANGES
 from landshift.pipeline.sample.record import (
     ErrorMatrix,
     EstimatedArea,
@@ -22,8 +24,7 @@ from landshift.pipeline.sample.record import (
 )
 
 COLUMNS = (
-    "table", "place", "class", "quantity", "unit", "estimate", "standard_error", "low", "high", "n", "interval_method",
-    "mapped_ha_biased", "note",
+    "table", "quantity", "class", "place", "estimate", "se", "low", "high", "unit", "n", "method", "mapped_ha_biased", "note",
 )  # fmt: skip
 """Of the table, in order."""
 
@@ -33,7 +34,7 @@ ALL_CHANGES, ALL_CLASSES = "All changes", "All classes"
 _BYTE_ORDER_MARK = "\ufeff"
 """Without it Excel reads UTF-8 as the code page of the computer."""
 
-_DECIMALS = {"ha": 4, "share": 6, "pixels": 0}
+_DECIMALS = {"ha": 4, "share": 6, "kappa": 6, "pixels": 0}
 """Of each unit; 0.0001 ha is a square metre."""
 
 _LEFT_OPEN = {"ha": "Left open, not 0: no sampled pixel tells.", "share": "Not known: the sample holds no such pixel."}
@@ -49,6 +50,8 @@ _METHODS = {
     "10, doi:10.1007/978-1-4612-4378-6",
     "disagreement": "Quantity and allocation disagreement: Pontius and Millones 2011, International Journal of Remote "
     "Sensing 32(15), doi:10.1080/01431161.2011.552923",
+    "agreement": "Kappa: Cohen 1960, doi:10.1177/001316446002000104; its interval: Fleiss, Cohen and Everitt 1969, "
+    "doi:10.1037/h0028106",
     "intensity": "Intensity analysis, point estimates: Aldwaik and Pontius 2012, Landscape and Urban Planning 106(1), "
     "doi:10.1016/j.landurbplan.2012.02.010",
 }
@@ -56,7 +59,7 @@ _METHODS = {
 
 _READING = {
     "estimate": "The value; without standard error and interval it was counted, or is derived from other estimates.",
-    "standard_error": "By the formula of the method; limits where few cases were met are not built from it.",
+    "se": "Standard error, by the formula of the method; limits where few cases were met are not built from it.",
     "low, high": "Ends of the confidence interval, at the confidence level above.",
     "n": "Judged pixels: judged to be the class for areas and producer's accuracy, mapped as the class for user's accuracy, "
     "inside the place for areas of interest, in the stratum or the cell for strata and error matrix.",
@@ -77,7 +80,7 @@ class _Row:
     place: str = ""
     """Area of interest; empty = the whole map."""
     unit: str = ""
-    """`ha`, `share` (0..1) or `pixels`; empty = a text, in `note`."""
+    """`ha`, `share` (0..1), `kappa` (-1..1) or `pixels`."""
     interval: Interval | None = None
     """Counted values have an estimate alone."""
     n: int | None = None
@@ -95,14 +98,31 @@ class _Row:
         if self.interval is not None and found.estimate is None and found.high is None:
             notes.append(_LEFT_OPEN.get(self.unit, ""))
         return [
-            *(make_harmless(text) for text in (self.table, self.place, self.kind, self.quantity, self.unit)), *numbers,
+            *(make_harmless(text) for text in (self.table, self.quantity, self.kind, self.place)), *numbers, self.unit,
             _number(self.n, "pixels"), make_harmless(found.method or ""), _number(self.mapped_ha, "ha"),
             make_harmless(" ".join(note for note in notes if note)),
         ]  # fmt: skip
 
 
-def csv_tables(estimates: Estimates, name: str, dates: tuple[date, date]) -> str:
-    """Write estimates as CSV with one row a quantity.
+def csv_table(estimates: Estimates) -> str:
+    """Write estimates as CSV: one header, one row an estimate.
+
+    Args:
+        estimates: Of the run.
+
+    Returns:
+        The columns `COLUMNS`, after a byte order mark. `table` is one of `areas`, `accuracy`, `gains_and_losses`,
+        `landuse_before`, `landuse_after`, `transitions`, `areas_of_interest`, `agreement`, `strata`, `error_matrix`,
+        `disagreement`, `intensity`, `not_observed`; those that the run does not have are left out. Hectares have 4 decimals,
+        shares 6; what is not known is empty. Estimates of nothing that the sample met are empty too, and intensities of such
+        gains, losses and transitions are left out. A text that a spreadsheet would run as a formula begins with an
+        apostrophe, and line breaks in names are spaces.
+    """
+    return _join_lines(COLUMNS, (row.cells() for row in _tables(estimates)))
+
+
+def csv_about(estimates: Estimates, name: str, dates: tuple[date, date]) -> str:
+    """Write what describes the estimates as CSV: two columns, `about` and `text`.
 
     Args:
         estimates: Of the run.
@@ -110,24 +130,20 @@ def csv_tables(estimates: Estimates, name: str, dates: tuple[date, date]) -> str
         dates: Of the images before and after.
 
     Returns:
-        The columns `COLUMNS`, after a byte order mark. `table` is one of `about`, `areas`, `accuracy`, `landuse_before`,
-        `landuse_after`, `transitions`, `areas_of_interest`, `strata`, `error_matrix`, `disagreement`, `intensity`,
-        `not_observed`, `notes`; those that the run does not have are left out. Hectares have 4 decimals, shares 6; what is
-        not known is empty. Estimates of nothing that the sample met are empty too, and intensities of such gains, losses and
-        transitions are left out. A text that a spreadsheet would run as a formula begins with an apostrophe, and line
-        breaks in names are spaces.
+        The run, its dates, the sample, the methods with their citations, how to read the columns, and the notes.
     """
+    methods = {row.interval.method for row in _tables(estimates) if row.interval}
+    rows = _about(estimates, name, dates, methods)
+    notes = ((f"note {number}", note) for number, note in enumerate(estimates.notes, start=1))
+    return _join_lines(("about", "text"), ([make_harmless(key), make_harmless(text)] for key, text in (*rows, *notes)))
+
+
+def _join_lines(header: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     stream = io.StringIO()
     writer = csv.writer(stream, lineterminator="\n")
-    writer.writerow(COLUMNS)
-    writer.writerows(row.cells() for row in _rows(estimates, name, dates))
+    writer.writerow(header)
+    writer.writerows(rows)
     return _BYTE_ORDER_MARK + stream.getvalue()
-
-
-def _rows(estimates: Estimates, name: str, dates: tuple[date, date]) -> list[_Row]:
-    rows = list(_tables(estimates))
-    methods = {row.interval.method for row in rows if row.interval}
-    return [*_about(estimates, name, dates, methods), *rows]
 
 
 def _tables(estimates: Estimates) -> Iterator[_Row]:
@@ -137,10 +153,15 @@ def _tables(estimates: Estimates) -> Iterator[_Row]:
             yield _area(table, entry.name, entry.area_ha, entry.mapped_ha, n=entry.samples)
             yield _share(table, entry.name, "user's accuracy", entry.users_accuracy)
             yield _share(table, entry.name, "producer's accuracy", entry.producers_accuracy, n=entry.samples)
+    for balance in estimates.balances:
+        for quantity, moved in (("gain", balance.gain_ha), ("loss", balance.loss_ha), ("net change", balance.net_ha)):
+            yield _Row("gains_and_losses", quantity, balance.name, unit="ha", interval=moved, n=balance.samples)
     if estimates.transitions:
         yield from _transitions(estimates.transitions)
     for place in estimates.areas_of_interest:
         yield from _area_of_interest(place)
+    if estimates.agreement:
+        yield from _agreement(estimates.agreement)
     for stratum in estimates.samples.strata:
         yield from _stratum(stratum)
     yield from _error_matrix(estimates.matrix)
@@ -151,11 +172,11 @@ def _tables(estimates: Estimates) -> Iterator[_Row]:
         yield from _intensity(estimates.intensity)
     yield _area("not_observed", "Not observed", _count(estimates.not_observed_ha),
                 note="Neither changed nor unchanged: unknown, and in no estimate.")  # fmt: skip
-    for number, note in enumerate(estimates.notes, start=1):
-        yield _Row("notes", f"note {number}", note=note)
 
 
-def _about(estimates: Estimates, name: str, dates: tuple[date, date], interval_methods: set[str | None]) -> Iterator[_Row]:
+def _about(
+    estimates: Estimates, name: str, dates: tuple[date, date], interval_methods: set[str | None]
+) -> Iterator[tuple[str, str]]:
     samples = estimates.samples
     facts = {
         "run": name, "run id": estimates.run, "before date": dates[0],
@@ -164,13 +185,14 @@ def _about(estimates: Estimates, name: str, dates: tuple[date, date], interval_m
     }  # fmt: skip
     used = {
         "areas of interest": estimates.areas_of_interest, "disagreement": estimates.disagreement,
-        "intensity": estimates.intensity, "limits where few cases were met": WILSON in interval_methods,
+        "intensity": estimates.intensity, "agreement": estimates.agreement,
+        "limits where few cases were met": WILSON in interval_methods,
     }  # fmt: skip
     methods = {f"method: {about}": text for about, text in _METHODS.items() if used.get(about, True)}
     reading = {f"column: {column}": text for column, text in _READING.items()}
     for quantity, value in {**facts, **methods, **reading}.items():
         if value is not None:
-            yield _Row("about", quantity, note=str(value))
+            yield quantity, str(value)
 
 
 def _areas_and_accuracy(estimates: Estimates) -> Iterator[_Row]:
@@ -182,13 +204,23 @@ def _areas_and_accuracy(estimates: Estimates) -> Iterator[_Row]:
         users_accuracy=changed.users_accuracy, producers_accuracy=changed.producers_accuracy,
         samples=sum(entry.samples for entry in kinds),
     )  # fmt: skip
+    others = []
+    if small := estimates.other_changes:
+        together = EstimatedClass(
+            code=CHANGED, name=OTHER_CHANGES, colour="", mapped_ha=small.mapped_ha, area_ha=small.area_ha,
+            users_accuracy=small.users_accuracy, producers_accuracy=small.producers_accuracy, samples=small.samples,
+        )  # fmt: skip
+        others = [(together, sum(mapped_as[code] for code in small.codes))]
     rows = [
         *((entry, mapped_as[entry.code]) for entry in kinds),
+        *others,
         (everything, sum(mapped_as[entry.code] for entry in kinds)),
         *((entry, mapped_as[entry.code]) for entry in estimates.changes if entry.code < CHANGED),
     ]
+    within = "; ".join(small.names) if small else ""
     for entry, _ in rows:
-        yield _area("areas", entry.name, entry.area_ha, entry.mapped_ha, n=entry.samples)
+        note = f"Of: {within}." if entry.name == OTHER_CHANGES and small else None
+        yield _area("areas", entry.name, entry.area_ha, entry.mapped_ha, n=entry.samples, note=note)
     for entry, mapped in rows:
         yield _share("accuracy", entry.name, "user's accuracy", entry.users_accuracy, n=mapped)
         yield _share("accuracy", entry.name, "producer's accuracy", entry.producers_accuracy, n=entry.samples)
@@ -211,6 +243,15 @@ def _area_of_interest(place: EstimatedArea) -> Iterator[_Row]:
         yield _area(
             "areas_of_interest", entry.name, entry.area_ha, entry.mapped_ha, n=place.samples, place=place.name, note=place.note
         )
+
+
+def _agreement(found: InterpreterAgreement) -> Iterator[_Row]:
+    for part in found.questions:
+        yield _share("agreement", ALL_CLASSES, f"equal answers on {part.question}", part.agreed, n=found.pixels)
+        yield _Row("agreement", f"kappa of {part.question}", ALL_CLASSES, unit="kappa", interval=part.kappa, n=found.pixels)
+        for entry in part.classes:
+            either = entry.first + entry.second - entry.both
+            yield _share("agreement", entry.name, f"equal answers on {part.question}", entry.agreement, n=either)
 
 
 def _stratum(stratum: JudgedStratum) -> Iterator[_Row]:

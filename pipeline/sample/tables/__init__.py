@@ -1,0 +1,1 @@
+"""Estimates as tables and texts: for spreadsheets, for reports, in official forms."""
