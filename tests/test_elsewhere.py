@@ -65,7 +65,7 @@ def test_detect_says_beside_every_probability_that_it_is_uncalibrated(assessed: 
     assert content.facts["model"]["tested_here"] is False
     assert content.changes[["kind_right", "kind_tested_px"]].isna().to_numpy().all(), "nobody tested this model"
     body = re.sub("<script.*?</script>", "", (made / "report.html").read_text(encoding="utf-8"), flags=re.DOTALL)
-    assert body.count("(uncalibrated here)") == 3
+    assert body.count("(uncalibrated here)") == 4
     assert "be read as the share" not in body
     with closing(sqlite3.connect(made / "changes.gpkg")) as database:
         titles = dict(database.execute("SELECT column_name, title FROM gpkg_data_columns WHERE table_name = 'changes'"))

@@ -111,7 +111,7 @@ def test_every_map_of_a_model_has_a_second_opinion(demo: DemoTerritory) -> None:
     assert 0 < bundle["facts"]["training_changed"] < 1
     page = (demo.run / "report.html").read_text(encoding="utf-8")
     assert 'id="image-disagreement"' in page
-    assert 'id="show-disagreement"' in page
+    assert 'data-picture="disagreement"' in page
     classes = json.loads((demo.run / "record/item.json").read_text(encoding="utf-8"))["assets"]["disagreement"][
         "classification:classes"
     ]

@@ -43,7 +43,7 @@ from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.vector.read import read_layer
 
-MOST_LISTED = 72
+MOST_LISTED = 48
 """Patches in the list for paper, the largest: they fill a page."""
 _TEMPLATES = Path(__file__).parents[2] / "templates"
 _SCRIPTS = ("vendor/leaflet.js", "patches.js", "run.js")
