@@ -13,7 +13,7 @@ import shapely
 from landshift.pipeline.change.areas import METHOD, MappedAreas, MappedChange, OnTestBlocks, measure_areas
 from landshift.pipeline.change.areas_of_interest import AreasOfInterest, area_summary, names_of
 from landshift.pipeline.change.decision import Decision, probability_codes
-from landshift.pipeline.change.polygons import find_map_patches, map_layers
+from landshift.pipeline.change.polygons import find_map_patches, map_layers, outline_labels
 from landshift.pipeline.epochs.gates import coverage_gate
 from landshift.pipeline.legend import Change, LandUse, Legend
 from landshift.pipeline.raster.write import write_raster
@@ -72,7 +72,7 @@ def write_run(
     folder: Path, *, names: tuple[str, ...] = NAMES, classes: tuple[tuple[str, str], ...] = CLASSES,
     project: str = "place", quiet: bool = False, patches: Sequence[tuple[Any, int, float]] = PATCHES,
     assessment: Assessment | None = None, calibration: KnownCalibration = CALIBRATION,
-    tested: bool = True,
+    tested: bool = True, labels: np.ndarray | None = None,
 ) -> RunRecord:  # fmt: skip
     """Write the folder, and return what its `run.json` holds; `quiet` has no change."""
     folder.mkdir(parents=True, exist_ok=True)
@@ -92,7 +92,7 @@ def write_run(
     write_changes(
         folder / CHANGES, changes, legend, known=KnownHere(calibration.is_known, tested),
         not_observed=layers.not_observed,
-        areas_of_interest=summary,
+        areas_of_interest=summary, labels=None if labels is None else outline_labels(labels, grid),
     )  # fmt: skip
     write_raster(folder / CHANGE_MAP, codes, grid, nodata=0)
     for number, epoch in enumerate(("before", "after")):

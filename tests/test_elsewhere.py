@@ -72,4 +72,4 @@ def test_detect_says_beside_every_probability_that_it_is_uncalibrated(assessed: 
     assert titles["change_probability"] == "Probability of change (uncalibrated here)"
     assert titles["kind_right"] == "Kind was right (measured where the model was trained)"
     assert inspect(made / "layers/change_probability.tif").tags["CALIBRATION"] == "uncalibrated here"
-    assert json.loads((made / "item.json").read_text())["properties"]["landshift:probabilities"] == "uncalibrated here"
+    assert json.loads((made / "record/item.json").read_text())["properties"]["landshift:probabilities"] == "uncalibrated here"

@@ -7,13 +7,15 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 import pytest
 
 from landshift.pipeline.gates import Caution
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.page.write import page_of
-from tests.small_run import NAMES, PATCHES, estimates_of, write_run
+from landshift.pipeline.vector.columns import LEARNT, TESTED
+from tests.small_run import NAMES, PATCHES, SHAPE, estimates_of, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -48,6 +50,9 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     fields = [((slice(y, y + 2), slice(x, x + 2)), 2, 0.9) for y in range(14, 58, 5) for x in range(2, 78, 5)]
     options["many"] = {"patches": fields}
     options["warned"] = {}
+    labels = np.zeros(SHAPE, np.uint8)
+    labels[2:12, 2:20], labels[40:50, 30:60] = LEARNT, TESTED
+    options["labelled"] = {"labels": labels}
     options["formula"] = {"classes": (("=1+1", "#2f6b3c"), ("A", "#ead27a"), ("B", "#4a86b8")), "patches": [
         (where, code if code < 4 else 3, sure) for where, code, sure in PATCHES
     ]}  # fmt: skip
@@ -167,6 +172,15 @@ def test_the_card_leaves_its_patch_free(opened: Any, size: dict[str, int]) -> No
             or patch["y"] + patch["height"] <= card["y"] or card["y"] + card["height"] <= patch["y"]
         )  # fmt: skip
         assert apart, number
+
+
+def test_where_labels_were_is_outlined(opened: Any) -> None:
+    page = opened("labelled")
+    lines = page.locator("path.label")
+    assert lines.count() == 0
+    page.get_by_label("Where labels were").check()
+    assert [line.get_attribute("stroke-dasharray") for line in lines.all()] == [None, "1 5"]
+    assert opened("run").get_by_label("Where labels were").count() == 0
 
 
 def place_on_map(page: Any, column: float, row: float) -> tuple[float, float]:

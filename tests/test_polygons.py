@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import arrays
 
 from landshift.pipeline.change.areas import OnTestBlocks, add_kind_scores
-from landshift.pipeline.change.polygons import MapLayers, find_map_patches, map_layers
+from landshift.pipeline.change.polygons import MapLayers, find_map_patches, map_layers, outline_labels
 from landshift.pipeline.grid import grid_of
 from landshift.pipeline.legend import LandUse, Legend
-from landshift.pipeline.vector.columns import CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS
+from landshift.pipeline.vector.columns import CHANGE_COLUMNS, LEARNT, NOT_OBSERVED_COLUMNS, TESTED
+from tests.conftest import small_grid
 
 BEFORE, AFTER = date(2020, 6, 1), date(2023, 6, 3)
 LEGEND = Legend((LandUse(1, 'Forest "old" & <wild>', "#1b7837"), LandUse(4, "عمران 🏙", "#c0392b")))
@@ -150,3 +151,15 @@ def test_ids_depend_neither_on_the_extent_nor_on_the_dates() -> None:
     change[4:7, 5:9], change[9, 10] = 2, 3
     assert crop(change, 0, 0)["change_id"].tolist() == crop(change, 3, 4)["change_id"].tolist()
     assert crop(change, 0, 0)["change_id"].tolist() == ["change-50005-499995", "change-50010-499990"]
+
+
+def test_labels_are_outlined_by_what_they_were_used_for() -> None:
+    uses = np.zeros((20, 30), np.uint8)
+    uses[2:6, 3:9], uses[10:15, 20:28] = LEARNT, TESTED
+    grid = small_grid(20, 30)
+    found = outline_labels(uses, grid)
+    assert found["label_use_name"].tolist() == ["Learnt from", "Tested on"]
+    corner = np.array([grid.transform.c, grid.transform.f])
+    boxes = [shapely.box(3, -6, 9, -2), shapely.box(20, -15, 28, -10)]
+    wanted = [shapely.transform(box, lambda xy: xy * 10 + corner) for box in boxes]
+    assert all(a.normalize().equals(b.normalize()) for a, b in zip(found.geometry, wanted, strict=True))

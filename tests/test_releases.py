@@ -18,14 +18,14 @@ from typer.testing import CliRunner
 
 from landshift.flows.cli.main import app
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
+from landshift.flows.steps.learning.seen import read_seen, read_uses, write_seen
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.release import releases as releasing
-from landshift.flows.steps.release.comparing import read_seen, write_seen
 from landshift.flows.steps.release.releases import list_releases, roll_back, settle_release
 from landshift.pipeline import manifest
 from landshift.pipeline import releases as storing
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.labels.search import TRAIN, VALIDATION
+from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
 from landshift.pipeline.manifest import file_hash, write_json
 from landshift.pipeline.releases import (
     PROMOTED,
@@ -48,6 +48,7 @@ from landshift.pipeline.scores.release import (
     decide_release,
     enough_blocks,
 )
+from landshift.pipeline.vector.columns import LEARNT, TESTED
 from tests.conftest import Territory, small_grid
 
 RULE = ReleaseRule()
@@ -457,6 +458,10 @@ def test_where_a_model_was_trained_is_known_on_other_grids_too(territory: Territ
     wanted = np.isin(read_masks(place).role, (TRAIN, VALIDATION))
     assert 0 < wanted.sum() < wanted.size
     np.testing.assert_array_equal(read_seen(tmp_path, territory.grid), wanted)
+    uses = read_uses(tmp_path, territory.grid)
+    assert uses is not None
+    np.testing.assert_array_equal(uses, np.where(wanted, LEARNT, np.where(read_masks(place).role == TEST, TESTED, 0)))
+    assert read_uses(tmp_path, small_grid(40, 48, x=300_050)) is None
     moved = small_grid(40, 48, x=300_000 + 50)  # five pixels further east
     found = read_seen(tmp_path, moved)
     assert found is not None

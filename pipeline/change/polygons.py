@@ -15,7 +15,17 @@ from landshift.pipeline.change.simplification import simplify_outlines
 from landshift.pipeline.change.tracing import trace_outlines
 from landshift.pipeline.grid import Grid, crs_of
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Legend
-from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, frame_of
+from landshift.pipeline.vector.columns import (
+    AREAS_LAYER,
+    CHANGE_COLUMNS,
+    LABELS_COLUMNS,
+    LEARNT,
+    NOT_OBSERVED_COLUMNS,
+    TESTED,
+    frame_of,
+)
+
+_USES = {LEARNT: "Learnt from", TESTED: "Tested on"}
 
 _OF_CODE = probability_of(np.arange(256, dtype=np.uint8)).astype(np.float64)
 """The probability that each code of `change_probability.tif` stands for."""
@@ -103,6 +113,22 @@ def find_map_patches(change: MapRows) -> Patches:
         change: uint8 change codes, the whole map or its rows block by block.
     """
     return find_patches(change, background=UNCHANGED)
+
+
+def outline_labels(uses: np.ndarray, grid: Grid) -> gpd.GeoDataFrame:
+    """Outline where labels lay that a model learnt from and was tested on.
+
+    Args:
+        uses: uint8 (y, x): `LEARNT`, `TESTED`, 0 elsewhere.
+        grid: Where the pixels are.
+
+    Returns:
+        Columns `LABELS_COLUMNS` and polygons in the grid's CRS.
+    """
+    patches = find_patches(uses, background=0)
+    geometry = to_map(simplify_outlines(trace_outlines(patches), patches).polygons(), grid)
+    names = [_USES[code] for code in patches.code.tolist()]
+    return frame_of({"label_use": patches.code, "label_use_name": names}, LABELS_COLUMNS, geometry, crs_of(grid))
 
 
 def _patch_statistics(patches: Patches, values: MapRows) -> tuple[np.ndarray, np.ndarray]:

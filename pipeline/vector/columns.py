@@ -13,6 +13,9 @@ CHANGES_LAYER = "changes"
 NOT_OBSERVED_LAYER = "not_observed"
 AREAS_LAYER = "areas_of_interest"
 SAMPLES_LAYER = "samples"
+LABELS_LAYER = "labels"
+LEARNT, TESTED = 1, 2
+"""What labels were used for: to learn from them or to choose a model by them, and to test it."""
 
 
 @dataclass(frozen=True)
@@ -151,6 +154,10 @@ SAMPLE_COLUMNS = (
     Column("reference_date", "datetime64[s]", "Date of the reference", "Date of what it was judged by; null where not given"),
     Column("remarks", "str", "Remarks", "What the interpreter noted"),
 )
+LABELS_COLUMNS = (
+    Column("label_use", "int32", "Use (code)", f"{LEARNT} = to learn from or to choose the model by, {TESTED} = to test it"),
+    Column("label_use_name", "str", "Use", "The same in words"),
+)
 _LABELLING_KEYS = (
     Column("sample_id", "str", "Sample", "Number of the sample point, in shuffled order"),
     Column("run_id", "str", "Run", "The run that the sample was drawn for; do not change it"),
@@ -185,7 +192,7 @@ def necessary_columns(*, binary: bool) -> tuple[Column, ...]:
 DTYPES: Mapping[str, str] = {
     column.name: column.dtype
     for table in (
-        CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, AREA_COLUMNS, AREA_ESTIMATE_COLUMNS, SAMPLE_COLUMNS,
+        CHANGE_COLUMNS, NOT_OBSERVED_COLUMNS, AREA_COLUMNS, AREA_ESTIMATE_COLUMNS, SAMPLE_COLUMNS, LABELS_COLUMNS,
         labelling_columns(binary=False), labelling_columns(binary=True),
     )
     for column in table

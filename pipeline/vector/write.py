@@ -20,6 +20,8 @@ from landshift.pipeline.vector.columns import (
     AREAS_LAYER,
     CHANGE_COLUMNS,
     CHANGES_LAYER,
+    LABELS_COLUMNS,
+    LABELS_LAYER,
     NOT_OBSERVED_COLUMNS,
     NOT_OBSERVED_LAYER,
     NOTHING_HERE,
@@ -48,6 +50,7 @@ def write_changes(
     not_observed: gpd.GeoDataFrame | None = None,
     areas_of_interest: gpd.GeoDataFrame | None = None,
     samples: gpd.GeoDataFrame | None = None,
+    labels: gpd.GeoDataFrame | None = None,
 ) -> Path:
     """Write the layers of a map as a GeoPackage with their styles, in one atomic step.
 
@@ -62,6 +65,7 @@ def write_changes(
         not_observed: From `map_layers`; no such layer where None.
         areas_of_interest: From `area_summary`, with or without the estimates; no such layer where None.
         samples: Points with `SAMPLE_COLUMNS`; no such layer where None.
+        labels: From `outline_labels`; no such layer where None.
 
     Raises:
         ValueError: A frame lacks a column.
@@ -74,6 +78,9 @@ def write_changes(
         style = _style_of([legend.changes[NOT_OBSERVED]], "Not observed", NOT_OBSERVED_COLUMNS)
         layers.append(StyledLayer(NOT_OBSERVED_LAYER, not_observed, NOT_OBSERVED_COLUMNS, style))
     layers += _further(areas_of_interest, samples)
+    if labels is not None:
+        style = Style(outline_qml(_headings(LABELS_COLUMNS)), outline_sld())
+        layers.append(StyledLayer(LABELS_LAYER, labels, LABELS_COLUMNS, style))
     with replace_when_done(path) as temporary, require_whole(path):
         write_layers(temporary, layers)
     return path

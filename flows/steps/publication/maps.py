@@ -12,6 +12,7 @@ from landshift.flows.steps.detection.classical import legend_in_use
 from landshift.flows.steps.detection.layers import IMAGES, SECOND, SEEN
 from landshift.flows.steps.detection.raw_map import RawMap
 from landshift.flows.steps.images.epochs import Pair
+from landshift.flows.steps.learning.seen import read_uses
 from landshift.flows.steps.project.published import raster_tags
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.known import find_known, kinds_on_test
@@ -21,7 +22,7 @@ from landshift.pipeline.change.areas_reading import read_areas_of_interest
 from landshift.pipeline.change.identity import keep_ids
 from landshift.pipeline.change.mapping_unit import divide_by_size, drop_small, min_patch_pixels
 from landshift.pipeline.change.patches import Patches
-from landshift.pipeline.change.polygons import find_map_patches, map_layers
+from landshift.pipeline.change.polygons import find_map_patches, map_layers, outline_labels
 from landshift.pipeline.change.second_opinion import ENTRIES, SecondOpinion, compare_maps, form_opinion, lack_opinion
 from landshift.pipeline.drawing.qml import vector_qml
 from landshift.pipeline.drawing.sld import vector_sld
@@ -97,7 +98,10 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
             summary = area_summary(areas_of_interest, patches, changes, made.grid, legend=legend, dates=dates)
         advance(0.9)
         path = folder / CHANGES
-        files.append(write_changes(path, changes, legend, known=known, not_observed=unseen, areas_of_interest=summary))
+        labels = _labels_of_model(ws, made.grid) if known.tested else None
+        files.append(
+            write_changes(path, changes, legend, known=known, not_observed=unseen, areas_of_interest=summary, labels=labels)
+        )
         found = set(changes["change_code"])
         listed = [entry for entry in legend.changes if entry.code in found]
         files += [
@@ -118,6 +122,12 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
     hashes = {path: digest for name in IMAGES for path, digest in manifest.entries()[name]["files"].items()}
     manifest.record("maps", key, files, content_of(maps), known=hashes)
     return maps
+
+
+def _labels_of_model(ws: Workspace, grid: Grid) -> "gpd.GeoDataFrame | None":
+    """Outline the labels of the model in use, which lie in these very images; None where it does not hold them."""
+    uses = read_uses(ws.model_in_use, grid) if ws.project.detect.method == "model" else None
+    return None if uses is None or not uses.any() else outline_labels(uses, grid)
 
 
 def _publish_image(manifest: Manifest, key: str, name: str) -> Path:

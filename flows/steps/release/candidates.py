@@ -17,10 +17,10 @@ from landshift.flows.steps.learning.blocks import BLOCK, training_blocks
 from landshift.flows.steps.learning.fitting import Recipe, encoder_facts, encoder_of, fit_network
 from landshift.flows.steps.learning.judging import Calibrated, judge
 from landshift.flows.steps.learning.labelling import SPLITS, LabelRecord, read_masks
+from landshift.flows.steps.learning.seen import SEEN, write_seen
 from landshift.flows.steps.project.plan import Plan
 from landshift.flows.steps.project.workspace import CHECKPOINTS, Workspace
 from landshift.flows.steps.release.choosing import best_candidate, describe_choice, warn_of_prior
-from landshift.flows.steps.release.comparing import SEEN, write_seen
 from landshift.pipeline.gates import Gate, warnings_of
 from landshift.pipeline.grid import crs_of
 from landshift.pipeline.labels.regions import block_index

@@ -6,24 +6,20 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.ndimage import maximum_filter
 
 from landshift.flows.steps.images.epochs import Pair
 from landshift.flows.steps.learning.fitting import require_model_fits, require_same_treatment
 from landshift.flows.steps.learning.judging import HeldOut, predict_held_out
-from landshift.flows.steps.learning.labelling import current_labels, read_masks
+from landshift.flows.steps.learning.labelling import current_labels
+from landshift.flows.steps.learning.seen import near, read_seen
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.change.decision import decide
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.grid import Grid, differences
 from landshift.pipeline.labels.read import Labels
 from landshift.pipeline.labels.regions import Regions, block_index, regions_of
-from landshift.pipeline.labels.search import NO_ROLE, TEST, TRAIN, VALIDATION
+from landshift.pipeline.labels.search import NO_ROLE, TEST
 from landshift.pipeline.labels.splits import DividedLabels
-from landshift.pipeline.labels.values import read_values
 from landshift.pipeline.legend import CHANGED, NOT_LABELLED
-from landshift.pipeline.raster.read import inspect, read_raster
-from landshift.pipeline.raster.write import write_raster
 from landshift.pipeline.scores.release import (
     CHANGE,
     KINDS,
@@ -38,30 +34,6 @@ from landshift.pipeline.scores.release import (
 
 if TYPE_CHECKING:
     from landshift.models.use.bundle import Bundle
-
-SEEN = "seen.tif"
-"""Beside a model: 1 where it was trained or validated."""
-
-
-def write_seen(ws: Workspace, grid: Grid, folder: Path) -> Path:
-    """Write down, beside a model that was just trained, on which pixels it was trained or validated."""
-    seen = np.isin(read_masks(ws).role, (TRAIN, VALIDATION)).astype(np.uint8)
-    return write_raster(folder / SEEN, seen, grid)
-
-
-def read_seen(folder: Path, grid: Grid) -> np.ndarray | None:
-    """Return bool (y, x): where a model was trained or validated; None where its folder does not hold that."""
-    path = folder / SEEN
-    if not path.is_file():
-        return None
-    if not differences(inspect(path).grid, grid):
-        return np.asarray(read_raster(path)[0] == 1)
-    try:
-        moved = read_values(path, grid)
-    except InputError:  # the territories do not meet
-        return np.zeros(tuple(grid.shape), dtype=bool)
-    # Another grid may lie half a pixel beside it.
-    return _near(moved.filled(0) == 1, 1)
 
 
 def compare_models(ws: Workspace, prepared: Pair, candidate: Path, in_use: Path) -> ReleaseComparison:
@@ -88,7 +60,7 @@ def compare_models(ws: Workspace, prepared: Pair, candidate: Path, in_use: Path)
     if seen[0] is None or seen[1] is None:
         which = "the one in use" if seen[0] is None else "the new one"
         return refuse_to_compare(f"It is not known on which pixels {which} was trained, so none are known to be held out.")
-    held_out = (labels.change != NOT_LABELLED) & ~_near(seen[0] | seen[1], ws.project.split.buffer_px)
+    held_out = (labels.change != NOT_LABELLED) & ~near(seen[0] | seen[1], ws.project.split.buffer_px)
     if not held_out.any():
         return refuse_to_compare("Every labelled pixel was used to train or to validate one of the two models: label more.")
     masks = DividedLabels(labels, np.where(held_out, TEST, NO_ROLE).astype(np.uint8))
@@ -160,10 +132,6 @@ def refuse_to_compare(why: str) -> ReleaseComparison:
     """Return the comparison of two models that cannot be compared, which promotes neither."""
     sentence = f"The new model cannot be compared with the one in use. {why}"
     return ReleaseComparison(NOT_JUDGED, promote=False, rows=(), sentence=sentence, notes=(), pixels=0)
-
-
-def _near(mask: np.ndarray, distance: int) -> np.ndarray:
-    return np.asarray(maximum_filter(mask.astype(np.uint8), size=2 * distance + 1, mode="constant") == 1)
 
 
 def comparison_lines(comparison: ReleaseComparison) -> list[str]:

@@ -147,7 +147,7 @@ class DrawnLayers:
     areas_of_interest: gpd.GeoDataFrame | None = None
     """With `name`; None where the run has none."""
     labels: gpd.GeoDataFrame | None = None
-    """Where labels lay, with `role`; None where that is not known."""
+    """Where labels lay, with `label_use`; None where that is not known."""
 
 
 def largest(polygons: gpd.GeoDataFrame, most: int = MOST_PATCHES) -> gpd.GeoDataFrame:
@@ -180,7 +180,7 @@ def map_data(run: RunRecord, layers: DrawnLayers, rows: Sequence[AreaFigures], c
     areas = layers.areas_of_interest
     columns |= {
         "id_x": offsets[0], "id_y": offsets[1],
-        "role": np.zeros(0, int) if layers.labels is None else layers.labels["role"].to_numpy(dtype=np.int64),
+        "role": np.zeros(0, int) if layers.labels is None else layers.labels["label_use"].to_numpy(dtype=np.int64),
     }  # fmt: skip
     return MapData(
         rows=run.grid.rows, columns=run.grid.columns, pixel_m=run.grid.pixel_size_m, before=str(run.before_date),

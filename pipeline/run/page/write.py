@@ -40,7 +40,8 @@ from landshift.pipeline.run_files import CHANGES, ESTIMATES, RUN
 from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.scores.assessment import Assessment
-from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER, NOT_OBSERVED_LAYER
+from landshift.pipeline.vector.catalog import vector_layers
+from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER, LABELS_LAYER, NOT_OBSERVED_LAYER
 from landshift.pipeline.vector.read import read_layer
 
 MOST_LISTED = 48
@@ -67,6 +68,7 @@ def page_of(folder: Path) -> str:
     patches = largest(read_layer(layers, CHANGES_LAYER))
     drawn = DrawnLayers(
         patches, read_layer(layers, NOT_OBSERVED_LAYER), read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None,
+        read_layer(layers, LABELS_LAYER) if LABELS_LAYER in vector_layers(layers) else None,
     )  # fmt: skip
     chips = count_chips(len(patches))
     return run_page(
