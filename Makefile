@@ -78,6 +78,7 @@ benchmarks: setup
 	$(BIN)/python benchmarks/growth.py $(KEPT)/growth.json
 	$(BIN)/python benchmarks/polygons.py --out docs/measurements/polygons.json
 	$(BIN)/python benchmarks/land_plots.py --out docs/measurements/land_plots.json
+	$(BIN)/python benchmarks/page.py --out docs/measurements/page.json
 	$(BIN)/python benchmarks/register.py --out docs/measurements/register.json
 	$(BIN)/python benchmarks/detect_share.py
 	$(BIN)/python benchmarks/detect_shards.py

@@ -274,6 +274,27 @@ def show_land_plots(content: Content) -> Iterator[str]:
     yield machines_of(content)
 
 
+def show_report(content: Content) -> Iterator[str]:
+    """Yield the section on the page of a run with many patches."""
+    yield "## The page of a run"
+    yield (
+        "`benchmarks/page.py`: `report.html` with a hundred thousand patches, opened from the disk in a browser without a "
+        "graphics card. Milliseconds between two frames while the page answers. Goals: below 3 MB, and no frame of 100 ms."
+    )
+    for column in COLUMNS:
+        if column not in content:
+            continue
+        found = content[column]
+        yield (
+            f"{column.capitalize()}: {found['patches']:,} patches on {found['edge_px']:,} px are "
+            f"{found['bytes'] / 1e6:.2f} MB, written in {number(found['page_s'])} s of a core and ready after "
+            f"{number(found['ready_ms'] / 1000)} s (Chromium {found['chromium'].split('.')[0]})."
+        )
+        rows = [[name, number(row["longest_ms"], 3), number(row["p95_ms"], 3)] for name, row in found["frames"].items()]
+        yield make_table(("", "longest frame, ms", "95 % of the frames at most, ms"), rows)
+    yield machines_of(content)
+
+
 def show_chips(content: Content) -> Iterator[str]:
     """Yield the section on the chips of a training."""
     yield "## Training chips"
@@ -313,8 +334,8 @@ def show_step(content: Content) -> Iterator[str]:
 
 SECTIONS: tuple[tuple[str, Callable[[Content], Iterator[str]]], ...] = (
     ("detect_path", show_path), ("detect_path_4", show_path), ("flame", show_flame), ("fed_device", show_fed),
-    ("gpu_check", show_gpu), ("polygons", show_polygons), ("land_plots", show_land_plots), ("register", show_register),
-    ("register_clouds", show_clouds), ("chips", show_chips),
+    ("gpu_check", show_gpu), ("polygons", show_polygons), ("land_plots", show_land_plots), ("page", show_report),
+    ("register", show_register), ("register_clouds", show_clouds), ("chips", show_chips),
     ("training_step", show_step), ("peers", show_peers), ("growth", show_growth),
 )  # fmt: skip
 """Files and what shows them, in the order of the page."""
