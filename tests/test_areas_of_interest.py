@@ -13,6 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from shapely.affinity import translate
 
+from landshift.pipeline.change import areas_reading
 from landshift.pipeline.change.areas_of_interest import (
     AreasOfInterest,
     area_summary,
@@ -245,3 +246,14 @@ def test_neighbours_that_share_a_border_do_not_overlap(tmp_path: Path) -> None:
     assert found.notes == ()
     moved = [translate(g, 0, 0) for g in found.frame.geometry]
     assert counts_by_code(AreasOfInterest(found.frame.set_geometry(moved), grid), PATCHES, grid).sum() == 24
+
+
+def test_thousands_of_areas_are_sent_to_the_plots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "areas.gpkg"
+    shapes = {"a": box(0, 0, 2, 2), "b": box(2, 0, 4, 2), "c": box(4, 0, 6, 2)}
+    gpd.GeoDataFrame({"name": list(shapes)}, geometry=list(shapes.values()), crs="EPSG:32633").to_file(path)
+    assert read_areas_of_interest(path, GRID).notes == ()
+    monkeypatch.setattr(areas_reading, "MANY_AREAS", 2)
+    (note,) = read_areas_of_interest(path, GRID).notes
+    assert note.startswith("There are 3 areas of interest")
+    assert "`landshift plots`" in note

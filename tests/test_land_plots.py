@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 from pydantic import ValidationError
 
 from landshift.flows.config.plots import PlotsConfig
+from landshift.flows.config.project import Project
 from landshift.flows.steps.plots.judging import FOLDER, lines_of, make_plots
 from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import workspace
@@ -295,6 +296,16 @@ def test_what_is_missing_is_named(territory: BinaryTerritory, made: Path, tmp_pa
         make_plots(replace(ws, output=tmp_path / "nothing"))
     with pytest.raises(ValidationError, match="no change begins and ends there"):
         PlotsConfig(path=Path("a.gpkg"), from_classes=("Forest",), to_classes=("Forest",))
+
+
+def test_classes_of_plots_are_those_of_the_legend(territory: BinaryTerritory) -> None:  # noqa: F811
+    content = project(territory).model_dump(mode="json")
+    content["plots"] = {"path": "parcels.gpkg", "from_classes": ["Forst"]}
+    with pytest.raises(ValidationError, match="from_classes needs a `legend`"):
+        Project.model_validate(content)
+    content["legend"] = [{"code": c.code, "name": c.name, "colour": c.colour} for c in LEGEND.classes]
+    with pytest.raises(ValidationError, match="Did you mean 'Forest'"):
+        Project.model_validate(content)
 
 
 def test_plots_do_not_change_the_key_of_a_run(territory: BinaryTerritory) -> None:  # noqa: F811

@@ -3,6 +3,7 @@
 import importlib
 import json
 import os
+import re
 import subprocess
 import sys
 import textwrap
@@ -242,6 +243,24 @@ def test_the_plugin_imports_nothing_of_ours_and_nothing_heavy() -> None:
     assert not [word for word in ("import torch", "import landshift", "from landshift.", "import numpy") if word in text]
 
 
+def test_every_option_that_the_plugin_gives_is_one_of_its_verb() -> None:
+    """Verbs get other options, and the plugin lies in other environments than they."""
+    from typer.main import get_command
+
+    from landshift.flows.cli.main import app
+
+    register = get_command(app).commands["register"].commands["review"].commands  # type: ignore[attr-defined]
+    verbs = {**get_command(app).commands, "review export": register["export"], "review import": register["import"]}  # type: ignore[attr-defined]
+    files = {
+        "mapping": ("detect", "init"), "sampling": ("sample", "estimate"), "review": ("review export", "review import"),
+        "plots": ("plots",), "program": ("detect",),
+    }  # fmt: skip
+    for name, used in files.items():
+        text = (PLUGIN / "landshift_processing" / f"{name}.py").read_text(encoding="utf-8")
+        known = {option for verb in used for parameter in verbs[verb].params for option in parameter.opts}
+        assert set(re.findall(r'"(--[a-z-]+)"', text)) <= known, name
+
+
 def in_qgis(home: Path, calls: list[dict[str, Any]], picture: Path | None = None) -> dict[str, Any]:
     """What real QGIS with the plugin answers; its profile is empty."""
     command = [
@@ -288,7 +307,16 @@ def test_real_qgis_runs_the_plugin(tmp_path: Path) -> None:
         ],
         tmp_path / "picture.png",
     )
-    assert set(said["algorithms"]) == {"detect", "firstmap", "sample", "estimate", "reviewexport", "reviewimport", "openrun"}
+    assert set(said["algorithms"]) == {
+        "detect",
+        "firstmap",
+        "sample",
+        "estimate",
+        "reviewexport",
+        "reviewimport",
+        "plots",
+        "openrun",
+    }
     assert all(said["help"].values())
     assert said["icon"]
     assert said["setting"] == [program.WHERE]

@@ -182,6 +182,16 @@ class Project(Section):
                 raise ValueError(f"alerts: rules: {entry.name}: `areas` needs `areas_of_interest`, the file that holds them")
         return self
 
+    @model_validator(mode="after")
+    def _plots_fit(self) -> "Project":
+        if self.plots is not None:
+            for key in ("from_classes", "to_classes"):
+                for name in getattr(self.plots, key):
+                    if not self.legend:
+                        raise ValueError(f"plots: {key} needs a `legend`; without one every change counts")
+                    Legend.of(c.model_dump() for c in self.legend).code_of(name)
+        return self
+
     @property
     def artifact_name(self) -> str:
         """The name as Prefect allows it in an artifact's key: lowercase letters, digits and dashes."""

@@ -18,6 +18,8 @@ from landshift.pipeline.vector.read import read_polygons
 
 _OUTSIDE_SHARE = 0.001
 """Share of an area, 0..1, from which its part beyond the map is worth a note; reprojection alone moves borders a little."""
+MANY_AREAS = 1000
+"""More areas of interest than a page can show well."""
 _LISTED = 5
 """Names in a message."""
 
@@ -47,7 +49,12 @@ def read_areas_of_interest(path: Path, grid: Grid, layer: str | None = None, nam
             f"{path}: no area of interest lies on the map. They reach {extents[0]}, the map {extents[1]}, in "
             f"{crs_name(grid.crs)}: check the file, or the CRS that it states."
         )
-    return AreasOfInterest(frame, grid, (*_outside_notes(areas, share), *_overlap_notes(areas)))
+    many = (
+        f"There are {len(frame):,} areas of interest, each with a row on the page and in estimates: thousands of parcels or "
+        f"concessions are judged by `plots:` and `landshift plots`."
+    )
+    notes = (*_outside_notes(areas, share), *_overlap_notes(areas))
+    return AreasOfInterest(frame, grid, (many, *notes) if len(frame) > MANY_AREAS else notes)
 
 
 def read_named_areas(path: Path, crs: CRS, layer: str | None = None, name_column: str | None = None) -> gpd.GeoDataFrame:

@@ -21,7 +21,7 @@ from qgis.core import (
 )
 from qgis.PyQt.QtGui import QIcon
 
-from .layers import add_project
+from .layers import add_layer, add_project
 from .program import EXECUTABLE, CancelledError, ProgramError, call_program, find_program
 
 CONFIG, DATA, OUTPUT, MODEL, RUN, OPEN = "CONFIG", "DATA", "OUTPUT", "MODEL", "RUN", "OPEN"
@@ -41,7 +41,7 @@ class LandshiftAlgorithm(QgsProcessingAlgorithm):
         """Make the algorithm with nothing to open yet."""
         super().__init__()
         self.to_open: Path | None = None
-        """Project whose layers are added once the call is done."""
+        """Project, or GeoPackage with a layer of its name, that is added once the call is done."""
 
     def createInstance(self) -> LandshiftAlgorithm:
         return type(self)()
@@ -72,11 +72,14 @@ class LandshiftAlgorithm(QgsProcessingAlgorithm):
         project = context.project()
         if self.to_open is not None and project is not None:
             try:
-                count = add_project(self.to_open, project)
+                is_project = self.to_open.suffix == ".qgz"
+                count = (
+                    add_project(self.to_open, project) if is_project else add_layer(self.to_open, self.to_open.stem, project)
+                )
             except ValueError as error:
                 feedback.reportError(str(error))
             else:
-                feedback.pushInfo(f"{count} layers were added, in their colours. Their own project is {self.to_open}.")
+                feedback.pushInfo(f"{count} layers were added, in their colours, of {self.to_open}.")
         return {}
 
     def add(self, definition: QgsProcessingParameterDefinition, text: str = "", *, advanced: bool = False) -> None:

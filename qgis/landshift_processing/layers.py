@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from qgis.core import QgsLayerDefinition, QgsProject, QgsReadWriteContext
+from qgis.core import QgsLayerDefinition, QgsProject, QgsReadWriteContext, QgsVectorLayer
 from qgis.PyQt.QtXml import QDomDocument
 
 
@@ -37,3 +37,24 @@ def add_project(path: Path, project: QgsProject) -> int:
     if not done:
         raise ValueError(f"{path}: its layers cannot be added: {fault}")
     return len(set(project.mapLayers()) - before)
+
+
+def add_layer(path: Path, name: str, project: QgsProject) -> int:
+    """Add a layer of a GeoPackage in its own style, on top.
+
+    Args:
+        path: The GeoPackage.
+        name: Of the layer, and what it is called.
+        project: The open project.
+
+    Returns:
+        1.
+
+    Raises:
+        ValueError: The file has no such layer.
+    """
+    layer = QgsVectorLayer(f"{path}|layername={name}", name, "ogr")
+    if not layer.isValid():
+        raise ValueError(f"{path}: expected a GeoPackage with the layer {name}.")
+    project.addMapLayer(layer)
+    return 1

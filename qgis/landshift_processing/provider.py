@@ -10,11 +10,12 @@ from qgis.PyQt.QtGui import QIcon
 
 from .mapping import DetectWithModel, FirstMap
 from .opening import OpenRun
+from .plots import JudgePlots
 from .program import EXECUTABLE, WHERE
 from .review import ExportReview, ImportReview
 from .sampling import DrawSample, EstimateAreas
 
-ALGORITHMS = (DetectWithModel, FirstMap, DrawSample, EstimateAreas, ExportReview, ImportReview, OpenRun)
+ALGORITHMS = (DetectWithModel, FirstMap, DrawSample, EstimateAreas, ExportReview, ImportReview, JudgePlots, OpenRun)
 ICON = Path(__file__).with_name("icon.svg")
 
 

@@ -14,8 +14,9 @@ from qgis.core import (
 
 from .algorithm import FOLDER, OPEN, OUTPUT, PROJECT, RUN, RUN_PAGE, LandshiftAlgorithm
 
-SIZE, ERROR, MINIMUM, SEED = "SIZE", "TARGET_ERROR", "MINIMUM", "SEED"
-SAMPLES, AREAS, LAYER, COLUMN, MISSING = "SAMPLES", "AREAS", "LAYER", "NAME_COLUMN", "ALLOW_MISSING"
+SIZE, AREA_ERROR, MINIMUM, SEED, PLAN = "SIZE", "AREA_ERROR", "MINIMUM", "SEED", "PLAN"
+SAMPLES, MORE, SECOND = "SAMPLES", "MORE_SAMPLES", "SECOND"
+AREAS, LAYER, COLUMN, MISSING = "AREAS", "LAYER", "NAME_COLUMN", "ALLOW_MISSING"
 SAMPLE_PROJECT, SAMPLE_LAYER = "samples.qgz", "samples.gpkg"
 INTEGER, DOUBLE = QgsProcessingParameterNumber.Integer, QgsProcessingParameterNumber.Double
 
@@ -33,14 +34,17 @@ class DrawSample(LandshiftAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.add_file(RUN, "Folder of the run", FOLDER, optional=False)
         self.add(
-            QgsProcessingParameterNumber(SIZE, "Pixels to draw in all", INTEGER, None, True, 1),
-            "Empty: what the standard error below needs.",
+            QgsProcessingParameterNumber(
+                AREA_ERROR, "Standard error of the changed area (percent)", DOUBLE, None, True, 0.1, 100
+            ),
+            "Relative; the number of pixels follows from it. Empty: 10, with 600 pixels at most.",
         )
+        self.add(QgsProcessingParameterNumber(SIZE, "or pixels to draw in all", INTEGER, None, True, 1))
         self.add(
-            QgsProcessingParameterNumber(ERROR, "Standard error of the overall accuracy", DOUBLE, 0.01, False, 0.0001, 0.5)
+            QgsProcessingParameterNumber(MINIMUM, "Pixels of each stratum at least", INTEGER, None, True, 2), advanced=True
         )
-        self.add(QgsProcessingParameterNumber(MINIMUM, "Pixels of each kind of change at least", INTEGER, 50, False, 2))
-        self.add(QgsProcessingParameterNumber(SEED, "Seed", INTEGER, 0, False, 0))
+        self.add(QgsProcessingParameterNumber(SEED, "Seed", INTEGER, 0, False, 0), advanced=True)
+        self.add(QgsProcessingParameterBoolean(PLAN, "Only show what the sample would cost", False))
         self.add_file(OUTPUT, "Folder to make", FOLDER, text="Empty: the folder sample beside the run.")
         self.add_open()
         self.add_results(folders=("SAMPLE",), files=(PROJECT, SAMPLES), numbers=("TOTAL",))
@@ -49,15 +53,28 @@ class DrawSample(LandshiftAlgorithm):
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         run, output = self.required(parameters, RUN, context), self.path(parameters, OUTPUT, context)
-        arguments = ["sample", str(run), "--target-error", f"{self.parameterAsDouble(parameters, ERROR, context):.10g}"]
-        for option, name in (("--minimum", MINIMUM), ("--seed", SEED), ("--size", SIZE)):
+        arguments = ["sample", str(run)]
+        for option, name in (("--size", SIZE), ("--minimum", MINIMUM), ("--seed", SEED)):
             if parameters.get(name) is not None:
                 arguments += [option, str(self.parameterAsInt(parameters, name, context))]
-        answer = self.call([*arguments, *(["--output", str(output)] if output else [])], feedback, run.parent)
+        if parameters.get(AREA_ERROR) is not None:
+            arguments += ["--area-error", f"{self.parameterAsDouble(parameters, AREA_ERROR, context):.10g}%"]
+        plan = self.parameterAsBool(parameters, PLAN, context)
+        arguments += [*(["--output", str(output)] if output else []), *(["--plan"] if plan else [])]
+        answer = self.call(arguments, feedback, run.parent)
         if answer is None:
             return {}
-        folder = Path(answer["folder"])
-        feedback.pushInfo(f"{answer['total']:,} pixels to judge.")
+        folder, found = Path(answer["folder"]), answer.get("plan") or {}
+        feedback.pushInfo(f"{answer['total']:,} pixels {'would be drawn' if plan else 'to judge'}.")
+        for name, value in found.items():
+            if isinstance(value, (int, float, str)) and not isinstance(value, bool):
+                feedback.pushInfo(
+                    f"  {name.replace('_', ' ')}: {value:,.4g}"
+                    if isinstance(value, float)
+                    else f"  {name.replace('_', ' ')}: {value}"
+                )
+        if plan:
+            return {"TOTAL": answer["total"]}
         if self.parameterAsBool(parameters, OPEN, context):
             self.to_open = folder / SAMPLE_PROJECT
         return {
@@ -79,6 +96,8 @@ class EstimateAreas(LandshiftAlgorithm):
     def initAlgorithm(self, configuration: dict[str, Any] | None = None) -> None:
         self.add_file(RUN, "Folder of the run", FOLDER, optional=False)
         self.add_file(SAMPLES, "Judged sample (samples.gpkg)", optional=False)
+        self.add_text(MORE, "Judged samples that were added to it", "One a line.", lines=True)
+        self.add_text(SECOND, "The same pixels judged by a second interpreter", "One file a line.", lines=True)
         self.add_file(AREAS, "Areas of interest (vector file)", text="Empty: those of the run.")
         self.add_text(LAYER, "Layer of that file", "Where it has several.")
         self.add_text(COLUMN, "Column with the names of the areas", "Empty: numbers.")
@@ -89,7 +108,9 @@ class EstimateAreas(LandshiftAlgorithm):
         self, parameters: dict[str, Any], context: QgsProcessingContext, feedback: QgsProcessingFeedback
     ) -> dict[str, Any]:
         run, samples = self.required(parameters, RUN, context), self.required(parameters, SAMPLES, context)
-        arguments = ["estimate", str(run), str(samples)]
+        more, second = (self.parameterAsString(parameters, name, context).split("\n") for name in (MORE, SECOND))
+        arguments = ["estimate", str(run), str(samples), *(text.strip() for text in more if text.strip())]
+        arguments += [part for text in second if text.strip() for part in ("--second", text.strip())]
         for option, name in (("--areas", AREAS), ("--layer", LAYER), ("--name-column", COLUMN)):
             text = self.parameterAsString(parameters, name, context).strip()
             arguments += [option, text] if text else []
