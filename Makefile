@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 export PREFECT_SERVER_ANALYTICS_ENABLED ?= false
 export DO_NOT_TRACK ?= 1
 
-.PHONY: setup demo transfer-demo test slow chaos fuzz check format schema pictures gpu-check benchmarks qgis-plugin clean
+.PHONY: setup demo transfer-demo test slow chaos fuzz check format schema pictures docs figures gpu-check benchmarks qgis-plugin clean
 
 setup: $(VENV)/.installed
 
@@ -58,6 +58,10 @@ qgis-plugin:
 pictures: demo
 	$(BIN)/python docs/pictures.py landshift-demo/runs/demo/run
 
+# The site of all pages, in site/; a link that leads nowhere ends it.
+docs: setup
+	$(BIN)/mkdocs build --quiet
+
 gpu-check: setup
 	$(BIN)/python benchmarks/gpu_check.py --out docs/measurements/gpu_check.json
 
@@ -86,4 +90,4 @@ benchmarks: setup
 	$(BIN)/python benchmarks/report.py
 
 clean:
-	rm -rf $(VENV) .fuzz landshift-demo runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) site .fuzz landshift-demo runs dist .pytest_cache .mypy_cache .ruff_cache .hypothesis

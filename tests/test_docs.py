@@ -1,9 +1,15 @@
 """The docs: files, names and pages that they mention exist."""
 
+import importlib.util
 import re
+import subprocess
+import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+import yaml
 
 from landshift.pipeline import limits
 
@@ -47,3 +53,44 @@ def test_each_threat_names_the_test_that_holds_it() -> None:
     assert len(lines) > 20
     assert not [line for line in lines if not re.search(r"`tests/test_\w+\.py::test_\w+`", line)]
     assert "docs/security.md" in (ROOT / "SECURITY.md").read_text(encoding="utf-8")
+
+
+def pages_in(nav: object) -> Iterator[str]:
+    """Give every page of a part of the navigation."""
+    if isinstance(nav, str):
+        yield nav
+    for part in nav.values() if isinstance(nav, dict) else nav if isinstance(nav, list) else ():
+        yield from pages_in(part)
+
+
+def test_the_site_leads_to_every_page() -> None:
+    config = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    there = {path.relative_to(ROOT / "docs").as_posix() for path in (ROOT / "docs").rglob("*.md")}
+    assert set(pages_in(config["nav"])) == there, "add the page to `nav:` of mkdocs.yml"
+
+
+@pytest.mark.parametrize(
+    ("page", "link", "expected"),
+    [
+        ("chips.md", "../configs/chips.yaml", "https://example.org/r/blob/main/configs/chips.yaml"),
+        ("tutorials/a.md", "../suggest.md", "../suggest.md"),
+        ("tutorials/a.md", "../../README.md", "https://example.org/r/blob/main/README.md"),
+    ],
+)
+def test_links_out_of_the_docs_lead_to_the_repository(page: str, link: str, expected: str) -> None:
+    spec = importlib.util.spec_from_file_location("site_links", ROOT / "docs/site_links.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    place = SimpleNamespace(file=SimpleNamespace(src_uri=page))
+    config = SimpleNamespace(repo_url="https://example.org/r")
+    assert module.on_page_markdown(f"see [it]({link}).", place, config) == f"see [it]({expected})."
+
+
+@pytest.mark.slow
+def test_the_site_is_built_without_a_broken_link(tmp_path: Path) -> None:
+    command = [sys.executable, "-m", "mkdocs", "build", "--quiet", "--site-dir", str(tmp_path)]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "fit_ir_mad" in (tmp_path / "api/methods.html").read_text(encoding="utf-8")
