@@ -103,6 +103,9 @@ STEPS: Mapping[str, tuple[NextStep, ...]] = {
         ),
     ),
     "estimate": (NextStep("publish the hectares with their intervals; the page shows them now: {run}/report.html"),),
+    "plots": (
+        NextStep("open the layer in QGIS; where hectares have to be defended, get intervals", ("landshift sample RUN",)),
+    ),
     "register merge": (NextStep("see what there is", ("landshift register list {register}",)),),
     "register list": (
         NextStep("look at one of them", ("landshift register show {register} CHANGE_ID",), when="changes"),
