@@ -343,3 +343,39 @@ def test_real_qgis_runs_the_plugin(tmp_path: Path) -> None:
     assert groups[0] == groups[1]
     assert all(groups[0][2])
     assert {"paletted", "RuleRenderer"} & set(groups[0][3])
+
+
+@needs_qgis
+@pytest.mark.slow
+def test_real_qgis_makes_a_first_map_with_the_real_program(tmp_path: Path) -> None:
+    from tests.binary_territory import BinaryTerritory
+
+    images = BinaryTerritory(tmp_path / "territory").data
+    (images / "change.tif").unlink()
+    config = tmp_path / "place.yaml"
+    config.write_text(
+        "name: place\nsensor: {name: custom, bands: [blue, green, red, nir], scale: 0.0001, nodata: 0}\n"
+        "scenes: {pattern: 'place_*.tif'}\n"
+        "epochs: {before: {start: 2020-06-01, end: 2020-06-30}, after: {start: 2022-06-01, end: 2022-06-30}}\n",
+        encoding="utf-8",
+    )
+    source = f"""
+        import os, sys
+        os.environ |= {{"PYTHONPATH": {str(ROOT / "src")!r}, "OMP_NUM_THREADS": "1"}}
+        os.execv(sys.executable, [sys.executable, "-m", "landshift.flows.cli.main", *sys.argv[1:]])
+    """
+    program_file, run = executable(tmp_path / "bin", source), tmp_path / "runs" / "place" / "run"
+    first, sample, opened = in_qgis(
+        tmp_path / "home",
+        [
+            {"id": "firstmap", "executable": str(program_file), "parameters": {"CONFIG": str(config), "DATA": str(images)}},
+            {"id": "sample", "executable": str(program_file), "parameters": {"RUN": str(run), "SIZE": 60}},
+            {"id": "openrun", "parameters": {"RUN": str(run)}},
+        ],
+    )["outcomes"]
+    assert first["succeeded"], first["told"]
+    assert Path(first["results"]["RUN"]) == run
+    assert "IR-MAD" in first["steps"]
+    assert first["results"]["CHANGED_HA"] == pytest.approx(11.5, rel=0.1), "32 squares of 36 pixels"
+    assert (sample["succeeded"], sample["results"]["TOTAL"]) == (True, 60)
+    assert opened["succeeded"]

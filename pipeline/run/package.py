@@ -40,8 +40,9 @@ _LAYERS = {
     "changes.fgb": "The change polygons again, as FlatGeobuf.",
     "changes.parquet": "The change polygons again, as GeoParquet.",
     "changes_shapefile.shp": "The change polygons again, as a Shapefile with short names of columns.",
-    "changes.lyrx": "Layer file for ArcGIS Pro: the polygons in their colours. Each raster has one of its own.",
-    "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS and ArcGIS.",
+    "changes.lyrx": "Layer file for ArcGIS Pro: the polygons in their colours; each raster has one of its own. Checked against "
+    "Esri's specification, and not tried in ArcGIS itself.",
+    "change.tif": "Change map: one code for each change, 0 = not observed, 1 = unchanged; opens styled in QGIS.",
     "change_probability.tif": "Probability that the pixel changed, 0 to 1, mapped as changed or not. It says nothing about "
     "which change (scale 0.005; 255 = not observed).",
     "landuse_before.tif": "Land use before, one code a class; 0 = not observed on one of the dates or on both.",
