@@ -44,8 +44,8 @@ RUN, ESTIMATES, TABLE, ABOUT, TEXT, ITEM, COLLECTION, RUN_MANIFEST = (
 
 def list_files(folder: Path) -> list[Path]:
     """Return the files of a run, those in its folders too, without what begins with a dot; in the order of their names."""
-    found = (p for place in (folder, folder / LAYERS_FOLDER, folder / RECORD_FOLDER) if place.is_dir() for p in place.iterdir())
-    return sorted(path for path in found if path.is_file() and not path.name.startswith("."))
+    found = (p for place in (LAYERS_FOLDER, RECORD_FOLDER) for p in (folder / place).rglob("*"))
+    return sorted(path for path in (*folder.iterdir(), *found) if path.is_file() and not path.name.startswith("."))
 
 
 def manifest_of_run(folder: Path) -> Manifest:

@@ -118,7 +118,7 @@ for node in project.layerTreeRoot().findLayers():
     said["layers"].append(
         {"name": layer.name(), "valid": layer.isValid(), "visible": node.isVisible(), "source": layer.source(),
          "crs": layer.crs().authid(), "renderer": layer.renderer().type(), "categories": categories(layer.renderer()),
-         "labels": bool(getattr(layer, "labelsEnabled", bool)())}
+         "labels": bool(getattr(layer, "labelsEnabled", bool)()), "abstract": layer.metadata().abstract()}
     )  # fmt: skip
     if layer.type() == layer.VectorLayer:
         vectors.append(layer)
@@ -136,6 +136,29 @@ said["layouts"] = [printed(layout, sys.argv[2]) for layout in project.layoutMana
 if len(sys.argv) > 3:
     said["form"] = form(vectors[0])
     said["saved"] = edit(vectors[0], json.loads(sys.argv[3]))
+themes = project.mapThemeCollection()
+said["themes"] = {
+    name: {record.layer().name(): record.currentStyle for record in themes.mapThemeState(name).layerRecords()}
+    for name in themes.mapThemes()
+}
+said["styles"] = {}
+for layer in vectors:
+    styles, first = layer.styleManager(), layer.styleManager().currentStyle()
+    for name in styles.styles():
+        styles.setCurrentStyle(name)
+        said["styles"][name] = categories(layer.renderer())
+    styles.setCurrentStyle(first)
+    if layer.name().startswith("Changes"):
+        config, feature = layer.attributeTableConfig(), next(layer.getFeatures(), None)
+        said["table"] = {
+            "shown": [c.name for c in config.columns() if not c.hidden],
+            "by": config.sortExpression(),
+            "descending": int(config.sortOrder()),
+        }
+        context = QgsExpressionContext(QgsExpressionContextUtils.globalProjectLayerScopes(layer))
+        if feature is not None:
+            context.setFeature(feature)
+            said["tip"] = QgsExpression.replaceExpressionText(layer.mapTipTemplate(), context)
 said["complaints"] = complaints
 sys.stdout.write(json.dumps(said, default=str))
 sys.stdout.flush()

@@ -67,7 +67,7 @@ def test_images_alone_give_the_map_and_everything_around_it(territory: BinaryTer
         *(f"{name}.{suffix}" for name in ("change", "change_probability", "last_observed")
           for suffix in ("tif", "qml", "sld", "lyrx")),
         "change.tif.aux.xml", "change.tif.vat.dbf", "change.tif.vat.cpg", "changes.lyrx",
-        "image_before.tif", "image_after.tif", "changes.qml", "changes.sld",
+        "image_before.tif", "image_after.tif", "changes.qml", "changes.sld", "pictures",
     }  # fmt: skip
     change, truth = read_raster(found.run / "layers/change.tif")[0], squares() + 1
     assert cohen_kappa_score(change.ravel(), truth.ravel()) > 0.85

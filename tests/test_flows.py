@@ -90,7 +90,7 @@ def test_a_run_is_whole_and_leaves_no_work_behind(demo: DemoTerritory) -> None:
     assert {p.name for p in (demo.run / "layers").iterdir()} == {
         *(f"{name}.{suffix}" for name in maps for suffix in ("tif", "qml", "sld", "lyrx")),
         *(f"{name}.tif.{suffix}" for name in codes for suffix in ("aux.xml", "vat.dbf", "vat.cpg")),
-        "changes.lyrx", "image_before.tif", "image_after.tif", "changes.qml", "changes.sld",
+        "changes.lyrx", "image_before.tif", "image_after.tif", "changes.qml", "changes.sld", "pictures",
     }  # fmt: skip
     assert {p.name for p in (demo.run / "record").iterdir()} == {"item.json", "collection.json", "run.json", "manifest.json"}
     assert len((demo.run / "README.txt").read_text(encoding="utf-8").splitlines()) == 10

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import sqlite3
 import subprocess
@@ -11,6 +12,7 @@ from contextlib import closing
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import geopandas as gpd
 import numpy as np
@@ -24,12 +26,14 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.write import write_cog, write_raster
 from landshift.pipeline.records import write_record
+from landshift.pipeline.run.patch_pictures import write_patch_pictures
 from landshift.pipeline.run.qgis_layout import hectares_text, layout, scale_bar
 from landshift.pipeline.run.qgis_project import write_project
 from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.sample.area_estimation import Interval
+from landshift.pipeline.vector.read import read_layer
 from tests.conftest import small_grid
-from tests.small_run import mapped_change, run_record, small_estimates
+from tests.small_run import mapped_change, run_record, small_estimates, write_run
 
 QGIS_PYTHON = Path("/usr/bin/python3")
 LEGEND = Legend(
@@ -255,10 +259,61 @@ def test_qgis_prints_the_layout(moved: tuple[dict[str, Any], Path]) -> None:
     assert page["texts"]["title"].replace("\u2060", "") == f"{described().name}: change of land use"
     assert "12.3 ha (pixel count, biased)" in page["texts"]["hectares"]
     assert described().key in page["texts"]["source"]
-    names = [c.name for c in (LEGEND.changes[2], LEGEND.changes[5])]
+    names = [f"{c.name} 1.0 ha mapped" for c in (LEGEND.changes[2], LEGEND.changes[5])]
     listed = [row[1].replace("\u2060", "").replace("⏎", " ") for row in page["legend"]]
     assert listed[:2] == names
     assert [row[0] for row in page["legend"]][2:] == ["Not observed", "Areas of interest"]
+
+
+@needs_qgis
+def test_qgis_offers_themes_with_styles_of_their_own(moved: tuple[dict[str, Any], Path]) -> None:
+    themes = moved[0]["themes"]
+    assert set(themes) == {"Changes", "By land use after", "Image before", "Image after", "Trust: probability of change"}
+    changes, after = "Changes 2020-06-15 to 2022-06-20", "Image after, 2022-06-20"
+    assert themes["Changes"] == {
+        "Areas of interest": "default", changes: "By change", "Not observed": "default", after: "default",
+    }  # fmt: skip
+    assert themes["By land use after"][changes] == "By land use after"
+    assert themes["Image before"] == {
+        "Areas of interest": "default",
+        changes: "Outlines",
+        "Image before, 2020-06-15": "default",
+    }
+    by_after = {row[0]: row[2] for row in moved[0]["styles"]["By land use after"]}
+    assert by_after == {str(LEGEND.classes[k].code): LEGEND.classes[k].colour for k in (1, 2)}
+
+
+@needs_qgis
+def test_layers_describe_themselves_and_the_page_shows_where_it_is(moved: tuple[dict[str, Any], Path]) -> None:
+    said, pictures = moved
+    assert all(layer["abstract"] for layer in said["layers"])
+    (page,) = said["layouts"]
+    assert "EPSG:32651" in page["texts"]["crs"]
+    sheet = np.asarray(Image.open(f"{pictures}_layout.png").convert("RGB")).astype(int)
+    millimetre = sheet.shape[1] / 297
+    # The run lies at 123 degrees east, 32 degrees north: a red mark on the map of the world, which is 40 mm wide.
+    x, y = (215 + 40 * (121 + 180) / 360) * millimetre, (138 + 20 * (90 - 32.5) / 180) * millimetre
+    mark = sheet[int(y) - 4 : int(y) + 5, int(x) - 4 : int(x) + 5].reshape(-1, 3)
+    assert ((mark[:, 0] > 150) & (mark[:, 1] < 90)).any()
+
+
+@needs_qgis
+def test_the_table_shows_what_a_planner_needs_and_the_tip_a_picture(tmp_path: Path) -> None:
+    folder = tmp_path / "a # b" / "run"
+    run = replace(write_run(folder), key="0123456789abcdef")
+    frame = read_layer(folder / "changes.gpkg", "changes")
+    pictures = write_patch_pictures(folder, frame, small_grid(60, 80))
+    assert {path.stem for path in pictures} == set(frame["change_id"])
+    assert np.asarray(Image.open(pictures[0])).shape == (240, 486, 3)
+    pictures[-1].unlink()
+    said = read_in_qgis(write_project(folder, run), tmp_path / "table")
+    assert said["table"]["shown"] == [
+        "change_id", "from_name", "to_name", "area_ha", "change_probability", "kind_right", "before_date", "after_date",
+        "areas_of_interest",
+    ]  # fmt: skip
+    assert (said["table"]["by"], said["table"]["descending"]) == ('"area_ha"', 1)
+    (address,) = re.findall('<img src="file:///([^"]*)"', said["tip"])
+    assert Path("/" + unquote(address)) in pictures
 
 
 @needs_qgis
@@ -327,7 +382,7 @@ def test_the_legend_is_smaller_where_it_is_longer() -> None:
     def size(entries: int) -> int:
         legend = Legend(tuple(LandUse(k, f"C{k}", "#102030") for k in range(1, 17)))
         layer = Layer("changes", "Changes", "./x", vector_qml(legend.changes[2 : 2 + entries]), "Polygon")
-        made = layout(described(legend), {"changes": layer}, (0, 0, 1000, 1000), None)
+        made = layout(described(legend), {"changes": layer}, (0, 0, 1000, 1000), None, crs="EPSG:32651")
         return made.legend.setting.size
 
     assert [size(n) for n in (1, 20, 50)] == sorted((size(n) for n in (1, 20, 50)), reverse=True)

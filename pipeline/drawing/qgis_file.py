@@ -42,6 +42,12 @@ class Layer:
     """Whether it is drawn at first."""
     expanded: bool = False
     """Whether the list of layers shows its legend at first."""
+    abstract: str = ""
+    """What it is, in its metadata."""
+    style_name: str = "default"
+    """What QGIS calls its style."""
+    further_styles: tuple[tuple[str, str], ...] = ()
+    """Names and QML of styles that can be chosen instead."""
 
     @property
     def kind(self) -> str:
@@ -63,6 +69,14 @@ class Layer:
         """The parts of the style, as a project holds them."""
         return Markup("\n".join(ET.tostring(part, encoding="unicode").strip() for part in _style_of(self)))  # noqa: S704 (serialised)
 
+    @property
+    def other_styles(self) -> tuple[tuple[str, Markup], ...]:
+        """Names of the further styles, and each as a project holds it."""
+        return tuple(
+            (name, Markup(ET.tostring(ET.fromstring(qml), encoding="unicode").strip()))  # noqa: S314, S704 (ours, serialised)
+            for name, qml in self.further_styles
+        )
+
 
 @dataclass(frozen=True)
 class LayerGroup:
@@ -72,6 +86,16 @@ class LayerGroup:
     """The heading."""
     layers: tuple[Layer, ...]
     """From top to bottom."""
+
+
+@dataclass(frozen=True)
+class Theme:
+    """A choice of layers and of their styles, under a name."""
+
+    name: str
+    """In QGIS's list of themes."""
+    shown: tuple[tuple[Layer, str], ...]
+    """The layers that are drawn, each with the name of its style."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +116,8 @@ class QgisProject:
     """What is shown at first."""
     entries: tuple[Layer | LayerGroup, ...]
     """From top to bottom."""
+    themes: tuple[Theme, ...] = ()
+    """What can be looked at with one click."""
     layout: object = None
     """What the template of the print layout needs; no layout where None."""
     unfilled_selection: bool = False

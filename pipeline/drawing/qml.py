@@ -2,6 +2,7 @@
 
 import xml.etree.ElementTree as ET
 from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from html import escape
 
 from landshift.pipeline.drawing.symbols import (
@@ -25,7 +26,23 @@ QGIS_VERSION = "3.22.0"
 """The oldest release that reads what is written here; newer ones read it as well."""
 FOLDER = r"regexp_replace(layer_property(@layer_id, 'source'), '[^/\\\\]*$', '')"
 """Expression for the folder of a layer's file, from which pictures are found whatever project the layer is opened in."""
+PATCH_PICTURES = "layers/pictures"
+"""Where pictures of patches lie, relative to the layer's file: a JPEG each, called after the patch's id."""
 DOCTYPE = "<!DOCTYPE qgis PUBLIC 'http://mrcc.com/qgis.dtd' 'SYSTEM'>\n"
+
+
+@dataclass(frozen=True)
+class TableView:
+    """What a person sees first of a layer's columns."""
+
+    hidden: tuple[str, ...] = ()
+    """Columns that the table leaves out until they are asked for."""
+    sorted_by: str = ""
+    """Column by which the table is sorted, the largest first; as in the file where empty."""
+    tip: tuple[str, ...] | None = None
+    """Columns of the map tip; all where None."""
+    pictures: bool = False
+    """Whether the map tip shows the picture of a patch, where there is one."""
 
 
 def vector_root(headings: Mapping[str, str] | None, *, labels: bool = False) -> ET.Element:
@@ -35,8 +52,9 @@ def vector_root(headings: Mapping[str, str] | None, *, labels: bool = False) -> 
 
 
 def finish_vector(
-    root: ET.Element, headings: Mapping[str, str] | None, tip: Collection[str] | None = None, picture: str = ""
-) -> str:
+    root: ET.Element, headings: Mapping[str, str] | None, tip: Collection[str] | None = None, picture: str = "",
+    view: TableView | None = None,
+) -> str:  # fmt: skip
     """Add headings and a map tip that shows them with a feature's values, and return the style as text.
 
     Args:
@@ -44,7 +62,10 @@ def finish_vector(
         headings: Column to what QGIS shows instead of its name.
         tip: Columns that the map tip shows; all where None.
         picture: Column with the path of a picture, relative to the layer's file, that the map tip shows as well; may be empty.
+        view: What the table shows first, and what the map tip does; all where None.
     """
+    if view is not None:
+        tip = view.tip
     if headings:
         if "to_name" in headings and root.find("previewExpression") is None:
             # QGIS would call every change by its first column of text.
@@ -55,8 +76,12 @@ def finish_vector(
             ET.SubElement(aliases, "alias", index=str(index), field=clean(column), name=clean(heading))
         listed = {column: text for column, text in headings.items() if tip is None or column in tip}
         rows = "".join(f"<tr><td>{escape(text)}&nbsp;</td><td>{_value_text(c)}</td></tr>" for c, text in listed.items())
-        shown_picture = f'<img src="{_picture_url(picture)}" width="500">' if picture else ""
-        ET.SubElement(root, "mapTip").text = clean(f"<table>{rows}</table>{shown_picture}")
+        column = '"' + picture + '"'
+        shown = f'<img src="[% {_picture_url(column)} %]" width="500">' if picture else ""
+        if view is not None:
+            _add_table(root, headings, view)
+            shown = _patch_picture() if view.pictures else shown
+        ET.SubElement(root, "mapTip").text = clean(f"<table>{rows}</table>{shown}")
     return document(root, DOCTYPE)
 
 
@@ -82,12 +107,29 @@ def colour_text(colour: str, alpha: int = 255) -> str:
     return ",".join(str(channel) for channel in (*rgb(colour), alpha))
 
 
-def _picture_url(column: str) -> str:
-    """Return an expression for the address of a picture whose path, relative to the layer's file, stands in a column."""
+def _add_table(root: ET.Element, headings: Mapping[str, str], view: TableView) -> None:
+    """Write which columns the attribute table shows, and by which it is sorted."""
+    table = ET.SubElement(root, "attributetableconfig", actionWidgetStyle="dropDown", sortOrder="1" if view.sorted_by else "0")
+    root.set("styleCategories", f"{root.get('styleCategories')}|AttributeTable")
+    table.set("sortExpression", f'"{view.sorted_by}"' if view.sorted_by else "")
+    columns = ET.SubElement(table, "columns")
+    for column in headings:
+        ET.SubElement(columns, "column", type="field", name=clean(column), hidden=str(int(column in view.hidden)), width="-1")
+
+
+def _picture_url(path: str) -> str:
+    """Return an expression for the address of a picture, from one for its path relative to the layer's file."""
     # The percent sign first: it is part of what stands for the others.
     plain = f"replace({FOLDER}, '%', '%25')"
     signs = "map(' ', '%20', '\"', '%22', '#', '%23', '?', '%3F', '&', '%26', '<', '%3C', '>', '%3E', '\\\\', '/')"
-    return f"file:///[% regexp_replace(replace({plain}, {signs}), '^/', '') || \"{column}\" %]"
+    return f"'file:///' || regexp_replace(replace({plain}, {signs}), '^/', '') || {path}"
+
+
+def _patch_picture() -> str:
+    """Return a patch before and after, as HTML in a map tip; nothing where there is no picture of it."""
+    path = f"'{PATCH_PICTURES}/' || \"change_id\" || '.jpg'"
+    shown = f"'<img src=\"' || {_picture_url(path)} || '\" width=\"480\">'"
+    return f"[% if(file_exists({FOLDER} || {path}), {shown}, '') %]"
 
 
 def _value_text(column: str) -> str:
@@ -136,17 +178,20 @@ def image_qml() -> str:
 
 
 def vector_qml(
-    entries: Iterable[Change | LandUse], attribute: str = "change_code", headings: Mapping[str, str] | None = None
-) -> str:
+    entries: Iterable[Change | LandUse], attribute: str = "change_code", headings: Mapping[str, str] | None = None, *,
+    view: TableView | None = None, filled: bool = True,
+) -> str:  # fmt: skip
     """Return a QGIS style that paints polygons by category, exactly the given ones.
 
     Args:
         entries: The categories; "Not observed" is hatched, the others are filled, with lines for the class before.
         attribute: Column that holds their codes.
         headings: Column to what QGIS shows instead of its name, in the table, the form and the map tip.
+        view: What the table and the map tip show; everything where None.
+        filled: Whether areas are filled; else only their edges are drawn, and the ground is seen.
     """
-    categories = [(entry.code, entry.name, _fills(entry)) for entry in entries]
-    return _categories_qml(attribute, categories, "fill", headings)
+    categories = [(entry.code, entry.name, _fills(entry) if filled else _edges(entry.colour, "0.4")) for entry in entries]
+    return _categories_qml(attribute, categories, "fill", headings, view=view)
 
 
 def samples_qml(headings: Mapping[str, str] | None = None) -> str:
@@ -191,6 +236,8 @@ def _categories_qml(
     categories: Iterable[tuple[int, str, Sequence[tuple[str, Mapping[str, str]]]]],
     kind: str,
     headings: Mapping[str, str] | None,
+    *,
+    view: TableView | None = None,
 ) -> str:
     root = vector_root(headings)
     renderer = ET.SubElement(
@@ -205,7 +252,7 @@ def _categories_qml(
         symbol = add_symbol(symbols, key, kind)
         for drawn, options in layers:
             add_symbol_layer(symbol, drawn, options)
-    return finish_vector(root, headings)
+    return finish_vector(root, headings, view=view)
 
 
 def _palette_qml(entries: Iterable[tuple[str, str, str, str]]) -> str:
@@ -255,12 +302,17 @@ def _fills(entry: Change | LandUse) -> Sequence[tuple[str, Mapping[str, str]]]:
         })
         for angle in pattern.angles
     ]  # fmt: skip
-    # A dark edge alone is lost on forest, a light one on bare ground.
-    edges = [
-        ("SimpleLine", {"line_color": colour, "line_width": width, "line_width_unit": "MM", "joinstyle": "bevel"})
-        for colour, width in (("255,255,255,255", "0.5"), (colour_text(darker(colour)), "0.22"))
+    fill = ("SimpleFill", {"color": colour_text(colour, 200), "style": "solid", "outline_style": "no"})
+    return [fill, *hatching, *_edges(colour, "0.22")]
+
+
+def _edges(colour: str, width: str) -> list[tuple[str, Mapping[str, str]]]:
+    """Return a light edge under one of the area's colour: a dark one alone is lost on forest, a light one on bare ground."""
+    drawn = (("255,255,255,255", str(round(float(width) + 0.3, 2))), (colour_text(darker(colour)), width))
+    return [
+        ("SimpleLine", {"line_color": line, "line_width": thick, "line_width_unit": "MM", "joinstyle": "bevel"})
+        for line, thick in drawn
     ]
-    return [("SimpleFill", {"color": colour_text(colour, 200), "style": "solid", "outline_style": "no"}), *hatching, *edges]
 
 
 def _marker(shape: str, colour: str) -> dict[str, str]:

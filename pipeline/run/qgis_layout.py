@@ -1,29 +1,35 @@
 """The page that a planner prints: A4 landscape, with a map, its legend and the notes that belong beside hectares."""
 
+import base64
 import textwrap
 import uuid
 import xml.etree.ElementTree as ET
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from math import floor, log10
+from math import floor, isfinite, log10
 from pathlib import Path
 
 import numpy as np
+from pyproj import CRS, Transformer
 
 from landshift.pipeline.drawing.qgis_file import Extent, Layer, inert
+from landshift.pipeline.drawing.rendering import template_environment
 from landshift.pipeline.records import read_record
 from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.run_files import ESTIMATES
 from landshift.pipeline.sample.record import Estimates
+from landshift.pipeline.scores.accuracy import FEWEST_CHANGED
 
 BIASED = "Mapped hectares are pixel counts, which are biased: the errors of the map do not cancel out."
 UNESTIMATED = "Before you publish hectares, estimate them from a judged sample."
 
 _MAP = {"x": 10.0, "y": 25.0, "width": 200.0, "height": 172.0}
-_SIDE = {"x": 215.0, "y": 25.0, "width": 72.0, "legend_height": 125.0, "notes_y": 155.0, "notes_height": 42.0}
+_SIDE = {
+    "x": 215.0, "y": 25.0, "width": 72.0, "legend_height": 110.0, "locator_y": 138.0, "notes_y": 160.0, "notes_height": 42.0,
+}  # fmt: skip
 _AROUND = 0.02
 """Share of the map's size that stays free around it."""
-_ITEMS = ("page", "map", "north arrow", "scale bar", "legend", "title", "dates", "hectares", "source")
+_ITEMS = ("page", "map", "north arrow", "scale bar", "legend", "crs", "locator", "title", "dates", "hectares", "source")
 _NAMESPACE = uuid.UUID("6f1f9f8e-6f0b-5c0e-9b3a-1f6f0d9a7c11")
 
 
@@ -115,12 +121,18 @@ class PrintLayout:
     dates: str
     """Below the title."""
     hectares: str
-    """Below the legend: how much changed, and notes."""
+    """Below the legend: how much changed, how good the map is, and notes."""
+    crs: str
+    """Name and code of the coordinate reference system, under the map."""
+    locator: str
+    """Where on Earth the map lies, as an SVG in base64; empty where its CRS has no way to longitudes."""
     source: str
     """Below the map: model, images and run."""
 
 
-def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimates: Estimates | None) -> PrintLayout:
+def layout(
+    run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimates: Estimates | None, *, crs: str
+) -> PrintLayout:
     """Return what the template of the print layout needs.
 
     Args:
@@ -128,13 +140,15 @@ def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimate
         layers: Layers of the project by key.
         extent: Of the map, in its CRS.
         estimates: Of the run, None before there are any.
+        crs: Of the map, as WKT.
     """
     listed = [layers[key] for key in ("changes", "not_observed", "areas_of_interest") if key in layers]
     drawn = [layers[key] for key in ("areas_of_interest", "changes", "not_observed", "image_after") if key in layers]
-    shown, legend = _fit(extent), _legend(run, listed)
+    shown, legend = _fit(extent), _legend(run, listed, estimates)
     return PrintLayout(
         uuid={name: f"{{{uuid.uuid5(_NAMESPACE, run.key + name)}}}" for name in _ITEMS},
         map=_MAP, side=_SIDE, extent=shown, drawn=drawn, listed=listed, scale=scale_bar(shown[2] - shown[0]), legend=legend,
+        crs=inert(f"CRS: {run.grid.crs}. Pixels of {run.grid.pixel_size_m:g} m."), locator=_locator(crs, extent),
         title=inert(f"{run.name}: change of land use"), dates=f"{run.before_date} to {run.after_date}",
         hectares=inert("\n".join([hectares_text(run, estimates), *legend.notes])),
         source=inert(
@@ -142,6 +156,17 @@ def layout(run: RunRecord, layers: Mapping[str, Layer], extent: Extent, estimate
             f"{run.after_date}. Run {run.key}, {run.created[:10]}."
         ),
     )  # fmt: skip
+
+
+def _locator(crs: str, extent: Extent) -> str:
+    """Draw where on Earth the map lies."""
+    left, bottom, right, top = extent
+    transformer = Transformer.from_crs(CRS.from_user_input(crs), 4326, always_xy=True)
+    longitude, latitude = transformer.transform((left + right) / 2, (bottom + top) / 2)
+    if not (isfinite(longitude) and isfinite(latitude)):
+        return ""
+    svg = template_environment(html=True).get_template("qgis/world.svg.j2").render(x=round(longitude, 2), y=round(-latitude, 2))
+    return base64.b64encode(svg.encode()).decode()
 
 
 def hectares_text(run: RunRecord, estimates: Estimates | None) -> str:
@@ -192,16 +217,20 @@ def _fit(extent: Extent) -> Extent:
     return x - half_width, y - half_height, x + half_width, y + half_height
 
 
-def _legend(run: RunRecord, listed: Sequence[Layer]) -> PrintLegend:
-    """How the legend is set: smaller where it is long, and with the largest changes only where it would leave the page."""
-    changes = next((_categories(layer) for layer in listed if layer.key == "changes"), [])
-    setting = next((s for s in _SETTINGS if sum(_heights(changes, s)) <= s.room), _SETTINGS[-1])
+def _legend(run: RunRecord, listed: Sequence[Layer], estimates: Estimates | None) -> PrintLegend:
+    """How the legend is set: smaller where it is long, without figures and with the largest changes only beyond the page."""
+    named = next((_categories(layer) for layer in listed if layer.key == "changes"), [])
+    figures = _figures(run, estimates)
+    figured = [_LegendRow(code, name, figures.get(code, "")) for code, name in named]
+    plain = [_LegendRow(code, name) for code, name in named]
+    fitting = ((rows, s) for rows in (figured, plain) for s in _SETTINGS if sum(_heights(rows, s)) <= s.room)
+    changes, setting = next(fitting, (plain, _SETTINGS[-1]))
     properties = {layer.key: {"legend/title-style": "hidden"} for layer in listed}
     if changes:
         properties["changes"] = {"legend/title-label": "Changes"}
-    for index, (_, name) in enumerate(changes):
-        text = inert(_WRAP.join(_wrap(name, setting)))
-        if text != name:
+    for index, row in enumerate(changes):
+        text = inert(_WRAP.join(row.lines(setting)))
+        if text != row.name:
             properties["changes"][f"legend/label-{index}"] = text
     notes = []
     kept = _largest(run, changes, setting)
@@ -211,17 +240,49 @@ def _legend(run: RunRecord, listed: Sequence[Layer]) -> PrintLegend:
     return PrintLegend(setting, properties, notes)
 
 
-def _largest(run: RunRecord, changes: Sequence[tuple[str, str]], setting: _Setting) -> list[int]:
+@dataclass(frozen=True)
+class _LegendRow:
+    """A change in the legend."""
+
+    code: str
+    """Its value."""
+    name: str
+    """Of the change."""
+    figures: str = ""
+    """Its hectares and how often it is right, under the name; empty where there is no room."""
+
+    def lines(self, setting: _Setting) -> list[str]:
+        return [*_wrap(self.name, setting), *(_wrap(self.figures, setting) if self.figures else [])]
+
+
+def _figures(run: RunRecord, estimates: Estimates | None) -> dict[str, str]:
+    """Return hectares and accuracy of each change by its code: estimated where they were, else as mapped and tested."""
+    found = {row.code: row for row in (estimates.changes if estimates else ())}
+    texts = {}
+    for row in run.areas.changes:
+        text = f"{row.area_ha:,.1f} ha mapped"
+        estimated = found.get(row.code)
+        if estimated is not None and estimated.area_ha.estimate is not None:
+            text += f", {estimated.area_ha.estimate:,.1f} estimated"
+            if estimated.area_ha.low is not None and estimated.area_ha.high is not None:
+                text += f" ({estimated.area_ha.low:,.1f} to {estimated.area_ha.high:,.1f})"
+        elif row.test.right is not None and (row.test.mapped or 0) >= FEWEST_CHANGED:
+            text += f"; {row.test.right:.0%} right where tested".replace("%", " %")
+        texts[str(row.code)] = text
+    return texts
+
+
+def _largest(run: RunRecord, changes: Sequence[_LegendRow], setting: _Setting) -> list[int]:
     """Which changes fit on the page, in the order of the legend: the largest come first."""
     order = {str(row.code): rank for rank, row in enumerate(run.areas.changes)}
     heights = _heights(changes, setting)
-    ranked = sorted(range(len(changes)), key=lambda index: (order.get(changes[index][0], len(order)), index))
+    ranked = sorted(range(len(changes)), key=lambda index: (order.get(changes[index].code, len(order)), index))
     fits = int(np.searchsorted(np.cumsum([heights[index] for index in ranked]), setting.room, side="right"))
     return sorted(ranked[:fits])
 
 
-def _heights(changes: Sequence[tuple[str, str]], setting: _Setting) -> list[float]:
-    return [setting.height(len(_wrap(name, setting))) for _, name in changes]
+def _heights(changes: Sequence[_LegendRow], setting: _Setting) -> list[float]:
+    return [setting.height(len(row.lines(setting))) for row in changes]
 
 
 def _wrap(name: str, setting: _Setting) -> list[str]:

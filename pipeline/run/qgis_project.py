@@ -1,8 +1,9 @@
 """The QGIS project of a run: every layer in its place, with its colours and its legend, and a page to print."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
-from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, write_qgz
+from landshift.pipeline.drawing.qgis_file import Extent, Layer, LayerGroup, QgisProject, Theme, write_qgz
 from landshift.pipeline.drawing.qml import image_qml, outline_qml, samples_qml, vector_qml
 from landshift.pipeline.drawing.symbols import occurring
 from landshift.pipeline.legend import NOT_OBSERVED, Legend
@@ -11,7 +12,8 @@ from landshift.pipeline.run.qgis_layout import BIASED, estimates_of, layout
 from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.run_files import CHANGE_MAP, CHANGES, PROJECT, layer_file
 from landshift.pipeline.vector.catalog import vector_layers
-from landshift.pipeline.vector.columns import UNCALIBRATED
+from landshift.pipeline.vector.columns import UNCALIBRATED, KnownHere, change_columns
+from landshift.pipeline.vector.write import changes_qml
 
 
 def write_project(folder: Path, run: RunRecord) -> Path:
@@ -44,7 +46,8 @@ def write_project(folder: Path, run: RunRecord) -> Path:
         abstract=f"Changes of land use between {run.before_date} and {run.after_date}, mapped by Landshift, "
         f"run {run.key}. {BIASED}",
         created=run.created, crs=str(info.crs), extent=extent, entries=tuple(entries),
-        layout=layout(run, vectors | rasters, extent, estimates_of(folder, run)),
+        themes=_themes(vectors | rasters),
+        layout=layout(run, vectors | rasters, extent, estimates_of(folder, run), crs=str(info.crs)),
     )  # fmt: skip
     return write_qgz(folder / PROJECT, project)
 
@@ -52,6 +55,52 @@ def write_project(folder: Path, run: RunRecord) -> Path:
 _MAPS = (
     "change", "change_probability", "disagreement", "domain_shift", "last_observed", "landuse_after", "landuse_before"
 )  # fmt: skip
+
+
+_ABSTRACTS = {
+    "samples": "Pixels drawn at random and judged by people; the estimates rest on them.",
+    "areas_of_interest": "Areas of the user, with hectares within the map by pixel count (biased), and with intervals after an "
+    "estimate.",
+    "changes": "A polygon for each patch of change: from, to, hectares by pixel count (biased), probability of change, dates.",
+    "not_observed": "Not observed on one of the dates or on both; what happened there is unknown.",
+}  # fmt: skip
+"""What the layers of `changes.gpkg` are, in their metadata."""
+_BY_CHANGE, _BY_AFTER, _OUTLINES = "By change", "By land use after", "Outlines"
+"""Styles of the changes."""
+_TRUST = {
+    "disagreement": "Trust: agreement with IR-MAD", "domain_shift": "Trust: unlike the training",
+    "change_probability": "Trust: probability of change",
+}  # fmt: skip
+
+
+def _themes(layers: Mapping[str, Layer]) -> tuple[Theme, ...]:
+    """Choose what can be looked at with one click: the changes, both dates, and how far to trust the map."""
+    styles = {name for name, _ in layers["changes"].further_styles} if "changes" in layers else set()
+    wanted: list[tuple[str, str, tuple[str, ...]]] = [("Changes", _BY_CHANGE, ("not_observed", "image_after"))]
+    if _BY_AFTER in styles:
+        wanted.append((_BY_AFTER, _BY_AFTER, ("not_observed", "image_after")))
+    wanted += [(f"Image {epoch}", _OUTLINES, (f"image_{epoch}",)) for epoch in ("before", "after")]
+    wanted += [(title, _OUTLINES, (key,)) for key, title in _TRUST.items() if key in layers]
+    return tuple(
+        Theme(name, tuple(
+            (layers[key], style if key == "changes" else layers[key].style_name)
+            for key in ("areas_of_interest", "changes", *below) if key in layers
+        ))
+        for name, style, below in wanted
+    )  # fmt: skip
+
+
+def _further_styles(run: RunRecord) -> tuple[tuple[str, str], ...]:
+    """Return the styles of the changes besides the first: by land use after, where there are classes, and as outlines."""
+    legend = Legend(run.legend)
+    columns = change_columns(KnownHere(run.calibration.is_known, run.model is None or run.model.tested_here))
+    listed = occurring(legend.changes, (row.code for row in run.areas.changes))[1:]
+    outlines = (_OUTLINES, changes_qml(listed, columns, filled=False))
+    if legend.binary:
+        return (outlines,)
+    became = {row.to_code for row in run.areas.changes}
+    after = [entry for entry in legend.classes if entry.code in became]
+    return ((_BY_AFTER, changes_qml(after, columns, "to_code")), outlines)
 
 
 def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
@@ -71,6 +120,8 @@ def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
     return {
         key: Layer(
             key, title, f"./{CHANGES}|layername={key}", found[key].qml or qml, geometry=found[key].geometry,
+            abstract=_ABSTRACTS[key], style_name=_BY_CHANGE if key == "changes" else "default",
+            further_styles=_further_styles(run) if key == "changes" else (),
             # A thousand points would hide the changes that they judge.
             visible=key != "samples", expanded=key != "samples",
         )
@@ -93,8 +144,9 @@ def _rasters(folder: Path, run: RunRecord) -> dict[str, Layer]:
     }  # fmt: skip
     layers = {}
     for key, title in titles.items():
+        file = layer_file(f"{key}.tif")
         style, image = folder / layer_file(f"{key}.qml"), key not in _MAPS
-        if (folder / layer_file(f"{key}.tif")).is_file() and (image or style.is_file()):
+        if (folder / file).is_file() and (image or style.is_file()):
             qml = image_qml() if image else style.read_text(encoding="utf-8")
-            layers[key] = Layer(key, title, f"./{layer_file(f'{key}.tif')}", qml, visible=image)
+            layers[key] = Layer(key, title, f"./{file}", qml, visible=image, abstract=run.files.get(file, title))
     return layers

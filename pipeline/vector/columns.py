@@ -66,6 +66,11 @@ CHANGE_COLUMNS = (
         "null where none",
     ),
 )  # fmt: skip
+SPECIALIST_COLUMNS = (
+    "change_code", "from_code", "to_code", "pixel_count", "change_probability_min", "kind_right_low", "kind_right_high",
+    "kind_tested_px",
+)  # fmt: skip
+"""Columns of the changes that tables leave out until they are asked for."""
 UNCALIBRATED = "uncalibrated here"
 """Beside every probability of a run whose images are not those that its model was calibrated on."""
 TESTED_ELSEWHERE = "measured where the model was trained"

@@ -9,10 +9,10 @@ import geopandas as gpd
 import pandas as pd
 
 from landshift.pipeline.drawing.lyrx import PolygonLayer, polygons_lyrx
-from landshift.pipeline.drawing.qml import outline_qml, samples_qml, vector_qml
+from landshift.pipeline.drawing.qml import TableView, outline_qml, samples_qml, vector_qml
 from landshift.pipeline.drawing.sld import outline_sld, samples_sld, vector_sld
 from landshift.pipeline.errors import InputError
-from landshift.pipeline.legend import NOT_OBSERVED, Change, Legend
+from landshift.pipeline.legend import NOT_OBSERVED, Change, LandUse, Legend
 from landshift.pipeline.manifest import replace_when_done, write_text
 from landshift.pipeline.vector.columns import (
     AREA_COLUMNS,
@@ -27,6 +27,7 @@ from landshift.pipeline.vector.columns import (
     NOTHING_HERE,
     SAMPLE_COLUMNS,
     SAMPLES_LAYER,
+    SPECIALIST_COLUMNS,
     Column,
     KnownHere,
     change_columns,
@@ -185,7 +186,24 @@ def write_copies(folder: Path, changes: gpd.GeoDataFrame, formats: Iterable[str]
 
 def _style_of(entries: Sequence[Change], title: str, columns: Sequence[Column]) -> Style:
     # The headings go into the style as well: QGIS reads them from the standard's table only with recent GDAL.
-    return Style(vector_qml(entries, headings=_headings(columns)), vector_sld(entries, title=title))
+    return Style(changes_qml(entries, columns), vector_sld(entries, title=title))
+
+
+def changes_qml(
+    entries: Sequence[Change | LandUse], columns: Sequence[Column], attribute: str = "change_code", *, filled: bool = True
+) -> str:
+    """Return the QGIS style of a layer of changes: its table shows what a planner needs, the largest change first.
+
+    Args:
+        entries: The categories.
+        columns: Of the layer, from `change_columns` or `NOT_OBSERVED_COLUMNS`.
+        attribute: Column that holds the categories' codes.
+        filled: Whether areas are filled; else only their edges are drawn.
+    """
+    is_change = any(c.name == "change_id" for c in columns)
+    shown = tuple(c.name for c in columns if c.name not in SPECIALIST_COLUMNS)
+    view = TableView(SPECIALIST_COLUMNS, "area_ha", tip=shown, pictures=is_change)
+    return vector_qml(entries, attribute, _headings(columns), view=view, filled=filled)
 
 
 def _further(areas_of_interest: gpd.GeoDataFrame | None, samples: gpd.GeoDataFrame | None) -> list[StyledLayer]:

@@ -32,6 +32,7 @@ from landshift.pipeline.manifest import Manifest, write_text
 from landshift.pipeline.raster.read import read_raster, read_rows
 from landshift.pipeline.raster.write import write_cog
 from landshift.pipeline.records import content_of, record_of
+from landshift.pipeline.run.patch_pictures import write_patch_pictures
 from landshift.pipeline.run.rasters import MapParts, write_disagreement, write_domain_shift, write_last_observed, write_rasters
 from landshift.pipeline.run_files import CHANGES, LAYERS_FOLDER, layer_file
 from landshift.pipeline.vector.columns import CHANGES_LAYER
@@ -115,6 +116,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
                 areas_of_interest=summary is not None,
             ),
         ]
+        files += write_patch_pictures(folder, changes, made.grid)
         files += write_copies(folder / LAYERS_FOLDER, changes, ws.project.detect.copies)
         advance(1.0)
     notes = None if areas_of_interest is None else tuple(areas_of_interest.notes)

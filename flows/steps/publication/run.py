@@ -116,7 +116,7 @@ def publish_run(ws: Workspace, prepared: Pair, key: str, measured: Measured, raw
         target.mkdir(parents=True)
         made = ws.manifest(folder).entries()["maps"]["files"]
         for name in made:
-            (target / name).parent.mkdir(exist_ok=True)
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
             # The work stays, so that it can be published again after a failure here.
             link_or_copy(folder / name, target / name)
         complete(target, run, made)
