@@ -58,6 +58,12 @@ qgis-plugin:
 pictures: demo
 	$(BIN)/python docs/pictures.py landshift-demo/runs/demo/run
 
+# Every figure of README and of the pages that a command makes; demos that were not run here yet take some minutes each.
+figures: setup
+	$(BIN)/python benchmarks/demo_spread.py --out docs/measurements/demo.json
+	$(BIN)/python benchmarks/report.py
+	$(BIN)/python benchmarks/figures.py
+
 # The site of all pages, in site/; a link that leads nowhere ends it.
 docs: setup
 	$(BIN)/mkdocs build --quiet

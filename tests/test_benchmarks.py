@@ -10,6 +10,8 @@ import rasterio
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "benchmarks"))
 
+import demo_spread
+import figures
 import flame
 import free_model
 import growth
@@ -173,3 +175,26 @@ def test_several_names_of_a_file_take_its_room_once(tmp_path: Path) -> None:
     assert machine.size_of(tmp_path) == alone > 0
     (tmp_path / "four").write_bytes(bytes(range(256)) * 400)
     assert machine.size_of(tmp_path) == 2 * alone
+
+
+def test_the_figures_of_readme_are_those_of_the_measurements() -> None:
+    assert figures.main(check=True) == 0
+    page = (figures.ROOT / "README.md").read_text(encoding="utf-8")
+    assert figures.BLOCK.search(page)
+    trees, ir_mad = figures.few_labels()
+    assert f"| {figures.span(trees)} |" in page
+    assert ir_mad < min(trees)
+
+
+def test_a_stale_figure_is_found() -> None:
+    text = "<!-- figures: demo -->\n0.9\n<!-- /figures -->"
+    filled = figures.fill(text)
+    assert filled != text
+    assert figures.fill(filled) == filled
+
+
+def test_a_demo_of_another_machine_lies_among_the_runs_or_is_named() -> None:
+    runs = [{"landscape": 7, "kappa": 0.85}, {"landscape": 7, "kappa": 0.86}, {"landscape": 8, "kappa": 0.5}]
+    assert demo_spread.lies_apart(runs, {"landscape": 7, "kappa": 0.82}) == ""
+    assert "kappa 0.780 lies further than 0.05" in demo_spread.lies_apart(runs, {"landscape": 7, "kappa": 0.78})
+    assert demo_spread.lies_apart(runs, {"landscape": 9, "kappa": 0.1}) == ""
