@@ -111,6 +111,7 @@ def make_run(folder: Path, crs: str = "EPSG:32651") -> Path:
     layer("changes", [square(0, 0, 10), square(20, 20, 10)], change_code=[2, 5], to_name=["x", "y"])
     layer("not_observed", [square(0, 35, 5)], change_code=[0])
     layer("areas_of_interest", [square(5, 5, 20)], name=['<i>"Park"</i> [% 1+1 %] عمران'])
+    layer("labels", [square(0, 0, 3)], use=[1])
     layer("samples", [shapely.Point(300_055, 3_599_945), shapely.Point(300_255, 3_599_745)], agrees=[1, 0])
     return folder
 
@@ -220,13 +221,13 @@ def test_qgis_opens_every_layer_after_a_move(moved: tuple[dict[str, Any], Path])
     assert said["read"]
     assert (said["error"], said["complaints"]) == ("", [])
     assert [layer["name"] for layer in said["layers"]] == [
-        "Judged samples", "Areas of interest", "Changes 2020-06-15 to 2022-06-20", "Not observed",
+        "Judged samples", "Areas of interest", "Changes 2020-06-15 to 2022-06-20", "Labels of the model", "Not observed",
         "Change map", "Probability of change", "Last observed on", "Land use 2022-06-20", "Land use 2020-06-15",
         "Image after, 2022-06-20", "Image before, 2020-06-15",
     ]  # fmt: skip
-    assert said["tree"][4] == "Maps"
+    assert said["tree"][5] == "Maps"
     assert all(layer["valid"] and "elsewhere" in layer["source"] for layer in said["layers"])
-    assert [layer["visible"] for layer in said["layers"]] == [False] + [True] * 3 + [False] * 5 + [True] * 2
+    assert [layer["visible"] for layer in said["layers"]] == [False, True, True, False, True] + [False] * 5 + [True] * 2
     assert {layer["crs"] for layer in said["layers"]} | {said["crs"]} == {"EPSG:32651"}
     assert said["view"] == [300_000, 3_599_600, 300_480, 3_600_000]
     assert "pixel counts, which are biased" in said["abstract"]
@@ -268,7 +269,14 @@ def test_qgis_prints_the_layout(moved: tuple[dict[str, Any], Path]) -> None:
 @needs_qgis
 def test_qgis_offers_themes_with_styles_of_their_own(moved: tuple[dict[str, Any], Path]) -> None:
     themes = moved[0]["themes"]
-    assert set(themes) == {"Changes", "By land use after", "Image before", "Image after", "Trust: probability of change"}
+    assert set(themes) == {
+        "Changes",
+        "By land use after",
+        "Image before",
+        "Image after",
+        "Trust: probability of change",
+        "Trust: labels of the model",
+    }
     changes, after = "Changes 2020-06-15 to 2022-06-20", "Image after, 2022-06-20"
     assert themes["Changes"] == {
         "Areas of interest": "default", changes: "By change", "Not observed": "default", after: "default",
@@ -347,7 +355,7 @@ def test_a_run_without_any_change_opens(run_folder: Path, tmp_path: Path) -> Non
         database.create_function("ST_IsEmpty", 1, lambda _: 1)
         for axis in ("MinX", "MaxX", "MinY", "MaxY"):
             database.create_function(f"ST_{axis}", 1, lambda _: 0.0)
-        for table in ("changes", "not_observed", "samples"):
+        for table in ("changes", "not_observed", "samples", "labels"):
             database.execute(f"DELETE FROM {table}")
     said = read_in_qgis(write_project(folder, described(codes=())), tmp_path / "nothing")
     assert (said["read"], said["complaints"]) == (True, [])

@@ -62,9 +62,12 @@ _ABSTRACTS = {
     "areas_of_interest": "Areas of the user, with hectares within the map by pixel count (biased), and with intervals after an "
     "estimate.",
     "changes": "A polygon for each patch of change: from, to, hectares by pixel count (biased), probability of change, dates.",
+    "labels": "Where labels of the model lay in these very images: those that it learnt from, and those that it was tested on.",
     "not_observed": "Not observed on one of the dates or on both; what happened there is unknown.",
 }  # fmt: skip
 """What the layers of `changes.gpkg` are, in their metadata."""
+_ASKED_FOR = ("samples", "labels")
+"""Layers that are drawn only once they are asked for."""
 _BY_CHANGE, _BY_AFTER, _OUTLINES = "By change", "By land use after", "Outlines"
 """Styles of the changes."""
 _TRUST = {
@@ -81,6 +84,8 @@ def _themes(layers: Mapping[str, Layer]) -> tuple[Theme, ...]:
         wanted.append((_BY_AFTER, _BY_AFTER, ("not_observed", "image_after")))
     wanted += [(f"Image {epoch}", _OUTLINES, (f"image_{epoch}",)) for epoch in ("before", "after")]
     wanted += [(title, _OUTLINES, (key,)) for key, title in _TRUST.items() if key in layers]
+    if "labels" in layers:
+        wanted.append(("Trust: labels of the model", _OUTLINES, ("labels", "image_after")))
     return tuple(
         Theme(name, tuple(
             (layers[key], style if key == "changes" else layers[key].style_name)
@@ -114,6 +119,7 @@ def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
         "samples": ("Judged samples", samples_qml()),
         "areas_of_interest": ("Areas of interest", outline_qml()),
         "changes": (f"Changes {run.before_date} to {run.after_date}", vector_qml(listed)),
+        "labels": ("Labels of the model", outline_qml()),
         "not_observed": ("Not observed", vector_qml([legend.changes[NOT_OBSERVED]])),
     }
     found = vector_layers(path)
@@ -123,7 +129,7 @@ def _vectors(folder: Path, run: RunRecord) -> dict[str, Layer]:
             abstract=_ABSTRACTS[key], style_name=_BY_CHANGE if key == "changes" else "default",
             further_styles=_further_styles(run) if key == "changes" else (),
             # A thousand points would hide the changes that they judge.
-            visible=key != "samples", expanded=key != "samples",
+            visible=key not in _ASKED_FOR, expanded=key not in _ASKED_FOR,
         )
         for key, (title, qml) in known.items()
         if key in found and (key == "changes" or not found[key].empty)
