@@ -40,6 +40,9 @@ RUN, ESTIMATES, TABLE, ABOUT, TEXT, ITEM, COLLECTION, RUN_MANIFEST = (
     )
 )
 """What machines read."""
+OFFICIAL = f"{RECORD_FOLDER}/official.csv"
+MATRICES = {scheme: f"{RECORD_FOLDER}/matrix_{scheme}.csv" for scheme in ("ipcc", "unccd")}
+"""Land-use matrices of the estimates in official classes."""
 
 
 def list_files(folder: Path) -> list[Path]:

@@ -118,7 +118,7 @@ def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:
     assert list(content) == [
         "run", "confidence_level", "samples", "overall_accuracy", "changed", "changes", "landuse_before", "landuse_after",
         "matrix", "transitions", "disagreement", "intensity", "areas_of_interest", "not_observed_ha", "notes",
-        "other_changes", "balances", "agreement",
+        "other_changes", "balances", "agreement", "official",
     ]  # fmt: skip
     row = ["code", "name", "colour", "mapped_ha", "area_ha", "users_accuracy", "producers_accuracy", "samples"]
     for table in ("changes", "landuse_before", "landuse_after"):

@@ -109,6 +109,13 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
         allow_missing: Annotated[
             bool, typer.Option("--allow-missing", help="Leave out pixels that were not judged, or that are gone from the file.")
         ] = False,
+        crosswalk: Annotated[
+            Path | None,
+            typer.Option(
+                help="Config with a `crosswalk` to classes of the IPCC and the UNCCD; that of the run by default.",
+                metavar="CONFIG", show_default=False,
+            ),
+        ] = None,
         as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Estimate areas and accuracies with 95 % confidence intervals from a judged sample, and put them into the run."""
@@ -121,7 +128,7 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
             with bars(as_json):
                 estimated = estimate_run(
                     run, samples, second=second or (), areas=areas, layer=layer, name_column=name_column,
-                    allow_missing=allow_missing,
+                    allow_missing=allow_missing, crosswalk=crosswalk,
                 )  # fmt: skip
             lines = [*summary_lines(estimated.estimates), f"Numbers: {run / TABLE}",
                      f"Text:    {run / TEXT}",

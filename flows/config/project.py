@@ -21,6 +21,7 @@ from landshift.flows.config.scenes import EpochsConfig, RadiometryConfig, Scenes
 from landshift.flows.config.sections import (
     AreasOfInterestConfig,
     ClassConfig,
+    CrosswalkConfig,
     DetectConfig,
     EnergyConfig,
     GridConfig,
@@ -78,6 +79,8 @@ class Project(Section):
     """Bands to use, in order; empty takes all that every scene has."""
     legend: tuple[ClassConfig, ...] = ()
     """Land-use classes; empty for a binary project (changed or unchanged)."""
+    crosswalk: CrosswalkConfig = CrosswalkConfig()
+    """Official classes of the legend's classes (IPCC, UNCCD), for tables of estimates."""
     split: SplitConfig = SplitConfig()
     """How labels are divided."""
     model: ModelConfig = ModelConfig()
@@ -172,6 +175,11 @@ class Project(Section):
             raise ValueError("model: encoder: file needs `model: file:`")
         if self.scenes.stac is not None and self.grid is None:
             raise ValueError("scenes: stac needs `grid:`, the region to search")
+        return self
+
+    @model_validator(mode="after")
+    def _crosswalk_fits(self) -> "Project":
+        self.crosswalk.require_whole([c.name for c in self.legend])
         return self
 
     @model_validator(mode="after")

@@ -1,7 +1,7 @@
 """The sections of a configuration about data, maps and monitoring, each key with its meaning, range and default."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Annotated, Literal
 
@@ -90,6 +90,29 @@ class ClassConfig(Section):
     @classmethod
     def _is_a_name(cls, name: str) -> str:
         return require_name(name, "a class")
+
+
+class CrosswalkConfig(Section):
+    """Official classes of the legend's classes, by their names; `landshift estimate` makes the official tables of them."""
+
+    ipcc: dict[str, Literal["forest_land", "cropland", "grassland", "wetlands", "settlements", "other_land"]] = {}
+    """Name of each class to one of the six land-use categories of the IPCC; empty makes no such table."""
+    unccd: dict[str, Literal["tree_covered", "grassland", "cropland", "wetland", "artificial", "other_land", "water"]] = {}
+    """Name of each class to one of the seven land-cover classes of the UNCCD (SDG 15.3.1); empty makes no such table."""
+
+    def require_whole(self, names: Iterable[str]) -> None:
+        """Refuse a crosswalk that leaves out a class of the legend, or names another.
+
+        Raises:
+            ValueError: It does; the message names the first.
+        """
+        for scheme in ("ipcc", "unccd"):
+            given, wanted = getattr(self, scheme), list(names)
+            unknown = [name for name in given if name not in wanted]
+            missing = [name for name in wanted if name not in given]
+            if given and (unknown or missing):
+                fault = f"{unknown[0]!r} is not in the legend" if unknown else f"{missing[0]!r} has no class"
+                raise ValueError(f"crosswalk: {scheme}: {fault}; expected each of {', '.join(wanted) or 'no class'}")
 
 
 class SplitConfig(Section):

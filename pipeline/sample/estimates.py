@@ -1,6 +1,6 @@
 """The estimates of a run: areas and accuracies from its judged sample."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -23,6 +23,7 @@ from landshift.pipeline.sample.domain_estimation import domain_estimates
 from landshift.pipeline.sample.draw import DrawnStratum
 from landshift.pipeline.sample.grouping import balances_of_land_uses, pool_small_kinds
 from landshift.pipeline.sample.notes import note_on_limits, notes_on_classes, notes_on_sample
+from landshift.pipeline.sample.official import official_matrix
 from landshift.pipeline.sample.record import (
     AllChanges,
     ErrorMatrix,
@@ -32,6 +33,7 @@ from landshift.pipeline.sample.record import (
     Estimates,
     JudgedSample,
     JudgedStratum,
+    OfficialMatrix,
     OtherChanges,
     TransitionMatrix,
 )
@@ -90,6 +92,7 @@ def estimates(
     run: str,
     seed: int | None,
     file: str,
+    crosswalks: Mapping[str, Mapping[int, str]] | None = None,
 ) -> Estimates:
     """Estimate areas and accuracies from a judged sample (Olofsson 2014 and Stehman 2014, see `area_estimation`).
 
@@ -101,6 +104,7 @@ def estimates(
         run: Id of the run.
         seed: That the sample was drawn with, None where not known.
         file: Name of the labelling file, or of several.
+        crosswalks: Key of `official.SCHEMES` to the official class of each land-use code.
 
     Raises:
         InputError: A judged pixel lies where the map observed nothing, a stratum has no judged pixel, or has more than
@@ -185,6 +189,11 @@ def estimates(
         balances=tuple(
             replace(row, gain_ha=_round(row.gain_ha), loss_ha=_round(row.loss_ha), net_ha=_round(row.net_ha))
             for row in balances_of_land_uses(legend, design, references.before, references.after, pixel_area=hectares)
+        ),
+        official=tuple(
+            _round_matrix(matrix)
+            for scheme, crosswalk in (crosswalks or {}).items()
+            if (matrix := official_matrix(scheme, crosswalk, design, references, pixel_area=hectares)) is not None
         ),
     )  # fmt: skip
 
@@ -301,6 +310,14 @@ def _areas_of_interest(
             ),
         )
         for name, pixels, here in zip(places.names, places.pixels, found, strict=True)
+    )  # fmt: skip
+
+
+def _round_matrix(found: OfficialMatrix) -> OfficialMatrix:
+    return replace(
+        found, area_ha=tuple(tuple(map(_round, row)) for row in found.area_ha), before_ha=tuple(map(_round, found.before_ha)),
+        after_ha=tuple(map(_round, found.after_ha)), net_ha=tuple(map(_round, found.net_ha)),
+        changed_ha=_round(found.changed_ha),
     )  # fmt: skip
 
 

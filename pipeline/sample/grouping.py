@@ -1,5 +1,7 @@
 """Estimates of what belongs together: kinds of change too small to stand alone, and the gains and losses of land uses."""
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from landshift.pipeline.legend import CHANGED, Legend
@@ -80,15 +82,33 @@ def balances_of_land_uses(
     was, became = before[:, None] == codes, after[:, None] == codes
     gained, lost = became & ~was, was & ~became
     gains, losses = areas(design, gained, pixel_area), areas(design, lost, pixel_area)
-    net, error = ratio_estimates(design, gained.astype(float) - lost, np.ones(gained.shape))
-    scale = design.total * pixel_area
+    nets = estimate_net(design, gained.astype(float) - lost, gains, losses=losses, pixel_area=pixel_area)
     return [
         LandUseBalance(
-            code=c.code, name=c.name, colour=c.colour, gain_ha=gain, loss_ha=loss,
-            net_ha=_net(float(n) * scale, float(e) * scale, gain, loss=loss), samples=int(met),
+            code=c.code, name=c.name, colour=c.colour, gain_ha=gain, loss_ha=loss, net_ha=net, samples=int(met)
         )
-        for c, gain, loss, n, e, met in zip(classes, gains, losses, net, error, (gained | lost).sum(axis=0), strict=True)
+        for c, gain, loss, net, met in zip(classes, gains, losses, nets, (gained | lost).sum(axis=0), strict=True)
     ]  # fmt: skip
+
+
+def estimate_net(
+    design: Design, moved: np.ndarray, gains: Sequence[Interval], *, losses: Sequence[Interval], pixel_area: float
+) -> list[Interval]:
+    """Estimate net changes.
+
+    Args:
+        design: Of the sample.
+        moved: float (sample, class): 1 where a pixel was gained, -1 where it was lost, else 0.
+        gains: Of each class.
+        losses: Likewise.
+        pixel_area: Hectares of one pixel.
+    """
+    net, error = ratio_estimates(design, moved, np.ones(moved.shape))
+    scale = design.total * pixel_area
+    return [
+        _net(float(n) * scale, float(e) * scale, gain, loss=loss)
+        for n, e, gain, loss in zip(net, error, gains, losses, strict=True)
+    ]
 
 
 def _net(estimate: float, error: float, gain: Interval, *, loss: Interval) -> Interval:

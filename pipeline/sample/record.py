@@ -184,6 +184,26 @@ class EstimatedArea:
 
 
 @dataclass(frozen=True)
+class OfficialMatrix:
+    """Estimated hectares of each pair of official classes."""
+
+    scheme: str
+    """Key of `official.SCHEMES`."""
+    keys: tuple[str, ...]
+    """Of its classes, in the order of the official table."""
+    area_ha: tuple[tuple[Interval, ...], ...]
+    """Hectares, indexed `[before, after]`; persistence on the diagonal."""
+    before_ha: tuple[Interval, ...]
+    """Hectares of each class before."""
+    after_ha: tuple[Interval, ...]
+    """Hectares of each class after."""
+    net_ha: tuple[Interval, ...]
+    """After minus before of each class."""
+    changed_ha: Interval
+    """Hectares that changed their official class; changes within one do not count."""
+
+
+@dataclass(frozen=True)
 class Estimates:
     """Areas and accuracies from a judged sample; where an interval has no ends, the notes give the reason."""
 
@@ -224,3 +244,5 @@ class Estimates:
     """Gain and loss of each land use, by ascending code; empty in a binary project."""
     agreement: InterpreterAgreement | None = None
     """How far a second interpreter agrees; None without one."""
+    official: tuple[OfficialMatrix, ...] = ()
+    """In official classes, one for each scheme of the config's crosswalk."""

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
+from landshift.flows.config.project import load_project
 from landshift.flows.runtime.progress import step
 from landshift.flows.steps.publication.judged import JudgedSamples, read_judged_samples, write_disagreements
 from landshift.flows.steps.publication.sample import RunToSample, read_to_sample
@@ -23,13 +24,14 @@ from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.package import complete
 from landshift.pipeline.run.record import RunRecord
-from landshift.pipeline.run_files import ABOUT, CHANGES, ESTIMATES, LAND_USE, TABLE, TEXT
+from landshift.pipeline.run_files import ABOUT, CHANGES, ESTIMATES, LAND_USE, MATRICES, OFFICIAL, TABLE, TEXT
 from landshift.pipeline.sample.agreement import InterpreterAgreement, measure_agreement
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.judging.points import add_estimates, combine_points
 from landshift.pipeline.sample.notes import note_on_agreement
 from landshift.pipeline.sample.record import Estimates
+from landshift.pipeline.sample.tables.official_tables import official_form, official_long
 from landshift.pipeline.sample.tables.report import report_text
 from landshift.pipeline.sample.tables.rows import csv_about, csv_table
 from landshift.pipeline.vector.catalog import vector_layers
@@ -56,7 +58,7 @@ class Estimated:
 
 def estimate_run(
     run: Path, samples: Sequence[Path], *, second: Sequence[Path] = (), areas: Path | None = None, layer: str | None = None,
-    name_column: str | None = None, allow_missing: bool = False,
+    name_column: str | None = None, allow_missing: bool = False, crosswalk: Path | None = None,
 ) -> Estimated:  # fmt: skip
     """Estimate areas and accuracies from a judged sample, and put them into the run.
 
@@ -68,6 +70,7 @@ def estimate_run(
         layer: Layer of `areas`, where the file has several.
         name_column: Column of `areas` with their names.
         allow_missing: Leave out pixels that were not judged, with a note, instead of refusing them.
+        crosswalk: Config whose `crosswalk` gives the official classes; that of the run where None.
 
     Raises:
         InputError: Anything about the run, the sample or the areas that does not fit.
@@ -87,6 +90,7 @@ def estimate_run(
         estimated = estimates(
             legend, judged.references, mapped, _area_facts(places, patches, grid, judged), run=described.key,
             seed=judged.record.seed, file=", ".join(path.name for path in samples),
+            crosswalks=_read_crosswalks(described, legend, crosswalk),
         )  # fmt: skip
         extra = (*(places.notes if places is not None else ()), *_uneven_pixels(grid))
         agreed = (note_on_agreement(agreement),) if agreement is not None else ()
@@ -103,6 +107,7 @@ def estimate_run(
             write_record(target / ESTIMATES, estimated)
             write_text(target / TABLE, csv_table(estimated))
             write_text(target / ABOUT, csv_about(estimated, described.name, dates))
+            _write_official(target, estimated)
             write_text(target / TEXT, report_text(estimated, described.name, dates))
             try:
                 add_layers(target / CHANGES, areas_of_interest=summary, samples=points)
@@ -112,6 +117,38 @@ def estimate_run(
                 raise InputError(str(error).replace(str(target), str(run))) from error
         advance(1.0)
     return Estimated(run, estimated)
+
+
+def _read_crosswalks(described: RunRecord, legend: Legend, config: Path | None) -> dict[str, dict[int, str]]:
+    """Read which official class each land use is, by scheme and code.
+
+    Raises:
+        InputError: The config cannot be read, or its crosswalk is not about the legend of the run.
+    """
+    if config is not None:
+        found = load_project(config).crosswalk.model_dump()
+    else:
+        held = described.config.get("crosswalk")
+        found = held if isinstance(held, dict) else {}
+    codes = {c.name: c.code for c in legend.classes}
+    tables = {scheme: table for scheme, table in found.items() if table}
+    for scheme, table in tables.items():
+        if set(table) != set(codes):
+            raise InputError(
+                f"crosswalk: {scheme}: it is of the classes {', '.join(table)}, and the run has {', '.join(codes)}. Give each "
+                f"class of the run one."
+            )
+    return {scheme: {codes[name]: key for name, key in table.items()} for scheme, table in tables.items()}
+
+
+def _write_official(folder: Path, found: Estimates) -> None:
+    """Write the official tables of the estimates; those of earlier estimates are taken away."""
+    for file in (OFFICIAL, *MATRICES.values()):
+        (folder / file).unlink(missing_ok=True)
+    if found.official:
+        write_text(folder / OFFICIAL, official_long(found.official))
+    for matrix in found.official:
+        write_text(folder / MATRICES[matrix.scheme], official_form(matrix))
 
 
 def _compare(

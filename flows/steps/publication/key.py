@@ -18,13 +18,18 @@ from landshift.pipeline.run_files import manifest_of_run
 
 def run_key(ws: Workspace, prepared: Pair) -> str:
     """Hash a run's inputs, model and settings, 16 characters."""
-    parts: list[Any] = [prepared.key, config_as_published(ws), versions(), areas_hash(ws)]
+    parts: list[Any] = [prepared.key, _settings(ws), versions(), areas_hash(ws)]
     if ws.project.detect.method == "model":
         from landshift.models.use.bundle import MODEL
 
         parts += [file_hash(ws.model_in_use / MODEL), content_of(adaptation_in_use(ws, prepared))]
         parts += [content_of(assessment_of(ws, prepared))]
     return short_hash(value_hash(parts), 16)
+
+
+def _settings(ws: Workspace) -> object:
+    """Return the settings that a map follows from; official classes are for the tables of its estimates alone."""
+    return {key: value for key, value in config_as_published(ws).items() if key != "crosswalk"}
 
 
 def find_finished(ws: Workspace, key: str) -> Detected | None:
