@@ -98,17 +98,21 @@ const Patches = (() => {
       if (right - left > side || bottom - top > side) large.push(i);
       else cells[clamp((top + bottom) / 2, down) * across + clamp((left + right) / 2, across)].push(i);
     }
-    // Calls back for each shape whose box meets a box in pixels of the map.
-    return (left, top, right, bottom, found) => {
-      const { box } = shapes;
-      const meets = (i) => box[4 * i] <= right && box[4 * i + 2] >= left && box[4 * i + 1] <= bottom && box[4 * i + 3] >= top;
-      large.forEach((i) => { if (meets(i)) found(i); });
+    // Parts of all shapes, among which are those whose boxes meet a box in pixels of the map.
+    const partsIn = (left, top, right, bottom) => {
+      const found = large.length ? [large] : [];
       for (let row = clamp(top - side / 2, down); row <= clamp(bottom + side / 2, down); row += 1) {
         for (let column = clamp(left - side / 2, across); column <= clamp(right + side / 2, across); column += 1) {
-          cells[row * across + column].forEach((i) => { if (meets(i)) found(i); });
+          if (cells[row * across + column].length) found.push(cells[row * across + column]);
         }
       }
+      return found;
     };
+    const meets = (i, left, top, right, bottom) => {
+      const { box } = shapes;
+      return box[4 * i] <= right && box[4 * i + 2] >= left && box[4 * i + 1] <= bottom && box[4 * i + 3] >= top;
+    };
+    return { partsIn, meets };
   };
 
   // ---- The canvas: Leaflet's renderer places and moves it; a new picture replaces the old one when it is whole. ----
@@ -150,16 +154,9 @@ const Patches = (() => {
       pen.scale(ratio, ratio);
       const [left, top] = [bounds.min.x + origin.x, bounds.min.y + origin.y];
       const { styles, styleOf } = this.options.paint();
-      const groups = styles.map(() => []);
-      this.options.find(left / scale, top / scale, (left + size.x) / scale, (top + size.y) / scale, (i) => {
-        const style = styleOf(i);
-        if (style >= 0) groups[style].push(i);
-      });
-      const work = groups.flatMap((found, style) => {
-        const parts = [];
-        for (let i = 0; i < found.length; i += 150) parts.push([styles[style], found.slice(i, i + 150)]);
-        return parts;
-      });
+      const { partsIn, meets } = this.options.index;
+      const box = [left / scale, top / scale, (left + size.x) / scale, (top + size.y) / scale];
+      const work = partsIn(...box);
       const finish = () => {
         const { _container: front } = this;
         Object.assign(this, { _bounds: bounds, _center: center, _zoom: zoom });
@@ -175,8 +172,19 @@ const Patches = (() => {
         const until = performance.now() + SLICE;
         let next = at;
         while (next < work.length && performance.now() < until) {
-          this._draw(pen, shapes, work[next], { scale, left, top });
-          next += 1;
+          // Some parts at once, for fewer strokes of the pen.
+          const groups = styles.map(() => []);
+          let taken = 0;
+          for (; next < work.length && taken < 200; next += 1) {
+            work[next].forEach((i) => {
+              const style = meets(i, ...box) ? styleOf(i) : -1;
+              if (style >= 0) groups[style].push(i);
+            });
+            taken += work[next].length;
+          }
+          groups.forEach((found, style) => {
+            for (let i = 0; i < found.length; i += 200) this._draw(pen, shapes, [styles[style], found.slice(i, i + 200)], { scale, left, top });
+          });
         }
         if (next < work.length) requestAnimationFrame(() => go(next));
         else finish();

@@ -49,7 +49,8 @@
     map = L.map('map', {
       crs: L.CRS.Simple, attributionControl: false, zoomControl: false, zoomSnap: 0.1, zoomDelta: 0.8, minZoom: -16, wheelPxPerZoomLevel: 90,
       maxBounds: extent.pad(0.6), scrollWheelZoom: false, renderer: L.svg({ padding: 0.4 }),
-      zoomAnimation: !calm, fadeAnimation: !calm, inertia: !calm,
+      // Where there is much to draw, the next picture comes sooner than a scaled one.
+      zoomAnimation: !calm && count < 20000, fadeAnimation: !calm, inertia: !calm,
     });
     map.fitBounds(extent, { animate: false });
     const whole = map.getZoom();
@@ -147,7 +148,7 @@
     const chosenStyle = ofKind ?? ((i) => columns.kind[i]);
     return { styles, styleOf: (i) => (visible[columns.kind[i]] ? chosenStyle(i) : -1) };
   };
-  const find = Patches.gridIndex(shapes.patch, data.columns, data.rows);
+  const grid = Patches.gridIndex(shapes.patch, data.columns, data.rows);
   let [patches, areas, outline] = [null, [], null];
   const pictures = {};
 
@@ -219,18 +220,19 @@
     const [x, y] = pixelAt(map.containerPointToLatLng(point));
     const reach = 6 / (map.options.crs.scale(map.getZoom()) * data.pixel_m);
     let [found, nearest] = [null, reach];
-    find(x - reach, y - reach, x + reach, y + reach, (i) => {
-      if (!shown.has(columns.kind[i])) return;
+    const box = [x - reach, y - reach, x + reach, y + reach];
+    grid.partsIn(...box).forEach((part) => part.forEach((i) => {
+      if (!grid.meets(i, ...box) || !shown.has(columns.kind[i])) return;
       if (Patches.holds(shapes.patch, i, x, y)) [found, nearest] = [i, -1];
       const [left, top, right, bottom] = shapes.patch.box.subarray(4 * i, 4 * i + 4);
       const away = Math.hypot(Math.max(left - x, 0, x - right), Math.max(top - y, 0, y - bottom));
       if (nearest >= 0 && away <= nearest) [found, nearest] = [i, away];
-    });
+    }));
     return found;
   };
   const drawPatches = () => {
     patches = new Patches.Layer(shapes.patch, {
-      pane: 'patches', padding: 0.25, metres: data.pixel_m, shapes: shapes.patch, find, paint: painting,
+      pane: 'patches', padding: 0.25, metres: data.pixel_m, shapes: shapes.patch, index: grid, paint: painting,
     }).addTo(map);
     const showSteps = () => ['probability', 'right'].forEach((name) => { byId(`steps-${name}`).hidden = paint.value !== name; });
     showSteps();
