@@ -1,5 +1,7 @@
 """Colours and patterns that any reader can tell apart."""
 
+import re
+
 import numpy as np
 import pytest
 from hypothesis import example, given, settings
@@ -8,6 +10,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 
 from landshift.pipeline.colours.palette import PALETTE, PATTERNS, fill_colours, style_kinds
 from landshift.pipeline.colours.vision import DISTINCT, ciede2000, is_dark, lab_of, list_differences
+from landshift.pipeline.drawing.symbols import fill_css, screen_lines
 
 COLOURS = st.integers(0, 0xFFFFFF).map(lambda n: f"#{n:06x}")
 DEMO = ("#2f6b3c", "#ead27a", "#a9cc7a", "#b5434a", "#4a86b8", "#7b6ba8")
@@ -96,6 +99,14 @@ def test_colours_that_were_left_out_are_filled_in(given_colours: list[str | None
 def test_filled_colours_keep_away_from_those_that_are_there() -> None:
     filled = fill_colours(["#5ab496", None, None])
     assert filled[1:] == PALETTE[1:3]
+
+
+def test_a_swatch_of_a_page_has_the_same_lines() -> None:
+    assert fill_css("#e1f01e") == "#e1f01e"
+    (index,) = (n for n, p in enumerate(PATTERNS) if p.angles == (45, 135) and (p.spacing_mm, p.width_mm) == (1.5, 0.16))
+    first, second = re.findall(r"gradient\((\d+)deg, (#\w+)", fill_css("#0000c3", index))
+    assert (first, second) == (("135", "#ffffff"), ("45", "#ffffff"))
+    assert screen_lines("#e1f01e", index).ink == "#1a1a1a"
 
 
 def test_lines_are_white_on_dark_colours() -> None:

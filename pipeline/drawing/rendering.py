@@ -7,6 +7,7 @@ from html import escape
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
+from landshift.pipeline.drawing.symbols import fill_css
 from landshift.pipeline.formatting import count, duration, energy, figure, gas, interval, percent, short
 
 
@@ -24,7 +25,7 @@ def template_environment(*, html: bool) -> Environment:
     environment.filters |= {
         "figure": figure, "short": short, "hectares": lambda value: f"{value:,.1f}", "percent": percent, "counted": count,
         "duration": duration, "energy": energy, "gas": gas, "interval": _unbroken if html else interval, "cell": cell,
-        "marked": mark_code,
+        "marked": mark_code, "fill_css": fill_css,
     }  # fmt: skip
     return environment
 

@@ -23,6 +23,10 @@ HATCH_COLOUR = "#6b6b6b"
 UNSEEN_COLOUR = "#cccccc"
 """Of what was not observed, in images."""
 
+_PIXELS_PER_MM = 4.5
+"""Lines need more room on a screen than on paper."""
+_SWATCH_SPACING = 0.7
+"""A swatch is small: its lines lie closer together than on the map."""
 MOST_DATES = 64
 """A legend with more dates than this would not be read; a ramp takes its place."""
 
@@ -78,6 +82,48 @@ def lines_on(entry: Change | LandUse) -> tuple[Pattern, str]:
     """Return the lines on a category's area, which stand for the class before, and their colour: white on dark areas."""
     pattern = PATTERNS[entry.pattern] if isinstance(entry, Change) else PATTERNS[0]
     return pattern, "#ffffff" if is_dark(entry.colour) else "#1a1a1a"
+
+
+def fill_css(colour: str, pattern: int = 0) -> str:
+    """Return the background of a swatch in a page: lines on a colour, as in the styles for GIS.
+
+    Args:
+        colour: `#rrggbb`.
+        pattern: Index in `colours.palette.PATTERNS`.
+    """
+    lines = screen_lines(colour, pattern)
+    ink, width, spacing = lines.ink, lines.width, _SWATCH_SPACING * lines.spacing
+    # CSS counts from the top clockwise, and along the way across the lines.
+    drawn = [
+        f"repeating-linear-gradient({(180 - angle) % 180}deg, {ink} 0 {width:g}px, transparent {width:g}px {spacing:g}px)"
+        for angle in lines.angles
+    ]
+    return ", ".join([*drawn, colour])
+
+
+@dataclass(frozen=True)
+class ScreenLines:
+    """Lines on an area, on a screen."""
+
+    angles: tuple[int, ...]
+    """Degrees counter-clockwise from the east; none where the area is plain."""
+    spacing: float
+    """Pixels from line to line."""
+    width: float
+    """Pixels."""
+    ink: str
+    """`#rrggbb`: white on dark areas."""
+
+
+def screen_lines(colour: str, pattern: int) -> ScreenLines:
+    """Return a pattern's lines on a colour, `#rrggbb`, in pixels of a screen."""
+    lines, ink = PATTERNS[pattern], "#ffffff" if is_dark(colour) else "#1a1a1a"
+    return ScreenLines(lines.angles, _pixels(lines.spacing_mm), _pixels(lines.width_mm), ink)
+
+
+def _pixels(millimetres: float) -> float:
+    """Return whole pixels of a screen, at least one, of a length on paper."""
+    return float(max(round(millimetres * _PIXELS_PER_MM), 1))
 
 
 def opacity(entry: Change | LandUse) -> int:

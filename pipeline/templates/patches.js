@@ -7,6 +7,31 @@ const Patches = (() => {
   const DOT = 2.2; // Patches smaller than that on the screen are drawn as dots.
   const OUTLINED = 7; // Pixels of the screen from which on patches have an edge.
 
+  // Lines that stand for the land use before, as a tile that the browser repeats.
+  const tiles = new Map();
+  const hatching = (pen, { angles, spacing, width, ink }) => {
+    const key = `${angles} ${spacing} ${width} ${ink}`;
+    if (!tiles.has(key)) {
+      const side = Math.round(angles.some((angle) => angle % 90) ? spacing * Math.SQRT2 : spacing);
+      const tile = Object.assign(document.createElement('canvas'), { width: side, height: side });
+      const [line, half] = [tile.getContext('2d'), side / 2];
+      Object.assign(line, { strokeStyle: ink, lineWidth: width, globalAlpha: 0.75 });
+      angles.forEach((angle) => {
+        // The neighbours' lines too: they reach over the corners.
+        [-side, 0, side].forEach((beside) => {
+          line.beginPath();
+          if (angle === 0) { line.moveTo(-side, half); line.lineTo(2 * side, half); }
+          else if (angle === 90) { line.moveTo(half, -side); line.lineTo(half, 2 * side); }
+          else if (angle === 45) { line.moveTo(beside - side, 2 * side); line.lineTo(beside + 2 * side, -side); }
+          else { line.moveTo(beside - side, -side); line.lineTo(beside + 2 * side, 2 * side); }
+          if (angle % 90 || beside === 0) line.stroke();
+        });
+      });
+      tiles.set(key, tile);
+    }
+    return pen.createPattern(tiles.get(key), 'repeat');
+  };
+
   // ---- Columns: pipeline/run/page/packing.py has the format. ----
   const unpack = async ({ columns, text }) => {
     const packed = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));
@@ -217,6 +242,10 @@ const Patches = (() => {
       });
       if (!drawn) return;
       if (fill) pen.fill('evenodd');
+      if (fill && outlined && style.lines?.angles.length) {
+        pen.fillStyle = hatching(pen, style.lines);
+        pen.fill('evenodd');
+      }
       if (!outlined && fill) return;
       pen.strokeStyle = edge;
       pen.lineWidth = weight;

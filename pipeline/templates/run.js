@@ -131,7 +131,7 @@
   // White edges: the colours of forest and water are lost on images of forest and water.
   const full = (colour) => ({ colour, edge: '#fff', fill: true, weight: 1 });
   const STYLES = {
-    kind: data.kinds.map((kind) => full(kind.colour)),
+    kind: data.kinds.map((kind) => ({ ...full(kind.colour), lines: kind.lines })),
     outline: data.kinds.map((kind) => ({ colour: kind.colour, edge: kind.colour, fill: false, weight: 2.5 })),
     probability: [...steps('probability'), '#bbb'].map(full),
     right: [...steps('right'), '#bbb'].map(full),
@@ -429,7 +429,7 @@
         row.setAttribute('aria-current', 'true');
       }
       const swatch = element('span', { className: 'swatch' });
-      swatch.style.background = kind.colour;
+      swatch.style.background = kind.swatch;
       const what = element('td', { className: 'what' }, element('button', { type: 'button', className: 'go' }, swatch, named(kind.name)));
       const about = touched(index) ? `in ${touched(index)}; ${kind.tested}` : kind.tested;
       what.append(soft(about), soft(idOf(index), 'soft id'));

@@ -15,6 +15,7 @@ import shapely
 from markupsafe import Markup
 from pydantic import Field
 
+from landshift.pipeline.drawing.symbols import ScreenLines, fill_css, screen_lines
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.page.packing import Packed, dictionary_code, in_order_of_place, outlines_within, pack_columns
 from landshift.pipeline.run.page.tables import AreaFigures, number_of, text_of
@@ -63,6 +64,10 @@ class KindColour:
     """Land use after."""
     colour: str
     """`#rrggbb`."""
+    lines: ScreenLines
+    """On its colour, for the class before."""
+    swatch: str
+    """Both as CSS, for the legend."""
     right: float | None
     """Share of what is mapped so that was right when tested, 0..1; None where not tested."""
     tested: str
@@ -210,6 +215,7 @@ def _kinds(run: RunRecord, rows: Sequence[AreaFigures]) -> tuple[KindColour, ...
     return tuple(
         KindColour(
             row.name, row.from_name, row.to_name if row.from_name else None, row.colour,
+            lines=screen_lines(row.colour, row.pattern), swatch=fill_css(row.colour, row.pattern),
             right=figures[row.name].right, tested=figures[row.name].right_text,
         )
         for row in run.areas.changes

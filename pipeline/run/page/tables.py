@@ -33,6 +33,8 @@ class AreaFigures:
     """How often the model was right about it."""
     estimated: EstimatedClass | None
     """Its row of the estimates; None without one."""
+    pattern: int = 0
+    """Index in `colours.palette.PATTERNS` of the lines on its colour; 0 = plain."""
 
     @property
     def right(self) -> float | None:
@@ -118,7 +120,9 @@ def area_rows(run: RunRecord, estimates: Estimates | None) -> list[AreaFigures]:
     """
     found = {row.code: row for row in (estimates.changes if estimates else ()) if row.code >= CHANGED}
     rows = [
-        AreaFigures(row.name, row.colour, row.area_ha, row.polygons, test=row.test, estimated=found.pop(row.code, None))
+        AreaFigures(row.name, row.colour, row.area_ha, row.polygons, test=row.test, estimated=found.pop(row.code, None),
+            pattern=row.pattern,
+        )
         for row in run.areas.changes
     ]  # fmt: skip
     only = [AreaFigures(row.name, row.colour, row.mapped_ha, 0, test=OnTestBlocks(), estimated=row) for row in found.values()]
