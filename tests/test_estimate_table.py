@@ -294,8 +294,9 @@ def test_a_report_has_one_format_a_column_and_explains_its_mark_once() -> None:
     areas = [line.split(" | ")[2] for line in lines[1:4]]
     assert areas == ["17", "17", "83"]
     assert lines[5].split(" | ")[1:] == ["0", "0 to 4 (w)", "17", "0 to 34", "-17", "-34 to 0 |"]
-    assert text.count("Wilson 1927;") == 1
-    assert "17 (95 % interval 0 to 34) ha changed their land use" in text
+    assert text.count("(Wilson 1927;") == 1
+    assert "(w): the interval is built" in text
+    assert "17 ha (95 % interval 0 to 34) changed their land use" in text
     assert "Cohen's kappa -0.10" in text
     assert "10.1016/j.rse.2014.02.015" in text
     assert "Wilson, E. B." in text

@@ -241,6 +241,8 @@ def test_small_kinds_stand_together_and_count_as_one_class() -> None:
     found = with_classes().other_changes
     assert found is not None
     assert (found.codes, found.names) == ((2, 3), ("Forest to Cropland", "Forest to Built-up"))
+    unmet = binary([1] * 3 + [2] * 3, [1] * 3 + [2] * 3, {1: 90, 2: 10})
+    assert unmet.other_changes is None
     # 7 of 10 mapped as forest to cropland are; 1 of 40 unchanged is forest to built-up.
     assert found.area_ha.estimate == pytest.approx(0.1 * (600 * 0.7 + 9000 / 40))
     assert found.users_accuracy.estimate == pytest.approx(0.7)

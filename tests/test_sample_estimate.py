@@ -189,7 +189,7 @@ def test_estimates_are_in_every_file_that_shows_areas(estimated: Estimated) -> N
     assert "./estimates.json" in {asset["href"] for asset in item["assets"].values()}
     assert manifest_of_run(run).is_current("run", "k1"), "a later detect finds the run whole"
     lines = summary_lines(content)
-    assert lines[0].startswith(f"{content.samples.used} judged pixels")
+    assert f"From {content.samples.used} judged pixels" in lines[0]
     assert any("Not observed" in line or "not observed" in line for line in lines)
 
 

@@ -102,7 +102,7 @@ STEPS: Mapping[str, tuple[NextStep, ...]] = {
             "judge every pixel in QGIS ({folder}/samples.qgz), save, then", ("landshift estimate {run} {folder}/samples.gpkg",)
         ),
     ),
-    "estimate": (NextStep("publish the hectares with their intervals; the page shows them now: {run}/report.html"),),
+    "estimate": (NextStep("publish the hectares with their intervals; the page shows them now"),),
     "plots": (
         NextStep("open the layer in QGIS; where hectares have to be defended, get intervals", ("landshift sample RUN",)),
     ),

@@ -184,7 +184,8 @@ def estimates(
         ),
         not_observed_ha=_ha(facts.not_observed_ha), notes=tuple(notes),
         other_changes=_other_changes(
-            pool_small_kinds(legend, design, mapped, reference, pixel_area=hectares), facts.change_pixels, hectares
+            pool_small_kinds(legend, design, mapped, reference, occurring=codes, pixel_area=hectares), facts.change_pixels,
+            hectares,
         ),
         balances=tuple(
             replace(row, gain_ha=_round(row.gain_ha), loss_ha=_round(row.loss_ha), net_ha=_round(row.net_ha))

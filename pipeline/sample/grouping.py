@@ -1,6 +1,6 @@
 """Estimates of what belongs together: kinds of change too small to stand alone, and the gains and losses of land uses."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
@@ -25,7 +25,7 @@ OTHER_CHANGES = "Other changes"
 
 
 def pool_small_kinds(
-    legend: Legend, design: Design, mapped: np.ndarray, reference: np.ndarray, *, pixel_area: float
+    legend: Legend, design: Design, mapped: np.ndarray, reference: np.ndarray, *, occurring: Iterable[int], pixel_area: float
 ) -> OtherChanges | None:
     """Estimate the kinds of change with fewer than `SMALL_KIND` judged pixels as one class.
 
@@ -37,13 +37,13 @@ def pool_small_kinds(
         design: Of the sample.
         mapped: uint8 (sample): change code on the map.
         reference: uint8 (sample): change code that the interpreter gave.
+        occurring: Change codes of the map and of the judgements, those that no sampled pixel has included.
         pixel_area: Hectares of one pixel.
 
     Returns:
         Without the mapped hectares (0), which the sample does not know; None where fewer than two kinds are so small.
     """
-    occurring = np.union1d(mapped, reference)
-    codes = [int(code) for code in occurring if code >= CHANGED and (reference == code).sum() < SMALL_KIND]
+    codes = [int(code) for code in sorted(occurring) if code >= CHANGED and (reference == code).sum() < SMALL_KIND]
     if len(codes) < 2:
         return None
     is_mapped, is_so = np.isin(mapped, codes)[:, None], np.isin(reference, codes)[:, None]

@@ -9,6 +9,7 @@ import numpy as np
 
 from landshift.flows.config.project import load_project
 from landshift.flows.runtime.progress import step
+from landshift.flows.runtime.reply import table_lines
 from landshift.flows.steps.publication.judged import JudgedSamples, read_judged_samples, write_disagreements
 from landshift.flows.steps.publication.sample import RunToSample, read_to_sample
 from landshift.pipeline.change.areas import pixel_area_spread
@@ -18,7 +19,7 @@ from landshift.pipeline.change.patches import Patches
 from landshift.pipeline.change.polygons import find_map_patches
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, crs_name
-from landshift.pipeline.legend import Legend
+from landshift.pipeline.legend import CHANGED, Legend
 from landshift.pipeline.manifest import MANIFEST, link_or_copy, replace_when_done, write_text
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.records import write_record
@@ -28,11 +29,12 @@ from landshift.pipeline.run_files import ABOUT, CHANGES, ESTIMATES, LAND_USE, MA
 from landshift.pipeline.sample.agreement import InterpreterAgreement, measure_agreement
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
+from landshift.pipeline.sample.grouping import OTHER_CHANGES
 from landshift.pipeline.sample.judging.points import add_estimates, combine_points
 from landshift.pipeline.sample.notes import note_on_agreement
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.tables.official_tables import official_form, official_long
-from landshift.pipeline.sample.tables.report import report_text
+from landshift.pipeline.sample.tables.report import decimals_of, report_text
 from landshift.pipeline.sample.tables.rows import csv_about, csv_table
 from landshift.pipeline.vector.catalog import vector_layers
 from landshift.pipeline.vector.columns import AREAS_LAYER, CHANGES_LAYER
@@ -166,21 +168,41 @@ def _compare(
 
 
 def summary_lines(found: Estimates) -> list[str]:
-    """Return the main estimates in words, for the command line."""
-    rows = [("All changes", found.changed.area_ha, found.changed.mapped_ha)]
-    rows += [(row.name, row.area_ha, row.mapped_ha) for row in found.changes]
+    """Return the main estimates in words, for the command line: a sentence, tables, and what to know about them."""
+    small = found.other_changes
+    pooled = set(small.codes) if small else set()
+    rows = [(row.name, row.area_ha, row.mapped_ha) for row in found.changes if row.code >= CHANGED and row.code not in pooled]
+    rows.sort(key=lambda row: -(row[1].estimate or 0.0))
+    rows += [(OTHER_CHANGES, small.area_ha, small.mapped_ha)] if small else []
+    rows += [("All changes", found.changed.area_ha, found.changed.mapped_ha)]
+    rows += [(row.name, row.area_ha, row.mapped_ha) for row in found.changes if row.code < CHANGED]
+    places = decimals_of(area.standard_error for _, area, _ in rows)
+    towns = [(row.name, row.changed_ha, row.mapped_changed_ha) for row in found.areas_of_interest]
     lines = [
-        f"{found.samples.used:,} judged pixels; 95 % confidence intervals.",
-        f"Overall accuracy {_interval(found.overall_accuracy, 3)}",
-        "Hectares, estimated (in brackets: mapped, pixel count, biased):",
-        *(f"  {_interval(area, 1):>32} ha  {name} ({mapped:,.1f})" for name, area, mapped in rows),
-        f"  {found.not_observed_ha:>32,.1f} ha  not observed: unknown, in no estimate",
+        f"{_interval(found.changed.area_ha, places)} ha changed; the map shows {found.changed.mapped_ha:,.{places}f} ha (pixel "
+        f"count, biased). From {found.samples.used:,} judged pixels, with 95 % intervals.",
+        f"Right on {_interval(found.overall_accuracy, 3)} of the map (overall accuracy). Not observed, in no estimate: "
+        f"{found.not_observed_ha:,.{places}f} ha.",
+        "",
+        *_hectares(("hectares", *_HEADER), rows, places),
     ]
-    lines += [
-        f"{row.name}: {_interval(row.changed_ha, 1)} ha changed ({row.samples} judged pixels)"
-        for row in found.areas_of_interest
-    ]
-    return lines + [f"Note: {note}" for note in found.notes]
+    if towns:
+        lines += ["", *_hectares(("changed in", *_HEADER), towns, decimals_of(area.standard_error for _, area, _ in towns))]
+    return [*lines, "", *(f"Note: {note}" for note in found.notes)]
+
+
+_HEADER = ("estimated", "95 % interval", "mapped (biased)")
+
+
+def _hectares(header: Sequence[str], rows: Sequence[tuple[str, Interval, float]], places: int) -> list[str]:
+    """Lay out hectares, all with the same decimals."""
+    cells = []
+    for name, area, mapped in rows:
+        known = area.low is not None and area.high is not None
+        ends = f"{area.low:,.{places}f} to {area.high:,.{places}f}" if known else "not known"
+        estimate = "not known" if area.estimate is None else f"{area.estimate:,.{places}f}"
+        cells.append((name, estimate, ends, f"{mapped:,.{places}f}"))
+    return table_lines(header, cells)
 
 
 def _interval(found: Interval, decimals: int) -> str:

@@ -12,6 +12,13 @@ from landshift.pipeline.sample.record import Estimates
 
 _MARK = " (w)"
 """Beside an interval that rests on few sampled pixels."""
+_REASON = (
+    f"fewer than {FEW} sampled pixels of one of two answers lie in a stratum that matters (Wilson 1927; Zou and Donner 2008)"
+)
+_MARKS = {
+    "some": f"(w): the interval is built from Wilson's limits of each stratum, because {_REASON}.",
+    "all": f"All intervals are built from Wilson's limits of each stratum, because {_REASON}.",
+}
 _CITATIONS = (
     "Olofsson, P., Foody, G. M., Herold, M., Stehman, S. V., Woodcock, C. E., Wulder, M. A. (2014): Good practices for "
     "estimating area and assessing accuracy of land change. Remote Sensing of Environment 148, 42-57. "
@@ -39,25 +46,34 @@ def report_text(estimates: Estimates, name: str, dates: tuple[date, date]) -> st
     Returns:
         Markdown. Each column has one number of decimals; kinds of change with fewer than 10 judged pixels stand together.
     """
-    rows = _change_rows(estimates)
+    rows, marked = _settle_marks(_change_rows(estimates))
     parts = [
         f"# Land-use change, {_plain(name)}, {dates[0]} to {dates[1]}",
         _paragraph(estimates, dates),
         _table(("Change", "Mapped", "Area", "95 % interval", "User's accuracy", "Producer's accuracy", "Judged so"), rows),
-        _table_note(estimates, rows),
+        _table_note(estimates, marked),
     ]
     if estimates.balances:
+        balances, all_marked = _settle_marks(_balance_rows(estimates))
         parts += [
             "## Gains and losses",
-            _table(
-                ("Land use", "Gain", "95 % interval", "Loss", "95 % interval", "Net change", "95 % interval"),
-                _balance_rows(estimates),
-            ),
-            "Hectares, estimated.",
+            _table(("Land use", "Gain", "95 % interval", "Loss", "95 % interval", "Net change", "95 % interval"), balances),
+            "Hectares, estimated." + (f" {_MARKS[all_marked]}" if all_marked == "all" else ""),
         ]  # fmt: skip
-    few = any(_MARK in cell for row in rows for cell in row)
+    few = marked != "none"
     parts += ["## References", "\n".join(f"- {text}" for text in (*_CITATIONS, *(_FEW_CITATIONS if few else ())))]
     return "\n\n".join(parts) + "\n"
+
+
+def _settle_marks(rows: list[list[str]]) -> tuple[list[list[str]], str]:
+    """Take the mark away where every interval has it; return whether `all`, `some` or `none` have it."""
+    spans = [cell for row in rows for cell in row[1:] if "(" in cell or " to " in cell]
+    marked = [cell.endswith(_MARK) for cell in spans]
+    if not any(marked):
+        return rows, "none"
+    if not all(marked):
+        return rows, "some"
+    return [[row[0], *(cell.removesuffix(_MARK) for cell in row[1:])] for row in rows], "all"
 
 
 def decimals_of(values: Iterable[float | None]) -> int:
@@ -76,15 +92,15 @@ def _paragraph(estimates: Estimates, dates: tuple[date, date]) -> str:
     places = decimals_of([changed.area_ha.standard_error])
     strata = ", ".join(f"{_plain(row.name)} ({row.judged:,} of {row.pixels:,} pixels)" for row in samples.strata)
     text = [
-        f"Between {dates[0]} and {dates[1]}, {_with_interval(changed.area_ha, places)} ha changed their land use, "
+        f"Between {dates[0]} and {dates[1]}, {_with_interval(changed.area_ha, places)} changed their land use: "
         f"{_percent(_share_of(changed.area_ha, observed))} of the {observed:,.0f} ha that were observed on both dates.",
         f"Counting the pixels of the map gives {changed.mapped_ha:,.{places}f} ha, which is biased by what the map missed and "
         f"by what it shows falsely.",
         f"The estimate is from a stratified random sample of {samples.total:,} pixels, of which {samples.used:,} could be "
         f"judged; strata and judged pixels: {strata}.",
-        f"Of the mapped change {_percent(changed.users_accuracy)} had changed (user's accuracy), and of the change "
-        f"{_percent(changed.producers_accuracy)} is mapped (producer's accuracy); the overall accuracy is "
-        f"{_percent(estimates.overall_accuracy)}.",
+        f"Of the mapped change {_state(changed.users_accuracy)} had changed (user's accuracy), and of the change "
+        f"{_state(changed.producers_accuracy)} is mapped (producer's accuracy); the overall accuracy is "
+        f"{_state(estimates.overall_accuracy)}.",
     ]  # fmt: skip
     if estimates.not_observed_ha > 0:
         text.append(f"{estimates.not_observed_ha:,.{places}f} ha were not observed and are in no estimate.")
@@ -135,16 +151,13 @@ def _balance_rows(estimates: Estimates) -> list[list[str]]:
     return rows
 
 
-def _table_note(estimates: Estimates, rows: Sequence[Sequence[str]]) -> str:
+def _table_note(estimates: Estimates, marked: str) -> str:
     said = ["Hectares; mapped: counted pixels, biased. Judged so: sampled pixels that were judged to be it."]
     if estimates.other_changes:
         names = "; ".join(_plain(name) for name in estimates.other_changes.names)
         said.append(f"{OTHER_CHANGES}: kinds with fewer than {SMALL_KIND} judged pixels ({names}).")
-    if any(_MARK in cell for row in rows for cell in row):
-        said.append(
-            f"(w): fewer than {FEW} sampled pixels of one of two answers lie in a stratum that matters, so the interval is "
-            f"built from Wilson's limits of each stratum (Wilson 1927; Zou and Donner 2008)."
-        )
+    if marked != "none":
+        said.append(_MARKS[marked])
     return " ".join(said)
 
 
@@ -172,7 +185,7 @@ def _ends(found: Interval, places: int) -> str:
 
 def _with_interval(found: Interval, places: int) -> str:
     ends = _ends(found, places)
-    return _value(found, places) + ("" if ends == "–" else f" (95 % interval {ends.removesuffix(_MARK)})")
+    return f"{_value(found, places)} ha" + ("" if ends == "–" else f" (95 % interval {ends.removesuffix(_MARK)})")
 
 
 def _percent(found: Interval) -> str:
@@ -182,6 +195,10 @@ def _percent(found: Interval) -> str:
         return f"{100 * found.estimate:.1f} %"
     mark = _MARK if found.method == WILSON else ""
     return f"{100 * found.estimate:.1f} % ({100 * found.low:.1f} to {100 * found.high:.1f}){mark}"
+
+
+def _state(found: Interval) -> str:
+    return _percent(found).removesuffix(_MARK)
 
 
 def _plain(text: str) -> str:
