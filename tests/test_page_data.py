@@ -18,6 +18,7 @@ from landshift.pipeline.run.page.map_data import (
     DrawnLayers,
     ListedPatch,
     MapData,
+    choose_areas,
     json_for_page,
     largest,
     list_patches,
@@ -262,3 +263,11 @@ def test_a_run_without_change_has_nothing_to_list(tmp_path: Path) -> None:
     assert (data.patches, data.kinds, data.unseen, data.areas, data.touched) == (0, (), 1, (), ())
     assert on_pixels(changes, run).size == 0
     assert matrix(run, None) == []
+
+
+def test_of_very_many_areas_the_page_holds_those_with_most_change() -> None:
+    frame = gpd.GeoDataFrame({"name": [f"A{k}" for k in range(300)], "changed_ha": [float(k) for k in range(300)]},
+                             geometry=[shapely.box(k, 0, k + 1, 1) for k in range(300)], crs="EPSG:32651")  # fmt: skip
+    found = choose_areas(frame)
+    assert found["name"].tolist() == [f"A{k}" for k in range(299, 99, -1)]
+    assert choose_areas(frame.iloc[:150]).equals(frame.iloc[:150])

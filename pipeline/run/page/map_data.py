@@ -25,6 +25,8 @@ MOST_PATCHES = 120_000
 """Patches in the page's map and table, the largest; the page stays below 3 MB."""
 MOST_OUTLINES = 850_000
 """Bytes of the outlines of patches, packed; above, they are simplified further, for the eye only."""
+MOST_AREAS = 200
+"""Areas of interest on the page; a longer table is no longer read, and makes the page large."""
 _MOST_UNSEEN = 2000
 _MOST_OTHERS = 120_000
 """Bytes of the outlines of each other layer, packed."""
@@ -153,12 +155,22 @@ class DrawnLayers:
     """With `name`; None where the run has none."""
     labels: gpd.GeoDataFrame | None = None
     """Where labels lay, with `label_use`; None where that is not known."""
+    all_areas: int = 0
+    """Areas of interest of the run; those above are all of them, or those with most change."""
 
 
 def largest(polygons: gpd.GeoDataFrame, most: int = MOST_PATCHES) -> gpd.GeoDataFrame:
     """Choose the polygons that the page holds: the largest, the largest first."""
     order = np.argsort(-polygons["area_ha"].to_numpy(dtype=float), kind="stable")[:most]
     return polygons.iloc[order].reset_index(drop=True)
+
+
+def choose_areas(areas_of_interest: gpd.GeoDataFrame) -> gpd.GeoDataFrame:
+    """Choose the areas of interest that the page holds: all in their order, or of very many those with most change."""
+    if len(areas_of_interest) <= MOST_AREAS:
+        return areas_of_interest
+    changed = areas_of_interest["changed_ha"].to_numpy(dtype=float, na_value=0.0)
+    return areas_of_interest.iloc[np.argsort(-changed, kind="stable")[:MOST_AREAS]].reset_index(drop=True)
 
 
 def map_data(run: RunRecord, layers: DrawnLayers, rows: Sequence[AreaFigures], chips: int) -> MapData:

@@ -17,7 +17,7 @@ from landshift.pipeline.legend import Legend
 from landshift.pipeline.pages.assessment_view import ADAPTATIONS, assessment_view
 from landshift.pipeline.records import read_record
 from landshift.pipeline.run.page.answer import list_doubts, measure_quality
-from landshift.pipeline.run.page.map_data import DrawnLayers, json_for_page, largest, list_patches, map_data
+from landshift.pipeline.run.page.map_data import DrawnLayers, choose_areas, json_for_page, largest, list_patches, map_data
 from landshift.pipeline.run.page.pictures import (
     PROBABILITY_STEPS,
     RIGHT_STEPS,
@@ -66,9 +66,11 @@ def page_of(folder: Path) -> str:
     estimates = read_record(path, Estimates) if path.is_file() else None
     layers = folder / CHANGES
     patches = largest(read_layer(layers, CHANGES_LAYER))
+    areas = read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None
     drawn = DrawnLayers(
-        patches, read_layer(layers, NOT_OBSERVED_LAYER), read_layer(layers, AREAS_LAYER) if run.areas_of_interest else None,
+        patches, read_layer(layers, NOT_OBSERVED_LAYER), None if areas is None else choose_areas(areas),
         read_layer(layers, LABELS_LAYER) if LABELS_LAYER in vector_layers(layers) else None,
+        all_areas=0 if areas is None else len(areas),
     )  # fmt: skip
     chips = count_chips(len(patches))
     return run_page(
@@ -98,7 +100,8 @@ def run_page(
         quality=measure_quality(run, estimates), doubts=list_doubts(run, rows),
         listed=list_patches(run, layers.patches.iloc[:MOST_LISTED]),
         probability_steps=PROBABILITY_STEPS, right_steps=RIGHT_STEPS, unlike_steps=UNLIKE_STEPS,
-        shown=data, data=json_for_page(data), places=places, place_notes=place_notes(places), rows=rows,
+        shown=data, data=json_for_page(data), rows=rows,
+        places=places, all_places=layers.all_areas, place_notes=place_notes(places),
         matrix=matrix(run, estimates), unchanged=estimate_of_unchanged(estimates), plots=_plots(run, estimates, rows),
         assessed=assessment_view(run.assessment) if run.assessment != Assessment() else None, adaptations=ADAPTATIONS,
         agreement=list_shares(opinion) if opinion is not None and pictures.disagreement else (),
