@@ -12,6 +12,7 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from pathlib import Path
 
 import geopandas as gpd
@@ -135,7 +136,7 @@ def bring_a_scene(folder: Path) -> None:
 def review_changes(folder: Path) -> None:
     path = folder / "to-review/review.gpkg"
     frame = gpd.read_file(path, layer="review")
-    for column, value in {"verdict": "change", "reviewer": "Ana", "reviewed_on": "2024-07-01"}.items():
+    for column, value in {"verdict": "change", "reviewer": "Ana", "reviewed_on": str(datetime.now(UTC).date())}.items():
         frame[column] = value
     path.unlink()
     frame.to_file(path, layer="review", driver="GPKG", engine="pyogrio")

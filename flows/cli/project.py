@@ -122,8 +122,11 @@ def scenes(
 def encoders(as_json: Json = False, verbose: Verbose = False) -> None:
     """List the pretrained encoders: bands, source task, and whether they need the network."""
     with session(as_json, verbose):
+        from landshift.flows.runtime.reply import table_lines
         from landshift.models.encoders.table import encoders as table
 
         rows = table()
-        lines = [f"{e.name:<58} {e.source:<9} {', '.join(e.bands) or 'any bands'}" for e in rows]
+        here = sum(e.source == "pypi" for e in rows)
+        lines = [f"{len(rows)} encoders; {here} of them come as Python packages, and others are downloaded once.", ""]
+        lines += table_lines(("Encoder", "Source", "Bands"), [(e.name, e.source, ", ".join(e.bands) or "any") for e in rows])
         answer({"encoders": [asdict(e) for e in rows]}, lines, as_json)

@@ -1,5 +1,6 @@
 """What a verb replies: JSON for machines, and the same as lines for people."""
 
+import re
 import shutil
 import sys
 from collections.abc import Sequence
@@ -8,12 +9,14 @@ from typing import Any
 
 Reply = tuple[dict[str, Any], list[str]]
 
+_NUMBER = re.compile(r"[-−–+]?[\d.,]*(?: \(.*\))?$")
+"""What a cell with a number looks like: one that is not known is a dash, and an interval may follow."""
 _UNBOUNDED = 10_000
 """Characters of a line that goes into a file or another program."""
 
 
 def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    """Lay out a table for people: the first column left, the others right, cells wrapped where a terminal is narrow.
+    """Lay out a table for people: numbers right, everything else left, cells wrapped where a terminal is narrow.
 
     Args:
         header: Title of each column.
@@ -26,7 +29,8 @@ def table_lines(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[st
     width = shutil.get_terminal_size().columns if sys.stdout.isatty() else _UNBOUNDED
     table = Table(box=SIMPLE_HEAD, pad_edge=False, show_edge=False)
     for number, title in enumerate(header):
-        table.add_column(title, justify="right" if number else "left", overflow="fold")
+        numbers = bool(rows) and all(_NUMBER.match(row[number]) for row in rows)
+        table.add_column(title, justify="right" if numbers else "left", overflow="fold")
     for row in rows:
         table.add_row(*row)
     stream = StringIO()

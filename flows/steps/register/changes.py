@@ -8,7 +8,7 @@ import pandas as pd
 
 from landshift.flows.runtime.person import login_name
 from landshift.flows.runtime.progress import step
-from landshift.flows.runtime.reply import Reply
+from landshift.flows.runtime.reply import Reply, table_lines
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import short_hash
 from landshift.pipeline.records import content_of
@@ -65,7 +65,8 @@ def list_changes(register: RegisterLocation, state: str | None = None) -> Reply:
     changes = open_register(register).changes()
     chosen = changes if state is None else changes[changes["state"] == state]
     rows = _rows(chosen.sort_values(["area_ha", "change_id"], ascending=[False, True]))
-    lines = [_line(row) for row in rows[:_LISTED]]
+    which = "changes" if state is None else f"{state} changes"
+    lines = [f"{len(rows):,} {which}, the largest first.", "", *_table(rows[:_LISTED])] if rows else []
     if len(rows) > _LISTED:
         lines.append(f"... and {len(rows) - _LISTED:,} more; --json lists them all.")
     return {"changes": rows}, lines or ["No such change." if state else "No change."]
@@ -86,7 +87,8 @@ def show_change(register: RegisterLocation, change_id: str) -> Reply:
     events = _records(history[history["change_id"] == change_id])
     reviews = [r for r in store.reviews() if r.change_id == change_id]
     lines = [
-        _line(row),
+        *_table([row]),
+        "",
         f"Seen by {row['times_seen']} of the {row['times_observed']} runs that could have shown it, from "
         f"{row['first_seen']} to {row['last_seen']}; it came after {row['not_before']}.",
         *([f"{row['state'].capitalize()}: {row['reason']}."] if row["reason"] else []),
@@ -220,8 +222,11 @@ def _records(frame: pd.DataFrame) -> list[Row]:
     return [{str(k): v for k, v in row.items()} for row in plain.where(plain.notna(), None).to_dict("records")]
 
 
-def _line(row: Row) -> str:
-    kind = f"{row['from_name']} to {row['to_name']}" if row["from_name"] else row["to_name"]
-    seen = f"{row['first_seen']}  {row['last_seen']}"
-    model = short_hash(row["model_hash"] or "-")
-    return f"{row['change_id']:<28} {row['state']:<10} {row['area_ha'] or 0:>10,.2f} ha  {seen}  model {model:<8}  {kind}"
+def _table(rows: Sequence[Row]) -> list[str]:
+    def cells(row: Row) -> list[str]:
+        kind = f"{row['from_name']} to {row['to_name']}" if row["from_name"] else row["to_name"]
+        seen = row["first_seen"], row["last_seen"]
+        return [row["change_id"], f"{row['area_ha'] or 0:,.2f}", kind, row["state"], *map(str, seen),
+                short_hash(row["model_hash"] or "-")]  # fmt: skip
+
+    return table_lines(("Change", "ha", "Kind", "State", "First seen", "Last seen", "Model"), [cells(row) for row in rows])
