@@ -93,6 +93,8 @@ benchmarks: setup
 	$(BIN)/python benchmarks/detect_share.py
 	$(BIN)/python benchmarks/detect_shards.py
 	$(BIN)/python benchmarks/linear_probe.py
+	$(BIN)/python benchmarks/sampling.py
+	$(BIN)/python benchmarks/sampling.py --docs
 	$(BIN)/python benchmarks/report.py
 
 clean:

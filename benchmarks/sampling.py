@@ -2,6 +2,7 @@
 
     python benchmarks/sampling.py [--maps 200] [--samples 40] [--seed 0] [--out docs/measurements/sampling.json]
     python benchmarks/sampling.py --docs [--check]     put the measured table into docs/results.md, or compare it
+    python benchmarks/sampling.py --demo FOLDER        sample the map of a finished demo again and again
 
 Each map is made from smooth random fields: a truth in patches, a probability of change that is right, dull or blind to a part
 of the change, a threshold, and 7 to 15 kinds of change of very unequal size. Samples are drawn and estimated as `landshift
@@ -20,7 +21,9 @@ from machine import describe_machine
 from scipy.ndimage import gaussian_filter
 from tables import make_table
 
-from landshift.pipeline.legend import CHANGED, UNCHANGED
+from landshift.flows.steps.publication.sample import read_to_sample
+from landshift.pipeline.legend import CHANGED, UNCHANGED, Legend
+from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.sample.area_estimation import Interval, areas, users_accuracies
 from landshift.pipeline.sample.design import Design
 from landshift.pipeline.sample.draw import DrawnStratum
@@ -242,6 +245,34 @@ def write_docs(check: bool) -> int:
     return 0
 
 
+def measure_demo(folder: Path, draws: int, seed: int) -> Iterator[str]:
+    """Yield what each design gives on the map of a finished demo, whose truth is known."""
+    run = read_to_sample(folder / "runs" / "demo" / "run")
+    data = next(folder.glob("landscape-*/north"))
+    before, after = (read_raster(data / f"truth_{epoch}.tif")[0] for epoch in ("before", "after"))
+    truth = np.where(run.change == 0, 0, Legend(run.described.legend).change_lookup()[before, after]).astype(np.uint8)
+    probability = np.zeros_like(run.change) if run.probability is None else run.probability
+    made, facts = Simulated(run.change, truth, probability, {}), run.facts()
+    hectares, changed = facts.hectares_per_pixel, float((truth >= CHANGED).sum())
+    rng = np.random.default_rng(seed)
+    aims = {"a stratum for each kind": Aim(accuracy_error=0.01), "the default": Aim(), "--area-error 20%": Aim(area_error=0.2)}
+    for name, aim in aims.items():
+        strata = plan_strata(facts, aim)
+        numbers = stratify(run.change, run.probability, strata)
+        places = [np.flatnonzero(numbers == row.number) for row in strata]
+        found = []
+        for _ in range(draws):
+            design, _, at_truth = sample_once(strata, places, made, rng)
+            (area,) = areas(design, (at_truth >= CHANGED)[:, None], 1.0)
+            found.append((area.estimate or 0.0, _length(area), _holds(area, changed)))
+        estimate, length, holds = np.array(found, dtype=float).T
+        yield (
+            f"{name}: {sum(row.samples for row in strata):,} pixels; estimates {estimate.mean() * hectares:.1f} ha with "
+            f"standard deviation {estimate.std() * hectares:.1f} (truth {changed * hectares:.1f}); intervals "
+            f"{length.mean() * hectares:.1f} ha long, {100 * holds.mean():.1f} % hold the truth"
+        )
+
+
 def main() -> int:
     """Measure, or write the table."""
     parser = argparse.ArgumentParser(description=(__doc__ or "").splitlines()[0])
@@ -251,9 +282,13 @@ def main() -> int:
     parser.add_argument("--out", type=Path, default=MEASURED)
     parser.add_argument("--docs", action="store_true")
     parser.add_argument("--check", action="store_true")
+    parser.add_argument("--demo", type=Path)
     given = parser.parse_args()
     if given.docs:
         return write_docs(given.check)
+    if given.demo is not None:
+        print(*measure_demo(given.demo, 500, given.seed), sep="\n")
+        return 0
     found = measure(given.maps, given.samples, given.seed)
     given.out.write_text(json.dumps(found, indent=1) + "\n", encoding="utf-8")
     print("\n\n".join(show(found)))
