@@ -464,15 +464,16 @@
     const list = () => {
       const visible = Uint8Array.from(data.kinds, (_, kind) => (shown.has(kind) ? 1 : 0));
       listed = bySize.filter((index) => visible[columns.kind[index]]);
-      hectares = 0;
-      listed.forEach((index) => { hectares += columns.ha[index]; });
+      // Of rounded patches the sum would drift away from the sums on the rest of the page.
+      hectares = count === data.all_patches ? [...shown].reduce((sum, kind) => sum + data.kinds[kind].ha, 0)
+        : listed.reduce((sum, index) => sum + columns.ha[index], 0) / 10000;
       if (sorted.key !== 'ha') listed = dealt(listed, heapOf[sorted.key], sorted.ascending);
       else if (sorted.ascending) listed.reverse();
       ranks.fill(-1);
       listed.forEach((index, place) => { ranks[index] = place; });
       byId('patches').setAttribute('aria-rowcount', listed.length + 1);
       const every = listed.length === count ? decimals(count, 0) : `${decimals(listed.length, 0)} of ${decimals(count, 0)}`;
-      byId('count').textContent = `${every} patches, ${decimals(hectares / 10000, 1)} ha (pixel count, biased)`;
+      byId('count').textContent = `${every} patches, ${decimals(hectares, 1)} ha (pixel count, biased)`;
       box.scrollTop = 0;
       fill(true);
     };

@@ -74,6 +74,8 @@ class KindColour:
     """Share of what is mapped so that was right when tested, 0..1; None where not tested."""
     tested: str
     """The same in words."""
+    ha: float
+    """Hectares of all its patches (pixel count, biased), as everywhere on the page."""
 
 
 @dataclass(frozen=True)
@@ -228,7 +230,7 @@ def _kinds(run: RunRecord, rows: Sequence[AreaFigures]) -> tuple[KindColour, ...
         KindColour(
             row.name, row.from_name, row.to_name if row.from_name else None, row.colour,
             lines=screen_lines(row.colour, row.pattern), swatch=fill_css(row.colour, row.pattern),
-            right=figures[row.name].right, tested=figures[row.name].right_text,
+            right=figures[row.name].right, tested=figures[row.name].right_text, ha=row.area_ha,
         )
         for row in run.areas.changes
     )  # fmt: skip
