@@ -26,12 +26,12 @@ from landshift.flows.promote import promote
 from landshift.flows.steps.inspection.check import check_project
 from landshift.flows.steps.learning.blocks import training_blocks
 from landshift.flows.steps.learning.labelling import divide_labels, read_masks
+from landshift.flows.steps.learning.seen import SEEN
 from landshift.flows.steps.project.plan import plan
 from landshift.flows.steps.project.published import config_as_published
 from landshift.flows.steps.project.workspace import workspace
 from landshift.flows.steps.publication import run as publishing
 from landshift.flows.steps.release import candidates
-from landshift.flows.steps.release.comparing import SEEN
 from landshift.flows.steps.release.offering import Offered, offer_candidate
 from landshift.flows.steps.release.releases import roll_back
 from landshift.flows.train import train
@@ -129,6 +129,12 @@ def test_areas_of_interest_are_summed_up_and_their_hectares_add_up(demo: DemoTer
     assert areas["not_observed_ha"].sum() == pytest.approx(said["not_observed_ha"], rel=0.01, abs=0.05)
     changes = read_layer(demo.run / "changes.gpkg", "changes")
     assert changes["areas_of_interest"].notna().all(), "the municipalities cover the whole map"
+
+
+def test_a_run_of_the_very_images_of_the_training_outlines_their_labels(demo: DemoTerritory) -> None:
+    labels = read_layer(demo.run / "changes.gpkg", "labels")
+    assert set(labels["label_use_name"]) == {"Learnt from", "Tested on"}
+    assert 'id="show-labels"' in (demo.run / "report.html").read_text(encoding="utf-8")
 
 
 def test_the_same_change_keeps_its_id_in_the_next_run(demo: DemoTerritory, output: Path) -> None:

@@ -428,7 +428,7 @@ def test_the_first_screen_is_the_answer(opened: Any, size: dict[str, int], seen:
     text = page.locator("#answer").inner_text()
     assert "12.2 ha changed" in text
     assert "Of 100 mapped hectares about 75 (62 to 88) had changed; of 100 changed about 50 (25 to 75) were found" in text
-    assert "judged by people" in text
+    assert "judged one by one" in text
     assert "2 warnings" in text
     assert "scenes:" not in text, "settings are for the maker of the map"
     if seen:

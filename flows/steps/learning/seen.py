@@ -11,10 +11,13 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid, differences
 from landshift.pipeline.labels.search import TEST, TRAIN, VALIDATION
 from landshift.pipeline.labels.values import read_values
+from landshift.pipeline.manifest import file_hash
 from landshift.pipeline.raster.read import inspect, read_raster
 from landshift.pipeline.raster.write import write_raster
+from landshift.pipeline.releases import read_journal
 from landshift.pipeline.vector.columns import LEARNT, TESTED
 
+_DESCRIPTION = "model.json"
 SEEN = "seen.tif"
 """Beside a model: `LEARNT` where it was trained or validated, `TESTED` where it was tested, 0 elsewhere."""
 
@@ -47,6 +50,16 @@ def read_uses(folder: Path, grid: Grid) -> np.ndarray | None:
     if not path.is_file() or differences(inspect(path).grid, grid):
         return None
     return np.asarray(read_raster(path)[0])
+
+
+def folder_of_uses(ws: Workspace) -> Path:
+    """Return the folder beside whose weights the labels of the model in use are kept: its release, else its own."""
+    model = ws.model_in_use
+    description = model / _DESCRIPTION
+    if (model / SEEN).is_file() or not description.is_file():
+        return model
+    release = read_journal(ws.releases).release_of(file_hash(description))
+    return model if release is None else ws.releases / str(release.folder)
 
 
 def near(mask: np.ndarray, distance: int) -> np.ndarray:

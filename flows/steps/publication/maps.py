@@ -12,7 +12,7 @@ from landshift.flows.steps.detection.classical import legend_in_use
 from landshift.flows.steps.detection.layers import IMAGES, SECOND, SEEN
 from landshift.flows.steps.detection.raw_map import RawMap
 from landshift.flows.steps.images.epochs import Pair
-from landshift.flows.steps.learning.seen import read_uses
+from landshift.flows.steps.learning.seen import folder_of_uses, read_uses
 from landshift.flows.steps.project.published import raster_tags
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.flows.steps.publication.known import find_known, kinds_on_test
@@ -128,7 +128,7 @@ def write_maps(ws: Workspace, prepared: Pair, key: str, raw: RawMap) -> Maps:
 
 def _labels_of_model(ws: Workspace, grid: Grid) -> "gpd.GeoDataFrame | None":
     """Outline the labels of the model in use, which lie in these very images; None where it does not hold them."""
-    uses = read_uses(ws.model_in_use, grid) if ws.project.detect.method == "model" else None
+    uses = read_uses(folder_of_uses(ws), grid) if ws.project.detect.method == "model" else None
     return None if uses is None or not uses.any() else outline_labels(uses, grid)
 
 
