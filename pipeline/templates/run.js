@@ -573,8 +573,8 @@
       followAddress();
       addEventListener('hashchange', followAddress);
     }
-    // On paper every warning is read.
-    const folded = all('details.warnings');
+    // On paper every warning and note is read.
+    const folded = all('details.warnings, details.notes');
     addEventListener('beforeprint', () => folded.forEach((fold) => { fold.open = true; }));
     document.documentElement.classList.add('ready');
   } catch (error) {
