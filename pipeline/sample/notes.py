@@ -74,6 +74,10 @@ def notes_on_classes(named: Sequence[tuple[str, ClassEstimate]], what: str) -> l
     ]
 
 
+_NAMED_LIMITS = 4
+"""Intervals that a note names; more are counted."""
+
+
 def note_on_limits(named: Sequence[tuple[str, Interval]]) -> list[str]:
     """Note which intervals are built from Wilson's limits, and why.
 
@@ -85,6 +89,10 @@ def note_on_limits(named: Sequence[tuple[str, Interval]]) -> list[str]:
         return []
     counts = [(sum(n == name and i.method == WILSON for n, i in named), sum(n == name for n, _ in named)) for name in of]
     texts = [name if total == 1 else f"{name} ({found} of {total})" for name, (found, total) in zip(of, counts, strict=True)]
+    if len(texts) > _NAMED_LIMITS:
+        shown = [text for text in texts if "all change" in text][:_NAMED_LIMITS]
+        with_limits = sum(interval.method == WILSON for _, interval in named)
+        texts = [f"{with_limits} of {len(named)} intervals"] + ([f"{', '.join(shown)} among them"] if shown else [])
     return [
         f"All are design-based estimates from the sample; the limits of {', '.join(texts)} are Wilson limits combined by "
         f"stratum (Zou and Donner 2008) instead of the normal approximation, which is too narrow there because a stratum "

@@ -38,6 +38,7 @@ from landshift.pipeline.run.page.tables import (
 from landshift.pipeline.run.record import CLASSICAL_SCORE, RunRecord
 from landshift.pipeline.run_files import CHANGES, ESTIMATES, RUN
 from landshift.pipeline.sample.design import WILSON
+from landshift.pipeline.sample.grouping import SMALL_KIND
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.vector.catalog import vector_layers
@@ -96,7 +97,7 @@ def run_page(
     places = place_rows(layers.areas_of_interest, estimates)
     data = map_data(run, layers, rows, count_chips(len(layers.patches)))
     return template_environment(html=True).get_template("run.html.j2").render(
-        run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, wilson=WILSON,
+        run=run, estimates=estimates, pictures=pictures, chips=chips, across=ACROSS, wilson=WILSON, small_kind=SMALL_KIND,
         quality=measure_quality(run, estimates), doubts=list_doubts(run, rows),
         listed=list_patches(run, layers.patches.iloc[:MOST_LISTED]),
         probability_steps=PROBABILITY_STEPS, right_steps=RIGHT_STEPS, unlike_steps=UNLIKE_STEPS,
