@@ -7,7 +7,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from landshift.flows.runtime.person import login_name
-from landshift.flows.runtime.reply import Reply
+from landshift.flows.runtime.reply import Reply, table_lines
 from landshift.flows.steps.project.workspace import Workspace
 from landshift.pipeline.errors import InputError
 from landshift.pipeline.manifest import file_hash, replace_when_done, short_hash
@@ -89,12 +89,13 @@ def list_releases(ws: Workspace) -> Reply:
     """List the models that were released, refused and rolled back, and the one in use."""
     journal = read_journal(ws.releases)
     current = journal.in_use
-    lines = []
-    for entry in journal.entries:
-        number = "-" if entry.number is None else str(entry.number)
-        mark = "  (in use)" if entry is current else ""
-        by = f" by {entry.who}" if entry.who else ""
-        lines.append(f"{number:>4}  {short_hash(entry.weights)}  {entry.at}  {entry.action}{by}: {entry.reason}{mark}")
+    rows = [
+        ["-" if entry.number is None else str(entry.number), short_hash(entry.weights), entry.at, entry.action, entry.who or "",
+         f"{entry.reason}{'  (in use)' if entry is current else ''}"]
+        for entry in journal.entries
+    ]  # fmt: skip
+    used = "No release is in use." if current is None else f"Release {current.number} is in use."
+    lines = [used, "", *table_lines(("Release", "Model", "When", "What", "Who", "Why"), rows)] if rows else []
     faults = []
     for release in journal.releases.values():
         try:
