@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from landshift.pipeline.errors import InputError
 from landshift.pipeline.records import content_of, record_of
 from landshift.pipeline.sample.agreement import AgreementOn, ClassAgreement, InterpreterAgreement
 from landshift.pipeline.sample.area_estimation import STEHMAN, UNKNOWN, Interval
@@ -21,6 +23,7 @@ from landshift.pipeline.sample.design import WILSON
 from landshift.pipeline.sample.record import ErrorMatrix, Estimates, JudgedStratum, LandUseBalance, OtherChanges
 from landshift.pipeline.sample.tables.report import decimals_of, report_text
 from landshift.pipeline.sample.tables.rows import COLUMNS, csv_about, csv_table
+from landshift.pipeline.sample.tables.word import write_word
 from tests.small_run import small_estimates
 
 RUN = ("Vale", (date(2019, 6, 12), date(2023, 6, 18)))
@@ -305,3 +308,20 @@ def test_a_report_has_one_format_a_column_and_explains_its_mark_once() -> None:
 
 def test_columns_have_the_decimals_of_their_least_error() -> None:
     assert [decimals_of(v) for v in ([8.7, 20], [0.5, None], [0.04], [0.001], [120.0], [None, 0])] == [0, 1, 2, 2, 0, 1]
+
+
+def test_the_word_document_has_the_same_cells(tmp_path: Path) -> None:
+    from docx import Document
+
+    name = "Forest | *old* & <wild>"
+    text = report_text(named(name), "Vale", RUN[1])
+    path = write_word(tmp_path / "report.docx", text)
+    document = Document(str(path))
+    assert document.paragraphs[0].style.name == "Heading 1"
+    cells = [[cell.text for cell in row.cells] for table in document.tables for row in table.rows]
+    rows = [line for line in text.splitlines() if line.startswith("|") and not line.startswith("| ---")]
+    assert len(cells) == len(rows)
+    assert any(name in row[0] for row in cells)
+    assert all("\\" not in cell for row in cells for cell in row)
+    with pytest.raises(InputError, match=r"ends with \.docx"):
+        write_word(tmp_path / "report.doc", text)

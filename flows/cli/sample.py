@@ -116,6 +116,10 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
                 metavar="CONFIG", show_default=False,
             ),
         ] = None,
+        word: Annotated[
+            Path | None,
+            typer.Option(help="Write the text for a report as a Word document, too.", metavar="DOCX", show_default=False),
+        ] = None,
         as_json: Json = False, verbose: Verbose = False,
     ) -> None:  # fmt: skip
         """Estimate areas and accuracies with 95 % confidence intervals from a judged sample, and put them into the run."""
@@ -124,13 +128,18 @@ def add_sample_verbs(app: typer.Typer, session: Session, say: Say) -> None:
             from landshift.flows.steps.publication.estimate import estimate_run, summary_lines
             from landshift.pipeline.records import content_of
             from landshift.pipeline.run_files import PAGE, TABLE, TEXT
+            from landshift.pipeline.sample.tables.word import require_word, write_word
 
+            if word is not None:
+                require_word(word)
             with bars(as_json):
                 estimated = estimate_run(
                     run, samples, second=second or (), areas=areas, layer=layer, name_column=name_column,
                     allow_missing=allow_missing, crosswalk=crosswalk,
                 )  # fmt: skip
+            if word is not None:
+                write_word(word, (run / TEXT).read_text(encoding="utf-8"))
             lines = [*summary_lines(estimated.estimates), f"Numbers: {run / TABLE}",
-                     f"Text:    {run / TEXT}",
+                     f"Text:    {run / TEXT}", *([f"Word:    {word}"] if word is not None else []),
                      f"Page:    {run / PAGE}"]  # fmt: skip
             say(content_of(estimated.estimates), lines, as_json)
