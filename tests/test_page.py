@@ -14,7 +14,9 @@ import pytest
 from landshift.pipeline.gates import Caution
 from landshift.pipeline.records import write_record
 from landshift.pipeline.run.page.write import page_of
-from landshift.pipeline.vector.columns import LEARNT, TESTED
+from landshift.pipeline.run_files import CHANGES
+from landshift.pipeline.vector.columns import CHANGES_LAYER, LEARNT, TESTED
+from landshift.pipeline.vector.read import read_layer
 from tests.small_run import NAMES, PATCHES, SHAPE, estimates_of, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
@@ -248,7 +250,9 @@ def test_patches_are_painted_by_what_is_known_of_them(opened: Any) -> None:
     assert page.locator(".leaflet-patches-pane").evaluate("e => e.style.opacity") == "0.4"
 
 
-def test_the_table_is_saved_as_it_is_filtered_and_no_cell_is_a_formula(opened: Any, tmp_path: Path) -> None:
+def test_the_table_is_saved_as_it_is_filtered_and_no_cell_is_a_formula(
+    opened: Any, pages: dict[str, Path], tmp_path: Path
+) -> None:
     page = opened("run")
     page.get_by_label("Cropland to Water").uncheck()
     with page.expect_download() as found:
@@ -258,6 +262,15 @@ def test_the_table_is_saved_as_it_is_filtered_and_no_cell_is_a_formula(opened: A
     assert table["hectares_pixel_count_biased"].round(2).tolist() == [1.0, 0.3, 0.16]
     assert table["change"].tolist() == ["Forest to Cropland", "Forest to Water", "Forest to Cropland"]
     assert table["change_id"][0] == "place-30005-359994"
+    assert table.loc[0, ["right_in_sample", "right_in_sample_low", "right_in_sample_high"]].round(4).tolist() == [
+        0.875,
+        0.8125,
+        0.9375,
+    ]
+    layer = read_layer(pages["run"].with_suffix("") / CHANGES, CHANGES_LAYER).set_index("change_id")
+    for column in ("kind_right", "kind_right_low", "kind_right_high", "kind_tested_px"):
+        expected = layer.loc[table["change_id"], column].astype(float).tolist()
+        assert table[column].tolist() == pytest.approx(expected, nan_ok=True), "of the test blocks, as in the layer"
     assert found.value.suggested_filename == "place-patches.csv"
     page = opened("formula")
     with page.expect_download() as found:

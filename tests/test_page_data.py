@@ -217,6 +217,10 @@ def test_estimates_stand_beside_what_was_mapped(made: Any) -> None:
     assert found is not None
     assert found.area_ha.estimate == 39.0
     assert [row.estimated for row in area_rows(run, None)] == [None] * 3
+    counts = dict(zip(estimates.matrix.codes, map(sum, estimates.matrix.counts), strict=True))
+    assert [row.sampled for row in rows] == [counts.get(row.estimated.code, 0) for row in rows]
+    for row in rows:
+        assert row.right_text.endswith(f"of {row.sampled} sampled pixels mapped so right"), "the source and how many"
     assert estimate_of_unchanged(None) is None
 
 

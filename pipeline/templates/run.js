@@ -269,7 +269,7 @@
     if (kind.to !== null) add('To', named(kind.to));
     add('Area', `${decimals(ha(index), 2)} ha (pixel count, biased)`);
     add(`Probability of change${data.calibrated ? '' : ' (uncalibrated here)'}`, `${decimals(share('probability', index), 2)} (lowest pixel ${decimals(share('lowest', index), 2)})`);
-    add(`This kind of change${data.tested ? '' : ' (where the model was trained)'}`, kind.tested);
+    add(`This kind of change${data.tested || kind.in_sample ? '' : ' (where the model was trained)'}`, kind.tested);
     if (touched(index)) add('In', named(touched(index)));
     add('ID', element('a', { href: `#${encodeURIComponent(idOf(index))}` }, named(idOf(index))));
     const close = element('button', { type: 'button', className: 'close', textContent: '×' });
@@ -485,11 +485,14 @@
         return /[",\n\r]/.test(tame) ? `"${tame.replaceAll('"', '""')}"` : tame;
       };
       const probability = data.calibrated ? 'change_probability' : 'change_probability_uncalibrated_here';
-      const head = ['change_id', 'change', 'from', 'to', 'hectares_pixel_count_biased', probability, 'lowest_pixel', 'kind_right', 'areas_of_interest', 'before', 'after'];
+      const head = ['change_id', 'change', 'from', 'to', 'hectares_pixel_count_biased', probability, 'lowest_pixel',
+        // As in the layers, `kind_right` is of the test blocks.
+        'right_in_sample', 'right_in_sample_low', 'right_in_sample_high', 'sampled_px', 'kind_right', 'kind_right_low', 'kind_right_high', 'kind_tested_px', 'areas_of_interest', 'before', 'after'];
+      const test = (found) => (found ? [found.share, found.low, found.high, found.n] : [null, null, null, null]);
       const lines = [head.join(',')];
       listed.forEach((i) => {
         const kind = kindOf(i);
-        lines.push([idOf(i), kind.name, kind.from, kind.to, ha(i), share('probability', i), share('lowest', i), kind.right, touched(i), data.before, data.after].map(cell).join(','));
+        lines.push([idOf(i), kind.name, kind.from, kind.to, ha(i), share('probability', i), share('lowest', i), ...test(kind.in_sample), ...test(kind.on_blocks), touched(i), data.before, data.after].map(cell).join(','));
       });
       const link = element('a', { download: `${data.name.replace(/[^\p{L}\p{N}_-]+/gu, '-')}-patches.csv` });
       link.href = URL.createObjectURL(new Blob(['\ufeff', lines.join('\r\n'), '\r\n'], { type: 'text/csv' }));

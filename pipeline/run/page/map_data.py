@@ -18,7 +18,7 @@ from pydantic import Field
 from landshift.pipeline.drawing.symbols import ScreenLines, fill_css, screen_lines
 from landshift.pipeline.records import content_of
 from landshift.pipeline.run.page.packing import Packed, dictionary_code, in_order_of_place, outlines_within, pack_columns
-from landshift.pipeline.run.page.tables import AreaFigures, number_of, text_of
+from landshift.pipeline.run.page.tables import AreaFigures, RightShare, number_of, text_of
 from landshift.pipeline.run.record import RunRecord
 
 MOST_PATCHES = 120_000
@@ -74,6 +74,10 @@ class KindColour:
     """Share of what is mapped so that was right when tested, 0..1; None where not tested."""
     tested: str
     """The same in words."""
+    in_sample: RightShare | None
+    """How often it was right in the judged sample; None without one."""
+    on_blocks: RightShare
+    """How often it was right on the test blocks of the model."""
     ha: float
     """Hectares of all its patches (pixel count, biased), as everywhere on the page."""
 
@@ -230,7 +234,8 @@ def _kinds(run: RunRecord, rows: Sequence[AreaFigures]) -> tuple[KindColour, ...
         KindColour(
             row.name, row.from_name, row.to_name if row.from_name else None, row.colour,
             lines=screen_lines(row.colour, row.pattern), swatch=fill_css(row.colour, row.pattern),
-            right=figures[row.name].right, tested=figures[row.name].right_text, ha=row.area_ha,
+            right=figures[row.name].right, tested=figures[row.name].right_text, in_sample=figures[row.name].in_sample,
+            on_blocks=figures[row.name].on_blocks, ha=row.area_ha,
         )
         for row in run.areas.changes
     )  # fmt: skip

@@ -18,6 +18,20 @@ from landshift.pipeline.scores.accuracy import FEWEST_CHANGED
 
 
 @dataclass(frozen=True)
+class RightShare:
+    """How often what was mapped as a kind of change was right, by one test."""
+
+    share: float | None
+    """0..1; None where not tested."""
+    low: float | None
+    """Lower end of its 95 % interval, 0..1; None without one."""
+    high: float | None
+    """Upper end, 0..1."""
+    n: int | None
+    """Tested pixels that are mapped as the kind; None where there was no test of it."""
+
+
+@dataclass(frozen=True)
 class AreaFigures:
     """A row of the page's table of areas: mapped hectares of a change beside the estimated ones."""
 
@@ -35,6 +49,21 @@ class AreaFigures:
     """Its row of the estimates; None without one."""
     pattern: int = 0
     """Index in `colours.palette.PATTERNS` of the lines on its colour; 0 = plain."""
+    sampled: int = 0
+    """Judged pixels that are mapped as the change; 0 without a sample."""
+
+    @property
+    def in_sample(self) -> RightShare | None:
+        """How often it was right in the judged sample; None without one."""
+        if self.estimated is None:
+            return None
+        found = self.estimated.users_accuracy
+        return RightShare(found.estimate, found.low, found.high, n=self.sampled)
+
+    @property
+    def on_blocks(self) -> RightShare:
+        """How often it was right on the test blocks of the model, as `kind_right` in the layers."""
+        return RightShare(self.test.right, self.test.low, self.test.high, n=self.test.mapped)
 
     @property
     def right(self) -> float | None:
@@ -50,7 +79,7 @@ class AreaFigures:
         if found.estimate is None:
             return "not tested by the sample"
         span = "" if found.low is None or found.high is None else f" ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
-        return f"{100 * found.estimate:.0f} %{span} right in the judged sample"
+        return f"{100 * found.estimate:.0f} %{span} of {self.sampled:,} sampled pixels mapped so right"
 
 
 @dataclass(frozen=True)
@@ -119,9 +148,11 @@ def area_rows(run: RunRecord, estimates: Estimates | None) -> list[AreaFigures]:
         The changes that occur in the map or in the sample, the largest mapped first.
     """
     found = {row.code: row for row in (estimates.changes if estimates else ()) if row.code >= CHANGED}
+    counts = zip(estimates.matrix.codes, estimates.matrix.counts, strict=True) if estimates else ()
+    sampled = {code: sum(row) for code, row in counts}
     rows = [
         AreaFigures(row.name, row.colour, row.area_ha, row.polygons, test=row.test, estimated=found.pop(row.code, None),
-            pattern=row.pattern,
+            pattern=row.pattern, sampled=sampled.get(row.code, 0),
         )
         for row in run.areas.changes
     ]  # fmt: skip
