@@ -65,12 +65,25 @@ def run(
     return fit(network, Brightened(8), Brightened(4, first=10_000), settings, folder, advance)
 
 
-def end_after(epochs: float) -> Callable[[float], None]:
+def after_epochs(act: Callable[[float], None]) -> Callable[[float], None]:
+    """Act once each epoch is over: it reports the share that its last batch has reported already."""
+    last = -1.0
+
     def advance(share: float) -> None:
+        nonlocal last
+        is_over, last = share == last, share
+        if is_over:
+            act(share)
+
+    return advance
+
+
+def end_after(epochs: float) -> Callable[[float], None]:
+    def kill(share: float) -> None:
         if share >= epochs / SETTINGS.epochs:
             raise Killed
 
-    return advance
+    return after_epochs(kill)
 
 
 class Whole(NamedTuple):

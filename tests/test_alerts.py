@@ -344,7 +344,7 @@ def hook(**more: Any) -> dict[str, Any]:
         ({"channels": [hook(url="http://example.org/x")]}, "expected https"),
         ({"channels": [hook(url="ftp://example.org/x")]}, "expected an address"),
         ({"channels": [hook(secret="x")]}, "Did you mean `secret_env`"),
-        ({"channels": [{"kind": "pigeon", "name": "p"}]}, "channels: 0"),
+        ({"channels": [{"kind": "pigeon", "name": "p"}]}, r"channel 1 \(p\)"),
     ],
 )  # fmt: skip
 def test_configs_that_nobody_could_mean_are_refused(tmp_path: Path, alerts: dict[str, Any], said: str) -> None:

@@ -113,7 +113,7 @@ def test_what_was_treated_otherwise_is_refused_with_the_keys_to_set(place: Place
 
 def test_a_territory_is_mapped_by_a_model_of_chips(place: Place, tmp_path: Path) -> None:
     found = detect(project(radiometry={"match": "none"}), place.data, tmp_path, True, model=place.model)
-    with rasterio.open(next(found.run.glob("change*.tif"))) as source:
+    with rasterio.open(next(found.run.glob("layers/change*.tif"))) as source:
         mapped = source.read(1) == 2
     both, either = (mapped & place.changed).sum(), (mapped | place.changed).sum()
     assert both / either > 0.8

@@ -103,7 +103,7 @@ def test_filled_colours_keep_away_from_those_that_are_there() -> None:
 
 def test_a_swatch_of_a_page_has_the_same_lines() -> None:
     assert fill_css("#e1f01e") == "#e1f01e"
-    (index,) = (n for n, p in enumerate(PATTERNS) if p.angles == (45, 135) and (p.spacing_mm, p.width_mm) == (1.5, 0.16))
+    (index,) = (n for n, p in enumerate(PATTERNS) if p.angles == (45, 135) and (p.spacing_mm, p.width_mm) == (1.3, 0.16))
     first, second = re.findall(r"gradient\((\d+)deg, (#\w+)", fill_css("#0000c3", index))
     assert (first, second) == (("135", "#ffffff"), ("45", "#ffffff"))
     assert screen_lines("#e1f01e", index).ink == "#1a1a1a"

@@ -318,7 +318,8 @@ class TestNames:
         ]
         path = territory.data / "config.yaml"
         path.write_text(yaml.safe_dump(territory.config), encoding="utf-8")
-        with pytest.raises(InputError, match=r"legend: 0: name|more than 1,048,576 bytes|Class 1 of the legend") as error:
+        expected = r"legend: class 1.*: name|more than 1,048,576 bytes|Class 1 of the legend"
+        with pytest.raises(InputError, match=expected) as error:
             load_project(path)
         assert len(str(error.value)) < 500
 

@@ -13,7 +13,7 @@ from landshift.models.network.lora import add_lora, merge_lora
 from landshift.models.network.strategies import parameter_groups, strategy_named
 from landshift.pipeline.errors import InputError
 from tests import small_network
-from tests.small_network import Killed, Whole, copied, end_after, network_of, run, same_weights, whole_fit
+from tests.small_network import Killed, Whole, after_epochs, copied, end_after, network_of, run, same_weights, whole_fit
 
 pytest.importorskip("peft")
 
@@ -156,10 +156,10 @@ def test_a_killed_fit_goes_on_to_the_same_bits(whole: Whole, tmp_path: Path) -> 
         run(killed, tmp_path, SETTINGS, end_after(2))
     assert list(killed.state_dict()) == names
     shares: list[float] = []
-    assert run(resumed, tmp_path, SETTINGS, shares.append) == whole.fit
+    assert run(resumed, tmp_path, SETTINGS, after_epochs(shares.append)) == whole.fit
     assert shares == pytest.approx([2 / 3, 1])
     # Once more, with the network that was killed, and nothing left to do.
-    assert run(killed, tmp_path, SETTINGS, shares.append) == whole.fit
+    assert run(killed, tmp_path, SETTINGS, after_epochs(shares.append)) == whole.fit
     assert len(shares) == 2
     for network in (resumed, killed):
         assert same_weights(network, whole.network)

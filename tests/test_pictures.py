@@ -11,6 +11,7 @@ import pytest
 from affine import Affine
 from PIL import Image
 
+from landshift.pipeline.colours.palette import PALETTE
 from landshift.pipeline.drawing.pictures import (
     Stretch,
     change_picture,
@@ -23,8 +24,9 @@ from landshift.pipeline.drawing.pictures import (
     to_colours,
     write_image,
 )
+from landshift.pipeline.drawing.symbols import rgb, screen_lines
 from landshift.pipeline.grid import grid_of
-from landshift.pipeline.legend import Legend
+from landshift.pipeline.legend import LandUse, Legend
 from landshift.pipeline.raster.read import read_raster
 from landshift.pipeline.raster.write import write_raster
 
@@ -153,3 +155,19 @@ def test_the_raster_says_what_it_is(tmp_path: Path) -> None:
     assert [(b["description"], b["noDataValue"], b["type"]) for b in said["bands"]] == [
         ("red", 0, "Byte"), ("green", 0, "Byte"), ("blue", 0, "Byte"),
     ]  # fmt: skip
+
+
+def test_the_still_has_the_lines_of_the_legend(tmp_path: Path) -> None:
+    """Half of the ground turned from the first class into the third, the rest from the second: plain beside lines."""
+    legend = Legend(tuple(LandUse(k, f"C{k}", colour) for k, colour in enumerate(PALETTE[:3], 1)))
+    plain, lined = (next(c for c in legend.changes if (c.from_code, c.to_code) == pair) for pair in ((1, 3), (2, 3)))
+    codes = np.full((30, 60), plain.code, np.uint8)
+    codes[:, 30:] = lined.code
+    shown = change_picture(image(tmp_path, "c.tif", codes), legend.changes, np.zeros((30, 60, 3), np.uint8))
+    assert {tuple(pixel) for pixel in shown[:, :30].reshape(-1, 3).tolist()} == {rgb(plain.colour)}
+    lines = screen_lines(lined.colour, lined.pattern)
+    ink = (shown[:, 30:] == rgb(lines.ink)).all(axis=2)
+    assert ink.mean() == pytest.approx(lines.width / lines.spacing, abs=0.05)
+    # Lines that rise to the east: one row up, one column to the right.
+    assert lines.angles == (45,)
+    assert (ink[1:, :-1] == ink[:-1, 1:]).all()

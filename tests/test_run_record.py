@@ -14,7 +14,7 @@ from tests.small_run import write_run
 @pytest.mark.parametrize("how", [{}, {"classes": (), "names": ()}, {"quiet": True}])
 def test_a_record_that_was_read_is_what_the_file_holds(tmp_path: Path, how: dict[str, object]) -> None:
     written = write_run(tmp_path, **how)
-    text = (tmp_path / "run.json").read_text(encoding="utf-8")
+    text = (tmp_path / "record/run.json").read_text(encoding="utf-8")
     read = read_run(tmp_path)
     assert read == written
     assert json.dumps(content_of(read)) == json.dumps(json.loads(text))
@@ -24,6 +24,6 @@ def test_a_record_that_was_read_is_what_the_file_holds(tmp_path: Path, how: dict
 def test_a_record_of_another_version_names_the_field(tmp_path: Path) -> None:
     content = content_of(write_run(tmp_path))
     del content["areas"]["observed_share"]
-    (tmp_path / "run.json").write_text(json.dumps(content), encoding="utf-8")
+    (tmp_path / "record/run.json").write_text(json.dumps(content), encoding="utf-8")
     with pytest.raises(InputError, match=r"areas\.observed_share: is missing"):
         read_run(tmp_path)

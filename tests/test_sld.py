@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from landshift.pipeline.colours.palette import PATTERNS
 from landshift.pipeline.drawing.sld import continuous_sld, dates_sld, outline_sld, raster_sld, samples_sld, vector_sld
 from landshift.pipeline.legend import Change, LandUse, Legend
 
@@ -52,7 +53,10 @@ def test_a_vector_style_has_a_rule_for_each_category() -> None:
     assert rules(sld) == [(c.name, str(c.code)) for c in LEGEND.changes]
     assert parameters(sld, "fill") == [c.colour for c in LEGEND.changes[1:]]
     root = ET.fromstring(sld.encode())
-    assert [n.text for n in root.iter(f"{SLD}WellKnownName")] == ["shape://slash"]
+    # What was not observed is hatched, and lines stand for the land use before.
+    lines = sum(len(PATTERNS[c.pattern].angles) for c in LEGEND.changes)
+    assert [n.text for n in root.iter(f"{SLD}WellKnownName")] == ["shape://slash"] * (1 + lines)
+    assert lines == 1
     assert {n.text for n in root.iter(f"{OGC}PropertyName")} == {"change_code"}
     assert root.findtext(f".//{SLD}UserStyle/{SLD}Title") == "Changes <2022>"
 

@@ -25,6 +25,7 @@ from tests.small_network import (
     Brightened,
     Killed,
     Whole,
+    after_epochs,
     copied,
     end_after,
     network_of,
@@ -75,7 +76,7 @@ def test_frozen_moves_nothing_of_the_encoder_not_even_its_statistics(tmp_path: P
     start, decoder = copied(network.encoder), copied(network.change_decoder)
     assert any(k.endswith("num_batches_tracked") for k in start)
     seen: list[dict[str, Tensor]] = []
-    result = run(network, tmp_path, using("frozen"), watch(network, seen))
+    result = run(network, tmp_path, using("frozen"), after_epochs(watch(network, seen)))
     assert len(seen) == 3
     for state in (*seen, network.encoder.state_dict()):
         assert all(torch.equal(state[k], v) for k, v in start.items())
@@ -91,7 +92,7 @@ def test_lp_ft_probes_first_and_then_moves_the_encoder(tmp_path: Path) -> None:
     start = copied(network.encoder)
     seen: list[dict[str, Tensor]] = []
     # 30 % of 4, rounded up: 2 frozen epochs.
-    result = run(network, tmp_path, using("lp-ft", epochs=4), watch(network, seen))
+    result = run(network, tmp_path, using("lp-ft", epochs=4), after_epochs(watch(network, seen)))
     assert result.parameters == numbers(network), "those of the last epoch"
     assert [all(torch.equal(state[k], v) for k, v in start.items()) for state in seen] == [True, True, False, False]
     changed = [k for k, v in start.items() if not torch.equal(seen[2][k], v)]
@@ -217,7 +218,7 @@ def test_a_trivial_change_is_learned(tmp_path: Path) -> None:
     network = network_of(replace(SPEC, heads="both", classes=2))
     shares: list[float] = []
     settings = using("full", epochs=6, learning_rate=1e-2)
-    result = fit(network, Brightened(32), Brightened(8, first=10_000), settings, tmp_path, shares.append)
+    result = fit(network, Brightened(32), Brightened(8, first=10_000), settings, tmp_path, after_epochs(shares.append))
     assert result.best_score > 0.9
     assert result.epochs == 6
     assert shares == pytest.approx([1 / 6, 2 / 6, 3 / 6, 4 / 6, 5 / 6, 1])
@@ -229,10 +230,18 @@ def test_a_trivial_change_is_learned(tmp_path: Path) -> None:
     assert not network.training
 
 
+def test_every_batch_is_reported(tmp_path: Path) -> None:
+    shares: list[float] = []
+    run(network_of(), tmp_path, using("full", epochs=2), shares.append)
+    assert shares == sorted(shares)
+    assert shares[-1] == 1
+    assert len(set(shares)) == 2 * -(-8 // SETTINGS.batch)
+
+
 def test_the_best_weights_are_kept_not_the_last(tmp_path: Path) -> None:
     network = network_of()
     seen: list[dict[str, Tensor]] = []
-    result = run(network, tmp_path, using("full", epochs=4), lambda _: seen.append(copied(network)))
+    result = run(network, tmp_path, using("full", epochs=4), after_epochs(lambda _: seen.append(copied(network))))
     assert same_weights(network, seen[result.best_epoch])
 
 
@@ -249,7 +258,7 @@ def test_a_killed_fit_goes_on_to_the_same_bits(whole: Whole, tmp_path: Path, str
     with pytest.raises(Killed):
         run(network_of(), tmp_path / "parts", settings, end_after(2))
     resumed, shares = network_of(seed=99), list[float]()
-    result = run(resumed, tmp_path / "parts", settings, shares.append)
+    result = run(resumed, tmp_path / "parts", settings, after_epochs(shares.append))
     # The epoch in which it was killed had no checkpoint yet, and is run again.
     assert shares == pytest.approx([2 / 3, 1])
     assert result == undisturbed.fit
@@ -301,11 +310,11 @@ def test_training_stops_when_the_score_no_longer_rises(tmp_path: Path) -> None:
     settings = using("full", epochs=9, patience=2)
     shares: list[float] = []
     first, second = network_of(), network_of(seed=99)
-    result = fit(first, Brightened(8), Unchanging(4), settings, tmp_path, shares.append)
+    result = fit(first, Brightened(8), Unchanging(4), settings, tmp_path, after_epochs(shares.append))
     assert (result.epochs, result.best_epoch, result.best_score) == (3, 0, 0.0)
     assert result.seconds > 0
     assert shares == pytest.approx([1 / 9, 2 / 9, 3 / 9])
-    again = fit(second, Brightened(8), Unchanging(4), settings, tmp_path, shares.append)
+    again = fit(second, Brightened(8), Unchanging(4), settings, tmp_path, after_epochs(shares.append))
     assert again == result
     assert again.seconds == result.seconds
     assert same_weights(first, second)

@@ -42,7 +42,7 @@ from landshift.pipeline.scores.assessment import MeanF1
 from landshift.pipeline.scores.training import Temperatures
 from tests.binary_territory import LITE, SIZE, BinaryTerritory, Ready, done
 from tests.binary_territory import RANDOM as RANDOM_ENCODER
-from tests.small_network import provenance
+from tests.small_network import after_epochs, provenance
 
 FIRST = Trial(LITE, "full", 0, "fold 0")
 
@@ -200,7 +200,7 @@ def interrupted_at(share: float, told: list[float]) -> Callable[..., Any]:
             if done >= share:
                 raise KeyboardInterrupt
 
-        return fit_network(*given, **more | {"advance": advance})
+        return fit_network(*given, **more | {"advance": after_epochs(advance)})
 
     return fit
 

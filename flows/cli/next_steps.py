@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from landshift.pipeline.register.address import location_of
+
 Content = Mapping[str, object]
 """Arguments or an answer of any verb, by name."""
 
@@ -184,6 +186,9 @@ def _value(name: str, values: Content) -> object:
     found = values.get(name)
     if name == "config" and found is None and isinstance(configs := values.get("configs"), Sequence) and configs:
         found = configs[0]
+    if name == "register" and found is not None:
+        # As text an address has no password.
+        found = location_of(str(found))
     return _UNKNOWN.get(name, name.upper()) if found is None else found
 
 

@@ -18,6 +18,8 @@ _ITEMS = {
 }  # fmt: skip
 """Key of a list to what one of its items is called."""
 _EXPECTED = "expected "
+_NAME_SHOWN = 40
+"""Letters of an item's name."""
 _LIKE = 0.5
 """How alike two keys or words have to be, 0..1, for one to be proposed for the other."""
 _UNQUOTED = (int, float, bool)
@@ -95,7 +97,8 @@ def _place(keys: tuple[int | str, ...], content: object) -> str:
             # An item that is missing has no place of its own yet.
             node = node[part] if part < len(node) else None
             name = node.get("name") if isinstance(node, dict) else None
-            parts.append(f"{_ITEMS.get(key, 'item')} {part + 1}{f' ({name})' if isinstance(name, str) and name else ''}")
+            called = " ".join(name.split()) if isinstance(name, str) else ""
+            parts.append(f"{_ITEMS.get(key, 'item')} {part + 1}{f' ({called[:_NAME_SHOWN]})' if called else ''}")
         else:
             node = node.get(part) if isinstance(node, dict) else None
             key = str(part)

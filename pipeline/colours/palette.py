@@ -35,7 +35,7 @@ def _list_patterns() -> tuple[Pattern, ...]:
     lines = tuple(
         Pattern(directions, spacing, width)
         for width in (0.16, 0.42)
-        for spacing in (1.5, 0.9, 2.4)
+        for spacing in (1.3, 0.8, 1.9)
         for directions in angles
     )  # fmt: skip
     return (Pattern((), 0.0, 0.0), *lines)

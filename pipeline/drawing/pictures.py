@@ -9,6 +9,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from landshift.pipeline.drawing.symbols import rgb, screen_lines
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.legend import NOT_OBSERVED, UNCHANGED, Change
 from landshift.pipeline.raster.images import ImageSource, open_readers, preview
@@ -166,7 +167,7 @@ def on_grey(colours: np.ndarray) -> np.ndarray:
 
 
 def change_picture(change: Path, changes: Sequence[Change], under: np.ndarray, side: int = 900) -> np.ndarray:
-    """Lay the changes in their colours over a faded picture.
+    """Lay the changes over a faded picture, in their colours and with the lines for the land use before.
 
     Args:
         change: `change.tif`.
@@ -180,12 +181,16 @@ def change_picture(change: Path, changes: Sequence[Change], under: np.ndarray, s
     codes = read_preview(change, [1], side)[0]
     grey = under.mean(axis=2, keepdims=True)
     out = np.repeat(165 + 0.35 * grey, 3, axis=2).astype(np.uint8)
+    rows, columns = np.indices(codes.shape)
     for entry in changes:
-        if entry.code not in (NOT_OBSERVED, UNCHANGED):
-            out[codes == entry.code] = [int(entry.colour[i : i + 2], 16) for i in (1, 3, 5)]
+        if entry.code not in (NOT_OBSERVED, UNCHANGED) and (here := codes == entry.code).any():
+            out[here] = rgb(entry.colour)
+            lines = screen_lines(entry.colour, entry.pattern)
+            for angle in map(np.radians, lines.angles):
+                across = (columns[here] * np.sin(angle) + rows[here] * np.cos(angle)) % lines.spacing
+                out[tuple(axis[across < lines.width] for axis in np.nonzero(here))] = rgb(lines.ink)
     unseen = codes == NOT_OBSERVED
     out[unseen] = _GREY
-    rows, columns = np.indices(codes.shape)
     # Hatched: a flat grey would read as ground that was seen.
     out[unseen & ((rows + columns) % 6 < 2)] = _HATCH
     return out

@@ -288,7 +288,7 @@ def _fills(entry: Change | LandUse) -> Sequence[tuple[str, Mapping[str, str]]]:
     """Return what an area is drawn with; what was not observed is hatched on a light veil, to be seen on dark images too."""
     hatched, colour = entry.code == NOT_OBSERVED, fill_colour(entry)
     if hatched:
-        veil = {"color": "255,255,255,110", "outline_style": "no"}
+        veil = {"color": "204,204,212,180", "outline_style": "no"}
         lines = {
             "color": colour_text(colour), "style": "b_diagonal", "outline_color": colour_text(darker(colour)),
             "outline_style": "solid", "outline_width": "0.15", "outline_width_unit": "MM",

@@ -17,6 +17,7 @@ from landshift.pipeline.drawing.rendering import template_environment
 from landshift.pipeline.records import read_record
 from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.run_files import ESTIMATES
+from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.scores.accuracy import FEWEST_CHANGED
 
@@ -61,7 +62,7 @@ class _Setting:
         return _SIDE["legend_height"] * self.columns - 8 * self.columns
 
 
-_SETTINGS = (_Setting(9, 1, 5.0, 1.2), _Setting(7, 1, 4.0, 0.8), _Setting(6, 2, 3.5, 0.8))
+_SETTINGS = (_Setting(9, 1, 7.5, 1.2), _Setting(7, 1, 6.5, 0.8), _Setting(6, 2, 5.0, 0.8))
 """From comfortable to dense."""
 _LETTERS_MM = 0.205
 """Mean width of a letter, millimetres for each point of its size."""
@@ -177,6 +178,8 @@ def hectares_text(run: RunRecord, estimates: Estimates | None) -> str:
         if found.low is not None and found.high is not None:
             line += f" (95 % interval {found.low:,.1f} to {found.high:,.1f} ha)"
         lines.append(line)
+        if (other := estimates.other_changes) is not None and other.area_ha.estimate is not None:
+            lines.append(f"Kinds with few judged samples, together: {_estimate_text(other.area_ha)}")
     lines += [f"Not observed: {run.areas.not_observed_ha:,.1f} ha (change unknown)", BIASED]
     return "\n".join(lines if estimates else [*lines, UNESTIMATED])
 
@@ -227,7 +230,7 @@ def _legend(run: RunRecord, listed: Sequence[Layer], estimates: Estimates | None
     changes, setting = next(fitting, (plain, _SETTINGS[-1]))
     properties = {layer.key: {"legend/title-style": "hidden"} for layer in listed}
     if changes:
-        properties["changes"] = {"legend/title-label": "Changes"}
+        properties["changes"] = {"legend/title-label": "Changes, with 95 % intervals" if estimates else "Changes"}
     for index, row in enumerate(changes):
         text = inert(_WRAP.join(row.lines(setting)))
         if text != row.name:
@@ -255,18 +258,22 @@ class _LegendRow:
         return [*_wrap(self.name, setting), *(_wrap(self.figures, setting) if self.figures else [])]
 
 
+def _estimate_text(area: Interval) -> str:
+    ends = "" if area.low is None or area.high is None else f" ({area.low:,.1f} to {area.high:,.1f})"
+    return f"{area.estimate:,.1f} ha{ends}"
+
+
 def _figures(run: RunRecord, estimates: Estimates | None) -> dict[str, str]:
     """Return hectares and accuracy of each change by its code: estimated where they were, else as mapped and tested."""
     found = {row.code: row for row in (estimates.changes if estimates else ())}
+    few = estimates.other_changes.codes if estimates and estimates.other_changes else ()
     texts = {}
     for row in run.areas.changes:
         text = f"{row.area_ha:,.1f} ha mapped"
         estimated = found.get(row.code)
-        if estimated is not None and estimated.area_ha.estimate is not None:
-            text += f", {estimated.area_ha.estimate:,.1f} estimated"
-            if estimated.area_ha.low is not None and estimated.area_ha.high is not None:
-                text += f" ({estimated.area_ha.low:,.1f} to {estimated.area_ha.high:,.1f})"
-        elif row.test.right is not None and (row.test.mapped or 0) >= FEWEST_CHANGED:
+        if estimated is not None and row.code not in few and estimated.area_ha.estimate is not None:
+            text = f"{_estimate_text(estimated.area_ha)} estimated"
+        elif estimates is None and row.test.right is not None and (row.test.mapped or 0) >= FEWEST_CHANGED:
             text += f"; {row.test.right:.0%} right where tested".replace("%", " %")
         texts[str(row.code)] = text
     return texts
