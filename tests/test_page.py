@@ -63,7 +63,8 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     for name, chosen in options.items():
         run = write_run(folder / name, **chosen)
         if name == "warned":
-            write_record(folder / name / "record/run.json", replace(run, warnings=warnings))
+            config = {**run.config, "notice": "An exercise."}
+            write_record(folder / name / "record/run.json", replace(run, warnings=warnings, config=config))
         if name in ("run", "hostile", "warned"):
             write_record(folder / name / "record/estimates.json", estimates_of(run))
         found[name] = folder / f"{name}.html"
@@ -438,10 +439,12 @@ def test_the_first_screen_is_the_answer(opened: Any, size: dict[str, int], seen:
     for heading in ("What changed", "How good the map is", "Where not to trust it"):
         place = page.get_by_role("heading", name=heading).bounding_box()
         assert place["y"] + place["height"] < size["height"] - 40, heading
+    assert page.locator("header .notice").inner_text() == "An exercise."
     text = page.locator("#answer").inner_text()
     assert "12.2 ha changed" in text
     assert "Of 100 mapped hectares about 75 (62 to 88) had changed; of 100 changed about 50 (25 to 75) were found" in text
-    assert "judged one by one" in text
+    assert "117 points drawn at random over the whole map; judged by: not recorded" in text, "nobody knows whether by people"
+    assert "What people judged" not in page.locator("main").inner_text()
     assert "2 warnings" in text
     assert "scenes:" not in text, "settings are for the maker of the map"
     if seen:

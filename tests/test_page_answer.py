@@ -36,7 +36,7 @@ def test_a_judged_sample_goes_before_test_blocks() -> None:
     assert found.right is not None
     assert found.found is not None
     assert [(s.text, s.span) for s in (found.right, found.found)] == [("75", "62 to 88"), ("50", "25 to 75")]
-    assert "117 points drawn at random over the whole map and judged one by one" in found.tested_on
+    assert "117 points drawn at random over the whole map; judged by: not recorded" in found.tested_on
 
 
 @pytest.mark.parametrize(

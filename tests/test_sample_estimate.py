@@ -193,6 +193,22 @@ def test_estimates_are_in_every_file_that_shows_areas(estimated: Estimated) -> N
     assert any("Not observed" in line or "not observed" in line for line in lines)
 
 
+def test_who_judged_and_by_what_stands_beside_the_estimates(run: Path) -> None:
+    sample_run(run, aim=Aim(size=200, minimum=20))
+    first = estimate_run(run, [judge(run)]).estimates.samples
+    assert (first.judging.by, first.judging.dates) == ("not recorded", "not recorded")
+    assert first.judging.unnamed == first.judging.undated == first.used
+    total = len(read_samples(run.parent / "sample" / SAMPLES))
+    names = ["Ada"] * (total - 5) + ["Ben"] * 3 + [None] * 2
+    days = pd.to_datetime(["2023-05-02"] * (total - 9) + ["2023-07-11"] * 8 + [None])
+    who = estimate_run(run, [judge(run, interpreter=names, reference_date=days)]).estimates.samples.judging
+    assert (who.interpreters, who.unnamed, who.undated) == (("Ada", "Ben"), 2, 1)
+    said = ("Ada, Ben; for 2 pixels not recorded", "2023-05-02 to 2023-07-11; for 1 pixels not recorded")
+    for file in ("report.html", "record/estimates.md", "record/estimates_about.csv"):
+        text = (run / file).read_text(encoding="utf-8")
+        assert all(words in text.replace("<bdi>", "") for words in said), file
+
+
 def test_a_second_estimate_replaces_the_first_and_leaves_the_maps_alone(estimated: Estimated) -> None:
     run = estimated.run
     maps = {p.name: p.read_bytes() for p in run.rglob("*.tif")}

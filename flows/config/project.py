@@ -63,6 +63,8 @@ class Project(Section):
 
     name: str = Field(pattern="^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")
     """Short name without spaces; outputs and ids carry it."""
+    notice: str = Field(default="", max_length=300)
+    """What everyone who sees a map of it must know first, such as that it is an exercise; on top of the page of each run."""
     sensor: SensorConfig
     """What the files hold."""
     scenes: ScenesConfig = ScenesConfig()

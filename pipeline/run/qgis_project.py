@@ -43,8 +43,8 @@ def write_project(folder: Path, run: RunRecord) -> Path:
     dates = f"{run.before_date} to {run.after_date}"
     project = QgisProject(
         key=run.key, title=f"{run.name}: change of land use, {dates}",
-        abstract=f"Changes of land use between {run.before_date} and {run.after_date}, mapped by Landshift, "
-        f"run {run.key}. {BIASED}",
+        abstract=f"{run.notice} Changes of land use between {run.before_date} and {run.after_date}, mapped by Landshift, "
+        f"run {run.key}. {BIASED}".strip(),
         created=run.created, crs=str(info.crs), extent=extent, entries=tuple(entries),
         themes=_themes(vectors | rasters),
         layout=layout(run, vectors | rasters, extent, estimates_of(folder, run), crs=str(info.crs)),
@@ -58,7 +58,7 @@ _MAPS = (
 
 
 _ABSTRACTS = {
-    "samples": "Pixels drawn at random and judged by people; the estimates rest on them.",
+    "samples": "Pixels drawn at random and judged, with the interpreter where recorded; the estimates rest on them.",
     "areas_of_interest": "Areas of the user, with hectares within the map by pixel count (biased), and with intervals after an "
     "estimate.",
     "changes": "A polygon for each patch of change: from, to, hectares by pixel count (biased), probability of change, dates.",

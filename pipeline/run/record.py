@@ -292,6 +292,12 @@ class RunRecord:
         return found
 
     @property
+    def notice(self) -> str:
+        """What its maker states about the map before all else, as the config has it; empty where nothing."""
+        found = self.config.get("notice")
+        return found if isinstance(found, str) else ""
+
+    @property
     def mapper(self) -> str:
         """What mapped the changes: the name of the model's project, or of the classical method."""
         return self.model.name if self.model is not None else self.classical.title if self.classical is not None else ""

@@ -76,7 +76,8 @@ def write_stac(folder: Path, run: RunRecord, known: Mapping[str, str] | None = N
         start_datetime=start, end_datetime=end, collection=run.name,
         stac_extensions=[CLASSIFICATION, FILE, PROCESSING, PROJECTION, RASTER],
         properties={
-            "title": title, "description": f"{title}. {_BIASED}", "created": _utc(run.created),
+            "title": title, "description": f"{run.notice} {title}. {_BIASED}".strip(),
+            "created": _utc(run.created),
             **_projection(info), **_properties(run),
         },
     )  # fmt: skip

@@ -1,6 +1,7 @@
 """The record of a judged sample's estimates: `estimates.json`."""
 
 from dataclasses import dataclass
+from datetime import date
 
 from landshift.pipeline.sample.agreement import InterpreterAgreement
 from landshift.pipeline.sample.area_estimation import Interval
@@ -27,6 +28,44 @@ class JudgedStratum:
     """Drawn pixels; None where not known."""
 
 
+NOT_RECORDED = "not recorded"
+_NAMED = 5
+"""Interpreters that a text names."""
+
+
+@dataclass(frozen=True)
+class Judging:
+    """Who judged a sample, and by what: as the columns `interpreter` and `reference_date` of the judged pixels state."""
+
+    interpreters: tuple[str, ...] = ()
+    """Names that occur, the one with most pixels first."""
+    unnamed: int = 0
+    """Judged pixels without a name."""
+    first: date | None = None
+    """Earliest date of an image or visit by which a pixel was judged; None where none is recorded."""
+    last: date | None = None
+    """Latest such date."""
+    undated: int = 0
+    """Judged pixels without such a date."""
+
+    @property
+    def by(self) -> str:
+        """Who judged, for example `Ada, Ben; for 3 pixels not recorded`."""
+        if not self.interpreters:
+            return NOT_RECORDED
+        more = len(self.interpreters) - _NAMED
+        names = ", ".join(self.interpreters[:_NAMED]) + (f" and {more} more" if more > 0 else "")
+        return f"{names}; for {self.unnamed:,} pixels {NOT_RECORDED}" if self.unnamed else names
+
+    @property
+    def dates(self) -> str:
+        """Of what they were judged by, for example `2023-05-02 to 2023-07-11`."""
+        if self.first is None or self.last is None:
+            return NOT_RECORDED
+        span = f"{self.first}" if self.first == self.last else f"{self.first} to {self.last}"
+        return f"{span}; for {self.undated:,} pixels {NOT_RECORDED}" if self.undated else span
+
+
 @dataclass(frozen=True)
 class JudgedSample:
     """The sample that the estimates come from."""
@@ -43,6 +82,8 @@ class JudgedSample:
     """Name of the labelling file; names of several, separated by commas."""
     strata: tuple[JudgedStratum, ...]
     """Of the map, by ascending number."""
+    judging: Judging = Judging()
+    """Who judged it, and by what."""
 
 
 @dataclass(frozen=True)

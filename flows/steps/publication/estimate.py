@@ -30,7 +30,7 @@ from landshift.pipeline.sample.agreement import InterpreterAgreement, measure_ag
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.estimates import AreaFacts, MapFacts, estimates
 from landshift.pipeline.sample.grouping import OTHER_CHANGES
-from landshift.pipeline.sample.judging.points import add_estimates, combine_points
+from landshift.pipeline.sample.judging.points import add_estimates, combine_points, judging_of
 from landshift.pipeline.sample.notes import note_on_agreement
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.sample.tables.official_tables import official_form, official_long
@@ -96,7 +96,11 @@ def estimate_run(
         )  # fmt: skip
         extra = (*(places.notes if places is not None else ()), *_uneven_pixels(grid))
         agreed = (note_on_agreement(agreement),) if agreement is not None else ()
-        estimated = replace(estimated, notes=(*estimated.notes, *agreed, *extra), agreement=agreement)
+        said = (described.notice,) if described.notice else ()
+        estimated = replace(
+            estimated, notes=(*said, *estimated.notes, *agreed, *extra), agreement=agreement,
+            samples=replace(estimated.samples, judging=judging_of(judged.frame, judged.references)),
+        )  # fmt: skip
         advance(0.3)
         points = combine_points(judged.frame, legend, judged.references, mapped)
         dates = (described.before_date, described.after_date)

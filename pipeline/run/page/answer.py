@@ -79,7 +79,8 @@ def measure_quality(run: RunRecord, estimates: Estimates | None) -> Quality:
         right, found = _of_interval(changed.users_accuracy), _of_interval(changed.producers_accuracy)
         if right or found:
             used = f"{estimates.samples.used:,}"
-            return Quality(right, found, f"Tested on {used} points drawn at random over the whole map and judged one by one.")
+            who = f"judged by: {estimates.samples.judging.by}"
+            return Quality(right, found, f"Tested on {used} points drawn at random over the whole map; {who}.")
     scores = run.model.scores if run.model is not None else None
     if isinstance(scores, Mapping) and isinstance(test := scores.get("test"), Mapping):
         evidence = scores.get("evidence")

@@ -13,7 +13,7 @@ from landshift.pipeline.grid import Grid, crs_name, crs_of
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.sample.draw import Sample, sample_ids
 from landshift.pipeline.sample.estimates import MapFacts
-from landshift.pipeline.sample.record import Estimates
+from landshift.pipeline.sample.record import Estimates, Judging
 from landshift.pipeline.sample.references import References
 from landshift.pipeline.vector.columns import (
     AREA_ESTIMATE_COLUMNS,
@@ -178,6 +178,24 @@ def combine_points(judged: gpd.GeoDataFrame, legend: Legend, references: Referen
         "interpreter": rows["interpreter"].to_numpy(), "remarks": rows["remarks"].to_numpy(),
     }  # fmt: skip
     return frame_of(values, SAMPLE_COLUMNS, rows.geometry.to_numpy(), judged.crs)
+
+
+def judging_of(judged: gpd.GeoDataFrame, references: References) -> Judging:
+    """Return who judged the pixels that are used, and by what.
+
+    Args:
+        judged: The labelling file, with the columns `interpreter` and `reference_date`.
+        references: The judgements that were used.
+    """
+    rows = judged.iloc[references.index]
+    names = rows["interpreter"].dropna().astype(str).map(lambda name: " ".join(name.split()))
+    counts = names[names != ""].value_counts()
+    dates = pd.to_datetime(rows["reference_date"]).dropna()
+    return Judging(
+        interpreters=tuple(sorted(counts.index, key=lambda name: (-counts[name], name))), unnamed=len(rows) - int(counts.sum()),
+        first=None if dates.empty else dates.min().date(), last=None if dates.empty else dates.max().date(),
+        undated=len(rows) - len(dates),
+    )  # fmt: skip
 
 
 def add_estimates(areas: gpd.GeoDataFrame, estimates: Estimates) -> gpd.GeoDataFrame:

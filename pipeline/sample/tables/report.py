@@ -98,6 +98,8 @@ def _paragraph(estimates: Estimates, dates: tuple[date, date]) -> str:
         f"by what it shows falsely.",
         f"The estimate is from a stratified random sample of {samples.total:,} pixels, of which {samples.used:,} could be "
         f"judged; strata and judged pixels: {strata}.",
+        f"Judged by: {_plain(samples.judging.by)}; dates of the images or visits that they were judged by: "
+        f"{samples.judging.dates}.",
         f"Of the mapped change {_state(changed.users_accuracy)} had changed (user's accuracy), and of the change "
         f"{_state(changed.producers_accuracy)} is mapped (producer's accuracy); the overall accuracy is "
         f"{_state(estimates.overall_accuracy)}.",

@@ -182,6 +182,7 @@ def _about(
         "run": name, "run id": estimates.run, "before date": dates[0],
         "after date": dates[1], "confidence level": estimates.confidence_level, "seed": samples.seed,
         "file": samples.file, "sampled pixels": samples.total, "judged pixels": samples.used,
+        "judged by": samples.judging.by, "dates of what they were judged by": samples.judging.dates,
     }  # fmt: skip
     used = {
         "areas of interest": estimates.areas_of_interest, "disagreement": estimates.disagreement,
