@@ -17,7 +17,7 @@ from landshift.pipeline.run.page.write import page_of
 from landshift.pipeline.run_files import CHANGES
 from landshift.pipeline.vector.columns import CHANGES_LAYER, LEARNT, TESTED
 from landshift.pipeline.vector.read import read_layer
-from tests.small_run import NAMES, PATCHES, SHAPE, estimates_of, write_run
+from tests.small_run import NAMES, PATCHES, SHAPE, estimates_of, known, write_run
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser") or shutil.which("google-chrome")
 pytestmark = [
@@ -51,7 +51,7 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
     # Of 4 pixels each, one in each field of a chessboard.
     fields = [((slice(y, y + 2), slice(x, x + 2)), 2, 0.9) for y in range(14, 58, 5) for x in range(2, 78, 5)]
     options["many"] = {"patches": fields}
-    options["warned"] = {}
+    options["warned"] = options["doubted"] = {}
     labels = np.zeros(SHAPE, np.uint8)
     labels[2:12, 2:20], labels[40:50, 30:60] = LEARNT, TESTED
     options["labelled"] = {"labels": labels}
@@ -67,6 +67,10 @@ def pages(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
             write_record(folder / name / "record/run.json", replace(run, warnings=warnings, config=config))
         if name in ("run", "hostile", "warned"):
             write_record(folder / name / "record/estimates.json", estimates_of(run))
+        if name == "doubted":
+            estimates = estimates_of(run)
+            wrong = (replace(row, users_accuracy=known(0.1, 0.1)) if row.code == 2 else row for row in estimates.changes)
+            write_record(folder / name / "record/estimates.json", replace(estimates, changes=tuple(wrong)))
         found[name] = folder / f"{name}.html"
         found[name].write_text(page_of(folder / name), encoding="utf-8")
     return found
@@ -227,15 +231,17 @@ def test_a_patch_has_an_address(opened: Any) -> None:
     assert not opened("run", address="#nowhere").locator("#card").is_visible()
 
 
+COLOUR = """([canvas, x, y]) => { const box = canvas.getBoundingClientRect(), at = canvas.width / box.width;
+  return [...canvas.getContext('2d').getImageData((x - box.x) * at, (y - box.y) * at, 1, 1).data].slice(0, 3).join(); }"""
+
+
 def test_patches_are_painted_by_what_is_known_of_them(opened: Any) -> None:
     page = opened("run")
-    colour = """([canvas, x, y]) => { const box = canvas.getBoundingClientRect(), at = canvas.width / box.width;
-      return [...canvas.getContext('2d').getImageData((x - box.x) * at, (y - box.y) * at, 1, 1).data].slice(0, 3).join(); }"""
 
     def look() -> str:
         page.wait_for_timeout(150)
         x, y = place_on_map(page, 16, 40)
-        return str(page.evaluate(colour, [page.locator("canvas.patches").element_handle(), x, y]))
+        return str(page.evaluate(COLOUR, [page.locator("canvas.patches").element_handle(), x, y]))
 
     by_kind = look()
     page.select_option("#paint", "probability")
@@ -249,6 +255,41 @@ def test_patches_are_painted_by_what_is_known_of_them(opened: Any) -> None:
     assert look() == by_kind
     page.get_by_label("Opacity").fill("40")
     assert page.locator(".leaflet-patches-pane").evaluate("e => e.style.opacity") == "0.4"
+
+
+def test_what_is_doubted_is_shown_alone_and_then_all_is_as_before(opened: Any) -> None:
+    page = opened("doubted", reduced_motion="reduce")
+    page.locator(ROWS).first.click()
+    assert zoomed_in(page)
+    page.select_option("#paint", "probability")
+    wrong, unseen = (page.locator("#answer li", has_text=text).get_by_role("button") for text in ("More often", "not seen"))
+    wrong.click()
+    assert hectares(page) == [1.0, 0.16]
+    assert not zoomed_in(page)
+    assert not page.locator("#card").is_visible()
+    assert page.locator("#paint").input_value() == "kind"
+    assert [b.get_attribute("aria-pressed") for b in (wrong, unseen)] == ["true", "false"]
+    unseen.click()
+    assert [b.get_attribute("aria-pressed") for b in (wrong, unseen)] == ["false", "true"]
+    assert page.locator("#paint").input_value() == "outline"
+    assert len(hectares(page)) == 4
+    unseen.click()
+    assert unseen.get_attribute("aria-pressed") == "false"
+    assert page.locator("#paint").input_value() == "probability"
+    wrong.click()
+    page.get_by_role("checkbox", name="Cropland to Water").check()
+    assert wrong.get_attribute("aria-pressed") == "false", "the reader chose otherwise"
+    assert hectares(page) == [2.4, 1.0, 0.16]
+
+
+def test_colours_of_how_often_a_kind_was_right_have_one_for_what_was_not_tested(opened: Any) -> None:
+    page = opened("labelled")
+    page.select_option("#paint", "right")
+    page.wait_for_timeout(150)
+    entry = page.locator("#steps-right li", has_text="hardly tested or not at all")
+    assert entry.locator(".swatch").evaluate("e => e.style.backgroundColor") == "rgb(187, 187, 187)"
+    x, y = place_on_map(page, 16, 40)
+    assert page.evaluate(COLOUR, [page.locator("canvas.patches").element_handle(), x, y]) == "187,187,187"
 
 
 def test_the_table_is_saved_as_it_is_filtered_and_no_cell_is_a_formula(

@@ -13,6 +13,7 @@ from landshift.pipeline.run.page.answer import list_doubts, measure_quality
 from landshift.pipeline.run.page.tables import area_rows
 from landshift.pipeline.run.record import RunRecord, TerritoryShift
 from landshift.pipeline.sample.area_estimation import UNKNOWN
+from landshift.pipeline.sample.record import ErrorMatrix
 from tests.small_run import estimates_of, known, mapped_change, run_record
 
 LEGEND = Legend(tuple(LandUse(i, name, "#00aa00") for i, name in enumerate(("Forest", "Cropland", "Water"), 1)))
@@ -76,7 +77,7 @@ def test_doubts_name_what_was_not_seen_unlike_wrong_and_unconfirmed() -> None:
         areas=replace(run.areas, not_observed_ha=12.0, observed_share=0.75),
     )  # fmt: skip
     doubts = list_doubts(run, area_rows(run, None))
-    assert [d.layer for d in doubts] == ["unseen", "unlike", "right", "right", "opinion"]
+    assert [d.layer for d in doubts] == ["unseen", "unlike", "kinds", "kinds", "opinion"]
     names = [kind.name for kind in run.areas.changes]
     for text, doubt in zip(("12.0 ha (25 %)", "12 %", names[1], names[2], "25 %"), doubts, strict=True):
         assert text in doubt.text
@@ -87,14 +88,14 @@ def test_a_kind_that_the_sample_found_wrong_is_doubted_whatever_the_test_blocks_
     run = run_of(OnTestBlocks(0.9, 0.8, 0.95, 100, blocks=5))
     estimates = estimates_of(run)
     rows = tuple(replace(row, users_accuracy=known(0.25, 0.1)) if row.code == 2 else row for row in estimates.changes)
-    assert not [d for d in list_doubts(run, area_rows(run, None)) if d.layer == "right"]
+    assert not [d for d in list_doubts(run, area_rows(run, None)) if d.layer == "kinds"]
     doubts = list_doubts(run, area_rows(run, replace(estimates, changes=rows)))
     assert any("More often wrong than right" in d.text and run.areas.changes[0].name in d.text for d in doubts)
 
 
 def test_many_kinds_are_summed_up() -> None:
     run = run_of(*[OnTestBlocks(0.1, 0.0, 0.3, 50, blocks=4)] * 5)
-    (doubt,) = (d for d in list_doubts(run, area_rows(run, None)) if d.layer == "right")
+    (doubt,) = (d for d in list_doubts(run, area_rows(run, None)) if d.layer == "kinds")
     assert "and 3 more kinds (40.0 ha mapped)" in doubt.text
 
 
@@ -103,3 +104,29 @@ def test_a_map_like_its_training_that_all_was_seen_of_is_not_doubted(tmp_path: P
     assert list_doubts(run, area_rows(run, None)) == []
     (doubt,) = list_doubts(replace(run, domain_shift=TerritoryShift(32, None)), area_rows(run, None))
     assert "not known" in doubt.text
+
+
+def test_a_kind_is_called_wrong_or_right_only_where_enough_was_tested_to_tell() -> None:
+    wrong_once, wrong_often = OnTestBlocks(0.0, 0.0, 0.95, 1, blocks=2), OnTestBlocks(0.2, 0.1, 0.4, 40, blocks=3)
+    right_once, either = OnTestBlocks(1.0, 0.05, 1.0, 1, blocks=2), OnTestBlocks(0.7, 0.4, 0.9, 16, blocks=3)
+    run = run_of(wrong_often, wrong_once, right_once, either)
+    wrong, hardly = (d for d in list_doubts(run, area_rows(run, None)) if d.kinds)
+    names = [kind.name for kind in run.areas.changes]
+    assert wrong.text == f"More often wrong than right when tested: {names[0]} (40 test pixels); 10.0 ha mapped."
+    assert hardly.text.startswith(
+        f"Hardly tested or not at all: {names[1]} (1 test pixel), {names[2]} (1 test pixel), {names[3]}"
+    )
+    assert (wrong.kinds, hardly.kinds) == ((0,), (1, 2, 3))
+
+
+def test_a_kind_that_two_samples_found_wrong_is_hardly_tested() -> None:
+    run = run_of(OnTestBlocks(0.9, 0.8, 0.95, 100, blocks=5), OnTestBlocks(0.9, 0.8, 0.95, 100, blocks=5))
+    estimates, code = estimates_of(run), run.areas.changes[0].code
+    rows = tuple(replace(row, users_accuracy=known(0.0, 0.3)) if row.code == code else row for row in estimates.changes)
+    for counts, said in ((2, "Hardly tested or not at all"), (20, "More often wrong than right when tested")):
+        matrix = ErrorMatrix((code,), ("",), ((counts,),), ((1.0,),))
+        found = area_rows(run, replace(estimates, changes=rows, matrix=matrix))
+        doubts = [d for d in list_doubts(run, found) if d.kinds]
+        assert [d.text for d in doubts] == [f"{said}: {run.areas.changes[0].name} ({counts} samples); 10.0 ha mapped."]
+        assert found[0].right_brief == f"0 % right (0 to 30), {counts} samples"
+        assert ("too few to rely on" in found[0].right_text) == (counts == 2)

@@ -3,6 +3,7 @@
 import base64
 import json
 import zlib
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +28,7 @@ from landshift.pipeline.run.page.map_data import (
 )
 from landshift.pipeline.run.page.packing import Packed, dictionary_code, outline_columns, outlines_within, pack_columns
 from landshift.pipeline.run.page.tables import area_rows, estimate_of_unchanged, matrix, place_notes, place_rows
+from landshift.pipeline.sample.record import ErrorMatrix
 from landshift.pipeline.vector.read import read_layer
 from tests.small_run import NAMES, estimates_of, write_run
 
@@ -217,9 +219,11 @@ def test_estimates_stand_beside_what_was_mapped(made: Any) -> None:
     assert found is not None
     assert found.area_ha.estimate == 39.0
     assert [row.estimated for row in area_rows(run, None)] == [None] * 3
-    counts = dict(zip(estimates.matrix.codes, map(sum, estimates.matrix.counts), strict=True))
-    assert [row.sampled for row in rows] == [counts.get(row.estimated.code, 0) for row in rows]
-    for row in rows:
+    codes = tuple(row.estimated.code for row in rows)
+    counts = tuple(tuple(10 * (i == k) + i for k in range(4)) for i in range(4))
+    counted = area_rows(run, replace(estimates, matrix=ErrorMatrix(codes, ("",) * 4, counts, ())))
+    assert [row.sampled for row in counted] == [10, 14, 18, 22]
+    for row in counted:
         assert row.right_text.endswith(f"of {row.sampled} sampled pixels mapped so right"), "the source and how many"
     assert estimate_of_unchanged(None) is None
 

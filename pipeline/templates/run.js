@@ -133,12 +133,13 @@
   const STYLES = {
     kind: data.kinds.map((kind) => ({ ...full(kind.colour), lines: kind.lines })),
     outline: data.kinds.map((kind) => ({ colour: kind.colour, edge: kind.colour, fill: false, weight: 2.5 })),
-    probability: [...steps('probability'), '#bbb'].map(full),
-    right: [...steps('right'), '#bbb'].map(full),
+    // The last is the one without a value.
+    probability: steps('probability').map(full),
+    right: steps('right').map(full),
   };
   // Of each percent, from -1 (not known) on.
   const PERCENT_STEP = Int8Array.from({ length: 102 }, (_, i) => (i < 11 ? STYLES.probability.length - 1 : stepOf((i - 1) / 100, [0.1, 0.3, 0.5, 0.7, 0.9])));
-  const rightStep = data.kinds.map((kind) => (kind.right === null ? -1 : stepOf(kind.right, [0, 0.5, 0.7, 0.8, 0.9])));
+  const rightStep = data.kinds.map((kind) => (kind.right === null || kind.hardly_tested ? -1 : stepOf(kind.right, [0, 0.5, 0.7, 0.8, 0.9])));
   // The styles of the patches as they are painted now, and which of them each has: -1 where its kind is hidden.
   const painting = () => {
     const visible = Uint8Array.from(data.kinds, (_, kind) => (shown.has(kind) ? 1 : 0));
@@ -199,19 +200,59 @@
       layer.openTooltip();
       bringToView();
     }));
-    // What a sentence doubts is shown where it lies.
-    const layerOf = { unseen: byId('show-unseen'), unlike: pictures.unlike, opinion: pictures.disagreement };
-    all('[data-layer]').forEach((button) => {
-      const box = layerOf[button.dataset.layer];
-      const paints = button.dataset.layer === 'right' ? paint : null;
-      if (!box && !paints) button.remove();
-      button.addEventListener('click', () => {
-        if (paints) paints.value = 'right';
-        else box.checked = true;
-        (paints ?? box).dispatchEvent(new Event('change'));
-        bringToView();
+  };
+
+  // ---- What a sentence doubts is shown where it lies: that alone, until its button or the legend is used again. ----
+  let [pressed, before, isShowing] = [null, null, false];
+  const release = () => {
+    pressed?.setAttribute('aria-pressed', 'false');
+    [pressed, before] = [null, null];
+  };
+  const startDoubts = () => {
+    const boxes = [byId('show-unseen'), pictures.unlike, pictures.disagreement];
+    const boxOf = { unseen: boxes[0], unlike: boxes[1], opinion: boxes[2] };
+    const show = ({ painted, kinds, checked }) => {
+      isShowing = true;
+      boxes.forEach((box, i) => {
+        if (!box || box.checked === checked[i]) return;
+        box.checked = checked[i];
+        box.dispatchEvent(new Event('change'));
       });
+      if (count) {
+        paint.value = painted;
+        paint.dispatchEvent(new Event('change'));
+        replaceShown(kinds);
+      }
+      isShowing = false;
+    };
+    const press = (button) => {
+      const start = before ?? { painted: paint?.value, kinds: [...shown], checked: boxes.map((box) => box?.checked) };
+      const again = button === pressed;
+      release();
+      if (again) {
+        show(start);
+        return;
+      }
+      const box = boxOf[button.dataset.layer];
+      const kinds = button.dataset.kinds?.split(' ').map(Number);
+      // Outlines leave the ground below them free.
+      show({
+        painted: box ? 'outline' : 'kind', kinds: kinds ?? [...data.kinds.keys()],
+        checked: boxes.map((other, i) => (box ? other === box : i === 0 && other?.checked)),
+      });
+      [pressed, before] = [button, start];
+      button.setAttribute('aria-pressed', 'true');
+      closeCard();
+      map.fitBounds(extent, { animate: !calm });
+      bringToView();
+    };
+    all('[data-layer]').forEach((button) => {
+      if (boxOf[button.dataset.layer] || (button.dataset.kinds && count)) button.addEventListener('click', () => press(button));
+      else button.remove();
     });
+    [...boxes, paint].forEach((control) => control?.addEventListener('change', () => {
+      if (!isShowing) release();
+    }));
   };
 
   const pixelAt = (latlng) => [latlng.lng / data.pixel_m, -latlng.lat / data.pixel_m];
@@ -431,8 +472,9 @@
       const swatch = element('span', { className: 'swatch' });
       swatch.style.background = kind.swatch;
       const what = element('td', { className: 'what' }, element('button', { type: 'button', className: 'go' }, swatch, named(kind.name)));
-      const about = touched(index) ? `in ${touched(index)}; ${kind.tested}` : kind.tested;
-      what.append(soft(about), soft(idOf(index), 'soft id'));
+      what.append(element('span', { className: 'soft right', title: kind.tested, textContent: kind.brief }));
+      if (touched(index)) what.append(soft(`in ${touched(index)}`));
+      what.append(soft(idOf(index), 'soft id'));
       if (hasChips) {
         const place_ = chipOf.get(index);
         row.append(place_ === undefined ? element('td', { className: 'chips' }, element('span', { className: 'soft', textContent: '–' }))
@@ -535,6 +577,7 @@
 
   // ---- The legend filters kinds, on the map and in the table. ----
   const showKinds = () => {
+    if (!isShowing) release();
     all('[data-kind]').forEach((box) => { box.checked = shown.has(Number(box.dataset.kind)); });
     byId('filter').value = shown.size === data.kinds.length ? 'all' : shown.size === 1 ? String([...shown][0]) : 'mixed';
     if (chosen !== null && !shown.has(columns.kind[chosen])) {
@@ -568,6 +611,7 @@
     drawMap();
     drawLayers();
     startSwipe();
+    startDoubts();
     if (count) {
       drawPatches();
       startTable();

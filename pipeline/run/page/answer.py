@@ -5,15 +5,13 @@ from dataclasses import dataclass
 from itertools import chain
 
 from landshift.pipeline.formatting import percent
-from landshift.pipeline.run.page.tables import AreaFigures
+from landshift.pipeline.run.page.tables import EVEN, AreaFigures
 from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.sample.area_estimation import Interval
 from landshift.pipeline.sample.record import Estimates
-from landshift.pipeline.scores.accuracy import FEWEST_CHANGED
 
 _USUAL_BEYOND = 0.05
 """Share of blocks that lie past the edge of the training regions by definition."""
-_EVEN = 0.5
 _NAMED = 2
 """Kinds that a sentence names."""
 
@@ -65,6 +63,8 @@ class Doubt:
     """A sentence."""
     layer: str = ""
     """Layer of the page's map that shows where; empty without one."""
+    kinds: tuple[int, ...] = ()
+    """Places of the kinds of change that it names, in the rows of the table of areas; empty where it names none."""
 
 
 def measure_quality(run: RunRecord, estimates: Estimates | None) -> Quality:
@@ -142,25 +142,22 @@ def _doubt_unlike(run: RunRecord) -> Iterator[Doubt]:
 
 def _doubt_kinds(rows: Sequence[AreaFigures]) -> Iterator[Doubt]:
     mapped = [row for row in rows if row.mapped_ha]
-    wrong = [row for row in mapped if (right := row.right) is not None and right < _EVEN]
-    if wrong:
-        yield Doubt(f"More often wrong than right when tested: {_names(wrong)}.", "right")
-    unsure = [row for row in mapped if row not in wrong and _is_untested(row)]
-    if unsure and len(mapped) > 1:
-        yield Doubt(f"Hardly tested or not at all: {_names(unsure)}.", "right")
-
-
-def _is_untested(row: AreaFigures) -> bool:
-    if row.estimated is not None:
-        return row.estimated.users_accuracy.low is None
-    return (row.test.mapped or 0) < FEWEST_CHANGED or row.test.blocks == 1
+    unsure = [row for row in mapped if row.is_hardly_tested]
+    wrong = [row for row in mapped if row not in unsure and (right := row.right) is not None and right < EVEN]
+    for text, found in (("More often wrong than right when tested", wrong), ("Hardly tested or not at all", unsure)):
+        if found and (found is wrong or len(mapped) > 1):
+            yield Doubt(f"{text}: {_names(found)}.", "kinds", tuple(rows.index(row) for row in found))
 
 
 def _names(rows: Sequence[AreaFigures]) -> str:
     area = sum(row.mapped_ha for row in rows)
     if len(rows) > _NAMED + 1:
-        return f"{', '.join(row.name for row in rows[:_NAMED])} and {len(rows) - _NAMED} more kinds ({area:,.1f} ha mapped)"
-    return f"{', '.join(row.name for row in rows)} ({area:,.1f} ha mapped)"
+        return f"{', '.join(map(_name, rows[:_NAMED]))} and {len(rows) - _NAMED} more kinds ({area:,.1f} ha mapped)"
+    return f"{', '.join(map(_name, rows))}; {area:,.1f} ha mapped"
+
+
+def _name(row: AreaFigures) -> str:
+    return f"{row.name} ({row.tests_text})"
 
 
 def _doubt_opinion(run: RunRecord) -> Iterator[Doubt]:

@@ -78,6 +78,10 @@ class KindColour:
     """How often it was right in the judged sample; None without one."""
     on_blocks: RightShare
     """How often it was right on the test blocks of the model."""
+    brief: str
+    """The same in few words, for the table."""
+    hardly_tested: bool
+    """Whether too little was tested to know if it is more often right than wrong."""
     ha: float
     """Hectares of all its patches (pixel count, biased), as everywhere on the page."""
 
@@ -235,7 +239,8 @@ def _kinds(run: RunRecord, rows: Sequence[AreaFigures]) -> tuple[KindColour, ...
             row.name, row.from_name, row.to_name if row.from_name else None, row.colour,
             lines=screen_lines(row.colour, row.pattern), swatch=fill_css(row.colour, row.pattern),
             right=figures[row.name].right, tested=figures[row.name].right_text, in_sample=figures[row.name].in_sample,
-            on_blocks=figures[row.name].on_blocks, ha=row.area_ha,
+            on_blocks=figures[row.name].on_blocks,
+            brief=figures[row.name].right_brief, hardly_tested=figures[row.name].is_hardly_tested, ha=row.area_ha,
         )
         for row in run.areas.changes
     )  # fmt: skip

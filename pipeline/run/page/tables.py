@@ -16,6 +16,9 @@ from landshift.pipeline.sample.disagreement import ClassIntensity
 from landshift.pipeline.sample.record import EstimatedArea, EstimatedClass, Estimates
 from landshift.pipeline.scores.accuracy import FEWEST_CHANGED
 
+EVEN = 0.5
+"""Share that is right where a kind is as often right as wrong."""
+
 
 @dataclass(frozen=True)
 class RightShare:
@@ -49,8 +52,8 @@ class AreaFigures:
     """Its row of the estimates; None without one."""
     pattern: int = 0
     """Index in `colours.palette.PATTERNS` of the lines on its colour; 0 = plain."""
-    sampled: int = 0
-    """Judged pixels that are mapped as the change; 0 without a sample."""
+    sampled: int | None = None
+    """Judged pixels that are mapped as the change; None without a sample."""
 
     @property
     def in_sample(self) -> RightShare | None:
@@ -66,20 +69,58 @@ class AreaFigures:
         return RightShare(self.test.right, self.test.low, self.test.high, n=self.test.mapped)
 
     @property
+    def tests(self) -> int | None:
+        """What `right` is a share of: judged samples, else pixels of test blocks; None where that is not known."""
+        return self._measured.n
+
+    @property
+    def tests_text(self) -> str:
+        """The same in words: `16 samples`, `120 test pixels`, `not tested`."""
+        unit = "test pixel" if self.estimated is None else "sample"
+        where = " in one block" if self.estimated is None and self.test.blocks == 1 else ""
+        return f"{self.tests:,} {unit}{'s' if self.tests != 1 else ''}{where}" if self.tests else "not tested"
+
+    @property
+    def is_hardly_tested(self) -> bool:
+        """Whether too little was tested to know if the kind is more often right than wrong."""
+        few = self.tests is not None and self.tests < FEWEST_CHANGED
+        if self.right is None or few or (self.estimated is None and self.test.blocks == 1):
+            return True
+        low, high = self._measured.low, self._measured.high
+        if low is None or high is None:
+            return self.estimated is not None
+        return low < EVEN < high
+
+    @property
     def right(self) -> float | None:
         """Share of what is mapped so that is right, 0..1: of the judged sample, else of the test blocks; None where unknown."""
         return self.test.right if self.estimated is None else self.estimated.users_accuracy.estimate
 
     @property
     def right_text(self) -> str:
-        """The same in words, with its interval and where it comes from."""
-        if self.estimated is None:
-            return kind_text(self.test)
-        found = self.estimated.users_accuracy
-        if found.estimate is None:
-            return "not tested by the sample"
-        span = "" if found.low is None or found.high is None else f" ({100 * found.low:.0f} to {100 * found.high:.0f} %)"
-        return f"{100 * found.estimate:.0f} %{span} of {self.sampled:,} sampled pixels mapped so right"
+        """The same in words, with its interval and where it comes from: `62 % (41 to 80 %) of 120 mapped test pixels right`."""
+        if self.right is None or (self.estimated is None and not self.test.mapped):
+            return "not tested" if self.estimated is None else "not tested by the sample"
+        low, high = self._measured.low, self._measured.high
+        span = "" if low is None or high is None else f" ({100 * low:.0f} to {100 * high:.0f} %)"
+        tested = f"{self.tests:,} " if self.tests else ""
+        of = f"{tested}mapped test pixels" if self.estimated is None else f"{tested}sampled pixels mapped so"
+        few = ", in one block" if self.estimated is None and self.test.blocks == 1 else ""
+        few += ", too few to rely on" if self.is_hardly_tested else ""
+        return f"{100 * self.right:.0f} %{span} of {of} right{few}"
+
+    @property
+    def right_brief(self) -> str:
+        """The same in few words, for a narrow column: `81 % right (50 to 95), 16 samples`."""
+        if self.right is None:
+            return "not tested"
+        low, high = self._measured.low, self._measured.high
+        span = "" if low is None or high is None else f" ({100 * low:.0f} to {100 * high:.0f})"
+        return f"{100 * self.right:.0f} % right{span}" + (f", {self.tests_text}" if self.tests else "")
+
+    @property
+    def _measured(self) -> RightShare:
+        return self.in_sample or self.on_blocks
 
 
 @dataclass(frozen=True)
@@ -152,11 +193,16 @@ def area_rows(run: RunRecord, estimates: Estimates | None) -> list[AreaFigures]:
     sampled = {code: sum(row) for code, row in counts}
     rows = [
         AreaFigures(row.name, row.colour, row.area_ha, row.polygons, test=row.test, estimated=found.pop(row.code, None),
-            pattern=row.pattern, sampled=sampled.get(row.code, 0),
+            pattern=row.pattern, sampled=sampled.get(row.code),
         )
         for row in run.areas.changes
     ]  # fmt: skip
-    only = [AreaFigures(row.name, row.colour, row.mapped_ha, 0, test=OnTestBlocks(), estimated=row) for row in found.values()]
+    only = [
+        AreaFigures(
+            row.name, row.colour, row.mapped_ha, 0, test=OnTestBlocks(), estimated=row, sampled=sampled.get(row.code)
+        )
+        for row in found.values()
+    ]  # fmt: skip
     return rows + only
 
 
@@ -229,16 +275,6 @@ def place_notes(places: Sequence[PlaceFigures]) -> dict[str, list[str]]:
         if row.estimated and row.estimated.note:
             found.setdefault(row.estimated.note, []).append(row.name)
     return found
-
-
-def kind_text(test: OnTestBlocks) -> str:
-    """Return how often a kind was right on the test blocks: `62 % (41 to 80 %) of 120 mapped test pixels right`."""
-    if not test.mapped or test.right is None:
-        return "not tested"
-    span = "" if test.low is None or test.high is None else f" ({100 * test.low:.0f} to {100 * test.high:.0f} %)"
-    few = ", in one block" if test.blocks == 1 else ""
-    few += ", too few to rely on" if few or test.mapped < FEWEST_CHANGED else ""
-    return f"{100 * test.right:.0f} %{span} of {test.mapped:,} mapped test pixels right{few}"
 
 
 def text_of(value: object) -> str | None:
