@@ -257,6 +257,42 @@ def test_patches_are_painted_by_what_is_known_of_them(opened: Any) -> None:
     assert page.locator(".leaflet-patches-pane").evaluate("e => e.style.opacity") == "0.4"
 
 
+def test_escape_closes_the_card_from_the_table(opened: Any) -> None:
+    page = opened("run")
+    row = page.locator(f"{ROWS} >> nth=1")
+    row.locator(".go").focus()
+    page.keyboard.press("Enter")
+    assert page.locator("#card").is_visible()
+    page.keyboard.press("Escape")
+    assert not page.locator("#card").is_visible()
+    assert page.evaluate("document.activeElement.className") == "go", "the row keeps the focus"
+
+
+def test_no_tab_stop_is_an_outline(opened: Any) -> None:
+    page = opened("run")
+    stops = []
+    page.locator("#map").focus()
+    for _ in range(6):
+        page.keyboard.press("Tab")
+        stops.append(page.evaluate("document.activeElement.tagName"))
+    assert "path" not in stops
+
+
+def test_an_address_of_no_patch_is_answered(opened: Any) -> None:
+    page = opened("run", address="#demo-0-0")
+    assert page.locator("#lost").inner_text() == "No patch on this page is called demo-0-0. It may be of another run."
+    page.evaluate("location.hash = '#place-30010-359969'")
+    page.wait_for_timeout(100)
+    assert not page.locator("#lost").is_visible()
+
+
+def test_tables_that_are_wider_than_the_screen_say_so(opened: Any) -> None:
+    note = "e => getComputedStyle(e, '::before').content"
+    table = ".scroll[aria-label='Areas of each change']"
+    assert "Continues to the right" in opened("run", SCREEN).locator(table).evaluate(note)
+    assert opened("run").locator(table).evaluate(note) == "none"
+
+
 def test_what_is_doubted_is_shown_alone_and_then_all_is_as_before(opened: Any) -> None:
     page = opened("doubted", reduced_motion="reduce")
     page.locator(ROWS).first.click()

@@ -153,6 +153,10 @@
   let [patches, areas, outline] = [null, [], null];
   const pictures = {};
 
+  const showSteps = () => ['probability', 'right'].forEach((name) => {
+    const found = byId(`steps-${name}`);
+    if (found) found.hidden = paint?.value !== name && !pictures[name]?.checked;
+  });
   const setOpacity = () => {
     const opacity = Number(byId('opacity').value) / 100;
     ['patches', 'pictures'].forEach((name) => { map.getPane(name).style.opacity = opacity; });
@@ -167,16 +171,22 @@
       const still = byId(`image-${box.dataset.picture}`);
       const layer = L.imageOverlay(still.src, extent, { pane: 'pictures', alt: still.alt, interactive: false });
       pictures[box.dataset.picture] = box;
-      box.addEventListener('change', () => (box.checked ? layer.addTo(map) : layer.remove()));
+      box.addEventListener('change', () => {
+        if (box.checked) layer.addTo(map);
+        else layer.remove();
+        showSteps();
+      });
     });
     const unseen = L.layerGroup([...shapes.unseen.ring.keys()].slice(0, shapes.unseen.length).map((index) =>
       polygons('unseen', index, { stroke: false, fillColor: 'url(#hatch)', fillOpacity: 1, interactive: false }))).addTo(map);
     const svg = map.getPane('overlayPane').querySelector('svg');
     if (svg) hatch(svg);
     const lines = L.svg({ pane: 'lines', padding: 0.4 });
+    // Chromium stops at what listens to focus, as outlines with a tooltip do: the table has them by name.
+    const passBy = (event) => event.target.getElement()?.setAttribute('tabindex', '-1');
     areas = data.areas.map((name, index) => polygons('area', index, {
       color: '#10161c', weight: 2, dashArray: '7 5', fill: false, interactive: false, className: 'area', renderer: lines, pane: 'lines',
-    }).bindTooltip(named(name), { permanent: false }).addTo(map));
+    }).bindTooltip(named(name), { permanent: false }).on('add', passBy).addTo(map));
     const labels = L.layerGroup(Array.from({ length: shapes.label.length }, (_, index) => polygons('label', index, {
       color: '#ff3df5', weight: 2, dashArray: columns.role[index] === 2 ? '1 5' : null, fill: false, interactive: false, className: 'label', renderer: lines, pane: 'lines',
     })));
@@ -275,8 +285,6 @@
     patches = new Patches.Layer(shapes.patch, {
       pane: 'patches', padding: 0.25, metres: data.pixel_m, shapes: shapes.patch, index: grid, paint: painting,
     }).addTo(map);
-    const showSteps = () => ['probability', 'right'].forEach((name) => { byId(`steps-${name}`).hidden = paint.value !== name; });
-    showSteps();
     paint.addEventListener('change', () => {
       showSteps();
       patches.redraw();
@@ -416,15 +424,18 @@
       event.preventDefault();
       event.stopPropagation();
     });
-    document.querySelector('.frame').addEventListener('keydown', (event) => {
+    // From the map and the table alike; a row keeps the focus.
+    document.addEventListener('keydown', (event) => {
       if (event.key !== 'Escape' || card.hidden) return;
+      const isInside = document.querySelector('.frame').contains(document.activeElement);
       closeCard();
-      cursor.focus();
+      if (isInside) cursor.focus();
     });
   };
 
   // ---- Addresses of patches: page.html#demo-45530-559992. ----
   let places = null;
+  const lost = byId('lost');
   const followAddress = () => {
     let wanted = '';
     try {
@@ -435,6 +446,11 @@
     if (!wanted || byId(wanted) || !count) return;
     places ??= new Map(Array.from({ length: count }, (_, index) => [idOf(index), index]));
     const index = places.get(wanted);
+    lost.hidden = index !== undefined;
+    if (index === undefined) {
+      const missing = count < data.all_patches ? 'The page holds the largest patches; changes.gpkg has all.' : 'It may be of another run.';
+      lost.replaceChildren('No patch on this page is called ', named(wanted), `. ${missing}`);
+    }
     if (index === undefined || (index === chosen && !card.hidden)) return;
     if (!shown.has(columns.kind[index])) replaceShown([...data.kinds.keys()]);
     open(index, true);
@@ -610,6 +626,7 @@
   try {
     drawMap();
     drawLayers();
+    showSteps();
     startSwipe();
     startDoubts();
     if (count) {
@@ -620,6 +637,11 @@
       followAddress();
       addEventListener('hashchange', followAddress);
     }
+    // What is wider than the screen says so.
+    const wide = all('.scroll:not(.box)');
+    const markWide = () => wide.forEach((box) => box.classList.toggle('sideways', box.scrollWidth > box.clientWidth + 1));
+    markWide();
+    addEventListener('resize', markWide);
     // On paper every warning and note is read.
     const folded = all('details.warnings, details.notes');
     addEventListener('beforeprint', () => folded.forEach((fold) => { fold.open = true; }));
