@@ -1,6 +1,9 @@
 """What is published about a judged sample: complete, in the agreed shape, and never more certain than the sample."""
 
+import csv
+import io
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -106,7 +109,7 @@ def test_a_binary_project_by_hand() -> None:
         JudgedStratum(2, "Changed", (2,), 100, area_ha=10.0, judged=10, drawn=None),
     )
     assert any("7.50 ha were not observed" in note for note in found.notes)
-    assert any("1 of 10 sampled pixels that are changed where the map says 'Unchanged'" in note for note in found.notes)
+    assert any("1 of the 10 sampled pixels of the stratum 'Unchanged', which is changed" in note for note in found.notes)
 
 
 def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:
@@ -120,11 +123,22 @@ def test_the_record_is_read_as_it_was_written(tmp_path: Path) -> None:
         "matrix", "transitions", "disagreement", "intensity", "areas_of_interest", "not_observed_ha", "notes",
         "other_changes", "balances", "agreement", "official",
     ]  # fmt: skip
-    row = ["code", "name", "colour", "mapped_ha", "area_ha", "users_accuracy", "producers_accuracy", "samples"]
+    row = [
+        "code",
+        "name",
+        "colour",
+        "mapped_ha",
+        "area_ha",
+        "users_accuracy",
+        "producers_accuracy",
+        "samples",
+        "mapped_samples",
+    ]
     for table in ("changes", "landuse_before", "landuse_after"):
         assert all(list(entry) == row for entry in content[table])
     assert list(content["areas_of_interest"][0]) == [
         "name", "total_ha", "not_observed_ha", "mapped_changed_ha", "changed_ha", "samples", "note", "changes",
+        "moved",
     ]  # fmt: skip
     assert list(content["overall_accuracy"]) == ["estimate", "standard_error", "low", "high", "method"]
 
@@ -268,3 +282,41 @@ def test_gains_and_losses_add_up() -> None:
     before = {row.name: row.area_ha.estimate for row in found.landuse_before}
     for name in ("Forest", "Cropland"):
         assert rows[name].net_ha.estimate == pytest.approx(after[name] - before[name], abs=1e-5)
+
+
+def test_each_number_of_judged_pixels_is_that_of_its_row() -> None:
+    found = with_classes()
+    table = list(csv.DictReader(io.StringIO(csv_table(found).removeprefix("\ufeff"))))
+    counts = {(row["table"], row["class"], row["quantity"]): row["n"] for row in table}
+    moved = {row.name: (row.gained, row.lost, row.samples) for row in found.balances}
+    assert moved == {"Forest": (0, 8, 8), "Cropland": (7, 10, 17), "Built-up": (11, 0, 11)}
+    for name, expected in moved.items():
+        ways = ("gain", "loss", "net change")
+        assert tuple(int(counts["gains_and_losses", name, way]) for way in ways) == expected
+    assert counts["transitions", "Forest to Built-up", "area"] == "1"
+    assert sum(int(n) for (part, _, _), n in counts.items() if part == "transitions") == 60
+    assert counts["landuse_before", "Forest", "user's accuracy"] == "30"
+    assert counts["landuse_before", "Forest", "producer's accuracy"] == "31"
+
+
+def test_a_kind_of_which_few_were_sampled_is_not_called_wrong_for_sure() -> None:
+    few = binary([1] * 10 + [2] * 4, [1] * 14, {1: 900, 2: 100})
+    assert any("'Changed' (4 sampled)" in note and "of so few this shows little" in note for note in few.notes)
+    assert not any("do not trust" in note for note in few.notes)
+    many = binary([1] * 10 + [2] * 12, [1] * 22, {1: 900, 2: 100})
+    assert any("'Changed' (12 sampled)" in note and "do not trust the map" in note for note in many.notes)
+
+
+def test_the_stratum_of_most_uncertainty_is_named_as_a_stratum() -> None:
+    found = binary([1] * 40 + [2] * 10, [1] * 38 + [2] * 12, {1: 9000, 2: 100})
+    said = "2 of the 40 sampled pixels of the stratum 'Unchanged', which are changed"
+    assert any(said in note for note in found.notes)
+
+
+def test_only_estimates_that_were_moved_are_called_so() -> None:
+    found = with_classes()
+    area = replace(found.areas_of_interest[0], note=None, moved=False)
+    area = replace(area, changes=(replace(area.changes[0], moved=True), *area.changes[1:]))
+    rows = csv.DictReader(io.StringIO(csv_table(replace(found, areas_of_interest=(area,))).removeprefix("\ufeff")))
+    notes = {row["class"]: row["note"] for row in rows if row["table"] == "areas_of_interest" and row["quantity"] == "area"}
+    assert [name for name, note in notes.items() if "moved to the limit" in note] == [area.changes[0].name]

@@ -36,7 +36,9 @@ class DomainEstimate:
     samples: int
     """Sampled pixels inside."""
     note: str | None
-    """What a reader of the intervals has to know, a sentence or more; None = nothing."""
+    """What a reader of all its intervals has to know, a sentence or more; None = nothing."""
+    moved: tuple[bool, ...]
+    """Whether an estimate beyond what is possible was moved to the limit, for each quantity: those of parts may not add up."""
 
 
 def domain_estimates(
@@ -97,7 +99,9 @@ class _WholeMap:
 def _domain(design: Design, whole: _WholeMap, inside: np.ndarray, pixels: np.ndarray, pixel_area: float) -> DomainEstimate:
     total, samples, quantities = float(pixels.sum()), int(inside.sum()), whole.means.shape[1]
     if not total:
-        return DomainEstimate((UNKNOWN,) * quantities, samples, "Nothing was observed here on both dates.")
+        return DomainEstimate(
+            (UNKNOWN,) * quantities, samples, "Nothing was observed here on both dates.", (False,) * quantities
+        )
     estimate = pixels @ whole.means + design.weight[inside] @ whole.residuals[inside]
     possible = np.clip(estimate, 0, total)
     occurs = pixels > 0
@@ -115,7 +119,7 @@ def _domain(design: Design, whole: _WholeMap, inside: np.ndarray, pixels: np.nda
         for (e, s, low, high), is_few, known in zip(ends.tolist(), few, told, strict=True)
     )
     moved = np.abs(estimate - possible) > 1e-6 * total
-    return DomainEstimate(areas, samples, _note(samples, moved=bool(moved.any()), lone=bool(design.lone[occurs].any())))
+    return DomainEstimate(areas, samples, _note(samples, lone=bool(design.lone[occurs].any())), tuple(moved.tolist()))
 
 
 def _limits(
@@ -142,7 +146,7 @@ def _variances(design: Design, values: np.ndarray, stratum: np.ndarray) -> np.nd
     return np.asarray(np.divide(deviation, count - 1, out=np.full_like(deviation, np.nan), where=count > 1))
 
 
-def _note(samples: int, *, moved: bool, lone: bool) -> str | None:
+def _note(samples: int, *, lone: bool) -> str | None:
     said = []
     if samples == 0:
         said.append("No sampled pixel lies here: the estimate transfers what was found in the whole map, without interval.")
@@ -152,6 +156,4 @@ def _note(samples: int, *, moved: bool, lone: bool) -> str | None:
         said.append(f"{samples} sampled pixels lie here: the intervals are rough.")
     if lone:
         said.append("A stratum that occurs here has a single judged pixel, so that its uncertainty is not known.")
-    if moved:
-        said.append("Estimates beyond what is possible here were moved to the limit, so that those of parts may not add up.")
     return " ".join(said) or None

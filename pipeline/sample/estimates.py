@@ -234,7 +234,7 @@ def _class_row(entry: Change | LandUse, found: ClassEstimate, pixels: int, hecta
     return EstimatedClass(
         code=entry.code, name=entry.name, colour=entry.colour, mapped_ha=_ha(pixels * hectares), area_ha=_round(found.area),
         users_accuracy=_round(found.users_accuracy), producers_accuracy=_round(found.producers_accuracy),
-        samples=found.reference_samples,
+        samples=found.reference_samples, mapped_samples=found.mapped_samples,
     )  # fmt: skip
 
 
@@ -281,7 +281,8 @@ def _transitions(
     met = pairs.any(axis=0).reshape(table.shape)
     rounded = [_round(cell) for cell in cells]
     rows = tuple(tuple(rounded[start : start + len(codes)]) for start in range(0, len(rounded), len(codes)))
-    return TransitionMatrix(tuple(codes), tuple(names), rows), intensity_analysis(table, codes, names, met)
+    counts = tuple(map(tuple, pairs.sum(axis=0).reshape(table.shape).tolist()))
+    return TransitionMatrix(tuple(codes), tuple(names), rows, counts), intensity_analysis(table, codes, names, met)
 
 
 def _areas_of_interest(
@@ -304,10 +305,10 @@ def _areas_of_interest(
         EstimatedArea(
             name=name, total_ha=_ha(pixels.sum() * hectares), not_observed_ha=_ha(pixels[NOT_OBSERVED] * hectares),
             mapped_changed_ha=_ha(pixels[CHANGED:].sum() * hectares), changed_ha=_round(here.areas[0]),
-            samples=here.samples, note=here.note,
+            samples=here.samples, note=here.note, moved=here.moved[0],
             changes=tuple(
-                EstimatedPart(kind.code, kind.name, _ha(pixels[kind.code] * hectares), _round(area))
-                for kind, area in zip(kinds, here.areas[1:], strict=True)
+                EstimatedPart(kind.code, kind.name, _ha(pixels[kind.code] * hectares), _round(area), moved=moved)
+                for kind, area, moved in zip(kinds, here.areas[1:], here.moved[1:], strict=True)
             ),
         )
         for name, pixels, here in zip(places.names, places.pixels, found, strict=True)

@@ -85,9 +85,12 @@ def balances_of_land_uses(
     nets = estimate_net(design, gained.astype(float) - lost, gains, losses=losses, pixel_area=pixel_area)
     return [
         LandUseBalance(
-            code=c.code, name=c.name, colour=c.colour, gain_ha=gain, loss_ha=loss, net_ha=net, samples=int(met)
+            code=c.code, name=c.name, colour=c.colour, gain_ha=gain, loss_ha=loss, net_ha=net, samples=up + down, gained=up,
+            lost=down,
         )
-        for c, gain, loss, net, met in zip(classes, gains, losses, nets, (gained | lost).sum(axis=0), strict=True)
+        for c, gain, loss, net, up, down in zip(
+            classes, gains, losses, nets, gained.sum(axis=0).tolist(), lost.sum(axis=0).tolist(), strict=True
+        )
     ]  # fmt: skip
 
 

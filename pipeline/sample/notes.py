@@ -8,6 +8,7 @@ from landshift.pipeline.legend import CHANGED
 from landshift.pipeline.sample.agreement import InterpreterAgreement
 from landshift.pipeline.sample.area_estimation import ClassEstimate, Interval
 from landshift.pipeline.sample.design import FEW, WILSON, Design
+from landshift.pipeline.sample.grouping import SMALL_KIND
 
 
 def notes_on_sample(
@@ -43,7 +44,7 @@ def notes_on_sample(
     lone = [name for name, alone in zip(names, design.lone, strict=True) if alone]
     if lone:
         notes.append(
-            f"Where the map says {_quote(lone)} a single pixel was judged. Of one pixel no variance is known: "
+            f"Of the stratum {_quote(lone)} a single pixel was judged. Of one pixel no variance is known: "
             f"estimates that it enters have no standard error, and limits that allow for nearly anything there. Judge more of "
             f"them."
         )
@@ -58,13 +59,15 @@ def notes_on_classes(named: Sequence[tuple[str, ClassEstimate]], what: str) -> l
         what: What the classes are of, such as `land use before`.
     """
     unmet = [name for name, estimate in named if not estimate.reference_samples]
-    wrong = [name for name, estimate in named if estimate.mapped_samples and estimate.users_accuracy.estimate == 0]
+    wrong = [(n, e.mapped_samples) for n, e in named if e.mapped_samples and e.users_accuracy.estimate == 0]
+    sure = {False: "; of so few this shows little: judge more of them.", True: ": do not trust the map where it says so."}
     notes = []
-    if wrong:
-        notes.append(
-            f"Every sampled pixel that is mapped as {_quote(wrong)} ({what}) was judged to be something else: do not trust "
-            f"the map where it says so."
-        )
+    for are_many, advice in sure.items():
+        texts = [f"{name!r} ({n} sampled)" for name, n in wrong if (n >= SMALL_KIND) == are_many]
+        if texts:
+            notes.append(
+                f"Every sampled pixel that is mapped as {', '.join(texts)} ({what}) was judged to be something else{advice}"
+            )
     if not unmet:
         return notes
     return [
@@ -92,12 +95,13 @@ def note_on_limits(named: Sequence[tuple[str, Interval]]) -> list[str]:
     if len(texts) > _NAMED_LIMITS:
         shown = [text for text in texts if "all change" in text][:_NAMED_LIMITS]
         with_limits = sum(interval.method == WILSON for _, interval in named)
-        texts = [f"{with_limits} of {len(named)} intervals"] + ([f"{', '.join(shown)} among them"] if shown else [])
+        counted = f"{with_limits} of the {len(named)} intervals of kinds of change, land uses and the whole map"
+        texts = [counted] + ([f"{', '.join(shown)} among them"] if shown else [])
     return [
         f"All are design-based estimates from the sample; the limits of {', '.join(texts)} are Wilson limits combined by "
-        f"stratum (Zou and Donner 2008) instead of the normal approximation, which is too narrow there because a stratum "
-        f"that matters has fewer than {FEW} sampled pixels of one of two answers. Such limits say how much of each the sample "
-        f"can have missed: do not add up those of several."
+        f"stratum (Zou and Donner 2008; marked in the tables) instead of the normal approximation, which is too narrow there "
+        f"because a stratum that matters has fewer than {FEW} sampled pixels of one of two answers. Such limits "
+        f"say how much of each the sample can have missed: do not add up those of several."
     ]
 
 
@@ -129,9 +133,9 @@ def _rare_answers(design: Design, names: Sequence[str], changed: np.ndarray) -> 
         return []
     answer = "changed" if here.sum() == rarer else "unchanged"
     return [
-        f"Most of the uncertainty of the changed area comes from {rarer} of {len(here)} sampled pixels that are {answer} where "
-        f"the map says {_quote([names[largest]])}. With so few its interval is wide: judge more pixels "
-        f"of that stratum to narrow it."
+        f"Most of the uncertainty of the changed area comes from {rarer} of the {len(here)} sampled pixels of the stratum "
+        f"{names[largest]!r}, which {'is' if rarer == 1 else 'are'} {answer}. With so few its interval is wide: judge more "
+        f"pixels of that stratum to narrow it."
     ]
 
 

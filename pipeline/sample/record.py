@@ -120,6 +120,8 @@ class EstimatedClass:
     """Share of the class that is mapped as such, 0..1."""
     samples: int
     """Pixels that were judged to be the class."""
+    mapped_samples: int | None = None
+    """Judged pixels that are mapped as the class; None where not counted."""
 
 
 @dataclass(frozen=True)
@@ -160,6 +162,10 @@ class LandUseBalance:
     """Gain minus loss in hectares; below 0 where more was lost."""
     samples: int
     """Judged pixels that were gained or lost."""
+    gained: int | None = None
+    """Judged pixels that were gained; None where not counted."""
+    lost: int | None = None
+    """Judged pixels that were lost; None where not counted."""
 
 
 @dataclass(frozen=True)
@@ -186,6 +192,8 @@ class TransitionMatrix:
     """Of the codes."""
     area_ha: tuple[tuple[Interval, ...], ...]
     """Hectares; persistence on the diagonal."""
+    counts: tuple[tuple[int, ...], ...] = ()
+    """Judged pixels of each pair; empty where not counted."""
 
 
 @dataclass(frozen=True)
@@ -200,6 +208,8 @@ class EstimatedPart:
     """Hectares of the map (pixel count, biased)."""
     area_ha: Interval
     """Hectares."""
+    moved: bool = False
+    """Whether the estimate lay beyond what is possible and was moved to the limit."""
 
 
 @dataclass(frozen=True)
@@ -222,6 +232,8 @@ class EstimatedArea:
     """Weaknesses of the intervals, in sentences."""
     changes: tuple[EstimatedPart, ...]
     """The kinds of change."""
+    moved: bool = False
+    """Whether `changed_ha` lay beyond what is possible and was moved to the limit."""
 
 
 @dataclass(frozen=True)

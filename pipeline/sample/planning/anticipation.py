@@ -71,7 +71,8 @@ def anticipate(codes: Sequence[int], tested: Mapping[int, TestedKind]) -> Antici
         found = sum(share * n for share, n in labelled) / sum(n for _, n in labelled)
         missed = float(np.clip(_CAUTION * (1 - found), *_MISSED))
         grounds.append(
-            f"How much change is missed: {1 - found:.0%} on the test blocks, where labels are easier than the map; "
+            f"How much change is missed or mapped as another kind: {1 - found:.0%} on the test blocks, where labels are easier "
+            f"than the map; "
             f"{missed:.0%} is assumed."
         )
     else:

@@ -37,6 +37,7 @@ _BYTE_ORDER_MARK = "\ufeff"
 _DECIMALS = {"ha": 4, "share": 6, "kappa": 6, "pixels": 0}
 """Of each unit; 0.0001 ha is a square metre."""
 
+_MOVED = "The estimate lay beyond what is possible here and was moved to the limit, so that those of parts may not add up."
 _LEFT_OPEN = {"ha": "Left open, not 0: no sampled pixel tells.", "share": "Not known: the sample holds no such pixel."}
 
 _METHODS = {
@@ -62,7 +63,8 @@ _READING = {
     "se": "Standard error, by the formula of the method; limits where few cases were met are not built from it.",
     "low, high": "Ends of the confidence interval, at the confidence level above.",
     "n": "Judged pixels: judged to be the class for areas and producer's accuracy, mapped as the class for user's accuracy, "
-    "inside the place for areas of interest, in the stratum or the cell for strata and error matrix.",
+    "judged to be gained, lost or either for gain, loss and net change, judged to be of the pair for transitions, inside the "
+    "place for areas of interest, in the stratum or the cell for strata and error matrix.",
     "mapped_ha_biased": "Pixel count in hectares, biased: do not publish it as an area.",
     "empty cells": "Not known, or does not apply.",
 }
@@ -151,11 +153,13 @@ def _tables(estimates: Estimates) -> Iterator[_Row]:
     for table, classes in (("landuse_before", estimates.landuse_before), ("landuse_after", estimates.landuse_after)):
         for entry in classes:
             yield _area(table, entry.name, entry.area_ha, entry.mapped_ha, n=entry.samples)
-            yield _share(table, entry.name, "user's accuracy", entry.users_accuracy)
+            yield _share(table, entry.name, "user's accuracy", entry.users_accuracy, n=entry.mapped_samples)
             yield _share(table, entry.name, "producer's accuracy", entry.producers_accuracy, n=entry.samples)
     for balance in estimates.balances:
-        for quantity, moved in (("gain", balance.gain_ha), ("loss", balance.loss_ha), ("net change", balance.net_ha)):
-            yield _Row("gains_and_losses", quantity, balance.name, unit="ha", interval=moved, n=balance.samples)
+        gain = ("gain", balance.gain_ha, balance.gained)
+        loss = ("loss", balance.loss_ha, balance.lost)
+        for quantity, moved, count in (gain, loss, ("net change", balance.net_ha, balance.samples)):
+            yield _Row("gains_and_losses", quantity, balance.name, unit="ha", interval=moved, n=count)
     if estimates.transitions:
         yield from _transitions(estimates.transitions)
     for place in estimates.areas_of_interest:
@@ -229,20 +233,22 @@ def _areas_and_accuracy(estimates: Estimates) -> Iterator[_Row]:
 
 
 def _transitions(transitions: TransitionMatrix) -> Iterator[_Row]:
-    names = transitions.names
-    for before, cells in zip(names, transitions.area_ha, strict=True):
-        for after, cell in zip(names, cells, strict=True):
-            yield _area("transitions", f"{before} to {after}", cell, note="Persistence." if before == after else None)
+    names, none = transitions.names, (None,) * len(transitions.names)
+    counts = transitions.counts or (none,) * len(names)
+    for before, cells, judged in zip(names, transitions.area_ha, counts, strict=True):
+        for after, cell, n in zip(names, cells, judged, strict=True):
+            yield _area("transitions", f"{before} to {after}", cell, n=n, note="Persistence." if before == after else None)
 
 
 def _area_of_interest(place: EstimatedArea) -> Iterator[_Row]:
     total, hidden = place.total_ha, place.not_observed_ha
     for quantity, hectares in (("total area", total), ("observed area", total - hidden), ("not observed area", hidden)):
         yield _Row("areas_of_interest", quantity, place=place.name, unit="ha", interval=_count(hectares))
-    changed = EstimatedPart(CHANGED, ALL_CHANGES, place.mapped_changed_ha, place.changed_ha)
+    changed = EstimatedPart(CHANGED, ALL_CHANGES, place.mapped_changed_ha, place.changed_ha, moved=place.moved)
     for entry in (changed, *place.changes):
+        note = " ".join([*[place.note or ""] * bool(place.note), *[_MOVED] * entry.moved])
         yield _area(
-            "areas_of_interest", entry.name, entry.area_ha, entry.mapped_ha, n=place.samples, place=place.name, note=place.note
+            "areas_of_interest", entry.name, entry.area_ha, entry.mapped_ha, n=place.samples, place=place.name, note=note
         )
 
 
