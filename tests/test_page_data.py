@@ -28,9 +28,9 @@ from landshift.pipeline.run.page.map_data import (
 )
 from landshift.pipeline.run.page.packing import Packed, dictionary_code, outline_columns, outlines_within, pack_columns
 from landshift.pipeline.run.page.tables import area_rows, estimate_of_unchanged, matrix, place_notes, place_rows
-from landshift.pipeline.sample.record import ErrorMatrix
+from landshift.pipeline.sample.record import ErrorMatrix, LandUseBalance, OtherChanges
 from landshift.pipeline.vector.read import read_layer
-from tests.small_run import NAMES, estimates_of, write_run
+from tests.small_run import NAMES, estimates_of, known, write_run
 
 
 @pytest.fixture(scope="module")
@@ -241,6 +241,18 @@ def test_the_matrix_adds_up_to_what_was_mapped(made: Any) -> None:
     assert sum(row.lost for row in table) == pytest.approx(run.areas.changed_ha, abs=1e-3)
     assert max(cell.share for row in table for cell in row.cells) == 1
     assert matrix(run, estimates_of(run))[2].cells[0].estimate.estimate == 200.0
+
+
+def test_the_matrix_shows_small_kinds_in_its_sums_alone(made: Any) -> None:
+    run, estimates = made[0], estimates_of(made[0])
+    small = OtherChanges((3, 5), ("", ""), 2.7, known(3.0, 1.0), known(0.5, 0.1), producers_accuracy=known(0.5, 0.1), samples=7)
+    gain, loss = known(0.0, 23.9), known(4.0, 1.0)
+    balance = LandUseBalance(1, "Forest", "#2f6b3c", gain, loss, net_ha=known(0.0, 1.0), samples=9)
+    table = matrix(run, replace(estimates, other_changes=small, balances=(balance,)))
+    shown = [[cell.estimate is not None for cell in row.cells] for row in table]
+    assert shown == [[True, True, False], [True, True, False], [False, False, True]]
+    assert table[0].moved is not None
+    assert (table[0].moved.gain_ha, table[0].moved.loss_ha) == (gain, loss)
 
 
 def test_a_binary_project_has_no_matrix(tmp_path: Path) -> None:

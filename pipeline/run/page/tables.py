@@ -9,11 +9,10 @@ import numpy as np
 import pandas as pd
 
 from landshift.pipeline.change.areas import OnTestBlocks
-from landshift.pipeline.legend import CHANGED, UNCHANGED
+from landshift.pipeline.legend import CHANGED, UNCHANGED, Legend
 from landshift.pipeline.run.record import RunRecord
 from landshift.pipeline.sample.area_estimation import Interval
-from landshift.pipeline.sample.disagreement import ClassIntensity
-from landshift.pipeline.sample.record import EstimatedArea, EstimatedClass, Estimates
+from landshift.pipeline.sample.record import EstimatedArea, EstimatedClass, Estimates, LandUseBalance
 from landshift.pipeline.scores.accuracy import FEWEST_CHANGED
 
 EVEN = 0.5
@@ -132,7 +131,7 @@ class MatrixCell:
     share: float
     """Of the largest cell, 0..1."""
     estimate: Interval | None
-    """Hectares with their interval; None without an estimate."""
+    """Hectares with their interval; None without an estimate, and where the kind is shown among other changes."""
 
 
 @dataclass(frozen=True)
@@ -145,8 +144,8 @@ class MatrixSums:
     """One for each class after."""
     gained: float
     """Pixel count, biased."""
-    moved: ClassIntensity | None
-    """Its `gain_ha` and `loss_ha` as estimated; None without an estimate."""
+    moved: LandUseBalance | None
+    """What it gained and lost as estimated; None without an estimate."""
 
     @property
     def lost(self) -> float:
@@ -222,12 +221,12 @@ def matrix(run: RunRecord, estimates: Estimates | None) -> list[MatrixSums]:
         The land-use classes that gained or lost, in the order of the legend; none where the project has no classes.
     """
     mapped = {(row.from_code, row.to_code): row.area_ha for row in run.areas.changes}
-    estimated = _transitions(estimates)
+    estimated = _transitions(run, estimates)
     used = {code for pair in mapped for code in pair}
     used |= {code for pair, interval in estimated.items() if pair[0] != pair[1] and interval.estimate for code in pair}
     classes = [entry for entry in run.legend if entry.code in used]
     most = max(mapped.values(), default=0.0)
-    moved = {row.code: row for row in estimates.intensity.classes} if estimates and estimates.intensity else {}
+    moved = {row.code: row for row in estimates.balances} if estimates else {}
 
     def cell(before: int, after: int) -> MatrixCell:
         ha = mapped.get((before, after), 0.0)
@@ -242,14 +241,20 @@ def matrix(run: RunRecord, estimates: Estimates | None) -> list[MatrixSums]:
     ]  # fmt: skip
 
 
-def _transitions(estimates: Estimates | None) -> dict[tuple[int, int], Interval]:
+def _transitions(run: RunRecord, estimates: Estimates | None) -> dict[tuple[int, int], Interval]:
     if not estimates or not (table := estimates.transitions):
         return {}
-    return {
+    found = {
         (before, after): cell
         for before, cells in zip(table.codes, table.area_ha, strict=True)
         for after, cell in zip(table.codes, cells, strict=True)
     }
+    if estimates.other_changes is None:
+        return found
+    # What the table of areas shows among other changes does not stand alone here, nor do kinds without a judged sample.
+    alone = {row.code for row in estimates.changes} - set(estimates.other_changes.codes)
+    kinds = {(kind.from_code, kind.to_code): kind.code for kind in Legend(run.legend).changes}
+    return {pair: cell for pair, cell in found.items() if pair[0] == pair[1] or kinds[pair] in alone}
 
 
 def place_rows(areas_of_interest: gpd.GeoDataFrame | None, estimates: Estimates | None) -> list[PlaceFigures]:
