@@ -29,6 +29,7 @@ from landshift.pipeline.errors import InputError
 from landshift.pipeline.grid import Grid
 from landshift.pipeline.manifest import Manifest
 from landshift.pipeline.raster.read import read_raster
+from landshift.pipeline.run_files import list_files
 from tests.test_shards import published
 from tests.untrained import Untrained
 
@@ -123,7 +124,7 @@ def test_two_worker_processes_map_one_region_as_one_process_would(
     assert len(done) == 4
     assert {facts["process"] for facts in done} == {worker.pid for worker in dask.workers}
     assert published(detected.run) == published(whole)
-    assert dask.address not in "".join(p.read_text(errors="replace") for p in detected.run.iterdir())
+    assert dask.address not in "".join(p.read_text(errors="replace") for p in list_files(detected.run))
 
 
 @pytest.mark.usefixtures("prefect_server")
