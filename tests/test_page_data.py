@@ -15,6 +15,9 @@ import shapely
 from hypothesis import given
 from hypothesis import strategies as st
 
+from landshift.pipeline.change.second_opinion import NOT_INDEPENDENT
+from landshift.pipeline.gates import Gate
+from landshift.pipeline.run.page.answer import note_dependence
 from landshift.pipeline.run.page.map_data import (
     DrawnLayers,
     ListedPatch,
@@ -291,3 +294,10 @@ def test_of_very_many_areas_the_page_holds_those_with_most_change() -> None:
     found = choose_areas(frame)
     assert found["name"].tolist() == [f"A{k}" for k in range(299, 99, -1)]
     assert choose_areas(frame.iloc[:150]).equals(frame.iloc[:150])
+
+
+def test_a_second_opinion_that_the_model_looks_at_is_called_weak_evidence(tmp_path: Path) -> None:
+    run = write_run(tmp_path / "run")
+    assert note_dependence(run) == ""
+    gate = Gate("Second opinion", "0.5", "0.2", "pass", f"As it is. {NOT_INDEPENDENT}", "second_opinion", 0.5, "mark", "")
+    assert note_dependence(replace(run, gates=(gate,))) == NOT_INDEPENDENT

@@ -21,6 +21,10 @@ ENTRIES: tuple[Change, ...] = (
 """Values of `disagreement.tif`; orange and purple differ for readers without full colour vision."""
 
 
+NOT_INDEPENDENT = "The model looks at the statistic of IR-MAD itself: it is not independent of it."
+"""Of a model with IR-MAD among its priors."""
+
+
 @dataclass(frozen=True)
 class SecondOpinion:
     """How far the map agrees with the IR-MAD map of the same pair; shares of the observed area, 0..1."""
@@ -179,7 +183,7 @@ def _agreement(opinion: SecondOpinion, rules: GateRules, *, is_prior: bool) -> G
         "second_opinion", name, opinion.confirmed, rules,
         found=f"{opinion.confirmed:.2f} (kappa {opinion.kappa:.2f})", limit=limit,
         met=f"IR-MAD, which needs no labels, confirms {share} of the mapped change: {parts}."
-        + (" The model looks at the statistic of IR-MAD itself: it is not independent of it." if is_prior else ""),
+        + (f" {NOT_INDEPENDENT}" if is_prior else ""),
         missed=Caution(
             f"IR-MAD, which needs no labels, confirms {share} of the mapped change, hardly more than anywhere: {parts}. "
             f"One of them is wrong: compare them with the images.", "See disagreement.tif.",

@@ -4,6 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from itertools import chain
 
+from landshift.pipeline.change.second_opinion import NOT_INDEPENDENT
 from landshift.pipeline.formatting import percent
 from landshift.pipeline.run.page.tables import EVEN, AreaFigures
 from landshift.pipeline.run.record import RunRecord
@@ -165,3 +166,8 @@ def _doubt_opinion(run: RunRecord) -> Iterator[Doubt]:
     if opinion is not None and opinion.kappa is not None and opinion.mapped:
         share = percent(opinion.only_model / opinion.mapped)
         yield Doubt(f"{share} of the mapped change is not seen by a simple comparison of the two images.", "opinion")
+
+
+def note_dependence(run: RunRecord) -> str:
+    """Return the sentence that the model looks at what its second opinion comes from, empty where no check found so."""
+    return NOT_INDEPENDENT if any(NOT_INDEPENDENT in gate.meaning for gate in run.gates) else ""

@@ -16,7 +16,7 @@ from landshift.pipeline.drawing.rendering import template_environment
 from landshift.pipeline.legend import Legend
 from landshift.pipeline.pages.assessment_view import ADAPTATIONS, assessment_view
 from landshift.pipeline.records import read_record
-from landshift.pipeline.run.page.answer import list_doubts, measure_quality
+from landshift.pipeline.run.page.answer import list_doubts, measure_quality, note_dependence
 from landshift.pipeline.run.page.map_data import DrawnLayers, choose_areas, json_for_page, largest, list_patches, map_data
 from landshift.pipeline.run.page.pictures import (
     PROBABILITY_STEPS,
@@ -38,7 +38,7 @@ from landshift.pipeline.run.page.tables import (
 from landshift.pipeline.run.record import CLASSICAL_SCORE, RunRecord
 from landshift.pipeline.run_files import CHANGES, ESTIMATES, RUN
 from landshift.pipeline.sample.design import WILSON
-from landshift.pipeline.sample.grouping import SMALL_KIND
+from landshift.pipeline.sample.grouping import OTHER_CHANGES, SMALL_KIND
 from landshift.pipeline.sample.record import Estimates
 from landshift.pipeline.scores.assessment import Assessment
 from landshift.pipeline.vector.catalog import vector_layers
@@ -106,6 +106,7 @@ def run_page(
         matrix=matrix(run, estimates), unchanged=estimate_of_unchanged(estimates), plots=_plots(run, estimates, rows),
         assessed=assessment_view(run.assessment) if run.assessment != Assessment() else None, adaptations=ADAPTATIONS,
         agreement=list_shares(opinion) if opinion is not None and pictures.disagreement else (),
+        dependence=note_dependence(run),
         classical_note=CLASSICAL_SCORE, scripts=scripts, hashes=[_hash(script) for script in scripts],
         leaflet_css=_leaflet_css(),
         scale_m=round_length(run.grid.columns * run.grid.pixel_size_m / 3),
@@ -120,10 +121,13 @@ def round_length(most: float) -> float:
 
 def _plots(run: RunRecord, estimates: Estimates | None, rows: Sequence[AreaFigures]) -> dict[str, str]:
     place = f"{run.name}, {run.before_date} to {run.after_date}"
+    small = estimates.other_changes if estimates else None
     dots = [
         AreaRow(row.name, row.mapped_ha, found.area_ha.estimate, found.area_ha.low, high=found.area_ha.high)
-        for row in rows if (found := row.estimated)
+        for row in rows if (found := row.estimated) and not (small and found.code in small.codes)
     ]  # fmt: skip
+    if small:
+        dots.append(AreaRow(OTHER_CHANGES, small.mapped_ha, small.area_ha.estimate, small.area_ha.low, high=small.area_ha.high))
     if estimates:
         every = estimates.changed.area_ha
         whole = AreaRow("All changes", estimates.changed.mapped_ha, every.estimate, every.low, high=every.high)
