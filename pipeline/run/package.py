@@ -111,7 +111,7 @@ def _readme(run: RunRecord) -> str:
     """Return what the folder holds, in ten lines that any editor shows."""
     return (
         f"{run.name}: change of land use from {run.before_date} to {run.after_date}\n"
-        f"\n"
+        f"{' '.join(run.notice.split())}\n"
         f"{PAGE:<13} Start here: opens in any browser, without network.\n"
         f"{PROJECT:<13} The same in QGIS, with all layers in their colours and a page to print.\n"
         f"{CHANGES:<13} The polygons of change, for any GIS.\n"
