@@ -74,5 +74,6 @@ def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
 
 @pytest.hookimpl(trylast=True)
 def pytest_unconfigure(config: pytest.Config) -> None:
-    _watch(config, EXIT, "The end of the tests")
+    # A worker of pytest-xdist that is done waits for the others; who started it ends it, and is watched.
+    _watch(config, *((0, "") if hasattr(config, "workerinput") else (EXIT, "The end of the tests")))
     faulthandler.enable(config.stash[_STDERR])

@@ -42,3 +42,17 @@ def test_what_hangs_is_named_and_ended(tmp_path: Path, body: str, said: list[str
     )  # fmt: skip
     assert result.returncode
     assert all(words in result.stdout + result.stderr for words in said), result.stdout + result.stderr
+
+
+def test_a_worker_that_is_done_waits_for_the_others(tmp_path: Path) -> None:
+    (tmp_path / "conftest.py").write_text(CONFTEST.replace("3.0", "1.0"))
+    (tmp_path / "pytest.ini").write_text("[pytest]\ntimeout = 60\n")
+    (tmp_path / "test_short.py").write_text("def test_short(): pass\n")
+    (tmp_path / "test_long.py").write_text("import time\ndef test_long(): time.sleep(4)\ndef test_after(): pass\n")
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("PYTEST_")}
+    command = ["-m", "pytest", "-q", "-p", "no:cacheprovider", "-n", "2", "--dist", "loadfile", "--max-worker-restart", "0"]
+    result = subprocess.run(
+        [sys.executable, *command], cwd=tmp_path, timeout=60, capture_output=True, text=True,
+        env={**environment, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src")))},
+    )  # fmt: skip
+    assert (result.returncode, "3 passed" in result.stdout) == (0, True), result.stdout + result.stderr
