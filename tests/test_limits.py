@@ -55,4 +55,5 @@ def test_a_worker_that_is_done_waits_for_the_others(tmp_path: Path) -> None:
         [sys.executable, *command], cwd=tmp_path, timeout=60, capture_output=True, text=True,
         env={**environment, "PYTHONPATH": os.pathsep.join((str(ROOT), str(ROOT / "src")))},
     )  # fmt: skip
-    assert (result.returncode, "3 passed" in result.stdout) == (0, True), result.stdout + result.stderr
+    said = result.stdout + result.stderr
+    assert (result.returncode, "3 passed" in said, "hangs" in said) == (0, True, False), said
