@@ -179,14 +179,14 @@ def _agreement(opinion: SecondOpinion, rules: GateRules, *, is_prior: bool) -> G
         reason = f"The map shows no change to confirm, or IR-MAD shows it everywhere: {parts}."
         return judge_unknown("second_opinion", name, rules, limit=limit, reason=reason)
     share = percent(opinion.both_changed / opinion.mapped)
+    dependent = f" {NOT_INDEPENDENT}" if is_prior else ""
     return judge(
         "second_opinion", name, opinion.confirmed, rules,
         found=f"{opinion.confirmed:.2f} (kappa {opinion.kappa:.2f})", limit=limit,
-        met=f"IR-MAD, which needs no labels, confirms {share} of the mapped change: {parts}."
-        + (f" {NOT_INDEPENDENT}" if is_prior else ""),
+        met=f"IR-MAD, which needs no labels, shows {share} of the mapped change too: {parts}.{dependent}",
         missed=Caution(
-            f"IR-MAD, which needs no labels, confirms {share} of the mapped change, hardly more than anywhere: {parts}. "
-            f"One of them is wrong: compare them with the images.", "See disagreement.tif.",
+            f"IR-MAD, which needs no labels, shows {share} of the mapped change, hardly more than anywhere: {parts}. "
+            f"One of them is wrong: compare them with the images.{dependent}", "See disagreement.tif.",
         ),
     )  # fmt: skip
 
